@@ -1,0 +1,26 @@
+"""jaxcnn: convolutional networks in JAX, from pure functions to runs that resume.
+
+This file is the face of the library: names only. Each is imported when it is first used, so that
+``import jaxcnn.shapes`` needs no jax and the command line answers at once.
+"""
+
+import importlib
+from typing import Any
+
+_MODULES = ("data", "functional", "models", "nn", "shapes", "train", "vis")
+_NAMES = {"ShapeError": "jaxcnn.shapes"}
+
+__all__ = [*_MODULES, *_NAMES]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"jaxcnn.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'jaxcnn' has no attribute {name!r}; there are {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

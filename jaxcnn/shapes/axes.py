@@ -1,0 +1,75 @@
+"""Options that are one integer for all spatial axes, or one integer per axis."""
+
+import operator
+from collections.abc import Sequence
+
+from jaxcnn.shapes.errors import ShapeError
+
+IntPerAxis = int | Sequence[int]
+
+
+def as_int(value: object, *, who: str, name: str) -> int:
+    """The value as a Python int; a float, a bool or a string is refused.
+
+    Raises:
+        TypeError: the value is not an integer.
+    """
+    if isinstance(value, bool):
+        raise TypeError(f"{who}: {name} wants an integer, not {value!r}.")
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{who}: {name} wants an integer, not {value!r} ({type(value).__name__}).") from None
+
+
+def int_per_axis(value: IntPerAxis, ndim: int, *, who: str, name: str, minimum: int = 1) -> tuple[int, ...]:
+    """Spreads a bare int over the axes, or checks a sequence of one int per axis.
+
+    Raises:
+        TypeError: an entry is not an integer.
+        ShapeError: the sequence has another length, or an entry is under ``minimum``.
+
+    >>> int_per_axis(2, 3, who="conv", name="strides")
+    (2, 2, 2)
+    >>> int_per_axis((2, 1), 2, who="conv", name="strides")
+    (2, 1)
+    """
+    if isinstance(value, str):
+        raise TypeError(f"{who}: {name} wants an integer or one integer per axis, not {value!r}.")
+    if isinstance(value, Sequence) or hasattr(value, "__iter__"):
+        entries = tuple(as_int(entry, who=who, name=name) for entry in value)
+        if len(entries) != ndim:
+            raise ShapeError(
+                f"{who}: {name}={entries} has {len(entries)} entries but there are {ndim} spatial axes. "
+                f"Write one integer per axis, or a single integer for all of them."
+            )
+    else:
+        entries = (as_int(value, who=who, name=name),) * ndim
+    if any(entry < minimum for entry in entries):
+        raise ShapeError(f"{who}: {name}={value!r} must be at least {minimum} on every axis.")
+    return entries
+
+
+def window_per_axis(value: object, *, who: str, name: str = "window_shape") -> tuple[int, ...]:
+    """A window given as a tuple, which also fixes the number of spatial axes.
+
+    A bare int is refused, because nothing says how many axes are spatial.
+
+    Raises:
+        ShapeError: a bare int, an empty tuple, or an entry under 1.
+        TypeError: an entry is not an integer.
+
+    >>> window_per_axis((2, 2), who="max_pool")
+    (2, 2)
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ShapeError(
+            f"{who}: {name}={value} can be read as ({value},) for 1-D data or as ({value}, {value}) for images. "
+            f"Write the tuple that you mean."
+        )
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{who}: {name} wants one integer per spatial axis, such as (2, 2), not {value!r}.")
+    entries = tuple(value)
+    if not entries:
+        raise ShapeError(f"{who}: {name}=() names no spatial axis. Write one integer per axis, such as (2, 2).")
+    return int_per_axis(entries, len(entries), who=who, name=name)

@@ -1,0 +1,154 @@
+"""The one padding grammar: every function of the library reads ``padding`` here.
+
+``"VALID"`` no padding; ``"SAME"`` as much as makes the output ``ceil(size / stride)`` long, an odd extra zero after;
+``"SAME_LOWER"`` the same, an odd extra zero before; ``"FULL"`` every position where window and input touch;
+``"CAUSAL"`` all before, so that no output sees later input; an int; one int per axis; one ``(before, after)`` per axis.
+Negative counts crop.
+"""
+
+from collections.abc import Sequence
+
+from jaxcnn.shapes.axes import as_int
+from jaxcnn.shapes.errors import ShapeError, check_choice
+
+Pads = tuple[tuple[int, int], ...]
+Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
+
+PADDING_NAMES = ("VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL")
+PADDING_MODES = ("zeros", "reflect", "edge", "circular")
+
+
+def reach(window: int, dilation: int = 1) -> int:
+    """How many input positions a window spans: ``dilation * (window - 1) + 1``.
+
+    >>> reach(3, dilation=2)
+    5
+    """
+    return dilation * (window - 1) + 1
+
+
+def dilated_size(size: int, dilation: int = 1) -> int:
+    """Length of an axis after ``dilation - 1`` zeros are put between its entries; an empty axis stays empty.
+
+    >>> dilated_size(3, 2)
+    5
+    """
+    return max(dilation * (size - 1) + 1, 0)
+
+
+def same_pads(size: int, window: int, *, stride: int = 1, dilation: int = 1, lower: bool = False) -> tuple[int, int]:
+    """Zeros before and after an axis so that the output has ``ceil(size / stride)`` positions.
+
+    >>> same_pads(5, 2), same_pads(5, 2, lower=True)
+    ((0, 1), (1, 0))
+    >>> same_pads(224, 7, stride=2)  # asymmetric, where PyTorch's padding=3 is not
+    (2, 3)
+    """
+    positions = -(-size // stride)
+    total = max((positions - 1) * stride + reach(window, dilation) - size, 0)
+    small, large = total // 2, total - total // 2
+    return (large, small) if lower else (small, large)
+
+
+def pads_per_axis(
+    padding: Padding,
+    sizes: Sequence[int],
+    window: Sequence[int],
+    *,
+    strides: Sequence[int],
+    dilation: Sequence[int],
+    who: str,
+) -> Pads:
+    """Resolves any spelling of ``padding`` to one ``(before, after)`` per axis.
+
+    Raises:
+        ShapeError: an unknown word, or a sequence of another length than there are axes.
+        TypeError: an entry that is not an integer.
+
+    >>> pads_per_axis("SAME", (7, 7), (3, 4), strides=(2, 2), dilation=(1, 1), who="conv")
+    ((1, 1), (1, 2))
+    >>> pads_per_axis((1, 2), (7, 7), (3, 3), strides=(1, 1), dilation=(1, 1), who="conv")
+    ((1, 1), (2, 2))
+    """
+    axes = list(zip(sizes, window, strides, dilation, strict=True))
+    if isinstance(padding, str):
+        check_choice(padding, PADDING_NAMES, who=who, name="padding")
+        if padding == "VALID":
+            return tuple((0, 0) for _ in axes)
+        if padding == "FULL":
+            return tuple((reach(w, d) - 1, reach(w, d) - 1) for _, w, _, d in axes)
+        if padding == "CAUSAL":
+            return tuple((reach(w, d) - 1, 0) for _, w, _, d in axes)
+        lower = padding == "SAME_LOWER"
+        return tuple(same_pads(n, w, stride=s, dilation=d, lower=lower) for n, w, s, d in axes)
+    return explicit_pads(padding, len(axes), who=who)
+
+
+def explicit_pads(padding: int | Sequence[int] | Sequence[tuple[int, int]], ndim: int, *, who: str) -> Pads:
+    """Resolves counts: an int, one int per axis, or one ``(before, after)`` per axis.
+
+    Raises:
+        ShapeError: a sequence of another length than there are axes; the readings are shown.
+        TypeError: an entry that is neither an integer nor a pair of integers.
+
+    >>> explicit_pads(1, 2, who="conv"), explicit_pads(((0, 1),), 1, who="conv")
+    (((1, 1), (1, 1)), ((0, 1),))
+    """
+    if not hasattr(padding, "__iter__"):
+        count = as_int(padding, who=who, name="padding")
+        return ((count, count),) * ndim
+    entries = tuple(padding)  # type: ignore[arg-type]
+    if len(entries) != ndim:
+        raise ShapeError(
+            f"{who}: padding={entries} has {len(entries)} entries for {ndim} spatial axes. {_readings(entries, ndim)}"
+        )
+    pads = []
+    for entry in entries:
+        if hasattr(entry, "__iter__") and not isinstance(entry, str):
+            pair = tuple(as_int(count, who=who, name="padding") for count in entry)
+            if len(pair) != 2:
+                raise ShapeError(f"{who}: padding={entries} holds {entry!r}, which is not a pair (before, after).")
+            pads.append((pair[0], pair[1]))
+        else:
+            count = as_int(entry, who=who, name="padding")
+            pads.append((count, count))
+    return tuple(pads)
+
+
+def _readings(entries: tuple[object, ...], ndim: int) -> str:
+    """What a flat pair of integers may have meant, where the number of axes does not settle it."""
+    if len(entries) == 2 and all(isinstance(entry, int) for entry in entries):
+        before, after = entries
+        pairs = ", ".join([f"({before}, {after})"] * ndim)
+        return f"For {before} before and {after} after on every axis write ({pairs}{',' if ndim == 1 else ''})."
+    return "Write an integer, one integer per axis, or one (before, after) per axis."
+
+
+def output_size(
+    size: int,
+    window: int,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    pads: tuple[int, int] = (0, 0),
+    who: str,
+    axis: int = 0,
+) -> int:
+    """Positions of a window on one axis: ``(size + before + after - reach) // stride + 1``.
+
+    Raises:
+        ShapeError: the window is larger than the padded input, so that no position is left.
+
+    >>> output_size(7, 3, stride=2, who="conv")
+    3
+    """
+    padded = size + sum(pads)
+    span = reach(window, dilation)
+    if padded < span:
+        gaps = f", {span} with dilation {dilation}" if dilation > 1 else ""
+        raise ShapeError(
+            f"{who}: on spatial axis {axis} the window of {window}{gaps} is larger than the input of {size} "
+            f"with padding {pads} ({padded} in all), so the output would be empty. "
+            f'Pad more (padding="SAME"), or take a smaller window.'
+        )
+    return (padded - span) // stride + 1

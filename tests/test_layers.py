@@ -1,0 +1,97 @@
+"""Imports go strictly downwards, and folders on one row never import each other."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROWS = [
+    {"shapes"},
+    {"functional"},
+    {"nn", "augment"},
+    {"models", "data"},
+    {"train", "vis", "export", "unsupervised"},
+    {"cli"},
+    {"experiments"},
+]
+RANK = {folder: rank for rank, row in enumerate(ROWS) for folder in row}
+FILES = sorted([*(ROOT / "jaxcnn").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")])
+
+
+def folder_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).parts
+    return parts[0] if parts[0] == "experiments" else parts[1]
+
+
+def imported_modules(source: str) -> list[str]:
+    """Every module a source imports, wherever in the file; ``from jaxcnn import nn`` counts as ``jaxcnn.nn``."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide which layer is meant"
+            assert node.module is not None
+            names += (
+                [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "jaxcnn" else [node.module]
+            )
+    return names
+
+
+def upward(folder: str, source: str) -> list[str]:
+    """The imports of a file in ``folder`` that do not go down."""
+    bad = []
+    for name in imported_modules(source):
+        parts = name.split(".")
+        if parts[0] == "experiments" and folder != "experiments":
+            bad.append(name)
+        if parts[0] == "jaxcnn" and len(parts) > 1 and parts[1] in RANK:
+            same = parts[1] == folder
+            if not same and RANK[parts[1]] >= RANK[folder]:
+                bad.append(name)
+        if parts[0] == "jaxcnn" and len(parts) == 1:
+            bad.append("jaxcnn (the face; import from the module that defines the name)")
+        if folder == "shapes" and parts[0] not in {"jaxcnn", *sys.stdlib_module_names}:
+            bad.append(name)
+    return bad
+
+
+STANDARD_LIBRARY = {
+    "ast",
+    "collections",
+    "dataclasses",
+    "difflib",
+    "functools",
+    "itertools",
+    "math",
+    "operator",
+    "typing",
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down(path: Path) -> None:
+    if path.parent == ROOT / "jaxcnn":
+        return  # the face
+    assert upward(folder_of(path), path.read_text()) == []
+
+
+def test_the_check_can_fail() -> None:
+    assert upward("functional", "from jaxcnn.nn.conv import Conv") == ["jaxcnn.nn.conv"]
+    assert upward("train", "import jaxcnn.vis.curves") == ["jaxcnn.vis.curves"]
+    assert upward("nn", "from jaxcnn import models") == ["jaxcnn.models"]
+    assert upward("shapes", "import jax") == ["jax"]
+    assert upward("train", "from jaxcnn.functional.conv import conv") == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_passes_400_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400, "it wants to be two files"
+
+
+def test_importing_shapes_needs_no_jax() -> None:
+    code = "import sys, jaxcnn.shapes; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
