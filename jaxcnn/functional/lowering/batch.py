@@ -1,0 +1,44 @@
+"""Any number of batch axes as the one that ``lax.conv_general_dilated`` wants."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.shapes.conv import ConvGeometry
+
+Restore = Callable[[jax.Array], jax.Array]
+
+
+def merge_batch(x: jax.Array, geometry: ConvGeometry) -> tuple[jax.Array, int, Restore]:
+    """Merges the batch axes into one, or makes one.
+
+    Where the type of ``x`` says that batch axes are sharded (a mesh with Explicit axes), a sharded axis must be the
+    first of those merged, and a second sharded axis cannot be merged at all without moving data. Such axes stay,
+    between the batch axis and the spatial ones; their number is the second result.
+
+    Returns:
+        the array, the number of axes left over, and the function that gives a result its batch axes back.
+    """
+    count = len(geometry.batch_shape)
+    if count == 1:
+        return x, 0, lambda y: y
+    if count == 0:
+        return x[None], 0, lambda y: jnp.squeeze(y, 0)
+    sharded = [axis for axis in range(count) if jax.typeof(x).sharding.spec[axis] is not None]
+    whole = [axis for axis in range(count) if axis not in sharded]
+    order = (*sharded[:1], *whole, *sharded[1:])
+    extra = len(sharded[1:])
+    sizes = tuple(geometry.batch_shape[axis] for axis in order)
+    merged, kept = sizes[: count - extra], sizes[count - extra :]
+    size = 1
+    for entry in merged:
+        size *= entry
+
+    def restore(y: jax.Array) -> jax.Array:
+        y = lax.reshape(y, (*merged, *y.shape[1:]))
+        return jnp.moveaxis(y, range(count), order)
+
+    x = jnp.moveaxis(x, order, range(count))
+    return lax.reshape(x, (size, *kept, *x.shape[count:])), extra, restore

@@ -1,0 +1,59 @@
+"""XLA's own convolution: serves everything, and is what GPUs and TPUs take."""
+
+from typing import Any
+
+import jax
+from jax import lax
+
+from jaxcnn.functional.lowering.batch import merge_batch
+from jaxcnn.functional.lowering.lowering import Lowering
+from jaxcnn.shapes.conv import ConvGeometry
+
+
+def compute(
+    x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
+) -> jax.Array:
+    """One ``conv_general_dilated``, over one merged batch axis."""
+    x, extra, restore = merge_batch(x, geometry)
+    # Batch axes that cannot be merged ride along as spatial axes under a window of one.
+    kernel = lax.expand_dims(kernel, range(extra))
+    ones, spatial = (1,) * extra, geometry.ndim + extra
+    y = lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=ones + geometry.strides,
+        padding=((0, 0),) * extra + _pads_for(geometry),
+        lhs_dilation=ones + geometry.input_dilation,
+        rhs_dilation=ones + geometry.kernel_dilation,
+        dimension_numbers=lax.ConvDimensionNumbers(
+            lhs_spec=(0, spatial + 1, *range(1, spatial + 1)),
+            rhs_spec=(spatial + 1, spatial, *range(spatial)),
+            out_spec=(0, spatial + 1, *range(1, spatial + 1)),
+        ),
+        feature_group_count=geometry.groups,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
+    return restore(y)
+
+
+def _pads_for(geometry: ConvGeometry) -> tuple[tuple[int, int], ...]:
+    """The pads as they are, unless more positions would fit than the geometry asks for: then what is over is cropped.
+
+    Not always cropped, because symmetric pads are what the libraries of accelerators take without a copy.
+    """
+    pads = []
+    for size, (before, after), out, stride, span in zip(
+        geometry.dilated_sizes, geometry.pads, geometry.out_sizes, geometry.strides, geometry.reaches, strict=True
+    ):
+        fits = (size + before + after - span) // stride + 1 == out
+        pads.append((before, after if fits else (out - 1) * stride + span - size - before))
+    return tuple(pads)
+
+
+def unserved(geometry: ConvGeometry, dtype: Any) -> str | None:
+    """Nothing is outside its domain."""
+    return None
+
+
+LOWERING = Lowering("xla", compute, unserved)

@@ -1,0 +1,128 @@
+"""Convolution with parameters: Flax's module, its arguments, its variables and its numbers."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+from flax.linen.dtypes import promote_dtype
+
+from jaxcnn.functional.conv import conv
+from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
+from jaxcnn.shapes.conv import conv_kernel_shape
+from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.shapes.flax_conv import flax_conv_padding, kernel_size_per_axis
+from jaxcnn.shapes.padding import Padding
+
+Initializer = Callable[..., Any]
+
+
+class Conv(linen.Module):
+    """``functional.conv`` with a kernel and a bias, a drop-in for ``flax.linen.Conv``.
+
+    The arguments are Flax's, in Flax's order and with Flax's defaults; so are the variables ``kernel``
+    ``(*kernel_size, in_features // feature_group_count, features)`` and ``bias`` ``(features,)``, and so are the
+    numbers. Flax's words for padding are understood beside those of the library: ``"CIRCULAR"`` and ``"REFLECT"``
+    pad by ``(k - 1) // 2`` before and ``k // 2`` after, whatever the stride; ``"CAUSAL"`` works on every axis.
+
+    Three things differ. A bare integer as ``kernel_size`` is refused, because it can be read in two ways.
+    ``conv_general_dilated`` and ``conv_general_dilated_cls``, which Flax has deprecated, are not there:
+    ``algorithm`` says how to compute. And mistakes are ``ShapeError`` or ``TypeError``, in words.
+
+    Attributes:
+        features: number of output channels.
+        kernel_size: the window, one integer per spatial axis.
+        strides: step of the window; None is 1.
+        padding: Flax's words, the library's words, or counts.
+        input_dilation: distance between entries of the input; None is 1.
+        kernel_dilation: distance between taps of the kernel; None is 1.
+        feature_group_count: number of groups of channels.
+        use_bias: whether to add a bias.
+        mask: multiplies the kernel; of the kernel's shape.
+        dtype: of the computation; None infers it from input and parameters.
+        param_dtype: of the parameters.
+        precision: as in ``jax.lax.conv_general_dilated``.
+        kernel_init: initializer of the kernel.
+        bias_init: initializer of the bias.
+        promote_dtype: brings input, kernel and bias to one dtype.
+        padding_mode: what to pad with (keyword only, not in Flax).
+        algorithm: how to compute (keyword only, not in Flax).
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = Conv(6, (5, 5), padding="VALID")
+    >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 32, 32, 3)))
+    >>> y.shape, variables["params"]["kernel"].shape
+    ((1, 28, 28, 6), (5, 5, 3, 6))
+    """
+
+    features: int
+    kernel_size: Sequence[int]
+    strides: IntPerAxis | None = 1
+    padding: Padding = "SAME"
+    input_dilation: IntPerAxis | None = 1
+    kernel_dilation: IntPerAxis | None = 1
+    feature_group_count: int = 1
+    use_bias: bool = True
+    mask: jax.Array | None = None
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    precision: Any = None
+    kernel_init: Initializer = linen.initializers.lecun_normal()
+    bias_init: Initializer = linen.initializers.zeros_init()
+    promote_dtype: Callable[..., Any] = promote_dtype
+    padding_mode: str = dataclasses.field(default="zeros", kw_only=True)
+    algorithm: str = dataclasses.field(default="auto", kw_only=True)
+
+    @linen.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
+        inputs = jnp.asarray(inputs)
+        window = kernel_size_per_axis(self.kernel_size, inputs.shape, who="Conv")
+        strides, input_dilation, kernel_dilation = (
+            int_per_axis(1 if value is None else value, len(window), who="Conv", name=name)
+            for name, value in (
+                ("strides", self.strides),
+                ("input_dilation", self.input_dilation),
+                ("kernel_dilation", self.kernel_dilation),
+            )
+        )
+        padding, padding_mode = flax_conv_padding(
+            self.padding, self.padding_mode, window, kernel_dilation=kernel_dilation, who="Conv"
+        )
+        kernel, bias = make_parameters(
+            self,
+            conv_kernel_shape(
+                inputs.shape[-1], self.features, window, feature_group_count=self.feature_group_count, who="Conv"
+            ),
+        )
+        inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        return conv(
+            inputs,
+            kernel,
+            bias=bias,
+            strides=strides,
+            padding=padding,
+            padding_mode=padding_mode,
+            input_dilation=input_dilation,
+            kernel_dilation=kernel_dilation,
+            feature_group_count=self.feature_group_count,
+            algorithm=self.algorithm,
+            precision=self.precision,
+        )
+
+
+def make_parameters(module: Any, kernel_shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array | None]:
+    """The masked ``kernel`` and the ``bias`` of a convolution module, under Flax's names."""
+    if module.mask is not None and jnp.shape(module.mask) != kernel_shape:
+        raise ShapeError(
+            f"{type(module).__name__}: mask wants the shape of the kernel, {kernel_shape}, "
+            f"but has {jnp.shape(module.mask)}."
+        )
+    kernel = module.param("kernel", module.kernel_init, kernel_shape, module.param_dtype)
+    if module.mask is not None:
+        kernel = kernel * jnp.asarray(module.mask).astype(kernel.dtype)
+    if not module.use_bias:
+        return kernel, None
+    return kernel, module.param("bias", module.bias_init, (module.features,), module.param_dtype)

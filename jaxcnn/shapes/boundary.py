@@ -1,0 +1,51 @@
+"""Where padding that is not zeros comes from, as runs of positions of the input."""
+
+from jaxcnn.shapes.errors import ShapeError, check_choice
+from jaxcnn.shapes.padding import PADDING_MODES
+
+Run = tuple[int, int, int]
+
+
+def boundary_position(position: int, size: int, padding_mode: str) -> int:
+    """The position inside an axis that a position outside stands for.
+
+    ``"reflect"`` mirrors about the last entry without repeating it, ``"edge"`` repeats that entry, ``"circular"``
+    wraps round. Positions may lie any distance outside.
+
+    >>> [boundary_position(i, 4, "reflect") for i in range(-3, 9)]
+    [3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1, 2]
+    """
+    if padding_mode == "edge":
+        return min(max(position, 0), size - 1)
+    if padding_mode == "circular":
+        return position % size
+    period = max(2 * (size - 1), 1)
+    folded = position % period
+    return min(folded, period - folded) if size > 1 else 0
+
+
+def boundary_runs(size: int, pads: tuple[int, int], *, padding_mode: str, who: str = "conv") -> list[Run]:
+    """A padded axis as runs ``(start, step, count)`` of the input's positions, the step being 1, -1 or 0.
+
+    Raises:
+        ShapeError: an empty axis, which has nothing to pad with.
+
+    >>> boundary_runs(4, (2, 1), padding_mode="reflect")  # 2 1 | 0 1 2 3 | 2
+    [(2, -1, 3), (1, 1, 3), (2, 0, 1)]
+    >>> boundary_runs(4, (2, -1), padding_mode="circular")
+    [(2, 1, 2), (0, 1, 3)]
+    """
+    check_choice(padding_mode, PADDING_MODES[1:], who=who, name="padding_mode")
+    if size == 0:
+        raise ShapeError(f"{who}: padding_mode={padding_mode!r} has nothing to pad an empty axis with.")
+    before, after = pads
+    wanted = [boundary_position(i, size, padding_mode) for i in range(-before, size + after)]
+    runs: list[Run] = []
+    while wanted:
+        step = wanted[1] - wanted[0] if len(wanted) > 1 and abs(wanted[1] - wanted[0]) <= 1 else 0
+        count = 1
+        while count < len(wanted) and wanted[count] - wanted[count - 1] == step:
+            count += 1
+        runs.append((wanted[0], step, count))
+        wanted = wanted[count:]
+    return runs

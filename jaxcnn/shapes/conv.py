@@ -1,0 +1,273 @@
+"""A convolution in plain integers: every size is known, and every mistake refused, before an array is touched."""
+
+import dataclasses
+from collections.abc import Sequence
+from math import prod
+
+from jaxcnn.shapes.axes import IntPerAxis, as_int, int_per_axis
+from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.shapes.padding import Padding, Pads, dilated_size, output_size, pads_per_axis, reach
+
+Sizes = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConvGeometry:
+    """Everything about one convolution but its numbers; each lowering computes exactly this::
+
+        y[*b, o, c] = sum over k, i of  z[*b, strides * o + kernel_dilation * k, i] * kernel[k, i, c]
+
+    where ``z`` is ``x`` with ``input_dilation - 1`` zeros between its entries, then ``pads`` zeros around it
+    (negative ones crop), and ``i`` runs over the channels of the group of ``c``.
+
+    ``out_sizes`` is a field of its own: an adjoint may be asked for fewer positions than would fit.
+    """
+
+    batch_shape: Sizes
+    sizes: Sizes
+    in_channels: int
+    window: Sizes
+    out_channels: int
+    strides: Sizes
+    pads: Pads
+    input_dilation: Sizes
+    kernel_dilation: Sizes
+    groups: int
+    out_sizes: Sizes
+
+    @property
+    def ndim(self) -> int:
+        """The number of spatial axes."""
+        return len(self.window)
+
+    @property
+    def x_shape(self) -> Sizes:
+        """``(*batch, *spatial, channels)``."""
+        return (*self.batch_shape, *self.sizes, self.in_channels)
+
+    @property
+    def kernel_shape(self) -> Sizes:
+        """``(*window, in_channels // groups, out_channels)``."""
+        return (*self.window, self.in_channels // self.groups, self.out_channels)
+
+    @property
+    def out_shape(self) -> Sizes:
+        """``(*batch, *out_spatial, out_channels)``."""
+        return (*self.batch_shape, *self.out_sizes, self.out_channels)
+
+    @property
+    def reaches(self) -> Sizes:
+        """How many positions of the padded input the window spans on each axis."""
+        return tuple(reach(w, d) for w, d in zip(self.window, self.kernel_dilation, strict=True))
+
+    @property
+    def dilated_sizes(self) -> Sizes:
+        """Sizes of ``x`` once zeros are put between its entries, before any padding."""
+        return tuple(dilated_size(n, d) for n, d in zip(self.sizes, self.input_dilation, strict=True))
+
+    @property
+    def multiply_adds(self) -> int:
+        """Products of one call when every tap of every position is computed, padding included."""
+        return prod(self.out_shape) * prod(self.window) * (self.in_channels // self.groups)
+
+    def transposed(self) -> "ConvGeometry":
+        """The convolution that carries a cotangent of ``y`` back to ``x``, which is again a convolution.
+
+        Strides become input dilation and the other way round; its kernel is flipped, with the channels of each
+        group swapped. What the strides left over at the end of an axis comes back as padding after.
+        """
+        pads = []
+        for size, out, stride, span, (before, _) in zip(
+            self.dilated_sizes, self.out_sizes, self.strides, self.reaches, self.pads, strict=True
+        ):
+            first = span - 1 - before
+            pads.append((first, size + span - 1 - dilated_size(out, stride) - first))
+        return dataclasses.replace(
+            self,
+            sizes=self.out_sizes,
+            out_sizes=self.sizes,
+            in_channels=self.out_channels,
+            out_channels=self.in_channels,
+            strides=self.input_dilation,
+            input_dilation=self.strides,
+            pads=tuple(pads),
+        )
+
+    def padded(self) -> "ConvGeometry":
+        """The same convolution of an input that is dilated and padded already."""
+        return dataclasses.replace(
+            self,
+            sizes=tuple(n + sum(pads) for n, pads in zip(self.dilated_sizes, self.pads, strict=True)),
+            pads=((0, 0),) * self.ndim,
+            input_dilation=(1,) * self.ndim,
+        )
+
+
+def conv_geometry(
+    x_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    *,
+    strides: IntPerAxis = 1,
+    padding: Padding = "SAME",
+    input_dilation: IntPerAxis = 1,
+    kernel_dilation: IntPerAxis = 1,
+    feature_group_count: int = 1,
+    who: str = "conv",
+) -> ConvGeometry:
+    """Reads the options of a convolution against the shapes of its two arrays.
+
+    Words of ``padding`` are resolved against the dilated input.
+
+    Raises:
+        ShapeError: shapes or options that do not fit together, or a window larger than the padded input.
+        TypeError: an option that is not an integer where one is wanted.
+
+    >>> g = conv_geometry((8, 224, 224, 3), (7, 7, 3, 64), strides=2)
+    >>> g.pads, g.out_sizes
+    (((2, 3), (2, 3)), (112, 112))
+    >>> g.transposed().pads  # the way back is a convolution of the 112 x 112 map, dilated by 2
+    ((4, 3), (4, 3))
+    """
+    x_shape, kernel_shape = tuple(x_shape), tuple(kernel_shape)
+    ndim = _spatial_rank(x_shape, kernel_shape, who=who)
+    batch, sizes, window = x_shape[: -ndim - 1], x_shape[-ndim - 1 : -1], kernel_shape[:-2]
+    int_per_axis(window, ndim, who=who, name="the window of kernel")
+    steps = int_per_axis(strides, ndim, who=who, name="strides")
+    gaps = int_per_axis(kernel_dilation, ndim, who=who, name="kernel_dilation")
+    spread = int_per_axis(input_dilation, ndim, who=who, name="input_dilation")
+    groups = _group_count(feature_group_count, x_shape, kernel_shape, who=who)
+    dilated = tuple(dilated_size(n, d) for n, d in zip(sizes, spread, strict=True))
+    pads = pads_per_axis(padding, dilated, window, strides=steps, dilation=gaps, who=who)
+    out_sizes = tuple(
+        output_size(n, w, stride=s, dilation=d, pads=p, who=who, axis=axis)
+        for axis, (n, w, s, d, p) in enumerate(zip(dilated, window, steps, gaps, pads, strict=True))
+    )
+    return ConvGeometry(
+        batch_shape=batch,
+        sizes=sizes,
+        in_channels=x_shape[-1],
+        window=window,
+        out_channels=kernel_shape[-1],
+        strides=steps,
+        pads=pads,
+        input_dilation=spread,
+        kernel_dilation=gaps,
+        groups=groups,
+        out_sizes=out_sizes,
+    )
+
+
+def conv_output_shape(
+    x_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    *,
+    strides: IntPerAxis = 1,
+    padding: Padding = "SAME",
+    input_dilation: IntPerAxis = 1,
+    kernel_dilation: IntPerAxis = 1,
+    feature_group_count: int = 1,
+) -> Sizes:
+    """The whole shape of ``conv(x, kernel, ...)``: ``floor((n + before + after - d*(k-1) - 1) / s) + 1`` per axis.
+
+    Raises:
+        ShapeError: whatever ``conv`` itself would refuse.
+        TypeError: an option that is not an integer where one is wanted.
+
+    >>> conv_output_shape((32, 32, 3), (5, 5, 3, 6), padding="VALID")
+    (28, 28, 6)
+    """
+    return conv_geometry(
+        x_shape,
+        kernel_shape,
+        strides=strides,
+        padding=padding,
+        input_dilation=input_dilation,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=feature_group_count,
+        who="conv_output_shape",
+    ).out_shape
+
+
+def conv_kernel_shape(
+    in_channels: int, out_channels: int, window: Sequence[int], *, feature_group_count: int = 1, who: str = "conv"
+) -> Sizes:
+    """The kernel that reads ``in_channels`` and writes ``out_channels``: ``(*window, in // groups, out)``.
+
+    Raises:
+        ShapeError: ``feature_group_count`` does not divide both numbers of channels.
+
+    >>> conv_kernel_shape(32, 64, (3, 3), feature_group_count=4)
+    (3, 3, 8, 64)
+    """
+    groups = as_int(feature_group_count, who=who, name="feature_group_count")
+    for channels, what in ((in_channels, "input"), (out_channels, "output")):
+        check_groups(groups, channels, what=what, who=who)
+    return (*window, in_channels // groups, out_channels)
+
+
+def check_groups(groups: int, channels: int, *, what: str, who: str) -> None:
+    """Refuses groups that do not share out the channels evenly.
+
+    Raises:
+        ShapeError: naming the nearest counts that would.
+    """
+    if groups < 1:
+        raise ShapeError(f"{who}: feature_group_count={groups} must be at least 1.")
+    if channels % groups:
+        divisors = [g for g in range(1, channels + 1) if channels % g == 0]
+        near = sorted(sorted(divisors, key=lambda g: abs(g - groups))[:2])
+        raise ShapeError(
+            f"{who}: feature_group_count={groups} does not divide the {channels} {what} channels. "
+            f"Nearest that do: {', '.join(map(str, near))}."
+        )
+
+
+def check_bias(bias_shape: Sequence[int], channels: int, *, who: str) -> None:
+    """Refuses a bias that is not one number per output channel.
+
+    Raises:
+        ShapeError: with both shapes.
+    """
+    if tuple(bias_shape) != (channels,):
+        raise ShapeError(
+            f"{who}: bias wants one number per output channel, shape ({channels},), but has {tuple(bias_shape)}."
+        )
+
+
+def _spatial_rank(x_shape: Sizes, kernel_shape: Sizes, *, who: str) -> int:
+    """The number of spatial axes, which the kernel decides."""
+    if len(kernel_shape) < 3:
+        raise ShapeError(
+            f"{who}: the kernel wants (*window, in_channels // feature_group_count, out_channels), three axes or more, "
+            f"but kernel.shape={kernel_shape}. A kernel without a window is for pointwise_conv."
+        )
+    ndim = len(kernel_shape) - 2
+    if len(x_shape) < ndim + 1:
+        raise ShapeError(
+            f"{who}: a kernel with {ndim} window axes (kernel.shape={kernel_shape}) wants x as (*batch, *spatial, "
+            f"channels) with {ndim} spatial axes, but x.shape={x_shape} has {len(x_shape)} axes in all. "
+            f"Is the channel axis missing? Try x[..., None]."
+        )
+    return ndim
+
+
+def _group_count(feature_group_count: int, x_shape: Sizes, kernel_shape: Sizes, *, who: str) -> int:
+    """Checks groups and channels of both arrays against each other."""
+    groups = as_int(feature_group_count, who=who, name="feature_group_count")
+    channels, reads, writes = x_shape[-1], kernel_shape[-2], kernel_shape[-1]
+    if groups < 1:
+        raise ShapeError(f"{who}: feature_group_count={groups} must be at least 1.")
+    if reads * groups != channels:
+        first = -(len(kernel_shape) - 1)
+        if channels % groups == 0 and channels == reads:
+            hint = f"With groups the kernel's axis -2 holds in_channels // feature_group_count = {channels // groups}."
+        elif channels % groups and channels != reads:
+            hint = f"feature_group_count={groups} does not divide {channels}. Is x channels-first?"
+        elif x_shape[first] == reads * groups:
+            hint = f"Is x channels-first? Its axis {first} has {reads * groups}: jnp.moveaxis(x, {first}, -1)."
+        else:
+            hint = "Is x channels-first?"
+        counted = f"{reads} x {groups} groups = {reads * groups}" if groups > 1 else f"{reads}"
+        raise ShapeError(f"{who}: the kernel reads {counted} channels but x has {channels} (x.shape={x_shape}). {hint}")
+    check_groups(groups, writes, what="output", who=who)
+    return groups
