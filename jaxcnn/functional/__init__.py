@@ -1,5 +1,19 @@
 """Pure functions of arrays: every operation of the field, channels last, under every JAX transform."""
 
 from jaxcnn.functional.conv import conv
+from jaxcnn.functional.conv_grads import conv_input_grad, conv_kernel_grad
+from jaxcnn.functional.conv_transpose import conv_transpose
+from jaxcnn.functional.explain import conv_algorithms, explain_conv
+from jaxcnn.functional.separable import depthwise_conv, pointwise_conv, separable_conv
 
-__all__ = ["conv"]
+__all__ = [
+    "conv",
+    "conv_algorithms",
+    "conv_input_grad",
+    "conv_kernel_grad",
+    "conv_transpose",
+    "depthwise_conv",
+    "explain_conv",
+    "pointwise_conv",
+    "separable_conv",
+]

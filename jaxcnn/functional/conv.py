@@ -72,6 +72,42 @@ def conv(
     >>> conv(step, difference, padding="VALID")[:, 0]  # the edge is where the difference is not zero
     Array([0., 0., 1., 0., 0.], dtype=float32)
     """
+    return compute_conv(
+        x,
+        kernel,
+        bias,
+        strides=strides,
+        padding=padding,
+        padding_mode=padding_mode,
+        input_dilation=input_dilation,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=feature_group_count,
+        flip_kernel=flip_kernel,
+        algorithm=algorithm,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+        who="conv",
+    )
+
+
+def compute_conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None,
+    *,
+    strides: IntPerAxis,
+    padding: Padding,
+    padding_mode: str,
+    input_dilation: IntPerAxis,
+    kernel_dilation: IntPerAxis,
+    feature_group_count: int,
+    flip_kernel: bool,
+    algorithm: str,
+    precision: Any,
+    preferred_element_type: Any,
+    who: str,
+) -> jax.Array:
+    """``conv`` under any name, for the functions that are a ``conv`` with some options fixed."""
     x, kernel, bias = as_arrays(x, kernel, bias)
     geometry = conv_geometry(
         x.shape,
@@ -81,10 +117,11 @@ def conv(
         input_dilation=input_dilation,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
+        who=who,
     )
-    check_choice(padding_mode, PADDING_MODES, who="conv", name="padding_mode")
+    check_choice(padding_mode, PADDING_MODES, who=who, name="padding_mode")
     if bias is not None:
-        check_bias(bias.shape, geometry.out_channels, who="conv")
+        check_bias(bias.shape, geometry.out_channels, who=who)
     x, kernel, accumulate, dtype = operands(x, kernel, bias, preferred_element_type)
     x, geometry = apply_padding_mode(x, geometry, padding_mode)
     y = dispatch.forward(
@@ -94,7 +131,7 @@ def conv(
         algorithm=algorithm,
         precision=precision,
         preferred_element_type=accumulate,
-        who="conv",
+        who=who,
     ).astype(dtype)
     return y if bias is None else add_bias(y, bias)
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.shapes.boundary import boundary_runs
-from jaxcnn.shapes.padding import Pads
+from jaxcnn.shapes.padding import Pads, dilated_size
 
 
 def dilate_and_pad(
@@ -44,3 +44,44 @@ def _lay_runs(x: jax.Array, axis: int, runs: list[tuple[int, int, int]]) -> jax.
         else:
             pieces.append(lax.rev(lax.slice_in_dim(x, start - count + 1, start + 1, axis=axis), (axis,)))
     return lax.concatenate(pieces, axis)
+
+
+def dilate_and_pad_adjoint(
+    g: jax.Array,
+    sizes: tuple[int, ...],
+    pads: Pads,
+    *,
+    input_dilation: tuple[int, ...] | None = None,
+    padding_mode: str = "zeros",
+) -> jax.Array:
+    """Carries a cotangent of the padded array back: every position collects what was copied from it."""
+    first = g.ndim - 1 - len(pads)
+    dilation = input_dilation or (1,) * len(pads)
+    for axis, (size, entry, step) in enumerate(zip(sizes, pads, dilation, strict=True), start=first):
+        length = dilated_size(size, step)
+        if entry != (0, 0):
+            runs = [(-entry[0], 1, length + sum(entry))]
+            if padding_mode != "zeros":
+                runs = boundary_runs(length, entry, padding_mode=padding_mode)
+            g = _gather_runs(g, axis, length, runs)
+        g = lax.slice_in_dim(g, 0, length, stride=step, axis=axis)
+    return g
+
+
+def _gather_runs(g: jax.Array, axis: int, length: int, runs: list[tuple[int, int, int]]) -> jax.Array:
+    """The adjoint of ``_lay_runs``: each run is added back to the positions that it was read from."""
+    total, offset = None, 0
+    for start, step, count in runs:
+        piece = lax.slice_in_dim(g, offset, offset + count, axis=axis)
+        offset += count
+        if step == 0:
+            piece, low = jnp.sum(piece, axis, keepdims=True), start
+        elif step == 1:
+            low = start
+        else:
+            piece, low = lax.rev(piece, (axis,)), start - count + 1
+        config = [(0, 0, 0)] * g.ndim
+        config[axis] = (low, length - low - piece.shape[axis], 0)
+        placed = lax.pad(piece, jnp.zeros((), g.dtype), config)
+        total = placed if total is None else total + placed
+    return total

@@ -10,7 +10,8 @@ from jaxcnn.shapes.conv import ConvGeometry
 
 # ``compute(x, kernel, geometry, *, precision, preferred_element_type)``: ``x`` with any number of batch axes and
 # ``kernel``, of one dtype, shaped as the geometry says, to ``y`` of ``geometry.out_shape`` in
-# ``preferred_element_type``, or else in the dtype of the operands. Made of differentiable JAX alone, so that every transform goes through.
+# ``preferred_element_type``, or else in the dtype of the operands. Made of differentiable JAX
+# alone, so that every transform goes through.
 Compute = Callable[..., jax.Array]
 
 # ``unserved(geometry, dtype)``: why these are outside the domain, or None where they are inside.

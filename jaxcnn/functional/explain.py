@@ -1,0 +1,96 @@
+"""Which formulations of a convolution there are, and which one is taken for given shapes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxcnn.functional.lowering import dispatch
+from jaxcnn.functional.lowering.choice import OPERATIONS, Choice
+from jaxcnn.functional.lowering.registry import LOWERINGS
+from jaxcnn.shapes.axes import IntPerAxis
+from jaxcnn.shapes.conv import conv_geometry
+from jaxcnn.shapes.errors import check_choice
+from jaxcnn.shapes.padding import PADDING_MODES, Padding
+
+
+def conv_algorithms() -> tuple[str, ...]:
+    """The names that ``algorithm=`` takes beside ``"auto"``.
+
+    ``"xla"`` serves every configuration; ``"shifted"`` one input channel per group; ``"matmul"`` windows of one
+    position without groups; ``"fft"`` floating and complex numbers over up to three spatial axes.
+
+    >>> conv_algorithms()
+    ('xla', 'shifted', 'matmul', 'fft')
+    """
+    return tuple(LOWERINGS)
+
+
+def explain_conv(
+    x_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    *,
+    strides: IntPerAxis = 1,
+    padding: Padding = "SAME",
+    padding_mode: str = "zeros",
+    input_dilation: IntPerAxis = 1,
+    kernel_dilation: IntPerAxis = 1,
+    feature_group_count: int = 1,
+    algorithm: str = "auto",
+    dtype: Any = jnp.float32,
+    operation: str = "forward",
+    platform: str | None = None,
+) -> Choice:
+    """Says how ``conv`` of these shapes would be computed, and why; nothing is computed.
+
+    Args:
+        x_shape: shape of ``x``.
+        kernel_shape: shape of the kernel.
+        strides: as in ``conv``, and so are the options after it.
+        padding: as in ``conv``.
+        padding_mode: as in ``conv``.
+        input_dilation: as in ``conv``.
+        kernel_dilation: as in ``conv``.
+        feature_group_count: as in ``conv``.
+        algorithm: ``"auto"`` or a name, to see whether it serves.
+        dtype: of the operands.
+        operation: ``"forward"``, ``"input_grad"`` (which ``conv_transpose`` is too) or ``"kernel_grad"``.
+        platform: ``"cpu"``, ``"gpu"``, ``"tpu"``; by default the one that JAX runs on.
+
+    Returns:
+        a ``Choice`` with the fields ``algorithm`` and ``reason``.
+
+    Raises:
+        ShapeError: whatever ``conv`` would refuse, a named algorithm that does not serve included.
+        TypeError: an option that is not an integer where one is wanted.
+
+    >>> print(explain_conv((8, 56, 56, 128), (3, 3, 1, 128), feature_group_count=128, platform="cpu"))
+    shifted: a depthwise kernel on a CPU is one fused loop of shifted multiply-adds
+    >>> explain_conv((8, 56, 56, 128), (3, 3, 1, 128), feature_group_count=128, platform="gpu").algorithm
+    'xla'
+    """
+    check_choice(operation, OPERATIONS, who="explain_conv", name="operation")
+    check_choice(padding_mode, PADDING_MODES, who="explain_conv", name="padding_mode")
+    geometry = conv_geometry(
+        x_shape,
+        kernel_shape,
+        strides=strides,
+        padding=padding,
+        input_dilation=input_dilation,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=feature_group_count,
+        who="explain_conv",
+    )
+    if padding_mode != "zeros":
+        geometry = geometry.padded()
+    if operation == "input_grad":
+        geometry = geometry.transposed()
+    return dispatch.explain(
+        geometry,
+        algorithm=algorithm,
+        operation=operation,  # type: ignore[arg-type]
+        dtype=jnp.dtype(dtype),
+        platform=platform or jax.default_backend(),
+        who="explain_conv",
+    )

@@ -1,0 +1,73 @@
+"""The convolution theorem: a product of spectra, for windows so large that every tap by itself costs more."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.functional.dtypes import accumulator_dtype
+from jaxcnn.functional.lowering.lowering import Lowering
+from jaxcnn.functional.lowering.taps import padded_for, tap_slice
+from jaxcnn.shapes.conv import ConvGeometry
+from jaxcnn.shapes.spectrum import fast_length
+
+
+def compute(
+    x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
+) -> jax.Array:
+    """``y = inverse(X * conj(K))`` over the padded input, of which the strides then keep every so many.
+
+    The transform is at least as long as the padded input, so that no position the window may stand on wraps round.
+    Half precision is computed in float32.
+    """
+    result = jnp.dtype(preferred_element_type or x.dtype)
+    work = accumulator_dtype(result)
+    first, ndim = len(geometry.batch_shape), geometry.ndim
+    z = padded_for(x.astype(work), geometry)
+    lengths = tuple(map(fast_length, z.shape[first : first + ndim]))
+    axes = tuple(range(first, first + ndim))
+    gaps = [(0, 0, dilation - 1) for dilation in geometry.kernel_dilation]
+    taps = lax.pad(kernel.astype(work), jnp.zeros((), work), [*gaps, (0, 0, 0), (0, 0, 0)])
+    if jnp.issubdtype(work, jnp.complexfloating):
+        signal = jnp.fft.fftn(z, lengths, axes)
+        response = jnp.conj(jnp.fft.fftn(jnp.conj(taps), lengths, range(ndim)))
+        y = jnp.fft.ifftn(_multiply(signal, response, geometry, precision), lengths, axes)
+    else:
+        signal = jnp.fft.rfftn(z, lengths, axes)
+        response = jnp.conj(jnp.fft.rfftn(taps, lengths, tuple(range(ndim))))
+        y = jnp.fft.irfftn(_multiply(signal, response, geometry, precision), lengths, axes)
+    return tap_slice(y, (0,) * ndim, geometry).astype(result)
+
+
+def _multiply(signal: jax.Array, response: jax.Array, geometry: ConvGeometry, precision: Any) -> jax.Array:
+    """``(*batch, *frequencies, in)`` times ``(*frequencies, in // groups, out)``, frequency by frequency."""
+    batch, ndim, groups = signal.ndim - geometry.ndim - 1, geometry.ndim, geometry.groups
+    reads, writes = geometry.in_channels // groups, geometry.out_channels // groups
+    signal = lax.reshape(signal, (*signal.shape[:-1], groups, reads))
+    response = lax.reshape(response, (*response.shape[:-1], groups, writes))
+    response = lax.transpose(response, (*range(ndim), ndim + 1, ndim, ndim + 2))
+    if reads == 1:
+        product = signal * lax.expand_dims(response[..., 0, :], range(batch))
+    else:
+        product = lax.dot_general(
+            signal,
+            response,
+            (((signal.ndim - 1,), (ndim + 1,)), (tuple(range(batch, batch + ndim + 1)), tuple(range(ndim + 1)))),
+            precision=precision,
+        )
+        back = range(ndim + 1, ndim + 1 + batch)
+        product = lax.transpose(product, (*back, *range(ndim + 1), product.ndim - 1))
+    return lax.reshape(product, (*product.shape[:-2], geometry.out_channels))
+
+
+def unserved(geometry: ConvGeometry, dtype: Any) -> str | None:
+    """Serves floating and complex numbers over one to three spatial axes."""
+    if geometry.ndim > 3:
+        return f"it wants at most 3 spatial axes, and there are {geometry.ndim}"
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        return f"it rounds, so it wants floating or complex numbers, not {jnp.dtype(dtype)}"
+    return None
+
+
+LOWERING = Lowering("fft", compute, unserved)

@@ -1,0 +1,207 @@
+"""Convolutions that mix space and channels one after the other: depthwise, pointwise, and the two in a row."""
+
+from typing import Any
+
+import jax
+from jax import lax
+
+from jaxcnn.functional.conv import add_bias, as_arrays, compute_conv
+from jaxcnn.functional.dtypes import operands
+from jaxcnn.shapes.axes import IntPerAxis
+from jaxcnn.shapes.conv import check_bias
+from jaxcnn.shapes.padding import Padding
+from jaxcnn.shapes.separable import check_depthwise, check_pointwise, check_separable
+
+
+def depthwise_conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    bias: jax.Array | None = None,
+    strides: IntPerAxis = 1,
+    padding: Padding = "SAME",
+    padding_mode: str = "zeros",
+    input_dilation: IntPerAxis = 1,
+    kernel_dilation: IntPerAxis = 1,
+    flip_kernel: bool = False,
+    algorithm: str = "auto",
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> jax.Array:
+    """Convolves every channel by itself: ``conv`` with as many groups as channels.
+
+    ``y[o, c * multiplier + j] = sum over k of x[strides * o + kernel_dilation * k - before, c] *
+    kernel[k, 0, c * multiplier + j]``.
+
+    Args:
+        x: ``(*batch, *spatial, channels)``.
+        kernel: ``(*window, 1, channels * multiplier)``.
+        bias: one number per output channel.
+        strides: as in ``conv``, and so are all options after it.
+        padding: as in ``conv``.
+        padding_mode: as in ``conv``.
+        input_dilation: as in ``conv``.
+        kernel_dilation: as in ``conv``.
+        flip_kernel: as in ``conv``.
+        algorithm: as in ``conv``.
+        precision: as in ``conv``.
+        preferred_element_type: as in ``conv``.
+
+    Returns:
+        ``(*batch, *out_spatial, channels * multiplier)``.
+
+    Raises:
+        ShapeError: a kernel that is not of that shape, and whatever ``conv`` refuses.
+        TypeError: an option that is not an integer where one is wanted.
+
+    Source: Sifre, Rigid-motion scattering for image classification (2014), section 6.2; Chollet, Xception (2017).
+
+    >>> import jax.numpy as jnp
+    >>> x = jnp.array([[1.0, 10], [2, 20], [4, 40]])
+    >>> difference_and_sum = jnp.array([[[-1.0, 1]], [[1.0, 1]]])  # (2, 1, 2): one window per channel
+    >>> depthwise_conv(x, difference_and_sum, padding="VALID")
+    Array([[ 1., 30.],
+           [ 2., 60.]], dtype=float32)
+    """
+    x, kernel = as_arrays(x, kernel)
+    check_depthwise(x.shape, kernel.shape, who="depthwise_conv")
+    return compute_conv(
+        x,
+        kernel,
+        bias,
+        strides=strides,
+        padding=padding,
+        padding_mode=padding_mode,
+        input_dilation=input_dilation,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=x.shape[-1],
+        flip_kernel=flip_kernel,
+        algorithm=algorithm,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+        who="depthwise_conv",
+    )
+
+
+def pointwise_conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    bias: jax.Array | None = None,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> jax.Array:
+    """Mixes the channels of every position by one matrix, which is a convolution whose window is one position.
+
+    ``y[..., c] = bias[c] + sum over i of x[..., i] * kernel[i, c]``.
+
+    Args:
+        x: ``(..., in_channels)``, any number of axes before the channels.
+        kernel: ``(in_channels, out_channels)``.
+        bias: one number per output channel.
+        precision: as in ``jax.lax.dot_general``.
+        preferred_element_type: as in ``conv``.
+
+    Returns:
+        ``(..., out_channels)``.
+
+    Raises:
+        ShapeError: a kernel that is not such a matrix, or a bias of another shape.
+
+    Source: Lin, Chen and Yan, Network in network (2014), section 3.1.
+
+    >>> import jax.numpy as jnp
+    >>> rgb = jnp.array([[[1.0, 0, 0], [1, 1, 1]]])
+    >>> pointwise_conv(rgb, jnp.array([[0.299], [0.587], [0.114]]))[..., 0]  # the luma of red and of white
+    Array([[0.299, 1.   ]], dtype=float32)
+    """
+    x, kernel, bias = as_arrays(x, kernel, bias)
+    check_pointwise(x.shape, kernel.shape, who="pointwise_conv")
+    if bias is not None:
+        check_bias(bias.shape, kernel.shape[-1], who="pointwise_conv")
+    x, kernel, accumulate, dtype = operands(x, kernel, bias, preferred_element_type)
+    y = lax.dot_general(
+        x,
+        kernel,
+        (((x.ndim - 1,), (0,)), ((), ())),
+        precision=precision,
+        preferred_element_type=accumulate,
+    ).astype(dtype)
+    return y if bias is None else add_bias(y, bias)
+
+
+def separable_conv(
+    x: jax.Array,
+    depthwise_kernel: jax.Array,
+    pointwise_kernel: jax.Array,
+    *,
+    bias: jax.Array | None = None,
+    strides: IntPerAxis = 1,
+    padding: Padding = "SAME",
+    padding_mode: str = "zeros",
+    input_dilation: IntPerAxis = 1,
+    kernel_dilation: IntPerAxis = 1,
+    flip_kernel: bool = False,
+    algorithm: str = "auto",
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> jax.Array:
+    """A depthwise convolution, then a pointwise one: a kernel of rank one between space and channels.
+
+    Equals ``conv`` with the kernel ``depthwise[k, 0, i * m + j] * pointwise[i * m + j, c]`` summed over ``j``, at
+    ``window + out_channels`` products per position and channel instead of ``window * out_channels``.
+
+    Args:
+        x: ``(*batch, *spatial, channels)``.
+        depthwise_kernel: ``(*window, 1, channels * multiplier)``.
+        pointwise_kernel: ``(1, ..., 1, channels * multiplier, out_channels)``, a one for every window axis.
+        bias: one number per output channel.
+        strides: of the depthwise part, as in ``conv``, and so are all options after it.
+        padding: as in ``conv``.
+        padding_mode: as in ``conv``.
+        input_dilation: as in ``conv``.
+        kernel_dilation: as in ``conv``.
+        flip_kernel: as in ``conv``.
+        algorithm: as in ``conv``, of the depthwise part.
+        precision: as in ``conv``.
+        preferred_element_type: as in ``conv``.
+
+    Returns:
+        ``(*batch, *out_spatial, out_channels)``.
+
+    Raises:
+        ShapeError: kernels that are not of these shapes, and whatever ``conv`` refuses.
+        TypeError: an option that is not an integer where one is wanted.
+
+    Source: Chollet, Xception: deep learning with depthwise separable convolutions (2017), section 3.
+
+    >>> import jax.numpy as jnp
+    >>> x = jnp.arange(8.0).reshape(4, 2)
+    >>> separable_conv(x, jnp.ones((2, 1, 2)), jnp.array([[[1.0], [-1.0]]]), padding="VALID")[:, 0]
+    Array([-2., -2., -2.], dtype=float32)
+    """
+    x, depthwise_kernel, pointwise_kernel, bias = as_arrays(x, depthwise_kernel, pointwise_kernel, bias)
+    check_depthwise(x.shape, depthwise_kernel.shape, who="separable_conv")
+    check_separable(depthwise_kernel.shape, pointwise_kernel.shape, who="separable_conv")
+    if bias is not None:
+        check_bias(bias.shape, pointwise_kernel.shape[-1], who="separable_conv")
+    between = compute_conv(
+        x,
+        depthwise_kernel,
+        None,
+        strides=strides,
+        padding=padding,
+        padding_mode=padding_mode,
+        input_dilation=input_dilation,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=x.shape[-1],
+        flip_kernel=flip_kernel,
+        algorithm=algorithm,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+        who="separable_conv",
+    )
+    matrix = lax.reshape(pointwise_kernel, pointwise_kernel.shape[-2:])
+    return pointwise_conv(
+        between, matrix, bias=bias, precision=precision, preferred_element_type=preferred_element_type
+    )

@@ -1,0 +1,184 @@
+"""Sizes of a transposed convolution, which is the adjoint of the convolution with the same options."""
+
+from collections.abc import Sequence
+
+from jaxcnn.shapes.axes import IntPerAxis, as_int, int_per_axis
+from jaxcnn.shapes.conv import ConvGeometry, Sizes, check_groups, conv_geometry
+from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.shapes.padding import Padding, pads_per_axis, reach
+
+SAME_NAMES = ("SAME", "SAME_LOWER")
+
+
+def conv_transpose_geometry(
+    x_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    *,
+    strides: IntPerAxis = 1,
+    padding: Padding = "SAME",
+    output_padding: IntPerAxis = 0,
+    kernel_dilation: IntPerAxis = 1,
+    feature_group_count: int = 1,
+    who: str = "conv_transpose",
+) -> ConvGeometry:
+    """The convolution whose adjoint is meant: its output has the sizes of ``x``, its input those of the result.
+
+    Raises:
+        ShapeError: shapes or options that do not fit together, or nothing left of the result.
+        TypeError: an option that is not an integer where one is wanted.
+
+    >>> g = conv_transpose_geometry((4, 4, 8), (3, 3, 16, 8), strides=2, padding=1, output_padding=1)
+    >>> g.x_shape, g.out_shape
+    ((8, 8, 16), (4, 4, 8))
+    """
+    x_shape, kernel_shape = tuple(x_shape), tuple(kernel_shape)
+    ndim = _spatial_rank(x_shape, kernel_shape, who=who)
+    sizes, window = x_shape[-ndim - 1 : -1], kernel_shape[:-2]
+    int_per_axis(window, ndim, who=who, name="the window of kernel")
+    steps = int_per_axis(strides, ndim, who=who, name="strides")
+    gaps = int_per_axis(kernel_dilation, ndim, who=who, name="kernel_dilation")
+    extra = int_per_axis(output_padding, ndim, who=who, name="output_padding", minimum=0)
+    groups = as_int(feature_group_count, who=who, name="feature_group_count")
+    _check_channels(x_shape, kernel_shape, groups, who=who)
+    scaled = tuple(n * s for n, s in zip(sizes, steps, strict=True))
+    pads = pads_per_axis(padding, scaled, window, strides=steps, dilation=gaps, who=who)
+    if padding in SAME_NAMES:
+        if any(extra):
+            raise ShapeError(
+                f"{who}: padding={padding!r} fixes the output at size * stride = {scaled}, so output_padding={extra} "
+                f"has no place. Write the padding as counts."
+            )
+        result = scaled
+    else:
+        _check_output_padding(extra, steps, gaps, who=who)
+        result = tuple(
+            (n - 1) * s + reach(w, d) - sum(p) + e
+            for n, s, w, d, p, e in zip(sizes, steps, window, gaps, pads, extra, strict=True)
+        )
+    if min(result) < 1:
+        raise ShapeError(
+            f"{who}: the output would have spatial sizes {result}: padding {pads} takes away more than the input "
+            f"of {sizes} spreads. Pad less."
+        )
+    return ConvGeometry(
+        batch_shape=x_shape[: -ndim - 1],
+        sizes=result,
+        in_channels=kernel_shape[-2] * groups,
+        window=window,
+        out_channels=kernel_shape[-1],
+        strides=steps,
+        pads=pads,
+        input_dilation=(1,) * ndim,
+        kernel_dilation=gaps,
+        groups=groups,
+        out_sizes=sizes,
+    )
+
+
+def conv_transpose_output_shape(
+    x_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    *,
+    strides: IntPerAxis = 1,
+    padding: Padding = "SAME",
+    output_padding: IntPerAxis = 0,
+    kernel_dilation: IntPerAxis = 1,
+    feature_group_count: int = 1,
+) -> Sizes:
+    """The whole shape of ``conv_transpose(x, kernel, ...)``.
+
+    Per axis ``(n - 1)*s + d*(k - 1) + 1 - before - after + output_padding``, and ``n * s`` for ``"SAME"``.
+
+    Raises:
+        ShapeError: whatever ``conv_transpose`` itself would refuse.
+        TypeError: an option that is not an integer where one is wanted.
+
+    >>> conv_transpose_output_shape((2, 2, 1), (3, 3, 1, 1), strides=2, padding="VALID")
+    (5, 5, 1)
+    """
+    return conv_transpose_geometry(
+        x_shape,
+        kernel_shape,
+        strides=strides,
+        padding=padding,
+        output_padding=output_padding,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=feature_group_count,
+        who="conv_transpose_output_shape",
+    ).x_shape
+
+
+def conv_transpose_output_padding(
+    x_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    *,
+    strides: IntPerAxis = 1,
+    padding: Padding = "VALID",
+    kernel_dilation: IntPerAxis = 1,
+    feature_group_count: int = 1,
+) -> Sizes:
+    """The ``output_padding`` with which ``conv_transpose`` undoes the shape of ``conv(x, kernel, ...)``.
+
+    It is what the strides leave over at the end of each axis: ``(n + before + after - d*(k-1) - 1) mod s``.
+
+    Raises:
+        ShapeError: whatever ``conv`` itself would refuse.
+        TypeError: an option that is not an integer where one is wanted.
+
+    >>> conv_transpose_output_padding((7, 8, 3), (3, 3, 3, 16), strides=2, padding=1)  # 7 -> 4 -> 7, 8 -> 4 -> 8
+    (0, 1)
+    """
+    geometry = conv_geometry(
+        x_shape,
+        kernel_shape,
+        strides=strides,
+        padding=padding,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=feature_group_count,
+        who="conv_transpose_output_padding",
+    )
+    return tuple(
+        (n + sum(p) - span) % s
+        for n, p, span, s in zip(geometry.sizes, geometry.pads, geometry.reaches, geometry.strides, strict=True)
+    )
+
+
+def _spatial_rank(x_shape: Sizes, kernel_shape: Sizes, *, who: str) -> int:
+    if len(kernel_shape) < 3:
+        raise ShapeError(
+            f"{who}: the kernel wants (*window, out_channels // feature_group_count, in_channels), three axes or more, "
+            f"but kernel.shape={kernel_shape}."
+        )
+    ndim = len(kernel_shape) - 2
+    if len(x_shape) < ndim + 1:
+        raise ShapeError(
+            f"{who}: a kernel with {ndim} window axes (kernel.shape={kernel_shape}) wants x as (*batch, *spatial, "
+            f"channels) with {ndim} spatial axes, but x.shape={x_shape} has {len(x_shape)} axes in all. "
+            f"Is the channel axis missing? Try x[..., None]."
+        )
+    return ndim
+
+
+def _check_channels(x_shape: Sizes, kernel_shape: Sizes, groups: int, *, who: str) -> None:
+    channels, reads = x_shape[-1], kernel_shape[-1]
+    if channels != reads:
+        if kernel_shape[-2] * groups == channels:
+            hint = (
+                "The kernel is that of the conv which this one transposes, so its last axis reads x: swap its last two."
+            )
+        else:
+            hint = "Is x channels-first?"
+        raise ShapeError(
+            f"{who}: the kernel (*window, out_channels // feature_group_count, in_channels) reads {reads} channels "
+            f"but x has {channels} (kernel.shape={kernel_shape}, x.shape={x_shape}). {hint}"
+        )
+    check_groups(groups, channels, what="input", who=who)
+
+
+def _check_output_padding(extra: Sizes, steps: Sizes, gaps: Sizes, *, who: str) -> None:
+    for axis, (entry, stride, dilation) in enumerate(zip(extra, steps, gaps, strict=True)):
+        if entry >= max(stride, dilation):
+            raise ShapeError(
+                f"{who}: output_padding={extra} must be smaller than the stride or the dilation, and on spatial axis "
+                f"{axis} it is {entry} with stride {stride} and dilation {dilation}. For a larger output pad less."
+            )
