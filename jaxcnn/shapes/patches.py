@@ -1,0 +1,126 @@
+"""Where the windows of an operation lie on its input, in plain integers.
+
+Position ``o`` of a window of ``k`` entries reads ``o * stride - before + j * dilation`` for ``j`` in ``range(k)``,
+on each spatial axis by itself.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from jaxcnn.shapes.axes import IntPerAxis, as_int, int_per_axis, window_per_axis
+from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.shapes.padding import Padding, Pads, output_size, pads_per_axis
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PatchPlan:
+    """The windows of one operation, with every option spread over the spatial axes.
+
+    Attributes:
+        sizes: the input's spatial shape.
+        window: entries of the window.
+        strides: steps between windows.
+        dilation: steps between the entries of one window.
+        pads: zeros before and after; negative ones crop.
+        positions: how many windows there are.
+    """
+
+    sizes: tuple[int, ...]
+    window: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilation: tuple[int, ...]
+    pads: Pads
+    positions: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        """How many spatial axes there are."""
+        return len(self.sizes)
+
+
+def plan_patches(
+    sizes: Sequence[int],
+    window_shape: Sequence[int],
+    *,
+    strides: IntPerAxis,
+    padding: Padding = "VALID",
+    window_dilation: IntPerAxis = 1,
+    who: str,
+) -> PatchPlan:
+    """Spreads the options over the axes and counts the positions.
+
+    Raises:
+        ShapeError: options of another length than there are axes, unknown words, or no position at all.
+        TypeError: an option that is not made of integers.
+
+    >>> plan_patches((7, 7), (3, 3), strides=2, who="extract_patches").positions
+    (3, 3)
+    """
+    window = window_per_axis(window_shape, who=who)
+    ndim = len(window)
+    stride = int_per_axis(strides, ndim, who=who, name="strides")
+    dilation = int_per_axis(window_dilation, ndim, who=who, name="window_dilation")
+    pads = pads_per_axis(padding, sizes, window, strides=stride, dilation=dilation, who=who)
+    positions = tuple(
+        output_size(n, k, stride=s, dilation=d, pads=pad, who=who, axis=axis)
+        for axis, (n, k, s, d, pad) in enumerate(zip(sizes, window, stride, dilation, pads, strict=True))
+    )
+    return PatchPlan(
+        sizes=tuple(sizes), window=window, strides=stride, dilation=dilation, pads=pads, positions=positions
+    )
+
+
+def split_image_shape(x_shape: Sequence[int], ndim: int, *, who: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Splits ``(*batch, *spatial, channels)`` into its batch and its spatial part.
+
+    Raises:
+        ShapeError: the array has too few axes for that many spatial ones.
+
+    >>> split_image_shape((8, 32, 32, 3), 2, who="extract_patches")
+    ((8,), (32, 32))
+    """
+    if len(x_shape) < ndim + 1:
+        raise ShapeError(
+            f"{who}: {ndim} spatial axes and one of channels want at least {ndim + 1} axes, but x has "
+            f"{len(x_shape)} (x.shape={tuple(x_shape)}). Is the channel axis missing?"
+        )
+    return tuple(x_shape[: -ndim - 1]), tuple(x_shape[-ndim - 1 : -1])
+
+
+def plan_fold(
+    patches_shape: Sequence[int],
+    output_shape: Sequence[int],
+    window_shape: Sequence[int],
+    *,
+    strides: IntPerAxis,
+    padding: Padding = "VALID",
+    window_dilation: IntPerAxis = 1,
+    who: str,
+) -> PatchPlan:
+    """The plan of which ``patches_shape`` must be the result, for an image of ``output_shape``.
+
+    Raises:
+        ShapeError: the patches are not those of such an image.
+        TypeError: an option that is not made of integers.
+
+    >>> plan_fold((8, 3, 3, 2, 2, 16), (4, 4), (2, 2), strides=1, who="fold_patches").positions
+    (3, 3)
+    """
+    window = window_per_axis(window_shape, who=who)
+    if isinstance(output_shape, int):
+        raise ShapeError(f"{who}: output_shape={output_shape} is one integer; write the spatial shape, such as (8, 8).")
+    sizes = tuple(as_int(size, who=who, name="output_shape") for size in output_shape)
+    if len(sizes) != len(window):
+        raise ShapeError(
+            f"{who}: output_shape={sizes} and window_shape={window} differ in length. "
+            f"output_shape is spatial: no batch axes, no channels."
+        )
+    plan = plan_patches(sizes, window, strides=strides, padding=padding, window_dilation=window_dilation, who=who)
+    found = tuple(patches_shape[-2 * plan.ndim - 1 : -1])
+    if len(patches_shape) < 2 * plan.ndim + 1 or found != plan.positions + window:
+        raise ShapeError(
+            f"{who}: an image of {sizes} has windows (*batch, {', '.join(map(str, plan.positions + window))}, "
+            f"channels) with these options, but patches.shape={tuple(patches_shape)}. "
+            f"Pass the options that extract_patches was given."
+        )
+    return plan
