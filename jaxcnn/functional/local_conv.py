@@ -1,0 +1,152 @@
+"""Unshared convolution: the windows of a convolution, each with a filter of its own."""
+
+from typing import Any
+
+import jax
+from jax import lax
+
+from jaxcnn.functional.conv import as_arrays
+from jaxcnn.functional.dtypes import operands
+from jaxcnn.functional.padding import dilate_and_pad
+from jaxcnn.functional.patches import gather_windows
+from jaxcnn.shapes.axes import IntPerAxis
+from jaxcnn.shapes.errors import check_choice
+from jaxcnn.shapes.local_conv import TilePlan, check_positions, check_unshared_bias, plan_tiles, unshared_geometry
+from jaxcnn.shapes.padding import PADDING_MODES, Padding
+
+
+def local_conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    bias: jax.Array | None = None,
+    strides: IntPerAxis = 1,
+    padding: Padding = "SAME",
+    padding_mode: str = "zeros",
+    input_dilation: IntPerAxis = 1,
+    kernel_dilation: IntPerAxis = 1,
+    feature_group_count: int = 1,
+    flip_kernel: bool = False,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> jax.Array:
+    """Convolution without sharing: every output position has a filter of its own (a locally connected layer).
+
+    ``y[o, c] = bias[o, c] + sum over k, i of x[strides * o + kernel_dilation * k - before, i] * kernel[o, k, i, c]``.
+    With the same filter at every ``o`` it is ``conv`` with the same options. It is computed, and so is its gradient,
+    as one small matrix product for each position; the matrix of all inputs by all outputs is never made.
+
+    Args:
+        x: ``(*batch, *spatial, channels)``, any number of batch axes.
+        kernel: ``(*out_spatial, *window, channels // feature_group_count, out_channels)``, six axes for images.
+        bias: one number per channel ``(out_channels,)``, or per position ``(*out_spatial, out_channels)``.
+        strides: step of the window, an integer or one per spatial axis.
+        padding: as everywhere in the library.
+        padding_mode: ``"zeros"``, ``"reflect"``, ``"edge"`` or ``"circular"``.
+        input_dilation: distance between entries of ``x``; ``padding`` counts from the dilated input.
+        kernel_dilation: distance between taps of the kernel.
+        feature_group_count: output channels of group ``g`` read only the input channels of group ``g``.
+        flip_kernel: reads every window backwards.
+        precision: as in ``jax.lax.dot_general``.
+        preferred_element_type: dtype to sum in and to return; see ``conv``.
+
+    Returns:
+        ``(*batch, *out_spatial, out_channels)``.
+
+    Raises:
+        ShapeError: a kernel made for another number of positions, shapes that do not fit, a misspelt option, or a
+            window larger than the padded input.
+        TypeError: an option that is not an integer where one is wanted.
+
+    Source: Goodfellow, Bengio and Courville, Deep Learning (2016), equation 9.9; LeCun (1989), "Generalization and
+    network design strategies".
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> x = jnp.array([1.0, 2, 3, 4])[:, None]
+    >>> kernel = jnp.array([[1.0, 0], [0, 1], [1, 1]])[:, :, None, None]  # left, right, both
+    >>> F.local_conv(x, kernel, padding="VALID")[:, 0]
+    Array([1., 3., 7.], dtype=float32)
+    """
+    who, leading = "local_conv", "out_spatial"
+    x, kernel, bias = as_arrays(x, kernel, bias)
+    check_choice(padding_mode, PADDING_MODES, who=who, name="padding_mode")
+    lead, geometry = unshared_geometry(
+        x.shape,
+        kernel.shape,
+        leading=leading,
+        strides=strides,
+        padding=padding,
+        input_dilation=input_dilation,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=feature_group_count,
+        who=who,
+    )
+    check_positions(lead, geometry, who=who)
+    if bias is not None:
+        check_unshared_bias(bias.shape, lead, geometry.out_channels, leading=leading, who=who)
+    x, kernel, accumulate, dtype = operands(x, kernel, bias, preferred_element_type)
+    x = dilate_and_pad(x, geometry.pads, input_dilation=geometry.input_dilation, padding_mode=padding_mode)
+    y = multiply_windows(
+        x,
+        flip_unshared(kernel) if flip_kernel else kernel,
+        plan_tiles(lead, geometry.padded()),
+        groups=geometry.groups,
+        precision=precision,
+        preferred_element_type=accumulate,
+    ).astype(dtype)
+    return y if bias is None else add_unshared_bias(y, bias)
+
+
+def multiply_windows(
+    x: jax.Array, kernel: jax.Array, plan: TilePlan, *, groups: int, precision: Any, preferred_element_type: Any
+) -> jax.Array:
+    """Multiplies each window of ``x`` with the filter of its tile, all positions of one tile as one matrix product.
+
+    ``x`` holds every window of ``plan``; ``kernel`` is ``(*tiles, *window, in // groups, out)``. The result has
+    ``blocks * tiles`` positions. One block is the unshared convolution.
+    """
+    ndim, batch = plan.windows.ndim, x.ndim - plan.windows.ndim - 1
+    windows = gather_windows(x, plan.windows)
+    # One axis at a time here and below: a mesh with Explicit axes refuses a reshape that splits or merges several.
+    for axis in reversed(range(batch, batch + ndim)):
+        block_and_tile = plan.blocks[axis - batch], plan.tiles[axis - batch]
+        windows = windows.reshape(*windows.shape[:axis], *block_and_tile, *windows.shape[axis + 1 :])
+    if groups > 1:
+        windows = windows.reshape(*windows.shape[:-1], groups, windows.shape[-1] // groups)
+        kernel = kernel.reshape(*kernel.shape[:-1], groups, kernel.shape[-1] // groups)
+    # windows: *batch, (block, tile) for each axis, *window, [group,] in.  kernel: *tiles, *window, in, [group,] out.
+    grouped = (windows.ndim - 2,) if groups > 1 else ()
+    tile_axes = tuple(range(batch + 1, batch + 2 * ndim, 2))
+    window_axes = range(batch + 2 * ndim, batch + 3 * ndim)
+    y = lax.dot_general(
+        windows,
+        kernel,
+        (
+            ((*window_axes, windows.ndim - 1), tuple(range(ndim, 2 * ndim + 1))),
+            ((*tile_axes, *grouped), (*range(ndim), *(2 * ndim + 1 for _ in grouped))),
+        ),
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
+    # y: *tiles, [group,] *batch, *blocks, out
+    first = ndim + len(grouped)
+    blocks = range(first + batch, first + batch + ndim)
+    pairs = [axis for block, tile in zip(blocks, range(ndim), strict=True) for axis in (block, tile)]
+    y = lax.transpose(y, (*range(first, first + batch), *pairs, *range(ndim, first), y.ndim - 1))
+    if groups > 1:
+        y = y.reshape(*y.shape[:-2], y.shape[-2] * y.shape[-1])
+    for axis, positions in enumerate(plan.windows.positions, start=batch):
+        y = y.reshape(*y.shape[:axis], positions, *y.shape[axis + 2 :])
+    return y
+
+
+def flip_unshared(kernel: jax.Array) -> jax.Array:
+    """The kernel with every window read backwards."""
+    ndim = (kernel.ndim - 2) // 2
+    return lax.rev(kernel, range(ndim, 2 * ndim))
+
+
+def add_unshared_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
+    """Adds one number per channel or per position, in the dtype of ``y``."""
+    return y + bias.astype(y.dtype).reshape((1,) * (y.ndim - bias.ndim) + bias.shape)

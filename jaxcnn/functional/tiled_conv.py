@@ -1,0 +1,178 @@
+"""Tiled convolution: a few filters that take turns over the positions, between one for all and one for each."""
+
+import dataclasses
+from itertools import product
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.functional.conv import as_arrays
+from jaxcnn.functional.dtypes import operands
+from jaxcnn.functional.local_conv import add_unshared_bias, flip_unshared, multiply_windows
+from jaxcnn.functional.lowering import dispatch
+from jaxcnn.functional.padding import dilate_and_pad
+from jaxcnn.shapes.axes import IntPerAxis
+from jaxcnn.shapes.conv import ConvGeometry, Sizes
+from jaxcnn.shapes.errors import check_choice
+from jaxcnn.shapes.local_conv import TilePlan, check_unshared_bias, plan_tiles, unshared_geometry
+from jaxcnn.shapes.padding import PADDING_MODES, Padding
+
+# Up to here each tile is a strided convolution, which costs what a convolution costs; beyond, so many small
+# convolutions lose to one batched matrix product of the windows, forward and backward.
+MOST_CONVOLUTIONS = 16
+
+
+def tiled_conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    bias: jax.Array | None = None,
+    strides: IntPerAxis = 1,
+    padding: Padding = "SAME",
+    padding_mode: str = "zeros",
+    input_dilation: IntPerAxis = 1,
+    kernel_dilation: IntPerAxis = 1,
+    feature_group_count: int = 1,
+    flip_kernel: bool = False,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> jax.Array:
+    """Convolution whose filters take turns: output position ``o`` uses filter ``o % tiles`` on each axis.
+
+    ``y[o, c] = bias[c] + sum over k, i of x[strides * o + kernel_dilation * k - before, i] * kernel[o % t, k, i, c]``.
+    One tile is ``conv``; as many tiles as outputs is ``local_conv``. Neighbours differ, as in a locally connected
+    layer, while memory for parameters grows only by the number of tiles. The work is that of ``conv``.
+
+    Args:
+        x: ``(*batch, *spatial, channels)``, any number of batch axes.
+        kernel: ``(*tiles, *window, channels // feature_group_count, out_channels)``, six axes for images.
+        bias: one number per channel ``(out_channels,)``, or per tile ``(*tiles, out_channels)``.
+        strides: step of the window, an integer or one per spatial axis.
+        padding: as everywhere in the library.
+        padding_mode: ``"zeros"``, ``"reflect"``, ``"edge"`` or ``"circular"``.
+        input_dilation: distance between entries of ``x``; ``padding`` counts from the dilated input.
+        kernel_dilation: distance between taps of the kernel.
+        feature_group_count: output channels of group ``g`` read only the input channels of group ``g``.
+        flip_kernel: reads every window backwards.
+        precision: as in ``jax.lax.conv_general_dilated``.
+        preferred_element_type: dtype to sum in and to return; see ``conv``.
+
+    Returns:
+        ``(*batch, *out_spatial, out_channels)``.
+
+    Raises:
+        ShapeError: shapes that do not fit, a misspelt option, or a window larger than the padded input.
+        TypeError: an option that is not an integer where one is wanted.
+
+    Source: Goodfellow, Bengio and Courville, Deep Learning (2016), equation 9.10; Le, Ngiam, Chen, Chia, Koh and Ng
+    (2010), "Tiled convolutional neural networks".
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> x = jnp.array([1.0, 2, 3, 4, 5])[:, None]
+    >>> kernel = jnp.array([1.0, 10])[:, None, None, None]  # two filters of one tap: keep, times ten
+    >>> F.tiled_conv(x, kernel)[:, 0]
+    Array([ 1., 20.,  3., 40.,  5.], dtype=float32)
+    """
+    who, leading = "tiled_conv", "tiles"
+    x, kernel, bias = as_arrays(x, kernel, bias)
+    check_choice(padding_mode, PADDING_MODES, who=who, name="padding_mode")
+    lead, geometry = unshared_geometry(
+        x.shape,
+        kernel.shape,
+        leading=leading,
+        strides=strides,
+        padding=padding,
+        input_dilation=input_dilation,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=feature_group_count,
+        who=who,
+    )
+    if bias is not None:
+        check_unshared_bias(bias.shape, lead, geometry.out_channels, leading=leading, who=who)
+    x, kernel, accumulate, dtype = operands(x, kernel, bias, preferred_element_type)
+    x = dilate_and_pad(x, geometry.pads, input_dilation=geometry.input_dilation, padding_mode=padding_mode)
+    y = _convolve_tiles(
+        x,
+        flip_unshared(kernel) if flip_kernel else kernel,
+        geometry.padded(),
+        precision=precision,
+        preferred_element_type=accumulate,
+    ).astype(dtype)
+    return y if bias is None else add_unshared_bias(y, _repeat_bias(bias, geometry.out_sizes))
+
+
+def _convolve_tiles(
+    x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
+) -> jax.Array:
+    """Every output of a padded input, by whichever of the two formulations is the faster."""
+    ndim, batch = geometry.ndim, len(geometry.batch_shape)
+    plan = plan_tiles(kernel.shape[:ndim], geometry)
+    x = dilate_and_pad(x, tuple((0, count) for count in plan.missing))
+    kernel = lax.slice(kernel, [0] * kernel.ndim, [*plan.tiles, *kernel.shape[ndim:]])
+    if prod(plan.tiles) <= MOST_CONVOLUTIONS:
+        y = _convolve_each(x, kernel, plan, geometry, precision, preferred_element_type)
+    else:
+        y = multiply_windows(
+            x,
+            kernel,
+            plan,
+            groups=geometry.groups,
+            precision=precision,
+            preferred_element_type=preferred_element_type,
+        )
+    return lax.slice(y, [0] * y.ndim, [*y.shape[:batch], *geometry.out_sizes, y.shape[-1]])
+
+
+def _convolve_each(
+    x: jax.Array,
+    kernel: jax.Array,
+    plan: TilePlan,
+    geometry: ConvGeometry,
+    precision: Any,
+    preferred_element_type: Any,
+) -> jax.Array:
+    """One convolution for each tile, of stride ``strides * tiles``, and their outputs interleaved."""
+    batch = len(geometry.batch_shape)
+    steps = tuple(s * t for s, t in zip(geometry.strides, plan.tiles, strict=True))
+    sizes = tuple((n - 1) * s + span for n, s, span in zip(plan.blocks, steps, geometry.reaches, strict=True))
+    of_tile = dataclasses.replace(geometry, sizes=sizes, strides=steps, out_sizes=plan.blocks)
+    parts = []
+    for tile in product(*map(range, plan.tiles)):
+        starts = [t * s for t, s in zip(tile, geometry.strides, strict=True)]
+        ends = [start + size for start, size in zip(starts, sizes, strict=True)]
+        parts.append(
+            dispatch.forward(
+                lax.slice(x, [0] * batch + starts + [0], [*x.shape[:batch], *ends, x.shape[-1]]),
+                kernel[tile],
+                of_tile,
+                algorithm="auto",
+                precision=precision,
+                preferred_element_type=preferred_element_type,
+                who="tiled_conv",
+            )
+        )
+    return _interleave(parts, plan.tiles, batch)
+
+
+def _interleave(parts: list[jax.Array], tiles: Sizes, batch: int) -> jax.Array:
+    """Outputs of the tiles, in the order of the tiles, as one array in which they take turns."""
+    for axis in reversed(range(len(tiles))):
+        at, count = batch + axis, tiles[axis]
+        if count > 1:
+            rows = [jnp.stack(parts[i : i + count], axis=at + 1) for i in range(0, len(parts), count)]
+            parts = [row.reshape(*row.shape[:at], row.shape[at] * count, *row.shape[at + 2 :]) for row in rows]
+    return parts[0]
+
+
+def _repeat_bias(bias: jax.Array, out_sizes: Sizes) -> jax.Array:
+    """A bias per tile as one per position; a bias per channel stays as it is."""
+    if bias.ndim == 1:
+        return bias
+    for axis, size in enumerate(out_sizes):
+        turns = -(-size // bias.shape[axis])
+        bias = lax.slice_in_dim(jnp.concatenate([bias] * turns, axis=axis), 0, size, axis=axis)
+    return bias

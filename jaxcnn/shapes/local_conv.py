@@ -1,0 +1,138 @@
+"""Sizes of convolutions whose kernel changes with the position: unshared, one filter for each output, and tiled."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from jaxcnn.shapes.axes import IntPerAxis
+from jaxcnn.shapes.conv import ConvGeometry, Sizes, conv_geometry
+from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.shapes.padding import Padding
+from jaxcnn.shapes.patches import PatchPlan
+
+
+def split_kernel_shape(kernel_shape: Sequence[int], *, leading: str, who: str) -> tuple[Sizes, Sizes]:
+    """Splits ``(*leading, *window, in, out)`` into its leading axes and the kernel of one convolution.
+
+    There are as many leading axes as window axes, so the rank of the array says how many axes are spatial.
+
+    Raises:
+        ShapeError: the number of axes is odd, or under four.
+
+    >>> split_kernel_shape((5, 5, 3, 3, 16, 32), leading="out_spatial", who="local_conv")
+    ((5, 5), (3, 3, 16, 32))
+    """
+    shape = tuple(kernel_shape)
+    if len(shape) < 4 or len(shape) % 2:
+        raise ShapeError(
+            f"{who}: the kernel wants (*{leading}, *window, in_channels // feature_group_count, out_channels): "
+            f"4 axes for sequences, 6 for images, 8 for volumes. But kernel.shape={shape} has {len(shape)}."
+        )
+    ndim = (len(shape) - 2) // 2
+    return shape[:ndim], shape[ndim:]
+
+
+def unshared_geometry(
+    x_shape: Sequence[int],
+    kernel_shape: Sequence[int],
+    *,
+    leading: str,
+    strides: IntPerAxis,
+    padding: Padding,
+    input_dilation: IntPerAxis,
+    kernel_dilation: IntPerAxis,
+    feature_group_count: int,
+    who: str,
+) -> tuple[Sizes, ConvGeometry]:
+    """The leading axes of the kernel, and the convolution that each of its filters takes part in.
+
+    Raises:
+        ShapeError: shapes or options that do not fit together, or a window larger than the padded input.
+        TypeError: an option that is not an integer where one is wanted.
+    """
+    lead, shared = split_kernel_shape(kernel_shape, leading=leading, who=who)
+    if len(x_shape) < len(lead) + 1:
+        raise ShapeError(
+            f"{who}: a kernel of {len(kernel_shape)} axes (kernel.shape={tuple(kernel_shape)}) wants x as (*batch, "
+            f"*spatial, channels) with {len(lead)} spatial axes, but x.shape={tuple(x_shape)} has {len(x_shape)} axes "
+            f"in all. Is the channel axis missing? Try x[..., None]."
+        )
+    geometry = conv_geometry(
+        x_shape,
+        shared,
+        strides=strides,
+        padding=padding,
+        input_dilation=input_dilation,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=feature_group_count,
+        who=who,
+    )
+    return lead, geometry
+
+
+def check_positions(lead: Sizes, geometry: ConvGeometry, *, who: str) -> None:
+    """Refuses an unshared kernel made for another number of output positions.
+
+    Raises:
+        ShapeError: with both shapes, and the kernel that would fit.
+    """
+    if lead != geometry.out_sizes:
+        raise ShapeError(
+            f"{who}: the kernel has filters for {lead} output positions, but x of {geometry.sizes} has "
+            f"{geometry.out_sizes} with strides={geometry.strides}, pads={geometry.pads}, "
+            f"kernel_dilation={geometry.kernel_dilation} and a window of {geometry.window}. A kernel of "
+            f"{(*geometry.out_sizes, *geometry.kernel_shape)} fits, or change padding and strides."
+        )
+
+
+def check_unshared_bias(bias_shape: Sequence[int], lead: Sizes, channels: int, *, leading: str, who: str) -> None:
+    """Refuses a bias that is neither one number per channel nor one per filter.
+
+    Raises:
+        ShapeError: with the three shapes.
+    """
+    if tuple(bias_shape) not in ((channels,), (*lead, channels)):
+        raise ShapeError(
+            f"{who}: bias wants one number per channel, shape ({channels},), or one per filter, "
+            f"(*{leading}, out_channels) = {(*lead, channels)}, but has {tuple(bias_shape)}."
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TilePlan:
+    """A tiled convolution of an input that is dilated and padded already, axis by axis.
+
+    Attributes:
+        tiles: filters that repeat over the output; those beyond the last output are left out.
+        blocks: how often they repeat, the last time perhaps in part.
+        windows: one window for each of ``blocks * tiles`` positions, possibly more than there are outputs.
+        missing: entries that the input lacks at its end for the last of those windows.
+    """
+
+    tiles: Sizes
+    blocks: Sizes
+    windows: PatchPlan
+    missing: Sizes
+
+
+def plan_tiles(tiles: Sizes, geometry: ConvGeometry) -> TilePlan:
+    """How ``tiles`` filters repeat over the outputs of a padded geometry.
+
+    >>> geometry = conv_geometry((7, 1), (3, 1, 1), padding="VALID")
+    >>> plan = plan_tiles((2,), geometry)  # five outputs use the tiles 0 1 0 1 0
+    >>> plan.blocks, plan.windows.positions, plan.missing
+    ((3,), (6,), (1,))
+    """
+    tiles = tuple(map(min, tiles, geometry.out_sizes))
+    blocks = tuple(-(-out // tile) for out, tile in zip(geometry.out_sizes, tiles, strict=True))
+    positions = tuple(block * tile for block, tile in zip(blocks, tiles, strict=True))
+    ends = [(p - 1) * s + span for p, s, span in zip(positions, geometry.strides, geometry.reaches, strict=True)]
+    missing = tuple(max(end - size, 0) for end, size in zip(ends, geometry.sizes, strict=True))
+    windows = PatchPlan(
+        sizes=tuple(map(sum, zip(geometry.sizes, missing, strict=True))),
+        window=geometry.window,
+        strides=geometry.strides,
+        dilation=geometry.kernel_dilation,
+        pads=((0, 0),) * geometry.ndim,
+        positions=positions,
+    )
+    return TilePlan(tiles=tiles, blocks=blocks, windows=windows, missing=missing)
