@@ -4,7 +4,10 @@ from jaxcnn.functional.conv import conv
 from jaxcnn.functional.conv_grads import conv_input_grad, conv_kernel_grad
 from jaxcnn.functional.conv_transpose import conv_transpose
 from jaxcnn.functional.explain import conv_algorithms, explain_conv
+from jaxcnn.functional.local_conv import local_conv
+from jaxcnn.functional.patches import extract_patches, fold_patches
 from jaxcnn.functional.separable import depthwise_conv, pointwise_conv, separable_conv
+from jaxcnn.functional.tiled_conv import tiled_conv
 
 __all__ = [
     "conv",
@@ -14,6 +17,10 @@ __all__ = [
     "conv_transpose",
     "depthwise_conv",
     "explain_conv",
+    "extract_patches",
+    "fold_patches",
+    "local_conv",
     "pointwise_conv",
     "separable_conv",
+    "tiled_conv",
 ]
