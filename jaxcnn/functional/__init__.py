@@ -1,5 +1,6 @@
 """Pure functions of arrays: every operation of the field, channels last, under every JAX transform."""
 
+from jaxcnn.functional.batch_norm import BatchStats, batch_norm, batch_stats
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.conv_grads import conv_input_grad, conv_kernel_grad
 from jaxcnn.functional.conv_transpose import conv_transpose
@@ -10,6 +11,9 @@ from jaxcnn.functional.separable import depthwise_conv, pointwise_conv, separabl
 from jaxcnn.functional.tiled_conv import tiled_conv
 
 __all__ = [
+    "BatchStats",
+    "batch_norm",
+    "batch_stats",
     "conv",
     "conv_algorithms",
     "conv_input_grad",

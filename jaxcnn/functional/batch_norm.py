@@ -1,0 +1,235 @@
+"""Batch normalisation: its statistics go in and come out."""
+
+import math
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.functional.dtypes import accumulator_dtype
+from jaxcnn.shapes.axes import as_int
+from jaxcnn.shapes.batch_norm import check_per_channel, full_rank_mask
+from jaxcnn.shapes.errors import ShapeError
+
+
+class BatchStats(NamedTuple):
+    """What batch normalisation remembers of the batches it has seen.
+
+    Attributes:
+        mean: ``(channels,)``, the running mean.
+        var: ``(channels,)``, the running variance.
+        count: how many batches went in. A float, so that ``jax.grad`` takes the whole tuple.
+    """
+
+    mean: jax.Array
+    var: jax.Array
+    count: jax.Array
+
+
+def batch_stats(channels: int, *, dtype: Any = jnp.float32) -> BatchStats:
+    """The statistics before the first batch: mean 0, variance 1, none counted.
+
+    Raises:
+        ShapeError: fewer than one channel.
+        TypeError: ``channels`` is not an integer.
+
+    >>> batch_stats(2)
+    BatchStats(mean=Array([0., 0.], dtype=float32), var=Array([1., 1.], dtype=float32), count=Array(0., dtype=float32))
+    """
+    channels = as_int(channels, who="batch_stats", name="channels")
+    if channels < 1:
+        raise ShapeError(f"batch_stats: channels={channels} must be at least 1.")
+    return BatchStats(jnp.zeros(channels, dtype), jnp.ones(channels, dtype), jnp.zeros((), dtype))
+
+
+def batch_norm(
+    x: jax.Array,
+    stats: BatchStats,
+    *,
+    scale: jax.Array | None = None,
+    bias: jax.Array | None = None,
+    train: bool,
+    momentum: float | None = 0.99,
+    epsilon: float = 1e-5,
+    axis_name: Hashable | None = None,
+    axis_index_groups: Sequence[Sequence[int]] | None = None,
+    mask: jax.Array | None = None,
+    unbiased: bool = True,
+    dtype: Any = None,
+) -> tuple[jax.Array, BatchStats]:
+    """Gives each channel mean 0 and variance 1 over the batch (or by remembered statistics), then scales and shifts.
+
+    ``y = (x - mean) / sqrt(var + epsilon) * scale + bias``. With ``train=True`` mean and variance are those of the
+    ``m`` entries that a channel has in the batch, ``mean = sum(x) / m`` and ``var = sum((x - mean)**2) / m``, and the
+    statistics move on::
+
+        stats.mean = momentum * stats.mean + (1 - momentum) * mean
+        stats.var  = momentum * stats.var  + (1 - momentum) * var * m / (m - 1)
+
+    With ``momentum=None`` the weight of the new batch is ``1 / (count + 1)``: the average of all batches. With
+    ``train=False`` the statistics are used, and returned as they came.
+
+    The variance is summed about the mean in at least float32, so a mean of 1e4 costs it nothing. The result is
+    differentiable in everything, the returned statistics included.
+
+    Args:
+        x: ``(*batch, *spatial, channels)``; all axes but the last are normalised over. Integers become float32.
+        stats: from ``batch_stats``, or from the last call. They keep their dtype.
+        scale: one number per channel, or None for 1.
+        bias: one number per channel, or None for 0.
+        train: whether to normalise by the batch.
+        momentum: weight of the old statistics, between 0 and 1 (PyTorch's is the weight of the new ones).
+        epsilon: added to the variance.
+        axis_name: the axis of ``shard_map``, ``pmap`` or ``vmap`` (or several) whose parts are one batch. Plain
+            ``jit`` over a mesh needs none: there the batch is whole.
+        axis_index_groups: groups of indices of that axis, each a batch of its own, as in ``jax.lax.psum``.
+        mask: true where an entry counts. ``(batch,)`` or any leading axes of ``x``, or its full rank with 1 for axes
+            that it does not tell apart. What does not count is normalised like the rest. Channels of which nothing
+            counts are normalised by ``stats``, which stay as they are; a batch of size zero is such a case.
+        unbiased: the factor ``m / (m - 1)`` of the running variance; without it the numbers are those of Flax. Where
+            ``m`` is 1 there is no unbiased variance, and the running one stays as it is.
+        dtype: of ``y``; None keeps that of ``x``.
+
+    Returns:
+        ``y`` in the shape of ``x``, and the statistics after this batch.
+
+    Raises:
+        ShapeError: statistics, scale or bias that are not one number per channel, or a mask that does not fit.
+        ValueError: a momentum outside 0 and 1.
+        TypeError: complex ``x``, or statistics that are not ``BatchStats``.
+
+    Source: Ioffe and Szegedy, Batch normalization (2015), algorithms 1 and 2; for the variance Chan, Golub and
+    LeVeque, Algorithms for computing the sample variance (1983), equation 1.7.
+
+    >>> import jax.numpy as jnp
+    >>> x = 1e4 + jnp.array([[-1.0, 0], [1, 0], [-1, 0], [1, 3]])
+    >>> y, stats = batch_norm(x, batch_stats(2), train=True, momentum=None)
+    >>> print(y.round(2))
+    [[-1.   -0.58]
+     [ 1.   -0.58]
+     [-1.   -0.58]
+     [ 1.    1.73]]
+    >>> print(stats.var.round(4))  # unbiased
+    [1.3333 2.25  ]
+    """
+    x, scale, bias = (None if array is None else jnp.asarray(array) for array in (x, scale, bias))
+    stats = _checked(x, stats, scale, bias, momentum)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        x = x.astype(jnp.float32)
+    dtype = x.dtype if dtype is None else dtype
+    x = x.astype(accumulator_dtype(x.dtype))
+    if not train:
+        centred = x - _row(stats.mean, x)
+        return _normalize(centred, stats.var, scale, bias, epsilon).astype(dtype), stats
+    if mask is not None:
+        mask = jnp.asarray(mask).astype(bool)
+        mask = mask.reshape(full_rank_mask(mask.shape, x.shape, who="batch_norm"))
+    moments = _batch_moments(x, stats, mask, axis_name, axis_index_groups)
+    y = _normalize(moments.centred - _row(moments.rest, x), moments.var, scale, bias, epsilon)
+    return y.astype(dtype), _updated(stats, moments, momentum, unbiased)
+
+
+def _checked(x: Any, stats: Any, scale: Any, bias: Any, momentum: Any) -> BatchStats:
+    """Refuses what does not fit, and gives the statistics as arrays."""
+    if not isinstance(stats, BatchStats):
+        raise TypeError(
+            f"batch_norm: stats wants a BatchStats, such as batch_stats(channels) makes, not {type(stats).__name__}."
+        )
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise TypeError(f"batch_norm: x wants real numbers, not {x.dtype}. Normalise x.real and x.imag.")
+    if isinstance(momentum, int | float) and not 0 <= momentum <= 1:
+        raise ValueError(f"batch_norm: momentum={momentum} must lie between 0 and 1; it is the weight of the old.")
+    stats = BatchStats(*(jnp.asarray(entry) for entry in stats))
+    vectors = {"stats.mean": stats.mean, "stats.var": stats.var, "scale": scale, "bias": bias}
+    shapes = {name: vector.shape for name, vector in vectors.items() if vector is not None}
+    check_per_channel(x.shape, shapes, who="batch_norm")
+    return stats
+
+
+class _Moments(NamedTuple):
+    """Moments of one batch about a centre near the mean: the mean itself is ``centre + rest``."""
+
+    entries: jax.Array
+    centred: jax.Array
+    centre: jax.Array
+    rest: jax.Array
+    var: jax.Array
+
+
+def _batch_moments(
+    x: jax.Array, stats: BatchStats, mask: jax.Array | None, axis_name: Any, axis_index_groups: Any
+) -> _Moments:
+    """Mean and biased variance of each channel, in two passes over ``x``.
+
+    The first pass finds the centre. It may be off by the rounding of a long sum of large numbers, which the second
+    pass makes good: mean and variance of ``x - centre`` are exact whatever the centre is, so nothing has to be
+    differentiated through it, and ``y`` is more exact than the mean that can be written down.
+    """
+    axes = tuple(range(x.ndim - 1))
+
+    def total(array: jax.Array) -> jax.Array:
+        if mask is not None:
+            array = jnp.where(mask, array, jnp.zeros((), array.dtype))
+        return jnp.sum(array, axes)
+
+    def over_devices(value: Any) -> Any:
+        if axis_name is None:
+            return value
+        return lax.psum(value, axis_name, axis_index_groups=axis_index_groups)
+
+    if mask is None:
+        entries = over_devices(math.prod(x.shape[:-1]))  # a plain integer
+    else:
+        whole = jnp.broadcast_to(mask, (*x.shape[:-1], mask.shape[-1]))
+        entries = over_devices(jnp.sum(whole, axes, dtype=jnp.int32))
+    entries = jnp.asarray(entries).astype(x.dtype)
+    some = entries > 0
+    divisor = jnp.where(some, entries, 1)
+
+    centre = over_devices(lax.stop_gradient(total(x))) / divisor
+    centre = jnp.where(some, centre, stats.mean.astype(x.dtype))
+    centred = x - _row(centre, x)
+    first, second = over_devices((total(centred), total(lax.square(centred))))
+    rest = first / divisor
+    var = second / divisor - lax.square(rest)
+    var = jnp.where(var < 0, 0, var)  # not maximum, which halves the derivatives where a channel is constant
+    return _Moments(entries, centred, centre, rest, jnp.where(some, var, stats.var.astype(x.dtype)))
+
+
+def _normalize(
+    centred: jax.Array, var: jax.Array, scale: jax.Array | None, bias: jax.Array | None, epsilon: float
+) -> jax.Array:
+    """``centred / sqrt(var + epsilon) * scale + bias`` in the dtype of ``centred``."""
+    factor = lax.rsqrt(var.astype(centred.dtype) + epsilon)
+    if scale is not None:
+        factor = factor * scale.astype(centred.dtype)
+    y = centred * _row(factor, centred)
+    return y if bias is None else y + _row(bias, centred)
+
+
+def _row(vector: jax.Array, x: jax.Array) -> jax.Array:
+    """One number per channel, in the rank and dtype of ``x``."""
+    return vector.astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+def _updated(stats: BatchStats, moments: _Moments, momentum: float | None, unbiased: bool) -> BatchStats:
+    """The running statistics after a batch; channels that the batch says nothing about keep theirs."""
+    entries, var = moments.entries, moments.var
+    if unbiased:
+        var = var * (entries / jnp.maximum(entries - 1, 1))
+    keep: Any = momentum
+    take: Any = None if momentum is None else 1 - momentum
+    if momentum is None:
+        take = 1 / (stats.count.astype(entries.dtype) + 1)
+        keep = 1 - take
+
+    def moved(old: jax.Array, new: jax.Array, least: int) -> jax.Array:
+        step = keep * old.astype(new.dtype) + take * new
+        return jnp.where(entries >= least, step.astype(old.dtype), old)
+
+    count = stats.count + jnp.any(entries > 0).astype(stats.count.dtype)
+    return BatchStats(
+        moved(stats.mean, moments.centre + moments.rest, 1), moved(stats.var, var, 2 if unbiased else 1), count
+    )
