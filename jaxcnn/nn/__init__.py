@@ -1,5 +1,8 @@
 """Flax Linen modules: each makes parameters and calls one function of ``jaxcnn.functional``."""
 
+from jaxcnn.nn.batch_norm import BatchNorm
 from jaxcnn.nn.conv import Conv
+from jaxcnn.nn.conv_transpose import ConvTranspose
+from jaxcnn.nn.separable import DepthwiseConv, SeparableConv
 
-__all__ = ["Conv"]
+__all__ = ["BatchNorm", "Conv", "ConvTranspose", "DepthwiseConv", "SeparableConv"]

@@ -10,7 +10,7 @@ from flax import linen
 from flax.linen.dtypes import promote_dtype
 
 from jaxcnn.functional.conv import conv
-from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
+from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.conv import conv_kernel_shape
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.flax_conv import flax_conv_padding, kernel_size_per_axis
@@ -80,14 +80,7 @@ class Conv(linen.Module):
         """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
         inputs = jnp.asarray(inputs)
         window = kernel_size_per_axis(self.kernel_size, inputs.shape, who="Conv")
-        strides, input_dilation, kernel_dilation = (
-            int_per_axis(1 if value is None else value, len(window), who="Conv", name=name)
-            for name, value in (
-                ("strides", self.strides),
-                ("input_dilation", self.input_dilation),
-                ("kernel_dilation", self.kernel_dilation),
-            )
-        )
+        kernel_dilation = 1 if self.kernel_dilation is None else self.kernel_dilation
         padding, padding_mode = flax_conv_padding(
             self.padding, self.padding_mode, window, kernel_dilation=kernel_dilation, who="Conv"
         )
@@ -102,10 +95,10 @@ class Conv(linen.Module):
             inputs,
             kernel,
             bias=bias,
-            strides=strides,
+            strides=1 if self.strides is None else self.strides,
             padding=padding,
             padding_mode=padding_mode,
-            input_dilation=input_dilation,
+            input_dilation=1 if self.input_dilation is None else self.input_dilation,
             kernel_dilation=kernel_dilation,
             feature_group_count=self.feature_group_count,
             algorithm=self.algorithm,

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from jaxcnn.shapes.axes import window_per_axis
+from jaxcnn.shapes.axes import IntPerAxis, int_per_axis, window_per_axis
 from jaxcnn.shapes.errors import ShapeError, check_choice
-from jaxcnn.shapes.padding import PADDING_NAMES, Padding, reach
+from jaxcnn.shapes.padding import PADDING_NAMES, Padding, Pads, explicit_pads, reach
 
 FLAX_PADDING_NAMES = (*PADDING_NAMES, "CIRCULAR", "REFLECT")
+FLAX_TRANSPOSE_PADDING_NAMES = ("SAME", "VALID", "CIRCULAR")
 
 
 def kernel_size_per_axis(kernel_size: object, x_shape: Sequence[int], *, who: str) -> tuple[int, ...]:
@@ -28,7 +29,7 @@ def kernel_size_per_axis(kernel_size: object, x_shape: Sequence[int], *, who: st
 
 
 def flax_conv_padding(
-    padding: Padding, padding_mode: str, window: Sequence[int], *, kernel_dilation: Sequence[int], who: str
+    padding: Padding, padding_mode: str, window: Sequence[int], *, kernel_dilation: IntPerAxis, who: str
 ) -> tuple[Padding, str]:
     """``padding`` and ``padding_mode`` of the library from Flax's one argument.
 
@@ -47,5 +48,49 @@ def flax_conv_padding(
         return padding, padding_mode
     if padding_mode not in ("zeros", padding.lower()):
         raise ShapeError(f"{who}: padding={padding!r} and padding_mode={padding_mode!r} contradict each other.")
-    spans = [reach(w, d) for w, d in zip(window, kernel_dilation, strict=True)]
+    gaps = int_per_axis(kernel_dilation, len(window), who=who, name="kernel_dilation")
+    spans = [reach(w, d) for w, d in zip(window, gaps, strict=True)]
     return tuple(((span - 1) // 2, span // 2) for span in spans), padding.lower()
+
+
+def flax_transpose_pads(
+    padding: Padding,
+    sizes: Sequence[int],
+    window: Sequence[int],
+    *,
+    strides: Sequence[int],
+    kernel_dilation: Sequence[int],
+    transpose_kernel: bool,
+    who: str,
+) -> Pads:
+    """What a Flax ``ConvTranspose`` puts before and after its dilated input, before it convolves at stride 1.
+
+    Counts are that already, where a transposed convolution elsewhere counts what its forward one would pad. With
+    ``"VALID"`` a stride larger than the window leaves zeros at the end, so that the size is ``n*s + max(k - s, 0)``.
+    ``"CIRCULAR"`` gives ``n*s`` positions of a period of ``n*s``, started where Flax starts it.
+
+    Raises:
+        ShapeError: a misspelt word, or counts for another number of axes.
+        TypeError: a count that is not an integer.
+
+    >>> flax_transpose_pads("VALID", (4,), (2,), strides=(3,), kernel_dilation=(1,), transpose_kernel=False, who="")
+    ((1, 2),)
+    """
+    if not isinstance(padding, str):
+        return explicit_pads(padding, len(window), who=who)
+    check_choice(padding, FLAX_TRANSPOSE_PADDING_NAMES, who=who, name="padding")
+    pads = []
+    for size, entry, stride, dilation in zip(sizes, window, strides, kernel_dilation, strict=True):
+        span = reach(entry, dilation)
+        if padding == "SAME":
+            total = span + stride - 2
+            before = span - 1 if stride > span - 1 else -(-total // 2)
+        elif padding == "VALID":
+            total = span + stride - 2 + max(span - stride, 0)
+            before = span - 1
+        else:
+            total = span - 1
+            over = -max(span - stride, 0) % (2 * size * stride)
+            before = total + (over if transpose_kernel else over + 1) // 2
+        pads.append((before, total - before))
+    return tuple(pads)

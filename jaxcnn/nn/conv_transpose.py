@@ -1,0 +1,116 @@
+"""Transposed convolution with parameters: Flax's module, its arguments, its variables and its numbers."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+from flax.linen.dtypes import promote_dtype
+
+from jaxcnn.functional.conv import conv
+from jaxcnn.functional.padding import dilate_and_pad
+from jaxcnn.nn.conv import Initializer, make_parameters
+from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
+from jaxcnn.shapes.flax_conv import flax_transpose_pads, kernel_size_per_axis
+from jaxcnn.shapes.padding import Padding
+
+
+class ConvTranspose(linen.Module):
+    """A convolution of the dilated input, a drop-in for ``flax.linen.ConvTranspose``.
+
+    The arguments are Flax's, in Flax's order and with Flax's defaults; so are the variables and the numbers. That
+    means a kernel ``(*kernel_size, in_features, features)`` that is not flipped; with ``transpose_kernel=True`` it is
+    ``(*kernel_size, features, in_features)``, the kernel of the ``conv`` that is transposed, and the module computes
+    ``functional.conv_transpose`` with that kernel. Words of padding mean the padding of that ``conv``; counts mean
+    zeros around the dilated input. So PyTorch's ``ConvTranspose2d(..., padding=p, output_padding=e)`` is
+    ``transpose_kernel=True`` with ``padding=((r - 1 - p, r - 1 - p + e), ...)``, where ``r = dilation * (k - 1) + 1``.
+
+    As in ``Conv``, a bare integer as ``kernel_size`` is refused, and mistakes are ``ShapeError`` or ``TypeError``.
+
+    Attributes:
+        features: number of output channels.
+        kernel_size: the window, one integer per spatial axis.
+        strides: how far apart neighbouring entries of the input are put; None is 1.
+        padding: ``"SAME"``, ``"VALID"``, ``"CIRCULAR"``, or counts.
+        kernel_dilation: distance between taps of the kernel; None is 1.
+        use_bias: whether to add a bias.
+        mask: multiplies the kernel; of the kernel's shape.
+        dtype: of the computation; None infers it from input and parameters.
+        param_dtype: of the parameters.
+        precision: as in ``jax.lax.conv_general_dilated``.
+        kernel_init: initializer of the kernel.
+        bias_init: initializer of the bias.
+        transpose_kernel: flips the window and swaps the channel axes of the kernel.
+        promote_dtype: brings input, kernel and bias to one dtype.
+        preferred_element_type: as in ``functional.conv``.
+        algorithm: how to compute (keyword only, not in Flax).
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = ConvTranspose(8, (4, 4), strides=(2, 2), transpose_kernel=True)
+    >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 16, 16, 3)))
+    >>> y.shape, variables["params"]["kernel"].shape
+    ((1, 32, 32, 8), (4, 4, 8, 3))
+    """
+
+    features: int
+    kernel_size: Sequence[int]
+    strides: IntPerAxis | None = None
+    padding: Padding = "SAME"
+    kernel_dilation: IntPerAxis | None = None
+    use_bias: bool = True
+    mask: jax.Array | None = None
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    precision: Any = None
+    kernel_init: Initializer = linen.initializers.lecun_normal()
+    bias_init: Initializer = linen.initializers.zeros_init()
+    transpose_kernel: bool = False
+    promote_dtype: Callable[..., Any] = promote_dtype
+    preferred_element_type: Any = None
+    algorithm: str = dataclasses.field(default="auto", kw_only=True)
+
+    @linen.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Carries ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
+        inputs = jnp.asarray(inputs)
+        window = kernel_size_per_axis(self.kernel_size, inputs.shape, who="ConvTranspose")
+        ndim, in_features = len(window), inputs.shape[-1]
+        strides = int_per_axis(1 if self.strides is None else self.strides, ndim, who="ConvTranspose", name="strides")
+        dilation = int_per_axis(
+            1 if self.kernel_dilation is None else self.kernel_dilation,
+            ndim,
+            who="ConvTranspose",
+            name="kernel_dilation",
+        )
+        pads = flax_transpose_pads(
+            self.padding,
+            inputs.shape[-ndim - 1 : -1],
+            window,
+            strides=strides,
+            kernel_dilation=dilation,
+            transpose_kernel=self.transpose_kernel,
+            who="ConvTranspose",
+        )
+        channels = (self.features, in_features) if self.transpose_kernel else (in_features, self.features)
+        kernel, bias = make_parameters(self, (*window, *channels))
+        inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        circular = self.padding == "CIRCULAR"
+        if circular:
+            # The period has the gap after the last entry too.
+            gaps = tuple((0, stride - 1) for stride in strides)
+            inputs, strides = dilate_and_pad(inputs, gaps, input_dilation=strides), (1,) * ndim
+        return conv(
+            inputs,
+            kernel.swapaxes(-1, -2) if self.transpose_kernel else kernel,
+            bias=bias,
+            padding=pads,
+            padding_mode="circular" if circular else "zeros",
+            input_dilation=strides,
+            kernel_dilation=dilation,
+            flip_kernel=self.transpose_kernel,
+            algorithm=self.algorithm,
+            precision=self.precision,
+            preferred_element_type=self.preferred_element_type,
+        )

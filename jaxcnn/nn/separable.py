@@ -1,0 +1,162 @@
+"""Depthwise and separable convolution with parameters."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+from flax.linen.dtypes import promote_dtype
+
+from jaxcnn.functional.separable import depthwise_conv, separable_conv
+from jaxcnn.nn.conv import Initializer
+from jaxcnn.shapes.axes import IntPerAxis, as_int
+from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.shapes.flax_conv import flax_conv_padding, kernel_size_per_axis
+from jaxcnn.shapes.padding import Padding
+
+
+class DepthwiseConv(linen.Module):
+    """``functional.depthwise_conv`` with a kernel and a bias: every channel is convolved by itself.
+
+    The variables are those of a ``Conv`` with as many groups as channels: ``kernel``
+    ``(*kernel_size, 1, channels * channel_multiplier)`` and ``bias``.
+
+    Attributes:
+        kernel_size: the window, one integer per spatial axis.
+        channel_multiplier: output channels per input channel.
+        strides: step of the window; None is 1.
+        padding: Flax's words, the library's words, or counts.
+        kernel_dilation: distance between taps of the kernel; None is 1.
+        use_bias: whether to add a bias.
+        dtype: of the computation; None infers it from input and parameters.
+        param_dtype: of the parameters.
+        precision: as in ``jax.lax.conv_general_dilated``.
+        kernel_init: initializer of the kernel.
+        bias_init: initializer of the bias.
+        promote_dtype: brings input, kernel and bias to one dtype.
+        padding_mode: what to pad with.
+        algorithm: how to compute.
+
+    >>> import jax, jax.numpy as jnp
+    >>> y, variables = DepthwiseConv((3, 3)).init_with_output(jax.random.key(0), jnp.ones((1, 8, 8, 32)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))  # a full 3 x 3 convolution has 9,248
+    320
+    """
+
+    kernel_size: Sequence[int]
+    channel_multiplier: int = 1
+    strides: IntPerAxis | None = 1
+    padding: Padding = "SAME"
+    kernel_dilation: IntPerAxis | None = 1
+    use_bias: bool = True
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    precision: Any = None
+    kernel_init: Initializer = linen.initializers.lecun_normal()
+    bias_init: Initializer = linen.initializers.zeros_init()
+    promote_dtype: Callable[..., Any] = promote_dtype
+    padding_mode: str = "zeros"
+    algorithm: str = "auto"
+
+    @linen.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Convolves ``(*batch, *spatial, channels)`` to ``(*batch, *out_spatial, channels * channel_multiplier)``."""
+        inputs = jnp.asarray(inputs)
+        window = kernel_size_per_axis(self.kernel_size, inputs.shape, who="DepthwiseConv")
+        width = inputs.shape[-1] * _multiplier(self.channel_multiplier, who="DepthwiseConv")
+        kernel = self.param("kernel", self.kernel_init, (*window, 1, width), self.param_dtype)
+        bias = self.param("bias", self.bias_init, (width,), self.param_dtype) if self.use_bias else None
+        inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        return depthwise_conv(
+            inputs, kernel, bias=bias, precision=self.precision, **_options(self, window, who="DepthwiseConv")
+        )
+
+
+class SeparableConv(linen.Module):
+    """``functional.separable_conv`` with two kernels and a bias: a depthwise convolution, then a pointwise one.
+
+    The variables are ``depthwise_kernel`` ``(*kernel_size, 1, in_features * channel_multiplier)``, ``pointwise_kernel``
+    ``(1, ..., 1, in_features * channel_multiplier, features)`` and ``bias`` ``(features,)``. Nothing stands between
+    the two; where a paper has a norm and an activation there, take ``DepthwiseConv`` and ``Conv``.
+
+    Attributes:
+        features: number of output channels.
+        kernel_size: the window of the depthwise part, one integer per spatial axis.
+        channel_multiplier: channels in between per input channel.
+        strides: of the depthwise part; None is 1.
+        padding: Flax's words, the library's words, or counts.
+        kernel_dilation: distance between taps of the depthwise kernel; None is 1.
+        use_bias: whether to add a bias.
+        dtype: of the computation; None infers it from input and parameters.
+        param_dtype: of the parameters.
+        precision: as in ``jax.lax.conv_general_dilated``.
+        kernel_init: initializer of both kernels.
+        bias_init: initializer of the bias.
+        promote_dtype: brings input, kernels and bias to one dtype.
+        padding_mode: what to pad with.
+        algorithm: how to compute the depthwise part.
+
+    >>> import jax, jax.numpy as jnp
+    >>> y, variables = SeparableConv(64, (3, 3)).init_with_output(jax.random.key(0), jnp.ones((1, 8, 8, 32)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))  # a full 3 x 3 convolution has 18,496
+    2400
+    """
+
+    features: int
+    kernel_size: Sequence[int]
+    channel_multiplier: int = 1
+    strides: IntPerAxis | None = 1
+    padding: Padding = "SAME"
+    kernel_dilation: IntPerAxis | None = 1
+    use_bias: bool = True
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    precision: Any = None
+    kernel_init: Initializer = linen.initializers.lecun_normal()
+    bias_init: Initializer = linen.initializers.zeros_init()
+    promote_dtype: Callable[..., Any] = promote_dtype
+    padding_mode: str = "zeros"
+    algorithm: str = "auto"
+
+    @linen.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
+        inputs = jnp.asarray(inputs)
+        window = kernel_size_per_axis(self.kernel_size, inputs.shape, who="SeparableConv")
+        width = inputs.shape[-1] * _multiplier(self.channel_multiplier, who="SeparableConv")
+        ones = (1,) * len(window)
+        depthwise = self.param("depthwise_kernel", self.kernel_init, (*window, 1, width), self.param_dtype)
+        pointwise = self.param("pointwise_kernel", self.kernel_init, (*ones, width, self.features), self.param_dtype)
+        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype) if self.use_bias else None
+        inputs, depthwise, pointwise, bias = self.promote_dtype(inputs, depthwise, pointwise, bias, dtype=self.dtype)
+        return separable_conv(
+            inputs,
+            depthwise,
+            pointwise,
+            bias=bias,
+            precision=self.precision,
+            **_options(self, window, who="SeparableConv"),
+        )
+
+
+def _multiplier(value: int, *, who: str) -> int:
+    multiplier = as_int(value, who=who, name="channel_multiplier")
+    if multiplier < 1:
+        raise ShapeError(f"{who}: channel_multiplier={multiplier} must be at least 1.")
+    return multiplier
+
+
+def _options(module: Any, window: tuple[int, ...], *, who: str) -> dict[str, Any]:
+    """The options that both modules hand to their function."""
+    dilation = 1 if module.kernel_dilation is None else module.kernel_dilation
+    padding, padding_mode = flax_conv_padding(
+        module.padding, module.padding_mode, window, kernel_dilation=dilation, who=who
+    )
+    return {
+        "strides": 1 if module.strides is None else module.strides,
+        "padding": padding,
+        "padding_mode": padding_mode,
+        "kernel_dilation": dilation,
+        "algorithm": module.algorithm,
+    }
