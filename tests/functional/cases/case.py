@@ -23,6 +23,9 @@ class Case:
         distinct: entries of the arrays are drawn without ties and well apart (maximum has a kink at ties).
         any_batch: x may have no, one or two batch axes (per-example functions).
         couples_batch: the output of one example depends on the others (batch norm in training).
+        scoped: for such a function, the same call with ``axis_name="data"``: what a device that holds a part of the
+            batch calls under shard_map and pmap, to get what ``call`` gives for the whole batch.
+        reduces_batch: outputs without a batch axis are sums over the batch (the gradient of a kernel).
         dtypes: the floating types that the row is checked in.
     """
 
@@ -37,6 +40,8 @@ class Case:
     distinct: bool = False
     any_batch: bool = True
     couples_batch: bool = False
+    scoped: Callable[..., Any] | None = None
+    reduces_batch: bool = False
     dtypes: tuple[str, ...] = ("float32", "bfloat16", "float16", "float64")
 
     def __post_init__(self) -> None:
@@ -56,7 +61,7 @@ class Case:
         arrays = []
         for shape, bound, positive in zip(self.shapes, self.integer, self.positive, strict=True):
             if bound:
-                arrays.append(generator.integers(0, bound, shape))
+                arrays.append(generator.integers(0, bound, shape, dtype=np.int32))
                 continue
             if self.distinct:
                 size = int(np.prod(shape))

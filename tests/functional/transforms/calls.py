@@ -1,0 +1,189 @@
+"""What every check of the table needs: a row's arrays, its outputs, a scalar made of them, and a comparison."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tests.functional.cases.case import Case
+
+Arrays = Sequence[Any]
+Call = Callable[..., Any]
+
+
+@contextlib.contextmanager
+def quick() -> Iterator[None]:
+    """Programs first run in here compile quickly and run slowly.
+
+    The table compiles some thousand small programs and runs each a few times: LLVM's optimiser is a third of the time
+    and no part of what is tested. The reference of each row is compiled as users compile it.
+    """
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
+
+
+def run(function: Call, *operands: Any) -> Any:
+    """Compiles and runs a function once, quickly; the result is in NumPy, so that looking at it compiles nothing."""
+    with quick():
+        return jax.device_get(jax.jit(function)(*operands))
+
+
+def is_floating(array: Any) -> bool:
+    return jnp.issubdtype(array.dtype, jnp.floating)
+
+
+def outputs(call: Call, arrays: Arrays) -> list[jax.Array]:
+    """What a call gives, as a flat list."""
+    return jax.tree.leaves(call(*arrays))
+
+
+def floats(call: Call, arrays: Arrays) -> list[jax.Array]:
+    """The outputs that have derivatives."""
+    return [leaf for leaf in outputs(call, arrays) if is_floating(leaf)]
+
+
+# What a row is, read off its shapes.
+
+
+@functools.lru_cache(maxsize=8)
+def output_specs(case: Case, batches: int = 1) -> list[jax.ShapeDtypeStruct]:
+    """Shapes and types of the outputs, for that many times the batch."""
+    arrays = each_batched(case, case.draw(dtype=np.float32), lambda array: np.concatenate([array] * batches))
+    return jax.tree.leaves(jax.eval_shape(case.call, *arrays))
+
+
+def has_batch(case: Case) -> bool:
+    return any(case.batched)
+
+
+def trained(case: Case) -> tuple[int, ...]:
+    """The arrays that derivatives are taken for."""
+    pairs = zip(case.differentiable, case.integer, strict=True)
+    return tuple(index for index, (yes, bound) in enumerate(pairs) if yes and not bound)
+
+
+def has_derivatives(case: Case) -> bool:
+    return bool(trained(case)) and any(is_floating(spec) for spec in output_specs(case))
+
+
+def batched_outputs(case: Case) -> list[bool]:
+    """For each output, whether its axis 0 is the batch axis: it grows when the batch grows."""
+    if not has_batch(case):
+        return [False] * len(output_specs(case))
+    pairs = zip(output_specs(case), output_specs(case, 2), strict=True)
+    return [before.shape != after.shape for before, after in pairs]
+
+
+def batched_floats(case: Case) -> list[bool]:
+    """The same for the outputs that have derivatives."""
+    pairs = zip(batched_outputs(case), output_specs(case), strict=True)
+    return [yes for yes, spec in pairs if is_floating(spec)]
+
+
+def batched_trained(case: Case) -> list[bool]:
+    """The same for the arrays that derivatives are taken for."""
+    return [case.batched[index] for index in trained(case)]
+
+
+def each_batched(case: Case, arrays: Arrays, change: Callable[[Any], Any]) -> list[Any]:
+    """Changes the arrays that carry the batch and leaves the others."""
+    return [change(array) if batched else array for array, batched in zip(arrays, case.batched, strict=True)]
+
+
+def by_example(case: Case) -> bool:
+    """Whether every output belongs to one example, and to no other."""
+    return has_batch(case) and not case.couples_batch and not case.reduces_batch and all(batched_outputs(case))
+
+
+# The scalar that derivatives are taken of.
+
+
+def weights(case: Case, dtype: Any = np.float32) -> list[np.ndarray]:
+    """A random array for each floating output."""
+    generator = np.random.default_rng(7)
+    shapes = [spec.shape for spec in output_specs(case) if is_floating(spec)]
+    return [generator.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+def scalar(leaves: Sequence[jax.Array], weight: Arrays) -> jax.Array:
+    """``sum of w * y * (1 + y / 2)``: not linear in ``y``, so that the second derivative of a linear function shows."""
+    total = jnp.zeros((), weight[0].dtype)
+    for leaf, w in zip(leaves, weight, strict=True):
+        wide = leaf.astype(w.dtype)
+        total = total + jnp.sum(w * wide * (1 + wide / 2))
+    return total
+
+
+def pick(case: Case, arrays: Arrays) -> list[Any]:
+    """The arrays that have derivatives."""
+    return [arrays[index] for index in trained(case)]
+
+
+def put(case: Case, arrays: Arrays, parts: Arrays) -> list[Any]:
+    """All arrays, with those that have derivatives replaced."""
+    whole = list(arrays)
+    for index, part in zip(trained(case), parts, strict=True):
+        whole[index] = part
+    return whole
+
+
+def value_and_gradients(case: Case, arrays: Arrays, weight: Arrays, call: Call | None = None) -> Any:
+    """Outputs, and the gradient of the scalar for each array that has derivatives."""
+    call = call or case.call
+    parts = pick(case, arrays)
+    if not parts or not weight:
+        return outputs(call, arrays), []
+
+    def loss(*inner: Any) -> tuple[jax.Array, list[jax.Array]]:
+        leaves = outputs(call, put(case, arrays, inner))
+        return scalar([leaf for leaf in leaves if is_floating(leaf)], weight), leaves
+
+    grads, leaves = jax.grad(loss, tuple(range(len(parts))), has_aux=True)(*parts)
+    return leaves, list(grads)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """A row in float32 by one jitted program on one device."""
+
+    arrays: list[np.ndarray]
+    weight: list[np.ndarray]
+    values: list[np.ndarray]
+    grads: list[np.ndarray]
+    program: Call
+
+
+@functools.lru_cache(maxsize=2)
+def reference(case: Case) -> Reference:
+    """Computed once for all the checks of a row, which run one after the other."""
+    arrays, weight = case.draw(0, np.float32), weights(case)
+    program = jax.jit(functools.partial(value_and_gradients, case))
+    values, grads = jax.device_get(program(arrays, weight))
+    return Reference(arrays, weight, values, grads, program)
+
+
+def expect_close(got: Any, expected: Any, what: str, tolerance: float) -> None:
+    """Compares two trees of arrays; a difference is measured against the largest entry of its array.
+
+    Integers must be equal.
+    """
+    got_leaves, expected_leaves = jax.tree.leaves(got), jax.tree.leaves(expected)
+    assert len(got_leaves) == len(expected_leaves), f"{what}: {len(got_leaves)} arrays, not {len(expected_leaves)}"
+    for number, (one, two) in enumerate(zip(got_leaves, expected_leaves, strict=True)):
+        assert one.shape == two.shape, f"{what}[{number}]: shape {one.shape}, not {two.shape}"
+        if not is_floating(two):
+            np.testing.assert_array_equal(one, two, err_msg=f"{what}[{number}]")
+            continue
+        a, b = np.asarray(one, np.float64), np.asarray(two, np.float64)
+        assert np.isfinite(b).all(), f"{what}[{number}]: the expected values are not finite"
+        scale = max(float(np.max(np.abs(b), initial=0.0)), 1e-3)
+        worst = float(np.max(np.abs(a - b), initial=0.0)) / scale
+        assert worst <= tolerance, f"{what}[{number}]: off by {worst:.3g} of the largest entry, allowed {tolerance:.3g}"
