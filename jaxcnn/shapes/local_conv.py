@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from jaxcnn.shapes.axes import IntPerAxis
+from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
 from jaxcnn.shapes.conv import ConvGeometry, Sizes, conv_geometry
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.padding import Padding
@@ -50,6 +50,7 @@ def unshared_geometry(
         TypeError: an option that is not an integer where one is wanted.
     """
     lead, shared = split_kernel_shape(kernel_shape, leading=leading, who=who)
+    int_per_axis(lead, len(lead), who=who, name=leading)
     if len(x_shape) < len(lead) + 1:
         raise ShapeError(
             f"{who}: a kernel of {len(kernel_shape)} axes (kernel.shape={tuple(kernel_shape)}) wants x as (*batch, "
