@@ -1,0 +1,6 @@
+"""Sources of images, decoded in memory."""
+
+from jaxcnn.data.arrays import Dataset, Split
+from jaxcnn.data.load import load, names
+
+__all__ = ["Dataset", "Split", "load", "names"]
