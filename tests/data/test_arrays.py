@@ -76,9 +76,7 @@ def test_moments_cancel_nothing() -> None:
     """One pixel in a million differs by one: the variance is p(1-p)/255**2, in every digit."""
     images = np.full((100, 100, 100, 1), 254, np.uint8)
     images[7, 7, 7, 0] = 255
-    made = Dataset(
-        name="x", train=Split(images, np.zeros(100, int)), test=split(1, shape=(100, 100, 1)), class_names=("a",)
-    )
+    made = dataset(Split(images, np.zeros(100, int)), split(1, shape=(100, 100, 1)))
     assert made.std[0] == pytest.approx(np.sqrt(1e-6 * (1 - 1e-6)) / 255, rel=1e-15)
 
 
