@@ -6,12 +6,15 @@ from jaxcnn.functional.conv_grads import conv_input_grad, conv_kernel_grad
 from jaxcnn.functional.conv_transpose import conv_transpose
 from jaxcnn.functional.explain import conv_algorithms, explain_conv
 from jaxcnn.functional.local_conv import local_conv
+from jaxcnn.functional.max_pool import max_pool, min_pool
 from jaxcnn.functional.patches import extract_patches, fold_patches
+from jaxcnn.functional.pool import avg_pool
 from jaxcnn.functional.separable import depthwise_conv, pointwise_conv, separable_conv
 from jaxcnn.functional.tiled_conv import tiled_conv
 
 __all__ = [
     "BatchStats",
+    "avg_pool",
     "batch_norm",
     "batch_stats",
     "conv",
@@ -24,6 +27,8 @@ __all__ = [
     "extract_patches",
     "fold_patches",
     "local_conv",
+    "max_pool",
+    "min_pool",
     "pointwise_conv",
     "separable_conv",
     "tiled_conv",

@@ -1,8 +1,10 @@
 """Flax Linen modules: each makes parameters and calls one function of ``jaxcnn.functional``."""
 
+from jaxcnn.functional.max_pool import max_pool, min_pool
+from jaxcnn.functional.pool import avg_pool
 from jaxcnn.nn.batch_norm import BatchNorm
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.conv_transpose import ConvTranspose
 from jaxcnn.nn.separable import DepthwiseConv, SeparableConv
 
-__all__ = ["BatchNorm", "Conv", "ConvTranspose", "DepthwiseConv", "SeparableConv"]
+__all__ = ["BatchNorm", "Conv", "ConvTranspose", "DepthwiseConv", "SeparableConv", "avg_pool", "max_pool", "min_pool"]

@@ -5,5 +5,6 @@ Nothing here imports jax, so every size can be known and tested without an array
 
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.padding import PADDING_MODES, PADDING_NAMES, same_pads
+from jaxcnn.shapes.pool import pool_output_shape
 
-__all__ = ["PADDING_MODES", "PADDING_NAMES", "ShapeError", "same_pads"]
+__all__ = ["PADDING_MODES", "PADDING_NAMES", "ShapeError", "pool_output_shape", "same_pads"]

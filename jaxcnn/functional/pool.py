@@ -1,0 +1,147 @@
+"""Pools that add: the average over windows."""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.functional.windows import LONGEST_CHAIN, on_axis, pad_to, plan_windows, taps
+from jaxcnn.shapes.axes import IntPerAxis
+from jaxcnn.shapes.padding import Padding
+from jaxcnn.shapes.pool import PoolAxis, PoolPlan
+
+
+def avg_pool(
+    x: jax.Array,
+    window_shape: Sequence[int],
+    *,
+    strides: IntPerAxis,
+    padding: Padding = "VALID",
+    window_dilation: IntPerAxis = 1,
+    ceil_mode: bool = False,
+    count_include_pad: bool = False,
+) -> jax.Array:
+    """The average of ``x`` over each window.
+
+    ``y[..., o, c] = sum over j of x[..., o * stride - before + j * dilation, c] / n(o)``, with 0 outside ``x``, and
+    ``n(o)`` the number of entries of ``x`` in the window. ``count_include_pad=True`` counts padded zeros as well, but
+    never what ``ceil_mode`` lets hang over the padded input. A window that reads only padding gives 0.
+
+    Args:
+        x: ``(*batch, *spatial, channels)``. Integers are averaged in the default floating type; half precision is
+            summed in float32.
+        window_shape: one integer per spatial axis; it fixes how many axes are spatial.
+        strides: steps between windows. There is no default: libraries differ in theirs.
+        padding: as everywhere in the library.
+        window_dilation: steps between the entries of a window.
+        ceil_mode: also the last, incomplete window counts, unless it would start in the padding after.
+        count_include_pad: whether padded zeros are averaged in. (Flax and PyTorch do so by default.)
+
+    Returns:
+        ``(*batch, *out_spatial, channels)``.
+
+    Raises:
+        ShapeError: no window fits, or options that do not match the number of axes.
+        TypeError: options of another kind, or booleans to average.
+
+    Source: LeCun et al. (1989), "Backpropagation applied to handwritten zip code recognition"; the rules of
+    ``ceil_mode`` and ``count_include_pad`` are those of PyTorch and ONNX.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> ramp = jnp.arange(1.0, 6.0)[:, None]
+    >>> F.avg_pool(ramp, (2,), strides=2)[:, 0]
+    Array([1.5, 3.5], dtype=float32)
+    >>> F.avg_pool(ramp, (2,), strides=2, padding="SAME")[:, 0]  # the 5 stands alone
+    Array([1.5, 3.5, 5. ], dtype=float32)
+    >>> F.avg_pool(ramp, (2,), strides=2, padding="SAME", count_include_pad=True)[:, 0]
+    Array([1.5, 3.5, 2.5], dtype=float32)
+    """
+    who = "avg_pool"
+    x = as_float(x, who=who)
+    if not isinstance(count_include_pad, bool):
+        raise TypeError(f"{who}: count_include_pad is True or False, not {count_include_pad!r}.")
+    plan = plan_windows(
+        x,
+        window_shape,
+        strides=strides,
+        padding=padding,
+        window_dilation=window_dilation,
+        ceil_mode=ceil_mode,
+        who=who,
+    )
+    return _average(x, plan, count_include_pad)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _average(x: jax.Array, plan: PoolPlan, include_pad: bool) -> jax.Array:
+    total = window_sum(widened(x), plan)
+    counts = [axis.counts(include_pad=include_pad) for axis in plan]
+    if all(len(set(count)) == 1 for count in counts):
+        return (total / max(math.prod(count[0] for count in counts), 1)).astype(x.dtype)
+    first = x.ndim - 1 - len(plan)
+    divisor = functools.reduce(
+        jnp.multiply,
+        (on_axis([max(n, 1) for n in count], first + i, x.ndim, total.dtype) for i, count in enumerate(counts)),
+    )
+    return (total / divisor).astype(x.dtype)
+
+
+def as_float(x: jax.Array, *, who: str) -> jax.Array:
+    """The array, with integers in the default floating type.
+
+    Raises:
+        TypeError: booleans.
+    """
+    x = jnp.asarray(x)
+    if x.dtype == jnp.bool_:
+        raise TypeError(f"{who}: x holds booleans. Convert it, for instance with x.astype(jnp.float32).")
+    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.zeros(()).dtype)
+
+
+def widened(x: jax.Array) -> jax.Array:
+    """The array in the type to sum it in: float32 for half precision."""
+    return x.astype(jnp.float32) if x.dtype in (jnp.bfloat16, jnp.float16) else x
+
+
+def window_sum(x: jax.Array, plan: PoolPlan) -> jax.Array:
+    """The sum over each window, one axis after the other; zeros lie outside."""
+    first = x.ndim - 1 - len(plan)
+    for i, axis in reversed(list(enumerate(plan))):
+        x = _sum_axis(x, axis, first + i)
+    return x
+
+
+def _sum_axis(x: jax.Array, axis: PoolAxis, at: int) -> jax.Array:
+    if axis.window <= LONGEST_CHAIN:
+        return functools.reduce(jnp.add, taps(x, axis, at, fill=0))
+    if axis.stride > axis.last:  # windows apart from each other: each is a row of a reshaped axis
+        x = pad_to(x, at, axis.before, axis.positions * axis.stride, fill=0)
+        x = x.reshape(*x.shape[:at], axis.positions, axis.stride, *x.shape[at + 1 :])
+        return lax.slice_in_dim(x, 0, axis.last + 1, axis.dilation, axis=at + 1).sum(at + 1)
+    return _sum_by_doubling(x, axis, at)
+
+
+def _sum_by_doubling(x: jax.Array, axis: PoolAxis, at: int) -> jax.Array:
+    """Sums over 1, 2, 4, ... taps from every start; the window is the sum of those its length is made of.
+
+    A running sum of which two entries are subtracted would be shorter, and lose every digit that the ends share.
+    """
+    span = (axis.positions - 1) * axis.stride + 1
+    x = pad_to(x, at, axis.before, span + axis.last, fill=0)
+    total, offset, length = None, 0, 1
+    while True:
+        if axis.window & length:
+            part = lax.slice_in_dim(x, offset, offset + span, axis.stride, axis=at)
+            total = part if total is None else total + part
+            offset += length * axis.dilation
+        if 2 * length > axis.window:
+            assert total is not None  # the window has at least one tap
+            return total
+        shift = length * axis.dilation
+        keep = x.shape[at] - shift
+        x = lax.slice_in_dim(x, 0, keep, axis=at) + lax.slice_in_dim(x, shift, shift + keep, axis=at)
+        length *= 2

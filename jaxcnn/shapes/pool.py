@@ -1,0 +1,177 @@
+"""Where the windows of a pooling operation lie on its input, in plain integers.
+
+Position ``o`` of a window of ``k`` entries reads ``o * stride - before + j * dilation`` for ``j`` in ``range(k)``,
+on each spatial axis by itself. What that reads is one of three things: an entry of the input, real padding (asked for
+by ``padding``), or the overhang of ``ceil_mode``, where the last window hangs over the padded input. Only the first
+counts for a maximum; an average may count the second, never the third.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from jaxcnn.shapes.axes import IntPerAxis, int_per_axis, window_per_axis
+from jaxcnn.shapes.padding import Padding, output_size, pads_per_axis, reach
+from jaxcnn.shapes.patches import split_image_shape
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PoolAxis:
+    """The windows on one spatial axis.
+
+    Attributes:
+        size: length of the input.
+        window: entries of a window.
+        stride: steps between windows.
+        dilation: steps between the entries of one window.
+        before: padding before; a negative count crops.
+        after: padding after; a negative count crops.
+        positions: how many windows there are.
+    """
+
+    size: int
+    window: int
+    stride: int
+    dilation: int
+    before: int
+    after: int
+    positions: int
+
+    @property
+    def trivial(self) -> bool:
+        """Whether the windows are the entries of the input themselves."""
+        return self.window == 1 and self.stride == 1 and self.before == self.after == 0
+
+    @property
+    def last(self) -> int:
+        """How far past its start the last entry of a window lies."""
+        return reach(self.window, self.dilation) - 1
+
+    def entry(self, position: int, tap: int) -> int:
+        """Which index of the input this tap of the window at this position reads, inside or outside."""
+        return position * self.stride - self.before + tap * self.dilation
+
+    def inside(self, tap: int) -> tuple[bool, ...]:
+        """For each position, whether this tap reads an entry of the input that is not cropped away."""
+        low, high = max(0, -self.before), self.size + min(0, self.after)
+        return tuple(low <= self.entry(position, tap) < high for position in range(self.positions))
+
+    def counts(self, *, include_pad: bool) -> tuple[int, ...]:
+        """For each position, how many taps read the input, or the input and its real padding.
+
+        >>> plan_pool((5,), (3,), strides=2, padding=1, ceil_mode=True, who="avg_pool")[0].counts(include_pad=False)
+        (2, 3, 2)
+        """
+        low = -self.before if include_pad else max(0, -self.before)
+        high = self.size + (self.after if include_pad else min(0, self.after))
+        taps = range(self.window)
+        return tuple(sum(low <= self.entry(o, j) < high for j in taps) for o in range(self.positions))
+
+
+PoolPlan = tuple[PoolAxis, ...]
+
+
+def plan_pool(
+    sizes: Sequence[int],
+    window_shape: Sequence[int],
+    *,
+    strides: IntPerAxis,
+    padding: Padding = "VALID",
+    window_dilation: IntPerAxis = 1,
+    ceil_mode: bool = False,
+    who: str,
+) -> PoolPlan:
+    """Spreads the options over the axes and counts the windows of each.
+
+    Raises:
+        ShapeError: options of another length than there are axes, unknown words, or no window at all.
+        TypeError: an option that is not made of integers.
+
+    >>> [axis.positions for axis in plan_pool((7, 8), (2, 2), strides=2, who="max_pool")]
+    [3, 4]
+    """
+    window = window_per_axis(window_shape, who=who)
+    ndim = len(window)
+    stride = int_per_axis(strides, ndim, who=who, name="strides")
+    dilation = int_per_axis(window_dilation, ndim, who=who, name="window_dilation")
+    if not isinstance(ceil_mode, bool):
+        raise TypeError(f"{who}: ceil_mode is True or False, not {ceil_mode!r}.")
+    pads = pads_per_axis(padding, sizes, window, strides=stride, dilation=dilation, who=who)
+    plan = []
+    for axis, (size, taps, step, gap, (before, after)) in enumerate(
+        zip(sizes, window, stride, dilation, pads, strict=True)
+    ):
+        positions = pool_positions(
+            size, taps, stride=step, dilation=gap, pads=(before, after), ceil_mode=ceil_mode, who=who, axis=axis
+        )
+        plan.append(
+            PoolAxis(size=size, window=taps, stride=step, dilation=gap, before=before, after=after, positions=positions)
+        )
+    return tuple(plan)
+
+
+def pool_positions(
+    size: int,
+    window: int,
+    *,
+    stride: int,
+    dilation: int = 1,
+    pads: tuple[int, int] = (0, 0),
+    ceil_mode: bool = False,
+    who: str = "pool_positions",
+    axis: int = 0,
+) -> int:
+    """How many windows lie on one axis: ``(size + before + after - reach) / stride + 1``, rounded down or up.
+
+    Rounded up, the last window may hang over the end; it is dropped where it would start in the padding after, since
+    it would read nothing of the input.
+
+    Raises:
+        ShapeError: there is no window, or nothing to read.
+
+    Source: the pooling operators of PyTorch and of ONNX, which share this rule.
+
+    >>> pool_positions(6, 3, stride=2), pool_positions(6, 3, stride=2, ceil_mode=True)
+    (2, 3)
+    >>> pool_positions(4, 2, stride=3, pads=(1, 1), ceil_mode=True)  # a third window would start at 5
+    2
+    """
+    before, after = pads
+    if ceil_mode:
+        positions = (size + before + after - reach(window, dilation) + stride - 1) // stride + 1
+        if (positions - 1) * stride - before >= size + min(after, 0):
+            positions -= 1
+        if positions >= 1:
+            return positions
+    return output_size(size, window, stride=stride, dilation=dilation, pads=pads, who=who, axis=axis)
+
+
+def pool_output_shape(
+    x_shape: Sequence[int],
+    window_shape: Sequence[int],
+    *,
+    strides: IntPerAxis,
+    padding: Padding = "VALID",
+    window_dilation: IntPerAxis = 1,
+    ceil_mode: bool = False,
+) -> tuple[int, ...]:
+    """The shape of ``max_pool`` and its kin, from the shape ``(*batch, *spatial, channels)`` of their input.
+
+    Raises:
+        ShapeError: as the pools do.
+        TypeError: as the pools do.
+
+    >>> pool_output_shape((8, 112, 112, 64), (3, 3), strides=2, padding="SAME")
+    (8, 56, 56, 64)
+    """
+    who = "pool_output_shape"
+    batch, sizes = split_image_shape(x_shape, len(window_per_axis(window_shape, who=who)), who=who)
+    plan = plan_pool(
+        sizes,
+        window_shape,
+        strides=strides,
+        padding=padding,
+        window_dilation=window_dilation,
+        ceil_mode=ceil_mode,
+        who=who,
+    )
+    return (*batch, *(axis.positions for axis in plan), x_shape[-1])

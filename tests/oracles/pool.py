@@ -1,0 +1,94 @@
+"""Pools by loops over positions and taps, written from the formulas; slow, and sharing no code with the library."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+Pads = Sequence[tuple[int, int]]
+
+
+def positions(size: int, window: int, stride: int, dilation: int, pads: tuple[int, int], ceil_mode: bool) -> int:
+    """Counts windows by walking: they fit, or in ceil mode the one before ended short of the padded end."""
+    before, after = pads
+    span = dilation * (window - 1) + 1
+    padded, count = size + before + after, 0
+    while count * stride + span <= padded or (ceil_mode and (count - 1) * stride + span < padded):
+        count += 1
+    if ceil_mode and (count - 1) * stride >= size + before:
+        count -= 1
+    return count
+
+
+def windows(
+    sizes: Sequence[int],
+    window: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
+    pads: Pads,
+    ceil_mode: bool,
+) -> Iterator[tuple[tuple[int, ...], list[tuple[int, ...]], int]]:
+    """Each output position with the input entries it reads, in row-major order, and its taps short of the overhang."""
+    axes = list(zip(sizes, window, strides, dilation, pads, strict=True))
+    counts = [positions(n, k, s, d, p, ceil_mode) for n, k, s, d, p in axes]
+    for position in itertools.product(*map(range, counts)):
+        reads, padded = [], 0
+        for tap in itertools.product(*map(range, window)):
+            at = tuple(o * s - p[0] + j * d for o, j, (_, _, s, d, p) in zip(position, tap, axes, strict=True))
+            if all(i < n + p[1] for i, (n, _, _, _, p) in zip(at, axes, strict=True)):
+                padded += 1
+            if all(0 <= i < n for i, n in zip(at, sizes, strict=True)):
+                reads.append(at)
+        yield position, reads, padded
+
+
+def out_shape(sizes: Sequence[int], options: tuple) -> tuple[int, ...]:
+    *_, (last, _, _) = windows(sizes, *options)
+    return tuple(o + 1 for o in last)
+
+
+def worst_value(dtype: np.dtype, sign: int) -> float:
+    """What is never better than an entry."""
+    if dtype.kind == "f":
+        return -sign * np.inf
+    return np.iinfo(dtype).min if sign > 0 else np.iinfo(dtype).max
+
+
+def max_pool(x: np.ndarray, *options, sign: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """The maxima of ``(*spatial, channels)`` and their flat positions, -1 where a window reads only padding."""
+    sizes, channels = x.shape[:-1], x.shape[-1]
+    shape = (*out_shape(sizes, options), channels)
+    y, where = np.full(shape, worst_value(x.dtype, sign), x.dtype), np.full(shape, -1)
+    for position, reads, _ in windows(sizes, *options):
+        for c in range(channels):
+            best = None
+            for at in reads:
+                value = x[(*at, c)]
+                wins = best is None or (value > best if sign > 0 else value < best)
+                if wins or value != value:
+                    best = value
+                    y[(*position, c)] = value
+                    where[(*position, c)] = np.ravel_multi_index(at, sizes)
+    return y, where
+
+
+def max_pool_grad(x: np.ndarray, g: np.ndarray, *options, sign: int = 1) -> np.ndarray:
+    """The gradient that sends each entry of ``g`` to the first maximum of its window."""
+    _, where = max_pool(x, *options, sign=sign)
+    grad = np.zeros((math.prod(x.shape[:-1]), x.shape[-1]))
+    for position in np.ndindex(*g.shape):
+        if where[position] >= 0:
+            grad[where[position], position[-1]] += g[position]
+    return grad.reshape(x.shape)
+
+
+def avg_pool(x: np.ndarray, *options, count_include_pad: bool = False) -> np.ndarray:
+    """Averages of ``(*spatial, channels)``; 0 where nothing is counted."""
+    sizes = x.shape[:-1]
+    y = np.zeros((*out_shape(sizes, options), x.shape[-1]))
+    for position, reads, padded in windows(sizes, *options):
+        count = padded if count_include_pad else len(reads)
+        total = sum((x[at].astype(np.float64) for at in reads), np.zeros(x.shape[-1]))
+        y[position] = total / max(count, 1)
+    return y
