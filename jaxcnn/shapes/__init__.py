@@ -3,8 +3,39 @@
 Nothing here imports jax, so every size can be known and tested without an array.
 """
 
+from jaxcnn.shapes.counts import (
+    LayerCounts,
+    batch_norm_counts,
+    conv_counts,
+    conv_transpose_counts,
+    dense_counts,
+    local_conv_counts,
+    tiled_conv_counts,
+)
 from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.shapes.local_conv import local_conv_kernel_shape
 from jaxcnn.shapes.padding import PADDING_MODES, PADDING_NAMES, same_pads
+from jaxcnn.shapes.patches import patches_output_shape
 from jaxcnn.shapes.pool import pool_output_shape
+from jaxcnn.shapes.receptive_field import ReceptiveField, SlidingWindow, positions_seen, receptive_field
 
-__all__ = ["PADDING_MODES", "PADDING_NAMES", "ShapeError", "pool_output_shape", "same_pads"]
+__all__ = [
+    "PADDING_MODES",
+    "PADDING_NAMES",
+    "LayerCounts",
+    "ReceptiveField",
+    "ShapeError",
+    "SlidingWindow",
+    "batch_norm_counts",
+    "conv_counts",
+    "conv_transpose_counts",
+    "dense_counts",
+    "local_conv_counts",
+    "local_conv_kernel_shape",
+    "patches_output_shape",
+    "pool_output_shape",
+    "positions_seen",
+    "receptive_field",
+    "same_pads",
+    "tiled_conv_counts",
+]

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
-from jaxcnn.shapes.conv import ConvGeometry, Sizes, conv_geometry
+from jaxcnn.shapes.axes import IntPerAxis, int_per_axis, window_per_axis
+from jaxcnn.shapes.conv import ConvGeometry, Sizes, conv_geometry, conv_kernel_shape
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.padding import Padding
 from jaxcnn.shapes.patches import PatchPlan
@@ -68,6 +68,42 @@ def unshared_geometry(
         who=who,
     )
     return lead, geometry
+
+
+def local_conv_kernel_shape(
+    x_shape: Sequence[int],
+    features: int,
+    kernel_size: Sequence[int],
+    *,
+    strides: IntPerAxis = 1,
+    padding: Padding = "SAME",
+    input_dilation: IntPerAxis = 1,
+    kernel_dilation: IntPerAxis = 1,
+    feature_group_count: int = 1,
+    who: str = "local_conv_kernel_shape",
+) -> Sizes:
+    """The kernel that ``local_conv`` wants for such an input: ``(*out_spatial, *window, in // groups, features)``.
+
+    Raises:
+        ShapeError: whatever ``local_conv`` itself would refuse, or a bare int as ``kernel_size``.
+        TypeError: an option that is not an integer where one is wanted.
+
+    >>> local_conv_kernel_shape((32, 32, 3), 6, (5, 5), padding="VALID")
+    (28, 28, 5, 5, 3, 6)
+    """
+    window = window_per_axis(kernel_size, who=who, name="kernel_size")
+    shared = conv_kernel_shape(x_shape[-1], features, window, feature_group_count=feature_group_count, who=who)
+    geometry = conv_geometry(
+        x_shape,
+        shared,
+        strides=strides,
+        padding=padding,
+        input_dilation=input_dilation,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=feature_group_count,
+        who=who,
+    )
+    return (*geometry.out_sizes, *shared)
 
 
 def check_positions(lead: Sizes, geometry: ConvGeometry, *, who: str) -> None:

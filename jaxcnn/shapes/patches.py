@@ -87,6 +87,29 @@ def split_image_shape(x_shape: Sequence[int], ndim: int, *, who: str) -> tuple[t
     return tuple(x_shape[: -ndim - 1]), tuple(x_shape[-ndim - 1 : -1])
 
 
+def patches_output_shape(
+    x_shape: Sequence[int],
+    window_shape: Sequence[int],
+    *,
+    strides: IntPerAxis,
+    padding: Padding = "VALID",
+    window_dilation: IntPerAxis = 1,
+) -> tuple[int, ...]:
+    """The whole shape of ``extract_patches(x, window_shape, ...)``.
+
+    Raises:
+        ShapeError: whatever ``extract_patches`` itself would refuse.
+        TypeError: an option that is not made of integers.
+
+    >>> patches_output_shape((8, 32, 32, 3), (5, 5), strides=1)
+    (8, 28, 28, 5, 5, 3)
+    """
+    who = "patches_output_shape"
+    batch, sizes = split_image_shape(x_shape, len(window_per_axis(window_shape, who=who)), who=who)
+    plan = plan_patches(sizes, window_shape, strides=strides, padding=padding, window_dilation=window_dilation, who=who)
+    return (*batch, *plan.positions, *plan.window, x_shape[-1])
+
+
 def plan_fold(
     patches_shape: Sequence[int],
     output_shape: Sequence[int],

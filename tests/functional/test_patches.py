@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.patches import extract_patches, fold_patches
 from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.shapes.patches import patches_output_shape
 from tests.oracles import patches as oracle
 
 
@@ -51,6 +52,7 @@ def test_extract_and_fold_against_loops(case: dict) -> None:
     expected = oracle.extract_patches(x, case["window"], **oracle_options(case))
     patches = jax.jit(lambda x: extract_patches(x, case["window"], **options_of(case)))(x)
     np.testing.assert_array_equal(patches, expected)
+    assert patches_output_shape(x.shape, case["window"], **options_of(case)) == expected.shape
     given_back = generator.integers(-9, 10, expected.shape).astype(np.int32)
     options = {"output_shape": case["sizes"], "window_shape": case["window"], **options_of(case)}
     folded = jax.jit(lambda patches: fold_patches(patches, **options))(given_back)

@@ -1,0 +1,292 @@
+"""How many parameters a layer has and how many multiply-adds it costs, by formula, from its geometry alone.
+
+A multiply-add is one product that is added to a sum. Every tap of every position is counted, also where it lies in
+the padding, as the tables of the papers and of torchvision count; adding a bias is not. Input shapes may have batch
+axes: the multiply-adds are of the whole batch, the parameters are not.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from math import prod
+
+from jaxcnn.shapes.axes import IntPerAxis, as_int, int_per_axis, window_per_axis
+from jaxcnn.shapes.conv import ConvGeometry, Sizes, conv_geometry, conv_kernel_shape
+from jaxcnn.shapes.conv_transpose import conv_transpose_geometry
+from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.shapes.padding import Padding
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerCounts:
+    """What one layer makes, holds and costs.
+
+    Attributes:
+        output_shape: with the batch axes of the input.
+        parameters: entries of everything that is trained.
+        macs: multiply-adds of one forward pass.
+    """
+
+    output_shape: Sizes
+    parameters: int
+    macs: int
+
+
+def conv_counts(
+    input_shape: Sequence[int],
+    features: int,
+    kernel_size: Sequence[int],
+    *,
+    strides: IntPerAxis = 1,
+    padding: Padding = "SAME",
+    input_dilation: IntPerAxis = 1,
+    kernel_dilation: IntPerAxis = 1,
+    feature_group_count: int = 1,
+    use_bias: bool = True,
+) -> LayerCounts:
+    """Counts of a convolution with ``K`` taps, ``C`` channels to ``F`` features in ``G`` groups, at ``P`` positions.
+
+    ``K * C/G * F + F`` parameters and ``P * K * C/G * F`` multiply-adds. Depthwise is ``G = C``.
+
+    Raises:
+        ShapeError: whatever ``conv`` itself would refuse, or a bare int as ``kernel_size``.
+        TypeError: an option that is not an integer where one is wanted.
+
+    Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 9.2; Howard et al. (2017), "MobileNets",
+    section 3.1, for depthwise.
+
+    >>> conv_counts((32, 32, 3), 6, (5, 5), padding="VALID")  # LeNet's first layer on colour: 76 for each filter
+    LayerCounts(output_shape=(28, 28, 6), parameters=456, macs=352800)
+    >>> conv_counts((14, 14, 512), 512, (3, 3), feature_group_count=512, use_bias=False).macs  # depthwise
+    903168
+    """
+    geometry = _geometry(
+        "conv_counts",
+        input_shape,
+        features,
+        kernel_size,
+        strides=strides,
+        padding=padding,
+        input_dilation=input_dilation,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=feature_group_count,
+    )
+    return LayerCounts(
+        output_shape=geometry.out_shape,
+        parameters=prod(geometry.kernel_shape) + features * use_bias,
+        macs=geometry.multiply_adds,
+    )
+
+
+def conv_transpose_counts(
+    input_shape: Sequence[int],
+    features: int,
+    kernel_size: Sequence[int],
+    *,
+    strides: IntPerAxis = 1,
+    padding: Padding = "SAME",
+    output_padding: IntPerAxis = 0,
+    kernel_dilation: IntPerAxis = 1,
+    feature_group_count: int = 1,
+    use_bias: bool = True,
+) -> LayerCounts:
+    """Counts of a transposed convolution: each of the ``P`` inputs is multiplied with the whole kernel.
+
+    ``K * C * F/G + F`` parameters and ``P * K * C * F/G`` multiply-adds, those of the convolution it transposes.
+
+    Raises:
+        ShapeError: whatever ``conv_transpose`` itself would refuse, or a bare int as ``kernel_size``.
+        TypeError: an option that is not an integer where one is wanted.
+
+    Source: Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep learning", chapter 4.
+
+    >>> conv_transpose_counts((2, 2, 1), 1, (3, 3), strides=2, padding="VALID", use_bias=False)
+    LayerCounts(output_shape=(5, 5, 1), parameters=9, macs=36)
+    """
+    who = "conv_transpose_counts"
+    window = _window(kernel_size, input_shape, who=who)
+    features = as_int(features, who=who, name="features")
+    kernel = conv_kernel_shape(features, input_shape[-1], window, feature_group_count=feature_group_count, who=who)
+    geometry = conv_transpose_geometry(
+        input_shape,
+        kernel,
+        strides=strides,
+        padding=padding,
+        output_padding=output_padding,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=feature_group_count,
+        who=who,
+    )
+    return LayerCounts(
+        output_shape=geometry.x_shape,
+        parameters=prod(geometry.kernel_shape) + features * use_bias,
+        macs=geometry.multiply_adds,
+    )
+
+
+def local_conv_counts(
+    input_shape: Sequence[int],
+    features: int,
+    kernel_size: Sequence[int],
+    *,
+    strides: IntPerAxis = 1,
+    padding: Padding = "SAME",
+    input_dilation: IntPerAxis = 1,
+    kernel_dilation: IntPerAxis = 1,
+    feature_group_count: int = 1,
+    use_bias: bool = True,
+) -> LayerCounts:
+    """Counts of an unshared convolution: the work of a convolution, its parameters once for each position.
+
+    ``P * (K * C/G * F + F)`` parameters and ``P * K * C/G * F`` multiply-adds.
+
+    Raises:
+        ShapeError: whatever ``local_conv`` itself would refuse, or a bare int as ``kernel_size``.
+        TypeError: an option that is not an integer where one is wanted.
+
+    Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 9.5.
+
+    >>> local_conv_counts((32, 32, 3), 6, (5, 5), padding="VALID")
+    LayerCounts(output_shape=(28, 28, 6), parameters=357504, macs=352800)
+    """
+    geometry = _geometry(
+        "local_conv_counts",
+        input_shape,
+        features,
+        kernel_size,
+        strides=strides,
+        padding=padding,
+        input_dilation=input_dilation,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=feature_group_count,
+    )
+    return LayerCounts(
+        output_shape=geometry.out_shape,
+        parameters=prod(geometry.out_sizes) * (prod(geometry.kernel_shape) + features * use_bias),
+        macs=geometry.multiply_adds,
+    )
+
+
+def tiled_conv_counts(
+    input_shape: Sequence[int],
+    features: int,
+    kernel_size: Sequence[int],
+    *,
+    tiles: IntPerAxis,
+    strides: IntPerAxis = 1,
+    padding: Padding = "SAME",
+    input_dilation: IntPerAxis = 1,
+    kernel_dilation: IntPerAxis = 1,
+    feature_group_count: int = 1,
+    use_bias: bool = True,
+) -> LayerCounts:
+    """Counts of a tiled convolution of ``T`` tiles in all: the work of a convolution, its parameters ``T`` times.
+
+    ``T * (K * C/G * F + F)`` parameters and ``P * K * C/G * F`` multiply-adds.
+
+    Raises:
+        ShapeError: whatever ``tiled_conv`` itself would refuse, or a bare int as ``kernel_size``.
+        TypeError: an option that is not an integer where one is wanted.
+
+    Source: Le et al. (2010), "Tiled convolutional neural networks".
+
+    >>> tiled_conv_counts((32, 32, 3), 6, (5, 5), tiles=2, padding="VALID")
+    LayerCounts(output_shape=(28, 28, 6), parameters=1824, macs=352800)
+    """
+    who = "tiled_conv_counts"
+    geometry = _geometry(
+        who,
+        input_shape,
+        features,
+        kernel_size,
+        strides=strides,
+        padding=padding,
+        input_dilation=input_dilation,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=feature_group_count,
+    )
+    number = prod(int_per_axis(tiles, geometry.ndim, who=who, name="tiles"))
+    return LayerCounts(
+        output_shape=geometry.out_shape,
+        parameters=number * (prod(geometry.kernel_shape) + features * use_bias),
+        macs=geometry.multiply_adds,
+    )
+
+
+def dense_counts(input_shape: Sequence[int], features: int, *, use_bias: bool = True) -> LayerCounts:
+    """Counts of a dense layer of ``C`` inputs and ``F`` features: ``C * F + F`` parameters, ``C * F`` multiply-adds.
+
+    Raises:
+        ShapeError: an input without axes.
+        TypeError: ``features`` is not an integer.
+
+    >>> dense_counts((4096,), 1000)
+    LayerCounts(output_shape=(1000,), parameters=4097000, macs=4096000)
+    """
+    shape = _input(input_shape, who="dense_counts")
+    features = as_int(features, who="dense_counts", name="features")
+    return LayerCounts(
+        output_shape=(*shape[:-1], features),
+        parameters=shape[-1] * features + features * use_bias,
+        macs=prod(shape) * features,
+    )
+
+
+def batch_norm_counts(input_shape: Sequence[int], *, use_scale: bool = True, use_bias: bool = True) -> LayerCounts:
+    """Counts of batch normalisation: a scale and an offset for each channel, one multiply-add for each entry.
+
+    The running mean and variance are kept, not trained, and are not parameters. The multiply-adds are those of
+    inference, where the layer is ``x * a + b``; folded into a convolution it costs none.
+
+    Raises:
+        ShapeError: an input without axes.
+
+    Source: Ioffe and Szegedy (2015), "Batch normalization", algorithm 2.
+
+    >>> batch_norm_counts((56, 56, 64))
+    LayerCounts(output_shape=(56, 56, 64), parameters=128, macs=200704)
+    """
+    shape = _input(input_shape, who="batch_norm_counts")
+    return LayerCounts(output_shape=shape, parameters=shape[-1] * (use_scale + use_bias), macs=prod(shape))
+
+
+def _geometry(
+    who: str,
+    input_shape: Sequence[int],
+    features: int,
+    kernel_size: Sequence[int],
+    *,
+    feature_group_count: int,
+    strides: IntPerAxis,
+    padding: Padding,
+    input_dilation: IntPerAxis,
+    kernel_dilation: IntPerAxis,
+) -> ConvGeometry:
+    """The convolution that reads all channels of the input."""
+    window = _window(kernel_size, input_shape, who=who)
+    features = as_int(features, who=who, name="features")
+    kernel = conv_kernel_shape(input_shape[-1], features, window, feature_group_count=feature_group_count, who=who)
+    return conv_geometry(
+        input_shape,
+        kernel,
+        strides=strides,
+        padding=padding,
+        input_dilation=input_dilation,
+        kernel_dilation=kernel_dilation,
+        feature_group_count=feature_group_count,
+        who=who,
+    )
+
+
+def _window(kernel_size: Sequence[int], input_shape: Sequence[int], *, who: str) -> Sizes:
+    """The kernel's window, for an input that has channels."""
+    _input(input_shape, who=who)
+    return window_per_axis(kernel_size, who=who, name="kernel_size")
+
+
+def _input(input_shape: Sequence[int], *, who: str) -> Sizes:
+    """The shape of an input, whose last axis is its channels."""
+    if isinstance(input_shape, int) or not len(input_shape):
+        raise ShapeError(
+            f"{who}: input_shape={input_shape!r} has no axis of channels. Write it as (*spatial, channels)."
+        )
+    return tuple(as_int(size, who=who, name="input_shape") for size in input_shape)

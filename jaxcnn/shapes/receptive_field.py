@@ -1,0 +1,241 @@
+"""What one output position of a stack of convolutions and pools can see of the input, in plain integers.
+
+Two answers. ``receptive_field`` is the closed form that textbooks give: size, jump and offset of the span, the same
+for every position. ``positions_seen`` lists the very input positions behind one output: it knows the holes that
+dilation leaves, the edge of the image, and transposed convolutions, whose outputs do not all see equally much.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from jaxcnn.shapes.axes import IntPerAxis, as_int, int_per_axis, window_per_axis
+from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.shapes.padding import Padding, dilated_size, output_size, pads_per_axis, reach
+
+
+@dataclasses.dataclass(frozen=True)
+class SlidingWindow:
+    """The geometry of one convolution or pool, which is all that a receptive field depends on.
+
+    Attributes:
+        window_shape: one integer per spatial axis.
+        strides: steps between windows, or for a transposed layer how far it spreads its input.
+        padding: as everywhere in the library.
+        window_dilation: steps between the entries of a window (``kernel_dilation`` of a convolution).
+        transposed: the layer is the adjoint of such a window, as ``conv_transpose`` is.
+    """
+
+    window_shape: Sequence[int]
+    strides: IntPerAxis = dataclasses.field(default=1, kw_only=True)
+    padding: Padding = dataclasses.field(default="VALID", kw_only=True)
+    window_dilation: IntPerAxis = dataclasses.field(default=1, kw_only=True)
+    transposed: bool = dataclasses.field(default=False, kw_only=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReceptiveField:
+    """Output ``o`` sees the inputs ``offset + jump * o`` to ``offset + jump * o + size - 1``, on each axis.
+
+    Attributes:
+        size: how many input positions the span covers, padding and the holes of dilation included.
+        jump: how far the span moves from one output to the next, the product of the strides.
+        offset: where the span of output 0 begins; negative in the padding.
+    """
+
+    size: tuple[int, ...]
+    jump: tuple[int, ...]
+    offset: tuple[int, ...]
+
+    def span(self, position: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """First and last input position that one output sees, on each axis; outside the image where it is padded.
+
+        >>> ReceptiveField(size=(5,), jump=(2,), offset=(-1,)).span((3,))
+        ((5, 9),)
+        """
+        firsts = [o + j * p for o, j, p in zip(self.offset, self.jump, position, strict=True)]
+        return tuple((first, first + size - 1) for first, size in zip(firsts, self.size, strict=True))
+
+    def union(self, other: "ReceptiveField") -> "ReceptiveField":
+        """What the sum or the concatenation of two branches sees (a residual block, an Inception module).
+
+        Raises:
+            ShapeError: the branches stride differently, so that their outputs do not lie on one grid.
+
+        >>> shortcut = ReceptiveField(size=(1,), jump=(1,), offset=(0,))
+        >>> shortcut.union(ReceptiveField(size=(5,), jump=(1,), offset=(-2,)))
+        ReceptiveField(size=(5,), jump=(1,), offset=(-2,))
+        """
+        if self.jump != other.jump:
+            raise ShapeError(
+                f"ReceptiveField.union: the branches move by {self.jump} and by {other.jump}, so position for "
+                f"position they do not meet. Check their strides."
+            )
+        first = tuple(map(min, self.offset, other.offset))
+        ends = zip(self.offset, self.size, other.offset, other.size, strict=True)
+        last = [max(o1 + s1, o2 + s2) for o1, s1, o2, s2 in ends]
+        return ReceptiveField(
+            size=tuple(end - start for end, start in zip(last, first, strict=True)), jump=self.jump, offset=first
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Axis:
+    """One layer on one axis; the sizes before and after it where they are known, else None."""
+
+    window: int
+    stride: int
+    dilation: int
+    before: int
+    size: int | None
+    out_size: int | None
+    transposed: bool
+
+    def inputs(self, position: int) -> set[int]:
+        """The input positions of the layer that one of its outputs reads."""
+        assert self.size is not None, "positions are listed for a known input only"
+        if self.transposed:
+            landed = [position + self.before - j * self.dilation for j in range(self.window)]
+            reads = [index // self.stride for index in landed if index % self.stride == 0]
+        else:
+            reads = [position * self.stride - self.before + j * self.dilation for j in range(self.window)]
+        return {index for index in reads if 0 <= index < self.size}
+
+
+def receptive_field(
+    layers: Iterable[SlidingWindow], *, input_shape: Sequence[int] | None = None, ndim: int | None = None
+) -> ReceptiveField:
+    """Size, jump and offset of what one output of the last layer sees of the first layer's input.
+
+    Layer by layer, ``size += jump * dilation * (window - 1)``, ``offset -= jump * before``, ``jump *= stride``.
+    Two layers of stride 1, a convolution of ``K`` and a pool of ``P``, see ``P + K - 1``.
+
+    Args:
+        layers: from the first to the last; none at all see one position.
+        input_shape: the spatial shape of the input. Needed for SAME with strides, whose padding depends on it; given,
+            it also checks that every window fits.
+        ndim: how many axes are spatial, where there is neither a layer nor an ``input_shape`` to say it.
+
+    Raises:
+        ShapeError: layers of different rank, a window that does not fit, padding that needs ``input_shape``, or a
+            transposed layer, whose outputs do not all see equally much (``positions_seen`` serves those).
+        TypeError: options that are not made of integers.
+
+    Source: Araujo, Norris, Sim (2019), "Computing receptive fields of convolutional neural networks", equations
+    for size and start; Dumoulin and Visin (2016), "A guide to convolution arithmetic".
+
+    >>> conv, pool = SlidingWindow((5, 5)), SlidingWindow((2, 2), strides=2)
+    >>> receptive_field([conv, pool])  # P + K - 1 = 6
+    ReceptiveField(size=(6, 6), jump=(2, 2), offset=(0, 0))
+    >>> receptive_field([conv, pool, conv, pool]).size  # LeNet-5 before its dense layers
+    (16, 16)
+    """
+    who = "receptive_field"
+    layers = list(layers)
+    rank = _rank(layers, input_shape, ndim, who=who)
+    size, jump, offset = [1] * rank, [1] * rank, [0] * rank
+    for number, axes in enumerate(_resolve(layers, input_shape, rank, who=who)):
+        if layers[number].transposed:
+            raise ShapeError(
+                f"{who}: layer {number} is transposed, and the outputs of a transposed layer do not all see equally "
+                f"much. positions_seen(layers, position, input_shape=...) lists what one of them sees."
+            )
+        for i, axis in enumerate(axes):
+            size[i] += jump[i] * axis.dilation * (axis.window - 1)
+            offset[i] -= jump[i] * axis.before
+            jump[i] *= axis.stride
+    return ReceptiveField(size=tuple(size), jump=tuple(jump), offset=tuple(offset))
+
+
+def positions_seen(
+    layers: Iterable[SlidingWindow], position: Sequence[int], *, input_shape: Sequence[int]
+) -> tuple[tuple[int, ...], ...]:
+    """The input positions that one output position of a stack depends on, listed for each axis.
+
+    Exactly where the gradient of that output can differ from 0: the output sees the input at every combination of
+    the listed positions. Holes of dilation and of strides are left out, and so is whatever lies in the padding.
+
+    Args:
+        layers: from the first to the last; transposed ones may be among them.
+        position: of the output, one integer per axis.
+        input_shape: the spatial shape of the input.
+
+    Raises:
+        ShapeError: layers of different rank, a window that does not fit, or a position outside the output.
+        TypeError: options that are not made of integers.
+
+    >>> positions_seen([SlidingWindow((3,), window_dilation=2)], (0,), input_shape=(7,))
+    ((0, 2, 4),)
+    >>> up = SlidingWindow((3, 3), strides=2, transposed=True)  # 2x2 -> 5x5
+    >>> positions_seen([up], (2, 1), input_shape=(2, 2))
+    ((0, 1), (0,))
+    """
+    who = "positions_seen"
+    layers = list(layers)
+    rank = _rank(layers, input_shape, None, who=who)
+    resolved = _resolve(layers, input_shape, rank, who=who)
+    shape = tuple(axis.out_size or 0 for axis in resolved[-1]) if resolved else tuple(input_shape)
+    place = tuple(as_int(index, who=who, name="position") for index in position)
+    if len(place) != rank or not all(index in range(size) for index, size in zip(place, shape, strict=True)):
+        raise ShapeError(f"{who}: position={place} is not in the output, whose spatial shape is {shape}.")
+    seen = [{index} for index in place]
+    for axes in reversed(resolved):
+        seen = [set().union(*map(axis.inputs, positions)) for axis, positions in zip(axes, seen, strict=True)]
+    return tuple(tuple(sorted(positions)) for positions in seen)
+
+
+def _rank(layers: Sequence[SlidingWindow], input_shape: Sequence[int] | None, ndim: int | None, *, who: str) -> int:
+    """The number of spatial axes, on which everything that tells it must agree."""
+    told = [len(window_per_axis(layer.window_shape, who=who)) for layer in layers]
+    told += [len(input_shape)] if input_shape is not None else []
+    told += [as_int(ndim, who=who, name="ndim")] if ndim is not None else []
+    if not told:
+        raise ShapeError(f"{who}: no layer says how many axes are spatial. Pass ndim=2 for images.")
+    if len(set(told)) > 1:
+        raise ShapeError(f"{who}: every layer and input_shape must have the same number of spatial axes, not {told}.")
+    return told[0]
+
+
+def _resolve(
+    layers: Sequence[SlidingWindow], input_shape: Sequence[int] | None, rank: int, *, who: str
+) -> list[list[_Axis]]:
+    """Every layer on every axis, with its padding counted out and its sizes checked where they are known."""
+    sizes: list[int | None] = [None] * rank
+    if input_shape is not None:
+        sizes = [as_int(size, who=who, name="input_shape") for size in input_shape]
+    resolved = []
+    for number, layer in enumerate(layers):
+        axes = _resolve_layer(layer, sizes, who=f"{who}, layer {number}")
+        sizes = [axis.out_size for axis in axes]
+        resolved.append(axes)
+    return resolved
+
+
+def _resolve_layer(layer: SlidingWindow, sizes: Sequence[int | None], *, who: str) -> list[_Axis]:
+    """One layer on every axis."""
+    window = window_per_axis(layer.window_shape, who=who)
+    strides = int_per_axis(layer.strides, len(window), who=who, name="strides")
+    dilation = int_per_axis(layer.window_dilation, len(window), who=who, name="window_dilation")
+    depends = str(layer.padding).startswith("SAME") and max(strides) > 1 and not layer.transposed
+    if depends and None in sizes:
+        raise ShapeError(
+            f"{who}: what {layer.padding!r} pads depends on the size of the input where a layer strides. "
+            f"Pass input_shape, or write the padding as counts."
+        )
+    # Elsewhere the padding is the same for every size; the reach of the window stands in for one not known.
+    stand_in = [reach(k, d) if n is None else n for n, k, d in zip(sizes, window, dilation, strict=True)]
+    padded = [n * s for n, s in zip(stand_in, strides, strict=True)] if layer.transposed else stand_in
+    pads = pads_per_axis(layer.padding, padded, window, strides=strides, dilation=dilation, who=who)
+    axes = []
+    for index, (n, k, s, d, pad) in enumerate(zip(sizes, window, strides, dilation, pads, strict=True)):
+        out_size = None
+        if n is not None and layer.transposed:
+            same = str(layer.padding).startswith("SAME")
+            out_size = n * s if same else dilated_size(n, s) + reach(k, d) - 1 - sum(pad)
+            if out_size < 1:
+                raise ShapeError(f"{who}: padding {pad} crops all of spatial axis {index} away. Crop less.")
+        elif n is not None:
+            out_size = output_size(n, k, stride=s, dilation=d, pads=pad, who=who, axis=index)
+        axes.append(
+            _Axis(window=k, stride=s, dilation=d, before=pad[0], size=n, out_size=out_size, transposed=layer.transposed)
+        )
+    return axes
