@@ -1,19 +1,24 @@
 """Pure functions of arrays: every operation of the field, channels last, under every JAX transform."""
 
+from jaxcnn.functional import filters
 from jaxcnn.functional.batch_norm import BatchStats, batch_norm, batch_stats
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.conv_grads import conv_input_grad, conv_kernel_grad
 from jaxcnn.functional.conv_transpose import conv_transpose
 from jaxcnn.functional.explain import conv_algorithms, explain_conv
+from jaxcnn.functional.fold_batch_norm import fold_batch_norm
 from jaxcnn.functional.local_conv import local_conv
+from jaxcnn.functional.local_response_norm import local_response_norm
 from jaxcnn.functional.max_pool import max_pool, min_pool
 from jaxcnn.functional.patches import extract_patches, fold_patches
 from jaxcnn.functional.pool import avg_pool
 from jaxcnn.functional.separable import depthwise_conv, pointwise_conv, separable_conv
+from jaxcnn.functional.signal import autocorrelate, convolve, correlate
 from jaxcnn.functional.tiled_conv import tiled_conv
 
 __all__ = [
     "BatchStats",
+    "autocorrelate",
     "avg_pool",
     "batch_norm",
     "batch_stats",
@@ -22,11 +27,16 @@ __all__ = [
     "conv_input_grad",
     "conv_kernel_grad",
     "conv_transpose",
+    "convolve",
+    "correlate",
     "depthwise_conv",
     "explain_conv",
     "extract_patches",
+    "filters",
+    "fold_batch_norm",
     "fold_patches",
     "local_conv",
+    "local_response_norm",
     "max_pool",
     "min_pool",
     "pointwise_conv",

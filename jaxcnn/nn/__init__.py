@@ -5,6 +5,17 @@ from jaxcnn.functional.pool import avg_pool
 from jaxcnn.nn.batch_norm import BatchNorm
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.conv_transpose import ConvTranspose
+from jaxcnn.nn.local_response_norm import LocalResponseNorm
 from jaxcnn.nn.separable import DepthwiseConv, SeparableConv
 
-__all__ = ["BatchNorm", "Conv", "ConvTranspose", "DepthwiseConv", "SeparableConv", "avg_pool", "max_pool", "min_pool"]
+__all__ = [
+    "BatchNorm",
+    "Conv",
+    "ConvTranspose",
+    "DepthwiseConv",
+    "LocalResponseNorm",
+    "SeparableConv",
+    "avg_pool",
+    "max_pool",
+    "min_pool",
+]

@@ -1,0 +1,80 @@
+"""Batch normalisation with fixed statistics is affine, so a layer before it can swallow it."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.functional.batch_norm import BatchStats
+from jaxcnn.functional.dtypes import accumulator_dtype
+from jaxcnn.shapes.axes import as_int
+from jaxcnn.shapes.batch_norm import check_per_channel, fold_shape
+
+
+def fold_batch_norm(
+    kernel: jax.Array,
+    bias: jax.Array | None,
+    stats: BatchStats,
+    *,
+    scale: jax.Array | None = None,
+    offset: jax.Array | None = None,
+    epsilon: float = 1e-5,
+    transposed: bool = False,
+    feature_group_count: int = 1,
+) -> tuple[jax.Array, jax.Array]:
+    """Kernel and bias of one layer that does what a convolution and the batch norm after it do at inference.
+
+    With ``factor = scale / sqrt(stats.var + epsilon)`` for each output channel, ``kernel * factor`` and
+    ``(bias - stats.mean) * factor + offset``. It holds wherever each output channel is linear in its own part of the
+    kernel: convolutions with any strides, padding and groups, and dense layers.
+
+    Args:
+        kernel: ``(*window, in_channels // groups, out_channels)``, or any other whose last axis is the output channel
+            (dense ``(in, out)``, unshared, tiled); with ``transposed=True`` the kernel of ``conv_transpose``,
+            ``(*window, out_channels // groups, in_channels)``.
+        bias: of the convolution, one number per output channel, or None for 0.
+        stats: the statistics of the batch norm.
+        scale: of the batch norm, or None for 1.
+        offset: the bias of the batch norm, or None for 0.
+        epsilon: that of the batch norm.
+        transposed: whether the kernel is that of ``conv_transpose``.
+        feature_group_count: groups of a transposed kernel. The layout of other kernels does not depend on it.
+
+    Returns:
+        a kernel of the same shape and dtype, and a bias in the dtype of ``bias``, or of ``kernel`` where there is none.
+
+    Raises:
+        ShapeError: a kernel that does not make as many channels as ``stats`` has, or vectors of another size.
+        TypeError: a kernel of integers.
+
+    Source: Jacob et al., Quantization and training of neural networks for efficient integer-arithmetic-only
+    inference (2018), equation 14.
+
+    >>> import jax.numpy as jnp
+    >>> stats = BatchStats(mean=jnp.array([1.0, 2]), var=jnp.array([4.0, 0.25]), count=1)
+    >>> kernel, bias = fold_batch_norm(jnp.ones((1, 1, 2)), None, stats, epsilon=0)
+    >>> print(kernel, bias)
+    [[[0.5 2. ]]] [-0.5 -4. ]
+    """
+    kernel, mean, var, scale, offset = (
+        None if array is None else jnp.asarray(array) for array in (kernel, stats.mean, stats.var, scale, offset)
+    )
+    if not jnp.issubdtype(kernel.dtype, jnp.inexact):
+        raise TypeError(f"fold_batch_norm: the kernel wants floating numbers, not {kernel.dtype}.")
+    bias = jnp.zeros(mean.shape, kernel.dtype) if bias is None else jnp.asarray(bias)
+    vectors = {"stats.mean": mean, "stats.var": var, "bias": bias, "scale": scale, "offset": offset}
+    shapes = {name: vector.shape for name, vector in vectors.items() if vector is not None}
+    check_per_channel(mean.shape, shapes, who="fold_batch_norm")
+    groups = as_int(feature_group_count, who="fold_batch_norm", name="feature_group_count")
+    group_in = fold_shape(kernel.shape, mean.size, transposed=transposed, groups=groups, who="fold_batch_norm")
+
+    work = accumulator_dtype(kernel.dtype)
+    factor = lax.rsqrt(var.astype(work) + epsilon)
+    if scale is not None:
+        factor = factor * scale.astype(work)
+    folded = (bias.astype(work) - mean.astype(work)) * factor
+    if offset is not None:
+        folded = folded + offset.astype(work)
+    if transposed:  # entry [o, i] belongs to output channel o of the group that i is in
+        factor = jnp.repeat(factor.reshape(groups, -1), group_in, axis=0).T
+    factor = factor.reshape((1,) * (kernel.ndim - factor.ndim) + factor.shape)
+    return (kernel.astype(work) * factor).astype(kernel.dtype), folded.astype(bias.dtype)

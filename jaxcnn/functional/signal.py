@@ -1,0 +1,127 @@
+"""Correlation and convolution under the names and with the centring of signal processing: no batch, no channels."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.functional.conv import compute_conv
+from jaxcnn.shapes.signal import slide
+
+
+def correlate(
+    x: jax.Array, y: jax.Array, *, mode: str = "full", algorithm: str = "auto", precision: Any = None
+) -> jax.Array:
+    """How alike ``x`` and ``y`` are at every offset: ``z[k] = sum over l of x[l] * conj(y[l - k + y.size - 1])``.
+
+    That is for one axis; on more axes every index is a tuple. Like ``scipy.signal.correlate``, but for what is said
+    under Returns.
+
+    Args:
+        x: any number of axes, without batch or channels.
+        y: the same number of axes.
+        mode: ``"full"``: every offset at which they touch. ``"same"``: as many as ``x`` has entries, from the middle
+            of the full result. ``"valid"``: the offsets at which one lies inside the other.
+        algorithm: as in ``conv``; ``"auto"`` goes by the sizes, ``"fft"`` takes spectra. Integers are never rounded.
+        precision: as in ``conv``.
+
+    Returns:
+        an array of ``n + m - 1``, ``n`` or ``|n - m| + 1`` entries per axis. Integers are exact, and those of fewer
+        than 32 bits give int32 (SciPy's wrap round).
+
+    Raises:
+        ShapeError: a misspelt mode, arrays of different rank, an empty array, or ``mode="valid"`` where neither fits
+            inside the other.
+
+    Source: Goodfellow, Bengio and Courville, Deep Learning (2016), equation 9.6.
+
+    >>> import jax.numpy as jnp
+    >>> noise = jnp.array([0, 1, -1, 2, 1, 3, -1, 0])
+    >>> print(correlate(noise, jnp.array([2, 1, 3]), mode="valid"))  # the pattern is found at offset 3
+    [-2  7  3 14 2  5]
+    """
+    return _slide(x, y, mode, True, algorithm, precision, "correlate")
+
+
+def convolve(
+    x: jax.Array, y: jax.Array, *, mode: str = "full", algorithm: str = "auto", precision: Any = None
+) -> jax.Array:
+    """The convolution ``z[k] = sum over l of x[l] * y[k - l]``, which commutes and associates.
+
+    That is for one axis; on more axes every index is a tuple. Like ``scipy.signal.convolve``, but for what is said
+    under Returns.
+
+    Args:
+        x: any number of axes, without batch or channels.
+        y: the same number of axes.
+        mode: ``"full"``: every entry. ``"same"``: as many as ``x`` has entries, from the middle of the full result.
+            ``"valid"``: the entries that need nothing outside the larger array.
+        algorithm: as in ``conv``; ``"auto"`` goes by the sizes, ``"fft"`` takes spectra. Integers are never rounded.
+        precision: as in ``conv``.
+
+    Returns:
+        an array of ``n + m - 1``, ``n`` or ``|n - m| + 1`` entries per axis. Integers are exact, and those of fewer
+        than 32 bits give int32 (SciPy's wrap round).
+
+    Raises:
+        ShapeError: a misspelt mode, arrays of different rank, an empty array, or ``mode="valid"`` where neither fits
+            inside the other.
+
+    Source: Goodfellow, Bengio and Courville, Deep Learning (2016), equations 9.3 to 9.5.
+
+    >>> import jax.numpy as jnp
+    >>> print(convolve(jnp.array([1, 2, 1]), jnp.array([1, 2, 1])))  # (1 + t)**2 times (1 + t)**2
+    [1 4 6 4 1]
+    """
+    return _slide(x, y, mode, False, algorithm, precision, "convolve")
+
+
+def autocorrelate(x: jax.Array, *, mode: str = "full", algorithm: str = "auto", precision: Any = None) -> jax.Array:
+    """How alike ``x`` is to itself at every offset: ``correlate(x, x)``. The middle entry is its energy.
+
+    Args:
+        x: any number of axes, without batch or channels.
+        mode: as in ``correlate``.
+        algorithm: as in ``conv``.
+        precision: as in ``conv``.
+
+    Returns:
+        an array of ``2 * n - 1``, ``n`` or 1 entries per axis, Hermitian about the middle.
+
+    Raises:
+        ShapeError: a misspelt mode, or an empty array.
+
+    Source: Bracewell, The Fourier transform and its applications (3rd edition), chapter 3.
+
+    >>> import jax.numpy as jnp
+    >>> print(autocorrelate(jnp.array([1, 1, 1, -1])))  # Barker's code: sidelobes of at most 1
+    [-1  0  1  4  1  0 -1]
+    """
+    return _slide(x, x, mode, True, algorithm, precision, "autocorrelate")
+
+
+def _slide(x: Any, y: Any, mode: str, correlation: bool, algorithm: str, precision: Any, who: str) -> jax.Array:
+    """Slides the smaller array over the larger: ``conv`` without batch and with one channel."""
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    plan = slide(x.shape, y.shape, mode=mode, mirrored=correlation, who=who)
+    if correlation:
+        y = jnp.conj(y)
+    large, small = (y, x) if plan.swapped else (x, y)
+    z = compute_conv(
+        large[..., None],
+        small[..., None, None],
+        None,
+        strides=1,
+        padding=plan.pads,
+        padding_mode="zeros",
+        input_dilation=1,
+        kernel_dilation=1,
+        feature_group_count=1,
+        flip_kernel=not correlation,
+        algorithm=algorithm,
+        precision=precision,
+        preferred_element_type=None,
+        who=who,
+    )[..., 0]
+    return lax.rev(z, range(z.ndim)) if plan.swapped and correlation else z

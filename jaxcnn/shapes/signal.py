@@ -1,0 +1,91 @@
+"""Which part of a full correlation a mode keeps, and where a window slides to give it."""
+
+import dataclasses
+
+from jaxcnn.shapes.errors import ShapeError, check_choice
+
+Sizes = tuple[int, ...]
+
+MODES = ("full", "same", "valid")
+
+
+@dataclasses.dataclass(frozen=True)
+class Slide:
+    """One array sliding over another.
+
+    Attributes:
+        swapped: whether the first array is the one that slides, being the smaller.
+        pads: zeros around the larger array on each axis; negative counts crop.
+    """
+
+    swapped: bool
+    pads: tuple[tuple[int, int], ...]
+
+
+def kept(size: int, other: int, mode: str) -> tuple[int, int]:
+    """The first of the ``size + other - 1`` entries of an axis that a mode keeps, and how many.
+
+    >>> kept(5, 2, "full"), kept(5, 2, "same"), kept(5, 2, "valid")
+    ((0, 6), (0, 5), (1, 4))
+    >>> kept(5, 4, "same"), kept(2, 5, "same")  # centred, one more dropped after than before where it is uneven
+    ((1, 5), (2, 2))
+    """
+    if mode == "full":
+        return 0, size + other - 1
+    if mode == "same":
+        return (other - 1) // 2, size
+    return min(size, other) - 1, abs(size - other) + 1
+
+
+def slide(x_shape: Sizes, y_shape: Sizes, *, mode: str, mirrored: bool, who: str) -> Slide:
+    """How to compute a mode of the correlation of two arrays by sliding the smaller over the larger.
+
+    Args:
+        x_shape: of the first array.
+        y_shape: of the second array.
+        mode: ``"full"``, ``"same"`` or ``"valid"``.
+        mirrored: whether swapping the arrays reverses the result, as it does for correlation.
+        who: refuses.
+
+    Raises:
+        ShapeError: a misspelt mode, arrays of different rank, an empty one, or for ``"valid"`` arrays of which neither
+            contains the other.
+
+    >>> slide((5,), (3,), mode="same", mirrored=True, who="correlate")
+    Slide(swapped=False, pads=((1, 1),))
+    >>> slide((2,), (5,), mode="same", mirrored=False, who="convolve")  # entries 2 and 3 of 6
+    Slide(swapped=True, pads=((-1, -1),))
+    """
+    check_choice(mode, MODES, who=who, name="mode")
+    if len(x_shape) != len(y_shape) or not x_shape:
+        raise ShapeError(
+            f"{who}: both arrays want the same number of axes, at least one, but have shapes {x_shape} and {y_shape}. "
+            f"There is no channel or batch axis here; for batches there is jax.vmap."
+        )
+    if not all((*x_shape, *y_shape)):
+        raise ShapeError(f"{who}: nothing can be made of an empty array; the shapes are {x_shape} and {y_shape}.")
+    contains = all(n >= m for n, m in zip(x_shape, y_shape, strict=True))
+    contained = all(n <= m for n, m in zip(x_shape, y_shape, strict=True))
+    if mode == "valid" and not (contains or contained):
+        raise ShapeError(
+            f'{who}: mode="valid" wants one array at least as large as the other on every axis, '
+            f'but the shapes are {x_shape} and {y_shape}. mode="full" or "same" serve them.'
+        )
+    swapped = not contains if contains or contained else _volume(x_shape) < _volume(y_shape)
+    pads = []
+    for n, m in zip(x_shape, y_shape, strict=True):
+        first, count = kept(n, m, mode)
+        if swapped and mirrored:
+            first = n + m - 1 - first - count
+        window = n if swapped else m
+        # Entry k of the full result has the window's last entry on entry k of the larger array.
+        before = window - 1 - first
+        pads.append((before, count + window - 1 - before - (m if swapped else n)))
+    return Slide(swapped, tuple(pads))
+
+
+def _volume(shape: Sizes) -> int:
+    result = 1
+    for size in shape:
+        result *= size
+    return result
