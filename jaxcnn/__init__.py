@@ -7,7 +7,7 @@ This file is the face of the library: names only. Each is imported when it is fi
 import importlib
 from typing import Any
 
-_MODULES = ("data", "functional", "models", "nn", "shapes", "train", "vis")
+_MODULES = ("augment", "data", "functional", "models", "nn", "shapes", "train", "vis")
 _NAMES = {"ShapeError": "jaxcnn.shapes"}
 
 __all__ = [*_MODULES, *_NAMES]

@@ -1,1 +1,5 @@
-"""The `jaxcnn` command."""
+"""The ``jaxcnn`` command: one file per verb."""
+
+from jaxcnn.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,57 @@
+"""LeNet-5 on the 1,797 handwritten digits that the package carries (UCI, 8x8, shown as 32x32).
+
+run     jaxcnn train lenet5_digits
+cost    experiments/results/lenet5_digits.json
+result  experiments/results/lenet5_digits.json
+"""
+
+import dataclasses
+import functools
+from typing import Annotated
+
+import jax.numpy as jnp
+import optax
+
+from jaxcnn import augment, data, models
+from jaxcnn.train import Experiment, cross_entropy, decay_mask
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The scalars that people sweep."""
+
+    seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
+    epochs: Annotated[int, "passes over the training images"] = 100
+    batch_size: Annotated[int, "images of a step"] = 64
+    peak_lr: Annotated[float, "learning rate after the warm-up"] = 3e-3
+    warmup_epochs: Annotated[float, "epochs of linear warm-up, before the cosine"] = 2.0
+    weight_decay: Annotated[float, "decoupled decay of kernels, not of biases"] = 1e-2
+    label_smoothing: Annotated[float, "share of a label spread over all classes"] = 0.1
+    shift: Annotated[float, "largest random shift in pixels of the 32x32 image"] = 3.0
+    rotate: Annotated[float, "largest random rotation in degrees"] = 12.0
+    ema_decay: Annotated[float, "weight of the old value in the averaged parameters; 0 is off"] = 0.99
+
+
+def build(config: Config) -> Experiment:
+    """The run that a config describes."""
+    digits = data.load("digits")
+    steps_per_epoch = len(digits.train.labels) // config.batch_size
+    schedule = optax.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=config.peak_lr,
+        warmup_steps=round(config.warmup_epochs * steps_per_epoch),
+        decay_steps=config.epochs * steps_per_epoch,
+    )
+    return Experiment(
+        model=models.create("lenet5", num_classes=len(digits.class_names)),
+        dataset=digits,
+        optimizer=optax.adamw(schedule, weight_decay=config.weight_decay, mask=decay_mask),
+        schedule=schedule,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        augment=functools.partial(augment.random_affine, shift=config.shift, rotate=config.rotate),
+        normalize=lambda images: (images - jnp.float32(digits.mean)) / jnp.float32(digits.std),
+        loss=cross_entropy(config.label_smoothing),
+        ema_decay=config.ema_decay,
+    )

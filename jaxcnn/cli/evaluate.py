@@ -1,0 +1,61 @@
+"""Evaluate a run's checkpoint on its test images."""
+
+import argparse
+from pathlib import Path
+
+HELP = "evaluate a run on its test images"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the verb."""
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run")
+    parser.add_argument(
+        "--checkpoint",
+        choices=("last", "best"),
+        default="last",
+        help="last (the default), or best; best was chosen by test accuracy, so it flatters itself",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints loss and accuracy, over all classes and by class."""
+    import numpy as np
+
+    from jaxcnn.cli.output import print_json, print_table
+    from jaxcnn.train.evaluate import Evaluator
+    from jaxcnn.train.run_folder import RunFolder
+    from jaxcnn.train.trained import load_trained
+
+    trained = load_trained(RunFolder.open(options.run_folder), options.checkpoint)
+    dataset = trained.experiment.dataset
+    evaluation = Evaluator(trained.experiment, dataset.test)(trained.variables)
+    hits = evaluation.predictions == evaluation.labels
+    classes = {
+        name: {
+            "images": int(np.sum(evaluation.labels == index)),
+            "correct": int(np.sum(hits[evaluation.labels == index])),
+        }
+        for index, name in enumerate(dataset.class_names)
+    }
+    if options.json:
+        print_json(
+            {
+                "run": str(options.run_folder),
+                "checkpoint": options.checkpoint,
+                "step": trained.step,
+                "images": len(evaluation.labels),
+                "test/accuracy": evaluation.accuracy,
+                "test/loss": evaluation.loss,
+                "classes": classes,
+            }
+        )
+        return 0
+    rows = [[name, row["images"], row["images"] - row["correct"]] for name, row in classes.items()]
+    rows.append(["all", len(hits), int(np.sum(~hits))])
+    print_table(["class", "images", "wrong"], rows)
+    print(
+        f"{options.checkpoint} checkpoint, step {trained.step}: "
+        f"test accuracy {100 * evaluation.accuracy:.2f} %, loss {evaluation.loss:.4f}"
+    )
+    return 0

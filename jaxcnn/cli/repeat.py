@@ -1,0 +1,103 @@
+"""Train an experiment once per seed, and write the figures with their spread as one JSON file.
+
+Every seed is a process of its own, so its wall time is what a user waits for, imports, compilation and pictures
+included.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HELP = "train once per seed and write a results file"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the verb."""
+    parser.add_argument("experiment", help="name of an experiment, or path of its file")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (3)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; repeatable")
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="folder of the runs; runs/NAME-TIME unless given")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="results file; experiments/results/NAME.json")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Trains every seed in turn and writes the results file."""
+    from jaxcnn.train.config import with_settings
+    from jaxcnn.train.discover import find_experiment
+    from jaxcnn.train.errors import ConfigError
+    from jaxcnn.train.files import write_json
+
+    file = find_experiment(options.experiment)
+    with_settings(file.config_class(), options.set)  # a misspelt setting is known before the first seed
+    if options.seeds < 1:
+        raise ConfigError(f"--seeds {options.seeds}: at least one run is needed.")
+    output = options.output or Path("experiments") / "results" / f"{file.name}.json"
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = options.run_dir or Path("runs") / f"{file.name}-{stamp}"
+    runs = [_train(options, folder / f"seed-{seed}", seed) for seed in range(options.seeds)]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(output, summarise(file.name, [path for path, _ in runs], [seconds for _, seconds in runs]))
+    print(f"wrote {output}")
+    return 0
+
+
+def _train(options: argparse.Namespace, folder: Path, seed: int) -> tuple[Path, float]:
+    from jaxcnn.train.errors import RunError
+
+    settings = [word for text in [*options.set, f"seed={seed}"] for word in ("--set", text)]
+    command = [sys.executable, "-m", "jaxcnn", "train", options.experiment, *settings, "--run-dir", str(folder)]
+    start = time.perf_counter()
+    status = subprocess.run(command, check=False).returncode
+    if status:
+        raise RunError(f"seed {seed} ended with status {status}; its run folder is {folder}. No results were written.")
+    return folder, time.perf_counter() - start
+
+
+def summarise(experiment: str, folders: list[Path], wall_seconds: list[float]) -> dict[str, Any]:
+    """The content of a results file, read from finished run folders."""
+    from jaxcnn.train.run_folder import RunFolder
+
+    runs = []
+    for folder, seconds in zip(folders, wall_seconds, strict=True):
+        run_folder = RunFolder(folder)
+        last = run_folder.metrics.read()[-1]
+        runs.append(
+            {
+                "seed": run_folder.recorded()["seed"],
+                "test/accuracy": last["test/accuracy"],
+                "test/loss": last["test/loss"],
+                "epochs": last["epoch"],
+                "steps": last["step"],
+                "wall_seconds": round(seconds, 1),
+            }
+        )
+    settings = RunFolder(folders[0]).recorded()
+    for name in ("experiment", "experiment_file", "seed"):
+        del settings[name]
+    return {
+        "experiment": experiment,
+        "seeds": len(runs),
+        "test/accuracy": _spread([row["test/accuracy"] for row in runs]),
+        "test/error": _spread([1 - row["test/accuracy"] for row in runs]),
+        "wall_seconds": _spread([row["wall_seconds"] for row in runs]),
+        "runs": runs,
+        "settings": settings,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "date": datetime.date.today().isoformat(),
+        "versions": json.loads((folders[0] / "versions.json").read_text()),
+    }
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    """Mean, sample standard deviation (0 for a single value), least and greatest."""
+    import statistics
+
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    spread = {"mean": statistics.fmean(values), "std": deviation, "min": min(values), "max": max(values)}
+    return {name: round(value, 6) for name, value in spread.items()}

@@ -1,0 +1,116 @@
+"""Train an experiment, or continue a run.
+
+`jaxcnn train lenet5_digits --set epochs=3` starts one; `jaxcnn train --resume RUN` continues one exactly where it was.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+HELP = "train an experiment, or continue a run"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the verb."""
+    parser.add_argument("experiment", nargs="?", help="name of an experiment (see `jaxcnn list`), or path of its file")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; repeatable")
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="folder of the run; runs/NAME-TIME unless given")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in this folder")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Trains; 0 when finished, 130 or 143 when stopped by a signal."""
+    from jaxcnn.train.config import with_settings
+    from jaxcnn.train.discover import find_experiment
+    from jaxcnn.train.dry_run import dry_run
+    from jaxcnn.train.errors import ConfigError
+    from jaxcnn.train.run_folder import RunFolder
+
+    if (options.experiment is None) == (options.resume is None):
+        raise ConfigError("name an experiment, such as lenet5_digits, or a run to continue with --resume RUN.")
+    if options.resume is not None:
+        if options.set or options.run_dir:
+            raise ConfigError("--resume continues a run as it was recorded; --set and --run-dir do not go with it.")
+        folder = RunFolder.open(options.resume)
+        file, config = folder.load_experiment()
+        return _train(folder, file.build(config))
+    file = find_experiment(options.experiment)
+    config = with_settings(file.config_class(), options.set)
+    experiment = file.build(config)
+    dry_run(experiment)  # before the folder is made: a mistake leaves nothing behind
+    folder = RunFolder.create(options.run_dir or _new_folder(file.name), file, dataclasses.asdict(config))
+    return _train(folder, experiment)
+
+
+def _new_folder(name: str) -> Path:
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / f"{name}-{stamp}"
+
+
+def _train(folder: Any, experiment: Any) -> int:
+    from jaxcnn.cli.output import console
+    from jaxcnn.train.loop import fit
+    from jaxcnn.train.progress import ConsoleProgress
+
+    screen = console()
+    screen.print(f"run folder  {folder.path}", highlight=False, soft_wrap=True)
+    with folder.locked(), _stop_on_signals() as stop:
+        with ConsoleProgress(
+            screen, steps_per_epoch=experiment.steps_per_epoch, batch_size=experiment.batch_size
+        ) as progress:
+            outcome = fit(experiment, folder, progress=progress, should_stop=lambda: stop.signal is not None)
+        if not outcome.finished:
+            screen.print(f"stopped at step {outcome.step}; everything is saved. Continue with:", highlight=False)
+            screen.print(f"  jaxcnn train --resume {folder.path}", highlight=False, soft_wrap=True)
+            return 128 + int(stop.signal or signal.SIGINT)
+        pictures = _draw(folder, experiment, outcome.evaluation)
+    accuracy = 100 * outcome.evaluation.accuracy
+    screen.print(f"test accuracy  {accuracy:.2f} %   pictures  {', '.join(pictures)}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _draw(folder: Any, experiment: Any, evaluation: Any) -> list[str]:
+    """Draws the run's pictures; their names."""
+    from jaxcnn.vis import confusion_matrix, draw_confusion, draw_curves, draw_mistakes
+
+    dataset = experiment.dataset
+    matrix = confusion_matrix(evaluation.labels, evaluation.predictions, len(dataset.class_names))
+    draw_curves(folder.metrics.read(), folder.path / "curves.png")
+    draw_confusion(matrix, dataset.class_names, folder.path / "confusion.png")
+    draw_mistakes(
+        dataset.test.images,
+        evaluation.labels,
+        evaluation.probabilities,
+        dataset.class_names,
+        folder.path / "mistakes.png",
+    )
+    return ["curves.png", "confusion.png", "mistakes.png"]
+
+
+@dataclasses.dataclass
+class _Stop:
+    signal: int | None = None
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[_Stop]:
+    """Ctrl-C or SIGTERM asks for a stop at the next step; a second one stops at once."""
+    stop = _Stop()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.signal is not None:
+            raise KeyboardInterrupt
+        stop.signal = number
+
+    earlier = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

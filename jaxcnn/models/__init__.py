@@ -1,0 +1,6 @@
+"""Networks of the history, in training mode: one file per family, found by name."""
+
+from jaxcnn.models.lenet import LeNet5
+from jaxcnn.models.registry import ModelInfo, create, info, list_models
+
+__all__ = ["LeNet5", "ModelInfo", "create", "info", "list_models"]

@@ -1,0 +1,72 @@
+"""LeNet-5, the network that read cheques (LeCun, Bottou, Bengio and Haffner 1998)."""
+
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from jaxcnn.functional.max_pool import max_pool
+from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.nn.conv import Conv
+from jaxcnn.shapes.errors import ShapeError
+
+
+class LeNet5(nn.Module):
+    """LeNet-5 as it is built today: 61,706 parameters on 32x32x1 images.
+
+    Layers as in figure 2 of the paper: C1 (6 maps, 5x5), S2 (2x2), C3 (16 maps, 5x5), S4 (2x2), C5 (120 maps, 5x5,
+    which see the whole of S4), F6 (84 units), output.
+
+    Deliberate differences to the paper, which became the common form: every C3 map reads all six S2 maps (the paper's
+    table I leaves some out), S2 and S4 are max pooling without parameters, the activation is the rectifier, and the
+    output is linear logits for a softmax instead of radial basis functions.
+
+    Args:
+        num_classes: number of logits.
+        dtype: type of the computation; parameters stay float32.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> model = LeNet5()
+        >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
+        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+        61706
+    """
+
+    num_classes: int = 10
+    dtype: Any = None
+
+    @nn.compact
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        """Every named map of the network, from ``c1`` to ``logits``."""
+        if not (x.ndim >= 3 and all(32 <= size <= 35 for size in x.shape[-3:-1])):
+            raise ShapeError(
+                f"lenet5: wants images of 32x32 (up to 35x35), channels last, so that C5 sees all of S4; "
+                f"got x.shape={x.shape}. Pad 28x28 digits by 2 on every side, or resize."
+            )
+        valid = {"kernel_size": (5, 5), "padding": "VALID", "dtype": self.dtype}
+        c1 = nn.relu(Conv(6, **valid, name="c1")(x))
+        s2 = max_pool(c1, (2, 2), strides=2)
+        c3 = nn.relu(Conv(16, **valid, name="c3")(s2))
+        s4 = max_pool(c3, (2, 2), strides=2)
+        c5 = nn.relu(Conv(120, **valid, name="c5")(s4))
+        f6 = nn.relu(nn.Dense(84, dtype=self.dtype, name="f6")(c5.reshape(*x.shape[:-3], 120)))
+        logits = nn.Dense(self.num_classes, dtype=self.dtype, name="output")(f6)
+        return {"c1": c1, "s2": s2, "c3": c3, "s4": s4, "c5": c5, "f6": f6, "logits": logits}
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits ``(*batch, num_classes)`` of images ``(*batch, 32, 32, channels)``."""
+        return self.features(x, train)["logits"]
+
+
+register(
+    ModelInfo(
+        name="lenet5",
+        paper="LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition, 1998",
+        input_shape=(32, 32, 1),
+        num_classes=10,
+        parameters=61_706,
+        macs=416_520,
+    ),
+    LeNet5,
+)

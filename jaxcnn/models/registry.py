@@ -1,0 +1,89 @@
+"""Models by name."""
+
+import dataclasses
+import fnmatch
+from collections.abc import Callable
+from typing import Any
+
+from flax import linen as nn
+
+from jaxcnn.shapes.errors import did_you_mean
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What is known of a model before it is built.
+
+    Attributes:
+        name: as ``create`` takes it.
+        paper: authors, title, year.
+        input_shape: ``(height, width, channels)`` of the paper.
+        num_classes: of the paper.
+        parameters: trainable parameters in that form.
+        macs: multiply-adds of convolutions and dense layers for one image.
+        accuracy: published top-1 accuracy, as text with its data set, where there is one.
+    """
+
+    name: str
+    paper: str
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    parameters: int
+    macs: int
+    accuracy: str = ""
+
+
+_MODELS: dict[str, tuple[ModelInfo, Callable[..., nn.Module]]] = {}
+
+
+def register(info: ModelInfo, build: Callable[..., nn.Module]) -> None:
+    """Makes a model known by its name."""
+    _MODELS[info.name] = (info, build)
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the models that match a shell pattern.
+
+    >>> list_models("lenet*")
+    ['lenet5']
+    """
+    return sorted(fnmatch.filter(_MODELS, pattern))
+
+
+def info(name: str) -> ModelInfo:
+    """Paper, input shape and exact sizes of a model.
+
+    Raises:
+        ValueError: there is no such model; the nearest name is suggested.
+
+    >>> info("lenet5").parameters
+    61706
+    """
+    return _find(name)[0]
+
+
+def create(name: str, *, num_classes: int | None = None, dtype: Any = None, **options: Any) -> nn.Module:
+    """The Linen module of a model; the paper's number of classes unless said otherwise.
+
+    Args:
+        name: one of ``list_models()``.
+        num_classes: number of logits.
+        dtype: type of the computation; parameters stay float32.
+        **options: the model's own.
+
+    Raises:
+        ValueError: there is no such model; the nearest name is suggested.
+        TypeError: the model has no such option.
+
+    >>> create("lenet5", num_classes=26).num_classes
+    26
+    """
+    known, build = _find(name)
+    classes = known.num_classes if num_classes is None else num_classes
+    return build(num_classes=classes, dtype=dtype, **options)
+
+
+def _find(name: str) -> tuple[ModelInfo, Callable[..., nn.Module]]:
+    if name not in _MODELS:
+        raise ValueError(f"there is no model {name!r}. {did_you_mean(name, _MODELS)}")
+    return _MODELS[name]

@@ -1,0 +1,120 @@
+"""Experiments by name or by path.
+
+A name is looked up in ``./experiments``, then among those that the package carries; a path to a file works too,
+so a fork is a copied file.
+"""
+
+import dataclasses
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jaxcnn.shapes  # the package's own folder is found through its lowest layer
+from jaxcnn.shapes.errors import did_you_mean
+from jaxcnn.train.errors import ConfigError
+
+_PACKAGE = Path(jaxcnn.shapes.__file__).parent.parent
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentFile:
+    """A loaded experiment: its ``Config``, its ``build``, and the text that they came from."""
+
+    name: str
+    path: Path
+    source: str
+    doc: str
+    config_class: type
+    build: Callable[[Any], Any]
+
+    @property
+    def headline(self) -> str:
+        """The first line of the experiment's docstring."""
+        return self.doc.strip().splitlines()[0] if self.doc.strip() else ""
+
+
+def experiment_folders() -> list[Path]:
+    """The folders in which a name is looked up, in order; only those that exist.
+
+    An installed wheel carries the experiments inside the package; a checkout has them beside it.
+    """
+    candidates = [Path.cwd() / "experiments", _PACKAGE / "_experiments", _PACKAGE.parent / "experiments"]
+    found: list[Path] = []
+    for folder in candidates:
+        if folder.is_dir() and folder.resolve() not in [other.resolve() for other in found]:
+            found.append(folder)
+    return found
+
+
+def list_experiments() -> dict[str, Path]:
+    """Every experiment that can be called by name, with its file; the first folder wins."""
+    files: dict[str, Path] = {}
+    for folder in experiment_folders():
+        for path in sorted(folder.glob("*.py")):
+            if not path.stem.startswith("_"):
+                files.setdefault(path.stem, path)
+    return dict(sorted(files.items()))
+
+
+def find_experiment(name_or_path: str) -> ExperimentFile:
+    """Loads an experiment by name or by the path of its file.
+
+    Raises:
+        ConfigError: there is no such experiment (the nearest name is suggested), or its file lacks
+            ``Config`` or ``build``.
+    """
+    if name_or_path.endswith(".py"):
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise ConfigError(f"there is no experiment file {name_or_path}.")
+        return load_experiment(path)
+    known = list_experiments()
+    if name_or_path not in known:
+        folders = ", ".join(str(folder) for folder in experiment_folders()) or "no folder at all"
+        raise ConfigError(
+            f"there is no experiment {name_or_path!r} in {folders}. {did_you_mean(name_or_path, known)} "
+            f"A path to a .py file works too."
+        )
+    return load_experiment(known[name_or_path])
+
+
+def load_experiment(path: Path, *, name: str | None = None, siblings: Path | None = None) -> ExperimentFile:
+    """Runs an experiment file and takes its ``Config`` and ``build``.
+
+    Args:
+        path: the file.
+        name: what the experiment is called; the file's stem unless given.
+        siblings: the folder whose modules the file may import; its own unless given.
+
+    Raises:
+        ConfigError: the file lacks ``Config`` or ``build``.
+    """
+    name = name or path.stem
+    module = _run_module(path, f"jaxcnn_experiment_{name}", siblings or path.parent)
+    config_class, build = getattr(module, "Config", None), getattr(module, "build", None)
+    if not (isinstance(config_class, type) and dataclasses.is_dataclass(config_class) and callable(build)):
+        raise ConfigError(f"{path} is not an experiment: it needs a dataclass Config and a function build(config).")
+    return ExperimentFile(
+        name=name,
+        path=path.resolve(),
+        source=path.read_text(),
+        doc=module.__doc__ or "",
+        config_class=config_class,
+        build=build,
+    )
+
+
+def _run_module(path: Path, module_name: str, siblings: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses look their module up by name
+    sys.path.insert(0, str(siblings.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(siblings.resolve()))
+    return module

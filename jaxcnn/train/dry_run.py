@@ -1,0 +1,38 @@
+"""An experiment checked in a second, without arithmetic: shapes and types are traced from images to metrics."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.state import TrainState, create_state
+from jaxcnn.train.step import epoch_order, eval_step, train_step
+
+
+def dry_run(experiment: Experiment) -> TrainState:
+    """Traces initialisation, a step and an evaluation; gives the state's shapes and types.
+
+    Raises:
+        ValueError: whatever the model or a function of the experiment refuses, such as an image size; or a step
+            whose state is not of the shapes and types that it was given.
+    """
+    train = experiment.dataset.train
+    images = jax.ShapeDtypeStruct(train.images.shape, jnp.uint8)
+    labels = jax.ShapeDtypeStruct(train.labels.shape, jnp.int32)
+    state = jax.eval_shape(lambda: create_state(experiment))
+    order = jax.eval_shape(lambda: epoch_order(experiment, jnp.int32(0)))
+    after, _ = jax.eval_shape(functools.partial(train_step, experiment), state, images, labels, order)
+    if jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) != jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), state
+    ):
+        raise ValueError("a training step changes the shapes or types of the state; does the optimizer keep its own?")
+    batch = jax.ShapeDtypeStruct((2, *experiment.dataset.image_shape), jnp.uint8)
+    result = jax.eval_shape(eval_step(experiment), state.eval_variables, batch, jax.ShapeDtypeStruct((2,), jnp.int32))
+    classes = len(experiment.dataset.class_names)
+    if result.probabilities.shape != (2, classes):
+        raise ValueError(
+            f"the model gives logits of shape {result.probabilities.shape} for 2 images, but {experiment.dataset.name} "
+            f"has {classes} classes, so (2, {classes}) is wanted. Give the model num_classes={classes}."
+        )
+    return state

@@ -1,0 +1,9 @@
+"""Mistakes that end a run with a sentence instead of a traceback."""
+
+
+class ConfigError(ValueError):
+    """A setting, an experiment or a file of settings that cannot be used."""
+
+
+class RunError(RuntimeError):
+    """A run folder that cannot be written, resumed or read, or a training that went wrong."""

@@ -1,0 +1,97 @@
+"""What an experiment's ``build(config)`` returns: everything a run needs, as ordinary objects."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from jaxcnn.data.arrays import Dataset
+
+PerExampleLoss = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def to_unit(images: jax.Array) -> jax.Array:
+    """Pixels 0..255 as float32 in [0, 1]: the default of ``Experiment.prepare``.
+
+    >>> to_unit(jnp.array([0, 51, 255], jnp.uint8))
+    Array([0. , 0.2, 1. ], dtype=float32)
+    """
+    return images.astype(jnp.float32) / 255.0
+
+
+def cross_entropy(label_smoothing: float = 0.0) -> PerExampleLoss:
+    """Softmax cross-entropy of each example, ``-sum(t * log softmax(logits))``.
+
+    ``t`` gives ``1 - label_smoothing`` to the label and spreads the rest over all classes
+    (Szegedy et al. 2016, "Rethinking the Inception architecture", section 7).
+
+    >>> cross_entropy(0.1)(jnp.array([[2.0, 0.0]]), jnp.array([0]))
+    Array([0.22692801], dtype=float32)
+    """
+
+    def loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+        targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), label_smoothing)
+        return optax.softmax_cross_entropy(logits, targets)
+
+    return loss
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A model, its data, and how the one learns from the other.
+
+    A training step reads, from left to right: uint8 images of a batch -> ``prepare`` -> ``augment`` -> ``normalize``
+    -> ``model`` -> ``loss``. Evaluation and prediction leave ``augment`` out.
+
+    Attributes:
+        model: a Linen module; ``model.apply(variables, x, train=...)`` gives logits.
+        dataset: uint8 images and labels, in memory.
+        optimizer: any Optax transformation.
+        schedule: the learning rate by step, for the record; the optimizer has it already.
+        epochs: passes over the training images; a last batch that would not be full is left out, each time another.
+        batch_size: images of a step.
+        seed: decides initial parameters, order and augmentation.
+        prepare: uint8 images -> floats in [0, 1] of the size that the model reads.
+        augment: key and prepared images -> prepared images.
+        normalize: prepared images -> the model's input.
+        loss: logits and labels -> the loss of each example.
+        ema_decay: weight of the old value in an average of the parameters, which is then what is evaluated; 0 is off.
+    """
+
+    model: nn.Module
+    dataset: Dataset
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
+    epochs: int
+    batch_size: int
+    seed: int = 0
+    prepare: Callable[[jax.Array], jax.Array] = to_unit
+    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
+    normalize: Callable[[jax.Array], jax.Array] = lambda images: images
+    loss: PerExampleLoss = dataclasses.field(default_factory=cross_entropy)
+    ema_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        examples = len(self.dataset.train.labels)
+        if self.epochs < 1:
+            raise ValueError(f"epochs={self.epochs}: a run needs at least one.")
+        if not 1 <= self.batch_size <= examples:
+            raise ValueError(
+                f"batch_size={self.batch_size} does not fit {examples} training images; "
+                f"take between 1 and {examples}, such as --set batch_size={min(examples, 32)}."
+            )
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay={self.ema_decay}: it is a weight, at least 0 and under 1.")
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in the training images."""
+        return len(self.dataset.train.labels) // self.batch_size
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.epochs * self.steps_per_epoch

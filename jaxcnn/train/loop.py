@@ -1,0 +1,147 @@
+"""The loop: steps, epochs, evaluation, checkpoints, and a stop that loses nothing."""
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcnn.train.checkpoint import Checkpoints, open_checkpoints, restore, saved_step
+from jaxcnn.train.errors import RunError
+from jaxcnn.train.evaluate import Evaluation, Evaluator
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.files import write_json
+from jaxcnn.train.metrics import Record
+from jaxcnn.train.progress import Progress
+from jaxcnn.train.run_folder import RunFolder
+from jaxcnn.train.state import TrainState, create_state
+from jaxcnn.train.step import StepMetrics, epoch_order, train_step
+
+# A step's metrics are fetched this often for the display: to fetch them is to wait for the device.
+DISPLAY_SECONDS = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a call of ``fit`` ended: finished, or stopped at a step from which it can be resumed."""
+
+    finished: bool
+    step: int
+    evaluation: Evaluation | None
+
+
+def fit(experiment: Experiment, run: RunFolder, *, progress: Progress, should_stop: Callable[[], bool]) -> Outcome:
+    """Trains from the run's last checkpoint, or from the start, to the end or until ``should_stop``.
+
+    The caller holds the run's lock. Given the same experiment, the parameters and metrics at the end are the same
+    bit for bit on the CPU, however often the run was stopped or killed in between.
+
+    Raises:
+        RunError: the loss is no longer finite, or a checkpoint could not be saved.
+    """
+    state = create_state(experiment)
+    if saved_step(run.checkpoints, "last") is not None:
+        state = restore(run.checkpoints, "last", state)
+    records = run.metrics.keep_until(int(state.step))
+    with open_checkpoints(run.checkpoints) as checkpoints:
+        return _Fit(experiment, run, progress, should_stop, checkpoints, records).run_from(state)
+
+
+class _Fit:
+    """What stays the same during one call of ``fit``."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        run: RunFolder,
+        progress: Progress,
+        should_stop: Callable[[], bool],
+        checkpoints: Checkpoints,
+        records: list[Record],
+    ) -> None:
+        self.experiment, self.run, self.progress = experiment, run, progress
+        self.should_stop, self.checkpoints = should_stop, checkpoints
+        self.best = max((record["test/accuracy"] for record in records), default=-1.0)
+        self.earlier_seconds = records[-1]["seconds"] if records else 0.0
+        self.began = time.perf_counter()
+        self.evaluate = Evaluator(experiment, experiment.dataset.test)
+        train = experiment.dataset.train
+        self.images, self.labels = jax.device_put((train.images, train.labels))
+        self.order = jax.jit(functools.partial(epoch_order, experiment))
+
+    def run_from(self, state: TrainState) -> Outcome:
+        step_function = self.compile(state)
+        step, total = int(state.step), self.experiment.total_steps
+        self.progress.start(step=step, total=total)
+        evaluation = None
+        trained, training_seconds = 0, 0.0
+        while step < total:
+            epoch = step // self.experiment.steps_per_epoch
+            order = self.order(np.int32(epoch))
+            epoch_start = time.perf_counter()
+            end = (epoch + 1) * self.experiment.steps_per_epoch
+            while step < end:
+                if self.should_stop():
+                    self.checkpoints.save("last", state)
+                    return Outcome(finished=False, step=step, evaluation=None)
+                state, metrics = step_function(state, self.images, self.labels, order)
+                step, trained = step + 1, trained + self.experiment.batch_size
+                self.show(step, metrics)
+            jax.block_until_ready(state)
+            training_seconds += time.perf_counter() - epoch_start
+            evaluation = self.finish_epoch(epoch + 1, state)
+        self.record_timing(trained, training_seconds)
+        return Outcome(finished=True, step=step, evaluation=evaluation or self.evaluate(state.eval_variables))
+
+    def compile(self, state: TrainState) -> Any:
+        """Compiles the step ahead of time, so that its time is known and a second compilation impossible."""
+        self.progress.compiling()
+        start = time.perf_counter()
+        step = jax.jit(functools.partial(train_step, self.experiment), donate_argnums=0)
+        compiled = step.lower(state, self.images, self.labels, self.order(np.int32(0))).compile()
+        self.compile_seconds = time.perf_counter() - start
+        self.progress.compiled(self.compile_seconds)
+        return compiled
+
+    def show(self, step: int, metrics: StepMetrics) -> None:
+        if self.progress.due(DISPLAY_SECONDS):
+            self.progress.step(step, loss=float(metrics.loss), accuracy=float(metrics.accuracy))
+
+    def finish_epoch(self, epoch: int, state: TrainState) -> Evaluation:
+        """Evaluates, records, and saves; a checkpoint is only ever of a recorded epoch."""
+        steps, batch = self.experiment.steps_per_epoch, self.experiment.batch_size
+        train_loss = float(state.loss_sum) / steps
+        if not math.isfinite(train_loss):
+            raise RunError(
+                f"the training loss of epoch {epoch} is {train_loss}: the run diverged. The checkpoint of the epoch "
+                f"before is kept in {self.run.checkpoints}. Try a smaller learning rate."
+            )
+        evaluation = self.evaluate(state.eval_variables)
+        step = int(state.step)
+        record = {
+            "step": step,
+            "epoch": epoch,
+            "seconds": round(self.earlier_seconds + time.perf_counter() - self.began, 3),
+            "learning_rate": float(self.experiment.schedule(step - 1)),
+            "train/loss": train_loss,
+            "train/accuracy": int(state.correct) / (steps * batch),
+            "test/loss": evaluation.loss,
+            "test/accuracy": evaluation.accuracy,
+        }
+        self.run.metrics.append(record)
+        self.checkpoints.save("last", state)
+        if evaluation.accuracy > self.best:
+            self.best = evaluation.accuracy
+            self.checkpoints.save("best", state)
+        self.progress.epoch(record)
+        return evaluation
+
+    def record_timing(self, trained: int, seconds: float) -> None:
+        """What differs from run to run stands apart from the metrics."""
+        if trained:
+            timing = {"compile_seconds": self.compile_seconds, "images_per_second": trained / seconds}
+            write_json(self.run.path / "timing.json", {name: round(value, 3) for name, value in timing.items()})

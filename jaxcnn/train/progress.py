@@ -1,0 +1,138 @@
+"""The live display of a run: a bar on a terminal, one line an epoch everywhere else."""
+
+import time
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TaskID, TextColumn
+from rich.progress import Progress as RichProgress
+
+from jaxcnn.train.metrics import Record
+
+
+class Progress(Protocol):
+    """What the loop tells whoever watches it."""
+
+    def compiling(self) -> None:
+        """The step is about to be compiled."""
+
+    def compiled(self, seconds: float) -> None:
+        """It is compiled."""
+
+    def start(self, *, step: int, total: int) -> None:
+        """Training begins at ``step`` of ``total``."""
+
+    def due(self, seconds: float) -> bool:
+        """Whether it is ``seconds`` since the last display of a step."""
+
+    def step(self, step: int, *, loss: float, accuracy: float) -> None:
+        """A step is done; loss and accuracy of its batch."""
+
+    def epoch(self, record: Record) -> None:
+        """An epoch is done and evaluated."""
+
+
+def duration(seconds: float) -> str:
+    """Minutes and seconds as people read them.
+
+    >>> duration(7.4), duration(75), duration(3750)
+    ('0:07', '1:15', '1:02:30')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def epoch_line(record: Record, *, epochs: int, images_per_second: float, left: float) -> str:
+    """One epoch in one line.
+
+    >>> record = {"epoch": 3, "step": 33, "train/loss": 0.61, "train/accuracy": 0.95, "test/accuracy": 0.9722}
+    >>> epoch_line(record, epochs=40, images_per_second=10512.0, left=12.0)
+    'epoch  3/40  step     33  train loss 0.6100 acc  95.00 %  test acc  97.22 %   10512 images/s  0:12 left'
+    """
+    width = len(str(epochs))
+    return (
+        f"epoch {record['epoch']:{width}}/{epochs}  step {record['step']:6}  "
+        f"train loss {record['train/loss']:.4f} acc {100 * record['train/accuracy']:6.2f} %  "
+        f"test acc {100 * record['test/accuracy']:6.2f} %  {images_per_second:6.0f} images/s  {duration(left)} left"
+    )
+
+
+class ConsoleProgress:
+    """Shows a run on a rich console; ``console.is_terminal`` decides between a live bar and plain lines."""
+
+    def __init__(self, console: Console, *, steps_per_epoch: int, batch_size: int) -> None:
+        self._console = console
+        self._steps_per_epoch, self._batch_size = steps_per_epoch, batch_size
+        self._columns: list[ProgressColumn] = [
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[figures]}"),
+        ]
+        self._live: RichProgress | None = None
+        self._task: TaskID | None = None
+        self._shown = time.perf_counter()
+
+    def __enter__(self) -> "ConsoleProgress":
+        if self._console.is_terminal:
+            self._live = RichProgress(*self._columns, console=self._console, transient=True)
+            self._live.start()
+            self._task = self._live.add_task("starting", total=None, figures="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def compiling(self) -> None:
+        """Says that the first step is being compiled."""
+        self._update(description="compiling the training step", total=None, figures="")
+
+    def compiled(self, seconds: float) -> None:
+        """Says how long the compilation took."""
+        self._print(f"compiled the training step in {seconds:.1f} s")
+
+    def start(self, *, step: int, total: int) -> None:
+        """Starts the clock of this call."""
+        self._total, self._first_step, self._began = total, step, time.perf_counter()
+        if step:
+            self._print(f"resumed at step {step} of {total}")
+        self._update(description="training", total=total, completed=step)
+
+    def due(self, seconds: float) -> bool:
+        """Whether a live display wants a refresh."""
+        return self._live is not None and time.perf_counter() - self._shown >= seconds
+
+    def step(self, step: int, *, loss: float, accuracy: float) -> None:
+        """Refreshes the live display."""
+        self._shown = time.perf_counter()
+        rate, left = self._pace(step)
+        epoch = min((step - 1) // self._steps_per_epoch + 1, self._epochs)
+        self._update(
+            description=f"epoch {epoch}/{self._epochs}",
+            completed=step,
+            figures=f"step {step}/{self._total}  loss {loss:.3f}  acc {100 * accuracy:.1f} %  "
+            f"{rate:,.0f} images/s  {duration(left)} left",
+        )
+
+    def epoch(self, record: Record) -> None:
+        """Prints the epoch's line."""
+        rate, left = self._pace(record["step"])
+        self._print(epoch_line(record, epochs=self._epochs, images_per_second=rate, left=left))
+
+    @property
+    def _epochs(self) -> int:
+        return self._total // self._steps_per_epoch
+
+    def _pace(self, step: int) -> tuple[float, float]:
+        """Images a second, evaluation included, and the seconds left at that pace."""
+        per_step = (time.perf_counter() - self._began) / max(step - self._first_step, 1)
+        return self._batch_size / per_step, per_step * (self._total - step)
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _update(self, **fields: object) -> None:
+        if self._live is not None and self._task is not None:
+            self._live.update(self._task, **fields)  # type: ignore[arg-type]

@@ -1,0 +1,64 @@
+"""Everything that changes from step to step, as one pytree: what a checkpoint holds is what a step returns."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxcnn.train.experiment import Experiment
+
+Variables = dict[str, Any]
+
+# The streams of random numbers of a run; the step or epoch is folded in, so no key needs to be saved.
+INIT, ORDER, STEP = 0, 1, 2
+
+
+def stream(seed: int, which: int) -> jax.Array:
+    """The root key of one of the run's streams of random numbers."""
+    return jax.random.fold_in(jax.random.key(seed), which)
+
+
+class TrainState(struct.PyTreeNode):
+    """Parameters, statistics, optimizer, average, and the sums of the epoch under way.
+
+    ``ema_params`` is None where no average is kept. ``loss_sum`` and ``correct`` are over the epoch's steps so far,
+    so that a run resumed in mid-epoch reports the same epoch.
+    """
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: optax.OptState
+    ema_params: Any
+    loss_sum: jax.Array
+    correct: jax.Array
+
+    @property
+    def eval_variables(self) -> Variables:
+        """The variables that are evaluated and shipped: the averaged parameters where there are some."""
+        params = self.params if self.ema_params is None else self.ema_params
+        return {"params": params, "batch_stats": self.batch_stats}
+
+
+def create_state(experiment: Experiment) -> TrainState:
+    """The state at step 0, a pure function of the experiment and its seed."""
+    blank = jnp.zeros((1, *experiment.dataset.image_shape), jnp.uint8)
+
+    @jax.jit
+    def create() -> TrainState:
+        key = stream(experiment.seed, INIT)
+        variables = experiment.model.init(key, experiment.normalize(experiment.prepare(blank)), train=False)
+        params = variables["params"]
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            batch_stats=variables.get("batch_stats", {}),
+            opt_state=experiment.optimizer.init(params),
+            ema_params=jax.tree.map(jnp.copy, params) if experiment.ema_decay else None,
+            loss_sum=jnp.zeros((), jnp.float32),
+            correct=jnp.zeros((), jnp.int32),
+        )
+
+    return create()

@@ -1,0 +1,17 @@
+"""One trained run for the tests of the verbs."""
+
+from pathlib import Path
+
+import pytest
+
+from jaxcnn.cli import main
+
+TINY = Path(__file__).parent.parent / "train" / "tiny.py"
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the tiny experiment."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    assert main(["train", str(TINY), "--set", "epochs=12", "--run-dir", str(folder)]) == 0
+    return folder

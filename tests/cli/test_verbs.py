@@ -1,0 +1,138 @@
+"""The verbs as a user calls them, in this process."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxcnn.cli import main
+from tests.cli.conftest import TINY
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *words: str) -> object:
+    assert main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_run_leaves_pictures(tiny_run: Path) -> None:
+    for name in ("curves.png", "confusion.png", "mistakes.png"):
+        with Image.open(tiny_run / name) as picture:
+            assert min(picture.size) > 200
+
+
+def test_train_speaks_plainly_where_nobody_looks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", str(TINY), "--set", "epochs=2", "--run-dir", str(tmp_path / "run")]) == 0
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert "\x1b" not in out
+    assert lines[0].startswith("run folder")
+    assert lines[1].startswith("compiled the training step in ")
+    assert lines[2].startswith("epoch 1/2  step      6  train loss ")
+    assert lines[3].endswith("0:00 left")
+    assert lines[4].startswith("test accuracy ")
+
+
+def test_evaluate_agrees_with_the_metrics(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()]
+    last = run_json(capsys, "evaluate", str(tiny_run))
+    assert isinstance(last, dict)
+    assert last["test/accuracy"] == records[-1]["test/accuracy"]
+    assert last["test/loss"] == pytest.approx(records[-1]["test/loss"], rel=1e-5)
+    assert sum(row["images"] for row in last["classes"].values()) == last["images"] == 50
+    best = run_json(capsys, "evaluate", str(tiny_run), "--checkpoint", "best")
+    assert isinstance(best, dict)
+    assert best["test/accuracy"] == max(record["test/accuracy"] for record in records)
+
+
+def test_evaluate_prints_a_table(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(tiny_run)]) == 0
+    out = capsys.readouterr().out
+    assert "class" in out and "wrong" in out and "last checkpoint, step 72: test accuracy" in out
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16"])
+def test_predict_reads_any_picture(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
+    """The same digit in every mode and another size is taken for the same class."""
+    from jaxcnn.data import load
+
+    digit = load("digits").train.images[3, :, :, 0]
+    grey = Image.fromarray(digit)
+    picture = Image.fromarray(digit.astype(np.uint16) * 257) if mode == "I;16" else grey.convert(mode)
+    plain, other = tmp_path / "plain.png", tmp_path / "other.png"
+    grey.save(plain)
+    picture.save(other)
+    first, second = run_json(capsys, "predict", str(tiny_run), str(plain), str(other))  # type: ignore[misc]
+    assert len(first["top"]) == 3 and first["image"] == str(plain)
+    assert [guess["class"] for guess in first["top"]] == [guess["class"] for guess in second["top"]]
+    assert first["top"][0]["probability"] == pytest.approx(second["top"][0]["probability"], abs=1e-4)
+
+
+def test_predict_prints_the_top_classes(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(np.zeros((70, 50), np.uint8)).save(tmp_path / "blank.png")
+    assert main(["predict", str(tiny_run), str(tmp_path / "blank.png"), "--top", "2"]) == 0
+    assert capsys.readouterr().out.count("%") == 2
+
+
+def test_list_names_experiments_and_runs(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "one").symlink_to(tiny_run)
+    monkeypatch.chdir(tmp_path)
+    listed = run_json(capsys, "list")
+    assert isinstance(listed, dict)
+    names = {row["name"]: row for row in listed["experiments"]}
+    assert names["lenet5_digits"]["about"].startswith("LeNet-5 on the 1,797 handwritten digits")
+    assert [(row["run"], row["experiment"], row["epoch"]) for row in listed["runs"]] == [("runs/one", "tiny", 12)]
+    assert main(["list"]) == 0
+    assert "lenet5_mnist" in capsys.readouterr().out
+
+
+def test_own_experiments_come_before_the_package_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "lenet5_digits.py").write_text('"""Mine."""\n')
+    monkeypatch.chdir(tmp_path)
+    listed = run_json(capsys, "list")
+    assert isinstance(listed, dict)
+    assert {row["name"]: row["about"] for row in listed["experiments"]}["lenet5_digits"] == "Mine."
+
+
+def test_show_gives_types_defaults_and_meaning(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = run_json(capsys, "show", "lenet5_digits")
+    assert isinstance(shown, dict)
+    settings = {row["name"]: row for row in shown["settings"]}
+    assert settings["seed"] == {
+        "name": "seed",
+        "type": "int",
+        "default": 0,
+        "meaning": "decides initial parameters, order and augmentation",
+    }
+    assert all(row["meaning"] for row in shown["settings"])
+    assert main(["show", "lenet5_mnist"]) == 0
+    out = capsys.readouterr().out
+    assert "LeNet-5 on MNIST" in out and "str or none" in out
+
+
+def test_results_come_from_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments").mkdir()
+    output = tmp_path / "experiments" / "results" / "tiny.json"
+    words = ["repeat", str(TINY), "--seeds", "2", "--set", "epochs=1"]
+    assert main([*words, "--run-dir", str(tmp_path / "two"), "--output", str(output)]) == 0
+    result = json.loads(output.read_text())
+    accuracies = [row["test/accuracy"] for row in result["runs"]]
+    assert [row["seed"] for row in result["runs"]] == [0, 1] and result["settings"]["epochs"] == 1
+    assert result["test/accuracy"]["mean"] == pytest.approx(np.mean(accuracies), abs=1e-6)
+    assert result["test/accuracy"]["std"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-6)
+    capsys.readouterr()
+    assert main(["results", "--markdown"]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| tiny |"))
+    assert f"{100 * np.mean(accuracies):.2f} ± " in row

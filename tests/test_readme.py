@@ -1,0 +1,57 @@
+"""The README cannot rot: its examples run, its table is what the results files say, its commands exist."""
+
+import doctest
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from jaxcnn.cli.main import build_parser, main
+from jaxcnn.cli.results import markdown_table, read_results
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def between(mark: str) -> str:
+    """What stands between a mark and its end."""
+    found = re.search(rf"<!-- {mark} -->\n(.*?)<!-- end -->", README.read_text(), re.DOTALL)
+    assert found is not None, f"the README lost its mark {mark!r}"
+    return found.group(1)
+
+
+def command(mark: str) -> str:
+    return between(mark).replace("```bash", "").replace("```", "").strip()
+
+
+def test_examples_run() -> None:
+    assert doctest.testfile(str(README), module_relative=False).failed == 0
+
+
+def test_table_is_what_the_results_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(README.parent)
+    assert between("results").strip() == markdown_table(read_results())
+
+
+def test_both_commands_set_up_an_environment_and_the_first_trains(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The gate runs both word for word; here the first one's last step runs, shortened."""
+    for mark in ("main command", "test command"):
+        steps = command(mark).split(" && ")
+        assert "\n" not in command(mark)
+        assert steps[0] == "python3 -m venv .venv" and steps[1].startswith(".venv/bin/pip install ")
+    program, *words = shlex.split(command("main command").split(" && ")[-1])
+    assert program == ".venv/bin/jaxcnn"
+    assert main([*words, "--set", "epochs=1", "--run-dir", str(tmp_path / "run")]) == 0
+    assert "test accuracy" in capsys.readouterr().out
+
+
+def test_every_command_shown_is_understood() -> None:
+    text = README.read_text()
+    shown = re.findall(r"^(?:\| `)?jaxcnn ([^`\n]*)", text, re.MULTILINE)
+    assert len(shown) >= 10
+    for words in shown:
+        words = words.replace("...", "")
+        if words.strip() not in ("list", "results"):
+            build_parser().parse_args(shlex.split(words))
