@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import export, lax
 
 from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.shapes.axes import as_int
@@ -26,6 +26,10 @@ class BatchStats(NamedTuple):
     mean: jax.Array
     var: jax.Array
     count: jax.Array
+
+
+# So that a function with statistics among its arguments or results can be written to a file and read back.
+export.register_namedtuple_serialization(BatchStats, serialized_name="jaxcnn.functional.BatchStats")
 
 
 def batch_stats(channels: int, *, dtype: Any = jnp.float32) -> BatchStats:
