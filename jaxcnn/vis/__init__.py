@@ -1,0 +1,17 @@
+"""Pictures of runs, made without a display: curves, confusions, and the images a model gets wrong."""
+
+from jaxcnn.vis.confusion import confusion_figure, confusion_matrix, draw_confusion
+from jaxcnn.vis.contact_sheet import contact_sheet
+from jaxcnn.vis.curves import curves_figure, draw_curves
+from jaxcnn.vis.mistakes import draw_mistakes, mistakes_figure
+
+__all__ = [
+    "confusion_figure",
+    "confusion_matrix",
+    "contact_sheet",
+    "curves_figure",
+    "draw_confusion",
+    "draw_curves",
+    "draw_mistakes",
+    "mistakes_figure",
+]

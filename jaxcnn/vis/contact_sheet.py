@@ -1,0 +1,91 @@
+"""Many small images on one sheet, each with its caption."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+from jaxcnn.vis.canvas import INK, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_WIDTH = 7.2  # inches; the width of a page's text
+_GAP = 0.12  # between two images, in widths of one
+_LARGEST_TILE = 1.2  # inches
+
+
+def contact_sheet(images: np.ndarray, captions: Sequence[str], *, columns: int, title: str) -> "Figure":
+    """Lays images out in rows, left to right, each with its caption below.
+
+    Args:
+        images: ``(n, height, width, channels)`` with 1 (grey) or 3 channels (red, green, blue); uint8, or floats in
+            [0, 1]. Grey is drawn as it is: 0 black, 255 or 1 white, in every image alike.
+        captions: one for each image; they may have several lines.
+        columns: images in a row.
+        title: written above all.
+
+    Raises:
+        TypeError: images that are neither uint8 nor floating.
+        ValueError: images of another shape, floats outside [0, 1], no image, other than one caption an image, or no
+            column.
+
+    >>> figure = contact_sheet(np.zeros((3, 8, 8, 1), np.uint8), ["a", "b", "c"], columns=2, title="Three")
+    >>> len(figure.axes[0].images)
+    3
+    """
+    images = _checked(images, captions, columns)
+    lines = max(caption.count("\n") + 1 for caption in captions)
+    longest = max(len(line) for caption in captions for line in caption.split("\n"))
+    rows = math.ceil(len(images) / columns)
+    tile = min(_LARGEST_TILE, _WIDTH / (columns + (columns - 1) * _GAP))
+    # A letter is some 0.6 of its size wide: the longest caption fits between its neighbours.
+    size = float(np.clip(72 * tile * (1 + 0.7 * _GAP) / (0.62 * max(longest, 1)), 3.5, 7.5))
+    text = (1.3 * size * lines + 5) / 72
+    high = tile * images.shape[1] / images.shape[2]
+    width, height, top = _WIDTH + 0.2, rows * (high + text) + 0.45, 0.4
+    with style():
+        figure = new_figure(width, height)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
+            left = 0.1 + index % columns * tile * (1 + _GAP)
+            above = height - top - index // columns * (high + text)
+            colours = {"cmap": "gray", "vmin": 0, "vmax": 1} if image.shape[-1] == 1 else {}
+            axes.imshow(
+                image[..., 0] if image.shape[-1] == 1 else image, extent=(left, left + tile, above - high, above),
+                **colours,
+            )  # fmt: skip
+            axes.text(
+                left + tile / 2, above - high - 2 / 72, caption, ha="center", va="top", size=size, linespacing=1.1
+            )
+        # Each image sets the limits to its own.
+        axes.set(xlim=(0, width), ylim=(0, height), aspect="auto")
+        figure.text(0.1 / width, 1 - 0.12 / height, title, ha="left", va="top", size=9, weight="bold", color=INK)
+    return figure
+
+
+def _checked(images: np.ndarray, captions: Sequence[str], columns: int) -> np.ndarray:
+    """The images as float32 in [0, 1]."""
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"contact_sheet: images want the shape (n, height, width, 1 or 3), but images.shape={images.shape}."
+        )
+    if not images.size:
+        raise ValueError(f"contact_sheet: there is no pixel in images of the shape {images.shape}.")
+    if len(captions) != len(images):
+        raise ValueError(f"contact_sheet: {len(images)} images want as many captions, not {len(captions)}.")
+    if columns < 1:
+        raise ValueError(f"contact_sheet: columns={columns} must be at least 1.")
+    if images.dtype == np.uint8:
+        return images.astype(np.float32) / 255
+    if not jax.dtypes.issubdtype(images.dtype, np.floating):  # which knows bfloat16 too
+        raise TypeError(f"contact_sheet: images want uint8, or floats in [0, 1], not {images.dtype}.")
+    images = images.astype(np.float32)
+    low, high = float(images.min()), float(images.max())
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"contact_sheet: floating images lie in [0, 1], but these run from {low:g} to {high:g}.")
+    return images
