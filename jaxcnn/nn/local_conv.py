@@ -1,0 +1,129 @@
+"""Unshared convolution with parameters: Flax's ``ConvLocal``, with groups and a kernel whose axes can be read."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+from flax.linen.dtypes import promote_dtype
+
+from jaxcnn.functional.local_conv import local_conv
+from jaxcnn.shapes.axes import IntPerAxis
+from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.shapes.flax_conv import flax_conv_padding, kernel_size_per_axis
+from jaxcnn.shapes.local_conv import local_conv_kernel_shape
+from jaxcnn.shapes.padding import Padding
+
+Initializer = Callable[..., Any]
+
+
+class LocalConv(linen.Module):
+    """``functional.local_conv`` with a filter and a bias for each output position.
+
+    The arguments are those of ``flax.linen.ConvLocal``, in its order and with its defaults, and so are the numbers;
+    groups work here. Two things differ. The kernel is ``(*out_spatial, *kernel_size, in_features // groups,
+    features)``, where Flax flattens a window into one axis, channels first: ``kernel.reshape(*out_spatial,
+    in_features, *kernel_size, features)`` with its ``in_features`` axis moved behind the window turns Flax's kernel
+    into this one. And ``kernel_init`` draws each filter by itself, as that of a convolution: Flax hands it the whole
+    array, so that its fan-in counts the positions too and the outputs start too small by the root of their number.
+
+    The parameters fix the spatial size of the input. The bias is ``(*out_spatial, features)``.
+
+    Attributes:
+        features: number of output channels.
+        kernel_size: the window, one integer per spatial axis.
+        strides: step of the window; None is 1.
+        padding: Flax's words, the library's words, or counts; see ``Conv``.
+        input_dilation: distance between entries of the input; None is 1.
+        kernel_dilation: distance between taps of the kernel; None is 1.
+        feature_group_count: number of groups of channels.
+        use_bias: whether to add a bias.
+        mask: multiplies the kernel; of the kernel's shape.
+        dtype: of the computation; None infers it from input and parameters.
+        param_dtype: of the parameters.
+        precision: as in ``jax.lax.dot_general``.
+        kernel_init: initializer of one filter.
+        bias_init: initializer of the bias.
+        promote_dtype: brings input, kernel and bias to one dtype.
+        padding_mode: what to pad with (keyword only, not in Flax).
+
+    Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 9.5.
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = LocalConv(6, (5, 5), padding="VALID")
+    >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 8, 8, 3)))
+    >>> y.shape, variables["params"]["kernel"].shape, variables["params"]["bias"].shape
+    ((1, 4, 4, 6), (4, 4, 5, 5, 3, 6), (4, 4, 6))
+    """
+
+    features: int
+    kernel_size: Sequence[int]
+    strides: IntPerAxis | None = 1
+    padding: Padding = "SAME"
+    input_dilation: IntPerAxis | None = 1
+    kernel_dilation: IntPerAxis | None = 1
+    feature_group_count: int = 1
+    use_bias: bool = True
+    mask: jax.Array | None = None
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    precision: Any = None
+    kernel_init: Initializer = linen.initializers.lecun_normal()
+    bias_init: Initializer = linen.initializers.zeros_init()
+    promote_dtype: Callable[..., Any] = promote_dtype
+    padding_mode: str = dataclasses.field(default="zeros", kw_only=True)
+
+    @linen.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
+        inputs = jnp.asarray(inputs)
+        options, padding_mode = unshared_options(self, inputs.shape)
+        shape = local_conv_kernel_shape(
+            inputs.shape, self.features, self.kernel_size, who=type(self).__name__, **options
+        )
+        kernel, bias = make_filters(self, shape)
+        inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        return local_conv(inputs, kernel, bias=bias, padding_mode=padding_mode, precision=self.precision, **options)
+
+
+def unshared_options(module: Any, x_shape: Sequence[int]) -> tuple[dict[str, Any], str]:
+    """The options of a module in the words of the functions, those that sizes depend on and the padding mode."""
+    who = type(module).__name__
+    window = kernel_size_per_axis(module.kernel_size, x_shape, who=who)
+    kernel_dilation = 1 if module.kernel_dilation is None else module.kernel_dilation
+    padding, padding_mode = flax_conv_padding(
+        module.padding, module.padding_mode, window, kernel_dilation=kernel_dilation, who=who
+    )
+    options = {
+        "strides": 1 if module.strides is None else module.strides,
+        "padding": padding,
+        "input_dilation": 1 if module.input_dilation is None else module.input_dilation,
+        "kernel_dilation": kernel_dilation,
+        "feature_group_count": module.feature_group_count,
+    }
+    return options, padding_mode
+
+
+def make_filters(module: Any, kernel_shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array | None]:
+    """The masked ``kernel``, each filter of it drawn by itself, and a ``bias`` for each filter."""
+    ndim = (len(kernel_shape) - 2) // 2
+    lead, shared = kernel_shape[:ndim], kernel_shape[ndim:]
+    if module.mask is not None and jnp.shape(module.mask) != kernel_shape:
+        raise ShapeError(
+            f"{type(module).__name__}: mask wants the shape of the kernel, {kernel_shape}, "
+            f"but has {jnp.shape(module.mask)}."
+        )
+
+    def draw(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+        keys = jax.random.split(key, prod(lead))
+        return jax.vmap(lambda key: module.kernel_init(key, shared, dtype))(keys).reshape(shape)
+
+    kernel = module.param("kernel", draw, kernel_shape, module.param_dtype)
+    if module.mask is not None:
+        kernel = kernel * jnp.asarray(module.mask).astype(kernel.dtype)
+    if not module.use_bias:
+        return kernel, None
+    return kernel, module.param("bias", module.bias_init, (*lead, module.features), module.param_dtype)

@@ -1,0 +1,87 @@
+"""Tiled convolution with parameters."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+from flax.linen.dtypes import promote_dtype
+
+from jaxcnn.functional.tiled_conv import tiled_conv
+from jaxcnn.nn.local_conv import Initializer, make_filters, unshared_options
+from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
+from jaxcnn.shapes.conv import conv_kernel_shape
+from jaxcnn.shapes.flax_conv import kernel_size_per_axis
+from jaxcnn.shapes.padding import Padding
+
+
+class TiledConv(linen.Module):
+    """``functional.tiled_conv`` with filters that take turns over the positions, each with its bias.
+
+    The arguments are those of ``Conv``, and ``tiles``. The kernel is ``(*tiles, *kernel_size, in_features // groups,
+    features)`` and the bias ``(*tiles, features)``: it is shared in the pattern in which the filters are.
+    ``kernel_init`` draws each filter by itself, as that of a convolution.
+
+    Attributes:
+        features: number of output channels.
+        kernel_size: the window, one integer per spatial axis.
+        strides: step of the window; None is 1.
+        padding: Flax's words, the library's words, or counts; see ``Conv``.
+        input_dilation: distance between entries of the input; None is 1.
+        kernel_dilation: distance between taps of the kernel; None is 1.
+        feature_group_count: number of groups of channels.
+        use_bias: whether to add a bias.
+        mask: multiplies the kernel; of the kernel's shape.
+        dtype: of the computation; None infers it from input and parameters.
+        param_dtype: of the parameters.
+        precision: as in ``jax.lax.conv_general_dilated``.
+        kernel_init: initializer of one filter.
+        bias_init: initializer of the bias.
+        promote_dtype: brings input, kernel and bias to one dtype.
+        tiles: how many filters take turns on each axis, an integer or one per spatial axis (keyword only).
+        padding_mode: what to pad with (keyword only).
+
+    Source: Le et al. (2010), "Tiled convolutional neural networks"; Goodfellow, Bengio and Courville, Deep Learning
+    (2016), section 9.5, also for the bias.
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = TiledConv(6, (5, 5), tiles=2, padding="VALID")
+    >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 8, 8, 3)))
+    >>> y.shape, variables["params"]["kernel"].shape, variables["params"]["bias"].shape
+    ((1, 4, 4, 6), (2, 2, 5, 5, 3, 6), (2, 2, 6))
+    """
+
+    features: int
+    kernel_size: Sequence[int]
+    strides: IntPerAxis | None = 1
+    padding: Padding = "SAME"
+    input_dilation: IntPerAxis | None = 1
+    kernel_dilation: IntPerAxis | None = 1
+    feature_group_count: int = 1
+    use_bias: bool = True
+    mask: jax.Array | None = None
+    dtype: Any = None
+    param_dtype: Any = jnp.float32
+    precision: Any = None
+    kernel_init: Initializer = linen.initializers.lecun_normal()
+    bias_init: Initializer = linen.initializers.zeros_init()
+    promote_dtype: Callable[..., Any] = promote_dtype
+    tiles: IntPerAxis = dataclasses.field(kw_only=True)
+    padding_mode: str = dataclasses.field(default="zeros", kw_only=True)
+
+    @linen.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
+        inputs = jnp.asarray(inputs)
+        who = type(self).__name__
+        options, padding_mode = unshared_options(self, inputs.shape)
+        window = kernel_size_per_axis(self.kernel_size, inputs.shape, who=who)
+        tiles = int_per_axis(self.tiles, len(window), who=who, name="tiles")
+        shared = conv_kernel_shape(
+            inputs.shape[-1], self.features, window, feature_group_count=self.feature_group_count, who=who
+        )
+        kernel, bias = make_filters(self, (*tiles, *shared))
+        inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        return tiled_conv(inputs, kernel, bias=bias, padding_mode=padding_mode, precision=self.precision, **options)
