@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _MOST_CLASSES_WITH_COUNTS = 30
 _LONGEST_NAME = 24
+# Per cent. The colours reach at least so far, or else the one mistake of a good model would be the darkest red.
+_LEAST_SCALE = 10.0
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
@@ -87,7 +89,7 @@ def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> "Figure"
     with style():
         side = min(7.5, 2.4 + 0.36 * count)
         figure = new_figure(side + 1.3, side + 0.6)
-        figure.set_layout_engine("constrained")
+        figure.set_layout_engine("constrained", h_pad=0.12)
         axes = figure.add_subplot()
         _draw_shares(figure, axes, shares)
         sparse = count <= _MOST_CLASSES_WITH_COUNTS
@@ -97,7 +99,7 @@ def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> "Figure"
         axes.set_title(f"{100 * right.sum() / images:.2f} % right: {right.sum():,} of {images:,} images", weight="bold")
         flat = max(map(len, names)) * 0.62 * size / 72 < side / count / 1.4  # inches of a name, of a column
         axes.set_xticks(range(count), names, size=size, rotation=0 if flat else 90)
-        axes.set_yticks(range(count), names, size=size)
+        axes.set_yticks(range(count), names, size=size, va="center")
         axes.set_xlabel("Predicted class")
         axes.set_ylabel("True class")
         no_frame(axes)
@@ -130,15 +132,15 @@ def _draw_shares(figure: "Figure", axes: "Axes", shares: np.ndarray) -> None:
     # A single mistake must show, so the scale starts well above white.
     colours = matplotlib.colormaps["YlOrRd"](np.linspace(0.2, 0.95, 256))
     colours = LinearSegmentedColormap.from_list("mistakes", colours)
-    highest = float(shares.max())
-    drawn = axes.imshow(np.ma.masked_equal(shares, 0), cmap=colours, vmin=0, vmax=highest or 1, zorder=2)
+    highest = max(float(shares.max()), _LEAST_SCALE)
+    drawn = axes.imshow(np.ma.masked_equal(shares, 0), cmap=colours, vmin=0, vmax=highest, zorder=2)
     edge = 0.6 if len(shares) <= _MOST_CLASSES_WITH_COUNTS else 0
     for index in range(len(shares)):
         axes.add_patch(Rectangle((index - 0.5, index - 0.5), 1, 1, facecolor="#DDDDDD", linewidth=0, zorder=1))
     for line in np.arange(0.5, len(shares) - 1) if edge else ():
         axes.axhline(line, color=PAPER, linewidth=edge, zorder=2.5)
         axes.axvline(line, color=PAPER, linewidth=edge, zorder=2.5)
-    if highest:
+    if shares.any():
         bar = figure.colorbar(drawn, ax=axes, shrink=0.6, aspect=30, pad=0.02)
         bar.set_label("Share of the true class's images (%)")
         bar.outline.set_visible(False)
@@ -147,7 +149,7 @@ def _draw_shares(figure: "Figure", axes: "Axes", shares: np.ndarray) -> None:
 
 def _print_counts(axes: "Axes", matrix: np.ndarray, shares: np.ndarray, size: float) -> None:
     for row, column in zip(*np.nonzero(matrix), strict=True):
-        dark = shares[row, column] > 0.62 * shares.max() > 0
+        dark = shares[row, column] > 0.62 * max(float(shares.max()), _LEAST_SCALE)
         colour = FAINT if row == column else "white" if dark else INK
         weight = "normal" if row == column else "bold"
         axes.text(

@@ -56,7 +56,7 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
         figure = new_figure(5.5, 5.6)
         # A fixed layout: the labels at the lines' ends are kept apart in inches, so those must not change later.
         grid = figure.add_gridspec(
-            3, 1, height_ratios=[5, 5, 1.6], left=0.1, right=0.91, bottom=0.075, top=0.955, hspace=0.24
+            3, 1, height_ratios=[5, 5, 1.6], left=0.13, right=0.915, bottom=0.075, top=0.955, hspace=0.24
         )
         loss_axes = figure.add_subplot(grid[0])
         error_axes = figure.add_subplot(grid[1], sharex=loss_axes)
@@ -185,7 +185,9 @@ def _annotate_errors(axes: "Axes", time: np.ndarray, errors: np.ndarray, heights
 
 
 def _draw_rate(axes: "Axes", time: np.ndarray, rates: np.ndarray) -> None:
-    axes.plot(time, rates, color=INK, linewidth=1.0, marker="o" if len(time) < 15 else None, markersize=2)
+    axes.plot(
+        time, rates, color=INK, linewidth=1.0, marker="o" if len(time) < 15 else None, markersize=2, clip_on=False
+    )
     axes.set_title("Learning rate", weight="bold")
     highest = float(np.max(rates, initial=0.0, where=np.isfinite(rates)))
     axes.set_ylim(0, 1.1 * highest or 1.0)

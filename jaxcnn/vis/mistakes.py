@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = 8
 _LONGEST_NAME = 18
-_LONGEST_LINE = 15
+_LONGEST_LETTERS = 12
 # Probabilities in bfloat16 add up to one within this.
 _TOLERANCE = 0.02
 
@@ -78,17 +78,18 @@ def mistakes_figure(
     # The smallest probability is the highest loss; of equal ones the more confident, then the earlier.
     chosen = among[np.lexsort((-confidences[among], of_label[among]))][:count]
     names = [shortened(str(name), _LONGEST_NAME) for name in class_names]
-    captions = [_caption(names[labels[i]], names[predictions[i]], confidences[i]) for i in chosen]
-    if max(map(len, captions)) > _LONGEST_LINE:
-        captions = [caption.replace(" → ", "\n→ ").replace("  ", "\n") for caption in captions]
+    parts = [
+        [names[labels[i]], *([f"→ {names[predictions[i]]}"] if wrong.size else []), _percent(confidences[i])]
+        for i in chosen
+    ]
+    stacked = max(sum(map(len, part)) for part in parts) > _LONGEST_LETTERS
+    captions = ["\n".join(part) if stacked else " ".join(part[:-1]) + "  " + part[-1] for part in parts]
     title = _title(len(wrong), len(labels), len(chosen))
     return contact_sheet(images[chosen], captions, columns=_COLUMNS, title=title)
 
 
-def _caption(true: str, predicted: str, confidence: float) -> str:
-    # Only certainty itself is 100 %.
-    percent = min(round(100 * confidence), 99) if confidence < 0.9995 else 100
-    return f"{true} → {predicted}  {percent} %" if true != predicted else f"{true}  {percent} %"
+def _percent(confidence: float) -> str:
+    return f"{100 * confidence:.0f} %"
 
 
 def _title(mistakes: int, images: int, shown: int) -> str:
