@@ -1,6 +1,7 @@
 """Sources of images, decoded in memory."""
 
 from jaxcnn.data.arrays import Dataset, Split
+from jaxcnn.data.images import read_image
 from jaxcnn.data.load import load, names
 
-__all__ = ["Dataset", "Split", "load", "names"]
+__all__ = ["Dataset", "Split", "load", "names", "read_image"]

@@ -1,0 +1,182 @@
+"""Image files of every kind as uint8 arrays of one shape.
+
+What is done to a file, in this order, and the same in training on a folder and in prediction:
+
+1. it is turned upright, as its EXIF orientation says; of several frames the first is taken;
+2. 16 bits per channel become 8, palettes and CMYK become RGB;
+3. what is transparent is laid on black (or on white, where the image will be inverted: either way it ends as 0);
+4. colour becomes grey by ITU-R 601 luma (0.299 R + 0.587 G + 0.114 B), grey becomes three equal channels, as wanted;
+5. ``invert`` turns dark on light into light on dark;
+6. another size is scaled to fit inside the wanted one, bilinear (over the whole footprint of a pixel when shrinking),
+   keeping its proportions, and centred in a margin of zeros.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from jaxcnn.shapes.axes import int_per_axis
+from jaxcnn.shapes.errors import ShapeError
+
+# What Pillow raises, by format, for data that end early or make no sense.
+_DAMAGED = (OSError, EOFError, IndexError, KeyError, SyntaxError, TypeError, ValueError, struct.error, zlib.error)
+
+
+def read_image(path: str | Path, *, image_shape: tuple[int, int, int], invert: bool = False) -> np.ndarray:
+    """The image in a file as a uint8 array of ``image_shape``, ``(height, width, channels)``.
+
+    Args:
+        path: a PNG, JPEG, WebP, BMP, GIF, TIFF or any other file that Pillow reads, of any size and mode.
+        image_shape: what a model reads, such as ``dataset.image_shape``; one channel or three.
+        invert: replaces ``v`` by ``255 - v``, for dark ink on light paper before a model of light on dark.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ShapeError: an ``image_shape`` that is not three counts, or has other than one or three channels.
+        ValueError: not an image, one that is damaged or cut short, or one whose pixels are not 8 or 16 bits.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "wide.png"
+    >>> Image.new("RGBA", (4, 2), (255, 0, 0, 255)).save(path)
+    >>> read_image(path, image_shape=(4, 4, 1))[..., 0]
+    array([[ 0,  0,  0,  0],
+           [76, 76, 76, 76],
+           [76, 76, 76, 76],
+           [ 0,  0,  0,  0]], dtype=uint8)
+    """
+    if not isinstance(image_shape, Sequence) or len(image_shape) != 3:
+        raise ShapeError(
+            f"read_image: image_shape wants (height, width, channels), such as (32, 32, 1): {image_shape!r}."
+        )
+    height, width, channels = int_per_axis(image_shape, 3, who="read_image", name="image_shape")
+    check_channels(channels, who="read_image")
+    pixels = to_pixels(open_picture(path), name=str(path), channels=channels, invert=invert)
+    return fit(pixels, (height, width))
+
+
+def check_channels(channels: int, *, who: str) -> None:
+    """Refuses a number of channels that is neither grey nor colour.
+
+    Raises:
+        ShapeError: anything but 1 and 3.
+    """
+    if channels not in (1, 3):
+        raise ShapeError(f"{who}: images have 1 channel (grey) or 3 (colour), not {channels}.")
+
+
+def open_picture(file: str | Path | bytes, *, name: str | None = None) -> Image.Image:
+    """The decoded image in a file, or in the bytes of one, upright.
+
+    Args:
+        file: where it is, or its content.
+        name: what errors call it; the path unless given.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is a folder, cannot be read, is not an image, is damaged, or would not fit in memory.
+    """
+    name = name or str(file)
+    content = file if isinstance(file, bytes) else _read_file(Path(file), name)
+    try:
+        picture = Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:
+        raise ValueError(
+            f"{name} is not an image that can be read: it begins with {content[:12]!r}. Write it as PNG or JPEG, or "
+            f"leave it out."
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{name} is too large to be decoded safely: {error}") from None
+    except _DAMAGED as error:
+        raise _damaged(name, error) from None
+    try:
+        return ImageOps.exif_transpose(picture)
+    except _DAMAGED as error:
+        raise _damaged(name, error) from None
+
+
+def _read_file(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no image file {name}.") from None
+    except IsADirectoryError:
+        raise ValueError(f"{name} is a folder; name an image file in it.") from None
+    except OSError as error:
+        raise ValueError(f"{name} cannot be read: {error.strerror or error}.") from None
+
+
+def _damaged(name: str, error: Exception) -> ValueError:
+    reason = str(error) or type(error).__name__
+    return ValueError(f"{name} is damaged or cut short ({reason}). Copy it again from where it came, or leave it out.")
+
+
+def to_pixels(picture: Image.Image, *, name: str, channels: int | None = None, invert: bool = False) -> np.ndarray:
+    """A picture of any mode as uint8 ``(height, width, channels)``; steps 2 to 5 of this module.
+
+    Args:
+        picture: what ``open_picture`` gives.
+        name: what errors call it.
+        channels: 1 or 3; None keeps grey pictures grey and colour pictures coloured.
+        invert: replaces ``v`` by ``255 - v``, after laying what is transparent on white.
+
+    Raises:
+        ValueError: pixels that are not 8 or 16 bits, or of colours that have no agreed RGB.
+    """
+    if picture.mode.startswith("I") or picture.mode == "F":
+        picture = _to_8_bits(picture, name)
+    if channels is None:
+        channels = 1 if is_grey(picture) else 3
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        paper = Image.new("RGBA", picture.size, (255, 255, 255, 255) if invert else (0, 0, 0, 255))
+        picture = Image.alpha_composite(paper, picture)
+    try:
+        pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}. Write it as RGB.") from None
+    pixels = pixels.reshape(*pixels.shape[:2], channels)
+    return 255 - pixels if invert else pixels
+
+
+def is_grey(picture: Image.Image) -> bool:
+    """Whether a picture's mode has no colour, or its palette holds only greys."""
+    if picture.mode in ("P", "PA"):
+        colours = np.asarray(picture.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
+        return bool(np.all(colours == colours[:, :1]))
+    return picture.mode in ("1", "L", "LA", "La")
+
+
+def _to_8_bits(picture: Image.Image, name: str) -> Image.Image:
+    """Grey pixels of 16 bits, which Pillow would clip at 255, scaled to 8."""
+    values = np.asarray(picture)
+    if picture.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise ValueError(
+            f"{name} has pixels from {values.min()} to {values.max()} (mode {picture.mode}), and nothing says which "
+            f"of them is white. Write it with 8 or 16 bits per channel."
+        )
+    return Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
+
+
+def fit(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Pixels ``(height, width, channels)`` scaled to fit inside ``size``, centred in zeros; step 6 of this module.
+
+    >>> fit(np.full((2, 4, 1), 9, np.uint8), (2, 2))[..., 0]
+    array([[9, 9],
+           [0, 0]], dtype=uint8)
+    """
+    height, width, channels = pixels.shape
+    if (height, width) == size:
+        return pixels
+    scale = min(size[0] / height, size[1] / width)
+    inner = tuple(min(max(1, round(side * scale)), most) for side, most in zip((height, width), size, strict=True))
+    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    small = np.asarray(picture.resize(inner[::-1], Image.Resampling.BILINEAR)).reshape(*inner, channels)
+    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    fitted = np.zeros((*size, channels), np.uint8)
+    fitted[top : top + inner[0], left : left + inner[1]] = small
+    return fitted
