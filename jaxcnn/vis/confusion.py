@@ -77,7 +77,7 @@ def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> "Figure"
         TypeError: a matrix that does not hold integers.
         ValueError: a matrix that is not square, empty or negative, or other than one name a class.
 
-    >>> confusion_figure(np.array([[9, 1], [0, 10]]), ("cat", "dog")).axes[0].get_title()
+    >>> confusion_figure(np.array([[9, 1], [0, 10]]), ("cat", "dog")).axes[0].get_title(loc="left")
     '95.00 % right: 19 of 20 images'
     """
     matrix = _checked(matrix, class_names)

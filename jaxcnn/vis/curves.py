@@ -43,7 +43,7 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
 
     >>> rates = {"step": 9, "epoch": 1, "learning_rate": 0.1, "train/accuracy": 0.5, "test/accuracy": 0.75}
     >>> figure = curves_figure([rates | {"train/loss": 1.2, "test/loss": 0.9}])
-    >>> [axes.get_title() for axes in figure.axes]
+    >>> [axes.get_title(loc="left") for axes in figure.axes]
     ['Loss', 'Error (%)', 'Learning rate']
     >>> figure.axes[1].get_title(loc="right")
     'test error: final 25.00 %, best 25.00 % (epoch 1)'
