@@ -1,0 +1,78 @@
+"""What every augmentation does first: look at its images, and at the amounts that it was asked for."""
+
+import math
+import numbers
+
+import jax
+import jax.numpy as jnp
+
+from jaxcnn.shapes.errors import ShapeError
+
+
+def as_images(images: jax.Array, *, who: str) -> jax.Array:
+    """The batch of floating images as a JAX array.
+
+    Raises:
+        ShapeError: not four axes, or no pixel.
+        TypeError: a dtype that is not floating.
+
+    >>> as_images([[[[0.5]]]], who="random_affine").shape
+    (1, 1, 1, 1)
+    """
+    images = jnp.asarray(images)
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise TypeError(
+            f"{who}: images want a floating dtype, not {images.dtype}. Convert them first: "
+            f"images.astype(jnp.float32) / 255 for uint8."
+        )
+    if images.ndim != 4:
+        raise ShapeError(
+            f"{who}: images want the shape (batch, height, width, channels), but images.shape={images.shape}. "
+            f"One image alone is images[None]; grey images have one channel, images[..., None]."
+        )
+    if not all(images.shape[1:]):
+        raise ShapeError(f"{who}: there is no pixel in images of the shape {images.shape}.")
+    return images
+
+
+def as_amount(value: float, *, who: str, name: str, most: float | None = None, below: float | None = None) -> float:
+    """A largest amount, drawn either way: a finite number from 0 to ``most``, or under ``below``.
+
+    Raises:
+        ShapeError: negative, not finite, or too large.
+        TypeError: not a plain number. It decides what is compiled, so it cannot be traced.
+
+    >>> as_amount(12, who="random_affine", name="rotate")
+    12.0
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{who}: {name} wants a number, not {value!r} ({type(value).__name__}).")
+    amount = float(value)
+    if not math.isfinite(amount):
+        raise ShapeError(f"{who}: {name}={value} is not finite.")
+    if amount < 0:
+        raise ShapeError(f"{who}: {name}={value} is negative. Give the largest amount; it is drawn either way.")
+    if most is not None and amount > most:
+        raise ShapeError(f"{who}: {name}={value} must be at most {most:g}.")
+    if below is not None and amount >= below:
+        raise ShapeError(f"{who}: {name}={value} must be under {below:g}.")
+    return amount
+
+
+def beside(values: jax.Array, images: jax.Array) -> jax.Array:
+    """Numbers of each image, ``(batch, ...)``, placed on the devices where the images are.
+
+    Only a mesh with Explicit axes needs telling; elsewhere the values come back as they are.
+    """
+    sharding = jax.typeof(images).sharding
+    if sharding.spec[0] is None:
+        return values
+    placement = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec(sharding.spec[0]))
+    return jax.sharding.reshard(values, placement)
+
+
+def take_pixels(images: jax.Array, index: jax.Array) -> jax.Array:
+    """Pixels of each image by flat index, ``(batch, count)`` -> ``(batch, count, channels)``; indices are clipped."""
+    batch, height, width, channels = images.shape
+    flat = images.reshape(batch, height * width, channels)
+    return jax.vmap(lambda pixels, chosen: pixels.at[chosen].get(mode="clip"))(flat, index)
