@@ -9,11 +9,10 @@ import dataclasses
 import functools
 from typing import Annotated
 
-import jax.numpy as jnp
 import optax
 
 from jaxcnn import augment, data, models
-from jaxcnn.train import Experiment, cross_entropy, decay_mask
+from jaxcnn.train import Experiment, cross_entropy, decay_mask, standardize, steps_per_epoch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,12 +34,12 @@ class Config:
 def build(config: Config) -> Experiment:
     """The run that a config describes."""
     digits = data.load("digits")
-    steps_per_epoch = len(digits.train.labels) // config.batch_size
+    epoch = steps_per_epoch(digits, config.batch_size)
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=config.peak_lr,
-        warmup_steps=round(config.warmup_epochs * steps_per_epoch),
-        decay_steps=config.epochs * steps_per_epoch,
+        warmup_steps=round(config.warmup_epochs * epoch),
+        decay_steps=config.epochs * epoch,
     )
     return Experiment(
         model=models.create("lenet5", num_classes=len(digits.class_names)),
@@ -51,7 +50,7 @@ def build(config: Config) -> Experiment:
         batch_size=config.batch_size,
         seed=config.seed,
         augment=functools.partial(augment.random_affine, shift=config.shift, rotate=config.rotate),
-        normalize=lambda images: (images - jnp.float32(digits.mean)) / jnp.float32(digits.std),
+        normalize=standardize(digits.mean, digits.std),
         loss=cross_entropy(config.label_smoothing),
         ema_decay=config.ema_decay,
     )

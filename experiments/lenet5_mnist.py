@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxcnn import augment, data, models
-from jaxcnn.train import Experiment, cross_entropy, decay_mask, to_unit
+from jaxcnn.train import Experiment, cross_entropy, decay_mask, standardize, steps_per_epoch, to_unit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,12 +46,12 @@ def to_32(images: jax.Array) -> jax.Array:
 def build(config: Config) -> Experiment:
     """The run that a config describes."""
     images = data.load(config.dataset, data_dir=config.data_dir, image_size=config.image_size)
-    steps_per_epoch = len(images.train.labels) // config.batch_size
+    epoch = steps_per_epoch(images, config.batch_size)
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=config.peak_lr,
-        warmup_steps=round(config.warmup_epochs * steps_per_epoch),
-        decay_steps=config.epochs * steps_per_epoch,
+        warmup_steps=round(config.warmup_epochs * epoch),
+        decay_steps=config.epochs * epoch,
     )
     distort = functools.partial(augment.random_affine, shift=config.shift, rotate=config.rotate, scale=config.scale)
     return Experiment(
@@ -64,7 +64,7 @@ def build(config: Config) -> Experiment:
         seed=config.seed,
         prepare=to_32,
         augment=distort,
-        normalize=lambda x: (x - jnp.float32(images.mean)) / jnp.float32(images.std),
+        normalize=standardize(images.mean, images.std),
         loss=cross_entropy(config.label_smoothing),
         ema_decay=config.ema_decay,
     )

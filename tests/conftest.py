@@ -1,12 +1,20 @@
 """One screen of strictness for the whole suite."""
 
+from collections.abc import Iterator
+
 import jax
 import pytest
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def strict_dtypes() -> Iterator[None]:
+    """Mixed dtypes are refused; packages that run Optax, which mixes them, override this fixture."""
+    with jax.numpy_dtype_promotion("strict"):
+        yield
 
 
 @pytest.fixture

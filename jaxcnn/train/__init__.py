@@ -2,7 +2,7 @@
 
 from jaxcnn.train.config import with_settings
 from jaxcnn.train.errors import ConfigError, RunError
-from jaxcnn.train.experiment import Experiment, cross_entropy, to_unit
+from jaxcnn.train.experiment import Experiment, cross_entropy, standardize, steps_per_epoch, to_unit
 from jaxcnn.train.loop import Outcome, fit
 from jaxcnn.train.optim import decay_mask
 from jaxcnn.train.run_folder import RunFolder
@@ -16,6 +16,8 @@ __all__ = [
     "cross_entropy",
     "decay_mask",
     "fit",
+    "standardize",
+    "steps_per_epoch",
     "to_unit",
     "with_settings",
 ]

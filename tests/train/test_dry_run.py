@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import data, models
+from jaxcnn.data.digits import digits
 from jaxcnn.train.discover import list_experiments, load_experiment
 from jaxcnn.train.dry_run import dry_run
 
@@ -17,7 +18,7 @@ EXPERIMENTS = sorted((Path(__file__).parent.parent.parent / "experiments").glob(
 def stand_in(name: str, **_: object) -> data.Dataset:
     """Random images of the shape of a data set that need not be on this machine."""
     if name == "digits":
-        return data.load("digits")
+        return digits()
     shape, classes = {"mnist": ((28, 28, 1), 10), "cifar10": ((32, 32, 3), 10)}[name]
     generator = np.random.default_rng(0)
 

@@ -4,13 +4,12 @@ import dataclasses
 from typing import Annotated
 
 import jax
-import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
 from jaxcnn.data import Dataset, Split, load
 from jaxcnn.nn import BatchNorm, Conv
-from jaxcnn.train import Experiment, decay_mask
+from jaxcnn.train import Experiment, decay_mask, standardize
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +51,6 @@ def build(config: Config) -> Experiment:
         batch_size=config.batch_size,
         seed=config.seed,
         augment=lambda key, x: x + 0.05 * jax.random.normal(key, x.shape, x.dtype),
-        normalize=lambda x: (x - jnp.float32(0.3)) / jnp.float32(0.3),
+        normalize=standardize([0.3], [0.3]),
         ema_decay=config.ema_decay,
     )
