@@ -20,7 +20,7 @@ class Config:
     """The scalars that people sweep."""
 
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
-    epochs: Annotated[int, "passes over the training images"] = 100
+    epochs: Annotated[int, "passes over the training images"] = 60
     batch_size: Annotated[int, "images of a step"] = 64
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 3e-3
     warmup_epochs: Annotated[float, "epochs of linear warm-up, before the cosine"] = 2.0
