@@ -21,7 +21,7 @@ from tests.functional.transforms.calls import (
     weights,
 )
 
-STEP = 1e-5
+STEP = 3e-6
 DIFFERENCE = 1e-6  # a central difference with this step in float64 is good to about 1e-9 of the largest entry
 SAME = 1e-11  # two ways to the same derivative
 

@@ -1,0 +1,212 @@
+"""The style guide as a test: what every public function and class of the library has to look like."""
+
+import ast
+import functools
+import importlib
+import importlib.util
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FACES = ("jaxcnn.functional", "jaxcnn.functional.filters", "jaxcnn.augment", "jaxcnn.nn", "jaxcnn.shapes")
+OPERATIONS = ("jaxcnn.functional", "jaxcnn.functional.filters")
+# Of these a source would be the library itself.
+NO_SOURCE = {"batch_stats", "conv_algorithms", "explain_conv"}
+# ``high_pass()`` and ``high_pass((5, 5))``: the window is positional as for the other filters, and has a usual value.
+POSITIONAL_DEFAULTS = {("high_pass", "window_shape")}
+EMPTY = inspect.Parameter.empty
+
+
+def present() -> list[str]:
+    return [face for face in FACES if importlib.util.find_spec(face) is not None]
+
+
+def public(face: str, kind: Callable[[Any], bool]) -> list[tuple[str, Any]]:
+    """The members of a face under ``__all__`` that are of a kind, with their full names."""
+    module = importlib.import_module(face)
+    members = [(name, getattr(module, name)) for name in module.__all__]
+    return [(f"{face}.{name}", member) for name, member in members if kind(member)]
+
+
+def is_function(member: Any) -> bool:
+    return callable(member) and not inspect.isclass(member)
+
+
+FUNCTIONS = [pair for face in present() for pair in public(face, is_function)]
+CLASSES = [pair for face in present() for pair in public(face, inspect.isclass)]
+
+
+def source_of(function: Any) -> str:
+    return inspect.getsource(inspect.unwrap(function))
+
+
+def problems(function: Any) -> list[str]:
+    """What a public function has that the style guide refuses."""
+    found = []
+    signature = inspect.signature(function)
+    for name, parameter in signature.parameters.items():
+        optional = parameter.default is not EMPTY and parameter.kind is not parameter.KEYWORD_ONLY
+        if optional and (function.__name__, name) not in POSITIONAL_DEFAULTS:
+            found.append(f"{name} has a default and is not keyword-only")
+        if parameter.annotation is EMPTY:
+            found.append(f"{name} has no annotation")
+    if signature.return_annotation is inspect.Signature.empty:
+        found.append("the result has no annotation")
+    names = list(signature.parameters)
+    if "rng" in names or ("key" in names and names[0] != "key"):
+        found.append("a random function takes key, and takes it first")
+    source, text = source_of(function), inspect.getdoc(function) or ""
+    code = code_of(source)
+    if re.search(r"\brandom\.(bernoulli|bits|categorical|normal|permutation|randint|split|uniform)\b", code) and names[
+        :1
+    ] != ["key"]:
+        found.append("draws random numbers without key as its first argument")
+    if not text:
+        found.append("has no docstring")
+    if ">>>" not in text:
+        found.append("has no example in its docstring")
+    if (
+        re.search(r"\b(raise|check_choice|ShapeError|TypeError|ValueError)\b", code_of(source))
+        and "Raises:" not in text
+    ):
+        found.append("raises and says so in no Raises section")
+    return found
+
+
+def code_of(source: str) -> str:
+    """A function's source without its docstring."""
+    tree = ast.parse(inspect.cleandoc(source) if source[:1].isspace() else source)
+    definition = tree.body[0]
+    if isinstance(definition, ast.FunctionDef) and ast.get_docstring(definition) is not None:
+        definition.body = definition.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+@pytest.mark.parametrize(("name", "function"), FUNCTIONS, ids=[name for name, _ in FUNCTIONS])
+def test_function(name: str, function: Any) -> None:
+    assert problems(function) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name, _ in FUNCTIONS if name.rpartition(".")[0] in OPERATIONS and name.split(".")[-1] not in NO_SOURCE],
+)
+def test_operation_names_its_source(name: str) -> None:
+    face, _, member = name.rpartition(".")
+    text = inspect.getdoc(getattr(importlib.import_module(face), member)) or ""
+    assert re.search(r"^Source:", text, re.MULTILINE), "wants 'Source: paper and equation, or textbook section'"
+
+
+@pytest.mark.parametrize(("name", "member"), CLASSES, ids=[name for name, _ in CLASSES])
+def test_class(name: str, member: Any) -> None:
+    text = inspect.getdoc(member) or ""
+    assert text and text != inspect.getdoc(member.__mro__[1]), "has no docstring of its own"
+    if name.startswith("jaxcnn.nn."):  # other classes are records, which show in the example of what makes them
+        assert ">>>" in text, "has no example in its docstring"
+        call = inspect.signature(member.__call__)
+        bare = [key for key, value in list(call.parameters.items())[1:] if value.annotation is EMPTY]
+        assert not bare, f"__call__ has no annotation for {bare}"
+        assert call.return_annotation is not inspect.Signature.empty, "the result of __call__ has no annotation"
+
+
+def in_order(names: list[str]) -> list[str]:
+    """Constants, then classes, then the rest, each by the alphabet: the order that ruff keeps."""
+    return sorted(names, key=lambda name: (0 if name.isupper() else 1 if name[0].isupper() else 2, name))
+
+
+@pytest.mark.parametrize("face", present())
+def test_all_is_sorted_and_true(face: str) -> None:
+    module = importlib.import_module(face)
+    assert list(module.__all__) == in_order(list(module.__all__))
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+
+
+@functools.cache
+def imported_names() -> frozenset[str]:
+    """Every name that some module of the library imports from another."""
+    names: set[str] = set()
+    for path in (ROOT / "jaxcnn").rglob("*.py"):
+        if path.name == "__init__.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                names |= {alias.name for alias in node.names}
+    return frozenset(names)
+
+
+def public_definitions(path: Path) -> list[str]:
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return [node.name for node in ast.parse(path.read_text()).body if isinstance(node, kinds) and node.name[0] != "_"]
+
+
+FILES = [
+    path
+    for face in ("functional", "nn", "augment")
+    for path in sorted((ROOT / "jaxcnn" / face).rglob("*.py"))
+    if "lowering" not in path.parts
+]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_public_definitions_are_exported_or_shared(path: Path) -> None:
+    """A name without an underscore is on the face, or another module of the library imports it."""
+    face = ".".join(path.relative_to(ROOT).parts[:2])
+    exported = {
+        name for module in present() if module.startswith(face) for name in importlib.import_module(module).__all__
+    }
+    stray = [name for name in public_definitions(path) if name not in exported and name not in imported_names()]
+    assert stray == [], "export them in __all__, or give them an underscore"
+
+
+def test_import_of_the_face_is_quick() -> None:
+    """``import jaxcnn`` alone loads no heavy library."""
+    code = (
+        "import sys, time; start = time.process_time(); import jaxcnn; spent = time.process_time() - start;"
+        "heavy = {'jax', 'flax', 'matplotlib', 'tensorflow', 'tensorflow_datasets', 'torch'} & set(sys.modules);"
+        "print(heavy, spent); sys.exit(bool(heavy) or spent > 0.3)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_functional_needs_no_flax_or_pictures() -> None:
+    code = (
+        "import sys, jaxcnn.functional; heavy = {'flax', 'matplotlib', 'optax', 'tensorflow_datasets'};"
+        "print(heavy & set(sys.modules)); sys.exit(bool(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def bad(x, size=1):  # type: ignore[no-untyped-def]
+    raise ValueError(x, size)
+
+
+def late_key(x: int, key: int) -> int:
+    """Example.
+
+    >>> 1
+    1
+    """
+    return x + key
+
+
+def test_the_rules_can_fail() -> None:
+    assert problems(bad) == [
+        "x has no annotation",
+        "size has a default and is not keyword-only",
+        "size has no annotation",
+        "the result has no annotation",
+        "has no docstring",
+        "has no example in its docstring",
+        "raises and says so in no Raises section",
+    ]
+    assert problems(late_key) == ["a random function takes key, and takes it first"]
+    assert in_order(["b", "a", "Name", "ALL"]) == ["ALL", "Name", "a", "b"]
