@@ -130,8 +130,8 @@ def _draw_shares(figure: "Figure", axes: "Axes", shares: np.ndarray) -> None:
     from matplotlib.patches import Rectangle
 
     # A single mistake must show, so the scale starts well above white.
-    colours = matplotlib.colormaps["YlOrRd"](np.linspace(0.2, 0.95, 256))
-    colours = LinearSegmentedColormap.from_list("mistakes", colours)
+    reds = matplotlib.colormaps["YlOrRd"](np.linspace(0.2, 0.95, 256))
+    colours = LinearSegmentedColormap.from_list("mistakes", reds)
     highest = max(float(shares.max()), _LEAST_SCALE)
     drawn = axes.imshow(np.ma.masked_equal(shares, 0), cmap=colours, vmin=0, vmax=highest, zorder=2)
     edge = 0.6 if len(shares) <= _MOST_CLASSES_WITH_COUNTS else 0

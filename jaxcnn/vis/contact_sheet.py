@@ -53,14 +53,10 @@ def contact_sheet(images: np.ndarray, captions: Sequence[str], *, columns: int, 
         for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
             left = 0.1 + index % columns * tile * (1 + _GAP)
             above = height - top - index // columns * (high + text)
-            colours = {"cmap": "gray", "vmin": 0, "vmax": 1} if image.shape[-1] == 1 else {}
-            axes.imshow(
-                image[..., 0] if image.shape[-1] == 1 else image, extent=(left, left + tile, above - high, above),
-                **colours,
-            )  # fmt: skip
-            axes.text(
-                left + tile / 2, above - high - 2 / 72, caption, ha="center", va="top", size=size, linespacing=1.1
-            )
+            # Images in colour take no notice of the last three.
+            shades = image[..., 0] if image.shape[-1] == 1 else image
+            axes.imshow(shades, extent=(left, left + tile, above - high, above), cmap="gray", vmin=0, vmax=1)
+            axes.text(left + tile / 2, above - high - 2 / 72, caption, ha="center", va="top", size=size)
         # Each image sets the limits to its own.
         axes.set(xlim=(0, width), ylim=(0, height), aspect="auto")
         figure.text(0.1 / width, 1 - 0.12 / height, title, ha="left", va="top", size=9, weight="bold", color=INK)

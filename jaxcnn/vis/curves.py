@@ -48,6 +48,8 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
     >>> figure.axes[1].get_title(loc="right")
     'test error: final 25.00 %, best 25.00 % (epoch 1)'
     """
+    from matplotlib.ticker import MaxNLocator
+
     values = _columns(records)
     unit = "epoch" if np.all(np.diff(values["epoch"]) > 0) else "step"
     time = values[unit]
@@ -68,7 +70,7 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
         first, last = float(time[0]), float(time[-1])
         rate_axes.set_xlim((first, last) if last > first else (first - 1, last + 1))
         rate_axes.set_xlabel(unit.capitalize(), labelpad=2)
-        rate_axes.xaxis.get_major_locator().set_params(integer=True)
+        rate_axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True))
         for axes in (loss_axes, error_axes):
             axes.tick_params(labelbottom=False)
     return figure
