@@ -173,10 +173,8 @@ def _batch_moments(
     """
     axes = tuple(range(x.ndim - 1))
 
-    def total(array: jax.Array) -> jax.Array:
-        if mask is not None:
-            array = jnp.where(mask, array, jnp.zeros((), array.dtype))
-        return jnp.sum(array, axes)
+    def counted(array: jax.Array) -> jax.Array:
+        return array if mask is None else jnp.where(mask, array, jnp.zeros((), array.dtype))
 
     def over_devices(value: Any) -> Any:
         if axis_name is None:
@@ -192,10 +190,11 @@ def _batch_moments(
     some = entries > 0
     divisor = jnp.where(some, entries, 1)
 
-    centre = over_devices(lax.stop_gradient(total(x))) / divisor
+    centre = over_devices(jnp.sum(counted(lax.stop_gradient(x)), axes)) / divisor
     centre = jnp.where(some, centre, stats.mean.astype(x.dtype))
     centred = x - _row(centre, x)
-    first, second = over_devices((total(centred), total(lax.square(centred))))
+    offsets = counted(centred)
+    first, second = over_devices((jnp.sum(offsets, axes), jnp.sum(lax.square(offsets), axes)))
     rest = first / divisor
     var = second / divisor - lax.square(rest)
     var = jnp.where(var < 0, 0, var)  # not maximum, which halves the derivatives where a channel is constant

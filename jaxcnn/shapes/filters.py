@@ -31,7 +31,8 @@ def filter_axis(axis: object, ndim: int, *, who: str) -> int:
     """
     number = as_int(axis, who=who, name="axis")
     if not -ndim <= number < ndim:
-        raise ShapeError(f"{who}: axis={number} is not one of {ndim} spatial axes. Say ndim={abs(number) + 1} or more?")
+        wanted = max(number + 1, -number)
+        raise ShapeError(f"{who}: axis={number} is not one of {ndim} spatial axes. Say ndim={wanted} or more?")
     return number % ndim
 
 

@@ -1,0 +1,30 @@
+"""Correlation and convolution without batch and channels in the table of everything."""
+
+from jaxcnn.functional.signal import autocorrelate, convolve, correlate
+from tests.functional.cases.case import Case
+
+CASES = [
+    Case(function="correlate", call=correlate, shapes=((5, 4), (3, 2)), batched=(False, False)),
+    Case(
+        function="correlate",
+        call=lambda x, y: correlate(x, y, mode="same"),
+        shapes=((3,), (6,)),
+        batched=(False, False),
+        note="same, the second larger",
+    ),
+    Case(
+        function="convolve",
+        call=lambda x, y: convolve(x, y, mode="same"),
+        shapes=((5, 4), (2, 5)),
+        batched=(False, False),
+        note="same",
+    ),
+    Case(
+        function="convolve",
+        call=lambda x, y: convolve(x, y, mode="valid", algorithm="fft"),
+        shapes=((7,), (3,)),
+        batched=(False, False),
+        note="valid, by spectra",
+    ),
+    Case(function="autocorrelate", call=autocorrelate, shapes=((4, 3),), batched=(False,)),
+]

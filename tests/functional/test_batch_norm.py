@@ -1,0 +1,335 @@
+"""Batch norm against loops, against the textbook's gradient, across devices, and where there is little to normalise."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.sharding import PartitionSpec as P
+from jax.test_util import check_grads
+
+from jaxcnn.functional.batch_norm import BatchStats, batch_norm, batch_stats
+from jaxcnn.shapes.errors import ShapeError
+from tests.oracles import batch_norm as oracle
+
+
+@st.composite
+def batches(draw: Any) -> dict[str, Any]:
+    shape = (*draw(st.lists(st.integers(1, 4), min_size=1, max_size=4)), draw(st.integers(1, 3)))
+    generator = np.random.default_rng(draw(st.integers(0, 2**31)))
+    channels = shape[-1]
+    kind = draw(st.sampled_from(["none", "examples", "positions", "rank of x", "entries"]))
+    mask_shape = {
+        "examples": shape[:1],
+        "positions": shape[:-1],
+        "rank of x": (shape[0], *(1,) * (len(shape) - 1)),
+        "entries": shape,
+    }.get(kind)
+    return {
+        "x": generator.standard_normal(shape) * 3 + 5,
+        "mean": generator.standard_normal(channels),
+        "var": generator.uniform(0.1, 2, channels),
+        "count": float(draw(st.integers(0, 5))),
+        "scale": generator.standard_normal(channels),
+        "bias": generator.standard_normal(channels),
+        "mask": None if mask_shape is None else generator.random(mask_shape) < 0.6,
+        "momentum": draw(st.sampled_from([None, 0.0, 0.9, 1.0])),
+        "epsilon": draw(st.sampled_from([1e-5, 1e-2])),
+        "unbiased": draw(st.booleans()),
+    }
+
+
+def whole_mask(mask: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
+    """A mask of leading axes, spread over ``shape``."""
+    if mask is None:
+        return None
+    return np.broadcast_to(mask.reshape(mask.shape + (1,) * (len(shape) - mask.ndim)), shape)
+
+
+@given(batches())
+@settings(max_examples=25, deadline=None)
+def test_training_against_loops(case: dict[str, Any]) -> None:
+    options = {name: case[name] for name in ("scale", "bias", "momentum", "epsilon", "unbiased")}
+    expected = oracle.batch_norm(
+        case["x"],
+        case["mean"],
+        case["var"],
+        case["count"],
+        mask=whole_mask(case["mask"], case["x"].shape),
+        **options,
+    )
+    with jax.enable_x64(True):
+        stats = BatchStats(case["mean"], case["var"], case["count"])
+        y, stats = jax.jit(lambda *arrays: batch_norm(*arrays, train=True, mask=case["mask"], **options))(
+            case["x"], stats
+        )
+    for got, want in zip((y, *stats), expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-10)
+
+
+def test_inference_against_loops(key: jax.Array) -> None:
+    x = jax.random.normal(key, (2, 3, 4))
+    mean, var, scale, bias = np.random.default_rng(0).uniform(0.5, 2, (4, 4)).astype(np.float32)
+    stats = BatchStats(mean, var, 7)
+    y, after = batch_norm(x, stats, scale=scale, bias=bias, train=False, epsilon=1e-3)
+    expected = oracle.normalise(np.asarray(x, float), mean, var, scale, bias, 1e-3)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+    for before, now in zip(stats, after, strict=True):
+        np.testing.assert_array_equal(before, now)
+
+
+@pytest.mark.parametrize("shape", [(64, 3), (16, 24, 24, 3), (4, 40_000, 3)])
+def test_a_large_mean_costs_the_variance_nothing(shape: tuple[int, ...], key: jax.Array) -> None:
+    x = (1e4 + jax.random.normal(key, shape)).astype(jnp.float32)
+    exact = np.asarray(x, float)
+    axes = tuple(range(x.ndim - 1))
+    mean, var = exact.mean(axes), exact.var(axes)
+    y, stats = batch_norm(x, batch_stats(3), train=True, momentum=0.0, unbiased=False)
+    np.testing.assert_allclose(stats.var, var, rtol=1e-5)
+    np.testing.assert_allclose(stats.mean, mean, rtol=1e-7)
+    np.testing.assert_allclose(y, (exact - mean) / np.sqrt(var + 1e-5), atol=2e-5)  # better than the mean in float32
+
+
+def test_a_large_mean_costs_the_gradient_nothing(key: jax.Array) -> None:
+    x = np.asarray(1e4 + jax.random.normal(key, (32, 5, 3)), np.float32)
+    weight = np.asarray(jax.random.normal(jax.random.fold_in(key, 1), x.shape), np.float32)
+
+    def gradient(x: Any, weight: Any) -> Any:
+        return jax.jit(jax.grad(lambda x: jnp.sum(weight * batch_norm(x, batch_stats(3), train=True)[0])))(x)
+
+    with jax.enable_x64(True):
+        exact = gradient(x.astype(float), weight.astype(float))
+    np.testing.assert_allclose(gradient(x, weight), exact, atol=2e-5)
+
+
+def test_the_gradient_is_the_one_in_the_paper(key: jax.Array) -> None:
+    """Ioffe and Szegedy, section 3: the chain rule through mean and variance, written out."""
+    with jax.enable_x64(True):
+        x = 2 * jax.random.normal(key, (6, 4, 3), jnp.float64) + 1
+        g = jax.random.normal(jax.random.fold_in(key, 1), x.shape, jnp.float64)
+        scale, bias = jnp.array([0.5, 1.0, -2.0]), jnp.zeros(3)
+
+        def y(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+            return batch_norm(x, batch_stats(3), scale=scale, bias=bias, train=True)[0]
+
+        dx, dscale, dbias = jax.vjp(y, x, scale, bias)[1](g)
+    x, g, m = np.asarray(x), np.asarray(g), 24
+    mean, var = x.mean((0, 1)), x.var((0, 1)) + 1e-5
+    dhat = g * np.asarray(scale)
+    dvar = (dhat * (x - mean)).sum((0, 1)) * -0.5 * var**-1.5
+    dmean = -dhat.sum((0, 1)) / np.sqrt(var)
+    np.testing.assert_allclose(dx, dhat / np.sqrt(var) + dvar * 2 * (x - mean) / m + dmean / m, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(dscale, (g * (x - mean) / np.sqrt(var)).sum((0, 1)), rtol=1e-9)
+    np.testing.assert_allclose(dbias, g.sum((0, 1)), rtol=1e-9)
+
+
+def test_a_constant_channel_has_its_derivatives() -> None:
+    """The variance of a channel that is zero throughout (a dead ReLU) is 0, and its curvature is not."""
+    with jax.enable_x64(True):
+        x = jnp.zeros((4, 1))
+
+        def var(x: jax.Array) -> jax.Array:
+            return batch_norm(x, batch_stats(1), train=True, momentum=0.0, unbiased=False)[1].var[0]
+
+        np.testing.assert_array_equal(jax.jit(jax.grad(var))(x), 0)
+        np.testing.assert_allclose(jax.jit(jax.hessian(var))(x)[:, 0, :, 0], 2 / 4 * (np.eye(4) - 1 / 4), atol=1e-12)
+        normed = jax.jit(lambda x: batch_norm(x, batch_stats(1), train=True, epsilon=1.0)[0])
+        check_grads(normed, (x,), order=2)
+
+
+def test_momentum_none_is_the_population_average(key: jax.Array) -> None:
+    """Ioffe and Szegedy, algorithm 2: the mean over batches of their means and of their unbiased variances."""
+    batches = 1 + 2 * jax.random.normal(key, (5, 8, 3, 2))
+
+    def step(stats: BatchStats, x: jax.Array) -> tuple[BatchStats, None]:
+        return batch_norm(x, stats, train=True, momentum=None)[1], None
+
+    stats, _ = jax.lax.scan(step, batch_stats(2), batches)
+    exact = np.asarray(batches, float)
+    np.testing.assert_allclose(stats.mean, exact.mean((1, 2)).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(stats.var, exact.var((1, 2), ddof=1).mean(0), rtol=1e-5)
+    assert stats.count == 5
+
+
+def test_what_is_masked_out_has_no_part_in_the_statistics(key: jax.Array) -> None:
+    real = jax.random.normal(key, (3, 4, 4, 2))
+    padded = jnp.concatenate([real, jnp.full((2, 4, 4, 2), 1e6)])
+    mask = jnp.arange(5) < 3
+    y, stats = batch_norm(padded, batch_stats(2), train=True, mask=mask)
+    expected_y, expected = batch_norm(real, batch_stats(2), train=True)
+    np.testing.assert_allclose(y[:3], expected_y, rtol=1e-5, atol=1e-6)
+    for got, want in zip(stats, expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+    gradient = jax.jit(jax.grad(lambda x: batch_norm(x, batch_stats(2), train=True, mask=mask)[1].var.sum()))(padded)
+    np.testing.assert_array_equal(gradient[3:], 0)
+    assert np.any(gradient[:3] != 0)
+
+
+@pytest.mark.parametrize("momentum", [0.9, None])
+@pytest.mark.parametrize("nothing", ["masked out", "no example"])
+def test_a_batch_of_nothing_changes_nothing(nothing: str, momentum: float | None) -> None:
+    stats = BatchStats(jnp.array([1.0, 2.0]), jnp.array([4.0, 0.25]), jnp.array(3.0))
+    x, mask = jnp.array([[3.0, 2.5], [5.0, 1.0]]), jnp.zeros(2, bool)
+    if nothing == "no example":
+        x, mask = x[:0], None
+    y, after = batch_norm(x, stats, train=True, momentum=momentum, mask=mask)
+    for before, now in zip(stats, after, strict=True):
+        np.testing.assert_array_equal(before, now)
+    np.testing.assert_allclose(y, np.array([[1.0, 1.0], [2.0, -2.0]])[: len(x)], rtol=1e-4)  # by the running statistics
+    gradients = jax.grad(lambda *a: batch_norm(*a, train=True, momentum=momentum, mask=mask)[0].sum(), (0, 1))(x, stats)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
+@pytest.mark.parametrize("x", [jnp.array([[3.0, -1.0]]), jnp.array([3.0, -1.0])], ids=["one example", "no batch axis"])
+def test_a_batch_of_one_moves_the_mean_alone(x: jax.Array) -> None:
+    """``m / (m - 1)`` has no value there, and one number says nothing of a variance."""
+    y, stats = batch_norm(x, batch_stats(2), train=True, momentum=0.5, bias=jnp.array([7.0, 8.0]))
+    np.testing.assert_array_equal(y.reshape(2), [7, 8])
+    np.testing.assert_array_equal(stats.mean, [1.5, -0.5])
+    np.testing.assert_array_equal(stats.var, [1, 1])
+    biased = batch_norm(x, batch_stats(2), train=True, momentum=0.5, unbiased=False)[1]
+    np.testing.assert_array_equal(biased.var, [0.5, 0.5])
+    gradient = jax.grad(lambda x: sum(leaf.sum() for leaf in batch_norm(x, batch_stats(2), train=True)[1]))(x)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_keeps_statistics_in_single(dtype: Any, key: jax.Array) -> None:
+    x = (3 + jax.random.normal(key, (64, 4, 2))).astype(dtype)
+    y, stats = batch_norm(x, batch_stats(2), train=True, momentum=0.0, unbiased=False)
+    exact = np.asarray(x, float)
+    assert y.dtype == dtype
+    assert stats.mean.dtype == stats.var.dtype == jnp.float32
+    np.testing.assert_allclose(stats.mean, exact.mean((0, 1)), rtol=1e-6)
+    np.testing.assert_allclose(stats.var, exact.var((0, 1)), rtol=1e-5)
+    expected = (exact - exact.mean((0, 1))) / np.sqrt(exact.var((0, 1)) + 1e-5)
+    np.testing.assert_allclose(np.asarray(y, float), expected, atol=2e-2)
+    assert batch_norm(x, stats, train=False, dtype=jnp.float32)[0].dtype == jnp.float32
+
+
+def test_integers_become_float32() -> None:
+    x = np.array([[0], [255], [255], [0]], np.uint8)
+    y, _ = batch_norm(x, batch_stats(1), train=True)
+    assert y.dtype == jnp.float32
+    np.testing.assert_allclose(y[:, 0], [-1, 1, 1, -1], rtol=1e-4)
+
+
+def test_statistics_for_inference_are_differentiable(key: jax.Array) -> None:
+    x = jax.random.normal(key, (5, 2))
+    stats = BatchStats(jnp.array([0.5, 1.0]), jnp.array([4.0, 9.0]), jnp.array(1.0))
+    gradient = jax.grad(lambda stats: batch_norm(x, stats, train=False, epsilon=0.0)[0].sum())(stats)
+    np.testing.assert_allclose(gradient.mean, -5 / np.sqrt([4.0, 9.0]), rtol=1e-5)
+    np.testing.assert_allclose(gradient.var, -0.5 * (x.sum(0) - 5 * stats.mean) * stats.var**-1.5, rtol=1e-4)
+
+
+X = np.random.default_rng(1).standard_normal((8, 3, 2)).astype(np.float32) * 3 + 10
+MASK = np.array([1, 1, 0, 1, 0, 0, 0, 1], bool)  # unequal shares: pairs hold 2, 1, 0 and 1
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all", "masked"])
+def test_devices_that_share_a_batch(mask: np.ndarray | None) -> None:
+    """With ``axis_name``, ``m`` and the moments are those of the whole, however unequal the shares."""
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:4])
+    counts = np.ones(8, bool) if mask is None else mask
+
+    def local(x: jax.Array, counts: jax.Array) -> Any:
+        return batch_norm(
+            x, batch_stats(2), train=True, momentum=None, axis_name="data", mask=None if mask is None else counts
+        )
+
+    expected = batch_norm(X, batch_stats(2), train=True, momentum=None, mask=mask)
+    sharded = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=P("data"), out_specs=(P("data"), P())))(X, counts)
+    mapped = jax.vmap(local, axis_name="data", out_axes=(0, None))(X.reshape(4, 2, 3, 2), counts.reshape(4, 2))
+    pmapped = jax.pmap(local, axis_name="data", out_axes=(0, None), devices=jax.devices()[:4])(
+        X.reshape(4, 2, 3, 2), counts.reshape(4, 2)
+    )
+    for y, stats in (sharded, mapped, pmapped):
+        np.testing.assert_allclose(np.reshape(y, X.shape), expected[0], rtol=1e-5, atol=1e-6)
+        for got, want in zip(stats, expected[1], strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_the_variance_across_devices_is_not_the_mean_of_their_variances() -> None:
+    """Shares with different means: the spread between them counts, and a large mean costs nothing here either."""
+    shares = 1e4 + np.arange(4, dtype=np.float32)[:, None, None] * 10 + X.reshape(4, -1, 2)[:, :4]
+    _, stats = jax.vmap(
+        lambda x: batch_norm(x, batch_stats(2), train=True, momentum=0.0, axis_name="data"),
+        axis_name="data",
+        out_axes=(0, None),
+    )(shares)
+    np.testing.assert_allclose(stats.var, shares.reshape(-1, 2).astype(float).var(0, ddof=1), rtol=1e-5)
+
+
+def test_groups_of_devices_are_batches_of_their_own() -> None:
+    y, stats = jax.pmap(
+        lambda x: batch_norm(x, batch_stats(2), train=True, axis_name="data", axis_index_groups=[[0, 1], [2, 3]]),
+        axis_name="data",
+        devices=jax.devices()[:4],
+    )(X.reshape(4, 2, 3, 2))
+    for half in (0, 1):
+        expected_y, expected = batch_norm(X[4 * half : 4 * half + 4], batch_stats(2), train=True)
+        np.testing.assert_allclose(y.reshape(X.shape)[4 * half : 4 * half + 4], expected_y, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(stats.var[2 * half], expected.var, rtol=1e-5)
+
+
+def test_under_jit_over_a_mesh_the_batch_is_whole() -> None:
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+    expected = batch_norm(X, batch_stats(2), train=True, mask=MASK)
+    with jax.set_mesh(mesh):
+        place = jax.sharding.NamedSharding(mesh, P("data"))
+        x, mask = jax.device_put(X, place), jax.device_put(MASK, place)
+        y, stats = jax.jit(lambda x, mask: batch_norm(x, batch_stats(2), train=True, mask=mask))(x, mask)
+    assert y.sharding.spec[0] == "data"
+    np.testing.assert_allclose(y, expected[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(stats.var, expected[1].var, rtol=1e-5)
+
+
+STATS = BatchStats(np.zeros(3), np.ones(3), 0.0)
+IMAGES = np.ones((2, 4, 4, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: batch_norm(np.ones((2, 3, 8, 8)), STATS, train=True),
+            ShapeError,
+            r"batch_norm: stats.mean wants one number per channel, \(8,\) for x.shape=\(2, 3, 8, 8\), but has shape "
+            r"\(3,\). Is x channels-first\?",
+        ),
+        (
+            lambda: batch_norm(IMAGES, STATS._replace(var=np.ones(4)), train=True),
+            ShapeError,
+            r"stats.var wants one number per channel, \(3,\) .* has shape \(4,\). Is x channels-first",
+        ),
+        (lambda: batch_norm(IMAGES, STATS, scale=np.ones((1, 3)), train=False), ShapeError, r"scale .* \(1, 3\)\.$"),
+        (lambda: batch_norm(IMAGES, STATS, bias=np.float32(1), train=False), ShapeError, r"bias .* has shape \(\)\.$"),
+        (lambda: batch_norm(np.float32(1), STATS, train=False), ShapeError, "but is a scalar"),
+        (
+            lambda: batch_norm(IMAGES, STATS, train=True, mask=np.ones(4)),
+            ShapeError,
+            r"mask.shape=\(4,\) does not fit x.shape=\(2, 4, 4, 3\). Give it one entry per example, \(2,\), or per "
+            r"position, \(2, 4, 4\), or the rank of x",
+        ),
+        (lambda: batch_norm(IMAGES, STATS, train=True, mask=np.ones((1,) * 5)), ShapeError, "does not fit"),
+        (lambda: batch_norm(IMAGES, STATS, train=True, momentum=1.5), ValueError, "momentum=1.5 must lie between 0"),
+        (
+            lambda: batch_norm(IMAGES, (0, 1), train=True),
+            TypeError,
+            r"stats wants a BatchStats, such as batch_stats\(channels\) makes, not tuple",
+        ),
+        (
+            lambda: batch_norm(IMAGES + 1j, STATS, train=True),
+            TypeError,
+            "real numbers, not complex.*x.real and x.imag",
+        ),
+        (lambda: batch_stats(0), ShapeError, "batch_stats: channels=0 must be at least 1"),
+        (lambda: batch_stats(2.0), TypeError, "batch_stats: channels wants an integer, not 2.0"),
+    ],
+)
+def test_errors(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
