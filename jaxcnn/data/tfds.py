@@ -1,120 +1,192 @@
 """Sets of tensorflow-datasets, read into memory without TensorFlow.
 
-A prepared folder is read as it is. Where there is none, TFDS downloads the archives and writes the folder; the parts
-of its builders that need TensorFlow (unpacking, reading, encoding) are done here, so that the folder is the same.
+A prepared folder is read as it is, whatever version and whether its records are array_record or the tfrecord that TFDS
+writes unless told otherwise. Where mnist, fashion_mnist or cifar10 are not prepared, they are downloaded first.
 """
 
-import io
 import os
-import socket
-import sys
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
-from PIL import Image
 
 from jaxcnn.data.arrays import Dataset, Split
-from jaxcnn.data.tfds_prepare import ARCHIVES, builder_class
+from jaxcnn.data.decode import decode_all, stack
+from jaxcnn.data.images import fit, open_picture, to_pixels
+from jaxcnn.data.tfds_prepare import SOURCES, download_and_prepare
 
-NAMES = ("cifar10", "fashion_mnist", "mnist")
-CONNECT_SECONDS = 10
-CHUNK = 500
+NAMES = tuple(SOURCES)
+# A CIFAR-10 folder that was not prepared from the original archive may lack these.
+_CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+Examples = Callable[[int, int], list[dict[str, Any]]]
 
 
-def data_folder(data_dir: str | None = None) -> Path:
-    """Where prepared sets lie: the folder given, else ``$TFDS_DATA_DIR``, else TFDS's default in the home folder."""
-    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets").expanduser()
+def data_folder(data_dir: str | Path | None = None) -> Path:
+    """Where prepared sets lie: the folder given, else ``$TFDS_DATA_DIR``, else ``~/tensorflow_datasets``."""
+    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
-def load_tfds(name: str, *, data_dir: str | None = None) -> Dataset:
-    """The ``train`` and ``test`` splits of a set, decoded as uint8.
+def prepared_folder(name: str, root: Path) -> Path | None:
+    """The newest version of a set below ``root``, such as ``root/mnist/3.0.1``; None where there is none.
+
+    A name may have a configuration, such as ``emnist/letters``. Unfinished folders are passed over.
+    """
+    versions = {}
+    for info in (root / name).glob("*/dataset_info.json"):
+        numbers = info.parent.name.split(".")
+        if len(numbers) == 3 and all(number.isdecimal() for number in numbers):
+            versions[tuple(int(number) for number in numbers)] = info.parent
+    return versions[max(versions)] if versions else None
+
+
+def load_tfds(name: str, *, data_dir: str | Path | None = None, image_size: int | None = None) -> Dataset:
+    """The images and labels of a TFDS set, decoded.
+
+    Args:
+        name: one of ``NAMES``, or any set that lies prepared and has the features ``image`` and ``label``.
+        data_dir: the folder of prepared sets; see ``data_folder``.
+        image_size: height and width to bring all images to, as ``jaxcnn.data.images`` says; None leaves them.
 
     Raises:
-        FileNotFoundError: the set is not prepared and cannot be downloaded; says where it was looked for.
+        FileNotFoundError: the set is not prepared, and cannot be; says where it was looked for and what to do.
+        ValueError: a folder that TFDS cannot open, is incomplete, or holds something other than labelled images.
     """
-    folder = data_folder(data_dir)
-    builder = _prepared(name, folder)
-    if builder is None:
-        prepare(name, folder)
-        builder = _prepared(name, folder)
-    if builder is None:
-        raise FileNotFoundError(f"{name} was prepared in {folder}, but TFDS does not find it there.")
-    import tensorflow_datasets as tfds
-
-    encoded = {"image": tfds.decode.SkipDecoding()}
+    root = data_folder(data_dir)
+    folder = prepared_folder(name, root)
+    if folder is None and prepared_folder(root.name, root.parent):
+        raise ValueError(
+            f"{root} is the folder of one set; data_dir wants the one that holds it: --set data_dir={root.parent}"
+        )
+    if folder is None:
+        download_and_prepare(name, root)
+        folder = prepared_folder(name, root)
+    assert folder is not None, "TFDS has written it"
+    builder = _open(folder)
+    train, test = (_read_split(builder, split, folder, image_size) for split in _split_names(builder, folder))
     return Dataset(
         name=name,
-        train=_decode(builder.as_data_source("train", decoders=encoded)),
-        test=_decode(builder.as_data_source("test", decoders=encoded)),
-        class_names=tuple(builder.info.features["label"].names),
-        citation=builder.info.citation,
+        train=train,
+        test=test,
+        class_names=_class_names(builder, name, train),
+        licence=SOURCES[name].licence if name in SOURCES else "",
+        citation=builder.info.citation or "",
     )
 
 
-def prepare(name: str, folder: Path, *, download: Callable[[Any], Any] | None = None) -> None:
-    """Downloads a set and writes it as a TFDS folder of array records.
-
-    Args:
-        name: one of ``NAMES``.
-        folder: TFDS's data folder; nothing is left in it that looks prepared unless all went well.
-        download: takes a tree of addresses and gives a tree of files; TFDS's own download unless given.
-
-    Raises:
-        FileNotFoundError: the archives cannot be downloaded.
-    """
+def _open(folder: Path) -> Any:
+    """TFDS's builder of a prepared folder, after a look at what it holds."""
     import tensorflow_datasets as tfds
 
     try:
-        if download is None:
-            _check_reachable(ARCHIVES[name])
-        if not sys.stderr.isatty():
-            tfds.disable_progress_bar()
-        builder = builder_class(name, download)(data_dir=str(folder), file_format="array_record")
-        # MNIST and Fashion-MNIST call their archives the same, so each set has a download folder of its own.
-        builder.download_and_prepare(download_dir=str(folder / "downloads" / name))
-    except (OSError, tfds.download.DownloadError) as error:
-        raise FileNotFoundError(
-            f"the data set {name} is not prepared in {folder / name}, and it could not be downloaded from "
-            f"{ARCHIVES[name]} ({_first_line(error)}). Run this once on a machine with internet and copy the folder "
-            f"{folder / name} here, or name the folder that holds it: --set data_dir=DIR, or TFDS_DATA_DIR."
+        builder = tfds.builder_from_directory(str(folder))
+    except Exception as error:  # TFDS raises what its parts raise: of JSON, protobuf, its own
+        raise ValueError(
+            f"TFDS cannot open {folder} ({_first_line(error)}). Delete the folder and prepare it again."
         ) from error
+    if missing := {"image", "label"} - set(builder.info.features):
+        raise ValueError(
+            f"{folder} has no feature {sorted(missing)[0]!r}, only {sorted(builder.info.features)}: "
+            f"a set for classification has an image and a label."
+        )
+    return builder
 
 
-def _prepared(name: str, folder: Path) -> Any:
-    """TFDS's builder where the set is prepared, else None: TFDS's own complaint would be about another thing."""
-    if not any((folder / name).glob("*/dataset_info.json")):
-        return None
+def _split_names(builder: Any, folder: Path) -> tuple[str, str]:
+    """``train`` and ``test``; or ``validation``, where a set keeps the labels of its test images to itself."""
+    splits = builder.info.splits
+    test = next((split for split in ("test", "validation") if split in splits), None)
+    if "train" not in splits or test is None:
+        raise ValueError(f"{folder} has the splits {sorted(splits)}: train and test (or validation) are wanted.")
+    for split in ("train", test):
+        for path in map(Path, splits[split].filepaths):
+            if not path.exists():
+                raise FileNotFoundError(f"{folder} is incomplete: {path.name} is missing. Copy the whole folder again.")
+    return "train", test
+
+
+def _class_names(builder: Any, name: str, train: Split) -> tuple[str, ...]:
+    names = tuple(getattr(builder.info.features["label"], "names", None) or ())
+    if not names:
+        return tuple(str(label) for label in range(int(train.labels.max()) + 1))
+    if name == "cifar10" and names == tuple(map(str, range(10))):
+        return _CIFAR10_CLASSES
+    return names
+
+
+def _read_split(builder: Any, split: str, folder: Path, image_size: int | None) -> Split:
+    channels = {1: 1, 3: 3, 4: 3}.get(builder.info.features["image"].shape[-1])
+    count = builder.info.splits[split].num_examples
+    examples = _examples(builder, split, folder)
+    labels = np.empty(count, np.int64)
+
+    def name_of(place: int) -> str:
+        return f"{folder} {split}[{place}]"
+
+    def read(start: int, stop: int) -> list[dict[str, Any]]:
+        try:
+            found = examples(start, stop)
+        except Exception as error:  # whatever the reader of a format raises
+            raise ValueError(_unreadable(split, folder, _first_line(error))) from error
+        if not all(isinstance(example["image"], bytes) for example in found):
+            # Of a damaged file, array_record gives empty records, without an error.
+            raise ValueError(_unreadable(split, folder, "a record is empty"))
+        return found
+
+    def decode(start: int, stop: int) -> list[np.ndarray]:
+        images = []
+        for place, example in enumerate(read(start, stop), start):
+            picture = open_picture(example["image"], name=name_of(place))
+            pixels = to_pixels(picture, name=name_of(place), channels=channels)
+            images.append(pixels if image_size is None else fit(pixels, (image_size, image_size)))
+            labels[place] = example["label"]
+        return images
+
+    images = stack(decode_all(decode, count), name_of, who=builder.name)
+    return Split(images, labels)
+
+
+def _unreadable(split: str, folder: Path, reason: str) -> str:
+    return f"the {split} images in {folder} cannot be read ({reason}). Copy the whole folder again."
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _examples(builder: Any, split: str, folder: Path) -> Examples:
+    """A function that gives the examples from ``start`` to ``stop``, their images still encoded."""
     import tensorflow_datasets as tfds
 
-    return tfds.builder(name, data_dir=str(folder))
+    encoded = {"image": tfds.decode.SkipDecoding()}
+    kind = builder.info.file_format.value
+    if kind == "array_record":
+        source = builder.as_data_source(split, decoders=encoded)
+        return lambda start, stop: source.__getitems__(range(start, stop))
+    if kind == "tfrecord":
+        records = [record for path in builder.info.splits[split].filepaths for record in read_tfrecord(Path(path))]
+        parse = builder.info.features.deserialize_example_np
+        return lambda start, stop: [parse(record, decoders=encoded) for record in records[start:stop]]
+    raise ValueError(f"{folder} is in the format {kind}; array_record and tfrecord are read. Prepare it again in one.")
 
 
-def _decode(source: Any) -> Split:
-    """Every example of a random-access source of encoded images, decoded by several threads, in order."""
-    import grain
+def read_tfrecord(path: Path) -> list[bytes]:
+    """The records of a TFRecord file: each is its length (8 bytes), a checksum (4), the bytes, a checksum (4).
 
-    def decode(start: int) -> tuple[np.ndarray, np.ndarray]:
-        examples = source.__getitems__(range(start, min(start + CHUNK, len(source))))
-        images = [np.asarray(Image.open(io.BytesIO(example["image"]))) for example in examples]
-        return np.stack(images), np.array([example["label"] for example in examples], np.int32)
+    The checksums are not looked at: PNG and JPEG have their own, or are checked by their decoder.
 
-    # A chunk at a time: one by one, the threads would spend their time on handing examples over.
-    chunks = grain.MapDataset.range(0, len(source), CHUNK).map(decode)
-    threads = min(16, os.cpu_count() or 1)
-    images, labels = zip(*chunks.to_iter_dataset(grain.ReadOptions(num_threads=threads)), strict=True)
-    stacked = np.concatenate(images)
-    return Split(stacked if stacked.ndim == 4 else stacked[..., None], np.concatenate(labels))
-
-
-def _check_reachable(address: str) -> None:
-    """Fails within seconds where there is no network: TFDS would try again for minutes."""
-    parts = urlsplit(address)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    Raises:
+        ValueError: the file ends within a record.
+    """
+    raw = path.read_bytes()
+    records, start = [], 0
+    while start < len(raw):
+        body = start + 12
+        length = struct.unpack_from("<Q", raw, start)[0] if body <= len(raw) else len(raw)
+        start = body + length + 4
+        if start > len(raw):
+            raise ValueError(f"{path} is cut short. Copy it again.")
+        records.append(raw[body : body + length])
+    return records

@@ -1,0 +1,95 @@
+"""What the archives of MNIST and CIFAR-10 look like, small, and a server that gives them out."""
+
+import dataclasses
+import functools
+import gzip
+import http.server
+import io
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxcnn.data import tfds_prepare
+
+MNIST_COUNTS = {"train": 50, "t10k": 20}
+CIFAR_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+def idx(array: np.ndarray) -> bytes:
+    """A gzipped IDX file of bytes."""
+    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return gzip.compress(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes())
+
+
+def mnist_arrays() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    generator = np.random.default_rng(1998)
+    return {
+        stem: (generator.integers(0, 256, (count, 28, 28), np.uint8), generator.integers(0, 10, count).astype(np.uint8))
+        for stem, count in MNIST_COUNTS.items()
+    }
+
+
+def write_mnist(folder: Path, arrays: dict[str, tuple[np.ndarray, np.ndarray]] | None = None) -> Path:
+    for stem, (images, labels) in (arrays or mnist_arrays()).items():
+        (folder / f"{stem}-images-idx3-ubyte.gz").write_bytes(idx(images))
+        (folder / f"{stem}-labels-idx1-ubyte.gz").write_bytes(idx(labels))
+    return folder
+
+
+def cifar_rows() -> dict[str, np.ndarray]:
+    """Rows as in the archive: a label, then a red, a green and a blue plane."""
+    generator = np.random.default_rng(2009)
+    rows = {f"data_batch_{number}.bin": generator.integers(0, 256, (4, 3073), np.uint8) for number in range(1, 6)}
+    rows["test_batch.bin"] = generator.integers(0, 256, (6, 3073), np.uint8)
+    for table in rows.values():
+        table[:, 0] %= 10
+    return rows
+
+
+def write_cifar(folder: Path) -> Path:
+    contents = {name: rows.tobytes() for name, rows in cifar_rows().items()}
+    contents["batches.meta.txt"] = ("\n".join(CIFAR_CLASSES) + "\n\n").encode()
+    with tarfile.open(folder / "cifar-10-binary.tar.gz", "w:gz") as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return folder
+
+
+@dataclasses.dataclass
+class Internet:
+    """A folder that a server on this machine gives out, and what was asked of it."""
+
+    folder: Path
+    address: str
+    asked: list[str]
+
+
+@pytest.fixture
+def internet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Internet]:
+    """The only thing about a download that is not real: the addresses of the archives lead to this machine."""
+    folder = tmp_path / "internet"
+    folder.mkdir()
+    asked: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, form: str, *arguments: object) -> None:
+            asked.append(self.path)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}/"
+    for name, source in tfds_prepare.SOURCES.items():
+        monkeypatch.setitem(tfds_prepare.SOURCES, name, dataclasses.replace(source, address=address))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    yield Internet(folder, address, asked)
+    server.shutdown()
+    thread.join()
+    server.server_close()

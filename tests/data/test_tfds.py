@@ -1,0 +1,207 @@
+"""Prepared TFDS folders: read as they are, whatever wrote them; what is wrong with one is said."""
+
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxcnn.data import Dataset, load
+from jaxcnn.data.tfds import data_folder, prepared_folder, read_tfrecord
+from tests.data.conftest import CIFAR_CLASSES, Internet, idx, write_cifar, write_mnist
+
+SHARED = Path(os.environ.get("JAXCNN_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
+
+
+@pytest.fixture
+def sets(tmp_path: Path, internet: Internet) -> Path:
+    """A folder with a small MNIST in it."""
+    write_mnist(internet.folder)
+    load("mnist", data_dir=tmp_path / "sets")
+    return tmp_path / "sets"
+
+
+@pytest.fixture
+def mnist(sets: Path) -> Dataset:
+    return load("mnist", data_dir=sets)
+
+
+def change_info(folder: Path, **changes: object) -> None:
+    path = folder / "dataset_info.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_the_newest_finished_version_is_read(tmp_path: Path) -> None:
+    for version in ("3.0.9", "3.0.10", "incomplete.AB12CD_3.0.11", "notes"):
+        (tmp_path / "mnist" / version).mkdir(parents=True)
+        (tmp_path / "mnist" / version / "dataset_info.json").write_text("{}")
+    (tmp_path / "mnist" / "4.0.0").mkdir()
+    assert prepared_folder("mnist", tmp_path) == tmp_path / "mnist" / "3.0.10"
+    assert prepared_folder("cifar10", tmp_path) is None
+
+
+def test_where_sets_are_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    assert data_folder() == tmp_path / "tensorflow_datasets"
+    monkeypatch.setenv("TFDS_DATA_DIR", "~/sets")
+    assert data_folder() == tmp_path / "sets"
+    assert data_folder("/elsewhere") == Path("/elsewhere")
+
+
+def test_the_environment_names_the_folder(sets: Path, mnist: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TFDS_DATA_DIR", str(sets))
+    assert load("mnist").fingerprint == mnist.fingerprint
+
+
+def test_a_set_without_a_preparer_is_read_where_it_lies(sets: Path, mnist: Dataset) -> None:
+    shutil.move(sets / "mnist", sets / "my_digits")
+    data = load("my_digits", data_dir=sets)
+    assert data.fingerprint == mnist.fingerprint
+    assert data.name == "my_digits"
+
+
+def test_images_can_be_brought_to_another_size(sets: Path, mnist: Dataset) -> None:
+    data = load("mnist", data_dir=sets, image_size=14)
+    assert data.image_shape == (14, 14, 1)
+    means = mnist.train.images.reshape(-1, 14, 2, 14, 2).mean((2, 4))
+    assert np.corrcoef(means.ravel(), data.train.images.ravel())[0, 1] > 0.9
+
+
+def as_tfrecord(folder: Path) -> None:
+    """Rewrites a set in the format that TFDS takes unless told otherwise (with checksums of zero)."""
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    for path in folder.glob("*.array_record-*"):
+        reader = ArrayRecordReader(str(path))
+        records = [reader.read() for _ in range(reader.num_records())]
+        reader.close()
+        framed = b"".join(struct.pack("<QI", len(record), 0) + record + bytes(4) for record in records)
+        path.with_name(path.name.replace("array_record", "tfrecord")).write_bytes(framed)
+        path.unlink()
+    change_info(folder, fileFormat="tfrecord")
+
+
+def test_the_format_of_older_sets_is_read_too(sets: Path, mnist: Dataset) -> None:
+    as_tfrecord(sets / "mnist" / "3.0.1")
+    assert load("mnist", data_dir=sets).fingerprint == mnist.fingerprint
+
+
+@pytest.mark.parametrize("cut", [1, 3, 9, 400])
+def test_a_record_file_cut_short(tmp_path: Path, cut: int) -> None:
+    framed = b"".join(struct.pack("<QI", size, 0) + bytes(size) + bytes(4) for size in (7, 300, 0))
+    (tmp_path / "x").write_bytes(framed)
+    assert [len(record) for record in read_tfrecord(tmp_path / "x")] == [7, 300, 0]
+    (tmp_path / "x").write_bytes(framed[:-cut] if cut < len(framed) else framed[:5])
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path / 'x'} is cut short. Copy it again")):
+        read_tfrecord(tmp_path / "x")
+
+
+def test_the_classes_of_cifar10_have_names_even_where_the_folder_has_none(tmp_path: Path, internet: Internet) -> None:
+    write_cifar(internet.folder)
+    load("cifar10", data_dir=tmp_path)
+    (tmp_path / "cifar10" / "3.0.2" / "label.labels.txt").write_text("".join(f"{label}\n" for label in range(10)))
+    assert load("cifar10", data_dir=tmp_path).class_names == tuple(CIFAR_CLASSES)
+
+
+def test_the_folder_of_one_set_in_place_of_the_folder_of_sets(sets: Path) -> None:
+    with pytest.raises(
+        ValueError,
+        match=re.escape(f"the folder of one set; data_dir wants the one that holds it: --set data_dir={sets}"),
+    ):
+        load("mnist", data_dir=sets / "mnist")
+
+
+def test_an_incomplete_copy(sets: Path) -> None:
+    (shard,) = (sets / "mnist" / "3.0.1").glob("*test*")
+    shard.unlink()
+    with pytest.raises(FileNotFoundError, match=re.escape(f"incomplete: {shard.name} is missing. Copy the whole")):
+        load("mnist", data_dir=sets)
+
+
+def test_a_damaged_description(sets: Path) -> None:
+    (sets / "mnist" / "3.0.1" / "dataset_info.json").write_text("{")
+    with pytest.raises(ValueError, match=r"TFDS cannot open .*3\.0\.1 \(.*Delete the folder and prepare it again"):
+        load("mnist", data_dir=sets)
+
+
+def test_damaged_records(sets: Path) -> None:
+    (shard,) = (sets / "mnist" / "3.0.1").glob("*test*")
+    shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"the test images in .*3\.0\.1 cannot be read"):
+        load("mnist", data_dir=sets)
+
+
+def test_a_format_that_is_not_read(sets: Path) -> None:
+    as_tfrecord(folder := sets / "mnist" / "3.0.1")
+    for path in folder.glob("*.tfrecord-*"):
+        path.rename(path.with_name(path.name.replace("tfrecord", "riegeli")))
+    change_info(folder, fileFormat="riegeli")
+    with pytest.raises(ValueError, match="is in the format riegeli; array_record and tfrecord are read"):
+        load("mnist", data_dir=sets)
+
+
+def test_a_set_that_is_not_for_classification(sets: Path) -> None:
+    path = sets / "mnist" / "3.0.1" / "features.json"
+    path.write_text(path.read_text().replace('"label"', '"digit"'))
+    with pytest.raises(ValueError, match=r"has no feature 'label', only \['digit', 'image'\]"):
+        load("mnist", data_dir=sets)
+
+
+def test_splits(sets: Path, mnist: Dataset) -> None:
+    folder = sets / "mnist" / "3.0.1"
+    (shard,) = folder.glob("*test*")
+    splits = json.loads((folder / "dataset_info.json").read_text())["splits"]
+    change_info(folder, splits=[split | {"name": split["name"].replace("test", "validation")} for split in splits])
+    shard.rename(shard.with_name(shard.name.replace("test", "validation")))
+    assert load("mnist", data_dir=sets).fingerprint == mnist.fingerprint
+    change_info(folder, splits=splits[:1])
+    with pytest.raises(ValueError, match=r"has the splits \['train'\]: train and test \(or validation\) are wanted"):
+        load("mnist", data_dir=sets)
+
+
+def test_importing_the_data_layer_imports_nothing_slow() -> None:
+    slow = ("tensorflow_datasets", "grain", "jax", "tensorflow")
+    code = f"import sys, jaxcnn.data; sys.exit(', '.join(set({slow}) & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_reading_needs_no_tensorflow(sets: Path) -> None:
+    code = f"import sys; from jaxcnn.data import load; load('mnist', data_dir={str(sets)!r})\n"
+    code += "sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-W", "error", "-c", code], check=False).returncode == 0
+
+
+def read_real(stem: str) -> tuple[np.ndarray, np.ndarray]:
+    from jaxcnn.data.tfds_prepare import read_idx
+
+    images = read_idx(SHARED / f"{stem}-images-idx3-ubyte.gz", rank=3)
+    return images, read_idx(SHARED / f"{stem}-labels-idx1-ubyte.gz", rank=1)
+
+
+@pytest.mark.skipif(
+    not (SHARED / "t10k-images-idx3-ubyte.gz").exists(),
+    reason="the files of MNIST are not here: name their folder in JAXCNN_TEST_DATA",
+)
+def test_real_digits(tmp_path: Path, internet: Internet) -> None:
+    """The 10,000 real test digits, with the last 500 of them to learn from, through TFDS and back."""
+    images, labels = read_real("t10k")
+    for stem, start in (("t10k", 0), ("train", 9500)):
+        (internet.folder / f"{stem}-images-idx3-ubyte.gz").write_bytes(idx(images[start:]))
+        (internet.folder / f"{stem}-labels-idx1-ubyte.gz").write_bytes(idx(labels[start:]))
+    data = load("mnist", data_dir=tmp_path)
+    assert np.bincount(data.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    # TFDS orders by a hash of the index, so the published order of the test split comes out.
+    assert data.test.labels[:10].tolist() == [2, 0, 4, 8, 7, 6, 0, 6, 3, 1]
+    expected = {image.tobytes(): int(label) for image, label in zip(images, labels, strict=True)}
+    for image, label in zip(data.test.images, data.test.labels, strict=True):
+        assert expected.pop(image.tobytes()) == label
+    assert not expected
+    assert len(data.train) == 500
