@@ -43,9 +43,9 @@ def load_folder(
     parts = _parts(root)
     names = tuple(sorted({name for files in parts.values() for name in files}))
     if len(names) < 2:
-        raise ValueError(
-            f"{root} has one class only, {names[0]!r}: put the images of each class into their own folder."
-        )
+        inner = root / names[0]
+        above = f" Or name the folder above the classes: folder:{inner}" if len(_folders(inner)) > 1 else ""
+        raise ValueError(f"folder: {root} has one class only, {names[0]!r}; classification wants two or more.{above}")
     if "test" in parts:
         train, test = _listed(parts["train"], names), _listed(parts["test"], names)
     else:

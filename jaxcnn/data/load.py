@@ -71,7 +71,7 @@ def _unknown(name: str, root: Path) -> str:
     known = ", ".join(repr(known) for known in _NAMES)
     near = did_you_mean(name, _NAMES)
     suggestion = near + " " if near.startswith("Did") else ""
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         suggestion = f"Did you mean '{_FOLDER}{name}'? "
     return (
         f"there is no data set {name!r}. {suggestion}Known: {known}, '{_FOLDER}/path', and the sets that "
