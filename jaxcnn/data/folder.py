@@ -12,11 +12,16 @@ from jaxcnn.data.images import check_channels, fit, open_picture, to_pixels
 from jaxcnn.shapes.axes import as_int
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+TEST_FRACTION = 0.2
 TEST_FOLDERS = ("test", "val", "valid", "validation")
 
 
 def load_folder(
-    path: str | Path, *, image_size: int | None = None, channels: int | None = None, test_fraction: float = 0.2
+    path: str | Path,
+    *,
+    image_size: int | None = None,
+    channels: int | None = None,
+    test_fraction: float = TEST_FRACTION,
 ) -> Dataset:
     """The images below a folder, decoded, labelled by the sub-folder that they lie in.
 

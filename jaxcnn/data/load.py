@@ -1,11 +1,10 @@
 """Data sets by name."""
 
-import os
 from pathlib import Path
 
 from jaxcnn.data.arrays import Dataset
 from jaxcnn.data.digits import digits
-from jaxcnn.data.folder import load_folder
+from jaxcnn.data.folder import TEST_FRACTION, load_folder
 from jaxcnn.data.tfds import NAMES as TFDS_NAMES
 from jaxcnn.data.tfds import data_folder, load_tfds, prepared_folder
 from jaxcnn.shapes.axes import as_int
@@ -27,7 +26,7 @@ def names() -> tuple[str, ...]:
 def load(
     name: str,
     *,
-    data_dir: str | os.PathLike[str] | None = None,
+    data_dir: str | Path | None = None,
     image_size: int | None = None,
     channels: int | None = None,
     test_fraction: float | None = None,
@@ -54,11 +53,15 @@ def load(
     """
     if image_size is not None and as_int(image_size, who="load", name="image_size") < 1:
         raise ValueError(f"load: image_size={image_size} must be at least 1.")
-    folder_only = {"channels": channels, "test_fraction": test_fraction}
-    given = {option: value for option, value in folder_only.items() if value is not None}
     if name.startswith(_FOLDER):
-        return load_folder(name.removeprefix(_FOLDER), image_size=image_size, **given)
-    if given:
+        return load_folder(
+            name.removeprefix(_FOLDER),
+            image_size=image_size,
+            channels=channels,
+            test_fraction=TEST_FRACTION if test_fraction is None else test_fraction,
+        )
+    folder_only = {"channels": channels, "test_fraction": test_fraction}
+    if given := [option for option, value in folder_only.items() if value is not None]:
         raise ValueError(f"load: {' and '.join(given)} can be given for a folder:/path only, not for {name!r}.")
     if name == "digits":
         return digits() if image_size is None else digits(image_size)
