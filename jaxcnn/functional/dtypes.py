@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 
-def common_dtype(*arrays: jax.Array) -> Any:
-    """The dtype that JAX's standard promotion gives, also where the caller's setting is strict.
+def common_dtype(*arrays: Any) -> Any:
+    """The dtype that JAX's standard promotion of arrays and dtypes gives, also where the caller's setting is strict.
 
     >>> import jax.numpy as jnp
     >>> common_dtype(jnp.ones(2, jnp.bfloat16), jnp.ones(2, jnp.float32))
@@ -24,11 +24,9 @@ def accumulator_dtype(dtype: Any) -> Any:
     (dtype('int32'), dtype('float32'), dtype('float64'))
     """
     dtype = jnp.dtype(dtype)
-    if dtype.kind in "biu" and dtype.itemsize < 4:
-        return jnp.dtype("int32")
-    if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4:
-        return jnp.dtype("float32")
-    return dtype
+    if _kind(dtype) == "integer":
+        return jnp.dtype("int32") if dtype.itemsize < 4 else dtype
+    return jnp.dtype("float32") if _kind(dtype) == "floating" and dtype.itemsize < 4 else dtype
 
 
 def operands(
@@ -36,20 +34,26 @@ def operands(
 ) -> tuple[jax.Array, jax.Array, Any, Any]:
     """Brings the operands of a bilinear operation to one dtype.
 
-    Mixed types promote as in NumPy-style JAX; integers narrower than 32 bits become int32, so that sums do not wrap.
+    Mixed types promote as JAX's do by default; integers narrower than 32 bits become int32, so that sums do not wrap.
     With ``preferred_element_type`` the products are summed in that dtype and the result has it.
 
     Returns:
         ``x`` and ``kernel`` in the dtype to compute in, the ``preferred_element_type`` to hand to XLA (or None), and
         the dtype of the result.
     """
-    arrays = (x, kernel) if bias is None or preferred_element_type is not None else (x, kernel, bias)
-    dtype = common_dtype(*arrays)
     if preferred_element_type is None:
-        work = accumulator_dtype(dtype) if dtype.kind in "biu" else dtype
+        dtype = common_dtype(x, kernel) if bias is None else common_dtype(x, kernel, bias)
+        work = accumulator_dtype(dtype) if _kind(dtype) == "integer" else dtype
         return x.astype(work), kernel.astype(work), None, work
-    result = jnp.dtype(preferred_element_type)
-    if dtype.kind == result.kind and dtype.itemsize < result.itemsize:
-        return x.astype(dtype), kernel.astype(dtype), result, result
-    work = jnp.dtype(jnp.promote_types(dtype, result)) if dtype.kind != "b" else result
+    dtype, result = common_dtype(x, kernel), jnp.dtype(preferred_element_type)
+    if _kind(dtype) == _kind(result) and dtype.itemsize < result.itemsize:
+        return x.astype(dtype), kernel.astype(dtype), result, result  # the hardware may widen as it sums
+    work = common_dtype(dtype, result)
     return x.astype(work), kernel.astype(work), None, result
+
+
+def _kind(dtype: Any) -> str:
+    """``integer`` (booleans count), ``floating`` or ``complex``; NumPy's own letter knows no bfloat16."""
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return "complex"
+    return "floating" if jnp.issubdtype(dtype, jnp.floating) else "integer"

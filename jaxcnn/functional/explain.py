@@ -18,11 +18,12 @@ from jaxcnn.shapes.padding import PADDING_MODES, Padding
 def conv_algorithms() -> tuple[str, ...]:
     """The names that ``algorithm=`` takes beside ``"auto"``.
 
-    ``"xla"`` serves every configuration; ``"shifted"`` one input channel per group; ``"matmul"`` windows of one
-    position without groups; ``"fft"`` floating and complex numbers over up to three spatial axes.
+    ``"xla"`` serves every configuration; ``"shifted"`` one input channel per group; ``"grouped"`` more than one
+    group; ``"matmul"`` windows of one position without groups; ``"fft"`` floating and complex numbers over up to
+    three spatial axes.
 
     >>> conv_algorithms()
-    ('xla', 'shifted', 'matmul', 'fft')
+    ('xla', 'shifted', 'grouped', 'matmul', 'fft')
     """
     return tuple(LOWERINGS)
 

@@ -93,6 +93,15 @@ class ConvGeometry:
             pads=tuple(pads),
         )
 
+    def group_block(self, groups: int) -> "ConvGeometry":
+        """The dense convolution that some neighbouring groups make, each seen as part of one group."""
+        return dataclasses.replace(
+            self,
+            in_channels=self.in_channels // self.groups * groups,
+            out_channels=self.out_channels // self.groups * groups,
+            groups=1,
+        )
+
     def padded(self) -> "ConvGeometry":
         """The same convolution of an input that is dilated and padded already."""
         return dataclasses.replace(
@@ -155,6 +164,20 @@ def conv_geometry(
         groups=groups,
         out_sizes=out_sizes,
     )
+
+
+def groups_per_block(geometry: ConvGeometry, *, width: int = 16) -> int:
+    """How many groups to merge into one dense block: the fewest, in powers of two, that make it ``width`` wide.
+
+    >>> g = conv_geometry((8, 28, 28, 128), (3, 3, 4, 128), feature_group_count=32)
+    >>> groups_per_block(g)  # 4 groups of 4 channels
+    4
+    """
+    merged = 1
+    widest = max(geometry.in_channels, geometry.out_channels) // geometry.groups
+    while merged * widest < width and geometry.groups % (2 * merged) == 0:
+        merged *= 2
+    return merged
 
 
 def conv_output_shape(

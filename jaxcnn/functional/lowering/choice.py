@@ -9,12 +9,13 @@ from math import prod
 from typing import Any, Literal
 
 from jaxcnn.functional.lowering.registry import LOWERINGS
-from jaxcnn.shapes.conv import ConvGeometry
+from jaxcnn.shapes.conv import ConvGeometry, groups_per_block
 
 Operation = Literal["forward", "input_grad", "kernel_grad"]
 OPERATIONS: tuple[Operation, ...] = ("forward", "input_grad", "kernel_grad")
 
 SHIFTED_TAPS = 64  # above, the unrolled gradient of a depthwise kernel is slower than its spectrum
+MOST_BLOCKS = 64  # more convolutions than this take too long to compile
 FFT_TAPS = 441  # 21 x 21, where dense spectra start to win
 FFT_LENGTH = 127  # on one axis, where a dense 1-D convolution is no longer a short row of matrix products
 
@@ -48,6 +49,8 @@ def _choose_on_cpu(geometry: ConvGeometry) -> Choice:
         return Choice("shifted", "a depthwise kernel on a CPU is one fused loop of shifted multiply-adds")
     if depthwise and dense_steps:
         return Choice("fft", f"a depthwise kernel of {taps} taps costs less as a product of spectra")
+    if geometry.groups > 1 and geometry.groups // groups_per_block(geometry) <= MOST_BLOCKS:
+        return Choice("grouped", "on a CPU a few dense convolutions are faster than one with groups")
     if taps == 1 and geometry.groups == 1:
         return Choice("matmul", "a window of one position is a matrix product")
     if dense_steps and (taps >= FFT_TAPS or max(geometry.window) >= FFT_LENGTH):

@@ -1,0 +1,207 @@
+"""conv against loops, against JAX's words for padding, and in every dtype."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from jax import lax
+
+from jaxcnn.functional.conv import conv
+from jaxcnn.functional.padding import dilate_and_pad, dilate_and_pad_adjoint
+from jaxcnn.shapes.conv import conv_output_shape
+from tests.functional.convolutions import Convolution, convolutions
+from tests.oracles import conv as oracle
+
+CLOSE = {"rtol": 2e-5, "atol": 2e-5}
+
+
+def draw(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+@settings(max_examples=40, deadline=None)
+@given(convolutions())
+def test_conv_agrees_with_loops(case: Convolution) -> None:
+    x, kernel = case.x.astype(np.float32), case.kernel.astype(np.float32)
+    y = conv(x, kernel, **case.options)
+    expected = case.expected()
+    sizes = {name: value for name, value in case.options.items() if name not in ("padding_mode", "flip_kernel")}
+    assert y.shape == expected.shape == conv_output_shape(x.shape, kernel.shape, **sizes)
+    np.testing.assert_allclose(y, expected, **CLOSE)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "SAME_LOWER", "VALID"])
+@pytest.mark.parametrize(("stride", "window", "dilation"), [(1, 4, 1), (2, 3, 1), (2, 4, 2), (3, 2, 3), (4, 3, 1)])
+@pytest.mark.parametrize("size", [7, 10])
+def test_the_words_that_jax_knows_mean_the_same_here(
+    padding: str, stride: int, window: int, dilation: int, size: int
+) -> None:
+    x, kernel = draw(1, size, 2), draw(window, 2, 3, seed=1)
+    expected = lax.conv_general_dilated(
+        x, kernel, (stride,), padding, rhs_dilation=(dilation,), dimension_numbers=("NHC", "HIO", "NHC")
+    )
+    y = conv(x, kernel, strides=stride, kernel_dilation=dilation, padding=padding)
+    np.testing.assert_allclose(y, expected, **CLOSE)
+
+
+def test_full_and_causal_padding() -> None:
+    x, kernel = draw(5, 1), draw(3, 1, 1, seed=1)
+    full = np.correlate(x[:, 0], kernel[:, 0, 0], "full")
+    np.testing.assert_allclose(conv(x, kernel, padding="FULL")[:, 0], full, **CLOSE)
+    causal = conv(x, kernel, padding="CAUSAL", kernel_dilation=2)
+    for n in range(5):  # changing what comes later changes nothing
+        later = np.where(np.arange(5)[:, None] > n, 100.0, x).astype(np.float32)
+        np.testing.assert_array_equal(
+            conv(later, kernel, padding="CAUSAL", kernel_dilation=2)[: n + 1], causal[: n + 1]
+        )
+
+
+def test_causal_padding_of_images_looks_up_and_left() -> None:
+    gradient = jax.grad(lambda x: conv(x, np.ones((3, 3, 1, 1), np.float32), padding="CAUSAL")[2, 3, 0])(
+        jnp.ones((5, 5, 1))
+    )
+    seen = np.zeros((5, 5))
+    seen[:3, 1:4] = 1
+    np.testing.assert_array_equal(gradient[..., 0], seen)
+
+
+def test_same_of_a_dilated_input_keeps_the_dilated_size() -> None:
+    assert conv(draw(4, 1), draw(3, 1, 1), input_dilation=3).shape == (10, 1)
+    assert conv(draw(4, 1), draw(3, 1, 1), input_dilation=3, strides=2).shape == (5, 1)
+
+
+def test_flip_kernel_is_the_convolution_of_mathematics() -> None:
+    x, kernel = draw(9), draw(4, seed=1)
+    y = conv(x[:, None], kernel[:, None, None], flip_kernel=True, padding="FULL")[:, 0]
+    np.testing.assert_allclose(y, np.convolve(x, kernel), **CLOSE)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge", "circular"])
+@pytest.mark.parametrize("pads", [(2, 1), (7, 9), (-1, 3), (0, -2)])
+def test_padding_modes_are_those_of_numpy(mode: str, pads: tuple[int, int]) -> None:
+    x = draw(2, 4, 3)
+    padded = np.pad(x, [(0, 0), tuple(max(p, 0) for p in pads), (0, 0)], mode={"circular": "wrap"}.get(mode, mode))
+    low, high = -min(pads[0], 0), padded.shape[1] + min(pads[1], 0)
+    np.testing.assert_array_equal(dilate_and_pad(jnp.asarray(x), (pads,), padding_mode=mode), padded[:, low:high])
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "edge", "circular"])
+@pytest.mark.parametrize("pads", [((2, 1), (0, 0)), ((7, -1), (1, 4))])
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 3)])
+def test_the_adjoint_of_padding(mode: str, pads: Any, dilation: tuple[int, int]) -> None:
+    x = jnp.asarray(draw(2, 4, 3, 2))
+    z, pull = jax.vjp(lambda x: dilate_and_pad(x, pads, input_dilation=dilation, padding_mode=mode), x)
+    g = draw(*z.shape, seed=1)
+    back = dilate_and_pad_adjoint(jnp.asarray(g), (4, 3), pads, input_dilation=dilation, padding_mode=mode)
+    np.testing.assert_allclose(back, pull(g)[0], **CLOSE)
+
+
+def test_padding_modes_of_one_entry_repeat_it() -> None:
+    for mode in ("reflect", "edge", "circular"):
+        np.testing.assert_array_equal(conv(np.full((1, 1), 3.0), np.ones((3, 1, 1)), padding_mode=mode), [[9.0]])
+
+
+def test_bias_is_added_per_channel() -> None:
+    x, kernel, bias = draw(2, 5, 5, 3), draw(3, 3, 3, 4, seed=1), draw(4, seed=2)
+    np.testing.assert_allclose(conv(x, kernel, bias=bias), conv(x, kernel) + bias[None, None, None], **CLOSE)
+
+
+def test_batch_axes_are_examples() -> None:
+    x, kernel = draw(2, 3, 5, 5, 2), draw(3, 3, 2, 4, seed=1)
+    y = conv(x, kernel, strides=2)
+    for index in np.ndindex(2, 3):
+        np.testing.assert_allclose(y[index], conv(x[index], kernel, strides=2), **CLOSE)
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "xla", "fft"])
+def test_an_empty_batch_gives_an_empty_batch(algorithm: str) -> None:
+    x, kernel = np.zeros((0, 5, 5, 2), np.float32), draw(3, 3, 2, 4)
+    y, pull = jax.vjp(lambda x, kernel: conv(x, kernel, algorithm=algorithm), x, kernel)
+    assert y.shape == (0, 5, 5, 4)
+    gx, gk = pull(y)
+    assert gx.shape == x.shape
+    np.testing.assert_array_equal(gk, np.zeros_like(kernel))
+
+
+INTEGERS = ["int8", "uint8", "int16", "uint16", "int32"]
+
+
+@pytest.mark.parametrize("x_type", INTEGERS)
+@pytest.mark.parametrize("kernel_type", ["int8", "uint8", "int32"])
+def test_integers_are_summed_exactly(x_type: str, kernel_type: str) -> None:
+    generator = np.random.default_rng(0)
+
+    def extremes(dtype: str, *shape: int) -> np.ndarray:
+        info = np.iinfo(dtype)
+        return generator.integers(max(info.min, -(2**15)), min(info.max, 2**15), shape, dtype, endpoint=True)
+
+    x, kernel = extremes(x_type, 2, 6, 3), extremes(kernel_type, 3, 3, 2)
+    y = conv(x, kernel, padding=1)
+    expected = oracle.conv(
+        x.astype(np.int64),
+        kernel.astype(np.int64),
+        pads=((1, 1),),
+        strides=(1,),
+        input_dilation=(1,),
+        kernel_dilation=(1,),
+    )
+    assert y.dtype == jnp.int32
+    np.testing.assert_array_equal(y, expected.astype(np.int32))  # int32 itself wraps, as everywhere
+
+
+@pytest.mark.parametrize(
+    ("x_type", "kernel_type", "options", "expected"),
+    [
+        ("bfloat16", "float32", {}, "float32"),
+        ("float32", "bfloat16", {}, "float32"),
+        ("bfloat16", "float16", {}, "float32"),
+        ("bfloat16", "bfloat16", {}, "bfloat16"),
+        ("bfloat16", "bfloat16", {"preferred_element_type": "float32"}, "float32"),
+        ("float32", "float32", {"preferred_element_type": "bfloat16"}, "bfloat16"),
+        ("float16", "float16", {"preferred_element_type": "bfloat16"}, "bfloat16"),
+        ("int8", "bfloat16", {}, "bfloat16"),
+        ("uint8", "int8", {}, "int32"),
+        ("int8", "int8", {"preferred_element_type": "int32"}, "int32"),
+        ("uint8", "int8", {"preferred_element_type": "float32"}, "float32"),
+        ("bool", "bool", {}, "int32"),
+        ("bool", "float32", {}, "float32"),
+        ("complex64", "float32", {}, "complex64"),
+    ],
+)
+@pytest.mark.parametrize("algorithm", ["xla", "shifted"])
+def test_mixed_dtypes_promote(
+    x_type: str, kernel_type: str, options: dict[str, Any], expected: str, algorithm: str
+) -> None:
+    x = np.random.default_rng(0).integers(0, 2, (2, 5, 1)).astype(jnp.dtype(x_type))
+    kernel = np.random.default_rng(1).integers(0, 2, (3, 1, 2)).astype(jnp.dtype(kernel_type))
+    y = conv(x, kernel, algorithm=algorithm, **options)
+    assert y.dtype == expected
+    expected_sums = np.asarray(conv(x.real.astype(np.float32), kernel.astype(np.float32)))
+    np.testing.assert_array_equal(np.asarray(y).astype(np.complex64), expected_sums)
+
+
+def test_a_bias_takes_part_in_promotion() -> None:
+    x, kernel = jnp.ones((4, 1), jnp.int8), jnp.ones((1, 1, 1), jnp.int8)
+    y = conv(x, kernel, bias=jnp.array([0.5], jnp.float32))
+    assert y.dtype == jnp.float32
+    np.testing.assert_array_equal(y, np.full((4, 1), 1.5))
+    y = conv(x, kernel, bias=jnp.array([300], jnp.int32))
+    np.testing.assert_array_equal(y, np.full((4, 1), 301))
+
+
+def test_float64() -> None:
+    with jax.enable_x64(True):
+        x, kernel = draw(2, 5, 3).astype(np.float64), draw(3, 3, 2, seed=1).astype(np.float64)
+        y = conv(x, kernel, padding=1)
+        assert y.dtype == jnp.float64
+        expected = oracle.conv(x, kernel, pads=((1, 1),), strides=(1,), input_dilation=(1,), kernel_dilation=(1,))
+        np.testing.assert_allclose(y, expected, rtol=1e-13, atol=1e-13)
+        assert conv(x.astype(np.int8), kernel.astype(np.int8)).dtype == jnp.int32
+
+
+def test_numpy_arrays_and_jax_arrays_are_one() -> None:
+    x, kernel = draw(2, 5, 3), draw(3, 3, 2, seed=1)
+    np.testing.assert_array_equal(conv(x, kernel), conv(jnp.asarray(x), jnp.asarray(kernel)))
