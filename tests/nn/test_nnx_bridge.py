@@ -1,0 +1,35 @@
+"""The Linen modules inside NNX, by ``flax.nnx.bridge.ToNNX``."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from jaxcnn.nn.batch_norm import BatchNorm
+
+
+def test_batch_norm_keeps_its_statistics(key: jax.Array) -> None:
+    """In training they move on in place, under ``nnx.jit`` and ``nnx.grad`` too; at inference they are used."""
+    x = 3 + 2 * jax.random.normal(key, (16, 4, 5))
+    linen = BatchNorm(momentum=0.5)
+    layer = nnx.bridge.ToNNX(linen, rngs=nnx.Rngs(0)).lazy_init(x, use_running_average=True)
+    variables = linen.init(key, x, use_running_average=True)
+    np.testing.assert_array_equal(layer.mean[...], 0)
+    assert isinstance(layer.mean, nnx.BatchStat) and isinstance(layer.scale, nnx.Param)
+
+    @nnx.jit
+    def step(layer: nnx.Module, x: jax.Array) -> jax.Array:
+        def loss(layer: nnx.Module) -> jax.Array:
+            return jnp.sum(jnp.sin(layer(x, use_running_average=False, mutable=["batch_stats"])))
+
+        return nnx.grad(loss)(layer)
+
+    for _ in range(2):
+        gradients = step(layer, x)
+        _, updates = linen.apply(variables, x, use_running_average=False, mutable=["batch_stats"])
+        variables = {**variables, **updates}
+    np.testing.assert_allclose(layer.mean[...], variables["batch_stats"]["mean"], rtol=1e-5)
+    np.testing.assert_allclose(layer.var[...], variables["batch_stats"]["var"], rtol=1e-5)
+    assert float(jnp.abs(gradients["scale"][...]).max()) > 0
+    expected = linen.apply(variables, x, use_running_average=True)
+    np.testing.assert_allclose(layer(x, use_running_average=True), expected, rtol=1e-5, atol=1e-5)
