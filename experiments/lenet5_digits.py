@@ -12,7 +12,7 @@ from typing import Annotated
 import optax
 
 from jaxcnn import augment, data, models
-from jaxcnn.train import Experiment, cross_entropy, decay_mask, standardize, steps_per_epoch
+from jaxcnn.train import Experiment, cross_entropy, decay_mask, standardize, steps_per_epoch, warmup_cosine
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Config:
     epochs: Annotated[int, "passes over the training images"] = 60
     batch_size: Annotated[int, "images of a step"] = 64
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 3e-3
-    warmup_epochs: Annotated[float, "epochs of linear warm-up, before the cosine"] = 2.0
+    warmup: Annotated[float, "share of the steps in which the rate rises to its peak"] = 0.03
     weight_decay: Annotated[float, "decoupled decay of kernels, not of biases"] = 1e-2
     label_smoothing: Annotated[float, "share of a label spread over all classes"] = 0.1
     shift: Annotated[float, "largest random shift in pixels of the 32x32 image"] = 3.0
@@ -34,12 +34,8 @@ class Config:
 def build(config: Config) -> Experiment:
     """The run that a config describes."""
     digits = data.load("digits")
-    epoch = steps_per_epoch(digits, config.batch_size)
-    schedule = optax.warmup_cosine_decay_schedule(
-        init_value=0.0,
-        peak_value=config.peak_lr,
-        warmup_steps=round(config.warmup_epochs * epoch),
-        decay_steps=config.epochs * epoch,
+    schedule = warmup_cosine(
+        config.peak_lr, total_steps=config.epochs * steps_per_epoch(digits, config.batch_size), warmup=config.warmup
     )
     return Experiment(
         model=models.create("lenet5", num_classes=len(digits.class_names)),

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxcnn import augment, data, models
-from jaxcnn.train import Experiment, cross_entropy, decay_mask, standardize, steps_per_epoch, to_unit
+from jaxcnn.train import Experiment, cross_entropy, decay_mask, standardize, steps_per_epoch, to_unit, warmup_cosine
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Config:
     epochs: Annotated[int, "passes over the training images"] = 40
     batch_size: Annotated[int, "images of a step"] = 128
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 3e-3
-    warmup_epochs: Annotated[float, "epochs of linear warm-up, before the cosine"] = 1.0
+    warmup: Annotated[float, "share of the steps in which the rate rises to its peak"] = 0.03
     weight_decay: Annotated[float, "decoupled decay of kernels, not of biases"] = 1e-2
     label_smoothing: Annotated[float, "share of a label spread over all classes"] = 0.05
     shift: Annotated[float, "largest random shift in pixels"] = 2.5
@@ -46,12 +46,8 @@ def to_32(images: jax.Array) -> jax.Array:
 def build(config: Config) -> Experiment:
     """The run that a config describes."""
     images = data.load(config.dataset, data_dir=config.data_dir, image_size=config.image_size)
-    epoch = steps_per_epoch(images, config.batch_size)
-    schedule = optax.warmup_cosine_decay_schedule(
-        init_value=0.0,
-        peak_value=config.peak_lr,
-        warmup_steps=round(config.warmup_epochs * epoch),
-        decay_steps=config.epochs * epoch,
+    schedule = warmup_cosine(
+        config.peak_lr, total_steps=config.epochs * steps_per_epoch(images, config.batch_size), warmup=config.warmup
     )
     distort = functools.partial(augment.random_affine, shift=config.shift, rotate=config.rotate, scale=config.scale)
     return Experiment(

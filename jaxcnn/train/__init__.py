@@ -4,7 +4,7 @@ from jaxcnn.train.config import with_settings
 from jaxcnn.train.errors import ConfigError, RunError
 from jaxcnn.train.experiment import Experiment, cross_entropy, standardize, steps_per_epoch, to_unit
 from jaxcnn.train.loop import Outcome, fit
-from jaxcnn.train.optim import decay_mask
+from jaxcnn.train.optim import decay_mask, warmup_cosine
 from jaxcnn.train.run_folder import RunFolder
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "standardize",
     "steps_per_epoch",
     "to_unit",
+    "warmup_cosine",
     "with_settings",
 ]

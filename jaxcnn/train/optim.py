@@ -1,8 +1,9 @@
-"""What Optax leaves to its users: which parameters decay."""
+"""What Optax leaves to its users: which parameters decay, and schedules that fit any length of run."""
 
 from typing import Any
 
 import jax
+import optax
 
 
 def decay_mask(params: Any) -> Any:
@@ -15,3 +16,22 @@ def decay_mask(params: Any) -> Any:
     {'conv': {'bias': False, 'kernel': True}}
     """
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def warmup_cosine(peak_lr: float, *, total_steps: int, warmup: float) -> optax.Schedule:
+    """A learning rate that rises linearly from 0 over a share of the steps, then falls to 0 as half a cosine.
+
+    Raises:
+        ValueError: there is no step, or ``warmup`` is not a share, at least 0 and under 1.
+
+    >>> schedule = warmup_cosine(0.1, total_steps=100, warmup=0.2)
+    >>> [round(float(schedule(step)), 3) for step in (0, 10, 20, 60, 100)]
+    [0.0, 0.05, 0.1, 0.05, 0.0]
+    """
+    if total_steps < 1:
+        raise ValueError(f"warmup_cosine: total_steps={total_steps}; a run needs at least one. Is epochs at least 1?")
+    if not 0 <= warmup < 1:
+        raise ValueError(f"warmup={warmup}: it is the share of steps that warm up, at least 0 and under 1.")
+    return optax.warmup_cosine_decay_schedule(
+        init_value=0.0, peak_value=peak_lr, warmup_steps=int(warmup * total_steps), decay_steps=total_steps
+    )
