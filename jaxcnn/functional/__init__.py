@@ -9,7 +9,7 @@ from jaxcnn.functional.explain import conv_algorithms, explain_conv
 from jaxcnn.functional.fold_batch_norm import fold_batch_norm
 from jaxcnn.functional.local_conv import local_conv
 from jaxcnn.functional.local_response_norm import local_response_norm
-from jaxcnn.functional.max_pool import max_pool, min_pool
+from jaxcnn.functional.max_pool import max_pool, max_pool_with_indices, min_pool
 from jaxcnn.functional.patches import extract_patches, fold_patches
 from jaxcnn.functional.pool import avg_pool
 from jaxcnn.functional.separable import depthwise_conv, pointwise_conv, separable_conv
@@ -38,6 +38,7 @@ __all__ = [
     "local_conv",
     "local_response_norm",
     "max_pool",
+    "max_pool_with_indices",
     "min_pool",
     "pointwise_conv",
     "separable_conv",

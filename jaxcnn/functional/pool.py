@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.windows import LONGEST_CHAIN, on_axis, pad_to, plan_windows, taps
+from jaxcnn.functional.windows import LONGEST_CHAIN, on_axis, padded, plan_windows, rows, taps
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.padding import Padding
 from jaxcnn.shapes.pool import PoolAxis, PoolPlan
@@ -108,20 +108,24 @@ def widened(x: jax.Array) -> jax.Array:
 
 
 def window_sum(x: jax.Array, plan: PoolPlan) -> jax.Array:
-    """The sum over each window, one axis after the other; zeros lie outside."""
+    """The sum over each window; zeros lie outside."""
     first = x.ndim - 1 - len(plan)
+    split = []
     for i, axis in reversed(list(enumerate(plan))):
-        x = _sum_axis(x, axis, first + i)
+        if axis.apart and axis.window > 1:  # the backward pass of a reduced row is one broadcast
+            x = rows(x, axis, first + i, fill=0)
+            split = [first + i + 1, *(at + 1 for at in split)]
+    x = x.sum(split)
+    for i, axis in reversed(list(enumerate(plan))):
+        if not (axis.trivial or (axis.apart and axis.window > 1)):
+            x = _sum_axis(x, axis, first + i)
     return x
 
 
 def _sum_axis(x: jax.Array, axis: PoolAxis, at: int) -> jax.Array:
+    """The sum over the windows of one axis."""
     if axis.window <= LONGEST_CHAIN:
         return functools.reduce(jnp.add, taps(x, axis, at, fill=0))
-    if axis.stride > axis.last:  # windows apart from each other: each is a row of a reshaped axis
-        x = pad_to(x, at, axis.before, axis.positions * axis.stride, fill=0)
-        x = x.reshape(*x.shape[:at], axis.positions, axis.stride, *x.shape[at + 1 :])
-        return lax.slice_in_dim(x, 0, axis.last + 1, axis.dilation, axis=at + 1).sum(at + 1)
     return _sum_by_doubling(x, axis, at)
 
 
@@ -131,7 +135,7 @@ def _sum_by_doubling(x: jax.Array, axis: PoolAxis, at: int) -> jax.Array:
     A running sum of which two entries are subtracted would be shorter, and lose every digit that the ends share.
     """
     span = (axis.positions - 1) * axis.stride + 1
-    x = pad_to(x, at, axis.before, span + axis.last, fill=0)
+    x = padded(x, axis, at, span + axis.last, fill=0)
     total, offset, length = None, 0, 1
     while True:
         if axis.window & length:

@@ -53,11 +53,9 @@ def taps(x: jax.Array, axis: PoolAxis, at: int, *, fill: Any) -> list[jax.Array]
     """
     count, stride = axis.positions, axis.stride
     if stride == 1:
-        x = pad_to(x, at, axis.before, axis.last + count, fill=fill)
+        x = padded(x, axis, at, axis.last + count, fill=fill)
         return [lax.slice_in_dim(x, j, j + count, axis=at) for j in range(0, axis.last + 1, axis.dilation)]
-    blocks = axis.last // stride + count
-    x = pad_to(x, at, axis.before, blocks * stride, fill=fill)
-    x = x.reshape(*x.shape[:at], blocks, stride, *x.shape[at + 1 :])
+    x = _split(x, axis, at, axis.last // stride + count, fill=fill)
     parts = []
     for offset in range(0, axis.last + 1, axis.dilation):
         block, phase = divmod(offset, stride)
@@ -66,14 +64,26 @@ def taps(x: jax.Array, axis: PoolAxis, at: int, *, fill: Any) -> list[jax.Array]
     return parts
 
 
-def pad_to(x: jax.Array, at: int, before: int, length: int, *, fill: Any) -> jax.Array:
-    """Puts ``before`` entries of ``fill`` before axis ``at``, and after it what makes it ``length`` long, or crops."""
-    after = length - before - x.shape[at]
-    if before == after == 0:
-        return x
+def rows(x: jax.Array, axis: PoolAxis, at: int, *, fill: Any) -> jax.Array:
+    """The windows of an axis on which they lie apart, with their taps on a new axis after it."""
+    x = _split(x, axis, at, axis.positions, fill=fill)
+    return lax.slice_in_dim(x, 0, axis.last + 1, axis.dilation, axis=at + 1)
+
+
+def padded(x: jax.Array, axis: PoolAxis, at: int, length: int, *, fill: Any) -> jax.Array:
+    """The axis with its padding, or without what it crops, and made ``length`` long at its end."""
     config = [(0, 0, 0)] * x.ndim
-    config[at] = (before, after, 0)
-    return lax.pad(x, jnp.asarray(fill, x.dtype), config)
+    if axis.after < 0:
+        config[at] = (0, axis.after, 0)
+        x = lax.pad(x, jnp.asarray(fill, x.dtype), config)
+    config[at] = (axis.before, length - axis.before - x.shape[at], 0)
+    return x if config[at] == (0, 0, 0) else lax.pad(x, jnp.asarray(fill, x.dtype), config)
+
+
+def _split(x: jax.Array, axis: PoolAxis, at: int, blocks: int, *, fill: Any) -> jax.Array:
+    """The axis as ``(blocks, stride)``."""
+    x = padded(x, axis, at, blocks * axis.stride, fill=fill)
+    return x.reshape(*x.shape[:at], blocks, axis.stride, *x.shape[at + 1 :])
 
 
 def on_axis(values: Sequence[Any] | np.ndarray, at: int, ndim: int, dtype: Any) -> jax.Array:

@@ -1,6 +1,6 @@
 """Flax Linen modules: each makes parameters and calls one function of ``jaxcnn.functional``."""
 
-from jaxcnn.functional.max_pool import max_pool, min_pool
+from jaxcnn.functional.max_pool import max_pool, max_pool_with_indices, min_pool
 from jaxcnn.functional.pool import avg_pool
 from jaxcnn.nn.batch_norm import BatchNorm
 from jaxcnn.nn.conv import Conv
@@ -21,5 +21,6 @@ __all__ = [
     "TiledConv",
     "avg_pool",
     "max_pool",
+    "max_pool_with_indices",
     "min_pool",
 ]

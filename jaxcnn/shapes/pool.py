@@ -42,6 +42,11 @@ class PoolAxis:
         return self.window == 1 and self.stride == 1 and self.before == self.after == 0
 
     @property
+    def apart(self) -> bool:
+        """Whether no window reaches the start of the next one."""
+        return self.last < self.stride
+
+    @property
     def last(self) -> int:
         """How far past its start the last entry of a window lies."""
         return reach(self.window, self.dilation) - 1
@@ -50,10 +55,13 @@ class PoolAxis:
         """Which index of the input this tap of the window at this position reads, inside or outside."""
         return position * self.stride - self.before + tap * self.dilation
 
+    def reads(self, entry: int) -> bool:
+        """Whether this index is one of the input that is not cropped away."""
+        return max(0, -self.before) <= entry < self.size + min(0, self.after)
+
     def inside(self, tap: int) -> tuple[bool, ...]:
-        """For each position, whether this tap reads an entry of the input that is not cropped away."""
-        low, high = max(0, -self.before), self.size + min(0, self.after)
-        return tuple(low <= self.entry(position, tap) < high for position in range(self.positions))
+        """For each position, whether this tap reads the input."""
+        return tuple(self.reads(self.entry(position, tap)) for position in range(self.positions))
 
     def counts(self, *, include_pad: bool) -> tuple[int, ...]:
         """For each position, how many taps read the input, or the input and its real padding.
@@ -138,7 +146,7 @@ def pool_positions(
     before, after = pads
     if ceil_mode:
         positions = (size + before + after - reach(window, dilation) + stride - 1) // stride + 1
-        if (positions - 1) * stride - before >= size + min(after, 0):
+        if positions > 1 and (positions - 1) * stride - before >= size + min(after, 0):
             positions -= 1
         if positions >= 1:
             return positions

@@ -16,7 +16,7 @@ def positions(size: int, window: int, stride: int, dilation: int, pads: tuple[in
     padded, count = size + before + after, 0
     while count * stride + span <= padded or (ceil_mode and (count - 1) * stride + span < padded):
         count += 1
-    if ceil_mode and (count - 1) * stride >= size + before:
+    if ceil_mode and count > 1 and (count - 1) * stride >= size + before + min(after, 0):
         count -= 1
     return count
 
@@ -38,7 +38,7 @@ def windows(
             at = tuple(o * s - p[0] + j * d for o, j, (_, _, s, d, p) in zip(position, tap, axes, strict=True))
             if all(i < n + p[1] for i, (n, _, _, _, p) in zip(at, axes, strict=True)):
                 padded += 1
-            if all(0 <= i < n for i, n in zip(at, sizes, strict=True)):
+            if all(0 <= i < n + min(p[1], 0) for i, (n, _, _, _, p) in zip(at, axes, strict=True)):
                 reads.append(at)
         yield position, reads, padded
 
