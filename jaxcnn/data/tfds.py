@@ -61,7 +61,11 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, image_size: int 
             f"{root} is the folder of one set; data_dir wants the one that holds it: --set data_dir={root.parent}"
         )
     if folder is None:
-        download_and_prepare(name, root)
+        try:
+            download_and_prepare(name, root)
+        except FileNotFoundError:
+            if not prepared_folder(name, root):  # or else another process has been faster
+                raise
         folder = prepared_folder(name, root)
     assert folder is not None, "TFDS has written it"
     builder = _open(folder)

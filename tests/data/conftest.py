@@ -15,7 +15,7 @@ import pytest
 
 from jaxcnn.data import tfds_prepare
 
-MNIST_COUNTS = {"train": 50, "t10k": 20}
+MNIST_COUNTS = {"train": 150, "t10k": 20}  # more than are decoded at once, and fewer
 CIFAR_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 

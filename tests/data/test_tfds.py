@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from jaxcnn.data import Dataset, load
+from jaxcnn.data import tfds as tfds_module
 from jaxcnn.data.tfds import data_folder, prepared_folder, read_tfrecord
 from tests.data.conftest import CIFAR_CLASSES, Internet, idx, write_cifar, write_mnist
 
@@ -116,6 +117,19 @@ def test_the_folder_of_one_set_in_place_of_the_folder_of_sets(sets: Path) -> Non
         match=re.escape(f"the folder of one set; data_dir wants the one that holds it: --set data_dir={sets}"),
     ):
         load("mnist", data_dir=sets / "mnist")
+
+
+def test_another_process_may_be_faster(tmp_path: Path, internet: Internet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TFDS renames its finished folder, which fails where there is one already."""
+    prepare = tfds_module.download_and_prepare
+
+    def lose_the_race(name: str, root: Path) -> None:
+        prepare(name, root)
+        raise FileNotFoundError("Directory not empty")
+
+    monkeypatch.setattr(tfds_module, "download_and_prepare", lose_the_race)
+    write_mnist(internet.folder)
+    assert len(load("mnist", data_dir=tmp_path / "sets").test) == 20
 
 
 def test_an_incomplete_copy(sets: Path) -> None:

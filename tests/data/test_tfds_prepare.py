@@ -90,7 +90,7 @@ def test_what_was_there_before_a_failure_stays(tmp_path: Path, internet: Interne
     left = [path.name for path in (tmp_path / "sets" / "downloads").rglob("*")]
     assert not [name for name in left if ".tmp." in name]
     write_mnist(internet.folder)
-    assert len(load("mnist", data_dir=tmp_path / "sets").train) == 50
+    assert len(load("mnist", data_dir=tmp_path / "sets").train) == 150
 
 
 def test_archives_can_be_laid_down_by_hand(tmp_path: Path, internet: Internet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ def test_archives_can_be_laid_down_by_hand(tmp_path: Path, internet: Internet, m
         (lambda content: content[:40] + bytes(20) + content[60:], "is damaged ("),
         (lambda content: gzip.compress(gzip.decompress(content)[:-1]), "is not an IDX file of 3 axes, or not a whole"),
         (lambda content: idx(np.zeros((3, 4), np.uint8)), "is not an IDX file of 3 axes"),
-        (lambda content: idx(np.zeros((3, 28, 28), np.uint8)), "train: there are 3 images but 50 labels"),
+        (lambda content: idx(np.zeros((3, 28, 28), np.uint8)), "train: there are 3 images but 150 labels"),
     ],
     ids=["half", "a web page", "garbled", "a byte short", "another rank", "too few"],
 )
