@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import export, lax
 
+from jaxcnn.functional.conv import as_arrays
 from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.batch_norm import check_per_channel, full_rank_mask
@@ -25,7 +26,7 @@ class BatchStats(NamedTuple):
 
     mean: jax.Array
     var: jax.Array
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]  # over the method of tuples
 
 
 # So that a function with statistics among its arguments or results can be written to a file and read back.
@@ -118,7 +119,7 @@ def batch_norm(
     >>> print(stats.var.round(4))  # unbiased
     [1.3333 2.25  ]
     """
-    x, scale, bias = (None if array is None else jnp.asarray(array) for array in (x, scale, bias))
+    x, scale, bias = as_arrays(x, scale, bias)
     stats = _checked(x, stats, scale, bias, momentum)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         x = x.astype(jnp.float32)

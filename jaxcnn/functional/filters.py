@@ -288,13 +288,12 @@ def gabor(
         raise ShapeError(f"gabor: window_shape={window} wants two sizes; a Gabor filter is two-dimensional.")
     _check_positive(wavelength, who="gabor", name="wavelength")
     _check_positive(sigma, who="gabor", name="sigma")
-    numbers, dtype = _numbers(dtype, wavelength, sigma, orientation, aspect, phase)
-    wavelength, sigma, orientation, aspect, phase = numbers
-    y, x = _offsets(window[0], orientation.dtype)[:, None], _offsets(window[1], orientation.dtype)[None, :]
-    u = x * jnp.cos(orientation) + y * jnp.sin(orientation)
-    v = y * jnp.cos(orientation) - x * jnp.sin(orientation)
-    envelope = jnp.exp(-(u**2 + (aspect * v) ** 2) / (2 * sigma**2))
-    return (envelope * jnp.cos(2 * math.pi * u / wavelength + phase)).astype(dtype)
+    (period, width, angle, ratio, shift), dtype = _numbers(dtype, wavelength, sigma, orientation, aspect, phase)
+    y, x = _offsets(window[0], angle.dtype)[:, None], _offsets(window[1], angle.dtype)[None, :]
+    u = x * jnp.cos(angle) + y * jnp.sin(angle)
+    v = y * jnp.cos(angle) - x * jnp.sin(angle)
+    envelope = jnp.exp(-(u**2 + (ratio * v) ** 2) / (2 * width**2))
+    return (envelope * jnp.cos(2 * math.pi * u / period + shift)).astype(dtype)
 
 
 def _derivative(smoothing: tuple[int, ...], axis: int, ndim: int, dtype: Any, *, who: str) -> jax.Array:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.batch_norm import BatchStats
+from jaxcnn.functional.conv import as_arrays
 from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.batch_norm import check_per_channel, fold_shape
@@ -55,9 +56,7 @@ def fold_batch_norm(
     >>> print(kernel, bias)
     [[[0.5 2. ]]] [-0.5 -4. ]
     """
-    kernel, mean, var, scale, offset = (
-        None if array is None else jnp.asarray(array) for array in (kernel, stats.mean, stats.var, scale, offset)
-    )
+    kernel, mean, var, scale, offset = as_arrays(kernel, stats.mean, stats.var, scale, offset)
     if not jnp.issubdtype(kernel.dtype, jnp.inexact):
         raise TypeError(f"fold_batch_norm: the kernel wants floating numbers, not {kernel.dtype}.")
     bias = jnp.zeros(mean.shape, kernel.dtype) if bias is None else jnp.asarray(bias)
