@@ -35,27 +35,22 @@ def as_images(images: jax.Array, *, who: str) -> jax.Array:
     return images
 
 
-def as_amount(value: float, *, who: str, name: str, most: float | None = None, below: float | None = None) -> float:
-    """A largest amount, drawn either way: a finite number from 0 to ``most``, or under ``below``.
+def as_amount(value: float, *, who: str, name: str, most: float = math.inf, below: float = math.inf) -> float:
+    """A finite number from 0 to ``most``, or under ``below``.
 
     Raises:
         ShapeError: negative, not finite, or too large.
         TypeError: not a plain number. It decides what is compiled, so it cannot be traced.
 
-    >>> as_amount(12, who="random_affine", name="rotate")
+    >>> as_amount(12, who="random_affine", name="rotate", most=180)
     12.0
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{who}: {name} wants a number, not {value!r} ({type(value).__name__}).")
+        raise TypeError(f"{who}: {name} wants a plain number, not {value!r} ({type(value).__name__}).")
     amount = float(value)
-    if not math.isfinite(amount):
-        raise ShapeError(f"{who}: {name}={value} is not finite.")
-    if amount < 0:
-        raise ShapeError(f"{who}: {name}={value} is negative. Give the largest amount; it is drawn either way.")
-    if most is not None and amount > most:
-        raise ShapeError(f"{who}: {name}={value} must be at most {most:g}.")
-    if below is not None and amount >= below:
-        raise ShapeError(f"{who}: {name}={value} must be under {below:g}.")
+    if not (math.isfinite(amount) and 0 <= amount <= most and amount < below):
+        limits = f" and at most {most:g}" if most < math.inf else f" and under {below:g}" if below < math.inf else ""
+        raise ShapeError(f"{who}: {name}={value} must be finite, at least 0{limits}.")
     return amount
 
 
