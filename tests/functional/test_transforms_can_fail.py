@@ -19,7 +19,7 @@ def row(call: Any, **options: Any) -> Case:
 
 
 def sound(x: jax.Array, k: jax.Array) -> jax.Array:
-    return jnp.sin(x) * jax.lax.broadcast_in_dim(k, x.shape, (x.ndim - 1,))
+    return jnp.sin(x) * k.reshape((1,) * (x.ndim - 1) + k.shape)
 
 
 def share_of_batch(x: jax.Array, k: jax.Array) -> jax.Array:
@@ -110,6 +110,18 @@ def gathers(x: jax.Array) -> jax.Array:
     return x if mesh.empty else jax.sharding.reshard(x, jax.sharding.PartitionSpec())
 
 
+def gathers_and_splits(x: jax.Array) -> jax.Array:
+    """The result is split over the devices as it should be, but each of them has computed all of it."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return jnp.sin(x)
+    return jax.sharding.reshard(jnp.sin(gathers(x)), jax.sharding.PartitionSpec("data"))
+
+
+def merges_axes(x: jax.Array) -> jax.Array:
+    """Moves the batch into a reshape that no Explicit sharding can follow."""
+    return jnp.sin(x.reshape(-1, 2)).reshape(x.shape[::-1]).T
+
+
 BROKEN = {
     "derivatives": [wrong_gradient, wrong_second, lambda x: x * jax.lax.stop_gradient(x)],
     "jit": [sees_tracers, counts_calls()],
@@ -124,7 +136,12 @@ BROKEN = {
     "examples": [only_whole_batches, lambda x: x - x[:1] if x.shape[0] > 1 else x],
     "batch_axes": [lambda x: x * x.ndim, lambda x: x * x.shape[0], lambda x: x.reshape(-1, 3, 2)],
     "auto_mesh": [counts_calls(), only_whole_batches, lambda x: x * x.shape[0]],
-    "explicit_mesh": [sees_mesh, gathers, lambda x: jnp.sin(x.reshape(-1, 2)).reshape(x.shape[::-1]).T],
+    "explicit_mesh": [
+        sees_mesh,
+        gathers,
+        gathers_and_splits,
+        lambda x: jnp.sin(x.reshape(-1, 2)).reshape(x.shape[::-1]).T,
+    ],
     "pmap": [only_whole_batches, lambda x: x * x.shape[0]],
 }
 ATTEMPTS = [(check, number) for check, calls in BROKEN.items() for number in range(len(calls))]

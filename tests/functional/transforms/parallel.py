@@ -15,6 +15,7 @@ from tests.functional.transforms.calls import (
     batched_floats,
     batched_outputs,
     batched_trained,
+    by_example,
     expect_close,
     has_batch,
     outputs,
@@ -100,11 +101,17 @@ def _local_gradients(case: Case, local: Call, share: int, arrays: Arrays, weight
 
 
 def check_explicit_mesh(case: Case) -> None:
-    """``jit`` over an Explicit mesh gives one device's values and gradients, and a split batch stays split."""
+    """``jit`` over an Explicit mesh gives one device's values and gradients, and a split batch stays split.
+
+    It stays split inside too: where each output belongs to one example, no device may ask the others for theirs.
+    """
     row, mesh = reference(case), make_mesh(AxisType.Explicit)
     with jax.set_mesh(mesh), quick():
         operands = placed(row.arrays, case.batched, mesh), placed(row.weight, batched_floats(case), mesh)
-        got = jax.jit(functools.partial(value_and_gradients, case))(*operands)
+        program = jax.jit(functools.partial(value_and_gradients, case)).lower(*operands).compile()
+        got = program(*operands)
+    if by_example(case):
+        assert " all-gather(" not in program.as_text(), "the compiled program brings the batch together"
     for leaf, batched in zip(got[0], batched_outputs(case), strict=True):
         if batched:
             assert leaf.sharding.spec[0] == "data", f"the batch came together: {leaf.sharding.spec}"
