@@ -1,23 +1,36 @@
 """Pure functions of arrays: every operation of the field, channels last, under every JAX transform."""
 
 from jaxcnn.functional import filters
+from jaxcnn.functional.adaptive_pool import (
+    adaptive_avg_pool,
+    adaptive_max_pool,
+    global_avg_pool,
+    global_max_pool,
+    spatial_pyramid_pool,
+)
 from jaxcnn.functional.batch_norm import BatchStats, batch_norm, batch_stats
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.conv_grads import conv_input_grad, conv_kernel_grad
 from jaxcnn.functional.conv_transpose import conv_transpose
 from jaxcnn.functional.explain import conv_algorithms, explain_conv
+from jaxcnn.functional.feature_pool import feature_pool
 from jaxcnn.functional.fold_batch_norm import fold_batch_norm
 from jaxcnn.functional.local_conv import local_conv
 from jaxcnn.functional.local_response_norm import local_response_norm
+from jaxcnn.functional.lp_pool import lp_pool
 from jaxcnn.functional.max_pool import max_pool, max_pool_with_indices, min_pool
 from jaxcnn.functional.patches import extract_patches, fold_patches
 from jaxcnn.functional.pool import avg_pool
 from jaxcnn.functional.separable import depthwise_conv, pointwise_conv, separable_conv
 from jaxcnn.functional.signal import autocorrelate, convolve, correlate
 from jaxcnn.functional.tiled_conv import tiled_conv
+from jaxcnn.functional.unpool import max_unpool
+from jaxcnn.functional.weighted_pool import weighted_pool
 
 __all__ = [
     "BatchStats",
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
     "autocorrelate",
     "avg_pool",
     "batch_norm",
@@ -32,15 +45,22 @@ __all__ = [
     "depthwise_conv",
     "explain_conv",
     "extract_patches",
+    "feature_pool",
     "filters",
     "fold_batch_norm",
     "fold_patches",
+    "global_avg_pool",
+    "global_max_pool",
     "local_conv",
     "local_response_norm",
+    "lp_pool",
     "max_pool",
     "max_pool_with_indices",
+    "max_unpool",
     "min_pool",
     "pointwise_conv",
     "separable_conv",
+    "spatial_pyramid_pool",
     "tiled_conv",
+    "weighted_pool",
 ]

@@ -43,6 +43,8 @@ class Order:
         """The value that is better than none: padding is filled with it."""
         if jnp.issubdtype(dtype, jnp.floating):
             return -jnp.inf if self.greatest else jnp.inf
+        if dtype == jnp.bool_:
+            return not self.greatest
         return jnp.iinfo(dtype).min if self.greatest else jnp.iinfo(dtype).max
 
 
@@ -91,19 +93,11 @@ def as_ordered(x: jax.Array, *, who: str) -> jax.Array:
     return x
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2))
 def best_of_windows(
     x: jax.Array, plan: PoolPlan, order: Order, index: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array | None]:
     """The best entry of each window, and what ``index`` holds where it stands (-1 for a window of only padding)."""
-    if x.dtype == jnp.bool_:
-        value, index = _choose(x.astype(jnp.uint8), index, plan, order)
-        return value.astype(jnp.bool_), index
-    return _choose(x, index, plan, order)
-
-
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _choose(x: jax.Array, index: jax.Array | None, plan: PoolPlan, order: Order) -> tuple[jax.Array, jax.Array | None]:
-    """Reduces one axis after the other, the last one first."""
     first = x.ndim - 1 - len(plan)
     for i, axis in reversed(list(enumerate(plan))):
         if axis.trivial:
@@ -157,6 +151,14 @@ def _by_rows(
     return choose_over(x, (at + 1,), order, index=index, real=None if real.all() else real.reshape(shape))
 
 
+def best_of_rows(x: jax.Array, at: int, order: Order) -> jax.Array:
+    """The best entry over one whole axis, the first of equal ones."""
+    if x.shape[at] >= WIDE_ROW:
+        return choose_over(x, (at,), order)[0]
+    entries = [lax.index_in_dim(x, i, axis=at, keepdims=False) for i in range(x.shape[at])]
+    return functools.reduce(lambda early, late: jnp.where(order.better(late, early), late, early), entries)
+
+
 def choose_over(
     x: jax.Array,
     axes: Sequence[int],
@@ -184,5 +186,7 @@ def choose_over(
     )
     first = jnp.where(hits, place, math.prod(sizes)).min(axes, keepdims=True)
     chosen = place == first
-    value = jnp.where(chosen, x, jnp.zeros((), x.dtype)).sum(axes, dtype=x.dtype)
-    return value, None if index is None else jnp.where(chosen, index, 0).sum(axes, dtype=index.dtype)
+    where = None if index is None else jnp.where(chosen, index, 0).sum(axes, dtype=index.dtype)
+    if x.dtype == jnp.bool_:
+        return (chosen & x).any(axes), where
+    return jnp.where(chosen, x, jnp.zeros((), x.dtype)).sum(axes, dtype=x.dtype), where

@@ -3,6 +3,7 @@
 Nothing here imports jax, so every size can be known and tested without an array.
 """
 
+from jaxcnn.shapes.adaptive_pool import adaptive_bins
 from jaxcnn.shapes.counts import (
     LayerCounts,
     batch_norm_counts,
@@ -26,6 +27,7 @@ __all__ = [
     "ReceptiveField",
     "ShapeError",
     "SlidingWindow",
+    "adaptive_bins",
     "batch_norm_counts",
     "conv_counts",
     "conv_transpose_counts",

@@ -8,8 +8,10 @@ counts for a maximum; an average may count the second, never the third.
 
 import dataclasses
 from collections.abc import Sequence
+from numbers import Real
 
 from jaxcnn.shapes.axes import IntPerAxis, int_per_axis, window_per_axis
+from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.padding import Padding, output_size, pads_per_axis, reach
 from jaxcnn.shapes.patches import split_image_shape
 
@@ -50,6 +52,11 @@ class PoolAxis:
     def last(self) -> int:
         """How far past its start the last entry of a window lies."""
         return reach(self.window, self.dilation) - 1
+
+    @property
+    def span(self) -> int:
+        """How long the axis is from the start of the first window to the end of the last one."""
+        return (self.positions - 1) * self.stride + self.last + 1
 
     def entry(self, position: int, tap: int) -> int:
         """Which index of the input this tap of the window at this position reads, inside or outside."""
@@ -183,3 +190,20 @@ def pool_output_shape(
         who=who,
     )
     return (*batch, *(axis.positions for axis in plan), x_shape[-1])
+
+
+def norm_exponent(p: float, *, who: str) -> float:
+    """The exponent of a norm as a float.
+
+    Raises:
+        TypeError: not a real number.
+        ShapeError: a number that is not positive.
+
+    >>> norm_exponent(3, who="lp_pool")
+    3.0
+    """
+    if isinstance(p, bool) or not isinstance(p, Real):
+        raise TypeError(f"{who}: p wants a positive number or inf, not {p!r} ({type(p).__name__}).")
+    if not p > 0:
+        raise ShapeError(f"{who}: p={p!r} must be positive. Write p=1 for a sum, p=2 for a norm, p=inf for a maximum.")
+    return float(p)

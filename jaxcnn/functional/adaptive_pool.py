@@ -1,0 +1,214 @@
+"""Pools whose output size is given: adaptive, global, and pyramids of them."""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.functional.pool import as_float, widened
+from jaxcnn.functional.selection import MAXIMUM, as_ordered, best_of_rows, choose_over
+from jaxcnn.functional.windows import on_axis
+from jaxcnn.shapes.adaptive_pool import adaptive_bins, adaptive_output, pyramid_levels, spatial_sizes
+from jaxcnn.shapes.errors import check_choice
+
+
+def adaptive_avg_pool(x: jax.Array, output_size: Sequence[int | None]) -> jax.Array:
+    """The average over each of ``output_size`` bins per axis, whatever the size of ``x``.
+
+    ``y[..., i, c] = mean of x[..., floor(i * n / m) : ceil((i + 1) * n / m), c]`` on each axis of ``n`` entries and
+    ``m`` bins: the bins of PyTorch and Keras, which overlap by one entry where ``m`` does not divide ``n``.
+
+    Args:
+        x: ``(*batch, *spatial, channels)``. Integers are averaged in the default floating type; half precision is
+            summed in float32.
+        output_size: one integer per spatial axis, or None to keep an axis; it fixes how many axes are spatial.
+
+    Returns:
+        ``(*batch, *output_size, channels)``.
+
+    Raises:
+        ShapeError: a bare int, an entry under 1, or an axis without entries.
+        TypeError: entries that are not integers, or booleans to average.
+
+    Source: He et al. (2014), "Spatial pyramid pooling in deep convolutional networks", appendix A.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> F.adaptive_avg_pool(jnp.arange(10.0)[:, None], (4,))[:, 0]  # of 0 1 2, 2 3 4, 5 6 7 and 7 8 9
+    Array([1., 3., 6., 8.], dtype=float32)
+    """
+    who = "adaptive_avg_pool"
+    x = as_float(x, who=who)
+    return _adaptive_average(x, adaptive_output(output_size, x.shape, who=who))
+
+
+def adaptive_max_pool(x: jax.Array, output_size: Sequence[int | None]) -> jax.Array:
+    """The maximum over each of ``output_size`` bins per axis, whatever the size of ``x``.
+
+    ``y[..., i, c] = max of x[..., floor(i * n / m) : ceil((i + 1) * n / m), c]`` on each axis of ``n`` entries and
+    ``m`` bins. The gradient goes to the first maximum of a bin in row-major order.
+
+    Args:
+        x: ``(*batch, *spatial, channels)``, of a real type.
+        output_size: one integer per spatial axis, or None to keep an axis; it fixes how many axes are spatial.
+
+    Returns:
+        ``(*batch, *output_size, channels)``, of the type of ``x``.
+
+    Raises:
+        ShapeError: a bare int, an entry under 1, or an axis without entries.
+        TypeError: entries that are not integers, or complex numbers, which have no order.
+
+    Source: He et al. (2014), "Spatial pyramid pooling in deep convolutional networks", appendix A.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> F.adaptive_max_pool(jnp.arange(10.0)[:, None], (4,))[:, 0]
+    Array([2., 4., 7., 9.], dtype=float32)
+    """
+    who = "adaptive_max_pool"
+    x = as_ordered(x, who=who)
+    return _adaptive_maximum(x, adaptive_output(output_size, x.shape, who=who))
+
+
+def global_avg_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: bool = False) -> jax.Array:
+    """The average over all spatial positions, per channel: ``y[..., c] = mean over o of x[..., o, c]``.
+
+    Args:
+        x: ``(*batch, *spatial, channels)``. Integers are averaged in the default floating type; half precision is
+            summed in float32.
+        spatial_ndim: how many axes before the last are spatial; None takes every axis but the first and the last.
+        keepdims: whether the spatial axes stay, with length 1.
+
+    Returns:
+        ``(*batch, channels)``, or ``(*batch, 1, ..., channels)``.
+
+    Raises:
+        ShapeError: no spatial axis, or one without entries.
+        TypeError: ``spatial_ndim`` is not an integer, or booleans to average.
+
+    Source: Lin, Chen, Yan (2014), "Network in network", section 3.2.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> x = jnp.arange(8.0).reshape(1, 2, 2, 2)
+    >>> F.global_avg_pool(x), F.global_avg_pool(x, keepdims=True).shape
+    (Array([[3., 4.]], dtype=float32), (1, 1, 1, 2))
+    """
+    x = as_float(x, who="global_avg_pool")
+    sizes = spatial_sizes(x.shape, spatial_ndim, who="global_avg_pool")
+    total = widened(x).sum(_spatial_axes(x, len(sizes)), keepdims=keepdims)
+    return (total / math.prod(sizes)).astype(x.dtype)
+
+
+def global_max_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: bool = False) -> jax.Array:
+    """The maximum over all spatial positions, per channel: ``y[..., c] = max over o of x[..., o, c]``.
+
+    The gradient goes to the first maximum in row-major order.
+
+    Args:
+        x: ``(*batch, *spatial, channels)``, of a real type.
+        spatial_ndim: how many axes before the last are spatial; None takes every axis but the first and the last.
+        keepdims: whether the spatial axes stay, with length 1.
+
+    Returns:
+        ``(*batch, channels)``, or ``(*batch, 1, ..., channels)``, of the type of ``x``.
+
+    Raises:
+        ShapeError: no spatial axis, or one without entries.
+        TypeError: ``spatial_ndim`` is not an integer, or complex numbers, which have no order.
+
+    Source: Oquab et al. (2015), "Is object localization for free? Weakly-supervised learning with convolutional
+    neural networks", section 3.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> F.global_max_pool(jnp.array([[1., 6.], [3., 2.]]), spatial_ndim=1)
+    Array([3., 6.], dtype=float32)
+    """
+    x = as_ordered(x, who="global_max_pool")
+    sizes = spatial_sizes(x.shape, spatial_ndim, who="global_max_pool")
+    return _global_maximum(x, len(sizes), keepdims)
+
+
+def spatial_pyramid_pool(
+    x: jax.Array, levels: Sequence[int | Sequence[int]], *, kind: str = "max", spatial_ndim: int | None = None
+) -> jax.Array:
+    """Pools ``x`` into bins at several levels and lays all bins in one vector, as long for images of any size.
+
+    Level after level, within a level bin after bin in row-major order, within a bin the channels. Each level is
+    ``adaptive_max_pool`` or ``adaptive_avg_pool``; level 1 is the whole image, level 2 its four quadrants.
+
+    Args:
+        x: ``(*batch, *spatial, channels)``.
+        levels: for each level the bins per axis: an integer for all axes, or one per axis.
+        kind: ``"max"`` or ``"avg"``.
+        spatial_ndim: how many axes before the last are spatial; None takes every axis but the first and the last.
+
+    Returns:
+        ``(*batch, bins * channels)``, with ``bins`` summed over the levels.
+
+    Raises:
+        ShapeError: no level, one that does not match the number of axes, another kind, or no spatial axis.
+        TypeError: levels that are not integers, or an ``x`` that the pool refuses.
+
+    Source: He et al. (2014), "Spatial pyramid pooling in deep convolutional networks", section 2.2; Coates, Lee, Ng
+    (2011), "An analysis of single-layer networks in unsupervised feature learning", section 3.2: four quadrants.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> F.spatial_pyramid_pool(jnp.arange(16).reshape(1, 4, 4, 1), (1, 2))
+    Array([[15,  5,  7, 13, 15]], dtype=int32)
+    """
+    who = "spatial_pyramid_pool"
+    check_choice(kind, ("max", "avg"), who=who, name="kind")
+    x = as_ordered(x, who=who) if kind == "max" else as_float(x, who=who)
+    ndim = len(spatial_sizes(x.shape, spatial_ndim, who=who))
+    pool = _adaptive_maximum if kind == "max" else _adaptive_average
+    parts = [pool(x, level) for level in pyramid_levels(levels, ndim, who=who)]
+    batch = x.shape[: -ndim - 1]
+    return jnp.concatenate([part.reshape(*batch, math.prod(part.shape[len(batch) :])) for part in parts], -1)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _adaptive_average(x: jax.Array, output: tuple[int, ...]) -> jax.Array:
+    axes = _spatial_axes(x, len(output))
+    total, divisor = widened(x), 1
+    for at, bins in zip(axes, output, strict=True):
+        counts = [stop - start for start, stop in adaptive_bins(x.shape[at], bins)]
+        divisor = divisor * on_axis(counts, at, x.ndim, total.dtype)
+        total = _over_bins(total, at, bins, jnp.sum)
+    return (total / divisor).astype(x.dtype)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _adaptive_maximum(x: jax.Array, output: tuple[int, ...]) -> jax.Array:
+    for at, bins in reversed(list(zip(_spatial_axes(x, len(output)), output, strict=True))):
+        x = _over_bins(x, at, bins, lambda rows, axis: best_of_rows(rows, axis, MAXIMUM))
+    return x
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _global_maximum(x: jax.Array, spatial_ndim: int, keepdims: bool) -> jax.Array:
+    axes = _spatial_axes(x, spatial_ndim)
+    greatest, _ = choose_over(x, axes, MAXIMUM)
+    return lax.expand_dims(greatest, axes) if keepdims else greatest
+
+
+def _spatial_axes(x: jax.Array, ndim: int) -> tuple[int, ...]:
+    """The axes before the last one."""
+    return tuple(range(x.ndim - 1 - ndim, x.ndim - 1))
+
+
+def _over_bins(x: jax.Array, at: int, bins: int, reduce_axis: Callable[[jax.Array, int], jax.Array]) -> jax.Array:
+    """Reduces each bin of one axis. Bins repeat with period ``size / gcd(size, bins)``, so only one period is cut."""
+    size = x.shape[at]
+    periods = math.gcd(size, bins)
+    x = x.reshape(*x.shape[:at], periods, size // periods, *x.shape[at + 1 :])
+    cuts = adaptive_bins(size // periods, bins // periods)
+    parts = [reduce_axis(lax.slice_in_dim(x, start, stop, axis=at + 1), at + 1) for start, stop in cuts]
+    y = jnp.stack(parts, at + 1)
+    return y.reshape(*y.shape[:at], bins, *y.shape[at + 2 :])

@@ -1,0 +1,58 @@
+"""Pools over features instead of space."""
+
+import functools
+
+import jax
+
+from jaxcnn.functional.lp_pool import power, root
+from jaxcnn.functional.pool import as_float, widened
+from jaxcnn.functional.selection import MAXIMUM, as_ordered, best_of_rows
+from jaxcnn.shapes.errors import check_choice
+from jaxcnn.shapes.feature_pool import feature_groups
+
+KINDS = ("max", "avg", "l2")
+
+
+def feature_pool(x: jax.Array, size: int, *, kind: str = "max") -> jax.Array:
+    """Pools each group of ``size`` neighbouring channels: maxout, the average, or the L2 norm over features.
+
+    ``y[..., g] = max`` (or the average, or ``sqrt(sum of squares)``) ``over j < size of x[..., g * size + j]``. The
+    gradient of the maximum goes to the first one; that of the norm is 0 where the norm is.
+
+    Args:
+        x: ``(..., channels)``.
+        size: channels per group.
+        kind: ``"max"``, ``"avg"`` or ``"l2"``.
+
+    Returns:
+        ``(..., channels // size)``.
+
+    Raises:
+        ShapeError: groups that leave channels over, or another kind.
+        TypeError: a size that is not an integer, complex numbers, or booleans to average.
+
+    Source: Goodfellow et al. (2013), "Maxout networks", section 2; Le et al. (2012), "Building high-level features
+    using large scale unsupervised learning", section 3: L2 pooling.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> x = jnp.array([3., -4., 1., 2.])
+    >>> F.feature_pool(x, 2), F.feature_pool(x, 2, kind="avg"), F.feature_pool(x, 2, kind="l2")
+    (Array([3., 2.], dtype=float32), Array([-0.5,  1.5], dtype=float32), Array([5.      , 2.236068], dtype=float32))
+    """
+    who = "feature_pool"
+    x = as_ordered(x, who=who)
+    check_choice(kind, KINDS, who=who, name="kind")
+    groups = feature_groups(x.shape[-1] if x.ndim else 0, size, who=who)
+    return _feature_pool(x if kind == "max" else as_float(x, who=who), groups, kind)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _feature_pool(x: jax.Array, groups: int, kind: str) -> jax.Array:
+    grouped = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
+    if kind == "max":
+        return best_of_rows(grouped, x.ndim, MAXIMUM)
+    wide = widened(grouped)
+    if kind == "avg":
+        return (wide.sum(-1) / wide.shape[-1]).astype(x.dtype)
+    return root(power(wide, 2).sum(-1), 2).astype(x.dtype)

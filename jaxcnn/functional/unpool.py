@@ -1,0 +1,66 @@
+"""Puts pooled values back where they came from."""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from jaxcnn.shapes.unpool import unpool_shape
+
+
+def max_unpool(y: jax.Array, indices: jax.Array, output_shape: Sequence[int]) -> jax.Array:
+    """Zeros everywhere, but each entry of ``y`` at its index: the partial inverse of ``max_pool_with_indices``.
+
+    ``x[..., indices[..., o, c], c] = y[..., o, c]``, an index counting the spatial axes in row-major order. Where
+    windows overlap one index may be told several times; the last of them in row-major order is kept, on every
+    platform, and the others get no gradient. An index outside ``output_shape``, such as the -1 of a window that read
+    only padding, is dropped. Linear in ``y``; its gradient gathers.
+
+    Args:
+        y: ``(*batch, *pooled, channels)``.
+        indices: integers of the same shape.
+        output_shape: the spatial shape of the result, one integer per axis. It need not be that of the input that
+            was pooled, but indices count in it.
+
+    Returns:
+        ``(*batch, *output_shape, channels)``, of the type of ``y``.
+
+    Raises:
+        ShapeError: ``y`` and ``indices`` differ in shape, or have fewer axes than ``output_shape`` says.
+        TypeError: ``indices`` or ``output_shape`` not of integers.
+
+    Source: Zeiler and Fergus (2014), "Visualizing and understanding convolutional networks", section 2.1; the
+    operator MaxUnpool of ONNX.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> x = jnp.array([[7., 0., 0., 1.], [0., 0., 9., 0.]])[:, :, None]
+    >>> F.max_unpool(*F.max_pool_with_indices(x, (2, 2), strides=2), (2, 4))[..., 0]
+    Array([[7., 0., 0., 0.],
+           [0., 0., 9., 0.]], dtype=float32)
+    """
+    y, indices = jnp.asarray(y), jnp.asarray(indices)
+    batch, sizes = unpool_shape(y.shape, indices.shape, output_shape, who="max_unpool")
+    if not jnp.issubdtype(indices.dtype, jnp.integer):
+        raise TypeError(f"max_unpool: indices are integers, not {indices.dtype}.")
+    return _unpool(y, indices, len(batch), sizes)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _unpool(y: jax.Array, indices: jax.Array, batch_ndim: int, sizes: tuple[int, ...]) -> jax.Array:
+    flat = (*y.shape[:batch_ndim], math.prod(y.shape[batch_ndim:-1]), y.shape[-1])
+    put = jax.vmap(functools.partial(_put, length=math.prod(sizes)), -1, -1)
+    for _ in range(batch_ndim):  # one example, one channel at a time: a sharded batch axis stays sharded
+        put = jax.vmap(put)
+    return put(y.reshape(flat), indices.reshape(flat)).reshape(*y.shape[:batch_ndim], *sizes, y.shape[-1])
+
+
+def _put(y: jax.Array, indices: jax.Array, *, length: int) -> jax.Array:
+    """One row: of the entries with one index the last one is kept, so that adding is writing."""
+    indices = jnp.where(indices < 0, length, indices)  # a negative index would count from the end
+    place = jnp.arange(y.size, dtype=jnp.int32)
+    owner = jnp.full((length,), -1, jnp.int32).at[indices].max(place, mode="drop")
+    kept = owner.at[indices].get(mode="fill", fill_value=-1) == place
+    return jnp.zeros((length,), y.dtype).at[indices].add(jnp.where(kept, y, jnp.zeros((), y.dtype)), mode="drop")

@@ -1,0 +1,83 @@
+"""The weighted sum of each window, with one kernel of weights for all channels."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.functional.conv import compute_conv
+from jaxcnn.functional.windows import plan_windows
+from jaxcnn.shapes.axes import IntPerAxis
+from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.shapes.padding import Padding
+
+
+def weighted_pool(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    strides: IntPerAxis,
+    padding: Padding = "VALID",
+    window_dilation: IntPerAxis = 1,
+    ceil_mode: bool = False,
+) -> jax.Array:
+    """The sum of ``x`` over each window with a weight for each entry, every channel by itself.
+
+    ``y[..., o, c] = sum over j of kernel[j] * x[..., o * stride - before + j * dilation, c]``, with 0 outside ``x``.
+    An incomplete window is summed as it is. Weights that sum to 1, larger in the middle, make a weighted average; the
+    weights may be learnt.
+
+    Args:
+        x: ``(*batch, *spatial, channels)``.
+        kernel: one weight per entry of the window; its shape is the window and fixes how many axes are spatial.
+        strides: steps between windows. There is no default: libraries differ in theirs.
+        padding: as everywhere in the library.
+        window_dilation: steps between the entries of a window.
+        ceil_mode: also the last, incomplete window counts, unless it would start in the padding after.
+
+    Returns:
+        ``(*batch, *out_spatial, channels)``, of the common type of ``x`` and ``kernel``; integers of fewer than 32
+        bits are summed as int32.
+
+    Raises:
+        ShapeError: no window fits, options that do not match the number of axes, or a kernel without axes.
+        TypeError: options of another kind.
+
+    Source: Goodfellow, Bengio, Courville (2016), "Deep learning", section 9.3: pooling by a weighted average based on
+    the distance from the central pixel.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> spike = jnp.array([0., 0., 4., 0., 0.])[:, None]
+    >>> F.weighted_pool(spike, jnp.array([0.25, 0.5, 0.25]), strides=2, padding="SAME")[:, 0]
+    Array([0., 2., 0.], dtype=float32)
+    """
+    who = "weighted_pool"
+    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
+    if not kernel.ndim:
+        raise ShapeError(f"{who}: the kernel is one number. Write one weight per entry of the window, as an array.")
+    plan = plan_windows(
+        x,
+        kernel.shape,
+        strides=strides,
+        padding=padding,
+        window_dilation=window_dilation,
+        ceil_mode=ceil_mode,
+        who=who,
+    )
+    depthwise = jnp.broadcast_to(kernel[..., None, None], (*kernel.shape, 1, x.shape[-1]))
+    return compute_conv(
+        x,
+        depthwise,
+        None,
+        strides=[axis.stride for axis in plan],
+        padding=[(axis.before, axis.span - axis.size - axis.before) for axis in plan],
+        padding_mode="zeros",
+        input_dilation=1,
+        kernel_dilation=[axis.dilation for axis in plan],
+        feature_group_count=x.shape[-1],
+        flip_kernel=False,
+        algorithm="auto",
+        precision=lax.Precision.HIGHEST,
+        preferred_element_type=None,
+        who=who,
+    )

@@ -1,0 +1,98 @@
+"""Bins of pools whose output size is given, in plain integers, and which axes a global pool takes."""
+
+from collections.abc import Sequence
+
+from jaxcnn.shapes.axes import as_int, int_per_axis, window_per_axis
+from jaxcnn.shapes.errors import ShapeError
+
+
+def adaptive_bins(size: int, bins: int) -> tuple[tuple[int, int], ...]:
+    """Divides ``range(size)`` into bins: bin ``i`` is ``[floor(i * size / bins), ceil((i + 1) * size / bins))``.
+
+    The bins cover the range in order; neighbours share an entry where the division leaves a remainder. With more
+    bins than entries, entries repeat.
+
+    Raises:
+        ShapeError: no entry to put into bins, or no bin.
+        TypeError: a count that is not an integer.
+
+    Source: He et al. (2014), "Spatial pyramid pooling in deep convolutional networks", appendix A; the bins of
+    PyTorch and Keras.
+
+    >>> adaptive_bins(10, 4)
+    ((0, 3), (2, 5), (5, 8), (7, 10))
+    """
+    who = "adaptive_bins"
+    size, bins = as_int(size, who=who, name="size"), as_int(bins, who=who, name="bins")
+    if size < 1 or bins < 1:
+        raise ShapeError(f"{who}: size={size} and bins={bins} must be at least 1.")
+    return tuple((i * size // bins, -(-(i + 1) * size // bins)) for i in range(bins))
+
+
+def adaptive_output(output_size: Sequence[int | None], x_shape: Sequence[int], *, who: str) -> tuple[int, ...]:
+    """How many bins each spatial axis gets; None keeps the axis as it is.
+
+    Raises:
+        ShapeError: a bare int, an entry under 1, too few axes in ``x``, or an axis without entries.
+        TypeError: an entry that is neither an integer nor None.
+
+    >>> adaptive_output((7, None), (8, 14, 9, 512), who="adaptive_avg_pool")
+    (7, 9)
+    """
+    numbers: object = output_size
+    if hasattr(output_size, "__iter__") and not isinstance(output_size, str):
+        numbers = tuple(1 if entry is None else entry for entry in output_size)
+    bins = window_per_axis(numbers, who=who, name="output_size")
+    sizes = spatial_sizes(x_shape, len(bins), who=who)
+    kept = tuple(entry is None for entry in output_size)
+    return tuple(n if keep else m for n, m, keep in zip(sizes, bins, kept, strict=True))
+
+
+def spatial_sizes(x_shape: Sequence[int], spatial_ndim: int | None, *, who: str) -> tuple[int, ...]:
+    """The spatial part of ``(*batch, *spatial, channels)``; None takes all axes but the first and the last.
+
+    Raises:
+        ShapeError: no spatial axis, fewer axes than that, or one without entries.
+        TypeError: ``spatial_ndim`` is not an integer.
+
+    >>> spatial_sizes((8, 7, 7, 512), None, who="global_avg_pool")
+    (7, 7)
+    """
+    shape = tuple(x_shape)
+    if spatial_ndim is None:
+        if len(shape) < 3:
+            raise ShapeError(
+                f"{who}: x wants a batch axis, spatial axes and channels, but x.shape={shape}. "
+                f"Without a batch axis say spatial_ndim={max(len(shape) - 1, 1)}."
+            )
+        spatial_ndim = len(shape) - 2
+    ndim = as_int(spatial_ndim, who=who, name="spatial_ndim")
+    if not 1 <= ndim <= len(shape) - 1:
+        raise ShapeError(
+            f"{who}: {ndim} spatial axes before the channels do not fit x.shape={shape}. "
+            f"x is (*batch, *spatial, channels), with at least one spatial axis."
+        )
+    sizes = shape[-ndim - 1 : -1]
+    if 0 in sizes:
+        raise ShapeError(f"{who}: x has a spatial axis without entries (x.shape={shape}); there is nothing to pool.")
+    return sizes
+
+
+def pyramid_levels(
+    levels: Sequence[int | Sequence[int]], spatial_ndim: int, *, who: str
+) -> tuple[tuple[int, ...], ...]:
+    """The bins per axis of each level; a bare int has as many on every axis.
+
+    Raises:
+        ShapeError: no level, or one of another length than there are axes, or under 1.
+        TypeError: levels that are not integers.
+
+    >>> pyramid_levels((1, 2, (3, 4)), 2, who="spatial_pyramid_pool")
+    ((1, 1), (2, 2), (3, 4))
+    """
+    if isinstance(levels, str) or not hasattr(levels, "__iter__"):
+        raise TypeError(f"{who}: levels wants one entry per level, such as (1, 2, 4), not {levels!r}.")
+    entries = tuple(int_per_axis(level, spatial_ndim, who=who, name="a level") for level in levels)
+    if not entries:
+        raise ShapeError(f"{who}: levels=() has no level. Write bins per axis for each, such as (1, 2, 4).")
+    return entries

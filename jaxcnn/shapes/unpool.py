@@ -1,0 +1,32 @@
+"""What fits together in an unpooling, in plain integers."""
+
+from collections.abc import Sequence
+
+from jaxcnn.shapes.axes import window_per_axis
+from jaxcnn.shapes.errors import ShapeError
+
+
+def unpool_shape(
+    y_shape: Sequence[int], indices_shape: Sequence[int], output_shape: Sequence[int], *, who: str
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The batch part of ``y`` and the spatial shape to unpool to.
+
+    Raises:
+        ShapeError: ``y`` and its indices differ in shape, or ``output_shape`` has more axes than there are.
+        TypeError: ``output_shape`` is not made of integers.
+
+    >>> unpool_shape((8, 2, 2, 16), (8, 2, 2, 16), (4, 5), who="max_unpool")
+    ((8,), (4, 5))
+    """
+    sizes = window_per_axis(output_shape, who=who, name="output_shape")
+    if tuple(y_shape) != tuple(indices_shape):
+        raise ShapeError(
+            f"{who}: y and indices want one shape, but y.shape={tuple(y_shape)} and "
+            f"indices.shape={tuple(indices_shape)}. Pass both results of max_pool_with_indices."
+        )
+    if len(y_shape) < len(sizes) + 1:
+        raise ShapeError(
+            f"{who}: output_shape={sizes} has {len(sizes)} axes, which with the channels is more than "
+            f"y.shape={tuple(y_shape)} has. output_shape is spatial: no batch axes, no channels."
+        )
+    return tuple(y_shape[: -len(sizes) - 1]), sizes
