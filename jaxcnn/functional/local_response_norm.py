@@ -56,11 +56,11 @@ def local_response_norm(
     if not jnp.issubdtype(x.dtype, jnp.floating):
         x = x.astype(jnp.float32)
     wide = x.astype(accumulator_dtype(x.dtype))
-    around = sum_over_window(lax.square(wide), (size - 1) // 2, size // 2)
+    around = _sum_over_window(lax.square(wide), (size - 1) // 2, size // 2)
     return (wide * (k + alpha * around) ** -beta).astype(x.dtype)
 
 
-def sum_over_window(x: jax.Array, before: int, after: int) -> jax.Array:
+def _sum_over_window(x: jax.Array, before: int, after: int) -> jax.Array:
     """Sums each entry of the last axis and its neighbours, ``before`` and ``after`` many, zeros beyond the ends."""
     last = x.ndim - 1
     before, after = min(before, x.shape[last]), min(after, x.shape[last])

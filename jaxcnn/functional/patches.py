@@ -110,7 +110,7 @@ def fold_patches(
         window_dilation=window_dilation,
         who=who,
     )
-    return add_windows(patches, plan)
+    return _add_windows(patches, plan)
 
 
 def gather_windows(x: jax.Array, plan: PatchPlan) -> jax.Array:
@@ -141,7 +141,7 @@ def _gather_axis(x: jax.Array, plan: PatchPlan, axis: int, batch_ndim: int) -> j
     return jnp.stack(parts, axis=to)
 
 
-def add_windows(patches: jax.Array, plan: PatchPlan) -> jax.Array:
+def _add_windows(patches: jax.Array, plan: PatchPlan) -> jax.Array:
     """``(*batch, *positions, *window, channels)`` to ``(*batch, *sizes, channels)``: the adjoint of the above."""
     batch_ndim = patches.ndim - 2 * plan.ndim - 1
     dtype = patches.dtype
