@@ -87,7 +87,7 @@ def power(x: jax.Array, p: float) -> jax.Array:
     if p == 2:
         return x * x
     x = jnp.abs(x)
-    if p == int(p):
+    if p.is_integer() and p < 64:
         return lax.integer_pow(x, int(p))
     zero = x == 0
     return jnp.where(zero, jnp.zeros((), x.dtype), jnp.where(zero, jnp.ones((), x.dtype), x) ** p)

@@ -1,0 +1,122 @@
+"""The pooling family in the table of everything.
+
+Each way in which a pool is computed has a row: few taps in a chain, many by doubling, wide windows that lie apart as
+rows; with padding and an incomplete last window, and without.
+"""
+
+import math
+
+from jaxcnn import functional as F
+from tests.functional.cases.case import Case
+
+IMAGE = (8, 7, 6, 3)
+OVERLAP = {"strides": (2, 1), "padding": ((1, 2), (0, 1)), "window_dilation": (1, 2), "ceil_mode": True}
+APART = {"strides": (2, 3)}
+WINDOWED = {"shapes": (IMAGE,), "batched": (True,)}
+LONG = {"shapes": ((8, 21, 2),), "batched": (True,)}
+
+CASES = [
+    Case(function="max_pool", call=lambda x: F.max_pool(x, (2, 3), **APART), distinct=True, **WINDOWED),
+    Case(
+        function="max_pool",
+        call=lambda x: F.max_pool(x, (3, 2), **OVERLAP),
+        note="padded, dilated, ceil",
+        distinct=True,
+        **WINDOWED,
+    ),
+    Case(
+        function="max_pool",
+        call=lambda x: F.max_pool(x, (11,), strides=2, padding="SAME"),
+        note="many taps",
+        distinct=True,
+        **LONG,
+    ),
+    Case(
+        function="max_pool",
+        call=lambda x: F.max_pool(x, (6,), strides=7, padding=1),
+        note="wide and apart",
+        distinct=True,
+        **LONG,
+    ),
+    Case(function="min_pool", call=lambda x: F.min_pool(x, (3, 2), **OVERLAP), distinct=True, **WINDOWED),
+    Case(
+        function="max_pool_with_indices",
+        call=lambda x: F.max_pool_with_indices(x, (3, 2), **OVERLAP),
+        distinct=True,
+        **WINDOWED,
+    ),
+    Case(
+        function="max_pool_with_indices",
+        call=lambda x: F.max_pool_with_indices(x, (6,), strides=7, padding=1),
+        note="wide and apart",
+        distinct=True,
+        **LONG,
+    ),
+    Case(
+        function="max_unpool",
+        call=lambda y, indices: F.max_unpool(y, indices, (4, 5)),
+        shapes=((8, 2, 3, 2), (8, 2, 3, 2)),
+        batched=(True, True),
+        differentiable=(True, False),
+        integer=(0, 20),
+    ),
+    Case(function="avg_pool", call=lambda x: F.avg_pool(x, (2, 3), **APART), **WINDOWED),
+    Case(
+        function="avg_pool", call=lambda x: F.avg_pool(x, (3, 2), **OVERLAP), note="padded, dilated, ceil", **WINDOWED
+    ),
+    Case(
+        function="avg_pool",
+        call=lambda x: F.avg_pool(x, (11,), strides=2, padding="SAME", count_include_pad=True),
+        note="many taps",
+        **LONG,
+    ),
+    Case(function="lp_pool", call=lambda x: F.lp_pool(x, (3, 2), **OVERLAP), **WINDOWED),
+    Case(function="lp_pool", call=lambda x: F.lp_pool(x, (2, 3), p=2.5, **APART), note="p=2.5", **WINDOWED),
+    Case(function="lp_pool", call=lambda x: F.lp_pool(x, (2, 3), p=3, **APART), note="p=3", **WINDOWED),
+    Case(
+        function="lp_pool",
+        call=lambda x: F.lp_pool(x, (3, 2), p=math.inf, **OVERLAP),
+        note="p=inf",
+        distinct=True,
+        **WINDOWED,
+    ),
+    Case(
+        function="weighted_pool",
+        call=lambda x, kernel: F.weighted_pool(x, kernel, **OVERLAP),
+        shapes=(IMAGE, (3, 2)),
+        batched=(True, False),
+    ),
+    Case(function="feature_pool", call=lambda x: F.feature_pool(x, 3), distinct=True, **WINDOWED),
+    Case(
+        function="feature_pool",
+        call=lambda x: F.feature_pool(x, 6),
+        shapes=((8, 12),),
+        batched=(True,),
+        note="wide",
+        distinct=True,
+    ),
+    Case(function="feature_pool", call=lambda x: F.feature_pool(x, 3, kind="avg"), note="avg", **WINDOWED),
+    Case(function="feature_pool", call=lambda x: F.feature_pool(x, 3, kind="l2"), note="l2", **WINDOWED),
+    Case(function="adaptive_avg_pool", call=lambda x: F.adaptive_avg_pool(x, (3, 4)), **WINDOWED),
+    Case(function="adaptive_max_pool", call=lambda x: F.adaptive_max_pool(x, (3, 4)), distinct=True, **WINDOWED),
+    Case(function="adaptive_max_pool", call=lambda x: F.adaptive_max_pool(x, (3,)), note="wide", distinct=True, **LONG),
+    Case(function="global_avg_pool", call=lambda x: F.global_avg_pool(x, spatial_ndim=2), **WINDOWED),
+    Case(
+        function="global_max_pool",
+        call=lambda x: F.global_max_pool(x, spatial_ndim=2, keepdims=True),
+        distinct=True,
+        **WINDOWED,
+    ),
+    Case(
+        function="spatial_pyramid_pool",
+        call=lambda x: F.spatial_pyramid_pool(x, (1, 2, (3, 1)), spatial_ndim=2),
+        distinct=True,
+        **WINDOWED,
+    ),
+    Case(
+        function="spatial_pyramid_pool",
+        call=lambda x: F.spatial_pyramid_pool(x, (1, 2), kind="avg", spatial_ndim=2),
+        note="avg",
+        **WINDOWED,
+    ),
+]
