@@ -4,6 +4,8 @@ Nothing here imports jax, so every size can be known and tested without an array
 """
 
 from jaxcnn.shapes.adaptive_pool import adaptive_bins
+from jaxcnn.shapes.conv import conv_output_shape
+from jaxcnn.shapes.conv_transpose import conv_transpose_output_shape
 from jaxcnn.shapes.counts import (
     LayerCounts,
     batch_norm_counts,
@@ -30,7 +32,9 @@ __all__ = [
     "adaptive_bins",
     "batch_norm_counts",
     "conv_counts",
+    "conv_output_shape",
     "conv_transpose_counts",
+    "conv_transpose_output_shape",
     "dense_counts",
     "local_conv_counts",
     "local_conv_kernel_shape",
