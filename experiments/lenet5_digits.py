@@ -12,7 +12,7 @@ from typing import Annotated
 import optax
 
 from jaxcnn import augment, data, models
-from jaxcnn.train import Experiment, cross_entropy, decay_mask, standardize, steps_per_epoch, warmup_cosine
+from jaxcnn.train import Experiment, cross_entropy, decay_mask, standardize, warmup_cosine
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,8 @@ class Config:
 def build(config: Config) -> Experiment:
     """The run that a config describes."""
     digits = data.load("digits")
-    schedule = warmup_cosine(
-        config.peak_lr, total_steps=config.epochs * steps_per_epoch(digits, config.batch_size), warmup=config.warmup
-    )
+    total_steps = config.epochs * data.steps_per_epoch(len(digits.train), config.batch_size)
+    schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=config.warmup)
     return Experiment(
         model=models.create("lenet5", num_classes=len(digits.class_names)),
         dataset=digits,

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxcnn import augment, data, models
-from jaxcnn.train import Experiment, cross_entropy, decay_mask, standardize, steps_per_epoch, to_unit, warmup_cosine
+from jaxcnn.train import Experiment, cross_entropy, decay_mask, standardize, to_unit, warmup_cosine
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Config:
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
     image_size: Annotated[int | None, "size that the images of a folder are brought to"] = None
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
-    epochs: Annotated[int, "passes over the training images"] = 40
+    epochs: Annotated[int, "passes over the training images"] = 20
     batch_size: Annotated[int, "images of a step"] = 128
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 3e-3
     warmup: Annotated[float, "share of the steps in which the rate rises to its peak"] = 0.03
@@ -46,9 +46,8 @@ def to_32(images: jax.Array) -> jax.Array:
 def build(config: Config) -> Experiment:
     """The run that a config describes."""
     images = data.load(config.dataset, data_dir=config.data_dir, image_size=config.image_size)
-    schedule = warmup_cosine(
-        config.peak_lr, total_steps=config.epochs * steps_per_epoch(images, config.batch_size), warmup=config.warmup
-    )
+    total_steps = config.epochs * data.steps_per_epoch(len(images.train), config.batch_size)
+    schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=config.warmup)
     distort = functools.partial(augment.random_affine, shift=config.shift, rotate=config.rotate, scale=config.scale)
     return Experiment(
         model=models.create("lenet5", num_classes=len(images.class_names)),

@@ -6,6 +6,7 @@ the run was trained on. Digits are light on dark: --invert turns dark on light.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 HELP = "predict the classes of image files"
 
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     trained = load_trained(RunFolder.open(options.run_folder), options.checkpoint)
     dataset = trained.experiment.dataset
     images = [read_image(path, image_shape=dataset.image_shape, invert=options.invert) for path in options.images]
-    found = []
+    found: list[dict[str, Any]] = []
     for path, probabilities in zip(options.images, trained.probabilities(np.stack(images)), strict=True):
         best = np.argsort(-probabilities, kind="stable")[: options.top]
         top = [{"class": dataset.class_names[index], "probability": float(probabilities[index])} for index in best]

@@ -65,7 +65,7 @@ def _train(folder: Any, experiment: Any) -> int:
             screen, steps_per_epoch=experiment.steps_per_epoch, batch_size=experiment.batch_size
         ) as progress:
             outcome = fit(experiment, folder, progress=progress, should_stop=lambda: stop.signal is not None)
-        if not outcome.finished:
+        if outcome.evaluation is None:
             screen.print(f"stopped at step {outcome.step}; everything is saved. Continue with:", highlight=False)
             screen.print(f"  jaxcnn train --resume {folder.path}", highlight=False, soft_wrap=True)
             return 128 + int(stop.signal or signal.SIGINT)

@@ -2,7 +2,7 @@
 
 from jaxcnn.train.config import with_settings
 from jaxcnn.train.errors import ConfigError, RunError
-from jaxcnn.train.experiment import Experiment, cross_entropy, standardize, steps_per_epoch, to_unit
+from jaxcnn.train.experiment import Experiment, cross_entropy, standardize, to_unit
 from jaxcnn.train.loop import Outcome, fit
 from jaxcnn.train.optim import decay_mask, warmup_cosine
 from jaxcnn.train.run_folder import RunFolder
@@ -17,7 +17,6 @@ __all__ = [
     "decay_mask",
     "fit",
     "standardize",
-    "steps_per_epoch",
     "to_unit",
     "warmup_cosine",
     "with_settings",

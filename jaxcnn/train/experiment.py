@@ -1,7 +1,8 @@
 """What an experiment's ``build(config)`` returns: everything a run needs, as ordinary objects."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from flax import linen as nn
 from jax.typing import ArrayLike
 
 from jaxcnn.data.arrays import Dataset
+from jaxcnn.data.batches import steps_per_epoch
 
 PerExampleLoss = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -52,25 +54,6 @@ def standardize(mean: ArrayLike, std: ArrayLike) -> Callable[[jax.Array], jax.Ar
     return lambda images: (images - centre) / spread
 
 
-def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
-    """Full batches in the training images.
-
-    Raises:
-        ValueError: there is not one.
-
-    >>> from jaxcnn.data import load
-    >>> steps_per_epoch(load("digits"), 64)
-    22
-    """
-    count = len(dataset.train.labels)
-    if not 1 <= batch_size <= count:
-        raise ValueError(
-            f"batch_size={batch_size} does not fit {count} training images; "
-            f"take between 1 and {count}, such as --set batch_size={min(count, 32)}."
-        )
-    return count // batch_size
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
     """A model, its data, and how the one learns from the other.
@@ -107,7 +90,7 @@ class Experiment:
     ema_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        steps_per_epoch(self.dataset, self.batch_size)
+        steps_per_epoch(len(self.dataset.train), self.batch_size)
         if self.epochs < 1:
             raise ValueError(f"epochs={self.epochs}: a run needs at least one.")
         if not 0 <= self.ema_decay < 1:
@@ -116,7 +99,12 @@ class Experiment:
     @property
     def steps_per_epoch(self) -> int:
         """Full batches in the training images."""
-        return steps_per_epoch(self.dataset, self.batch_size)
+        return steps_per_epoch(len(self.dataset.train), self.batch_size)
+
+    def logits(self, variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
+        """Logits of uint8 images in float32, as evaluation and prediction see them: without augmentation."""
+        x = self.normalize(self.prepare(images))
+        return jnp.asarray(self.model.apply(variables, x, train=False), jnp.float32)
 
     @property
     def total_steps(self) -> int:

@@ -27,11 +27,15 @@ DISPLAY_SECONDS = 0.25
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a call of ``fit`` ended: finished, or stopped at a step from which it can be resumed."""
+    """How a call of ``fit`` ended: with an evaluation, or stopped at a step from which it can be resumed."""
 
-    finished: bool
     step: int
     evaluation: Evaluation | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self.evaluation is not None
 
 
 def fit(experiment: Experiment, run: RunFolder, *, progress: Progress, should_stop: Callable[[], bool]) -> Outcome:
@@ -87,7 +91,7 @@ class _Fit:
             while step < end:
                 if self.should_stop():
                     self.checkpoints.save("last", state)
-                    return Outcome(finished=False, step=step, evaluation=None)
+                    return Outcome(step=step, evaluation=None)
                 state, metrics = step_function(state, self.images, self.labels, order)
                 step, trained = step + 1, trained + self.experiment.batch_size
                 self.show(step, metrics)
@@ -95,7 +99,7 @@ class _Fit:
             training_seconds += time.perf_counter() - epoch_start
             evaluation = self.finish_epoch(epoch + 1, state)
         self.record_timing(trained, training_seconds)
-        return Outcome(finished=True, step=step, evaluation=evaluation or self.evaluate(state.eval_variables))
+        return Outcome(step=step, evaluation=evaluation or self.evaluate(state.eval_variables))
 
     def compile(self, state: TrainState) -> Any:
         """Compiles the step ahead of time, so that its time is known and a second compilation impossible."""

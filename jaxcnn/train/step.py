@@ -94,8 +94,7 @@ def eval_step(experiment: Experiment) -> Callable[..., BatchEvaluation]:
     """The function ``(variables, images, labels) -> BatchEvaluation`` of uint8 images, without augmentation."""
 
     def step(variables: Variables, images: jax.Array, labels: jax.Array) -> BatchEvaluation:
-        x = experiment.normalize(experiment.prepare(images))
-        logits = experiment.model.apply(variables, x, train=False).astype(jnp.float32)
+        logits = experiment.logits(variables, images)
         return BatchEvaluation(
             probabilities=jax.nn.softmax(logits),
             losses=optax.softmax_cross_entropy_with_integer_labels(logits, labels),

@@ -21,10 +21,7 @@ class Trained:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Class probabilities ``(n, classes)`` of uint8 images shaped as the experiment's own."""
-        experiment = self.experiment
-        x = experiment.normalize(experiment.prepare(jax.device_put(images)))
-        logits = experiment.model.apply(self.variables, x, train=False)
-        return np.asarray(jax.nn.softmax(logits.astype("float32")))
+        return np.asarray(jax.nn.softmax(self.experiment.logits(self.variables, jax.device_put(images))))
 
 
 def load_trained(run: RunFolder, kind: str) -> Trained:

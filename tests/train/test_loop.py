@@ -162,8 +162,8 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"epochs": 0}, r"epochs=0: a run needs at least one"),
-        ({"batch_size": 101}, r"batch_size=101 does not fit 100 training images.*--set batch_size=32"),
-        ({"batch_size": 0}, r"batch_size=0 does not fit"),
+        ({"batch_size": 101}, r"a batch of 101 does not fit 100 images; take a batch_size of at most 100"),
+        ({"batch_size": 0}, r"batch_size=0 must be at least 1"),
         ({"ema_decay": 1.0}, r"ema_decay=1.0: it is a weight"),
     ],
 )
