@@ -6,6 +6,7 @@ import numpy as np
 from flax import nnx
 
 from jaxcnn.nn.batch_norm import BatchNorm
+from jaxcnn.nn.conv import Conv
 
 
 def test_batch_norm_keeps_its_statistics(key: jax.Array) -> None:
@@ -33,3 +34,17 @@ def test_batch_norm_keeps_its_statistics(key: jax.Array) -> None:
     assert float(jnp.abs(gradients["scale"][...]).max()) > 0
     expected = linen.apply(variables, x, use_running_average=True)
     np.testing.assert_allclose(layer(x, use_running_average=True), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_conv_trains(key: jax.Array) -> None:
+    """Its parameters are NNX parameters, its numbers Linen's, and ``nnx.grad`` reaches them."""
+    x = jax.random.normal(key, (2, 8, 8, 3))
+    linen = Conv(4, (3, 3), strides=2)
+    layer = nnx.bridge.ToNNX(linen, rngs=nnx.Rngs(0)).lazy_init(x)
+    assert isinstance(layer.kernel, nnx.Param) and isinstance(layer.bias, nnx.Param)
+    variables = {"params": {"kernel": layer.kernel[...], "bias": layer.bias[...]}}
+    np.testing.assert_allclose(layer(x), linen.apply(variables, x), rtol=1e-6)
+    gradients = nnx.jit(nnx.grad(lambda layer: jnp.sum(jnp.sin(layer(x)))))(layer)
+    expected = jax.grad(lambda v: jnp.sum(jnp.sin(linen.apply(v, x))))(variables)["params"]
+    for name in ("kernel", "bias"):
+        np.testing.assert_allclose(gradients[name][...], expected[name], rtol=1e-5, atol=1e-5)

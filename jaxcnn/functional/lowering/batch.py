@@ -1,10 +1,11 @@
-"""Any number of batch axes as the one that ``lax.conv_general_dilated`` wants."""
+"""Any number of batch axes as the one that ``lax.conv_general_dilated`` wants, sharded or not."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn.shapes.conv import ConvGeometry
 
@@ -42,3 +43,15 @@ def merge_batch(x: jax.Array, geometry: ConvGeometry) -> tuple[jax.Array, int, R
 
     x = jnp.moveaxis(x, order, range(count))
     return lax.reshape(x, (size, *kept, *x.shape[count:])), extra, restore
+
+
+def share_mesh(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A kernel that was made outside of the mesh over which ``x`` is split, placed whole on every device of it.
+
+    The types of arrays from outside name no mesh, and the kernel gradient of ``lax.conv_general_dilated`` has no type
+    to give its result then.
+    """
+    sharding = jax.typeof(x).sharding
+    if not jax.typeof(kernel).sharding.mesh.empty or all(entry is None for entry in sharding.spec):
+        return kernel
+    return jax.sharding.reshard(kernel, NamedSharding(sharding.mesh, PartitionSpec()))

@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn.functional.lowering.batch import share_mesh
 from jaxcnn.functional.lowering.choice import Choice, Operation, choose
 from jaxcnn.functional.lowering.lowering import Lowering
 from jaxcnn.functional.lowering.registry import LOWERINGS
+from jaxcnn.functional.lowering.taps import kernel_grad_by_taps
 from jaxcnn.shapes.conv import ConvGeometry
 from jaxcnn.shapes.errors import ShapeError, check_choice
 
@@ -25,7 +27,9 @@ def forward(
 ) -> jax.Array:
     """``y`` from ``x`` and ``kernel``."""
     lowering = _lowering_for(geometry, x, algorithm=algorithm, operation="forward", who=who)
-    return lowering.compute(x, kernel, geometry, precision=precision, preferred_element_type=preferred_element_type)
+    return lowering.compute(
+        x, share_mesh(x, kernel), geometry, precision=precision, preferred_element_type=preferred_element_type
+    )
 
 
 def input_grad(
@@ -43,7 +47,7 @@ def input_grad(
     lowering = _lowering_for(back, g, algorithm=algorithm, operation="input_grad", who=who)
     return lowering.compute(
         g,
-        transpose_kernel(kernel, geometry.groups),
+        transpose_kernel(share_mesh(g, kernel), geometry.groups),
         back,
         precision=precision,
         preferred_element_type=preferred_element_type,
@@ -59,8 +63,13 @@ def kernel_grad(
     precision: Any,
     who: str,
 ) -> jax.Array:
-    """The cotangent of the kernel from ``x`` and the cotangent of ``y``: the linear transpose of the forward map."""
+    """The cotangent of the kernel from ``x`` and the cotangent of ``y``: the linear transpose of the forward map.
+
+    JAX transposes no functions of integers, so those are summed tap by tap.
+    """
     lowering = _lowering_for(geometry, x, algorithm=algorithm, operation="kernel_grad", who=who)
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        return kernel_grad_by_taps(x, g, geometry)
 
     def compute(kernel: jax.Array) -> jax.Array:
         return lowering.compute(x, kernel, geometry, precision=precision, preferred_element_type=None)
