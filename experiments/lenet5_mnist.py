@@ -25,7 +25,7 @@ class Config:
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
     image_size: Annotated[int | None, "size that the images of a folder are brought to"] = None
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
-    epochs: Annotated[int, "passes over the training images"] = 20
+    epochs: Annotated[int, "passes over the training images"] = 25
     batch_size: Annotated[int, "images of a step"] = 128
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 3e-3
     warmup: Annotated[float, "share of the steps in which the rate rises to its peak"] = 0.03
