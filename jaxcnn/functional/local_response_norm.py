@@ -22,7 +22,8 @@ def local_response_norm(
 
     Args:
         x: ``(*any, channels)``. Integers become float32.
-        size: how many channels a window has; of an even window the longer half is after, as in ONNX.
+        size: how many channels a window has; of an even window the longer half is after, as in ONNX (PyTorch puts it
+            before).
         k: keeps the divisor away from 0; with ``k=0`` an entry whose neighbours and self are 0 gives NaN.
         alpha: weight of the sum of squares.
         beta: exponent.
