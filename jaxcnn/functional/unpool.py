@@ -45,6 +45,8 @@ def max_unpool(y: jax.Array, indices: jax.Array, output_shape: Sequence[int]) ->
     batch, sizes = unpool_shape(y.shape, indices.shape, output_shape, who="max_unpool")
     if not jnp.issubdtype(indices.dtype, jnp.integer):
         raise TypeError(f"max_unpool: indices are integers, not {indices.dtype}.")
+    if y.dtype == jnp.bool_:  # which cannot be added
+        return _unpool(y.astype(jnp.uint8), indices, len(batch), sizes).astype(jnp.bool_)
     return _unpool(y, indices, len(batch), sizes)
 
 
@@ -59,7 +61,10 @@ def _unpool(y: jax.Array, indices: jax.Array, batch_ndim: int, sizes: tuple[int,
 
 def _put(y: jax.Array, indices: jax.Array, *, length: int) -> jax.Array:
     """One row: of the entries with one index the last one is kept, so that adding is writing."""
-    indices = jnp.where(indices < 0, length, indices)  # a negative index would count from the end
+    if indices.dtype.itemsize < 4:  # where length may not fit
+        indices = indices.astype(jnp.int32)
+    outside = (indices < 0) | (indices >= length)  # a negative index would count from the end
+    indices = jnp.where(outside, length, indices).astype(jnp.int32)
     place = jnp.arange(y.size, dtype=jnp.int32)
     owner = jnp.full((length,), -1, jnp.int32).at[indices].max(place, mode="drop")
     kept = owner.at[indices].get(mode="fill", fill_value=-1) == place

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.conv import compute_conv
-from jaxcnn.functional.windows import plan_windows
+from jaxcnn.functional.windows import end_cropped, plan_windows
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.padding import Padding
@@ -64,13 +64,16 @@ def weighted_pool(
         ceil_mode=ceil_mode,
         who=who,
     )
+    first = x.ndim - 1 - len(plan)
+    for i, axis in enumerate(plan):
+        x = end_cropped(x, axis, first + i)
     depthwise = jnp.broadcast_to(kernel[..., None, None], (*kernel.shape, 1, x.shape[-1]))
     return compute_conv(
         x,
         depthwise,
         None,
         strides=[axis.stride for axis in plan],
-        padding=[(axis.before, axis.span - axis.size - axis.before) for axis in plan],
+        padding=[(axis.before, axis.span - n - axis.before) for axis, n in zip(plan, x.shape[first:], strict=False)],
         padding_mode="zeros",
         input_dilation=1,
         kernel_dilation=[axis.dilation for axis in plan],

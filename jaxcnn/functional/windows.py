@@ -72,12 +72,15 @@ def rows(x: jax.Array, axis: PoolAxis, at: int, *, fill: Any) -> jax.Array:
 
 def padded(x: jax.Array, axis: PoolAxis, at: int, length: int, *, fill: Any) -> jax.Array:
     """The axis with its padding, or without what it crops, and made ``length`` long at its end."""
+    x = end_cropped(x, axis, at)
     config = [(0, 0, 0)] * x.ndim
-    if axis.after < 0:
-        config[at] = (0, axis.after, 0)
-        x = lax.pad(x, jnp.asarray(fill, x.dtype), config)
     config[at] = (axis.before, length - axis.before - x.shape[at], 0)
     return x if config[at] == (0, 0, 0) else lax.pad(x, jnp.asarray(fill, x.dtype), config)
+
+
+def end_cropped(x: jax.Array, axis: PoolAxis, at: int) -> jax.Array:
+    """The axis without what a negative padding after takes off, so that no overhang reads it."""
+    return lax.slice_in_dim(x, 0, max(axis.size + axis.after, 0), axis=at) if axis.after < 0 else x
 
 
 def _split(x: jax.Array, axis: PoolAxis, at: int, blocks: int, *, fill: Any) -> jax.Array:

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -91,4 +92,49 @@ def avg_pool(x: np.ndarray, *options, count_include_pad: bool = False) -> np.nda
         count = padded if count_include_pad else len(reads)
         total = sum((x[at].astype(np.float64) for at in reads), np.zeros(x.shape[-1]))
         y[position] = total / max(count, 1)
+    return y
+
+
+def lp_pool(x: np.ndarray, p: float, *options) -> np.ndarray:
+    """p-norms of ``(*spatial, channels)``."""
+    sizes = x.shape[:-1]
+    y = np.zeros((*out_shape(sizes, options), x.shape[-1]))
+    for position, reads, _ in windows(sizes, *options):
+        entries = np.array([np.abs(x[at].astype(np.float64)) for at in reads]).reshape(-1, x.shape[-1])
+        if len(entries):
+            y[position] = entries.max(0) if math.isinf(p) else (entries**p).sum(0) ** (1 / p)
+    return y
+
+
+def weighted_pool(x: np.ndarray, kernel: np.ndarray, *options) -> np.ndarray:
+    """Sums of ``(*spatial, channels)`` with weights; ``options`` are those after the window."""
+    strides, dilation, pads, _ = options
+    sizes = x.shape[:-1]
+    y = np.zeros((*out_shape(sizes, (kernel.shape, *options)), x.shape[-1]))
+    for position, reads, _ in windows(sizes, kernel.shape, *options):
+        for at in reads:
+            axes = zip(at, position, strides, pads, dilation, strict=True)
+            tap = tuple((i - (o * s - p[0])) // d for i, o, s, p, d in axes)
+            y[position] += kernel[tap] * x[at].astype(np.float64)
+    return y
+
+
+def max_unpool(y: np.ndarray, indices: np.ndarray, output_shape: Sequence[int]) -> np.ndarray:
+    """Writes the entries of ``(*pooled, channels)`` one after the other, so that the last one stays."""
+    x = np.zeros((*output_shape, y.shape[-1]), y.dtype)
+    for position in np.ndindex(*y.shape):
+        if 0 <= indices[position] < math.prod(output_shape):
+            x[(*np.unravel_index(indices[position], output_shape), position[-1])] = y[position]
+    return x
+
+
+def adaptive_pool(x: np.ndarray, output_size: Sequence[int], reduce) -> np.ndarray:
+    """``reduce`` over the bins of ``(*spatial, channels)``; bins are found by fractions, not by integer division."""
+    y = np.zeros((*output_size, x.shape[-1]))
+    for position in np.ndindex(*output_size):
+        cut = []
+        for i, n, m in zip(position, x.shape[:-1], output_size, strict=True):
+            edges = Fraction(i * n, m), Fraction((i + 1) * n, m)
+            cut.append(slice(math.floor(edges[0]), math.ceil(edges[1])))
+        y[position] = reduce(x[tuple(cut)].reshape(-1, x.shape[-1]).astype(np.float64), 0)
     return y

@@ -1,0 +1,113 @@
+"""lp_pool against loops, and its derivatives where norms have none."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxcnn import functional as F
+from jaxcnn.shapes.errors import ShapeError
+from tests.functional.pools import Pool, pools
+from tests.functional.transforms.calls import quick
+from tests.oracles import pool as oracle
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_quickly() -> Iterator[None]:
+    with quick():
+        yield
+
+
+@settings(max_examples=25, deadline=None)
+@given(pools(), st.sampled_from([0.5, 1, 1.5, 2, 3, 4.0, math.inf]))
+def test_agrees_with_loops(case: Pool, p: float) -> None:
+    x = np.where(np.isinf(case.x), np.random.default_rng(0).standard_normal(case.x.shape), case.x).astype(np.float32)
+    y = F.lp_pool(x, case.window, p=p, **case.options)
+    np.testing.assert_allclose(y, oracle.lp_pool(x, p, *case.walk), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("p", [0.5, 1, 1.5, 2, 2.5, 3, math.inf])
+def test_derivatives_agree_with_finite_differences(p: float) -> None:
+    with jax.enable_x64(True):
+        generator = np.random.default_rng(0)
+        x, direction = generator.standard_normal((5, 6, 2)), generator.standard_normal((5, 6, 2))
+
+        def loss(x: jax.Array) -> jax.Array:
+            return (F.lp_pool(x, (3, 2), strides=(1, 2), p=p) ** 2).sum()
+
+        grad, second = jax.jit(lambda x, t: jax.jvp(jax.grad(loss), (x,), (t,)))(x, direction)
+        step = 1e-5
+        slope = (loss(x + step * direction) - loss(x - step * direction)) / (2 * step)
+        np.testing.assert_allclose((grad * direction).sum(), slope, rtol=1e-6)
+        gradient = jax.jit(jax.grad(loss))
+        change = (gradient(x + step * direction) - gradient(x - step * direction)) / (2 * step)
+        np.testing.assert_allclose(second, change, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("p", [0.5, 1, 1.5, 2, 2.5, 3, math.inf])
+@pytest.mark.parametrize("entry", [0.0, 1.0])
+def test_derivatives_at_zero_are_finite_to_third_order(p: float, entry: float) -> None:
+    """All zeros, and zeros beside one entry that is not: there the norm is smooth in that entry, with slope 1."""
+    x = jnp.zeros((4, 1)).at[0].set(entry)
+    function = lambda x: F.lp_pool(x, (2,), strides=2, p=p).sum()  # noqa: E731
+    derivatives = [jax.grad(function), jax.hessian(function), jax.jacrev(jax.jacfwd(jax.jacfwd(function)))]
+    for order, derivative in enumerate(derivatives, start=1):
+        assert np.isfinite(derivative(x)).all(), f"order {order}"
+    np.testing.assert_array_equal(derivatives[0](x)[:, 0], [entry, 0, 0, 0])
+
+
+def test_large_p_nears_the_maximum_and_inf_is_it() -> None:
+    x = np.random.default_rng(0).standard_normal((12, 3)).astype(np.float32)
+    greatest = np.abs(x).reshape(4, 3, 3).max(1)
+    np.testing.assert_allclose(F.lp_pool(x, (3,), strides=3, p=60), greatest, rtol=0.02)
+    np.testing.assert_array_equal(F.lp_pool(x, (3,), strides=3, p=math.inf), greatest)
+    _, back = jax.vjp(lambda x: F.lp_pool(x, (2,), strides=2, p=math.inf), jnp.array([[-3.0], [3.0], [1.0], [-2.0]]))
+    np.testing.assert_array_equal(back(jnp.ones((2, 1)))[0][:, 0], [-1, 0, 0, -1])
+
+
+@pytest.mark.parametrize("p", [1, 2, 3.5, math.inf])
+def test_partial_windows_are_summed_as_they_are_and_padding_adds_nothing(p: float) -> None:
+    x = np.array([3.0, -4.0, 2.0], np.float32)[:, None]
+    y = F.lp_pool(x, (2,), strides=2, p=p, ceil_mode=True)
+    assert y[1, 0] == pytest.approx(2)
+    padded = F.lp_pool(x, (2,), strides=2, p=p, padding=((4, 1),))
+    np.testing.assert_allclose(padded[:, 0], [0, 0, y[0, 0], 2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [2, 2.5, math.inf])
+def test_nan_is_not_lost(p: float) -> None:
+    x = np.array([1.0, np.nan, 3.0, 4.0], np.float32)[:, None]
+    np.testing.assert_array_equal(np.isnan(F.lp_pool(x, (2,), strides=2, p=p))[:, 0], [True, False])
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.int8, jnp.uint8])
+def test_dtypes(dtype: Any) -> None:
+    """The square of 100 fits neither int8 nor, many times, float16."""
+    x = jnp.full((50, 1), 100, dtype)
+    y = F.lp_pool(x, (50,), strides=1)
+    assert y.dtype == (dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.float32)
+    assert float(y[0, 0]) == pytest.approx(100 * 50**0.5, rel=2**-8)
+
+
+def test_mistakes_are_refused() -> None:
+    x = jnp.ones((2, 6, 3))
+    for p in (0, -1.5, math.nan):
+        with pytest.raises(ShapeError, match=f"lp_pool: p={p} must be positive. Write p=1 for a sum"):
+            F.lp_pool(x, (2,), strides=1, p=p)
+    for p in ("2", True, jnp.ones(())):
+        with pytest.raises(TypeError, match="lp_pool: p wants a positive number or inf"):
+            F.lp_pool(x, (2,), strides=1, p=p)
+    with pytest.raises(TypeError, match="lp_pool: x is complex"):
+        F.lp_pool(x.astype(jnp.complex64), (2,), strides=1)
+    with pytest.raises(TypeError, match="lp_pool: x holds booleans"):
+        F.lp_pool(x > 0, (2,), strides=1)
+    with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'strides'"):
+        F.lp_pool(x, (2,))
+    with pytest.raises(ShapeError, match=r"lp_pool: window_shape=3 can be read as \(3,\)"):
+        F.lp_pool(x, 3, strides=1)
