@@ -7,6 +7,7 @@ from jax import lax
 
 from jaxcnn.functional.lowering.batch import merge_batch
 from jaxcnn.functional.lowering.lowering import Lowering
+from jaxcnn.functional.lowering.xla_abort import without_abort
 from jaxcnn.shapes.conv import ConvGeometry
 
 
@@ -14,6 +15,7 @@ def compute(
     x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
 ) -> jax.Array:
     """One ``conv_general_dilated``, over one merged batch axis."""
+    wanted, geometry = geometry, without_abort(geometry)
     x, extra, restore = merge_batch(x, geometry)
     # Batch axes that cannot be merged ride along as spatial axes under a window of one.
     kernel = lax.expand_dims(kernel, range(extra))
@@ -34,7 +36,8 @@ def compute(
         precision=precision,
         preferred_element_type=preferred_element_type,
     )
-    return restore(y)
+    y = restore(y)
+    return y if geometry is wanted else lax.slice(y, (0,) * y.ndim, wanted.out_shape)
 
 
 def _pads_for(geometry: ConvGeometry) -> tuple[tuple[int, int], ...]:
