@@ -1,0 +1,109 @@
+"""One step against the update written out by hand, and evaluation against counting."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxcnn.data.arrays import Split
+from jaxcnn.train.discover import load_experiment
+from jaxcnn.train.evaluate import Evaluator
+from jaxcnn.train.experiment import Experiment, cross_entropy
+from jaxcnn.train.optim import decay_mask
+from jaxcnn.train.state import STEP, TrainState, create_state, stream
+from jaxcnn.train.step import epoch_order, train_step
+
+
+@pytest.fixture(scope="module")
+def experiment() -> Experiment:
+    file = load_experiment(Path(__file__).parent / "tiny.py")
+    return dataclasses.replace(file.build(file.config_class()), optimizer=optax.sgd(0.1))
+
+
+def steps(experiment: Experiment, count: int) -> list[TrainState]:
+    """The states after 0, 1, ... steps."""
+    train = experiment.dataset.train
+    order = epoch_order(experiment, jnp.int32(0))
+    states = [create_state(experiment)]
+    for _ in range(count):
+        state, _ = train_step(experiment, states[-1], jnp.asarray(train.images), jnp.asarray(train.labels), order)
+        states.append(state)
+    return states
+
+
+def test_a_step_is_the_gradient_of_the_smoothed_loss_of_its_batch(experiment: Experiment) -> None:
+    experiment = dataclasses.replace(experiment, loss=cross_entropy(0.1))
+    before, after = steps(experiment, 1)
+    batch = np.asarray(epoch_order(experiment, jnp.int32(0)))[0]
+    augment_key, dropout_key = jax.random.split(jax.random.fold_in(stream(experiment.seed, STEP), 0))
+    assert experiment.augment is not None
+    x = experiment.augment(augment_key, jnp.asarray(experiment.dataset.train.images[batch] / np.float32(255)))
+    targets = 0.9 * np.eye(10, dtype=np.float32)[experiment.dataset.train.labels[batch]] + 0.01
+
+    def loss(params: dict[str, jax.Array]) -> jax.Array:
+        variables = {"params": params, "batch_stats": before.batch_stats}
+        logits, _ = experiment.model.apply(
+            variables, (x - 0.3) / 0.3, train=True, mutable=["batch_stats"], rngs={"dropout": dropout_key}
+        )
+        return -jnp.mean(jnp.sum(targets * jax.nn.log_softmax(logits), axis=1))
+
+    by_hand = jax.tree.map(lambda p, g: p - 0.1 * g, before.params, jax.grad(loss)(before.params))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), after.params, by_hand)
+    assert float(after.loss_sum) == pytest.approx(float(loss(before.params)), rel=1e-5)
+
+
+def test_the_average_follows_the_parameters(experiment: Experiment) -> None:
+    """Its weight is min(decay, (1 + t) / (10 + t)) at step t."""
+    states = steps(dataclasses.replace(experiment, ema_decay=0.15), 3)
+    average = states[0].params
+    for step, state in enumerate(states[1:]):
+        weight = min(0.15, (1 + step) / (10 + step))
+        average = jax.tree.map(lambda a, p, w=weight: w * a + (1 - w) * p, average, state.params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), states[-1].ema_params, average)
+    assert states[-1].eval_variables["params"] is states[-1].ema_params
+    without = steps(dataclasses.replace(experiment, ema_decay=0.0), 1)[-1]
+    assert without.ema_params is None and without.eval_variables["params"] is without.params
+
+
+def test_biases_and_norm_parameters_do_not_decay(experiment: Experiment) -> None:
+    state = create_state(experiment)
+    decay = optax.add_decayed_weights(1.0, mask=decay_mask)
+    nothing = jax.tree.map(jnp.zeros_like, state.params)
+    shrunk, _ = decay.update(nothing, decay.init(state.params), state.params)
+    moved = {"/".join(str(key.key) for key in path): bool(jnp.any(leaf)) for path, leaf in leaves(shrunk)}
+    assert moved == {
+        "conv/bias": False,
+        "conv/kernel": True,
+        "norm/bias": False,
+        "norm/scale": False,
+        "output/bias": False,
+        "output/kernel": True,
+    }
+
+
+def leaves(tree: object) -> list[tuple[tuple[jax.tree_util.DictKey, ...], jax.Array]]:
+    return jax.tree_util.tree_flatten_with_path(tree)[0]
+
+
+@pytest.mark.parametrize("batch_size", [1000, 50, 16, 7])
+def test_every_example_counts_once(experiment: Experiment, batch_size: int) -> None:
+    """The same figures in whatever batches; the padding of the last one does not count."""
+    variables = create_state(experiment).eval_variables
+    test = experiment.dataset.test
+    logits = np.asarray(experiment.logits(variables, jnp.asarray(test.images)), np.float64)
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    result = Evaluator(experiment, test, batch_size=batch_size)(variables)
+    assert result.loss == pytest.approx(-np.mean(log_p[np.arange(50), test.labels]), rel=1e-5)
+    assert result.accuracy == np.mean(logits.argmax(1) == test.labels)
+    np.testing.assert_allclose(result.probabilities, np.exp(log_p), rtol=1e-4, atol=1e-6)
+
+
+def test_one_example_more_changes_what_is_counted(experiment: Experiment) -> None:
+    variables = create_state(experiment).eval_variables
+    test = experiment.dataset.test
+    part = Split(images=test.images[:15], labels=test.labels[:15])
+    assert len(Evaluator(experiment, part, batch_size=8)(variables).predictions) == 15
