@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import export, lax
 
 from jaxcnn.functional.conv import as_arrays
@@ -102,8 +103,8 @@ def batch_norm(
 
     Raises:
         ShapeError: statistics, scale or bias that are not one number per channel, or a mask that does not fit.
-        ValueError: a momentum outside 0 and 1.
-        TypeError: complex ``x``, or statistics that are not ``BatchStats``.
+        ValueError: a momentum outside 0 and 1, or a negative epsilon.
+        TypeError: complex ``x``, statistics that are not ``BatchStats``, or a ``train`` that is not a bool.
 
     Source: Ioffe and Szegedy, Batch normalization (2015), algorithms 1 and 2; for the variance Chan, Golub and
     LeVeque, Algorithms for computing the sample variance (1983), equation 1.7.
@@ -119,8 +120,9 @@ def batch_norm(
     >>> print(stats.var.round(4))  # unbiased
     [1.3333 2.25  ]
     """
-    x, scale, bias = as_arrays(x, scale, bias)
-    stats = _checked(x, stats, scale, bias, momentum)
+    x, scale, bias = as_arrays("batch_norm", x=x, scale=scale, bias=bias)
+    stats = _checked(x, stats, scale, bias)
+    _check_numbers(train, momentum, epsilon)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         x = x.astype(jnp.float32)
     dtype = x.dtype if dtype is None else dtype
@@ -136,7 +138,7 @@ def batch_norm(
     return y.astype(dtype), _updated(stats, moments, momentum, unbiased)
 
 
-def _checked(x: Any, stats: Any, scale: Any, bias: Any, momentum: Any) -> BatchStats:
+def _checked(x: Any, stats: Any, scale: Any, bias: Any) -> BatchStats:
     """Refuses what does not fit, and gives the statistics as arrays."""
     if not isinstance(stats, BatchStats):
         raise TypeError(
@@ -144,13 +146,25 @@ def _checked(x: Any, stats: Any, scale: Any, bias: Any, momentum: Any) -> BatchS
         )
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise TypeError(f"batch_norm: x wants real numbers, not {x.dtype}. Normalise x.real and x.imag.")
-    if isinstance(momentum, int | float) and not 0 <= momentum <= 1:
-        raise ValueError(f"batch_norm: momentum={momentum} must lie between 0 and 1; it is the weight of the old.")
     stats = BatchStats(*(jnp.asarray(entry) for entry in stats))
     vectors = {"stats.mean": stats.mean, "stats.var": stats.var, "scale": scale, "bias": bias}
     shapes = {name: vector.shape for name, vector in vectors.items() if vector is not None}
     check_per_channel(x.shape, shapes, who="batch_norm")
     return stats
+
+
+def _check_numbers(train: Any, momentum: Any, epsilon: Any) -> None:
+    """Refuses numbers that would be misread without a word; those of a trace cannot be looked at."""
+    if not isinstance(train, bool | np.bool_):
+        raise TypeError(
+            f"batch_norm: train is True or False, not {train!r}. Under jit make it static: static_argnames='train'."
+        )
+    if isinstance(momentum, str) or isinstance(epsilon, str):
+        raise TypeError(f"batch_norm: momentum={momentum!r} and epsilon={epsilon!r} must be numbers.")
+    if isinstance(momentum, int | float) and not 0 <= momentum <= 1:
+        raise ValueError(f"batch_norm: momentum={momentum} must lie between 0 and 1; it is the weight of the old.")
+    if isinstance(epsilon, int | float) and not epsilon >= 0:
+        raise ValueError(f"batch_norm: epsilon={epsilon} must not be negative, or the root has no value.")
 
 
 class _Moments(NamedTuple):

@@ -14,6 +14,9 @@ from jaxcnn.shapes.conv import ConvGeometry, check_bias, conv_geometry
 from jaxcnn.shapes.errors import check_choice
 from jaxcnn.shapes.padding import PADDING_MODES, Padding
 
+# The arrays that a function may be called without, under the one name that each has everywhere.
+OPTIONAL = ("bias", "scale", "offset")
+
 
 def conv(
     x: jax.Array,
@@ -108,7 +111,7 @@ def compute_conv(
     who: str,
 ) -> jax.Array:
     """``conv`` under any name, for the functions that are a ``conv`` with some options fixed."""
-    x, kernel, bias = as_arrays(x, kernel, bias)
+    x, kernel, bias = as_arrays(who, x=x, kernel=kernel, bias=bias)
     geometry = conv_geometry(
         x.shape,
         kernel.shape,
@@ -136,9 +139,16 @@ def compute_conv(
     return y if bias is None else add_bias(y, bias)
 
 
-def as_arrays(*arrays: Any) -> tuple[Any, ...]:
-    """Each argument as a JAX array, None staying None."""
-    return tuple(None if array is None else jnp.asarray(array) for array in arrays)
+def as_arrays(who: str, **arrays: Any) -> tuple[Any, ...]:
+    """Each argument as a JAX array, in the order given; one that may be left out stays None.
+
+    Raises:
+        TypeError: None for an argument that is needed, or something that is not made of numbers.
+    """
+    for name, array in arrays.items():
+        if array is None and name not in OPTIONAL:
+            raise TypeError(f"{who}: {name} wants an array, not None.")
+    return tuple(None if array is None else jnp.asarray(array) for array in arrays.values())
 
 
 def apply_padding_mode(x: jax.Array, geometry: ConvGeometry, padding_mode: str) -> tuple[jax.Array, ConvGeometry]:

@@ -9,7 +9,7 @@ from jaxcnn.functional.conv import apply_padding_mode, as_arrays, flip_window
 from jaxcnn.functional.dtypes import operands
 from jaxcnn.functional.lowering import dispatch
 from jaxcnn.functional.padding import dilate_and_pad_adjoint
-from jaxcnn.shapes.axes import IntPerAxis, window_per_axis
+from jaxcnn.shapes.axes import IntPerAxis, whole_shape, window_per_axis
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry, conv_kernel_shape
 from jaxcnn.shapes.errors import ShapeError, check_choice
 from jaxcnn.shapes.padding import PADDING_MODES, Padding
@@ -66,10 +66,10 @@ def conv_input_grad(
     >>> conv_input_grad(jnp.ones((5, 1)), ones, (5, 1))[:, 0]  # how many windows see each position
     Array([2., 3., 3., 3., 2.], dtype=float32)
     """
-    g, kernel = as_arrays(g, kernel)
+    g, kernel = as_arrays("conv_input_grad", g=g, kernel=kernel)
     check_choice(padding_mode, PADDING_MODES, who="conv_input_grad", name="padding_mode")
     geometry = conv_geometry(
-        input_shape,
+        whole_shape(input_shape, who="conv_input_grad"),
         kernel.shape,
         strides=strides,
         padding=padding,
@@ -148,7 +148,7 @@ def conv_kernel_grad(
     >>> conv_kernel_grad(jnp.array([[1.0], [2], [4]]), jnp.ones((3, 1)), (3,))[:, 0, 0]
     Array([3., 7., 6.], dtype=float32)
     """
-    x, g = as_arrays(x, g)
+    x, g = as_arrays("conv_kernel_grad", x=x, g=g)
     check_choice(padding_mode, PADDING_MODES, who="conv_kernel_grad", name="padding_mode")
     window = window_per_axis(window_shape, who="conv_kernel_grad")
     if x.ndim < len(window) + 1 or g.ndim != x.ndim:

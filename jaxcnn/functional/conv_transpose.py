@@ -74,7 +74,7 @@ def conv_transpose(
             f'conv_transpose: padding_mode is "zeros" only, not {padding_mode!r}. '
             f"conv_input_grad has the adjoint of the other modes."
         )
-    x, kernel, bias = as_arrays(x, kernel, bias)
+    x, kernel, bias = as_arrays("conv_transpose", x=x, kernel=kernel, bias=bias)
     geometry = conv_transpose_geometry(
         x.shape,
         kernel.shape,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.functional.lowering import dispatch
-from jaxcnn.functional.lowering.choice import OPERATIONS, Choice
+from jaxcnn.functional.lowering.choice import OPERATIONS, PLATFORMS, Choice
 from jaxcnn.functional.lowering.registry import LOWERINGS
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.conv import conv_geometry
@@ -73,6 +73,8 @@ def explain_conv(
     """
     check_choice(operation, OPERATIONS, who="explain_conv", name="operation")
     check_choice(padding_mode, PADDING_MODES, who="explain_conv", name="padding_mode")
+    here = jax.default_backend()
+    check_choice(platform or here, (*PLATFORMS, here), who="explain_conv", name="platform")
     geometry = conv_geometry(
         x_shape,
         kernel_shape,
@@ -92,6 +94,6 @@ def explain_conv(
         algorithm=algorithm,
         operation=operation,  # type: ignore[arg-type]
         dtype=jnp.dtype(dtype),
-        platform=platform or jax.default_backend(),
+        platform=platform or here,
         who="explain_conv",
     )

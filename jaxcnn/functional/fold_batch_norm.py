@@ -56,7 +56,11 @@ def fold_batch_norm(
     >>> print(kernel, bias)
     [[[0.5 2. ]]] [-0.5 -4. ]
     """
-    kernel, mean, var, scale, offset = as_arrays(kernel, stats.mean, stats.var, scale, offset)
+    if not isinstance(stats, BatchStats):
+        raise TypeError(f"fold_batch_norm: stats wants a BatchStats, not {type(stats).__name__}.")
+    kernel, mean, var, scale, offset = as_arrays(
+        "fold_batch_norm", kernel=kernel, mean=stats.mean, var=stats.var, scale=scale, offset=offset
+    )
     if not jnp.issubdtype(kernel.dtype, jnp.inexact):
         raise TypeError(f"fold_batch_norm: the kernel wants floating numbers, not {kernel.dtype}.")
     bias = jnp.zeros(mean.shape, kernel.dtype) if bias is None else jnp.asarray(bias)

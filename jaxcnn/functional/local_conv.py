@@ -69,7 +69,7 @@ def local_conv(
     Array([1., 3., 7.], dtype=float32)
     """
     who, leading = "local_conv", "out_spatial"
-    x, kernel, bias = as_arrays(x, kernel, bias)
+    x, kernel, bias = as_arrays(who, x=x, kernel=kernel, bias=bias)
     check_choice(padding_mode, PADDING_MODES, who=who, name="padding_mode")
     lead, geometry = unshared_geometry(
         x.shape,

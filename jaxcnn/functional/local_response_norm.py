@@ -33,7 +33,7 @@ def local_response_norm(
 
     Raises:
         ShapeError: a size under 1, or ``x`` without an axis.
-        ValueError: a negative ``k``.
+        ValueError: a negative ``k`` or ``alpha``.
         TypeError: a size that is not an integer, or complex ``x``.
 
     Source: Krizhevsky, Sutskever and Hinton, ImageNet classification with deep convolutional neural networks (2012),
@@ -50,8 +50,9 @@ def local_response_norm(
         raise ShapeError(f"local_response_norm: size={size} must be at least 1.")
     if not x.ndim:
         raise ShapeError("local_response_norm: x wants shape (*batch, *spatial, channels) but is a scalar.")
-    if isinstance(k, int | float) and k < 0:
-        raise ValueError(f"local_response_norm: k={k} must not be negative, or the divisor may vanish.")
+    for name, value in (("k", k), ("alpha", alpha)):
+        if isinstance(value, int | float) and value < 0:
+            raise ValueError(f"local_response_norm: {name}={value} must not be negative, or the divisor may vanish.")
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise TypeError(f"local_response_norm: x wants real numbers, not {x.dtype}.")
     if not jnp.issubdtype(x.dtype, jnp.floating):

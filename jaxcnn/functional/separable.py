@@ -63,7 +63,7 @@ def depthwise_conv(
     Array([[ 1., 30.],
            [ 2., 60.]], dtype=float32)
     """
-    x, kernel = as_arrays(x, kernel)
+    x, kernel = as_arrays("depthwise_conv", x=x, kernel=kernel)
     check_depthwise(x.shape, kernel.shape, who="depthwise_conv")
     return compute_conv(
         x,
@@ -115,7 +115,7 @@ def pointwise_conv(
     >>> pointwise_conv(rgb, jnp.array([[0.299], [0.587], [0.114]]))[..., 0]  # the luma of red and of white
     Array([[0.299, 1.   ]], dtype=float32)
     """
-    x, kernel, bias = as_arrays(x, kernel, bias)
+    x, kernel, bias = as_arrays("pointwise_conv", x=x, kernel=kernel, bias=bias)
     check_pointwise(x.shape, kernel.shape, who="pointwise_conv")
     if bias is not None:
         check_bias(bias.shape, kernel.shape[-1], who="pointwise_conv")
@@ -180,7 +180,9 @@ def separable_conv(
     >>> separable_conv(x, jnp.ones((2, 1, 2)), jnp.array([[[1.0], [-1.0]]]), padding="VALID")[:, 0]
     Array([-2., -2., -2.], dtype=float32)
     """
-    x, depthwise_kernel, pointwise_kernel, bias = as_arrays(x, depthwise_kernel, pointwise_kernel, bias)
+    x, depthwise_kernel, pointwise_kernel, bias = as_arrays(
+        "separable_conv", x=x, depthwise_kernel=depthwise_kernel, pointwise_kernel=pointwise_kernel, bias=bias
+    )
     check_depthwise(x.shape, depthwise_kernel.shape, who="separable_conv")
     check_separable(depthwise_kernel.shape, pointwise_kernel.shape, who="separable_conv")
     if bias is not None:

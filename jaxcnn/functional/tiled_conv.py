@@ -78,7 +78,7 @@ def tiled_conv(
     Array([ 1., 20.,  3., 40.,  5.], dtype=float32)
     """
     who, leading = "tiled_conv", "tiles"
-    x, kernel, bias = as_arrays(x, kernel, bias)
+    x, kernel, bias = as_arrays(who, x=x, kernel=kernel, bias=bias)
     check_choice(padding_mode, PADDING_MODES, who=who, name="padding_mode")
     lead, geometry = unshared_geometry(
         x.shape,

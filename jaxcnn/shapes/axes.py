@@ -50,6 +50,22 @@ def int_per_axis(value: IntPerAxis, ndim: int, *, who: str, name: str, minimum: 
     return entries
 
 
+def whole_shape(value: object, *, who: str, name: str = "input_shape") -> tuple[int, ...]:
+    """The whole shape of an array, batch axes and channels included; an axis may be empty.
+
+    Raises:
+        TypeError: not a sequence of integers.
+        ShapeError: an entry under 0.
+
+    >>> whole_shape([8, 32, 32, 3], who="conv_input_grad")
+    (8, 32, 32, 3)
+    """
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{who}: {name} wants the whole shape, such as (8, 32, 32, 3), not {value!r}.")
+    entries = tuple(value)
+    return int_per_axis(entries, len(entries), who=who, name=name, minimum=0)
+
+
 def window_per_axis(value: object, *, who: str, name: str = "window_shape") -> tuple[int, ...]:
     """A window given as a tuple, which also fixes the number of spatial axes.
 

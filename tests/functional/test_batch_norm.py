@@ -316,6 +316,15 @@ IMAGES = np.ones((2, 4, 4, 3), np.float32)
         ),
         (lambda: batch_norm(IMAGES, STATS, train=True, mask=np.ones((1,) * 5)), ShapeError, "does not fit"),
         (lambda: batch_norm(IMAGES, STATS, train=True, momentum=1.5), ValueError, "momentum=1.5 must lie between 0"),
+        (lambda: batch_norm(IMAGES, STATS, train=True, momentum="0.9"), TypeError, "momentum='0.9' .* must be numbers"),
+        (lambda: batch_norm(IMAGES, STATS, train=True, epsilon=-1e-5), ValueError, "epsilon=-1e-05 must not be negat"),
+        (lambda: batch_norm(IMAGES, STATS, train="no"), TypeError, "train is True or False, not 'no'"),
+        (
+            lambda: jax.jit(lambda train: batch_norm(IMAGES, STATS, train=train))(True),
+            TypeError,
+            "train is True or False, .* static_argnames='train'",
+        ),
+        (lambda: batch_norm(None, STATS, train=True), TypeError, "batch_norm: x wants an array, not None"),
         (
             lambda: batch_norm(IMAGES, (0, 1), train=True),
             TypeError,

@@ -11,7 +11,9 @@ from jaxcnn.functional.conv import conv
 from jaxcnn.functional.conv_grads import conv_input_grad, conv_kernel_grad
 from jaxcnn.functional.conv_transpose import conv_transpose
 from jaxcnn.functional.explain import explain_conv
+from jaxcnn.functional.local_conv import local_conv
 from jaxcnn.functional.separable import depthwise_conv, pointwise_conv, separable_conv
+from jaxcnn.functional.tiled_conv import tiled_conv
 from jaxcnn.shapes.errors import ShapeError
 
 X, KERNEL = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
@@ -112,6 +114,11 @@ CONV: list[tuple[str, Callable[[], Any], str]] = [
         lambda: explain_conv((8, 8, 3), (3, 3, 3, 4), operation="forwards"),
         "operation='forwards' is not known. Did you mean 'forward'?",
     ),
+    (
+        "explain platform",
+        lambda: explain_conv((8, 8, 3), (3, 3, 3, 4), platform="cuda"),
+        "explain_conv: platform='cuda' is not known. Known: 'cpu', 'gpu', 'tpu'",
+    ),
 ]
 
 TRANSPOSE: list[tuple[str, Callable[[], Any], str]] = [
@@ -211,6 +218,26 @@ KINDS: list[tuple[str, Callable[[], Any], str]] = [
     ("word for strides", lambda: conv(X, KERNEL, strides="2"), "strides wants an integer or one integer per axis"),
     ("float groups", lambda: conv(X, KERNEL, feature_group_count=1.0), "feature_group_count wants an integer, not 1.0"),
     ("float output padding", lambda: conv_transpose(ones(4, 3), ones(3, 2, 3), output_padding=0.0), "wants an integer"),
+    (
+        "one axis for a shape",
+        lambda: conv_input_grad(X, ones(3, 3, 3, 3), 8),
+        "input_shape wants the whole shape, such as",
+    ),
+    (
+        "float shape",
+        lambda: conv_input_grad(X, ones(3, 3, 3, 3), (1, 8.0, 8, 3)),
+        "input_shape wants an integer, not 8.0",
+    ),
+    ("no x", lambda: conv(None, KERNEL), "conv: x wants an array, not None"),
+    ("no kernel", lambda: conv(X, None), "conv: kernel wants an array, not None"),
+    ("no x to transpose", lambda: conv_transpose(None, KERNEL), "conv_transpose: x wants an array, not None"),
+    ("no cotangent", lambda: conv_input_grad(None, KERNEL, (8, 8, 3)), "conv_input_grad: g wants an array, not None"),
+    ("no input", lambda: conv_kernel_grad(None, X, (3, 3)), "conv_kernel_grad: x wants an array, not None"),
+    ("no depthwise kernel", lambda: depthwise_conv(X, None), "depthwise_conv: kernel wants an array, not None"),
+    ("no pointwise kernel", lambda: pointwise_conv(X, None), "pointwise_conv: kernel wants an array, not None"),
+    ("half separable", lambda: separable_conv(X, ones(3, 3, 1, 3), None), "pointwise_kernel wants an array, not None"),
+    ("no local kernel", lambda: local_conv(X, None), "local_conv: kernel wants an array, not None"),
+    ("no tiled kernel", lambda: tiled_conv(X, None), "tiled_conv: kernel wants an array, not None"),
 ]
 
 

@@ -12,6 +12,7 @@ from jaxcnn.functional.lowering.registry import LOWERINGS
 from jaxcnn.shapes.conv import ConvGeometry, groups_per_block
 
 Operation = Literal["forward", "input_grad", "kernel_grad"]
+PLATFORMS = ("cpu", "gpu", "tpu")
 OPERATIONS: tuple[Operation, ...] = ("forward", "input_grad", "kernel_grad")
 
 SHIFTED_TAPS = 64  # above, the unrolled gradient of a depthwise kernel is slower than its spectrum
