@@ -83,12 +83,18 @@ class RunFolder:
         """The experiment as recorded, and its config; later edits of the original file do not matter.
 
         Raises:
-            RunError: the recorded settings do not fit the recorded file.
+            RunError: the recorded file does not load, or the recorded settings do not fit it.
         """
         settings = self.recorded()
         name, origin = settings.pop("experiment"), Path(settings.pop("experiment_file"))
         siblings = origin.parent if origin.parent.is_dir() else self.path
-        file = load_experiment(self.path / "experiment.py", name=name, siblings=siblings)
+        try:
+            file = load_experiment(self.path / "experiment.py", name=name, siblings=siblings)
+        except ImportError as error:
+            raise RunError(
+                f"{self.path / 'experiment.py'} was recorded with other versions and does not load with these: "
+                f"{error}. {self.path / 'versions.json'} names them; install those, or mend the file."
+            ) from error
         try:
             return file, config_from_json(file.config_class, settings)
         except ConfigError as error:

@@ -108,6 +108,13 @@ def test_a_damaged_record(tiny_run: Path, tmp_path: Path, capsys: pytest.Capture
     assert "no setting 'epochz'. Did you mean 'epochs'?" in refusal(capsys, "evaluate", str(run))
 
 
+def test_a_run_of_other_versions(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    (run / "experiment.py").write_text("from jaxcnn.train import something_since_removed\n")
+    error = refusal(capsys, "evaluate", str(run))
+    assert "was recorded with other versions and does not load with these" in error and "versions.json" in error
+
+
 def test_resume_takes_no_settings(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     error = refusal(capsys, "train", "--resume", str(tiny_run), "--set", "epochs=3")
     assert "--resume continues a run as it was recorded" in error
