@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.pool import as_float, widened
+from jaxcnn.functional.pool import as_float, divisor, widened
 from jaxcnn.functional.selection import MAXIMUM, as_ordered, best_of_rows, choose_over
-from jaxcnn.functional.windows import on_axis
 from jaxcnn.shapes.adaptive_pool import adaptive_bins, adaptive_output, pyramid_levels, spatial_sizes
 from jaxcnn.shapes.errors import check_choice
 
@@ -175,13 +174,11 @@ def spatial_pyramid_pool(
 
 @functools.partial(jax.jit, static_argnums=1)
 def _adaptive_average(x: jax.Array, output: tuple[int, ...]) -> jax.Array:
-    axes = _spatial_axes(x, len(output))
-    total, divisor = widened(x), 1
-    for at, bins in zip(axes, output, strict=True):
-        counts = [stop - start for start, stop in adaptive_bins(x.shape[at], bins)]
-        divisor = divisor * on_axis(counts, at, x.ndim, total.dtype)
+    total, counts = widened(x), []
+    for at, bins in zip(_spatial_axes(x, len(output)), output, strict=True):
+        counts.append([stop - start for start, stop in adaptive_bins(x.shape[at], bins)])
         total = _over_bins(total, at, bins, jnp.sum)
-    return (total / divisor).astype(x.dtype)
+    return (total / divisor(counts, total)).astype(x.dtype)
 
 
 @functools.partial(jax.jit, static_argnums=1)

@@ -80,14 +80,16 @@ def avg_pool(
 def _average(x: jax.Array, plan: PoolPlan, include_pad: bool) -> jax.Array:
     total = window_sum(widened(x), plan)
     counts = [axis.counts(include_pad=include_pad) for axis in plan]
+    return (total / divisor(counts, total)).astype(x.dtype)
+
+
+def divisor(counts: Sequence[Sequence[int]], total: jax.Array) -> jax.Array | int:
+    """How many entries were summed at each position, at least 1, from their number on each spatial axis."""
     if all(len(set(count)) == 1 for count in counts):
-        return (total / max(math.prod(count[0] for count in counts), 1)).astype(x.dtype)
-    first = x.ndim - 1 - len(plan)
-    divisor = functools.reduce(
-        jnp.multiply,
-        (on_axis([max(n, 1) for n in count], first + i, x.ndim, total.dtype) for i, count in enumerate(counts)),
-    )
-    return (total / divisor).astype(x.dtype)
+        return max(math.prod(count[0] for count in counts), 1)
+    first = total.ndim - 1 - len(counts)
+    each = [on_axis([max(n, 1) for n in count], first + i, total.ndim, total.dtype) for i, count in enumerate(counts)]
+    return functools.reduce(jnp.multiply, each)
 
 
 def as_float(x: jax.Array, *, who: str) -> jax.Array:
@@ -110,12 +112,12 @@ def widened(x: jax.Array) -> jax.Array:
 def window_sum(x: jax.Array, plan: PoolPlan) -> jax.Array:
     """The sum over each window; zeros lie outside."""
     first = x.ndim - 1 - len(plan)
-    split = []
+    split: list[int] = []
     for i, axis in reversed(list(enumerate(plan))):
         if axis.apart and axis.window > 1:  # the backward pass of a reduced row is one broadcast
             x = rows(x, axis, first + i, fill=0)
             split = [first + i + 1, *(at + 1 for at in split)]
-    x = x.sum(split)
+    x = x.sum(tuple(split))
     for i, axis in reversed(list(enumerate(plan))):
         if not (axis.trivial or (axis.apart and axis.window > 1)):
             x = _sum_axis(x, axis, first + i)

@@ -77,7 +77,9 @@ class Best:
         only_late = late.real & ~self.real  # padding gives way to an entry that is no better than it
         if only_late.any():
             take |= on_axis(only_late, at, take.ndim, jnp.bool_)
-        index = None if self.index is None else jnp.where(take, late.index, self.index)
+        index = None
+        if self.index is not None and late.index is not None:
+            index = jnp.where(take, late.index, self.index)
         return Best(jnp.where(take, late.value, self.value), index, self.real | late.real)
 
 

@@ -41,10 +41,10 @@ def pools(draw: st.DrawFn, *, long: bool = False) -> Pool:
     ceil_mode = draw(st.booleans())
     axes = []
     for _ in range(ndim):
-        size = draw(st.integers(9, 30) if long else st.integers(1, 8 if ndim < 3 else 4))
-        window = draw(st.integers(5, 20) if long else st.integers(1, 4))
+        size = draw(st.integers(9, 36) if long else st.integers(1, 8 if ndim < 3 else 4))
+        window = draw(st.integers(5, 15) if long else st.integers(1, 4))
         stride = draw(st.sampled_from([1, 2, window, window + 1]) if long else st.integers(1, 3))
-        dilation = draw(st.integers(1, 1 if long else 3))
+        dilation = draw(st.integers(1, 2 if long else 3))
         pads = draw(st.tuples(st.integers(-1, 3), st.integers(-1, 3)))
         if size + sum(pads) < 1 or oracle.positions(size, window, stride, dilation, pads, ceil_mode) < 1:
             window, dilation, pads = 1, 1, (0, 0)
