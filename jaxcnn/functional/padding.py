@@ -1,5 +1,7 @@
 """Padding with what is there already: reflected, repeated or wrapped round."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -70,7 +72,7 @@ def dilate_and_pad_adjoint(
 
 def _gather_runs(g: jax.Array, axis: int, length: int, runs: list[tuple[int, int, int]]) -> jax.Array:
     """The adjoint of ``_lay_runs``: each run is added back to the positions that it was read from."""
-    total, offset = None, 0
+    placed, offset = [], 0
     for start, step, count in runs:
         piece = lax.slice_in_dim(g, offset, offset + count, axis=axis)
         offset += count
@@ -82,6 +84,5 @@ def _gather_runs(g: jax.Array, axis: int, length: int, runs: list[tuple[int, int
             piece, low = lax.rev(piece, (axis,)), start - count + 1
         config = [(0, 0, 0)] * g.ndim
         config[axis] = (low, length - low - piece.shape[axis], 0)
-        placed = lax.pad(piece, jnp.zeros((), g.dtype), config)
-        total = placed if total is None else total + placed
-    return total
+        placed.append(lax.pad(piece, jnp.zeros((), g.dtype), config))
+    return functools.reduce(jnp.add, placed)
