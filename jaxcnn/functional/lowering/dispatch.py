@@ -115,7 +115,7 @@ def platform_of(x: jax.Array) -> str:
     """Where the computation will run, as far as tracing can tell: the devices of ``x``, else the default."""
     if isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer):
         return next(iter(x.devices())).platform
-    default = jax.config.jax_default_device
+    default = jax.config.jax_default_device  # type: ignore[attr-defined]
     if isinstance(default, str):
         return default
     return jax.default_backend() if default is None else default.platform
