@@ -110,8 +110,10 @@ def check_explicit_mesh(case: Case) -> None:
         operands = placed(row.arrays, case.batched, mesh), placed(row.weight, batched_floats(case), mesh)
         program = jax.jit(functools.partial(value_and_gradients, case)).lower(*operands).compile()
         got = program(*operands)
-    if by_example(case):
-        assert " all-gather(" not in program.as_text(), "the compiled program brings the batch together"
+    text = program.as_text()
+    # The XLA of older releases splits no Fourier transform, of whatever axes.
+    if by_example(case) and not (jax.__version_info__ < (0, 12) and " fft(" in text):
+        assert " all-gather(" not in text, "the compiled program brings the batch together"
     for leaf, batched in zip(got[0], batched_outputs(case), strict=True):
         if batched:
             assert leaf.sharding.spec[0] == "data", f"the batch came together: {leaf.sharding.spec}"
