@@ -121,3 +121,14 @@ def test_kernel_gradient_by_loops() -> None:
         expected[entry] = np.vdot(oracle.conv(x, one, **options), g)
     found = conv_kernel_grad(x, g, (3, 2), strides=(2, 3), padding=((1, 1), (0, 1)), kernel_dilation=(1, 2))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_kernel_gradient_of_integers_is_exact() -> None:
+    generator = np.random.default_rng(0)
+    x, g = generator.integers(0, 256, (2, 7, 6, 4), "uint8"), generator.integers(-128, 128, (2, 4, 6, 6), "int8")
+    options = {"strides": (2, 1), "kernel_dilation": (1, 2), "feature_group_count": 2, "flip_kernel": True}
+    told = conv_kernel_grad(x, g, (3, 2), padding_mode="circular", **options)
+    assert told.dtype == jnp.int32
+    with jax.enable_x64(True):
+        exact = conv_kernel_grad(x.astype(np.float64), g.astype(np.float64), (3, 2), padding_mode="circular", **options)
+    np.testing.assert_array_equal(told, exact.astype(np.int32))
