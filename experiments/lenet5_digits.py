@@ -1,8 +1,8 @@
 """LeNet-5 on the 1,797 handwritten digits that the package carries (UCI, 8x8, shown as 32x32).
 
 run     jaxcnn train lenet5_digits
-cost    experiments/results/lenet5_digits.json
-result  experiments/results/lenet5_digits.json
+cost    0:32 a run on 2 cores
+result  99.50 ± 0.30 % test accuracy, 0.50 ± 0.30 % error over 5 seeds
 """
 
 import dataclasses

@@ -61,6 +61,12 @@ def row(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def head_lines(result: dict[str, Any]) -> list[str]:
+    """The lines ``cost`` and ``result`` at the head of the experiment's file."""
+    _, accuracy, error, seeds, time, device, _ = row(result)
+    return [f"cost    {time} a run on {device}", f"result  {accuracy} test accuracy, {error} error over {seeds} seeds"]
+
+
 def markdown_table(results: list[dict[str, Any]]) -> str:
     """The table of the README."""
     lines = [COLUMNS, ["---"] * len(COLUMNS), *(row(result) for result in results)]

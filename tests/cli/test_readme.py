@@ -4,11 +4,13 @@ import doctest
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jaxcnn.cli.main import build_parser, main
-from jaxcnn.cli.results import markdown_table, read_results
+from jaxcnn.cli.results import head_lines, markdown_table, read_results
+from jaxcnn.train.discover import find_experiment
 
 README = Path(__file__).parent.parent.parent / "README.md"
 
@@ -31,6 +33,12 @@ def test_examples_run() -> None:
 def test_table_is_what_the_results_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(README.parent)
     assert between("results").strip() == markdown_table(read_results())
+
+
+@pytest.mark.parametrize("result", read_results(), ids=lambda result: result["experiment"])
+def test_the_head_of_an_experiment_is_what_its_results_say(result: dict[str, Any]) -> None:
+    head = find_experiment(result["experiment"]).doc
+    assert [line for line in head_lines(result) if line not in head] == []
 
 
 def test_both_commands_set_up_an_environment_and_the_first_trains(
