@@ -77,12 +77,12 @@ def lp_pool(
 @functools.partial(jax.jit, static_argnums=(1, 2))
 def _norm(x: jax.Array, plan: PoolPlan, p: float) -> jax.Array:
     if math.isinf(p):
-        greatest, _ = best_of_windows(magnitude(x), plan, MAXIMUM)
+        greatest, _ = best_of_windows(_magnitude(x), plan, MAXIMUM)
         return jnp.where(greatest < 0, jnp.zeros((), x.dtype), greatest)  # a window of padding has -inf
     return root(window_sum(power(widened(x), p), plan), p).astype(x.dtype)
 
 
-def magnitude(x: jax.Array) -> jax.Array:
+def _magnitude(x: jax.Array) -> jax.Array:
     """``abs(x)`` with slope 0 at 0, where JAX takes 1."""
     return x * jnp.sign(x)
 
@@ -91,7 +91,7 @@ def power(x: jax.Array, p: float) -> jax.Array:
     """``abs(x)**p``, with every derivative at 0 finite: the true one where there is one, else 0."""
     if p == 2:
         return x * x
-    x = magnitude(x)
+    x = _magnitude(x)
     if p.is_integer() and p < 64:
         return lax.integer_pow(x, int(p))
     zero = x == 0
