@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.functional.lowering import dispatch
-from jaxcnn.functional.lowering.choice import OPERATIONS, PLATFORMS, Choice
+from jaxcnn.functional.lowering.choice import PLATFORMS, Choice
 from jaxcnn.functional.lowering.registry import LOWERINGS
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.conv import conv_geometry
 from jaxcnn.shapes.errors import check_choice
 from jaxcnn.shapes.padding import PADDING_MODES, Padding
+
+OPERATIONS = ("forward", "input_grad", "kernel_grad")
 
 
 def conv_algorithms() -> tuple[str, ...]:
@@ -92,7 +94,7 @@ def explain_conv(
     return dispatch.explain(
         geometry,
         algorithm=algorithm,
-        operation=operation,  # type: ignore[arg-type]
+        operation="kernel_grad" if operation == "kernel_grad" else "forward",
         dtype=jnp.dtype(dtype),
         platform=platform or here,
         who="explain_conv",

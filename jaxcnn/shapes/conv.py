@@ -93,6 +93,10 @@ class ConvGeometry:
             pads=tuple(pads),
         )
 
+    def with_batch(self, *batch_shape: int) -> "ConvGeometry":
+        """The same convolution of another batch."""
+        return dataclasses.replace(self, batch_shape=batch_shape)
+
     def group_block(self, groups: int) -> "ConvGeometry":
         """The dense convolution that some neighbouring groups make, each seen as part of one group."""
         return dataclasses.replace(

@@ -1,59 +1,93 @@
-"""Which formulation ``algorithm="auto"`` takes: a pure rule of static shapes, dtype and platform.
+"""Which formulation ``algorithm="auto"`` takes: a pure function of static shapes, dtype and platform.
 
-The thresholds come from timings of forward and both gradients on a two-core CPU, with plain differentiation through
-the formulation. Where a formulation is within noise of XLA's own convolution, XLA's is taken.
+On a CPU every formulation that serves is given an estimate of its seconds, and the cheapest is taken, unless XLA's own
+is within ``MARGIN`` of it: what is close to it in an estimate may be slower on another machine. On GPUs and TPUs XLA's
+own is taken, but for what was measured to be better there. Nothing is timed at run time.
 """
 
 import dataclasses
-from math import prod
-from typing import Any, Literal
+from typing import Any
 
+from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.registry import LOWERINGS
-from jaxcnn.shapes.conv import ConvGeometry, groups_per_block
+from jaxcnn.shapes.conv import ConvGeometry
 
-Operation = Literal["forward", "input_grad", "kernel_grad"]
 PLATFORMS = ("cpu", "gpu", "tpu")
-OPERATIONS: tuple[Operation, ...] = ("forward", "input_grad", "kernel_grad")
+GATHERS = "XLA gathers the whole batch on every device to partition a grouped convolution"
+MARGIN = 0.85  # an estimate must be below this much of XLA's own
 
-SHIFTED_TAPS = 64  # above, the unrolled gradient of a depthwise kernel is slower than its spectrum
-MOST_BLOCKS = 64  # more convolutions than this take too long to compile
-FFT_TAPS = 441  # 21 x 21, where dense spectra start to win
-FFT_LENGTH = 127  # on one axis, where a dense 1-D convolution is no longer a short row of matrix products
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A formulation with its estimate in seconds, or why it does not serve."""
+
+    algorithm: str
+    seconds: float | None
+    why_not: str | None = None
+
+    def __str__(self) -> str:
+        if self.seconds is None:
+            return f"{self.algorithm}: {self.why_not}"
+        return f"{self.algorithm}: about {1e3 * self.seconds:.3g} ms"
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """The name of a formulation and the reason for taking it."""
+    """The name of the formulation that is taken, the reason, and what it was chosen from."""
 
     algorithm: str
     reason: str
+    candidates: tuple[Candidate, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.algorithm}: {self.reason}"
+        return "\n".join([f"{self.algorithm}: {self.reason}", *(f"    {candidate}" for candidate in self.candidates)])
 
 
-def choose(geometry: ConvGeometry, *, operation: Operation, dtype: Any, platform: str) -> Choice:
-    """The formulation for one operation on one platform, always one that serves it."""
+def choose(
+    geometry: ConvGeometry, dtype: Any, operation: Operation, *, platform: str, partitioned: bool = False
+) -> Choice:
+    """The formulation for one operation on one platform, always one that serves it.
+
+    Args:
+        geometry: of the convolution; the input gradient is the forward operation of the transposed one.
+        dtype: of the operands.
+        operation: ``"forward"`` or ``"kernel_grad"``.
+        platform: ``"cpu"``, ``"gpu"``, ``"tpu"`` or another, which is treated like the last two.
+        partitioned: whether XLA splits the program over devices at places of its own choice. Then only formulations
+            are taken that it splits without moving data.
+    """
     if platform != "cpu":
+        if partitioned and _xla_gathers(geometry, operation):
+            return Choice("grouped", GATHERS)
         return Choice("xla", f"on {platform} XLA's own convolution is taken")
-    choice = _choose_on_cpu(geometry)
-    if LOWERINGS[choice.algorithm].unserved(geometry, dtype) is not None:
-        return Choice("xla", "it serves everything")
-    return choice
+    candidates = tuple(_consider(lowering, geometry, dtype, operation, partitioned) for lowering in LOWERINGS.values())
+    serving = [(candidate.seconds, candidate) for candidate in candidates if candidate.seconds is not None]
+    seconds, best = min(serving, key=lambda pair: pair[0])
+    stock = next(candidate for candidate in candidates if candidate.algorithm == "xla")
+    if best is not stock and stock.seconds is not None and seconds > MARGIN * stock.seconds:
+        return Choice("xla", f"nothing is estimated below {MARGIN} of it", candidates)
+    return Choice(best.algorithm, "it has the lowest estimate", candidates)
 
 
-def _choose_on_cpu(geometry: ConvGeometry) -> Choice:
-    taps = prod(geometry.window)
-    dense_steps = all(step == 1 for step in (*geometry.strides, *geometry.input_dilation))
-    depthwise = geometry.groups == geometry.in_channels > 1
-    if depthwise and taps <= SHIFTED_TAPS:
-        return Choice("shifted", "a depthwise kernel on a CPU is one fused loop of shifted multiply-adds")
-    if depthwise and dense_steps:
-        return Choice("fft", f"a depthwise kernel of {taps} taps costs less as a product of spectra")
-    if geometry.groups > 1 and geometry.groups // groups_per_block(geometry) <= MOST_BLOCKS:
-        return Choice("grouped", "on a CPU a few dense convolutions are faster than one with groups")
-    if taps == 1 and geometry.groups == 1:
-        return Choice("matmul", "a window of one position is a matrix product")
-    if dense_steps and (taps >= FFT_TAPS or max(geometry.window) >= FFT_LENGTH):
-        return Choice("fft", f"a window of {taps} taps costs less as a product of spectra")
-    return Choice("xla", "XLA's own convolution is the fastest for dense windows of ordinary size")
+def _xla_gathers(geometry: ConvGeometry, operation: Operation) -> bool:
+    """Whether XLA gathers the batch on every device to partition this, or even sums it wrongly.
+
+    The gathering is openxla/xla#47945. On a mesh with an axis that does not split the batch, the kernel gradient comes
+    out multiplied by the size of that axis (jax 0.10.2 and 0.12.0).
+    """
+    depthwise = geometry.in_channels == geometry.groups
+    return geometry.groups > 1 and (operation == "kernel_grad" or not depthwise)
+
+
+def _consider(
+    lowering: Lowering, geometry: ConvGeometry, dtype: Any, operation: Operation, partitioned: bool
+) -> Candidate:
+    why_not = lowering.why_not(geometry, dtype, operation)
+    if why_not is None and partitioned:
+        if operation not in lowering.partitions:
+            why_not = "XLA cannot split it over devices without moving data"
+        elif lowering.name == "xla" and _xla_gathers(geometry, operation):
+            why_not = GATHERS
+    if why_not is not None:
+        return Candidate(lowering.name, None, why_not)
+    return Candidate(lowering.name, lowering.estimate(geometry, dtype, operation))

@@ -1,5 +1,7 @@
 """The convolution theorem: a product of spectra, for windows so large that every tap by itself costs more."""
 
+import functools
+from math import prod
 from typing import Any
 
 import jax
@@ -7,13 +9,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.dtypes import accumulator_dtype
-from jaxcnn.functional.lowering.lowering import Lowering
+from jaxcnn.functional.lowering.linear import transposed_kernel_grad
+from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice
 from jaxcnn.shapes.conv import ConvGeometry
 from jaxcnn.shapes.spectrum import fast_length
 
 
-def compute(
+def forward(
     x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
 ) -> jax.Array:
     """``y = inverse(X * conj(K))`` over the padded input, of which the strides then keep every so many.
@@ -61,7 +64,7 @@ def _multiply(signal: jax.Array, response: jax.Array, geometry: ConvGeometry, pr
     return lax.reshape(product, (*product.shape[:-2], geometry.out_channels))
 
 
-def unserved(geometry: ConvGeometry, dtype: Any) -> str | None:
+def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
     """Serves floating and complex numbers over one to three spatial axes."""
     if geometry.ndim > 3:
         return f"it wants at most 3 spatial axes, and there are {geometry.ndim}"
@@ -70,4 +73,15 @@ def unserved(geometry: ConvGeometry, dtype: Any) -> str | None:
     return None
 
 
-LOWERING = Lowering("fft", compute, unserved)
+def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
+    return 1e-5 + 5e-8 * prod(geometry.x_shape)
+
+
+LOWERING = Lowering(
+    name="fft",
+    unserved=_unserved,
+    estimate=_estimate,
+    forward=forward,
+    kernel_grad=functools.partial(transposed_kernel_grad, forward),
+    partitions=frozenset({"forward", "kernel_grad"}),
+)

@@ -6,6 +6,7 @@ products become wide enough to be fast. It also has no axis that mixes batch and
 stays split in every derivative.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -13,11 +14,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.lowering import xla
-from jaxcnn.functional.lowering.lowering import Lowering
+from jaxcnn.functional.lowering.linear import transposed_kernel_grad
+from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.shapes.conv import ConvGeometry, groups_per_block
 
 
-def compute(
+def forward(
     x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
 ) -> jax.Array:
     """One dense convolution per block of groups."""
@@ -28,7 +30,7 @@ def compute(
         read, write = index * block.in_channels, index * block.out_channels
         part = lax.slice_in_dim(kernel, write, write + block.out_channels, axis=kernel.ndim - 1)
         outputs.append(
-            xla.compute(
+            xla.forward(
                 lax.slice_in_dim(x, read, read + block.in_channels, axis=x.ndim - 1),
                 _block_diagonal(part, merged),
                 block,
@@ -50,9 +52,24 @@ def _block_diagonal(kernel: jax.Array, groups: int) -> jax.Array:
     return lax.reshape(dense, (*window, groups * reads, writes))
 
 
-def unserved(geometry: ConvGeometry, dtype: Any) -> str | None:
+def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
     """Serves more than one group."""
     return None if geometry.groups > 1 else "it wants more than one group"
 
 
-LOWERING = Lowering("grouped", compute, unserved)
+def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
+    return (
+        1e-5
+        + geometry.multiply_adds * groups_per_block(geometry) / 40e9
+        + 2e-5 * geometry.groups / groups_per_block(geometry)
+    )
+
+
+LOWERING = Lowering(
+    name="grouped",
+    unserved=_unserved,
+    estimate=_estimate,
+    forward=forward,
+    kernel_grad=functools.partial(transposed_kernel_grad, forward),
+    partitions=frozenset({"forward", "kernel_grad"}),
+)

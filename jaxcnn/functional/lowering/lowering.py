@@ -2,26 +2,49 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
 from jaxcnn.shapes.conv import ConvGeometry
 
-# ``compute(x, kernel, geometry, *, precision, preferred_element_type)``: ``x`` with any number of batch axes and
-# ``kernel``, of one dtype, shaped as the geometry says, to ``y`` of ``geometry.out_shape`` in
-# ``preferred_element_type``, or else in the dtype of the operands. Made of differentiable JAX
-# alone, so that every transform goes through.
-Compute = Callable[..., jax.Array]
+# The gradient by the input is the ``forward`` of the transposed geometry, so two operations are all there are.
+Operation = Literal["forward", "kernel_grad"]
 
-# ``unserved(geometry, dtype)``: why these are outside the domain, or None where they are inside.
-Unserved = Callable[[ConvGeometry, Any], str | None]
+# ``forward(x, kernel, geometry, *, precision, preferred_element_type)``: arrays of one dtype, shaped as the geometry
+# says, to ``y`` of ``geometry.out_shape`` in ``preferred_element_type``, or else in the dtype of the operands.
+Forward = Callable[..., jax.Array]
+
+# ``kernel_grad(x, g, geometry, *, precision)``: arrays of one dtype, of ``geometry.x_shape`` and
+# ``geometry.out_shape``, to the kernel's cotangent, of ``geometry.kernel_shape`` and the same dtype.
+KernelGrad = Callable[..., jax.Array]
+
+# ``unserved(geometry, dtype, operation)``: why these are outside the domain, or None where they are inside.
+Unserved = Callable[[ConvGeometry, Any, Operation], str | None]
+
+# ``estimate(geometry, dtype, operation)``: seconds on the two-core CPU that the rule was calibrated on.
+Estimate = Callable[[ConvGeometry, Any, Operation], float]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Lowering:
-    """One way to compute a convolution, with the domain on which it is exact."""
+    """One way to compute a convolution, with the domain on which it is exact and what it costs there.
+
+    The functions are traced when a program is lowered, after differentiation and batching, so they need neither be
+    differentiable nor batchable. A formulation that ``partitions`` an operation takes any number of batch axes, and
+    is made of operations that XLA's partitioner splits along them without moving data. Every other one is given
+    exactly one batch axis, all of it on one device.
+    """
 
     name: str
-    compute: Compute
     unserved: Unserved
+    estimate: Estimate
+    forward: Forward | None = None
+    kernel_grad: KernelGrad | None = None
+    partitions: frozenset[Operation] = frozenset()
+
+    def why_not(self, geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
+        """Why this formulation does not serve the operation, or None where it does."""
+        if getattr(self, operation) is None:
+            return f"it has no {operation.replace('_', ' ')}"
+        return self.unserved(geometry, dtype, operation)

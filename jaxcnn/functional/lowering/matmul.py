@@ -1,16 +1,18 @@
 """A 1x1 convolution as the matrix product that it is."""
 
+import functools
 from typing import Any
 
 import jax
 from jax import lax
 
-from jaxcnn.functional.lowering.lowering import Lowering
+from jaxcnn.functional.lowering.linear import transposed_kernel_grad
+from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice
 from jaxcnn.shapes.conv import ConvGeometry
 
 
-def compute(
+def forward(
     x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
 ) -> jax.Array:
     """Contracts the channels of every position that the strides keep."""
@@ -24,7 +26,7 @@ def compute(
     )
 
 
-def unserved(geometry: ConvGeometry, dtype: Any) -> str | None:
+def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
     """Serves windows of one position and one group."""
     if any(entry != 1 for entry in geometry.window):
         return f"it wants a window of one position, and this one is {geometry.window}"
@@ -33,4 +35,15 @@ def unserved(geometry: ConvGeometry, dtype: Any) -> str | None:
     return None
 
 
-LOWERING = Lowering("matmul", compute, unserved)
+def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
+    return 1e-5 + geometry.multiply_adds / 110e9
+
+
+LOWERING = Lowering(
+    name="matmul",
+    unserved=_unserved,
+    estimate=_estimate,
+    forward=forward,
+    kernel_grad=functools.partial(transposed_kernel_grad, forward),
+    partitions=frozenset({"forward", "kernel_grad"}),
+)

@@ -3,6 +3,7 @@
 On a CPU, XLA's own depthwise convolution walks the channels one by one; this is one fused loop over the output.
 """
 
+import functools
 import itertools
 from typing import Any
 
@@ -11,12 +12,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.dtypes import accumulator_dtype
-from jaxcnn.functional.lowering.lowering import Lowering
+from jaxcnn.functional.lowering.linear import transposed_kernel_grad
+from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice
 from jaxcnn.shapes.conv import ConvGeometry
 
 
-def compute(
+def forward(
     x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
 ) -> jax.Array:
     """``y = sum over taps k of padded_x[strides * o + dilation * k] * kernel[k]``, summed in float32 at least."""
@@ -34,10 +36,21 @@ def compute(
     return y.astype(result).reshape(geometry.out_shape)
 
 
-def unserved(geometry: ConvGeometry, dtype: Any) -> str | None:
+def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
     """Serves one input channel per group, whatever the multiplier."""
     per_group = geometry.in_channels // geometry.groups
     return None if per_group == 1 else f"it wants one input channel per group, and there are {per_group}"
 
 
-LOWERING = Lowering("shifted", compute, unserved)
+def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
+    return 1e-5 + geometry.multiply_adds / 15e9
+
+
+LOWERING = Lowering(
+    name="shifted",
+    unserved=_unserved,
+    estimate=_estimate,
+    forward=forward,
+    kernel_grad=functools.partial(transposed_kernel_grad, forward),
+    partitions=frozenset({"forward", "kernel_grad"}),
+)

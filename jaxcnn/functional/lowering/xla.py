@@ -5,18 +5,21 @@ batch, the partitioner multiplies the kernel gradient by the size of that axis (
 The formulations ``shifted`` and ``grouped`` are right there.
 """
 
+import functools
 from typing import Any
 
 import jax
 from jax import lax
 
 from jaxcnn.functional.lowering.batch import merge_batch
-from jaxcnn.functional.lowering.lowering import Lowering
+from jaxcnn.functional.lowering.linear import transposed_kernel_grad
+from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.xla_abort import without_abort
+from jaxcnn.functional.lowering.xla_cost import xla_seconds
 from jaxcnn.shapes.conv import ConvGeometry
 
 
-def compute(
+def forward(
     x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
 ) -> jax.Array:
     """One ``conv_general_dilated``, over one merged batch axis."""
@@ -59,9 +62,15 @@ def _pads_for(geometry: ConvGeometry) -> tuple[tuple[int, int], ...]:
     return tuple(pads)
 
 
-def unserved(geometry: ConvGeometry, dtype: Any) -> str | None:
-    """Nothing is outside its domain."""
+def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
     return None
 
 
-LOWERING = Lowering("xla", compute, unserved)
+LOWERING = Lowering(
+    name="xla",
+    unserved=_unserved,
+    estimate=xla_seconds,
+    forward=forward,
+    kernel_grad=functools.partial(transposed_kernel_grad, forward),
+    partitions=frozenset({"forward", "kernel_grad"}),
+)
