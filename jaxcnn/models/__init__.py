@@ -2,5 +2,6 @@
 
 from jaxcnn.models.lenet import LeNet5
 from jaxcnn.models.registry import ModelInfo, create, info, list_models
+from jaxcnn.models.resnet import ResNet
 
-__all__ = ["LeNet5", "ModelInfo", "create", "info", "list_models"]
+__all__ = ["LeNet5", "ModelInfo", "ResNet", "create", "info", "list_models"]

@@ -1,0 +1,101 @@
+"""Models small enough to train for a few steps in a test, and what a step needs."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from jaxcnn import models
+
+Variables = Mapping[str, Any]
+# Compiling is nearly all that these tests do; optimizing what runs once costs three times what it saves.
+quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Small:
+    """One model of a family, shrunk by its own options.
+
+    Attributes:
+        name: of the model.
+        options: of ``create``.
+        size: height and width of the images.
+        learning_rate: of the steps that have to lower the loss.
+        norms: whether it has batch statistics.
+    """
+
+    name: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    size: int = 32
+    learning_rate: float = 0.05
+    norms: bool = True
+
+    def create(self, **more: Any) -> nn.Module:
+        return models.create(self.name, **{"num_classes": 4, **self.options, **more})
+
+    def images(self, *batch: int) -> jax.Array:
+        channels = models.info(self.name).input_shape[-1]
+        return jax.random.normal(jax.random.key(1), (*batch, self.size, self.size, channels))
+
+
+SMALL = [
+    Small(name="resnet20_cifar", options={"width": 4, "stage_sizes": (1, 1, 1)}),
+    Small(name="resnet50", options={"width": 4, "stage_sizes": (1, 1, 1, 1)}),
+]
+
+
+@functools.cache
+def initialized(small: Small) -> Variables:
+    """Variables of a small model."""
+    return quick_jit(functools.partial(small.create().init, train=False))(jax.random.key(0), small.images(1))
+
+
+def losses(small: Small, *, steps: int, batch: int) -> list[float]:
+    """The losses of plain gradient steps on one batch."""
+    model, variables = small.create(), dict(initialized(small))
+    params, state = variables.pop("params"), variables
+    x, labels = small.images(batch), jnp.arange(batch) % 4
+    optimizer = optax.sgd(small.learning_rate, momentum=0.9)
+
+    @quick_jit
+    def step(params: Any, state: Any, moments: Any) -> Any:
+        def loss(params: Any) -> Any:
+            logits, updated = model.apply(
+                {"params": params, **state}, x, train=True, mutable=["batch_stats"], rngs={"dropout": jax.random.key(2)}
+            )
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), updated
+
+        (value, updated), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        updates, moments = optimizer.update(grads, moments)
+        return optax.apply_updates(params, updates), {**state, **updated}, moments, value
+
+    moments, values = optimizer.init(params), []
+    for _ in range(steps):
+        params, state, moments, value = step(params, state, moments)
+        values.append(float(value))
+    return values
+
+
+def count_multiply_adds(model: nn.Module, shape: tuple[int, ...]) -> int:
+    """Output positions times kernel entries, over every layer that has a kernel."""
+    total = 0
+
+    def count(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+        nonlocal total
+        y = call(*args, **kwargs)
+        if context.method_name == "__call__" and context.module.has_variable("params", "kernel"):
+            total += math.prod(y.shape[:-1]) * context.module.get_variable("params", "kernel").size
+        return y
+
+    def run(key: jax.Array) -> Any:
+        with nn.intercept_methods(count):
+            return model.init(key, jnp.zeros(shape))
+
+    jax.eval_shape(run, jax.random.key(0))
+    return total

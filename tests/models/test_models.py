@@ -1,0 +1,84 @@
+"""What every model owes: its exact size, names for its maps, a type, any batch axes, training."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcnn import ShapeError, models
+from tests.models.small import SMALL, Small, count_multiply_adds, initialized, losses, quick_jit
+
+FAMILIES = ("resnet*",)
+NAMES = [name for family in FAMILIES for name in models.list_models(family)]
+every_small = pytest.mark.parametrize("small", SMALL, ids=lambda small: small.name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sizes_are_those_of_the_info(name: str) -> None:
+    info, model = models.info(name), models.create(name)
+    variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *info.input_shape)))
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == info.parameters
+    assert count_multiply_adds(model, (1, *info.input_shape)) == info.macs
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_no_image_is_refused(name: str) -> None:
+    with pytest.raises(ShapeError, match=r"wants images \(\*batch, height, width, channels\).*got x.shape=\(32, 32\)"):
+        jax.eval_shape(models.create(name).init, jax.random.key(0), jnp.zeros((32, 32)))
+
+
+@every_small
+def test_five_steps_on_one_batch_lower_the_loss(small: Small) -> None:
+    values = losses(small, steps=5, batch=4)
+    assert np.isfinite(values).all()
+    assert values[-1] < 0.9 * values[0], values
+
+
+@every_small
+def test_half_precision_keeps_parameters_in_single(small: Small) -> None:
+    model = small.create(dtype=jnp.bfloat16)
+    variables = jax.eval_shape(model.init, jax.random.key(0), small.images(2))
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+    found = jax.eval_shape(lambda v: model.apply(v, small.images(2), method="features"), variables)
+    assert {leaf.dtype for leaf in found.values()} == {jnp.dtype(jnp.bfloat16)}
+
+
+@every_small
+def test_batch_axes_any_number(small: Small) -> None:
+    model, variables = small.create(), initialized(small)
+    apply = quick_jit(lambda x: model.apply(variables, x, train=False))
+    x = small.images(2, 2)
+    y = apply(x)
+    assert y.shape == (2, 2, 4)
+    np.testing.assert_allclose(apply(x[1]), y[1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(apply(x[0, 1]), y[0, 1], rtol=1e-4, atol=1e-5)
+
+
+@every_small
+def test_features_hold_the_logits(small: Small) -> None:
+    model, variables = small.create(), initialized(small)
+    found = jax.eval_shape(lambda v: model.apply(v, small.images(2), train=False, method="features"), variables)
+    assert found["logits"].shape == (2, 4)
+    assert len(found) > 2
+
+
+@every_small
+def test_training_moves_the_statistics_and_only_training_does(small: Small) -> None:
+    model, variables = small.create(), initialized(small)
+
+    @functools.partial(quick_jit, static_argnums=0)
+    def updated(train: bool) -> Any:
+        options = {"mutable": ["batch_stats"], "rngs": {"dropout": jax.random.key(0)}}
+        return model.apply(variables, small.images(4), train=train, **options)[1]
+
+    if not small.norms:
+        assert updated(True) == {}
+        return
+    before = variables["batch_stats"]
+    moved = jax.tree.map(lambda old, new: bool((old != new).any()), before, updated(True)["batch_stats"])
+    assert all(jax.tree.leaves(moved))
+    kept = jax.tree.map(lambda old, new: bool((old == new).all()), before, updated(False)["batch_stats"])
+    assert all(jax.tree.leaves(kept))
