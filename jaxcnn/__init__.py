@@ -8,7 +8,7 @@ import importlib
 from typing import Any
 
 _MODULES = ("augment", "data", "functional", "models", "nn", "shapes", "train", "vis")
-_NAMES = {"ShapeError": "jaxcnn.shapes"}
+_NAMES = {"ShapeError": "jaxcnn.shapes", "accelerate": "jaxcnn.functional", "summary": "jaxcnn.models"}
 
 __all__ = [*_MODULES, *_NAMES]
 __version__ = "0.1.0"

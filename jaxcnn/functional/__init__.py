@@ -1,6 +1,7 @@
 """Pure functions of arrays: every operation of the field, channels last, under every JAX transform."""
 
 from jaxcnn.functional import filters
+from jaxcnn.functional.accelerate import accelerate
 from jaxcnn.functional.adaptive_pool import (
     adaptive_avg_pool,
     adaptive_max_pool,
@@ -29,6 +30,7 @@ from jaxcnn.functional.weighted_pool import weighted_pool
 
 __all__ = [
     "BatchStats",
+    "accelerate",
     "adaptive_avg_pool",
     "adaptive_max_pool",
     "autocorrelate",

@@ -1,0 +1,63 @@
+"""One switch that gives existing code the formulations of this library."""
+
+import contextlib
+
+from jaxcnn.functional.lowering import lax_rule
+
+_is_on = False
+
+
+def accelerate(enabled: bool = True) -> contextlib.ExitStack:
+    """Makes every ``jax.lax.conv_general_dilated`` on the CPU take the formulation that ``conv`` would take.
+
+    A model of Flax, Equinox or Haiku need not be changed: gradients, and the grouped convolutions that ``jax.vmap``
+    makes, are taken over as well, inside ``jit``, ``shard_map`` and ``pmap``. Results differ by rounding. Programs that
+    XLA splits over several devices by itself (``jit`` with sharded arguments) keep XLA's own convolution, and so do
+    GPUs and TPUs.
+
+    It holds for the whole process, from the call on; as a context manager, until the block is left. Each change throws
+    away all compiled programs (``jax.clear_caches``), which are then compiled again: switch once, not in a loop.
+
+    Args:
+        enabled: False gives XLA its convolution back.
+
+    Returns:
+        a context manager that restores what held before; it may be ignored.
+
+    Raises:
+        TypeError: ``enabled`` is not a truth value.
+
+    Warns:
+        RuntimeWarning: a JAX that keeps its rules where this library does not know to look; nothing is changed then.
+
+    >>> import jax, jax.numpy as jnp
+    >>> x, kernel = jnp.ones((1, 8, 8, 64)), jnp.ones((3, 3, 1, 64))
+    >>> def depthwise(x, kernel):
+    ...     numbers = ("NHWC", "HWIO", "NHWC")
+    ...     return jax.lax.conv_general_dilated(
+    ...         x, kernel, (1, 1), "SAME", dimension_numbers=numbers, feature_group_count=64
+    ...     )
+    >>> with accelerate():
+    ...     "stablehlo.convolution" in jax.jit(depthwise).lower(x, kernel).as_text()
+    False
+    >>> "stablehlo.convolution" in jax.jit(depthwise).lower(x, kernel).as_text()
+    True
+    """
+    if not isinstance(enabled, bool):
+        raise TypeError(f"accelerate: enabled wants True or False, not {enabled!r}. To undo it: accelerate(False).")
+    undo = contextlib.ExitStack()
+    undo.callback(_switch, _is_on)
+    _switch(enabled)
+    return undo
+
+
+def _switch(enabled: bool) -> None:
+    global _is_on
+    stock = lax_rule.stock_rule() if enabled != _is_on else None
+    if stock is None:
+        return
+    if enabled:
+        lax_rule.take_over(stock)
+    else:
+        lax_rule.give_back(stock)
+    _is_on = enabled
