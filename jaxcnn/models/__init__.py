@@ -1,7 +1,21 @@
 """Networks of the history, in training mode: one file per family, found by name."""
 
+from jaxcnn.models.cifar_speedrun import CifarSpeedrun, whitening_kernel
+from jaxcnn.models.convnext import ConvNeXt
 from jaxcnn.models.lenet import LeNet5
+from jaxcnn.models.mobilenet import MobileNetV2
 from jaxcnn.models.registry import ModelInfo, create, info, list_models
 from jaxcnn.models.resnet import ResNet
 
-__all__ = ["LeNet5", "ModelInfo", "ResNet", "create", "info", "list_models"]
+__all__ = [
+    "CifarSpeedrun",
+    "ConvNeXt",
+    "LeNet5",
+    "MobileNetV2",
+    "ModelInfo",
+    "ResNet",
+    "create",
+    "info",
+    "list_models",
+    "whitening_kernel",
+]

@@ -47,6 +47,11 @@ class Small:
 SMALL = [
     Small(name="resnet20_cifar", options={"width": 4, "stage_sizes": (1, 1, 1)}),
     Small(name="resnet50", options={"width": 4, "stage_sizes": (1, 1, 1, 1)}),
+    Small(name="mobilenet_v2", options={"width": 0.5, "stages": ((1, 16, 1, 1), (2, 24, 2, 2)), "dropout_rate": 0}),
+    Small(
+        name="convnext_tiny", options={"stage_sizes": (1, 1), "widths": (8, 16), "layer_scale_init": 1.0}, norms=False
+    ),
+    Small(name="cifar_speedrun", options={"widths": (16, 16, 32), "logit_divisor": 1.0}),
 ]
 
 

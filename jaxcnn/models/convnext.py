@@ -1,0 +1,148 @@
+"""ConvNeXt: a convolutional network with the proportions of a vision transformer (Liu et al. 2022)."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from jaxcnn.functional.adaptive_pool import global_avg_pool
+from jaxcnn.models.images import check_images
+from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.models.stochastic_depth import StochasticDepth
+from jaxcnn.nn.conv import Conv
+from jaxcnn.nn.separable import DepthwiseConv
+
+# The reference cuts this normal distribution at +-2, a hundred deviations off: nowhere.
+normal_init = nn.initializers.normal(0.02)
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise 7x7, norm, two dense layers with GELU between them, layer scale, a shortcut (the paper's figure 4).
+
+    Attributes:
+        layer_scale_init: what the branch is multiplied by at first, per channel.
+        drop_rate: share of the images for which training leaves the branch out.
+        dtype: type of the computation.
+    """
+
+    layer_scale_init: float = 1e-6
+    drop_rate: float = 0.0
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Maps ``(*batch, height, width, channels)`` to the same shape."""
+        channels = x.shape[-1]
+        dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=normal_init)
+        y = DepthwiseConv((7, 7), padding=3, dtype=self.dtype, kernel_init=normal_init, name="depthwise_conv")(x)
+        y = make_norm(self.dtype, "norm")(y)
+        y = nn.gelu(dense(4 * channels, name="expand")(y), approximate=False)
+        y = dense(channels, name="project")(y)
+        scale = self.param("layer_scale", nn.initializers.constant(self.layer_scale_init), (channels,))
+        y = y * scale.astype(y.dtype).reshape((1,) * (y.ndim - 1) + (channels,))
+        return x + StochasticDepth(self.drop_rate, name="drop")(y, train)
+
+
+class ConvNeXtStage(nn.Module):
+    """Blocks of one width, after a norm and a 2x2 convolution of stride 2 where the width changes.
+
+    Attributes:
+        features: channels of the blocks.
+        drop_rates: one block for each, with the share of the images for which training leaves its branch out.
+        downsample: whether the stage halves its input first.
+        layer_scale_init: as in ``ConvNeXtBlock``.
+        dtype: type of the computation.
+    """
+
+    features: int
+    drop_rates: Sequence[float]
+    downsample: bool = True
+    layer_scale_init: float = 1e-6
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Maps ``(*batch, height, width, channels)`` to ``(*batch, height / 2, width / 2, features)``."""
+        if self.downsample:
+            x = make_norm(self.dtype, "downsample_norm")(x)
+            conv = Conv(self.features, (2, 2), 2, "VALID", dtype=self.dtype, kernel_init=normal_init, name="downsample")
+            x = conv(x)
+        for index, rate in enumerate(self.drop_rates):
+            x = ConvNeXtBlock(self.layer_scale_init, rate, self.dtype, name=f"block{index}")(x, train)
+        return x
+
+
+class ConvNeXt(nn.Module):
+    """A ConvNeXt: a 4x4 convolution of stride 4, four stages, global average pooling, a norm and a dense layer.
+
+    ``convnext_tiny`` is ConvNeXt-T of section 3 and appendix A of the paper, 28,589,128 parameters, built like
+    torchvision's, whose weights load. Weights start from a normal distribution of deviation 0.02, biases from zero,
+    layer scales from 1e-6. The rate of stochastic depth grows with depth from 0 to ``drop_rate``.
+
+    Images of at least 32x32 do; what is left over beside a multiple of 4, and of 2 at each stage, is not seen.
+    ``features`` gives ``stem``, ``stage1`` to ``stage4``, ``pooled`` (after the norm) and ``logits``.
+
+    Args:
+        stage_sizes: how many blocks each stage has.
+        widths: channels of each stage.
+        num_classes: number of logits.
+        dtype: type of the computation; parameters stay float32.
+        drop_rate: share of the images for which training leaves the last block out; it wants an rng named ``dropout``.
+        layer_scale_init: what each block's branch is multiplied by at first.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxcnn.models.registry import create
+        >>> variables = jax.eval_shape(create("convnext_tiny").init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+        28589128
+    """
+
+    stage_sizes: Sequence[int]
+    widths: Sequence[int]
+    num_classes: int = 1000
+    dtype: Any = None
+    drop_rate: float = 0.1
+    layer_scale_init: float = 1e-6
+
+    @nn.compact
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        """The maps after the stem and after each stage, the pooled and normalised vector, and the logits."""
+        check_images(x.shape, who="convnext", smallest=2 ** (len(self.stage_sizes) + 1))
+        x = Conv(self.widths[0], (4, 4), 4, "VALID", dtype=self.dtype, kernel_init=normal_init, name="stem_conv")(x)
+        found = {"stem": (x := make_norm(self.dtype, "stem_norm")(x))}
+        done, last = 0, sum(self.stage_sizes) - 1
+        for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True), 1):
+            rates = tuple(self.drop_rate * (done + index) / max(last, 1) for index in range(size))
+            done += size
+            x = ConvNeXtStage(width, rates, stage > 1, self.layer_scale_init, self.dtype, name=f"stage{stage}")(
+                x, train
+            )
+            found[f"stage{stage}"] = x
+        found["pooled"] = x = make_norm(self.dtype, "head_norm")(global_avg_pool(x, spatial_ndim=2))
+        return found | {"logits": nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=normal_init, name="head")(x)}
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
+        return self.features(x, train)["logits"]
+
+
+def make_norm(dtype: Any, name: str) -> nn.LayerNorm:
+    """A norm over channels whose variance is summed about the mean, so that a large mean costs nothing."""
+    return nn.LayerNorm(epsilon=1e-6, dtype=dtype, use_fast_variance=False, name=name)
+
+
+register(
+    ModelInfo(
+        name="convnext_tiny",
+        paper="Liu, Mao, Wu, Feichtenhofer, Darrell, Xie: A ConvNet for the 2020s, 2022",
+        input_shape=(224, 224, 3),
+        num_classes=1000,
+        parameters=28_589_128,
+        macs=4_455_531_264,
+        accuracy="82.520 % ImageNet",
+    ),
+    functools.partial(ConvNeXt, stage_sizes=(3, 3, 9, 3), widths=(96, 192, 384, 768)),
+)

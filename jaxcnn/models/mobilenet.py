@@ -1,0 +1,146 @@
+"""MobileNetV2: inverted residuals with linear bottlenecks (Sandler et al. 2018)."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from jaxcnn.functional.adaptive_pool import global_avg_pool
+from jaxcnn.models.images import check_images
+from jaxcnn.models.initializers import he_fan_out
+from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.models.widths import scaled_width
+from jaxcnn.nn.batch_norm import BatchNorm
+from jaxcnn.nn.conv import Conv
+from jaxcnn.nn.separable import DepthwiseConv
+
+# Table 2 of the paper: expansion, output channels, blocks, stride of the first block.
+STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+class InvertedResidual(nn.Module):
+    """Widen by a 1x1 convolution, convolve each channel, narrow by a linear 1x1 convolution (the paper's figure 3).
+
+    Attributes:
+        features: output channels.
+        expansion: how many times wider the middle is than the input; 1 leaves the first convolution out.
+        strides: step of the depthwise convolution.
+        norm: makes a norm.
+        dtype: type of the computation.
+    """
+
+    features: int
+    expansion: int
+    strides: int
+    norm: Callable[..., nn.Module]
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``(*batch, height, width, channels)`` to ``(*batch, height / strides, width / strides, features)``."""
+        conv = functools.partial(Conv, kernel_size=(1, 1), use_bias=False, dtype=self.dtype, kernel_init=he_fan_out)
+        y = x
+        if self.expansion != 1:
+            y = conv(x.shape[-1] * self.expansion, name="expand_conv")(y)
+            y = nn.relu6(self.norm(name="expand_norm")(y))
+        y = DepthwiseConv(
+            (3, 3),
+            strides=self.strides,
+            padding=1,
+            use_bias=False,
+            dtype=self.dtype,
+            kernel_init=he_fan_out,
+            name="depthwise_conv",
+        )(y)
+        y = nn.relu6(self.norm(name="depthwise_norm")(y))
+        y = self.norm(name="project_norm")(conv(self.features, name="project_conv")(y))
+        return x + y if x.shape == y.shape else y
+
+
+class MobileNetV2(nn.Module):
+    """MobileNetV2, table 2 of the paper: 3,504,872 parameters and 301 million multiply-adds at 224x224.
+
+    Built like torchvision's, whose weights load: channels are rounded to multiples of 8, strided layers are padded by
+    one on both sides, and dropout stands before the dense layer. Kernels start from He's normal distribution over
+    outgoing connections, the dense layer from a deviation of 0.01.
+
+    Images of any size do; the last map is a thirty-second of their size. ``features`` gives ``stem``, ``stage1`` to
+    ``stage7``, ``last`` (the 1x1 convolution before pooling), ``pooled`` and ``logits``.
+
+    Args:
+        num_classes: number of logits.
+        dtype: type of the computation; parameters stay float32.
+        width: multiplies the channels of every layer; the last convolution never has fewer than 1280.
+        stages: for each its expansion, channels, blocks, and the stride of its first block.
+        dropout_rate: share of the pooled features that training leaves out; it wants an rng named ``dropout``.
+        norm: makes a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> variables = jax.eval_shape(MobileNetV2().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+        >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+        3504872
+    """
+
+    num_classes: int = 1000
+    dtype: Any = None
+    width: float = 1.0
+    stages: Sequence[tuple[int, int, int, int]] = STAGES
+    dropout_rate: float = 0.2
+    norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.9)
+
+    @nn.compact
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        """The maps after the stem, each stage and the last convolution, the pooled vector, and the logits."""
+        check_images(x.shape, who="mobilenet_v2")
+        conv = functools.partial(Conv, use_bias=False, dtype=self.dtype, kernel_init=he_fan_out)
+        norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
+        x = conv(scaled_width(32, self.width), (3, 3), 2, 1, name="stem_conv")(x)
+        x = nn.relu6(norm(name="stem_norm")(x))
+        found, count = {"stem": x}, 0
+        for stage, (expansion, channels, blocks, strides) in enumerate(self.stages, 1):
+            for index in range(blocks):
+                count += 1
+                x = InvertedResidual(
+                    scaled_width(channels, self.width),
+                    expansion,
+                    strides if index == 0 else 1,
+                    norm,
+                    self.dtype,
+                    name=f"block{count}",
+                )(x)
+            found[f"stage{stage}"] = x
+        x = conv(scaled_width(1280, max(1.0, self.width)), (1, 1), name="last_conv")(x)
+        found["last"] = x = nn.relu6(norm(name="last_norm")(x))
+        found["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
+        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01), name="head")
+        return found | {"logits": head(x)}
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
+        return self.features(x, train)["logits"]
+
+
+register(
+    ModelInfo(
+        name="mobilenet_v2",
+        paper="Sandler, Howard, Zhu, Zhmoginov, Chen: MobileNetV2: Inverted Residuals and Linear Bottlenecks, 2018",
+        input_shape=(224, 224, 3),
+        num_classes=1000,
+        parameters=3_504_872,
+        macs=300_774_272,
+        accuracy="71.878 % ImageNet",
+    ),
+    MobileNetV2,
+)
