@@ -52,7 +52,9 @@ def conv(
         kernel_dilation: distance between taps of the kernel.
         feature_group_count: output channels of group ``g`` read only the input channels of group ``g``.
         flip_kernel: reads the window backwards.
-        algorithm: ``"auto"`` or a name that ``conv_algorithms()`` lists.
+        algorithm: ``"auto"``, or a name that ``conv_algorithms()`` lists. Derivatives take the named formulation too
+            where it serves them, and whatever ``"auto"`` takes where it does not; so do programs that XLA splits over
+            devices, if the formulation cannot be split.
         precision: as in ``jax.lax.conv_general_dilated``.
         preferred_element_type: dtype to sum in and to return. Without it mixed dtypes promote, and integers of fewer
             than 32 bits are summed and returned as int32.
