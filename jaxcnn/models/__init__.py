@@ -6,6 +6,7 @@ from jaxcnn.models.lenet import LeNet5
 from jaxcnn.models.mobilenet import MobileNetV2
 from jaxcnn.models.registry import ModelInfo, create, info, list_models
 from jaxcnn.models.resnet import ResNet
+from jaxcnn.models.summary import Summary, summary
 
 __all__ = [
     "CifarSpeedrun",
@@ -14,8 +15,10 @@ __all__ = [
     "MobileNetV2",
     "ModelInfo",
     "ResNet",
+    "Summary",
     "create",
     "info",
     "list_models",
+    "summary",
     "whitening_kernel",
 ]

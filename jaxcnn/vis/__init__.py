@@ -4,6 +4,7 @@ from jaxcnn.vis.confusion import confusion_figure, confusion_matrix, draw_confus
 from jaxcnn.vis.contact_sheet import contact_sheet
 from jaxcnn.vis.curves import curves_figure, draw_curves
 from jaxcnn.vis.mistakes import draw_mistakes, mistakes_figure
+from jaxcnn.vis.receptive_fields import draw_receptive_fields, receptive_fields_figure
 
 __all__ = [
     "confusion_figure",
@@ -13,5 +14,7 @@ __all__ = [
     "draw_confusion",
     "draw_curves",
     "draw_mistakes",
+    "draw_receptive_fields",
     "mistakes_figure",
+    "receptive_fields_figure",
 ]

@@ -1,0 +1,41 @@
+"""List the models that can be made by name, with their sizes and papers."""
+
+import argparse
+
+HELP = "list models"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the verb."""
+    parser.add_argument("pattern", nargs="?", default="*", help="shell pattern of names, such as 'resnet*' (all)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints one row for each model."""
+    import dataclasses
+
+    from jaxcnn.cli.output import print_json, print_table
+    from jaxcnn.models.registry import info, list_models
+    from jaxcnn.shapes.errors import did_you_mean
+
+    known = [info(name) for name in list_models(options.pattern)]
+    if not known:
+        hint = did_you_mean(options.pattern.strip("*?"), list_models())
+        raise ValueError(f"no model's name matches {options.pattern!r}. {hint}")
+    if options.json:
+        print_json([dataclasses.asdict(each) for each in known])
+        return 0
+    rows = [
+        [
+            each.name,
+            "x".join(map(str, each.input_shape)),
+            f"{each.parameters:,}",
+            f"{each.macs / 1e6:,.1f} M",
+            each.accuracy,
+            each.paper,
+        ]
+        for each in known
+    ]
+    print_table(["model", "input", "parameters", "multiply-adds", "accuracy", "paper"], rows)
+    return 0

@@ -1,0 +1,298 @@
+"""What a model is made of, layer by layer, without running or compiling it."""
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+
+from jaxcnn.models.equations import View
+from jaxcnn.models.tracing import Call, trace_model
+from jaxcnn.shapes.axes import as_int
+from jaxcnn.shapes.errors import ShapeError
+
+_TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What one position of a map sees of the input image, a number for each spatial axis.
+
+    Attributes:
+        size: how many positions, padding included; after up-sampling, of the position that sees most.
+        jump: how far the view moves from one position to the next; 0 where every entry sees the same.
+        offset: where the view of the first position begins; negative in the padding.
+    """
+
+    size: tuple[int, ...]
+    jump: tuple[float, ...]
+    offset: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerSummary:
+    """One layer: a module that holds parameters, multiplies, or has no module inside it.
+
+    Attributes:
+        path: its name and those of the modules around it, such as ``layer1_0/conv1``.
+        kind: its class; empty for parameters that the call does not use.
+        output_shape: of its first result, batch axis included.
+        dtype: of its first result.
+        parameters: that it holds itself, and that no call before it held.
+        macs: multiply-adds in it itself.
+        activation_bytes: of all its results.
+        sight: what its first result sees of the image; None where it does not depend on it.
+    """
+
+    path: str
+    kind: str
+    output_shape: tuple[int, ...]
+    dtype: str
+    parameters: int
+    macs: int
+    activation_bytes: int
+    sight: Sight | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MapSummary:
+    """One named map of a model's ``features``.
+
+    Attributes:
+        name: as ``features`` calls it.
+        shape: batch axis included.
+        sight: what it sees of the image.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    sight: Sight | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A model's layers and totals; ``print`` shows it as a table.
+
+    Attributes:
+        name: the model's class.
+        input_shape: batch axis included.
+        layers: in the order in which they are called; their parameters and multiply-adds add up to the totals.
+        maps: what ``features`` names, in its order; empty where the model has no such method.
+        parameters: entries of everything in the collection ``params``.
+        macs: multiply-adds of convolutions, dense layers and attention products, of the whole batch.
+        activation_bytes: of the results of all layers together.
+    """
+
+    name: str
+    input_shape: tuple[int, ...]
+    layers: tuple[LayerSummary, ...]
+    maps: tuple[MapSummary, ...]
+    parameters: int
+    macs: int
+    activation_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        """Everything as JSON."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table: one row for each layer, then for each named map, then the totals."""
+        rows: list[tuple[str, ...]] = [
+            (
+                layer.path or "(model)",
+                layer.kind or "(not called)",
+                _shape_text(layer.output_shape),
+                f"{layer.parameters:,}" if layer.parameters else "",
+                f"{layer.macs:,}" if layer.macs else "",
+                *_sight_text(layer.sight),
+                _bytes_text(layer.activation_bytes),
+            )
+            for layer in self.layers
+        ]
+        rows += [
+            (each.name, "(map)", _shape_text(each.shape), "", "", *_sight_text(each.sight), "") for each in self.maps
+        ]
+        total = _bytes_text(self.activation_bytes)
+        rows.append(("total", self.name, "", f"{self.parameters:,}", f"{self.macs:,}", "", "", total))
+        return rows
+
+    def __str__(self) -> str:
+        table = [COLUMNS, *self.rows()]
+        widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))]
+        lines = []
+        for row in table:
+            cells = [
+                cell.ljust(width) if column < 3 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
+
+
+COLUMNS = ("layer", "kind", "output", "parameters", "multiply-adds", "sees", "jump", "memory")
+
+
+def summary(
+    model: linen.Module,
+    input_shape: Sequence[int],
+    *,
+    dtype: Any = jnp.float32,
+    spatial_ndim: int | None = None,
+    **options: Any,
+) -> Summary:
+    """Counts a Flax model from one trace on shapes: no array is made, nothing is compiled.
+
+    Multiply-adds are counted on the operations themselves, so a layer written as plain functions counts as well as a
+    module does; every tap of every position counts, padding included, and adding a bias does not. What a map sees is
+    followed through the same operations: it covers padding, and it may cover more than is seen where axes are cut at
+    places that only the run knows, where rows and columns are merged, and in loops.
+
+    Args:
+        model: any Linen module that is called on one array.
+        input_shape: of that array, ``(*batch, *spatial, channels)``.
+        dtype: of that array.
+        spatial_ndim: how many axes before the last are those of the image; None takes all but the first and the last.
+        **options: for the call of the model; ``train=False`` is passed to a model that takes ``train``.
+
+    Raises:
+        ShapeError: an input shape that the model refuses, with no entry, or with too few axes.
+        TypeError: an option that the model does not take.
+        ValueError: a loop that multiplies and turns a number of times that only the run knows.
+
+    >>> from jaxcnn.models import create
+    >>> found = summary(create("lenet5"), (1, 32, 32, 1))
+    >>> found.parameters, found.macs
+    (61706, 416520)
+    >>> print(found)
+    layer   kind    output           parameters  multiply-adds  sees  jump   memory
+    c1      Conv    1\N{MULTIPLICATION SIGN}28\N{MULTIPLICATION SIGN}28\N{MULTIPLICATION SIGN}6 ...
+    """
+    shape = tuple(as_int(size, who="summary", name="input_shape") for size in input_shape)
+    spatial = _spatial_axes(shape, spatial_ndim)
+    if "train" in inspect.signature(type(model).__call__).parameters:
+        options.setdefault("train", False)
+    x = jax.ShapeDtypeStruct(shape, dtype)
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
+    variables = jax.eval_shape(lambda x: model.init(keys, x, **options), x)
+    trace = trace_model(model, variables, x, spatial, options)
+    held = _parameters_by_path(variables.get("params", {}))
+    total = sum(held.values())
+    layers = _layers(trace.calls, held)
+    macs = trace.outside + sum(call.macs for call in trace.calls)
+    return Summary(
+        name=type(model).__name__,
+        input_shape=shape,
+        layers=tuple(layers),
+        maps=tuple(
+            MapSummary(name=name, shape=tuple(kind.shape), sight=_sight(view))
+            for name, (kind, view) in trace.maps.items()
+        ),
+        parameters=total,
+        macs=macs,
+        activation_bytes=sum(layer.activation_bytes for layer in layers),
+    )
+
+
+def _spatial_axes(shape: tuple[int, ...], spatial_ndim: int | None) -> range:
+    """The axes of the image."""
+    if len(shape) < 2 or min(shape) < 1:
+        raise ShapeError(f"summary: input_shape wants (*batch, *spatial, channels), each at least 1, not {shape}.")
+    if spatial_ndim is None:
+        return range(1, len(shape) - 1)
+    ndim = as_int(spatial_ndim, who="summary", name="spatial_ndim")
+    if not 0 <= ndim < len(shape):
+        raise ShapeError(f"summary: spatial_ndim={ndim} does not fit input_shape={shape} with {len(shape)} axes.")
+    return range(len(shape) - 1 - ndim, len(shape) - 1)
+
+
+def _parameters_by_path(params: Mapping[str, Any]) -> dict[tuple[str, ...], int]:
+    """How many parameters each module holds itself."""
+    held: dict[tuple[str, ...], int] = {}
+    for place, leaf in jax.tree_util.tree_leaves_with_path(params):
+        path = tuple(str(getattr(key, "key", key)) for key in place[:-1])
+        held[path] = held.get(path, 0) + prod(leaf.shape)
+    return held
+
+
+def _layers(calls: Sequence[Call], held: dict[tuple[str, ...], int]) -> list[LayerSummary]:
+    """The calls that hold parameters, multiply or are innermost, and parameters that no call holds."""
+    layers = []
+    for call in calls:
+        parameters = held.pop(call.path, 0)
+        if parameters or call.macs or not call.inside:
+            layers.append(_layer(call, parameters))
+    for path, parameters in held.items():
+        layers.append(
+            LayerSummary(
+                path="/".join(path),
+                kind="",
+                output_shape=(),
+                dtype="",
+                parameters=parameters,
+                macs=0,
+                activation_bytes=0,
+                sight=None,
+            )
+        )
+    return layers
+
+
+def _layer(call: Call, parameters: int) -> LayerSummary:
+    first = call.outputs[0] if call.outputs else None
+    return LayerSummary(
+        path="/".join(call.path),
+        kind=call.kind,
+        output_shape=() if first is None else tuple(first.shape),
+        dtype="" if first is None else str(first.dtype),
+        parameters=parameters,
+        macs=call.macs,
+        # An outer module that is listed for what it does itself gives what an inner one has given already.
+        activation_bytes=0 if call.inside else sum(prod(each.shape) * each.dtype.itemsize for each in call.outputs),
+        sight=_sight(call.views[0]) if call.views else None,
+    )
+
+
+def _sight(view: View | None) -> Sight | None:
+    if view is None:
+        return None
+    return Sight(
+        size=tuple(span.bounds[1] for span in view),
+        jump=tuple(float(span.jump) if isinstance(span.jump, Fraction) else span.jump for span in view),
+        offset=tuple(span.bounds[0] for span in view),
+    )
+
+
+def _shape_text(shape: Sequence[int]) -> str:
+    return _TIMES.join(map(str, shape))
+
+
+def _sight_text(sight: Sight | None) -> tuple[str, str]:
+    """Size and jump, once where all axes agree."""
+    if sight is None:
+        return "", ""
+    jump = "" if not any(sight.jump) else _same_once([f"{value:g}" for value in sight.jump])
+    return _same_once([str(value) for value in sight.size]), jump
+
+
+def _same_once(values: Sequence[str]) -> str:
+    return values[0] if len(set(values)) == 1 else _TIMES.join(values)
+
+
+def _bytes_text(count: int) -> str:
+    if not count:
+        return ""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            break
+        count, unit = count / 1024, {"B": "KiB", "KiB": "MiB", "MiB": "GiB"}[unit]  # type: ignore[assignment]
+    return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"

@@ -1,0 +1,151 @@
+"""Which stretch of an image each entry of an array sees, in exact arithmetic, for any sequence of operations.
+
+``receptive_field`` follows a list of layers. A ``Span`` follows arrays instead, through reshapes, slices, transposes
+and sums as they stand in a traced program, so that a whole network needs no list.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from fractions import Fraction
+from math import ceil, floor
+
+Number = int | Fraction
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """What the entries of an array see along one axis of an image.
+
+    The entry at ``i`` sees the positions from ``first + sum over a of jumps[a] * i[a]`` on, ``size`` of them. Where
+    that is not exactly so, the span is one that covers what is seen: after up-sampling it has the size that the
+    entries with the widest view see.
+
+    Attributes:
+        size: how many positions, padding and holes included.
+        first: the first position that the first entry sees.
+        jumps: how far the view moves with a step along each axis of the array.
+    """
+
+    size: Number
+    first: Number
+    jumps: tuple[Number, ...]
+
+    def summed(self, axis: int, length: int) -> "Span":
+        """After something that lets every entry see all ``length`` entries of an axis, which stays in place."""
+        reach = self.jumps[axis] * (length - 1)
+        return Span(self.size + abs(reach), self.first + min(reach, 0), _put(self.jumps, axis, 0))
+
+    def everywhere(self, shape: Sequence[int]) -> "Span":
+        """What all entries of an array of this shape see together."""
+        span = self
+        for axis, length in enumerate(shape):
+            span = span.summed(axis, length) if span.jumps[axis] else span
+        return span
+
+    def windows(
+        self, axis: int, window: int, *, stride: int = 1, dilation: int = 1, before: int = 0, input_dilation: int = 1
+    ) -> "Span":
+        """After windows along an axis whose entries were first put ``input_dilation`` apart, then padded."""
+        jump = self.jumps[axis]
+        if not jump:
+            return self
+        taps = dilation * (window - 1) // input_dilation
+        size = self.size + abs(jump) * taps
+        jump = jump if input_dilation == 1 else whole(Fraction(jump) / input_dilation)
+        first = self.first - jump * before + min(jump * dilation * (window - 1), 0)
+        return Span(size, first, _put(self.jumps, axis, jump * stride))
+
+    def taken(self, axis: int, *, start: int = 0, stride: int = 1) -> "Span":
+        """After every ``stride``-th entry of an axis was taken, from ``start`` on; both may be negative."""
+        jump = self.jumps[axis]
+        return Span(self.size, self.first + jump * start, _put(self.jumps, axis, jump * stride))
+
+    def permuted(self, axes: Sequence[int | None]) -> "Span":
+        """With the axes of the array in another order; None is a new axis along which the view stays."""
+        return dataclasses.replace(self, jumps=tuple(0 if axis is None else self.jumps[axis] for axis in axes))
+
+    def union(self, other: "Span", shape: Sequence[int]) -> "Span":
+        """What the sum of two arrays of one shape sees; along an axis where they move apart, all of it."""
+        first, second = self, other
+        for axis, length in enumerate(shape):
+            if first.jumps[axis] != second.jumps[axis] and length > 1:
+                first, second = first.summed(axis, length), second.summed(axis, length)
+        start = min(first.first, second.first)
+        end = max(first.first + first.size, second.first + second.size)
+        jumps = tuple(max(pair, key=abs) for pair in zip(first.jumps, second.jumps, strict=True))
+        return Span(end - start, start, jumps)
+
+    def merged(self, axes: Sequence[int], shape: Sequence[int]) -> "tuple[Span, Number]":
+        """After some neighbouring axes became one: the span, which no longer moves along them, and the new jump.
+
+        Two axes whose jumps follow each other, as a strided split leaves them, join exactly. Others are covered by
+        a view that moves evenly.
+        """
+        axes = [axis for axis in axes if shape[axis] > 1]
+        if not axes:
+            return self, 0
+        span, jump = self, self.jumps[axes[0]]
+        for axis in axes[1:]:
+            length, inner = shape[axis], span.jumps[axis]
+            jump = whole(Fraction(jump) / length)
+            even = dataclasses.replace(span, jumps=_put(span.jumps, axis, inner - jump if jump else inner))
+            span = even.summed(axis, length)
+        return dataclasses.replace(span, jumps=_put(span.jumps, axes[0], 0)), jump
+
+    def split(self, axis: int, shape: Sequence[int]) -> tuple[Number, ...]:
+        """The jumps along the axes into which one axis is split."""
+        jumps, jump = [], self.jumps[axis]
+        for length in reversed(shape):
+            jumps.append(jump if length > 1 else 0)
+            jump = jump * length
+        return tuple(reversed(jumps))
+
+    @property
+    def jump(self) -> Number:
+        """How far the view moves with one step of the array, along whichever axis moves it most."""
+        return max(map(abs, self.jumps), default=0)
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """First position and number of positions that the first entry sees, as integers that cover the span."""
+        return floor(self.first), ceil(self.size)
+
+
+def cover(spans: Sequence[Span], shapes: Sequence[Sequence[int]], rank: int) -> Span:
+    """The span, at rest in an array of so many axes, that covers everything that some arrays see."""
+    resting = [span.everywhere(shape) for span, shape in zip(spans, shapes, strict=True)]
+    first = min(span.first for span in resting)
+    end = max(span.first + span.size for span in resting)
+    return Span(end - first, first, (0,) * rank)
+
+
+def regroup(old: Sequence[int], new: Sequence[int]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """The smallest runs of axes of two shapes that hold the same number of entries, which a reshape keeps together.
+
+    >>> regroup((8, 6, 35), (4, 2, 6, 5, 7))
+    [((0,), (0, 1)), ((1,), (2,)), ((2,), (3, 4))]
+    """
+    groups, i, j = [], 0, 0
+    while i < len(old) or j < len(new):
+        start_i, start_j = i, j
+        left, right = 1, 1
+        if i < len(old):
+            left, i = old[i], i + 1
+        if j < len(new):
+            right, j = new[j], j + 1
+        while left != right:
+            if left < right:
+                left, i = left * old[i], i + 1
+            else:
+                right, j = right * new[j], j + 1
+        groups.append((tuple(range(start_i, i)), tuple(range(start_j, j))))
+    return groups
+
+
+def whole(number: Fraction) -> Number:
+    """A fraction as an integer where it is one."""
+    return int(number) if number.denominator == 1 else number
+
+
+def _put(jumps: tuple[Number, ...], axis: int, jump: Number) -> tuple[Number, ...]:
+    return (*jumps[:axis], jump, *jumps[axis + 1 :])

@@ -1,0 +1,68 @@
+"""The verbs that show models."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from jaxcnn.cli import main
+from jaxcnn.models import info, list_models
+
+
+def test_models_lists_names_with_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "lenet*", "--json"]) == 0
+    listed = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert sorted(listed) == list_models("lenet*")
+    assert listed["lenet5"]["parameters"] == 61_706 and listed["lenet5"]["input_shape"] == [32, 32, 1]
+    assert main(["models"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in list_models()) and "61,706" in out
+
+
+def test_summary_prints_layers_and_totals(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    picture = tmp_path / "fields.png"
+    assert main(["summary", "lenet5", "--picture", str(picture)]) == 0
+    out = capsys.readouterr().out
+    assert "LeCun" in out.splitlines()[0] and "s4      (map)" in out
+    assert out.splitlines()[-1].split()[:4] == ["total", "LeNet5", "61,706", "416,520"]
+    with Image.open(picture) as drawn:
+        assert min(drawn.size) > 200
+
+
+def test_summary_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["summary", "lenet5", "--input", "34x33x3", "--batch", "2", "--classes", "4", "--json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["input_shape"] == [2, 34, 33, 3]
+    assert found["parameters"] == info("lenet5").parameters + 2 * 25 * 6 - 6 * 85
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["models", "lenett*"], "no model's name matches 'lenett*'. Did you mean 'lenet5'?"),
+        (["summary", "lenet"], "there is no model 'lenet'. Did you mean 'lenet5'?"),
+        (["summary", "lenet5", "--input", "big"], "--input big: write a size as 224, as 224x160, or as 224x160x3"),
+        (["summary", "lenet5", "--input", "224"], "lenet5: wants images of 32x32"),
+        (["summary", "lenet5", "--batch", "0"], "--batch 0: a batch has at least one image"),
+        (["summary", "lenet5", "--picture", "a.bmp"], "a picture is written as .pdf, .png or .svg"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif("resnet152" not in list_models(), reason="there is no ResNet-152")
+def test_resnet152_takes_no_compilation() -> None:
+    """From the start of Python, as a user waits for it, with room for a busy machine."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "jaxcnn", "summary", "resnet152", "--input", "224"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "60,192,808" in done.stdout and "11,513,626,624" in done.stdout
+    assert time.perf_counter() - start < 30
