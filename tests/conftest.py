@@ -1,6 +1,9 @@
 """One screen of strictness for the whole suite."""
 
+import os
 from collections.abc import Iterator
+
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # here and in processes that tests start; read on import of jax
 
 import jax
 import pytest

@@ -53,7 +53,9 @@ def _train(options: argparse.Namespace, folder: Path, seed: int) -> tuple[Path, 
     settings = [word for text in [*options.set, f"seed={seed}"] for word in ("--set", text)]
     command = [sys.executable, "-m", "jaxcnn", "train", options.experiment, *settings, "--run-dir", str(folder)]
     start = time.perf_counter()
-    status = subprocess.run(command, check=False).returncode
+    # Each seed compiles for itself, so that its wall time is that of a first start.
+    environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    status = subprocess.run(command, check=False, env=environment).returncode
     if status:
         raise RunError(f"seed {seed} ended with status {status}; its run folder is {folder}. No results were written.")
     return folder, time.perf_counter() - start

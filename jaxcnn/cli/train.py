@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Trains; 0 when finished, 130 or 143 when stopped by a signal."""
+    from jaxcnn.train.compile_cache import keep_compiled_programs
     from jaxcnn.train.config import with_settings
     from jaxcnn.train.discover import find_experiment
     from jaxcnn.train.dry_run import dry_run
@@ -34,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
 
     if (options.experiment is None) == (options.resume is None):
         raise ConfigError("name an experiment, such as lenet5_digits, or a run to continue with --resume RUN.")
+    keep_compiled_programs()
     if options.resume is not None:
         if options.set or options.run_dir:
             raise ConfigError("--resume continues a run as it was recorded; --set and --run-dir do not go with it.")

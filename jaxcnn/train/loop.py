@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxcnn.train.checkpoint import Checkpoints, open_checkpoints, restore, saved_step
+from jaxcnn.train.compile_cache import CacheHits
 from jaxcnn.train.errors import RunError
 from jaxcnn.train.evaluate import Evaluation, Evaluator
 from jaxcnn.train.experiment import Experiment
@@ -105,10 +106,12 @@ class _Fit:
         """Compiles the step ahead of time, so that its time is known and a second compilation impossible."""
         self.progress.compiling()
         start = time.perf_counter()
+        order = self.order(np.int32(0))
         step = jax.jit(functools.partial(train_step, self.experiment), donate_argnums=0)
-        compiled = step.lower(state, self.images, self.labels, self.order(np.int32(0))).compile()
+        with CacheHits() as hits:
+            compiled = step.lower(state, self.images, self.labels, order).compile()
         self.compile_seconds = time.perf_counter() - start
-        self.progress.compiled(self.compile_seconds)
+        self.progress.compiled(self.compile_seconds, from_cache=hits.count > 0)
         return compiled
 
     def show(self, step: int, metrics: StepMetrics) -> None:

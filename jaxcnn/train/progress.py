@@ -16,8 +16,8 @@ class Progress(Protocol):
     def compiling(self) -> None:
         """The step is about to be compiled."""
 
-    def compiled(self, seconds: float) -> None:
-        """It is compiled."""
+    def compiled(self, seconds: float, *, from_cache: bool) -> None:
+        """It is compiled, or was found compiled by an earlier start."""
 
     def start(self, *, step: int, total: int) -> None:
         """Training begins at ``step`` of ``total``."""
@@ -89,9 +89,10 @@ class ConsoleProgress:
         """Says that the first step is being compiled."""
         self._update(description="compiling the training step", total=None, figures="")
 
-    def compiled(self, seconds: float) -> None:
+    def compiled(self, seconds: float, *, from_cache: bool) -> None:
         """Says how long the compilation took."""
-        self._print(f"compiled the training step in {seconds:.1f} s")
+        origin = ", compiled by an earlier start" if from_cache else ""
+        self._print(f"{'loaded' if from_cache else 'compiled'} the training step in {seconds:.1f} s{origin}")
 
     def start(self, *, step: int, total: int) -> None:
         """Starts the clock of this call."""

@@ -17,7 +17,7 @@ def shown(*, terminal: bool) -> str:
     console = Console(file=out, force_terminal=terminal, width=120)
     with ConsoleProgress(console, steps_per_epoch=10, batch_size=4) as progress:
         progress.compiling()
-        progress.compiled(2.34)
+        progress.compiled(2.34, from_cache=False)
         progress.start(step=0, total=20)
         for step in range(1, 11):
             time.sleep(0.002)
