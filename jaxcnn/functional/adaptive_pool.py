@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn.functional.ordering import MAXIMUM
 from jaxcnn.functional.pool import as_float, divisor, widened
-from jaxcnn.functional.selection import MAXIMUM, as_ordered, best_of_rows, choose_over
+from jaxcnn.functional.selection import as_ordered, best_of_rows, choose_over
 from jaxcnn.shapes.adaptive_pool import adaptive_bins, adaptive_output, pyramid_levels, spatial_sizes
 from jaxcnn.shapes.errors import check_choice
 

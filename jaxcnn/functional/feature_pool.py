@@ -5,8 +5,9 @@ import functools
 import jax
 
 from jaxcnn.functional.lp_pool import power, root
+from jaxcnn.functional.ordering import MAXIMUM
 from jaxcnn.functional.pool import as_float, widened
-from jaxcnn.functional.selection import MAXIMUM, as_ordered, best_of_rows
+from jaxcnn.functional.selection import as_ordered, best_of_rows
 from jaxcnn.shapes.errors import check_choice
 from jaxcnn.shapes.feature_pool import feature_groups
 

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn.functional.ordering import MAXIMUM
 from jaxcnn.functional.pool import as_float, widened, window_sum
-from jaxcnn.functional.selection import MAXIMUM, as_ordered, best_of_windows
+from jaxcnn.functional.selection import as_ordered, best_of_windows
 from jaxcnn.functional.windows import plan_windows
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.padding import Padding

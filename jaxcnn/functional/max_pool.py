@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.functional.selection import MAXIMUM, MINIMUM, as_ordered, best_of_windows
+from jaxcnn.functional.ordering import MAXIMUM, MINIMUM
+from jaxcnn.functional.selection import as_ordered, best_of_windows
 from jaxcnn.functional.windows import on_axis, plan_windows
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.padding import Padding

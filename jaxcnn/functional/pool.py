@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.windows import LONGEST_CHAIN, on_axis, padded, plan_windows, rows, taps
+from jaxcnn.functional.taps import add_taps, by_taps, passes, reduce_taps
+from jaxcnn.functional.windows import on_axis, padded, plan_windows, rows
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.padding import Padding
 from jaxcnn.shapes.pool import PoolAxis, PoolPlan
@@ -112,23 +113,28 @@ def widened(x: jax.Array) -> jax.Array:
 def window_sum(x: jax.Array, plan: PoolPlan) -> jax.Array:
     """The sum over each window; zeros lie outside."""
     first = x.ndim - 1 - len(plan)
-    split: list[int] = []
-    for i, axis in reversed(list(enumerate(plan))):
-        if axis.apart and axis.window > 1:  # the backward pass of a reduced row is one broadcast
-            x = rows(x, axis, first + i, fill=0)
-            split = [first + i + 1, *(at + 1 for at in split)]
-    x = x.sum(tuple(split))
-    for i, axis in reversed(list(enumerate(plan))):
-        if not (axis.trivial or (axis.apart and axis.window > 1)):
-            x = _sum_axis(x, axis, first + i)
+    for start, stop in passes(plan):
+        few = by_taps(plan, start, stop)
+        if few is not None:
+            x = _sum_of_taps(x, few)
+        elif plan[start].apart:
+            x = rows(x, plan[start], first + start, fill=0).sum(first + start + 1)
+        else:
+            x = _sum_by_doubling(x, plan[start], first + start)
     return x
 
 
-def _sum_axis(x: jax.Array, axis: PoolAxis, at: int) -> jax.Array:
-    """The sum over the windows of one axis."""
-    if axis.window <= LONGEST_CHAIN:
-        return functools.reduce(jnp.add, taps(x, axis, at, fill=0))
-    return _sum_by_doubling(x, axis, at)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _sum_of_taps(x: jax.Array, plan: PoolPlan) -> jax.Array:
+    """Adds every tap of all axes of this plan."""
+    return reduce_taps(x, plan, lax.add, 0)
+
+
+@_sum_of_taps.defjvp
+def _differentiate(
+    plan: PoolPlan, primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    return _sum_of_taps(*primals, plan), add_taps(*tangents, plan)
 
 
 def _sum_by_doubling(x: jax.Array, axis: PoolAxis, at: int) -> jax.Array:

@@ -45,25 +45,6 @@ def plan_windows(
     )
 
 
-def taps(x: jax.Array, axis: PoolAxis, at: int, *, fill: Any) -> list[jax.Array]:
-    """One array per tap of the window, each with ``axis.positions`` entries on axis ``at``; outside lies ``fill``.
-
-    With strides, the axis is first split into ``(blocks, stride)``, so that a tap is a dense slice of one phase. Its
-    transpose, which the backward pass runs, is then dense as well: twice as fast on CPUs as strided slices.
-    """
-    count, stride = axis.positions, axis.stride
-    if stride == 1:
-        x = padded(x, axis, at, axis.last + count, fill=fill)
-        return [lax.slice_in_dim(x, j, j + count, axis=at) for j in range(0, axis.last + 1, axis.dilation)]
-    x = _split(x, axis, at, axis.last // stride + count, fill=fill)
-    parts = []
-    for offset in range(0, axis.last + 1, axis.dilation):
-        block, phase = divmod(offset, stride)
-        part = lax.index_in_dim(x, phase, axis=at + 1, keepdims=False)
-        parts.append(lax.slice_in_dim(part, block, block + count, axis=at))
-    return parts
-
-
 def rows(x: jax.Array, axis: PoolAxis, at: int, *, fill: Any) -> jax.Array:
     """The windows of an axis on which they lie apart, with their taps on a new axis after it."""
     x = _split(x, axis, at, axis.positions, fill=fill)

@@ -1,0 +1,231 @@
+"""The few taps of a window, all spatial axes at once: what they read, combined, and what is linear in it.
+
+Two things make these loops fast on CPUs. Every slice is padded by itself and used once, so that XLA computes paddings
+within its loops and writes no padded copy. And a derivative is written the way its transpose is to run: the backward
+pass of a strided slice would write every so many entries, that of a split into blocks is one dense loop.
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxcnn.functional.windows import LONGEST_CHAIN, end_cropped
+from jaxcnn.shapes.pool import PoolAxis, PoolPlan
+
+# Neighbouring axes whose windows have together no more taps than this are reduced at once, others one by one;
+# windows that lie apart may have more, since there an entry is read by one tap only.
+MOST_TAPS, MOST_TAPS_APART = 9, 64
+
+# Taps are numbered from 0. A window without an entry of the input has the first of these instead of a tap, an entry
+# that no tap reads asks for the second one; they are never equal.
+NO_TAP, NO_WINDOW = 255, 254
+
+
+def passes(plan: PoolPlan) -> list[tuple[int, int]]:
+    """Which neighbouring axes to reduce at once, as ``(start, stop)``, the last ones first; trivial ones in none."""
+    groups, stop = [], len(plan)
+    while stop:
+        start = stop - 1
+        while start and _few(plan[start - 1 : stop]):
+            start -= 1
+        if not all(axis.trivial for axis in plan[start:stop]):
+            groups.append((start, stop))
+        stop = start
+    return groups
+
+
+def _few(plan: PoolPlan) -> bool:
+    """Whether these axes are to be reduced at once."""
+    taps = math.prod(axis.window for axis in plan)
+    return taps <= (MOST_TAPS_APART if all(axis.apart for axis in plan) else MOST_TAPS)
+
+
+def by_taps(plan: PoolPlan, start: int, stop: int) -> PoolPlan | None:
+    """The plan of one pass, in which later axes are reduced already; None for one axis of many taps."""
+    if stop - start == 1 and not _few(plan[start:stop]) and plan[start].window > LONGEST_CHAIN:
+        return None
+    return (*plan[start:stop], *(_unchanged(axis.positions) for axis in plan[stop:]))
+
+
+def _unchanged(size: int) -> PoolAxis:
+    """An axis that is not reduced."""
+    return PoolAxis(size=size, window=1, stride=1, dilation=1, before=0, after=0, positions=size)
+
+
+def reduce_taps(
+    x: jax.Array, plan: PoolPlan, combine: Callable[[jax.Array, jax.Array], jax.Array], fill: Any
+) -> jax.Array:
+    """All taps of each window combined; ``fill`` lies outside. Not to be differentiated."""
+    fill = jnp.asarray(fill, x.dtype)
+    pads = [(axis.before, axis.span - axis.before - axis.size) for axis in plan]
+    if math.prod(axis.window for axis in plan) <= MOST_TAPS or any(axis.before < 0 or axis.after < 0 for axis in plan):
+        return over_taps((x,), plan, lambda entry, _: entry, combine, fill)
+    ones = (1,) * (x.ndim - 1 - len(plan))
+    return lax.reduce_window(
+        x,
+        fill,
+        combine,
+        (*ones, *(axis.window for axis in plan), 1),
+        (*ones, *(axis.stride for axis in plan), 1),
+        [(0, 0) for _ in ones] + [(before, max(after, 0)) for before, after in pads] + [(0, 0)],
+        window_dilation=(*ones, *(axis.dilation for axis in plan), 1),
+    )
+
+
+def over_taps(
+    arrays: Sequence[jax.Array],
+    plan: PoolPlan,
+    leaf: Callable[..., jax.Array],
+    combine: Callable[[jax.Array, jax.Array], jax.Array],
+    fill: jax.Array,
+    tap: int = 0,
+) -> jax.Array:
+    """``leaf`` of what each tap reads in the first array and of the others at its windows, combined over all taps.
+
+    Axis within axis. A tap is left out of the windows for which it lies outside; where all are, ``fill`` remains.
+    """
+    if not plan:
+        return leaf(*arrays, tap)
+    (axis, *inner), (x, *others) = plan, arrays
+    at = x.ndim - 1 - len(plan)
+    parts = []
+    for j in range(axis.window):
+        inside = axis.inside(j)
+        if not any(inside):
+            continue
+        low = inside.index(True)
+        high = low + sum(inside)
+        read = lax.slice_in_dim(x, axis.entry(low, j), axis.entry(high - 1, j) + 1, axis.stride, axis=at)
+        seen = [read, *(lax.slice_in_dim(other, low, high, axis=at) for other in others)]
+        part = over_taps(seen, tuple(inner), leaf, combine, fill, tap * axis.window + j)
+        parts.append(_put(part, at, [low], [axis.positions], fill))
+    if parts:
+        return functools.reduce(combine, parts)
+    return jnp.full((*x.shape[:at], *(axis.positions for axis in plan), x.shape[-1]), fill)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shift:
+    """The windows that read, on one axis, the block of ``stride`` entries this many blocks after their own number.
+
+    Attributes:
+        axis: the windows.
+        away: the number of the block less that of the window.
+    """
+
+    axis: PoolAxis
+    away: int
+
+    @property
+    def window(self) -> int:
+        """The first of the windows."""
+        return max(0, -self.away)
+
+    @property
+    def block(self) -> int:
+        """The block that the first of the windows reads."""
+        return self.window + self.away
+
+    @property
+    def length(self) -> int:
+        """How many windows there are."""
+        return min(self.axis.positions, _blocks(self.axis) - self.away) - self.window
+
+    @property
+    def taps(self) -> np.ndarray:
+        """For each entry of the block the number of the tap that reads it, or -1."""
+        offset = self.away * self.axis.stride + np.arange(self.axis.stride) + self.axis.before
+        tap, rest = np.divmod(offset, self.axis.dilation)
+        return np.where((rest == 0) & (tap >= 0) & (tap < self.axis.window), tap, -1)
+
+
+def add_taps(x: jax.Array, plan: PoolPlan, only: jax.Array | None = None) -> jax.Array:
+    """What ``x`` holds at all taps of each window, or at the one told for each (0 for ``NO_TAP``). Linear in ``x``.
+
+    Made for its transpose, which has no strided write. An axis is split into blocks of ``stride`` entries; a window
+    then reads a few neighbouring blocks, and which tap reads an entry depends only on the place of the entry in its
+    block and on how far the block is from the window.
+    """
+    zero = jnp.zeros((), x.dtype)
+    x = _in_blocks(x, plan)
+    ndim = x.ndim - len(plan)
+    first = ndim - 1 - len(plan)
+    within = [first + 2 * i + 1 for i in range(len(plan))]
+    spatial = range(first, first + len(plan))
+    dense = all(axis.stride == 1 for axis in plan)
+    total = jnp.zeros((*x.shape[:first], *(axis.positions for axis in plan), x.shape[-1]), x.dtype)
+    for shifts in itertools.product(*map(_shifts, plan)):
+        lengths, blocks, windows = zip(*((shift.length, shift.block, shift.window) for shift in shifts), strict=True)
+        part = _cut(x, [first + 2 * i for i in range(len(plan))], blocks, lengths) if dense else x
+        wanted = _taps_of_block(shifts, ndim)
+        if only is not None:
+            told = _cut(only, spatial, windows, lengths)
+            if not dense:  # what is repeated over a block is cheaper to pad before it is repeated
+                told = _put(told, first, blocks, [_blocks(axis) for axis in plan], jnp.uint8(NO_TAP))
+            part = jnp.where(lax.expand_dims(told, within) == jnp.asarray(wanted, jnp.uint8), part, zero)
+        elif (wanted == NO_WINDOW).any():
+            part = jnp.where(jnp.asarray(wanted != NO_WINDOW), part, zero)
+        part = part.sum(within, dtype=x.dtype)
+        if not dense:
+            part = _cut(part, spatial, blocks, lengths)
+        total += _put(part, first, windows, [axis.positions for axis in plan], zero)
+    return total
+
+
+def _cut(x: jax.Array, axes: Sequence[int], starts: Sequence[int], lengths: Sequence[int]) -> jax.Array:
+    """A part of some axes, all in one slice, whose transpose is one padding that XLA merges with what follows."""
+    start, stop = [0] * x.ndim, list(x.shape)
+    for at, begin, length in zip(axes, starts, lengths, strict=True):
+        start[at], stop[at] = begin, begin + length
+    return lax.slice(x, start, stop)
+
+
+def _put(x: jax.Array, first: int, starts: Sequence[int], lengths: Sequence[int], fill: jax.Array) -> jax.Array:
+    """The axes from ``first`` on made longer, with ``fill`` about what there is of them, all in one padding."""
+    config = [(0, 0, 0)] * x.ndim
+    for i, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+        config[first + i] = (start, length - start - x.shape[first + i], 0)
+    return x if all(pads == (0, 0, 0) for pads in config) else lax.pad(x, fill, config)
+
+
+def _blocks(axis: PoolAxis) -> int:
+    """Into how many blocks of ``stride`` entries the input is split; the last one may be incomplete."""
+    return -(-axis.size // axis.stride)
+
+
+def _in_blocks(x: jax.Array, plan: PoolPlan) -> jax.Array:
+    """Each axis as ``(blocks, stride)``, one reshape for each: more at once a sharded array does not follow."""
+    at = x.ndim - 1 - len(plan)
+    for axis in plan:
+        x = end_cropped(x, axis, at)  # or a window that hangs over would read it
+        x = _put(x, at, [0], [_blocks(axis) * axis.stride], jnp.zeros((), x.dtype))
+        x = x.reshape(*x.shape[:at], _blocks(axis), axis.stride, *x.shape[at + 1 :])
+        at += 2
+    return x
+
+
+def _shifts(axis: PoolAxis) -> list[_Shift]:
+    """All that some window reads."""
+    nearest, farthest = -(axis.before // axis.stride) - 1, (axis.last - axis.before) // axis.stride
+    shifts = [_Shift(axis, away) for away in range(nearest, farthest + 1)]
+    return [shift for shift in shifts if shift.length > 0 and (shift.taps >= 0).any()]
+
+
+def _taps_of_block(shifts: Sequence[_Shift], ndim: int) -> np.ndarray:
+    """For each entry of a block of all axes the number of the tap that reads it, shaped as the blocks are."""
+    number = np.zeros((), int)
+    for shift in shifts:
+        number = np.where(
+            (number[..., None] < 0) | (shift.taps < 0), -1, number[..., None] * shift.axis.window + shift.taps
+        )
+    split = [length for shift in shifts for length in (1, shift.axis.stride)]
+    shape = (1,) * (ndim - 1 - len(shifts)) + tuple(split) + (1,)
+    return np.where(number < 0, NO_WINDOW, number).reshape(shape)
