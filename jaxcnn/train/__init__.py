@@ -3,9 +3,11 @@
 from jaxcnn.train.config import with_settings
 from jaxcnn.train.errors import ConfigError, RunError
 from jaxcnn.train.experiment import Experiment, cross_entropy, standardize, to_unit
+from jaxcnn.train.finetune import by_pattern, frozen, start_from
 from jaxcnn.train.loop import Outcome, fit
 from jaxcnn.train.optim import decay_mask, warmup_cosine
 from jaxcnn.train.run_folder import RunFolder
+from jaxcnn.train.trained import Trained, load_trained
 
 __all__ = [
     "ConfigError",
@@ -13,10 +15,15 @@ __all__ = [
     "Outcome",
     "RunError",
     "RunFolder",
+    "Trained",
+    "by_pattern",
     "cross_entropy",
     "decay_mask",
     "fit",
+    "frozen",
+    "load_trained",
     "standardize",
+    "start_from",
     "to_unit",
     "warmup_cosine",
     "with_settings",

@@ -74,6 +74,9 @@ class Experiment:
         normalize: prepared images -> the model's input.
         loss: logits and labels -> the loss of each example.
         ema_decay: weight of the old value in an average of the parameters, which is then what is evaluated; 0 is off.
+        start: freshly initialised variables -> those that training starts from; for fine-tuning, ``start_from``.
+        train_mode: False trains with ``model.apply(train=False)``, as fine-tuning on few images does: batch statistics
+            are used as they are and stay, and nothing is dropped out.
     """
 
     model: nn.Module
@@ -88,6 +91,8 @@ class Experiment:
     normalize: Callable[[jax.Array], jax.Array] = lambda images: images
     loss: PerExampleLoss = dataclasses.field(default_factory=cross_entropy)
     ema_decay: float = 0.0
+    start: Callable[[Any], Any] = lambda variables: variables
+    train_mode: bool = True
 
     def __post_init__(self) -> None:
         steps_per_epoch(len(self.dataset.train), self.batch_size)

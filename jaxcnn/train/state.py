@@ -47,9 +47,12 @@ def create_state(experiment: Experiment) -> TrainState:
     blank = jnp.zeros((1, *experiment.dataset.image_shape), jnp.uint8)
 
     @jax.jit
-    def create() -> TrainState:
+    def initialise() -> Variables:
         key = stream(experiment.seed, INIT)
-        variables = experiment.model.init(key, experiment.normalize(experiment.prepare(blank)), train=False)
+        return experiment.model.init(key, experiment.normalize(experiment.prepare(blank)), train=False)
+
+    @jax.jit
+    def create(variables: Variables) -> TrainState:
         params = variables["params"]
         return TrainState(
             step=jnp.zeros((), jnp.int32),
@@ -61,4 +64,4 @@ def create_state(experiment: Experiment) -> TrainState:
             correct=jnp.zeros((), jnp.int32),
         )
 
-    return create()
+    return create(experiment.start(initialise()))

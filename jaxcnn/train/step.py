@@ -51,7 +51,7 @@ def train_step(
         logits, updated = experiment.model.apply(
             {"params": params, "batch_stats": state.batch_stats},
             x,
-            train=True,
+            train=experiment.train_mode,
             mutable=["batch_stats"],
             rngs={"dropout": dropout_key},
         )

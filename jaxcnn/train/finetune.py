@@ -1,0 +1,112 @@
+"""Starting from trained variables: which are taken, which stay as they are, and which learn how fast."""
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import optax
+
+from jaxcnn.shapes.errors import did_you_mean
+
+Tree = Mapping[str, Any]
+
+
+def start_from(fresh: Tree, trained: Tree, *, keep_fresh: Sequence[str] = ()) -> Any:
+    """The trained variables, but for those whose path matches a pattern, which stay freshly initialised.
+
+    A path is written with slashes from the collection on, as ``params/output/kernel``; patterns are those of a shell,
+    in which ``*`` also crosses slashes.
+
+    Args:
+        fresh: variables of the model to be trained, from ``model.init``.
+        trained: variables of the model that was trained, from ``load_trained`` or ``models.load_torch``.
+        keep_fresh: patterns of paths, such as ``["params/output/*"]`` for a new head.
+
+    Raises:
+        ValueError: a pattern that matches nothing; or a variable that the trained ones lack, have beside, or have in
+            another shape, by name. Nothing is left out silently.
+
+    >>> import jax.numpy as jnp
+    >>> old = {"params": {"conv": {"kernel": jnp.ones(2)}, "output": {"kernel": jnp.ones((2, 5))}}}
+    >>> new = {"params": {"conv": {"kernel": jnp.zeros(2)}, "output": {"kernel": jnp.zeros((2, 3))}}}
+    >>> start_from(new, old, keep_fresh=["params/output/*"])["params"]["conv"]
+    {'kernel': Array([1., 1.], dtype=float32)}
+    """
+    wanted, given = _by_path(fresh), _by_path(trained)
+    kept = {path for pattern in keep_fresh for path in _matches(pattern, wanted, who="start_from")}
+    needed = {path: leaf for path, leaf in wanted.items() if path not in kept}
+    missing = sorted(needed.keys() - given.keys())
+    beside = sorted(given.keys() - wanted.keys())
+    shapes = [
+        f"{path} is {given[path].shape} where {leaf.shape} is wanted"
+        for path, leaf in needed.items()
+        if path in given and given[path].shape != leaf.shape
+    ]
+    if missing or beside or shapes:
+        parts = [
+            *([f"missing: {', '.join(missing)}"] if missing else []),
+            *([f"not in the model: {', '.join(beside)}"] if beside else []),
+            *([f"of another shape: {', '.join(shapes)}"] if shapes else []),
+        ]
+        raise ValueError(
+            f"start_from: the trained variables do not fit the model; {'; '.join(parts)}. "
+            f"Name what is to stay freshly initialised in keep_fresh."
+        )
+    chosen = [leaf if path in kept else given[path] for path, leaf in wanted.items()]
+    return jax.tree.unflatten(jax.tree.structure(fresh), chosen)
+
+
+def by_pattern(
+    groups: Mapping[str, optax.GradientTransformation], rest: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """An optimizer that treats parameters by their path: the first pattern that matches decides, else ``rest``.
+
+    ``by_pattern({"conv*": frozen(), "output/*": optax.adam(1e-3)}, optax.adam(1e-4))`` leaves the convolutions alone
+    and lets the head learn ten times faster than the rest. Frozen parameters keep no optimizer state.
+
+    Args:
+        groups: pattern to transformation; paths have slashes and begin below ``params``.
+        rest: for parameters that no pattern matches.
+
+    Raises:
+        ValueError: when the optimizer is initialised, a pattern that matches nothing; the nearest path is suggested.
+
+    >>> import jax.numpy as jnp
+    >>> params = {"conv": {"kernel": jnp.ones(1)}, "output": {"kernel": jnp.ones(1)}}
+    >>> optimizer = by_pattern({"conv/*": frozen()}, optax.sgd(0.5))
+    >>> updates, _ = optimizer.update(params, optimizer.init(params), params)
+    >>> optax.apply_updates(params, updates)["conv"], optax.apply_updates(params, updates)["output"]
+    ({'kernel': Array([1.], dtype=float32)}, {'kernel': Array([0.5], dtype=float32)})
+    """
+
+    def labels(params: Any) -> Any:
+        paths = _by_path(params)
+        for pattern in groups:
+            _matches(pattern, paths, who="by_pattern")
+        decided = [next((p for p in groups if fnmatch.fnmatchcase(path, p)), "") for path in paths]
+        return jax.tree.unflatten(jax.tree.structure(params), decided)
+
+    return optax.multi_transform({**groups, "": rest}, labels)
+
+
+def frozen() -> optax.GradientTransformation:
+    """The optimizer of parameters that do not learn, not even by weight decay.
+
+    >>> import jax.numpy as jnp
+    >>> frozen().update({"kernel": jnp.ones(2)}, frozen().init({}))[0]
+    {'kernel': Array([0., 0.], dtype=float32)}
+    """
+    return optax.set_to_zero()
+
+
+def _by_path(tree: Any) -> dict[str, Any]:
+    leaves, _ = jax.tree.flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def _matches(pattern: str, paths: Mapping[str, Any], *, who: str) -> list[str]:
+    found = fnmatch.filter(paths, pattern) if pattern else []
+    if not found:
+        raise ValueError(f"{who}: no variable matches {pattern!r}. {did_you_mean(pattern, paths)}")
+    return found
