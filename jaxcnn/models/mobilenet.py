@@ -107,17 +107,16 @@ class MobileNetV2(nn.Module):
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
         x = conv(scaled_width(32, self.width), (3, 3), 2, 1, name="stem_conv")(x)
         x = nn.relu6(norm(name="stem_norm")(x))
-        found, count = {"stem": x}, 0
+        found = {"stem": x}
         for stage, (expansion, channels, blocks, strides) in enumerate(self.stages, 1):
             for index in range(blocks):
-                count += 1
                 x = InvertedResidual(
                     scaled_width(channels, self.width),
                     expansion,
                     strides if index == 0 else 1,
                     norm,
                     self.dtype,
-                    name=f"block{count}",
+                    name=f"stage{stage}_block{index}",
                 )(x)
             found[f"stage{stage}"] = x
         x = conv(scaled_width(1280, max(1.0, self.width)), (1, 1), name="last_conv")(x)

@@ -11,7 +11,7 @@ import pytest
 from jaxcnn import ShapeError, models
 from tests.models.small import SMALL, Small, count_multiply_adds, initialized, losses, quick_jit
 
-FAMILIES = ("cifar_speedrun", "convnext*", "mobilenet*", "resnet*")
+FAMILIES = ("alexnet*", "cifar_speedrun", "convnext*", "efficientnet*", "mobilenet*", "resnet*", "vgg*")
 NAMES = [name for family in FAMILIES for name in models.list_models(family)]
 every_small = pytest.mark.parametrize("small", SMALL, ids=lambda small: small.name)
 

@@ -1,0 +1,179 @@
+"""EfficientNet: inverted residuals with squeeze and excitation, found by search (Tan and Le 2019)."""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from jaxcnn.functional.adaptive_pool import global_avg_pool
+from jaxcnn.models.images import check_images
+from jaxcnn.models.initializers import he_fan_out
+from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.models.stochastic_depth import StochasticDepth
+from jaxcnn.models.widths import scaled_width
+from jaxcnn.nn.batch_norm import BatchNorm
+from jaxcnn.nn.conv import Conv
+from jaxcnn.nn.separable import DepthwiseConv
+
+# Table 1 of the paper: expansion, side of the window, stride of the first block, output channels, blocks.
+STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+)
+
+
+class SqueezeExcite(nn.Module):
+    """Multiplies each channel by a gate that reads the averages of all channels (Hu et al. 2018).
+
+    Attributes:
+        squeezed: channels between the two layers.
+        dtype: type of the computation.
+    """
+
+    squeezed: int
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``(*batch, height, width, channels)`` to the same shape."""
+        conv = functools.partial(Conv, kernel_size=(1, 1), dtype=self.dtype, kernel_init=he_fan_out)
+        gate = global_avg_pool(x, spatial_ndim=2, keepdims=True)
+        gate = nn.silu(conv(self.squeezed, name="reduce")(gate))
+        return x * nn.sigmoid(conv(x.shape[-1], name="expand")(gate))
+
+
+class MBConv(nn.Module):
+    """Widen, convolve each channel, gate the channels, narrow, a shortcut where the shape stays.
+
+    Attributes:
+        features: output channels.
+        expansion: how many times wider the middle is than the input; 1 leaves the first convolution out.
+        window: side of the depthwise kernel.
+        strides: step of the depthwise convolution.
+        drop_rate: share of the images for which training leaves the branch out.
+        norm: makes a norm.
+        dtype: type of the computation.
+    """
+
+    features: int
+    expansion: int
+    window: int
+    strides: int
+    drop_rate: float
+    norm: Callable[..., nn.Module]
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Maps ``(*batch, height, width, channels)`` to ``(*batch, height / strides, width / strides, features)``."""
+        options: dict[str, Any] = {"use_bias": False, "dtype": self.dtype, "kernel_init": he_fan_out}
+        y, channels = x, x.shape[-1]
+        middle = scaled_width(channels, self.expansion)
+        if middle != channels:
+            y = nn.silu(self.norm(name="expand_norm")(Conv(middle, (1, 1), name="expand_conv", **options)(y)))
+        y = DepthwiseConv(
+            (self.window, self.window),
+            strides=self.strides,
+            padding=self.window // 2,
+            name="depthwise_conv",
+            **options,
+        )(y)
+        y = nn.silu(self.norm(name="depthwise_norm")(y))
+        y = SqueezeExcite(max(1, channels // 4), self.dtype, name="squeeze_excite")(y)
+        y = self.norm(name="project_norm")(Conv(self.features, (1, 1), name="project_conv", **options)(y))
+        return x + StochasticDepth(self.drop_rate, name="drop")(y, train) if x.shape == y.shape else y
+
+
+class EfficientNet(nn.Module):
+    """An EfficientNet; ``efficientnet_b0`` is the network of table 1, 5,288,548 parameters at 224x224.
+
+    Built like torchvision's, whose weights load: strided layers are padded alike on both sides (TensorFlow's have one
+    less before), the norms have an epsilon of 1e-5 and a momentum of 0.9 (TensorFlow's 1e-3 and 0.99). Kernels start
+    from He's normal distribution over outgoing connections, the dense layer uniform on ``+-1 / sqrt(num_classes)``.
+    ``width`` and ``depth`` scale the network as the paper's compound scaling does.
+
+    Images of any size do. ``features`` gives ``stem``, ``stage1`` to ``stage7``, ``last`` (the 1x1 convolution before
+    pooling), ``pooled`` and ``logits``.
+
+    Args:
+        num_classes: number of logits.
+        dtype: type of the computation; parameters stay float32.
+        width: multiplies the channels of every layer.
+        depth: multiplies the blocks of every stage.
+        stages: for each its expansion, side of the window, stride of its first block, channels, and blocks.
+        dropout_rate: share of the pooled features that training leaves out; it wants an rng named ``dropout``.
+        drop_rate: share of the images for which training leaves out a block's branch; grows to this with depth.
+        norm: makes a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> variables = jax.eval_shape(EfficientNet().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+        >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+        5288548
+    """
+
+    num_classes: int = 1000
+    dtype: Any = None
+    width: float = 1.0
+    depth: float = 1.0
+    stages: Sequence[tuple[int, int, int, int, int]] = STAGES
+    dropout_rate: float = 0.2
+    drop_rate: float = 0.2
+    norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.9)
+
+    @nn.compact
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        """The maps after the stem, each stage and the last convolution, the pooled vector, and the logits."""
+        check_images(x.shape, who="efficientnet")
+        conv = functools.partial(Conv, use_bias=False, dtype=self.dtype, kernel_init=he_fan_out)
+        norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
+        x = conv(scaled_width(32, self.width), (3, 3), 2, 1, name="stem_conv")(x)
+        found = {"stem": (x := nn.silu(norm(name="stem_norm")(x)))}
+        sizes = [math.ceil(blocks * self.depth) for *_, blocks in self.stages]
+        done, total = 0, sum(sizes)
+        for stage, (expansion, window, strides, channels, _) in enumerate(self.stages, 1):
+            for index in range(sizes[stage - 1]):
+                x = MBConv(
+                    features=scaled_width(channels, self.width),
+                    expansion=expansion,
+                    window=window,
+                    strides=strides if index == 0 else 1,
+                    drop_rate=self.drop_rate * done / total,
+                    norm=norm,
+                    dtype=self.dtype,
+                    name=f"stage{stage}_block{index}",
+                )(x, train)
+                done += 1
+            found[f"stage{stage}"] = x
+        x = conv(4 * x.shape[-1], (1, 1), name="last_conv")(x)
+        found["last"] = x = nn.silu(norm(name="last_norm")(x))
+        found["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
+        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        kernel_init = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
+        return found | {"logits": nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=kernel_init, name="head")(x)}
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
+        return self.features(x, train)["logits"]
+
+
+register(
+    ModelInfo(
+        name="efficientnet_b0",
+        paper="Tan, Le: EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, 2019",
+        input_shape=(224, 224, 3),
+        num_classes=1000,
+        parameters=5_288_548,
+        macs=385_814_752,
+        accuracy="77.692 % ImageNet",
+    ),
+    EfficientNet,
+)

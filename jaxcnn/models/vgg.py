@@ -1,0 +1,111 @@
+"""The very deep networks of 3x3 convolutions (Simonyan and Zisserman 2014)."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from jaxcnn.functional.adaptive_pool import adaptive_avg_pool
+from jaxcnn.functional.max_pool import max_pool
+from jaxcnn.models.images import check_images
+from jaxcnn.models.initializers import he_fan_out
+from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.nn.batch_norm import BatchNorm
+from jaxcnn.nn.conv import Conv
+
+PAPER = "Simonyan, Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, 2014"
+
+
+class VGG(nn.Module):
+    """A VGG network: five stages of 3x3 convolutions, each ended by 2x2 max pooling, and three dense layers.
+
+    ``vgg11``, ``vgg13``, ``vgg16`` and ``vgg19`` are configurations A, B, D and E of table 1 of the paper; the ``_bn``
+    forms have a batch norm after each convolution. Built like torchvision's, whose weights load: images of other
+    sizes than 224x224 are averaged to the 7x7 map that the dense layers read; kernels of convolutions start from He's
+    normal distribution over outgoing connections (the paper trained A first and grew the others from it), those of
+    dense layers from a deviation of 0.01, biases from 0.
+
+    Images of at least 32x32 do. ``features`` gives each ``conv<stage>_<index>`` after its rectifier, ``pool1`` to
+    ``pool5``, ``fc6``, ``fc7`` and ``logits``.
+
+    Args:
+        stage_sizes: how many convolutions each stage has.
+        num_classes: number of logits.
+        dtype: type of the computation; parameters stay float32.
+        norm: makes a norm; None has none.
+        widths: channels of each stage.
+        hidden: units of each hidden dense layer.
+        dropout_rate: share of the hidden units that training leaves out; it wants an rng named ``dropout``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxcnn.models.registry import create
+        >>> variables = jax.eval_shape(create("vgg16").init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+        138357544
+    """
+
+    stage_sizes: Sequence[int]
+    num_classes: int = 1000
+    dtype: Any = None
+    norm: Callable[..., nn.Module] | None = None
+    widths: Sequence[int] = (64, 128, 256, 512, 512)
+    hidden: int = 4096
+    dropout_rate: float = 0.5
+
+    @nn.compact
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        """Every named map of the network, from ``conv1_1`` to ``logits``."""
+        check_images(x.shape, who="vgg", smallest=2 ** len(self.stage_sizes))
+        found = {}
+        for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True), 1):
+            for index in range(1, size + 1):
+                place = f"{stage}_{index}"
+                conv = Conv(width, (3, 3), 1, 1, dtype=self.dtype, kernel_init=he_fan_out, name=f"conv{place}")
+                x = conv(x)
+                if self.norm is not None:
+                    x = self.norm(use_running_average=not train, dtype=self.dtype, name=f"norm{place}")(x)
+                found[f"conv{place}"] = x = nn.relu(x)
+            found[f"pool{stage}"] = x = max_pool(x, (2, 2), strides=2)
+        dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01))
+        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+        x = adaptive_avg_pool(x, (7, 7)).reshape(*x.shape[:-3], 7 * 7 * x.shape[-1])
+        found["fc6"] = x = nn.relu(dense(self.hidden, name="fc6")(x))
+        found["fc7"] = x = nn.relu(dense(self.hidden, name="fc7")(dropout(x)))
+        return found | {"logits": dense(self.num_classes, name="fc8")(dropout(x))}
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
+        return self.features(x, train)["logits"]
+
+
+# name: convolutions per stage, parameters without and with norms, multiply-adds, top-1 accuracy without and with
+FORMS = {
+    "vgg11": ((1, 1, 2, 2, 2), 132_863_336, 132_868_840, 7_609_090_048, "69.020 %", "70.370 %"),
+    "vgg13": ((2, 2, 2, 2, 2), 133_047_848, 133_053_736, 11_308_466_176, "69.928 %", "71.586 %"),
+    "vgg16": ((2, 2, 3, 3, 3), 138_357_544, 138_365_992, 15_470_264_320, "71.592 %", "73.360 %"),
+    "vgg19": ((2, 2, 4, 4, 4), 143_667_240, 143_678_248, 19_632_062_464, "72.376 %", "74.218 %"),
+}
+
+
+def _register(name: str, norm: Any, parameters: int, accuracy: str) -> None:
+    sizes, _, _, macs, *_ = FORMS[name.removesuffix("_bn")]
+    register(
+        ModelInfo(
+            name=name,
+            paper=PAPER,
+            input_shape=(224, 224, 3),
+            num_classes=1000,
+            parameters=parameters,
+            macs=macs,
+            accuracy=f"{accuracy} ImageNet",
+        ),
+        functools.partial(VGG, stage_sizes=sizes, norm=norm),
+    )
+
+
+for _name, (_, _plain, _normed, _, _accuracy, _normed_accuracy) in FORMS.items():
+    _register(_name, None, _plain, _accuracy)
+    _register(f"{_name}_bn", functools.partial(BatchNorm, momentum=0.9), _normed, _normed_accuracy)
