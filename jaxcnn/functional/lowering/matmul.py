@@ -1,12 +1,11 @@
 """A 1x1 convolution as the matrix product that it is."""
 
-import functools
 from typing import Any
 
 import jax
 from jax import lax
 
-from jaxcnn.functional.lowering.linear import transposed_kernel_grad
+from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice
 from jaxcnn.shapes.conv import ConvGeometry
@@ -24,6 +23,16 @@ def forward(
         precision=precision,
         preferred_element_type=preferred_element_type,
     )
+
+
+def kernel_grad(x: jax.Array, g: jax.Array, geometry: ConvGeometry, *, precision: Any) -> jax.Array:
+    """Contracts every position that the strides keep."""
+    read = tap_slice(padded_for(x, geometry), (0,) * geometry.ndim, geometry)
+    summed = tuple(range(read.ndim - 1))
+    dk = lax.dot_general(
+        read, g, ((summed, summed), ((), ())), precision=precision, preferred_element_type=accumulator_dtype(x.dtype)
+    )
+    return lax.reshape(dk, geometry.kernel_shape).astype(x.dtype)
 
 
 def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
@@ -44,6 +53,6 @@ LOWERING = Lowering(
     unserved=_unserved,
     estimate=_estimate,
     forward=forward,
-    kernel_grad=functools.partial(transposed_kernel_grad, forward),
+    kernel_grad=kernel_grad,
     partitions=frozenset({"forward", "kernel_grad"}),
 )

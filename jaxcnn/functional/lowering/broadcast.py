@@ -1,0 +1,55 @@
+"""Multiply-adds over taps and input channels, each broadcast along the output channels: for very few channels.
+
+A matrix product a few numbers deep spends its time on its frame. This is one fused loop over the output.
+"""
+
+import itertools
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcnn.functional.dtypes import accumulator_dtype
+from jaxcnn.functional.lowering.lowering import Lowering, Operation
+from jaxcnn.functional.lowering.taps import padded_for, tap_slice
+from jaxcnn.shapes.conv import ConvGeometry
+
+MOST_TERMS = 160  # terms of the sum, each of them code to compile
+
+
+def forward(
+    x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
+) -> jax.Array:
+    """``y = sum over taps k and channels i of padded_x[strides * o + dilation * k, i] * kernel[k, i]``."""
+    result = jnp.dtype(preferred_element_type or x.dtype)
+    work = accumulator_dtype(result)
+    z = padded_for(x, geometry)
+    y = jnp.zeros((), work)
+    for tap in itertools.product(*map(range, geometry.window)):
+        shifted = tap_slice(z, tap, geometry).astype(work)
+        for channel in range(geometry.in_channels):
+            weights = kernel[tap][channel].astype(work)
+            y = y + shifted[..., channel : channel + 1] * lax.broadcast(weights, (1,) * (x.ndim - 1))
+    return y.astype(result)
+
+
+def _terms(geometry: ConvGeometry) -> int:
+    return prod(geometry.window) * geometry.in_channels
+
+
+def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
+    """Serves one group and a sum of few terms."""
+    if geometry.groups != 1:
+        return f"it wants one group, and there are {geometry.groups}"
+    if _terms(geometry) > MOST_TERMS:
+        return f"it wants at most {MOST_TERMS} taps times channels, and there are {_terms(geometry)}"
+    return None
+
+
+def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
+    return 1e-5 + geometry.multiply_adds / 15e9
+
+
+LOWERING = Lowering(name="broadcast", unserved=_unserved, estimate=_estimate, forward=forward)

@@ -1,0 +1,86 @@
+"""Three spatial axes as two: the taps along the first become channels, its positions become images."""
+
+import dataclasses
+from math import prod
+from typing import Any
+
+import jax
+from jax import lax
+
+from jaxcnn.functional.lowering import im2col, xla
+from jaxcnn.functional.lowering.lowering import Lowering, Operation
+from jaxcnn.functional.lowering.taps import padded_for
+from jaxcnn.shapes.conv import ConvGeometry
+
+
+def forward(
+    x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
+) -> jax.Array:
+    """One two-dimensional convolution of ``depth * images`` images with ``taps * channels`` channels."""
+    flat = flattened(geometry)
+    y = xla.forward(
+        _planes(x, geometry),
+        _plane_kernel(kernel, geometry),
+        flat,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
+    return lax.reshape(y, geometry.out_shape)
+
+
+def kernel_grad(x: jax.Array, g: jax.Array, geometry: ConvGeometry, *, precision: Any) -> jax.Array:
+    """The kernel gradient of that convolution."""
+    flat = flattened(geometry)
+    dk = im2col.kernel_grad(_planes(x, geometry), lax.reshape(g, flat.out_shape), flat, precision=precision)
+    taps = geometry.window[0]
+    dk = lax.reshape(dk, (*flat.window, taps, geometry.in_channels, geometry.out_channels))
+    return lax.transpose(dk, (2, 0, 1, 3, 4))
+
+
+def flattened(geometry: ConvGeometry) -> ConvGeometry:
+    """The geometry over the last two axes."""
+    return dataclasses.replace(
+        geometry,
+        batch_shape=(geometry.batch_shape[0] * geometry.out_sizes[0],),
+        sizes=geometry.sizes[1:],
+        in_channels=geometry.window[0] * geometry.in_channels,
+        window=geometry.window[1:],
+        strides=geometry.strides[1:],
+        pads=geometry.pads[1:],
+        input_dilation=geometry.input_dilation[1:],
+        kernel_dilation=geometry.kernel_dilation[1:],
+        out_sizes=geometry.out_sizes[1:],
+    )
+
+
+def _planes(x: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    """``(n, d, h, w, c)`` to ``(n * d_out, h, w, taps * c)``."""
+    along = dataclasses.replace(
+        geometry, pads=(geometry.pads[0], (0, 0), (0, 0)), input_dilation=(geometry.input_dilation[0], 1, 1)
+    )
+    z = padded_for(x, along)
+    gap, stride, out = geometry.kernel_dilation[0], geometry.strides[0], geometry.out_sizes[0]
+    shifted = [
+        lax.slice_in_dim(z, tap * gap, tap * gap + (out - 1) * stride + 1, stride, axis=1)
+        for tap in range(geometry.window[0])
+    ]
+    return lax.reshape(lax.concatenate(shifted, 4), flattened(geometry).x_shape)
+
+
+def _plane_kernel(kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    return lax.reshape(lax.transpose(kernel, (1, 2, 0, 3, 4)), flattened(geometry).kernel_shape)
+
+
+def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
+    """Serves three spatial axes and one group."""
+    if geometry.ndim != 3:
+        return f"it wants 3 spatial axes, and there are {geometry.ndim}"
+    return None if geometry.groups == 1 else f"it wants one group, and there are {geometry.groups}"
+
+
+def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
+    rows = prod(geometry.batch_shape) * geometry.out_sizes[0] * prod(geometry.sizes[1:])
+    return 3e-5 + geometry.multiply_adds / 70e9 + rows * geometry.window[0] * geometry.in_channels * 4 / 5e9
+
+
+LOWERING = Lowering(name="depth", unserved=_unserved, estimate=_estimate, forward=forward, kernel_grad=kernel_grad)

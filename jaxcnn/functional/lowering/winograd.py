@@ -1,0 +1,177 @@
+"""Winograd's minimal filtering F(4 x 4, 3 x 3): 36 products per channel where 16 positions of 3 x 3 taps need 144.
+
+The input is cut into tiles of 6 x 6 that overlap by 2, the transforms of tiles and kernel are constant matrices, and in
+between stand 36 matrix products over channels. All of it is matrix products and copies, which XLA:CPU runs without
+compiling code of their own, over blocks of images whose tiles stay in the cache.
+
+In float32 the error is about 1e-5 of the output's scale, ten times that of the direct sum.
+
+Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), equations 7 to 12 and 5.3.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxcnn.functional.lowering.linear import zeros_like_product
+from jaxcnn.functional.lowering.lowering import Lowering, Operation
+from jaxcnn.shapes.conv import ConvGeometry
+
+BLOCK_BYTES = 8 * 2**20
+STEP, TILE = 4, 6  # positions that a tile gives and that it reads, per axis
+
+INPUT = np.array(
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ]
+)
+KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
+OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiling:
+    """How many tiles cover the output, and how many images make a block."""
+
+    rows: int
+    columns: int
+    images: int
+    blocks: int
+
+
+def tiling_for(geometry: ConvGeometry) -> Tiling:
+    """Tiles for every position, in the largest equal blocks of images that take at most ``BLOCK_BYTES``."""
+    rows, columns = (-(-out // STEP) for out in geometry.out_sizes)
+    count, widest = geometry.batch_shape[0], max(geometry.in_channels, geometry.out_channels)
+    most = max(BLOCK_BYTES // (rows * columns * TILE * TILE * widest * 4), 1)
+    images = max(n for n in range(1, min(most, count) + 1) if count % n == 0)
+    return Tiling(rows, columns, images, count // images)
+
+
+def forward(
+    x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
+) -> jax.Array:
+    """``y = A^T (sum over channels of U * V) A`` tile by tile, with ``U`` and ``V`` the transforms of both."""
+    tiling = tiling_for(geometry)
+    u = _transform(_both(KERNEL), lax.reshape(kernel, (9, *kernel.shape[2:])), precision)
+    z = _padded(x, geometry.pads, _reads(tiling))
+
+    def compute(part: jax.Array) -> jax.Array:
+        products = lax.dot_general(
+            _input_tiles(part, tiling, precision), u, (((2,), (1,)), ((0,), (0,))), precision=precision
+        )
+        return _lay_out(_transform(_both(OUTPUT), products, precision), tiling)
+
+    if tiling.blocks == 1:
+        y = compute(z)
+    else:
+
+        def body(index: jax.Array, y: jax.Array) -> jax.Array:
+            start = index * tiling.images
+            part = lax.dynamic_slice_in_dim(z, start, tiling.images)
+            return lax.dynamic_update_slice_in_dim(y, compute(part), start, 0)
+
+        shape = (x.shape[0], STEP * tiling.rows, STEP * tiling.columns, geometry.out_channels)
+        y = lax.fori_loop(0, tiling.blocks, body, zeros_like_product(shape, x, kernel))
+    return lax.slice(y, (0,) * 4, geometry.out_shape)
+
+
+def kernel_grad(x: jax.Array, g: jax.Array, geometry: ConvGeometry, *, precision: Any) -> jax.Array:
+    """``G^T (sum over tiles of V^T (A g A^T)) G``: the transpose of the forward map in its kernel."""
+    tiling = tiling_for(geometry)
+    z = _padded(x, geometry.pads, _reads(tiling))
+    g = _padded(g, ((0, 0), (0, 0)), (STEP * tiling.rows, STEP * tiling.columns))
+
+    def compute(z: jax.Array, g: jax.Array) -> jax.Array:
+        cotangents = _transform(_both(OUTPUT).T, _cut(g, STEP, tiling), precision)
+        return lax.dot_general(
+            _input_tiles(z, tiling, precision), cotangents, (((1,), (1,)), ((0,), (0,))), precision=precision
+        )
+
+    if tiling.blocks == 1:
+        du = compute(z, g)
+    else:
+
+        def body(index: jax.Array, du: jax.Array) -> jax.Array:
+            start = index * tiling.images
+            return du + compute(*(lax.dynamic_slice_in_dim(a, start, tiling.images) for a in (z, g)))
+
+        shape = (TILE * TILE, geometry.in_channels, geometry.out_channels)
+        du = lax.fori_loop(0, tiling.blocks, body, zeros_like_product(shape, x, g))
+    return lax.reshape(_transform(_both(KERNEL).T, du, precision), geometry.kernel_shape)
+
+
+def _both(matrix: np.ndarray) -> np.ndarray:
+    """The transform along both axes at once."""
+    return np.kron(matrix, matrix).astype(np.float32)
+
+
+def _transform(matrix: np.ndarray, a: jax.Array, precision: Any) -> jax.Array:
+    """The matrix along the first axis."""
+    return lax.dot_general(jnp.asarray(matrix), a, (((1,), (0,)), ((), ())), precision=precision)
+
+
+def _reads(tiling: Tiling) -> tuple[int, int]:
+    """A whole number of blocks, of which the last is read in part."""
+    return STEP * (tiling.rows + 1), STEP * (tiling.columns + 1)
+
+
+def _padded(a: jax.Array, pads: Any, sizes: tuple[int, int]) -> jax.Array:
+    """Zeros before as asked for, and after up to the sizes that the tiles read."""
+    spatial = [(before, n - size - before, 0) for n, size, (before, _) in zip(sizes, a.shape[1:3], pads, strict=True)]
+    return lax.pad(a, jnp.zeros((), a.dtype), [(0, 0, 0), *spatial, (0, 0, 0)])
+
+
+def _input_tiles(z: jax.Array, tiling: Tiling, precision: Any) -> jax.Array:
+    return _transform(_both(INPUT), _cut(z, TILE, tiling), precision)
+
+
+def _cut(a: jax.Array, size: int, tiling: Tiling) -> jax.Array:
+    """``(size * size, tiles, channels)``: entry by entry of all tiles, which stand ``STEP`` apart.
+
+    Split into blocks of ``STEP`` by ``STEP``, a tile is one block and the beginnings of its neighbours.
+    """
+    images, rows, columns, channels = a.shape
+    a = lax.reshape(a, (images, rows // STEP, STEP, columns // STEP, STEP, channels))
+    a = lax.transpose(a, (2, 4, 0, 1, 3, 5))
+    if size > STEP:
+        for entries, blocks, count in ((0, 3, tiling.rows), (1, 4, tiling.columns)):
+            own = lax.slice_in_dim(a, 0, count, axis=blocks)
+            start = lax.slice_in_dim(a, 0, size - STEP, axis=entries)
+            a = lax.concatenate([own, lax.slice_in_dim(start, 1, count + 1, axis=blocks)], entries)
+    return lax.reshape(a, (size * size, images * tiling.rows * tiling.columns, channels))
+
+
+def _lay_out(tiles: jax.Array, tiling: Tiling) -> jax.Array:
+    """``(4 * 4, tiles, channels)`` to ``(images, 4 * rows, 4 * columns, channels)``."""
+    channels = tiles.shape[-1]
+    split = lax.reshape(tiles, (STEP, STEP, tiling.images, tiling.rows, tiling.columns, channels))
+    split = lax.transpose(split, (2, 3, 0, 4, 1, 5))
+    return lax.reshape(split, (tiling.images, STEP * tiling.rows, STEP * tiling.columns, channels))
+
+
+def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
+    """Serves one group and windows of 3 x 3 in single steps, in float32."""
+    if geometry.window != (3, 3) or geometry.groups != 1:
+        return f"it wants a window of (3, 3) and one group, not {geometry.window} and {geometry.groups}"
+    if any(max(steps) > 1 for steps in (geometry.strides, geometry.input_dilation, geometry.kernel_dilation)):
+        return "it wants strides and dilations of 1"
+    if jnp.dtype(dtype) != jnp.float32:
+        return f"it is accurate enough in float32 alone, and this is {jnp.dtype(dtype)}"
+    return None
+
+
+def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
+    return 1e-3
+
+
+LOWERING = Lowering(name="winograd", unserved=_unserved, estimate=_estimate, forward=forward, kernel_grad=kernel_grad)

@@ -1,0 +1,129 @@
+"""Random dense convolutions, and both of their operations by loops, for the files that test one formulation each."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import strategies as st
+from jax.sharding import PartitionSpec
+
+from jaxcnn.functional.lowering.lowering import Lowering, Operation
+from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
+from tests.oracles import conv as oracle
+
+
+@st.composite
+def dense_geometries(
+    draw: st.DrawFn,
+    *,
+    ndims: tuple[int, ...] = (1, 2, 3),
+    windows: tuple[int, ...] = (1, 2, 3, 4),
+    strides: tuple[int, ...] = (1, 2, 3),
+    input_dilations: tuple[int, ...] = (1, 2, 3),
+    kernel_dilations: tuple[int, ...] = (1, 2, 3),
+    largest: int = 9,
+) -> ConvGeometry:
+    """One batch axis, one group; paddings beyond the window or negative; at times fewer positions than would fit."""
+    ndim = draw(st.sampled_from(ndims))
+    columns = []
+    for _ in range(ndim):
+        size = draw(st.integers(1, max(largest // ndim, 3)))
+        window, gap = draw(st.sampled_from(windows)), draw(st.sampled_from(kernel_dilations))
+        spread = draw(st.sampled_from(input_dilations))
+        before = draw(st.integers(-1, 4))
+        missing = gap * (window - 1) - spread * (size - 1) - before
+        after = max(draw(st.integers(-1, 4)), missing)
+        columns.append((size, window, draw(st.sampled_from(strides)), spread, gap, (before, after)))
+    sizes, window, steps, spreads, gaps, pads = (tuple(column) for column in zip(*columns, strict=True))
+    reads, writes = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    geometry = conv_geometry(
+        (draw(st.integers(1, 4)), *sizes, reads),
+        (*window, reads, writes),
+        strides=steps,
+        padding=pads,
+        input_dilation=spreads,
+        kernel_dilation=gaps,
+    )
+    fewer = tuple(out - draw(st.integers(0, min(out - 1, 1))) for out in geometry.out_sizes)
+    return dataclasses.replace(geometry, out_sizes=fewer)
+
+
+def random_operands(geometry: ConvGeometry, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``x``, ``kernel`` and ``g`` in float32."""
+    generator = np.random.default_rng(seed)
+    shapes = geometry.x_shape, geometry.kernel_shape, geometry.out_shape
+    x, kernel, g = (generator.standard_normal(shape).astype(np.float32) for shape in shapes)
+    return x, kernel, g
+
+
+def loop_forward(x: np.ndarray, kernel: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
+    """The formula in float64, cut to the positions asked for."""
+    y = oracle.conv(
+        x.astype(np.float64),
+        kernel.astype(np.float64),
+        pads=geometry.pads,
+        strides=geometry.strides,
+        input_dilation=geometry.input_dilation,
+        kernel_dilation=geometry.kernel_dilation,
+    )
+    return y[(slice(None), *map(slice, geometry.out_sizes))]
+
+
+def loop_kernel_grad(x: np.ndarray, g: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
+    """``<g, conv(x, one entry)>`` for each entry of the kernel, which is bilinear, in float64."""
+    one = dataclasses.replace(geometry, out_channels=1)
+    dk = np.zeros(geometry.kernel_shape)
+    for entry in np.ndindex(geometry.kernel_shape[:-1]):
+        kernel = np.zeros(one.kernel_shape)
+        kernel[(*entry, 0)] = 1
+        dk[entry] = (loop_forward(x, kernel, one) * g.astype(np.float64)).sum(tuple(range(g.ndim - 1)))
+    return dk
+
+
+def check(lowering: Lowering, geometry: ConvGeometry, operation: Operation, tolerance: float = 1e-5) -> None:
+    """Holds one operation to the loops, within a fraction of the scale of the result."""
+    assert lowering.why_not(geometry, jnp.float32, operation) is None
+    x, kernel, g = random_operands(geometry)
+    if operation == "forward":
+        expected = loop_forward(x, kernel, geometry)
+        found = jax.jit(functools.partial(_forward, lowering, geometry))(x, kernel)
+    else:
+        expected = loop_kernel_grad(x, g, geometry)
+        found = jax.jit(functools.partial(_kernel_grad, lowering, geometry))(x, g)
+    assert found.dtype == np.float32
+    assert found.shape == expected.shape
+    scale = max(np.abs(expected).max(initial=0), 1.0)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * scale)
+
+
+def check_inside_shard_map(lowering: Lowering, geometry: ConvGeometry, operation: Operation) -> None:
+    """The loops of a formulation pass the checks of ``shard_map``: each of two devices has its own images."""
+    halves = geometry.with_batch(2 * geometry.batch_shape[0])
+    x, kernel, g = random_operands(halves)
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])
+    split, whole = PartitionSpec("data"), PartitionSpec()
+    if operation == "forward":
+        apply = functools.partial(_forward, lowering, geometry)
+        found = jax.jit(jax.shard_map(apply, mesh=mesh, in_specs=(split, whole), out_specs=split))(x, kernel)
+        expected = loop_forward(x, kernel, halves)
+    else:
+
+        def summed(x: jax.Array, g: jax.Array) -> jax.Array:
+            return jax.lax.psum(_kernel_grad(lowering, geometry, x, g), "data")
+
+        found = jax.jit(jax.shard_map(summed, mesh=mesh, in_specs=(split, split), out_specs=whole))(x, g)
+        expected = loop_kernel_grad(x, g, halves)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+def _forward(lowering: Lowering, geometry: ConvGeometry, x: Any, kernel: Any) -> jax.Array:
+    assert lowering.forward is not None
+    return lowering.forward(x, kernel, geometry, precision=None, preferred_element_type=None)
+
+
+def _kernel_grad(lowering: Lowering, geometry: ConvGeometry, x: Any, g: Any) -> jax.Array:
+    assert lowering.kernel_grad is not None
+    return lowering.kernel_grad(x, g, geometry, precision=None)

@@ -1,0 +1,37 @@
+"""Multiply-adds over taps and channels, against loops."""
+
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import assume, given, settings
+
+from jaxcnn.functional.lowering import broadcast
+from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
+from tests.functional.lowering.dense import check, check_inside_shard_map, dense_geometries
+
+
+@settings(max_examples=25, deadline=None)
+@given(geometry=dense_geometries())
+def test_values_agree_with_loops(geometry: ConvGeometry) -> None:
+    assume(broadcast.LOWERING.why_not(geometry, jnp.float32, "forward") is None)
+    check(broadcast.LOWERING, geometry, "forward")
+
+
+def test_inside_shard_map() -> None:
+    check_inside_shard_map(broadcast.LOWERING, conv_geometry((2, 6, 5, 2), (3, 3, 2, 3)), "forward")
+
+
+def test_half_precision_is_summed_in_float32() -> None:
+    """256 + 1 rounds to 256 in bfloat16: summed in it, 48 ones would be lost."""
+    geometry = conv_geometry((1, 7, 7, 1), (7, 7, 1, 1), padding="VALID")
+    x = jnp.ones((1, 7, 7, 1), jnp.bfloat16).at[0, 0, 0].set(256)
+    y = broadcast.forward(
+        x, jnp.ones((7, 7, 1, 1), jnp.bfloat16), geometry, precision=None, preferred_element_type=None
+    )
+    np.testing.assert_array_equal(y.astype(jnp.float32), np.full((1, 1, 1, 1), 304))
+
+
+def test_long_sums_and_groups_are_refused() -> None:
+    long = conv_geometry((1, 9, 9, 64), (3, 3, 64, 2))
+    assert "it wants at most" in str(broadcast.LOWERING.why_not(long, jnp.float32, "forward"))
+    groups = conv_geometry((1, 9, 2), (3, 1, 2), feature_group_count=2)
+    assert broadcast.LOWERING.why_not(groups, jnp.float32, "forward") == "it wants one group, and there are 2"

@@ -1,0 +1,49 @@
+"""Strides folded into channels, against loops."""
+
+import jax.numpy as jnp
+from hypothesis import assume, given, settings
+
+from jaxcnn.functional.lowering import phases
+from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
+from tests.functional.lowering.dense import check, check_inside_shard_map, dense_geometries
+
+
+@settings(max_examples=25, deadline=None)
+@given(geometry=dense_geometries(input_dilations=(1,), kernel_dilations=(1,)))
+def test_strides_agree_with_loops(geometry: ConvGeometry) -> None:
+    assume(max(geometry.strides) > 1)
+    check(phases.LOWERING, geometry, "forward")
+    check(phases.LOWERING, geometry, "kernel_grad")
+
+
+@settings(max_examples=25, deadline=None)
+@given(geometry=dense_geometries(strides=(1,), kernel_dilations=(1,)))
+def test_dilated_inputs_agree_with_loops(geometry: ConvGeometry) -> None:
+    assume(max(geometry.input_dilation) > 1)
+    check(phases.LOWERING, geometry, "forward")
+
+
+def test_a_window_as_long_as_its_stride_is_a_matrix_product() -> None:
+    geometry = conv_geometry((2, 8, 8, 3), (4, 4, 3, 5), strides=4, padding="VALID")
+    assert phases.folded(geometry).window == (1, 1)
+    assert phases.unfolded(geometry.transposed())[0].window == (1, 1)
+    check(phases.LOWERING, geometry, "forward")
+    check(phases.LOWERING, geometry.transposed(), "forward")
+
+
+def test_inside_shard_map() -> None:
+    geometry = conv_geometry((2, 6, 5, 2), (3, 3, 2, 3), strides=2)
+    check_inside_shard_map(phases.LOWERING, geometry, "kernel_grad")
+    check_inside_shard_map(phases.LOWERING, geometry.transposed(), "forward")
+
+
+def test_what_is_refused_says_why() -> None:
+    def why_not(operation: str = "forward", groups: int = 1, **options: int) -> str | None:
+        geometry = conv_geometry((1, 9, 9, 2), (3, 3, 2 // groups, 2), feature_group_count=groups, **options)
+        return phases.LOWERING.why_not(geometry, jnp.float32, operation)  # type: ignore[arg-type]
+
+    assert why_not(strides=2) is None
+    assert why_not(strides=2, groups=2) == "it wants one group, and there are 2"
+    assert why_not(strides=2, kernel_dilation=2) == "it wants neighbouring taps, and the kernel is dilated"
+    assert why_not() == "it wants either strides or a dilated input"
+    assert why_not("kernel_grad", input_dilation=2) == "it wants strides for a kernel gradient"
