@@ -1,0 +1,148 @@
+"""The kernel gradient of depthwise convolutions: the sums of a row of taps in one pass over blocks in the cache.
+
+On a CPU, XLA walks both arrays once per tap, and its loops over positions are not vectorised. A reduction with several
+operands makes the sums of neighbouring taps together, from registers. Its loop is vectorised over the channels as long
+as it is short enough to be unrolled: so it is over pairs, each entry already a sum of a few products.
+"""
+
+import dataclasses
+import functools
+import itertools
+import operator
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxcnn.functional.dtypes import accumulator_dtype
+from jaxcnn.functional.lowering.linear import zeros_like_product
+from jaxcnn.functional.lowering.lowering import Lowering, Operation
+from jaxcnn.functional.lowering.taps import padded_for
+from jaxcnn.shapes.conv import ConvGeometry
+
+BLOCK_BYTES = 1 << 20  # of both operands: about what one core's cache holds
+PRODUCTS = 50  # per entry of a pair, over the taps of a group: with many more, LLVM does not unroll the pair
+GROUP = 9  # the most taps whose sums stay in registers
+
+
+def kernel_grad(x: jax.Array, g: jax.Array, geometry: ConvGeometry, *, precision: Any) -> jax.Array:
+    """``dk[k, c] = sum over batch and o of x[..., strides * o + dilation * k, c] * g[..., o, c]``.
+
+    A loop over blocks of images. With a channel multiplier, ``g`` is as many arrays, one after the other.
+    """
+    plan = _plan(geometry, jnp.dtype(x.dtype).itemsize)
+    channels, multiplier = geometry.in_channels, geometry.out_channels // geometry.in_channels
+    if multiplier > 1:
+        g = jnp.moveaxis(lax.reshape(g, (*g.shape[:-1], channels, multiplier)), -1, 0)
+        g = lax.reshape(g, (g.shape[0] * g.shape[1], *g.shape[2:]))
+    blocks = geometry.batch_shape[0] // plan.images
+
+    def add_block(index: jax.Array, sums: jax.Array) -> jax.Array:
+        image = index if multiplier == 1 else index % blocks
+        read = lax.dynamic_slice_in_dim(x, image * plan.images, plan.images, 0)
+        part = lax.dynamic_slice_in_dim(g, index * plan.images, plan.images, 0)
+        new = _block_sums(padded_for(read, plan.block), _widened(part, plan.more), plan)
+        if multiplier == 1:
+            return sums + new[None]
+        at = (index // blocks, 0, 0)
+        return lax.dynamic_update_slice(sums, lax.dynamic_slice(sums, at, (1, *new.shape)) + new[None], at)
+
+    sums = zeros_like_product((multiplier, prod(geometry.window), channels), x, g).astype(accumulator_dtype(x.dtype))
+    sums = lax.fori_loop(0, multiplier * blocks, add_block, sums).astype(x.dtype)
+    sums = jnp.moveaxis(lax.reshape(sums, (multiplier, *geometry.window, channels)), 0, -1)
+    return lax.reshape(sums, geometry.kernel_shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """How the sums are cut up.
+
+    ``images`` make a block, whose convolution is ``block``. Along the last axis, ``unrolled`` products are summed one
+    by one, then pairs of these sums; ``more`` zeros make the axis a multiple of both.
+    """
+
+    images: int
+    unrolled: int
+    more: int
+    block: ConvGeometry
+
+
+def _plan(geometry: ConvGeometry, itemsize: int) -> _Plan:
+    batch, width = geometry.batch_shape[0], geometry.out_sizes[-1]
+    size = itemsize * (prod(geometry.x_shape[1:]) + prod(geometry.out_shape[1:]))
+    images = max(n for n in range(1, batch + 1) if batch % n == 0 and (n == 1 or n * size <= BLOCK_BYTES))
+    most = max(1, min(8, PRODUCTS // min(GROUP, geometry.window[-1])))
+    # A pair that is left to sum costs a store and a load, a zero after the axis as much as any other product.
+    costs = {n: (width + -width % (2 * n)) * (1 + 1 / (2 * n)) for n in range(1, most + 1)}
+    unrolled = min(costs, key=lambda n: (costs[n], n))
+    more = -width % (2 * unrolled)
+    before, after = geometry.pads[-1]
+    pads = (*geometry.pads[:-1], (before, after + more * geometry.strides[-1]))
+    return _Plan(images, unrolled, more, dataclasses.replace(geometry, batch_shape=(images,), pads=pads))
+
+
+def _widened(g: jax.Array, more: int) -> jax.Array:
+    """With zeros after the last spatial axis."""
+    if more == 0:
+        return g
+    return lax.pad(g, jnp.zeros((), g.dtype), [(0, 0, 0)] * (g.ndim - 2) + [(0, more, 0), (0, 0, 0)])
+
+
+def _block_sums(z: jax.Array, g: jax.Array, plan: _Plan) -> jax.Array:
+    """``(taps, channels)``: the sums over one block of images."""
+    width, channels, sums = plan.block.window[-1], g.shape[-1], []
+    for row in itertools.product(*map(range, plan.block.window[:-1])):
+        for first in range(0, width, GROUP):
+            pairs = [_pairs(z, g, (*row, last), plan) for last in range(first, min(first + GROUP, width))]
+            zeros = [np.zeros((), pairs[0].dtype)] * len(pairs)
+            sums += lax.reduce(pairs, zeros, _add, (g.ndim - 1,))
+    return jnp.sum(jnp.stack([lax.reshape(s, (s.size // channels, channels)) for s in sums]), 1)
+
+
+def _add(a: list[jax.Array], b: list[jax.Array]) -> tuple[jax.Array, ...]:
+    return tuple(p + q for p, q in zip(a, b, strict=True))
+
+
+def _pairs(z: jax.Array, g: jax.Array, tap: tuple[int, ...], plan: _Plan) -> jax.Array:
+    """``(..., width // (2 * unrolled), 2, channels)``: products of ``g`` with one tap, a few summed."""
+    axis, count, work = g.ndim - 2, plan.unrolled, accumulator_dtype(z.dtype)
+    starts, sizes, strides = [0, *tap, 0], [*g.shape[:axis], g.shape[axis] // count], [1, *plan.block.strides, 1]
+    for entry, dilation in enumerate(plan.block.kernel_dilation, start=1):
+        starts[entry] *= dilation
+    strides[axis] *= count
+    # One slice, not a slice of one: XLA would see that the middle tap reads what was there before the padding, and
+    # then go back to it, in the loop over all of ``x``.
+    products = []
+    for u in range(count):
+        limits = [start + (size - 1) * stride + 1 for start, size, stride in zip(starts, sizes, strides, strict=False)]
+        read = lax.slice(z, starts, [*limits, z.shape[-1]], strides).astype(work)
+        products.append(read * lax.slice_in_dim(g, u, g.shape[axis], count, axis).astype(work))
+        starts[axis] += plan.block.strides[-1]
+    total = functools.reduce(operator.add, products)
+    return lax.reshape(total, (*g.shape[:axis], g.shape[axis] // (2 * count), 2, g.shape[-1]))
+
+
+def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
+    """Serves one input channel per group, floating and complex numbers, and no empty array."""
+    per_group = geometry.in_channels // geometry.groups
+    if per_group != 1:
+        return f"it wants one input channel per group, and there are {per_group}"
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        return f"it wants floating or complex numbers, not {jnp.dtype(dtype)}"
+    if 0 in geometry.out_shape or 0 in geometry.x_shape:
+        return "there is nothing to sum"
+    return None
+
+
+def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
+    """The multiply-adds, the bytes of both operands, and the steps of the loop."""
+    itemsize = jnp.dtype(dtype).itemsize
+    steps = geometry.out_channels // geometry.in_channels * geometry.batch_shape[0] // _plan(geometry, itemsize).images
+    moved = itemsize * (prod(geometry.x_shape) + prod(geometry.out_shape))
+    return 1e-5 + geometry.multiply_adds / 30e9 + moved / 25e9 + steps * 2e-5
+
+
+LOWERING = Lowering(name="partial_sums", unserved=_unserved, estimate=_estimate, kernel_grad=kernel_grad)
