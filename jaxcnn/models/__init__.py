@@ -1,31 +1,51 @@
 """Networks of the history, in training mode: one file per family, found by name."""
 
 from jaxcnn.models.alexnet import AlexNet, AlexNet2012
+from jaxcnn.models.bn_inception import PAPER_RUNS, BNInception
 from jaxcnn.models.cifar_speedrun import CifarSpeedrun, whitening_kernel
+from jaxcnn.models.convnetjs import ConvNetJS
 from jaxcnn.models.convnext import ConvNeXt
 from jaxcnn.models.efficientnet import EfficientNet
+from jaxcnn.models.fcn import FCN, params_from_vgg
+from jaxcnn.models.googlenet import GoogLeNet
 from jaxcnn.models.lenet import LeNet5
+from jaxcnn.models.lenet_1998 import LeNet5of1998, map_loss
 from jaxcnn.models.mobilenet import MobileNetV2
+from jaxcnn.models.neocognitron import Neocognitron, Stage
 from jaxcnn.models.registry import ModelInfo, create, info, list_models
 from jaxcnn.models.resnet import ResNet
 from jaxcnn.models.summary import Summary, summary
+from jaxcnn.models.unet import UNet
 from jaxcnn.models.vgg import VGG
+from jaxcnn.models.vit import ViT
 
 __all__ = [
+    "FCN",
+    "PAPER_RUNS",
     "VGG",
     "AlexNet",
     "AlexNet2012",
+    "BNInception",
     "CifarSpeedrun",
     "ConvNeXt",
+    "ConvNetJS",
     "EfficientNet",
+    "GoogLeNet",
     "LeNet5",
+    "LeNet5of1998",
     "MobileNetV2",
     "ModelInfo",
+    "Neocognitron",
     "ResNet",
+    "Stage",
     "Summary",
+    "UNet",
+    "ViT",
     "create",
     "info",
     "list_models",
+    "map_loss",
+    "params_from_vgg",
     "summary",
     "whitening_kernel",
 ]

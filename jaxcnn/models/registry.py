@@ -45,7 +45,7 @@ def list_models(pattern: str = "*") -> list[str]:
     """Names of the models that match a shell pattern.
 
     >>> list_models("lenet*")
-    ['lenet5']
+    ['lenet5', 'lenet5_1998']
     """
     return sorted(fnmatch.filter(_MODELS, pattern))
 

@@ -1,0 +1,197 @@
+"""The Inception networks on which batch normalisation was shown (Ioffe and Szegedy 2015)."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from jaxcnn.functional.adaptive_pool import global_avg_pool
+from jaxcnn.functional.local_response_norm import local_response_norm
+from jaxcnn.functional.max_pool import max_pool
+from jaxcnn.functional.pool import avg_pool
+from jaxcnn.models.images import check_images
+from jaxcnn.models.inception import Branches, ConvUnit, scaled
+from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.nn.batch_norm import BatchNorm
+from jaxcnn.nn.separable import DepthwiseConv
+
+PAPER = "Ioffe, Szegedy: Batch Normalization: Accelerating Deep Network Training, 2015"
+# Figure 5 of the paper. Of each block: 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3, pool projection. Those
+# without 1x1 and projection halve the size.
+BLOCKS = (
+    ("3a", (64, 64, 64, 64, 96, 32)),
+    ("3b", (64, 64, 96, 64, 96, 64)),
+    ("3c", (0, 128, 160, 64, 96, 0)),
+    ("4a", (224, 64, 96, 96, 128, 128)),
+    ("4b", (192, 96, 128, 96, 128, 128)),
+    ("4c", (160, 128, 160, 128, 160, 96)),
+    ("4d", (96, 128, 192, 160, 192, 96)),
+    ("4e", (0, 128, 192, 192, 256, 0)),
+    ("5a", (352, 192, 320, 160, 224, 128)),
+    ("5b", (352, 192, 320, 192, 224, 128)),
+)
+# What the Caffe model and those made after it have: 128 channels for the pools of blocks 4c and 4d.
+CAFFE_BLOCKS = tuple((name, (*row[:5], 128) if name in ("4c", "4d") else row) for name, row in BLOCKS)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PaperRun:
+    """How the paper trained one of its five networks, with batches of 32, and what it reached.
+
+    Attributes:
+        learning_rate: at the start, of stochastic gradient descent with momentum.
+        steps: millions of them until 72.2 % of the validation images are classified right; None never was.
+        accuracy: the highest reached, in per cent.
+    """
+
+    learning_rate: float
+    steps: float | None
+    accuracy: float
+
+
+# Section 4.2.2 and the table of figure 3. BN-x5 and BN-x30 are one network at two learning rates.
+PAPER_RUNS: Mapping[str, PaperRun] = {
+    "inception_2015": PaperRun(learning_rate=0.0015, steps=31.0, accuracy=72.2),
+    "bn_baseline": PaperRun(learning_rate=0.0015, steps=13.3, accuracy=72.7),
+    "bn_x5": PaperRun(learning_rate=0.0075, steps=2.1, accuracy=73.0),
+    "bn_x30": PaperRun(learning_rate=0.045, steps=2.7, accuracy=74.8),
+    "bn_x5_sigmoid": PaperRun(learning_rate=0.0075, steps=None, accuracy=69.8),
+}
+
+
+class BNInception(nn.Module):
+    """The Inception network of 2015: two 3x3 convolutions instead of a 5x5, and batch normalisation.
+
+    ``bn_inception`` is the form that went round as a Caffe model: its convolutions keep a bias beside the norm, its
+    stem is a plain convolution, and blocks 4c and 4d project their pools to 128 channels where the figure has 96. It
+    has 11,295,240 parameters.
+
+    The five networks of the paper follow its figure 5, with the stem separated as the text there says (eight 7x7
+    filters for each colour, then 1x1):
+
+    - ``inception_2015`` without norms, with biases, response normalisation and dropout;
+    - ``bn_baseline`` the same with a norm before each nonlinearity;
+    - ``bn_x5`` and ``bn_x30`` without response normalisation and dropout (section 4.2.1), the same network trained at
+      5 and at 30 times the learning rate (``PAPER_RUNS`` has the rates and what came of them);
+    - ``bn_x5_sigmoid`` with the logistic function in place of every rectifier.
+
+    The paper counts 13.6 million parameters and does not say of what; no auxiliary classifier is built here.
+    Average pools count padded zeros, as Caffe's do; the last block's pool takes maxima. Images of any size from 15x15
+    do. ``features`` gives ``stem``, ``inception3a`` to ``inception5b``, ``pooled`` and ``logits``.
+
+    Args:
+        num_classes: number of logits.
+        dtype: type of the computation; parameters stay float32.
+        norm: makes a norm; None builds none.
+        use_bias: whether convolutions have biases.
+        separable_stem: whether the first convolution is separated.
+        response_norm: whether the stem has local response normalisation.
+        dropout_rate: share of the pooled features that training leaves out; it wants an rng named ``dropout``.
+        activation: the nonlinearity.
+        width: multiplies the channels of every layer.
+        blocks: rows of the paper's figure 5 to build.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> variables = jax.eval_shape(BNInception().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+        >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+        11295240
+    """
+
+    num_classes: int = 1000
+    dtype: Any = None
+    norm: Callable[..., nn.Module] | None = functools.partial(BatchNorm, momentum=0.9)
+    use_bias: bool = True
+    separable_stem: bool = False
+    response_norm: bool = False
+    dropout_rate: float = 0.0
+    activation: Callable[[jax.Array], jax.Array] = nn.relu
+    width: float = 1.0
+    blocks: Sequence[tuple[str, Sequence[int]]] = CAFFE_BLOCKS
+
+    @nn.compact
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        """The maps after the stem and each block, the pooled vector, and the logits."""
+        check_images(x.shape, who="bn_inception", smallest=15)
+        unit = self._unit(train)
+        x = self._first(x, unit)
+        x = self._response_norm(max_pool(x, (3, 3), strides=2, ceil_mode=True))
+        x = unit(scaled(64, self.width), 1, name="conv2")(x)
+        x = self._response_norm(unit(scaled(192, self.width), 3, name="conv3")(x))
+        found = {"stem": x}
+        x = max_pool(x, (3, 3), strides=2, ceil_mode=True)
+        for name, row in self.blocks:
+            found[f"inception{name}"] = x = self._block(name, row, unit)(x)
+        found["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
+        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        return found | {"logits": nn.Dense(self.num_classes, dtype=self.dtype, name="head")(x)}
+
+    def _unit(self, train: bool) -> Callable[..., nn.Module]:
+        norm = None
+        if self.norm is not None:
+            norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
+        return functools.partial(
+            ConvUnit, norm=norm, use_bias=self.use_bias, activation=self.activation, dtype=self.dtype
+        )
+
+    def _first(self, x: jax.Array, unit: Callable[..., nn.Module]) -> jax.Array:
+        """The 7x7 convolution of stride 2."""
+        channels = scaled(64, self.width)
+        if not self.separable_stem:
+            return unit(channels, 7, 2, name="conv1")(x)
+        x = DepthwiseConv(
+            (7, 7), channel_multiplier=8, strides=2, padding=3, use_bias=False, dtype=self.dtype, name="conv1_depthwise"
+        )(x)
+        return unit(channels, 1, name="conv1")(x)
+
+    def _response_norm(self, x: jax.Array) -> jax.Array:
+        return local_response_norm(x) if self.response_norm else x
+
+    def _block(self, name: str, row: Sequence[int], unit: Callable[..., nn.Module]) -> nn.Module:
+        one, reduce, three, double_reduce, double, projection = (n and scaled(n, self.width) for n in row)
+        strides = 1 if one else 2
+        chains: list[Any] = [("branch1", ((one, 1, 1),))] if one else []
+        chains.append(("branch2", ((reduce, 1, 1), (three, 3, strides))))
+        chains.append(("branch3", ((double_reduce, 1, 1), (double, 3, 1), (double, 3, strides))))
+        chains.append(("branch4", ((projection, 1, 1),) if projection else ()))
+        if strides == 2:
+            pool: Any = functools.partial(max_pool, window_shape=(3, 3), strides=2, ceil_mode=True)
+        elif name == "5b":
+            pool = functools.partial(max_pool, window_shape=(3, 3), strides=1, padding=1)
+        else:
+            pool = functools.partial(avg_pool, window_shape=(3, 3), strides=1, padding=1, count_include_pad=True)
+        return Branches(chains, pool, unit, name=f"inception{name}")
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
+        return self.features(x, train)["logits"]
+
+
+_PAPER_FORM: dict[str, Any] = {"blocks": BLOCKS, "separable_stem": True}
+_NORMED: dict[str, Any] = {**_PAPER_FORM, "use_bias": False}
+_REGULARISED: dict[str, Any] = {"response_norm": True, "dropout_rate": 0.4}
+# name: parameters, multiply-adds at 224x224, accuracy, options
+FORMS: dict[str, tuple[int, int, str, dict[str, Any]]] = {
+    "bn_inception": (11_295_240, 2_032_600_064, "74.9 % ImageNet", {}),
+    "inception_2015": (11_178_336, 1_934_857_216, "72.2 % ImageNet", {**_PAPER_FORM, **_REGULARISED, "norm": None}),
+    "bn_baseline": (11_188_288, 1_934_857_216, "72.7 % ImageNet", {**_NORMED, **_REGULARISED}),
+    "bn_x5": (11_188_288, 1_934_857_216, "73.0 % ImageNet", _NORMED),
+    "bn_x30": (11_188_288, 1_934_857_216, "74.8 % ImageNet", _NORMED),
+    "bn_x5_sigmoid": (11_188_288, 1_934_857_216, "69.8 % ImageNet", {**_NORMED, "activation": nn.sigmoid}),
+}
+for _name, (_parameters, _macs, _accuracy, _options) in FORMS.items():
+    register(
+        ModelInfo(
+            name=_name,
+            paper=PAPER,
+            input_shape=(224, 224, 3),
+            num_classes=1000,
+            parameters=_parameters,
+            macs=_macs,
+            accuracy=_accuracy,
+        ),
+        functools.partial(BNInception, **_options),
+    )

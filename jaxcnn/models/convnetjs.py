@@ -1,0 +1,70 @@
+"""The network of the ConvNetJS CIFAR-10 demo, which trains in a browser (Karpathy 2014)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from jaxcnn.functional.max_pool import max_pool
+from jaxcnn.models.images import check_images
+from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.nn.conv import Conv
+
+
+class ConvNetJS(nn.Module):
+    """Three times a 5x5 convolution, a rectifier and 2x2 max pooling, and a dense layer: 22,466 parameters.
+
+    Layers as the demo's page defines them: 16, 20 and 20 filters, padded by 2. Weights start, as there, from a normal
+    distribution with deviation ``sqrt(1 / fan_in)``, biases of rectified layers from 0.1, those of the last from 0.
+    The demo trains on single images with Adadelta; no image is normalised beyond its range.
+
+    Images of at least 8x8 do, and the dense layer reads the map of the size that the model was initialized with.
+    ``features`` gives ``conv1``, ``pool1`` to ``conv3``, ``pool3`` and ``logits``.
+
+    Args:
+        num_classes: number of logits.
+        dtype: type of the computation; parameters stay float32.
+        widths: filters of each convolution.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> variables = ConvNetJS().init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+        22466
+    """
+
+    num_classes: int = 10
+    dtype: Any = None
+    widths: Sequence[int] = (16, 20, 20)
+
+    @nn.compact
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        """Every named map of the network, from ``conv1`` to ``logits``."""
+        check_images(x.shape, who="convnetjs_cifar10", smallest=2 ** len(self.widths))
+        found, init = {}, nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+        bias = nn.initializers.constant(0.1)
+        for index, width in enumerate(self.widths, 1):
+            name = f"conv{index}"
+            conv = Conv(width, (5, 5), 1, 2, dtype=self.dtype, kernel_init=init, bias_init=bias, name=name)
+            found[name] = x = nn.relu(conv(x))
+            found[f"pool{index}"] = x = max_pool(x, (2, 2), strides=2)
+        x = x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2] * x.shape[-1])
+        return found | {"logits": nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=init, name="head")(x)}
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
+        return self.features(x, train)["logits"]
+
+
+register(
+    ModelInfo(
+        name="convnetjs_cifar10",
+        paper="Karpathy: ConvNetJS, CIFAR-10 demo, 2014",
+        input_shape=(32, 32, 3),
+        num_classes=10,
+        parameters=22_466,
+        macs=3_920_000,
+    ),
+    ConvNetJS,
+)

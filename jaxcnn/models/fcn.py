@@ -1,0 +1,181 @@
+"""Fully convolutional networks: VGG-16 that gives every pixel a class (Long, Shelhamer and Darrell 2015)."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from jaxcnn.functional.max_pool import max_pool
+from jaxcnn.models.images import check_images
+from jaxcnn.models.initializers import he_fan_out
+from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.nn.conv import Conv
+from jaxcnn.nn.conv_transpose import ConvTranspose
+from jaxcnn.shapes.errors import ShapeError
+
+PAPER = "Long, Shelhamer, Darrell: Fully Convolutional Networks for Semantic Segmentation, 2015"
+# Where the image begins in the last up-sampled map, by its stride: what the padding of 100 adds before it.
+OFFSETS = {32: 19, 16: 27, 8: 31}
+# Where the first map of the way up begins in the pools' scores, for the same reason.
+SKIP_OFFSETS = {4: 5, 3: 9}
+
+
+def bilinear(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+    """A kernel ``(window, window, channels, channels)`` that interpolates each channel, the start of an up-convolution.
+
+    Along an axis tap ``i`` is ``1 - |i - centre| / stride``, with ``stride = window / 2`` for an even window.
+
+    >>> bilinear(jax.random.key(0), (4, 4, 1, 1))[0, :, 0, 0]
+    Array([0.0625, 0.1875, 0.1875, 0.0625], dtype=float32)
+    """
+    taps = []
+    for size in shape[:2]:
+        factor = (size + 1) // 2
+        centre = factor - 1 if size % 2 else factor - 0.5
+        taps.append(1 - np.abs(np.arange(size) - centre) / factor)
+    window = taps[0][:, None] * taps[1]
+    return jnp.asarray(window[:, :, None, None] * np.eye(*shape[2:]), dtype)
+
+
+class FCN(nn.Module):
+    """VGG-16 as a fully convolutional network: a class for every pixel of an image of any size.
+
+    ``fcn32s_vgg16`` scores the last map and enlarges it 32 times at once; ``fcn16s_vgg16`` and ``fcn8s_vgg16`` enlarge
+    in steps and add scores of pool4, and of pool3, on the way (figure 3 of the paper). As in the authors' nets the
+    image is padded by 100 on every side, pools round up, and the result is cropped to the image.
+
+    Up-convolutions start as bilinear interpolation and have no bias. All of them are trained here (the paper keeps
+    the last one fixed, which a mask in the optimizer does); layers that score start at zero, so that a network with
+    more skips starts as the one with fewer. Convolutions have the names that ``vgg16`` gives them, and
+    ``params_from_vgg`` turns the parameters of a trained VGG-16 into those of an FCN.
+
+    ``features`` gives ``pool1`` to ``pool5``, ``fc6``, ``fc7``, ``score`` and ``logits``.
+
+    Args:
+        num_classes: number of logits of each pixel, background included.
+        dtype: type of the computation; parameters stay float32.
+        stride: of the last up-convolution: 32, 16 or 8.
+        stage_sizes: how many convolutions each stage has.
+        widths: channels of each stage.
+        hidden: channels of ``fc6`` and ``fc7``.
+        dropout_rate: share of those that training leaves out; it wants an rng named ``dropout``.
+
+    Example:
+        >>> x = jnp.zeros((1, 500, 375, 3))
+        >>> variables = jax.eval_shape(FCN(stride=8).init, jax.random.key(0), x)
+        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+        134489759
+        >>> jax.eval_shape(FCN(stride=8).apply, variables, x).shape
+        (1, 500, 375, 21)
+    """
+
+    num_classes: int = 21
+    dtype: Any = None
+    stride: int = 32
+    stage_sizes: Sequence[int] = (2, 2, 3, 3, 3)
+    widths: Sequence[int] = (64, 128, 256, 512, 512)
+    hidden: int = 4096
+    dropout_rate: float = 0.5
+
+    @nn.compact
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        """The maps after each pool and each hidden layer, the scores of the last map, and the logits of all pixels."""
+        check_images(x.shape, who="fcn")
+        if self.stride not in OFFSETS:
+            raise ShapeError(f"fcn: stride={self.stride!r} is not known. Known: 32, 16, 8.")
+        image, found = x.shape, {}
+        conv = functools.partial(Conv, dtype=self.dtype, kernel_init=he_fan_out)
+        for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True), 1):
+            for index in range(1, size + 1):
+                padding = 100 if (stage, index) == (1, 1) else 1
+                x = nn.relu(conv(width, (3, 3), 1, padding, name=f"conv{stage}_{index}")(x))
+            found[f"pool{stage}"] = x = max_pool(x, (2, 2), strides=2, ceil_mode=True)
+        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+        found["fc6"] = x = nn.relu(conv(self.hidden, (7, 7), padding="VALID", name="fc6")(x))
+        found["fc7"] = x = nn.relu(conv(self.hidden, (1, 1), name="fc7")(dropout(x)))
+        found["score"] = x = self._score("score")(dropout(x))
+        for pool in {32: (), 16: (4,), 8: (4, 3)}[self.stride]:
+            x = self._enlarge(4, 2, f"upscore_pool{pool + 1}")(x)
+            scores = self._score(f"score_pool{pool}")(found[f"pool{pool}"])
+            x = x + _crop(scores, SKIP_OFFSETS[pool], x.shape)
+        x = self._enlarge(2 * self.stride, self.stride, "upscore")(x)
+        return found | {"logits": _crop(x, OFFSETS[self.stride], image)}
+
+    def _score(self, name: str) -> nn.Module:
+        return Conv(self.num_classes, (1, 1), dtype=self.dtype, kernel_init=nn.initializers.zeros, name=name)
+
+    def _enlarge(self, window: int, stride: int, name: str) -> nn.Module:
+        return ConvTranspose(
+            self.num_classes,
+            (window, window),
+            (stride, stride),
+            "VALID",
+            use_bias=False,
+            dtype=self.dtype,
+            kernel_init=bilinear,
+            name=name,
+        )
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits ``(*batch, height, width, num_classes)`` of images ``(*batch, height, width, channels)``."""
+        return self.features(x, train)["logits"]
+
+
+def params_from_vgg(params: Mapping[str, Any], vgg: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of an ``FCN`` with those of a trained VGG network in every layer that both have.
+
+    The first dense layer of VGG reads 7x7 positions, so it is a 7x7 convolution; the second is a 1x1 one.
+
+    Args:
+        params: of an ``FCN``, whose layers that score and enlarge are kept.
+        vgg: of a ``VGG`` with the same stages.
+
+    Raises:
+        ShapeError: a layer of VGG has other sizes than the FCN's.
+
+    >>> from jaxcnn.models.vgg import VGG
+    >>> sizes = {"stage_sizes": (1, 1, 1, 1, 1), "widths": (1, 2, 2, 2, 2), "hidden": 3}
+    >>> x, key = jnp.zeros((1, 32, 32, 3)), jax.random.key(0)
+    >>> vgg = VGG(num_classes=5, **sizes).init(key, x)["params"]
+    >>> mixed = params_from_vgg(FCN(**sizes).init(key, x)["params"], vgg)
+    >>> mixed["fc6"]["kernel"].shape, mixed["score"]["kernel"].shape
+    ((7, 7, 2, 3), (1, 1, 3, 21))
+    """
+    mixed = dict(params)
+    for name in (name for name in params if name in vgg):
+        kernel, bias = vgg[name]["kernel"], vgg[name]["bias"]
+        wanted = params[name]["kernel"].shape
+        if kernel.size != np.prod(wanted) or kernel.shape[-1] != wanted[-1]:
+            raise ShapeError(f"params_from_vgg: {name} of VGG has a kernel {kernel.shape}, the FCN wants {wanted}.")
+        mixed[name] = {"kernel": jnp.reshape(kernel, wanted), "bias": bias}
+    return mixed
+
+
+def _crop(x: jax.Array, offset: int, shape: Sequence[int]) -> jax.Array:
+    """As many rows and columns as a shape has, from an offset on."""
+    return x[..., offset : offset + shape[-3], offset : offset + shape[-2], :]
+
+
+# stride of the last up-convolution: parameters, multiply-adds at 500x500, mean intersection over union (table 3)
+FORMS = {
+    32: (136_152_917, 181_365_854_976, "59.4 %"),
+    16: (134_815_994, 181_448_086_272, "62.4 %"),
+    8: (134_489_759, 181_529_034_048, "62.7 %"),
+}
+for _stride, (_parameters, _macs, _accuracy) in FORMS.items():
+    register(
+        ModelInfo(
+            name=f"fcn{_stride}s_vgg16",
+            paper=PAPER,
+            input_shape=(500, 500, 3),
+            num_classes=21,
+            parameters=_parameters,
+            macs=_macs,
+            accuracy=f"{_accuracy} mean IU PASCAL VOC 2011",
+        ),
+        functools.partial(FCN, stride=_stride),
+    )

@@ -1,0 +1,85 @@
+"""What the Inception networks are made of: a convolution with its norm and activation, and branches side by side."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxcnn.nn.conv import Conv, Initializer
+from jaxcnn.shapes.axes import IntPerAxis
+
+
+class ConvUnit(nn.Module):
+    """A convolution, a norm if there is one, an activation.
+
+    Attributes:
+        features: output channels.
+        window: side of the kernel; an odd one is padded so that the size stays.
+        strides: step of the convolution.
+        norm: makes a norm, or None.
+        use_bias: whether the convolution has a bias.
+        activation: what follows.
+        kernel_init: initializer of the kernel.
+        dtype: type of the computation.
+    """
+
+    features: int
+    window: int
+    strides: IntPerAxis = 1
+    norm: Callable[..., nn.Module] | None = None
+    use_bias: bool = True
+    activation: Callable[[jax.Array], jax.Array] = nn.relu
+    kernel_init: Initializer = nn.initializers.glorot_uniform()
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``(*batch, height, width, channels)`` to ``(*batch, height / strides, width / strides, features)``."""
+        x = Conv(
+            self.features,
+            (self.window, self.window),
+            self.strides,
+            self.window // 2,
+            use_bias=self.use_bias,
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
+            name="conv",
+        )(x)
+        return self.activation(x if self.norm is None else self.norm(name="norm")(x))
+
+
+class Branches(nn.Module):
+    """Chains of convolutions that read the same map, their results side by side (an Inception block).
+
+    Attributes:
+        chains: of each branch its name and its units, as (name, features, window, strides); a branch without units
+            passes on what it is given.
+        pool: makes the input of the last branch.
+        unit: makes a ``ConvUnit``.
+    """
+
+    chains: Sequence[tuple[str, Sequence[tuple[int, int, int]]]]
+    pool: Callable[[jax.Array], jax.Array]
+    unit: Callable[..., nn.Module]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``(*batch, height, width, channels)`` to the channels of all branches, in their order."""
+        found = []
+        for index, (name, units) in enumerate(self.chains):
+            y = self.pool(x) if index == len(self.chains) - 1 else x
+            for number, (features, window, strides) in enumerate(units):
+                y = self.unit(features, window, strides, name=f"{name}_{number}" if len(units) > 1 else name)(y)
+            found.append(y)
+        return jnp.concatenate(found, -1)
+
+
+def scaled(channels: int, width: float) -> int:
+    """That many channels in a network so many times as wide, at least one.
+
+    >>> scaled(192, 0.125), scaled(3, 0.1)
+    (24, 1)
+    """
+    return max(1, round(channels * width))

@@ -1,0 +1,209 @@
+"""LeNet-5 as it was in 1998 (LeCun, Bottou, Bengio and Haffner), down to its output codes and its loss."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from jaxcnn.functional.conv import conv
+from jaxcnn.functional.pool import avg_pool
+from jaxcnn.models.lenet_bitmaps import DIGITS
+from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.nn.conv import Conv
+from jaxcnn.shapes.errors import ShapeError
+
+# Table I of the paper: the maps of S2 that each map of C3 reads.
+C3_READS = (
+    *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
+    *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
+    *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5)),
+    (0, 1, 2, 3, 4, 5),
+)
+
+
+def squash(x: jax.Array) -> jax.Array:
+    """``1.7159 tanh(2x / 3)``, which is 1 at 1 and -1 at -1 (the paper's appendix A).
+
+    >>> squash(jnp.array([-1.0, 0.0, 1.0])).round(3)
+    Array([-1.,  0.,  1.], dtype=float32)
+    """
+    return 1.7159 * jnp.tanh(2 / 3 * x)
+
+
+def uniform_over_fan_in(fan_in: int) -> Any:
+    """Uniform on ``+-2.4 / fan_in``, where every parameter of the paper's network starts.
+
+    >>> bool(abs(uniform_over_fan_in(24)(jax.random.key(0), (9,))).max() < 0.1)
+    True
+    """
+    bound = 2.4 / fan_in
+
+    def initialize(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+        return jax.random.uniform(key, tuple(shape), dtype, -bound, bound)
+
+    return initialize
+
+
+class Subsampling(nn.Module):
+    """The sum of each 2x2 window times a coefficient, plus a bias, squashed: one pair of parameters for each map.
+
+    Attributes:
+        dtype: type of the computation.
+    """
+
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``(*batch, height, width, channels)`` to half the height and width."""
+        channels, init = x.shape[-1], uniform_over_fan_in(4)
+        dtype = self.dtype or x.dtype
+        coefficient = self.param("coefficient", init, (channels,)).astype(dtype)
+        bias = self.param("bias", init, (channels,)).astype(dtype)
+        total = 4 * avg_pool(x.astype(dtype), (2, 2), strides=2)
+        ones = (1,) * (x.ndim - 1)
+        return squash(total * coefficient.reshape(*ones, channels) + bias.reshape(*ones, channels))
+
+
+class SparseConv(nn.Module):
+    """A convolution in which each output map reads some of the input maps; the others have no parameters at all.
+
+    Attributes:
+        reads: for each output map the input maps that it reads.
+        window: side of the kernel.
+        dtype: type of the computation.
+    """
+
+    reads: Sequence[Sequence[int]]
+    window: int
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``(*batch, height, width, channels)`` to one map for each entry of ``reads``, without padding."""
+        dtype, area = self.dtype or x.dtype, self.window**2
+        links = [(source, target) for target, sources in enumerate(self.reads) for source in sources]
+        fan_in = [area * len(self.reads[target]) for _, target in links]
+        kernel = self.param("kernel", self._initialize(fan_in), (self.window, self.window, len(links))).astype(dtype)
+        bias_init = self._initialize([area * len(sources) for sources in self.reads])
+        bias = self.param("bias", bias_init, (len(self.reads),)).astype(dtype)
+        place = np.full((x.shape[-1], len(self.reads)), len(links))  # where nothing is read, the zero behind all links
+        for index, link in enumerate(links):
+            place[link] = index
+        padded = jnp.pad(kernel, ((0, 0), (0, 0), (0, 1)))
+        return conv(x.astype(dtype), padded[:, :, place], bias=bias, padding="VALID")
+
+    def _initialize(self, fan_in: Sequence[int]) -> Any:
+        """As ``uniform_over_fan_in``, with a number of connections for each entry of the last axis."""
+
+        def initialize(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
+            bound = jnp.asarray(2.4 / np.asarray(fan_in), dtype).reshape((1,) * (len(shape) - 1) + (-1,))
+            return bound * jax.random.uniform(key, tuple(shape), dtype, -1, 1)
+
+        return initialize
+
+
+class LeNet5of1998(nn.Module):
+    """LeNet-5 of the paper: 60,000 trainable parameters on 32x32 images, 0.95 % errors on MNIST.
+
+    Layers as in section II.B: C1 (6 maps, 5x5), S2 (subsampling with a coefficient and a bias for each map), C3 (16
+    maps, each of which reads the maps of S2 that table I says), S4 (as S2), C5 (120 maps that see the whole of S4), F6
+    (84 units), and radial basis functions. Every unit is squashed by ``1.7159 tanh(2x / 3)``, parameters start
+    uniform on ``+-2.4 / fan_in``.
+
+    The output units do not add weights: each measures how far F6 is from its fixed code, ``y[i] = sum of
+    (x - w[i])**2`` over 84 entries of +1 and -1, the 7x12 picture of the digit. A logit here is
+    ``-y[i]``, so that the greatest is the answer as everywhere. Training is on ``map_loss``, equation 9 of the paper.
+
+    The paper's figure 3 shows the pictures too small to copy each pixel with certainty; ``lenet_bitmaps`` has
+    pictures drawn after it. Images are expected as in the paper: background -0.1, ink 1.175.
+
+    Args:
+        num_classes: number of logits; as many of the codes are used.
+        dtype: type of the computation; parameters stay float32.
+
+    Example:
+        >>> model = LeNet5of1998()
+        >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
+        >>> {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in variables["params"].items()}
+        {'c1': 156, 's2': 12, 'c3': 1516, 's4': 32, 'c5': 48120, 'f6': 10164}
+    """
+
+    num_classes: int = 10
+    dtype: Any = None
+
+    @nn.compact
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        """Every named map of the network, from ``c1`` to ``logits``."""
+        if not (x.ndim >= 3 and all(32 <= size <= 35 for size in x.shape[-3:-1])):
+            raise ShapeError(
+                f"lenet5_1998: wants images of 32x32 (up to 35x35), channels last, so that C5 sees all of S4; "
+                f"got x.shape={x.shape}. Pad 28x28 digits by 2 on every side, or resize."
+            )
+        if not 1 <= self.num_classes <= len(DIGITS):
+            raise ShapeError(f"lenet5_1998: there are codes for 1 to {len(DIGITS)} classes, not {self.num_classes}.")
+        found = {"c1": squash(self._conv("c1", 6, 25 * x.shape[-1])(x))}
+        found["s2"] = Subsampling(self.dtype, name="s2")(found["c1"])
+        found["c3"] = squash(SparseConv(C3_READS, 5, self.dtype, name="c3")(found["s2"]))
+        found["s4"] = Subsampling(self.dtype, name="s4")(found["c3"])
+        found["c5"] = squash(self._conv("c5", 120, 25 * 16)(found["s4"]))
+        init = uniform_over_fan_in(120)
+        f6 = nn.Dense(84, dtype=self.dtype, kernel_init=init, bias_init=init, name="f6")
+        found["f6"] = squash(f6(found["c5"].reshape(*x.shape[:-3], 120)))
+        codes = jnp.asarray(DIGITS[: self.num_classes].reshape(self.num_classes, -1), found["f6"].dtype)
+        ones = (1,) * (found["f6"].ndim - 1)
+        distance = jnp.square(found["f6"][..., None, :] - codes.reshape(*ones, *codes.shape))
+        return found | {"logits": -distance.sum(-1)}
+
+    def _conv(self, name: str, features: int, fan_in: int) -> nn.Module:
+        init = uniform_over_fan_in(fan_in)
+        return Conv(features, (5, 5), padding="VALID", dtype=self.dtype, kernel_init=init, bias_init=init, name=name)
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits ``(*batch, num_classes)`` of images ``(*batch, 32, 32, channels)``."""
+        return self.features(x, train)["logits"]
+
+
+def map_loss(logits: jax.Array, labels: jax.Array, *, floor: float = 1.0) -> jax.Array:
+    """The paper's maximum a posteriori criterion for each image: ``y[label] + log(exp(-j) + sum_i exp(-y[i]))``.
+
+    With ``y = -logits``. The second term pushes the codes of the wrong classes away; the constant ``j`` keeps classes
+    that are far off already from being pushed on. The mean over images is equation 9 of the paper.
+
+    Args:
+        logits: ``(*batch, classes)``.
+        labels: ``(*batch,)``, integers.
+        floor: ``j``, positive; the paper does not give it.
+
+    Returns:
+        ``(*batch,)``.
+
+    Raises:
+        ShapeError: labels of another shape than the batch.
+
+    >>> loss = map_loss(jnp.array([-0.5, -60.0]), jnp.array(0))  # near its code; the other is not pushed on
+    >>> print(f"{loss:.3f}")
+    0.474
+    """
+    if labels.shape != logits.shape[:-1]:
+        raise ShapeError(f"map_loss: logits {logits.shape} want labels {logits.shape[:-1]}, not {labels.shape}.")
+    right = jnp.take_along_axis(logits, labels[..., None], -1)[..., 0]
+    constant = jnp.full((*logits.shape[:-1], 1), -floor, logits.dtype)
+    return jax.nn.logsumexp(jnp.concatenate([logits, constant], -1), axis=-1) - right
+
+
+register(
+    ModelInfo(
+        name="lenet5_1998",
+        paper="LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition, 1998",
+        input_shape=(32, 32, 1),
+        num_classes=10,
+        parameters=60_000,
+        macs=117_600 + 240_000 + 48_000 + 10_080,
+        accuracy="99.05 % MNIST",
+    ),
+    LeNet5of1998,
+)

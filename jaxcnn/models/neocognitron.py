@@ -1,0 +1,180 @@
+"""The neocognitron, the first convolutional network, which learns without labels (Fukushima 1980)."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from jaxcnn.functional.conv import conv
+from jaxcnn.functional.separable import depthwise_conv
+from jaxcnn.models.images import check_images
+from jaxcnn.models.registry import ModelInfo, register
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One layer of S-cells and the layer of C-cells that reads it.
+
+    Attributes:
+        planes: how many features the S-cells tell apart, each in a plane of its own.
+        s_window: side of the window of an S-cell.
+        c_window: side of the window of a C-cell.
+        c_strides: step of the C-cells, which thins the map out.
+        selectivity: ``r``; the greater, the more exactly an S-cell wants its feature.
+    """
+
+    planes: int = 24
+    s_window: int = 5
+    c_window: int = 5
+    c_strides: int = 1
+    selectivity: float = 1.5
+
+
+# Three stages as in the paper, whose C-layers leave fewer cells at their edges than a step of two does.
+STAGES = (
+    Stage(selectivity=4.0, c_strides=2),
+    Stage(c_strides=2),
+    Stage(c_window=3, c_strides=2),
+)
+
+# How fast the weights c of inhibition and d of C-cells fall off with distance; the paper says only that they do.
+INHIBITION_DECAY, POOLING_DECAY = 0.9, 0.8
+
+
+def window_weights(size: int, decay: float) -> np.ndarray:
+    """Fixed weights ``decay**distance`` of a window about its middle, which sum to 1 (the paper's c and d).
+
+    >>> window_weights(3, 0.5).round(2)[1]
+    array([0.11, 0.22, 0.11])
+    """
+    place = np.arange(size) - (size - 1) / 2
+    weights = decay ** np.hypot(place[:, None], place)
+    return weights / weights.sum()
+
+
+class SCells(nn.Module):
+    """Cells that answer to one learned feature, wherever it stands (equations 1 to 3 of the paper)::
+
+        u = r * max((1 + sum of a * x) / (1 + 2r / (1 + r) * b * v) - 1, 0),   v = sqrt(sum of c * x**2)
+
+    The inhibition ``v`` grows with everything in the window, so an answer needs the feature and little else. Both
+    ``a`` ``(window, window, channels, planes)`` and ``b`` ``(planes,)`` are reinforced by
+    ``jaxcnn.unsupervised.neocognitron``; they start small and at zero.
+
+    Attributes:
+        stage: of the network.
+        dtype: type of the computation.
+    """
+
+    stage: Stage
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``(*batch, height, width, channels)`` to ``(*batch, height, width, planes)``."""
+        size, channels, r = self.stage.s_window, x.shape[-1], self.stage.selectivity
+        dtype = self.dtype or x.dtype
+        x = x.astype(dtype)
+        a = self.param("a", nn.initializers.uniform(1e-4), (size, size, channels, self.stage.planes)).astype(dtype)
+        b = self.param("b", nn.initializers.zeros, (self.stage.planes,)).astype(dtype)
+        v = inhibition(x, size)
+        excited = 1 + conv(x, a, padding="SAME")
+        inhibited = 1 + 2 * r / (1 + r) * b.reshape((1,) * (x.ndim - 1) + b.shape) * v
+        return r * jax.nn.relu(excited / inhibited - 1)
+
+
+def inhibition(x: jax.Array, window: int) -> jax.Array:
+    """The answer ``(*batch, height, width, 1)`` of inhibitory cells: a weighted root mean square over windows.
+
+    >>> inhibition(jnp.full((5, 5, 2), 3.0), 3)[2, 2]
+    Array([3.], dtype=float32)
+    """
+    weights = jnp.asarray(window_weights(window, INHIBITION_DECAY)[:, :, None, None] / x.shape[-1], x.dtype)
+    total = conv(jnp.square(x), jnp.broadcast_to(weights, (window, window, x.shape[-1], 1)), padding="SAME")
+    return jnp.sqrt(total + jnp.finfo(x.dtype).tiny)  # the root of zero has no derivative
+
+
+class CCells(nn.Module):
+    """Cells that answer wherever in their window S-cells of their plane do (equations 4 to 6 of the paper)::
+
+        u = psi((1 + sum of d * s) / (1 + v) - 1),   v = mean over planes of sum of d * s,   psi(x) = x+ / (alpha + x+)
+
+    Attributes:
+        stage: of the network.
+        alpha: where the answer is half of its limit.
+    """
+
+    stage: Stage
+    alpha: float = 0.5
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``(*batch, height, width, planes)`` to ``(*batch, height / strides, width / strides, planes)``."""
+        size, strides, planes = self.stage.c_window, self.stage.c_strides, x.shape[-1]
+        d = jnp.asarray(window_weights(size, POOLING_DECAY)[:, :, None, None], x.dtype)
+        near = depthwise_conv(x, jnp.broadcast_to(d, (size, size, 1, planes)), strides=strides, padding="SAME")
+        lateral = near.mean(-1, keepdims=True)
+        u = jax.nn.relu((1 + near) / (1 + lateral) - 1)
+        return u / (self.alpha + u)
+
+
+class Neocognitron(nn.Module):
+    """The neocognitron: S-cells that learn features and C-cells that forgive where they stand, three times over.
+
+    The structure, the answers of the cells and the constants ``r`` and ``alpha`` are those of the paper of 1980; its
+    learning rule is in ``jaxcnn.unsupervised.neocognitron``. Deliberate differences: maps are padded, and C-layers of
+    step 2 do the thinning that the paper gets from smaller layers; the third one keeps as many cells as are left, not
+    one for each plane. The paper has no labels and no output but its last layer: ``logits`` are a dense layer on
+    the last C-cells, ``num_classes`` of them, for gradients or for a linear classifier to be put in.
+
+    Images of at least 8x8 in [0, 1], ink on a background of 0; the dense layer reads the map of the size that the
+    model was initialized with. ``features`` gives ``s1``, ``c1``, ... ``c3`` and ``logits``.
+
+    Args:
+        num_classes: number of logits.
+        dtype: type of the computation; parameters stay float32.
+        stages: the layers, from the image on.
+
+    Example:
+        >>> model = Neocognitron()
+        >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
+        >>> {name: leaf.shape for name, leaf in variables["params"]["s2"].items()}
+        {'a': (5, 5, 24, 24), 'b': (24,)}
+    """
+
+    num_classes: int = 10
+    dtype: Any = None
+    stages: Sequence[Stage] = STAGES
+
+    @nn.compact
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        """The answers of every layer of cells, and the logits."""
+        check_images(x.shape, who="neocognitron", smallest=8)
+        found: dict[str, jax.Array] = {}
+        for index, stage in enumerate(self.stages, 1):
+            found[f"s{index}"] = x = SCells(stage, self.dtype, name=f"s{index}")(x)
+            found[f"c{index}"] = x = CCells(stage, name=f"c{index}")(x)
+        x = x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2] * x.shape[-1])
+        return found | {"logits": nn.Dense(self.num_classes, dtype=self.dtype, name="head")(x)}
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
+        return self.features(x, train)["logits"]
+
+
+register(
+    ModelInfo(
+        name="neocognitron",
+        paper="Fukushima: Neocognitron: A Self-organizing Neural Network Model for a Mechanism of Pattern Recognition "
+        "Unaffected by Shift in Position, 1980",
+        input_shape=(16, 16, 1),
+        num_classes=10,
+        parameters=30_442,
+        macs=1_409_824,
+    ),
+    Neocognitron,
+)

@@ -1,0 +1,151 @@
+"""U-Net, which gives every pixel a class (Ronneberger, Fischer and Brox 2015)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxcnn.functional.max_pool import max_pool
+from jaxcnn.models.images import check_images
+from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.nn.conv import Conv
+from jaxcnn.nn.conv_transpose import ConvTranspose
+from jaxcnn.shapes.errors import ShapeError, check_choice
+
+# The paper's section 3: a deviation of sqrt(2 / N) for N incoming connections.
+HE_FAN_IN = nn.initializers.he_normal()
+
+
+class UNet(nn.Module):
+    """U-Net: a path down that widens, a path up that narrows, and every map of the way down joined on the way up.
+
+    Layers as in figure 1 of the paper: two 3x3 convolutions with rectifiers at each level, 2x2 max pooling down, 2x2
+    up-convolution, and a 1x1 convolution to the classes. Padding is the paper's ``"VALID"``: 572x572 pixels give
+    classes for the 388x388 in their middle, and maps are cropped to the middle where they are joined. ``"SAME"``, the
+    common form today, gives a class for every pixel. Dropout stands at the end of the path down (on its last two
+    levels); the paper does not give its rate, which is 0.5.
+
+    With ``"VALID"`` every pool must read an even map, as 572 has it; with ``"SAME"`` sides are multiples of 16. An
+    error names the sizes nearby that do. ``features`` gives ``down1`` to ``down4``, ``bottom``, ``up4`` to ``up1`` and
+    ``logits``.
+
+    Args:
+        num_classes: number of logits of each pixel.
+        dtype: type of the computation; parameters stay float32.
+        padding: ``"VALID"`` or ``"SAME"``.
+        widths: channels of each level; there is one pool less than levels.
+        dropout_rate: share of units that training leaves out; it wants an rng named ``dropout``.
+        norm: makes a norm after each convolution; None, as in the paper, makes none.
+
+    Example:
+        >>> x = jnp.zeros((1, 572, 572, 1))
+        >>> variables = jax.eval_shape(UNet().init, jax.random.key(0), x)
+        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+        31030658
+        >>> jax.eval_shape(UNet().apply, variables, x).shape
+        (1, 388, 388, 2)
+    """
+
+    num_classes: int = 2
+    dtype: Any = None
+    padding: str = "VALID"
+    widths: Sequence[int] = (64, 128, 256, 512, 1024)
+    dropout_rate: float = 0.5
+    norm: Callable[..., nn.Module] | None = None
+
+    @nn.compact
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        """The maps of each level on the way down and up, and the logits."""
+        check_choice(self.padding, ("VALID", "SAME"), who="unet", name="padding")
+        check_images(x.shape, who="unet")
+        for size in x.shape[-3:-1]:
+            check_size(size, depth=len(self.widths) - 1, padding=self.padding)
+        found: dict[str, jax.Array] = {}
+        depth = len(self.widths) - 1
+        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+        for level in range(1, depth + 1):
+            x = self._two_convolutions(f"down{level}", x, self.widths[level - 1], train)
+            found[f"down{level}"] = x = dropout(x) if level == depth else x
+            x = max_pool(x, (2, 2), strides=2)
+        found["bottom"] = x = dropout(self._two_convolutions("bottom", x, self.widths[depth], train))
+        for level in range(depth, 0, -1):
+            width = self.widths[level - 1]
+            up = ConvTranspose(
+                width, (2, 2), (2, 2), "VALID", dtype=self.dtype, kernel_init=HE_FAN_IN, name=f"up{level}_conv"
+            )
+            x = nn.relu(up(x))
+            x = jnp.concatenate([crop_to_middle(found[f"down{level}"], x.shape), x], -1)
+            found[f"up{level}"] = x = self._two_convolutions(f"up{level}", x, width, train)
+        return found | {"logits": Conv(self.num_classes, (1, 1), dtype=self.dtype, name="head")(x)}
+
+    def _two_convolutions(self, level: str, x: jax.Array, width: int, train: bool) -> jax.Array:
+        for index in (1, 2):
+            name = f"{level}_conv{index}"
+            x = Conv(width, (3, 3), padding=self.padding, dtype=self.dtype, kernel_init=HE_FAN_IN, name=name)(x)
+            if self.norm is not None:
+                x = self.norm(use_running_average=not train, dtype=self.dtype, name=f"{level}_norm{index}")(x)
+            x = nn.relu(x)
+        return x
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits ``(*batch, out_height, out_width, num_classes)`` of images ``(*batch, height, width, channels)``."""
+        return self.features(x, train)["logits"]
+
+
+def check_size(size: int, *, depth: int, padding: str) -> None:
+    """Refuses the side of an image that some pool would not halve evenly.
+
+    Raises:
+        ShapeError: naming the nearest sides that every pool halves.
+
+    >>> check_size(572, depth=4, padding="VALID")
+    >>> check_size(512, depth=4, padding="VALID")
+    Traceback (most recent call last):
+    jaxcnn.shapes.errors.ShapeError: unet: a side of 512 is not halved evenly by each of 4 pools. Try 508 or 524.
+    """
+    if _fits(size, depth, padding):
+        return
+    step = 2**depth
+    near = [n for n in range(max(size - step, 1), size + 16 * step) if _fits(n, depth, padding)]
+    best = sorted(sorted(near, key=lambda n: abs(n - size))[:2])
+    raise ShapeError(
+        f"unet: a side of {size} is not halved evenly by each of {depth} pools. Try {' or '.join(map(str, best))}."
+    )
+
+
+def _fits(size: int, depth: int, padding: str) -> bool:
+    """Whether every pool reads an even map, and something is left after all convolutions."""
+    lost = 4 if padding == "VALID" else 0
+    for _ in range(depth):
+        size -= lost
+        if size < 2 or size % 2:
+            return False
+        size //= 2
+    for _ in range(depth):
+        size = 2 * (size - lost)
+    return size - lost > 0
+
+
+def crop_to_middle(x: jax.Array, shape: Sequence[int]) -> jax.Array:
+    """The middle of a map, of the height and width of a shape.
+
+    >>> crop_to_middle(jnp.arange(5.0)[:, None, None], (3, 1, 1))[:, 0, 0]
+    Array([1., 2., 3.], dtype=float32)
+    """
+    top, left = ((x.shape[axis] - shape[axis]) // 2 for axis in (-3, -2))
+    return x[..., top : top + shape[-3], left : left + shape[-2], :]
+
+
+register(
+    ModelInfo(
+        name="unet",
+        paper="Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation, 2015",
+        input_shape=(572, 572, 1),
+        num_classes=2,
+        parameters=31_030_658,
+        macs=150_428_424_448,
+    ),
+    UNet,
+)

@@ -1,0 +1,177 @@
+"""The vision transformer (Dosovitskiy et al. 2020)."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxcnn.models.images import check_images
+from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.nn.conv import Conv
+from jaxcnn.shapes.errors import ShapeError
+
+PAPER = "Dosovitskiy et al.: An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale, 2020"
+
+
+class SelfAttention(nn.Module):
+    """Every token reads every token: ``softmax(q k^T / sqrt(d)) v`` in each head (the paper's appendix A).
+
+    Attributes:
+        num_heads: number of heads, each of ``channels / num_heads``.
+        dtype: type of the computation; the softmax is in float32.
+    """
+
+    num_heads: int
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``(*batch, tokens, channels)`` to the same shape."""
+        channels = x.shape[-1]
+        dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())
+        qkv = dense(3 * channels, name="qkv")(x)
+        q, k, v = (
+            part.reshape(*x.shape[:-1], self.num_heads, channels // self.num_heads)
+            for part in jnp.split(qkv, 3, axis=-1)
+        )
+        scale = (channels // self.num_heads) ** -0.5
+        weights = jnp.einsum("...qhd,...khd->...hqk", q * scale, k)
+        weights = jax.nn.softmax(weights.astype(jnp.promote_types(weights.dtype, jnp.float32))).astype(v.dtype)
+        return dense(channels, name="out")(jnp.einsum("...hqk,...khd->...qhd", weights, v).reshape(x.shape))
+
+
+class EncoderBlock(nn.Module):
+    """Attention and a perceptron of two layers, each after a norm and around a shortcut (the paper's figure 1).
+
+    Attributes:
+        num_heads: number of heads.
+        mlp_width: hidden units of the perceptron.
+        dropout_rate: share of units that training leaves out.
+        dtype: type of the computation.
+    """
+
+    num_heads: int
+    mlp_width: int
+    dropout_rate: float
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Maps ``(*batch, tokens, channels)`` to the same shape."""
+        norm = functools.partial(nn.LayerNorm, epsilon=1e-6, dtype=self.dtype)
+        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+        dense = functools.partial(
+            nn.Dense,
+            dtype=self.dtype,
+            kernel_init=nn.initializers.glorot_uniform(),
+            bias_init=nn.initializers.normal(1e-6),
+        )
+        x = x + dropout(SelfAttention(self.num_heads, self.dtype, name="attention")(norm(name="norm1")(x)))
+        y = nn.gelu(dense(self.mlp_width, name="mlp1")(norm(name="norm2")(x)), approximate=False)
+        return x + dropout(dense(x.shape[-1], name="mlp2")(dropout(y)))
+
+
+class ViT(nn.Module):
+    """The vision transformer: an image as a sequence of patches, of which a class token reads off what it is.
+
+    As in the paper and in torchvision, whose weights load: learned places are added to the patches, blocks have their
+    norms first, and the class token alone goes to the head, which starts at zero. ``vit_b_16`` has 86,567,656
+    parameters, ``vit_s_16`` (DeiT's small form) 22,050,664.
+
+    Sides are multiples of the patch. The places are parameters, so a model reads images of the size it was
+    initialized with. ``features`` gives ``patches`` ``(*batch, rows, columns, width)``, ``block1`` to the last
+    (tokens, the class token first), ``pooled`` (the class token after the last norm) and ``logits``.
+
+    Args:
+        num_classes: number of logits.
+        dtype: type of the computation; parameters stay float32.
+        patch: side of a patch.
+        width: channels of a token.
+        depth: number of blocks.
+        num_heads: number of heads in each.
+        mlp_width: hidden units of each block's perceptron.
+        dropout_rate: share of units that training leaves out; it wants an rng named ``dropout``.
+
+    Example:
+        >>> variables = jax.eval_shape(ViT().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+        86567656
+    """
+
+    num_classes: int = 1000
+    dtype: Any = None
+    patch: int = 16
+    width: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    mlp_width: int = 3072
+    dropout_rate: float = 0.0
+
+    @nn.compact
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        """The patches, the tokens after each block, the class token at the end, and the logits."""
+        self._check(x.shape)
+        window = (self.patch, self.patch)
+        x = Conv(self.width, window, window, "VALID", dtype=self.dtype, name="patches")(x)
+        found = {"patches": x}
+        x = x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2], self.width)
+        first = self.param("class_token", nn.initializers.zeros, (self.width,)).astype(x.dtype)
+        x = jnp.concatenate([jnp.broadcast_to(first, (*x.shape[:-2], 1, self.width)), x], -2)
+        places = self._places(x.shape[-2]).astype(x.dtype)
+        x = x + places.reshape((1,) * (x.ndim - 2) + places.shape)
+        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        for index in range(1, self.depth + 1):
+            block = EncoderBlock(self.num_heads, self.mlp_width, self.dropout_rate, self.dtype, name=f"block{index}")
+            found[f"block{index}"] = x = block(x, train)
+        norm = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")
+        found["pooled"] = x = norm(x)[..., 0, :]
+        head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="head")
+        return found | {"logits": head(x)}
+
+    def _check(self, shape: tuple[int, ...]) -> None:
+        """Refuses images that patches do not tile, and heads that do not share out the channels."""
+        check_images(shape, who="vit", smallest=self.patch)
+        if any(size % self.patch for size in shape[-3:-1]):
+            raise ShapeError(
+                f"vit: patches of {self.patch} do not tile images of {shape[-3]}x{shape[-2]}. "
+                f"Resize or crop to multiples of {self.patch}."
+            )
+        if self.width % self.num_heads:
+            raise ShapeError(f"vit: num_heads={self.num_heads} does not divide width={self.width}.")
+
+    def _places(self, tokens: int) -> jax.Array:
+        """The learned places, of which there must be one for each token."""
+        if self.has_variable("params", "places"):
+            known = self.get_variable("params", "places").shape[0]
+            if known != tokens:
+                raise ShapeError(
+                    f"vit: the parameters have places for {known - 1} patches and the class token, but these images "
+                    f"have {tokens - 1} patches. Resize the images, or interpolate the parameter 'places'."
+                )
+        return self.param("places", nn.initializers.normal(0.02), (tokens, self.width))
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
+        return self.features(x, train)["logits"]
+
+
+# name: parameters, multiply-adds at 224x224, accuracy, sizes
+FORMS: dict[str, tuple[int, int, str, dict[str, int]]] = {
+    "vit_s_16": (22_050_664, 4_598_882_304, "78.842 % ImageNet", {"width": 384, "num_heads": 6, "mlp_width": 1536}),
+    "vit_b_16": (86_567_656, 17_563_828_224, "81.072 % ImageNet", {}),
+}
+for _name, (_parameters, _macs, _accuracy, _sizes) in FORMS.items():
+    register(
+        ModelInfo(
+            name=_name,
+            paper=PAPER,
+            input_shape=(224, 224, 3),
+            num_classes=1000,
+            parameters=_parameters,
+            macs=_macs,
+            accuracy=_accuracy,
+        ),
+        functools.partial(ViT, **_sizes),
+    )
