@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.dtypes import accumulator_dtype
+from jaxcnn.functional.lowering.counts import count_dense
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice
 from jaxcnn.shapes.conv import ConvGeometry
@@ -49,7 +50,10 @@ def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str |
 
 
 def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
-    return 1e-5 + geometry.multiply_adds / 15e9
+    """Each term adds to the pressure on registers, and one channel of many is read with a long step."""
+    n = count_dense(geometry)
+    exact = geometry.multiply_adds
+    return 1e-4 + exact * (7.2e-12 + 3.1e-13 * _terms(geometry) + 1.6e-11 * n.reads / n.writes)
 
 
 LOWERING = Lowering(name="broadcast", unserved=_unserved, estimate=_estimate, forward=forward)

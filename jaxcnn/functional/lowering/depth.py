@@ -8,6 +8,7 @@ import jax
 from jax import lax
 
 from jaxcnn.functional.lowering import im2col, xla
+from jaxcnn.functional.lowering.counts import count_dense
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for
 from jaxcnn.shapes.conv import ConvGeometry
@@ -79,8 +80,12 @@ def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str |
 
 
 def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
-    rows = prod(geometry.batch_shape) * geometry.out_sizes[0] * prod(geometry.sizes[1:])
-    return 3e-5 + geometry.multiply_adds / 70e9 + rows * geometry.window[0] * geometry.in_channels * 4 / 5e9
+    """For kernel gradients a product and rows of windows; else a product and one copy of each plane per tap."""
+    n = count_dense(geometry)
+    if operation == "kernel_grad":
+        return 2e-4 + 1.42e-11 * n.products + 3.2e-10 * n.entries
+    copied = n.images * geometry.out_sizes[0] * prod(geometry.sizes[1:]) * geometry.window[0] * n.reads
+    return 1.5e-4 + 9e-12 * n.products + 4.9e-10 * copied + 2.9e-10 * n.positions * n.writes
 
 
 LOWERING = Lowering(name="depth", unserved=_unserved, estimate=_estimate, forward=forward, kernel_grad=kernel_grad)

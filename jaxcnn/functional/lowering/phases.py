@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.lowering import im2col, matmul, xla
+from jaxcnn.functional.lowering.counts import count_dense
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.shapes.conv import ConvGeometry
 
@@ -167,10 +168,12 @@ def _interleave(y: jax.Array, geometry: ConvGeometry) -> jax.Array:
 
 
 def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
-    """Serves one group with strides or a dilated input, not both, and no dilated kernel."""
+    """Serves one group over one or two axes with strides or a dilated input, not both, and no dilated kernel."""
     strided, dilated = max(geometry.strides) > 1, max(geometry.input_dilation) > 1
     if geometry.groups != 1:
         return f"it wants one group, and there are {geometry.groups}"
+    if geometry.ndim > 2:
+        return f"it wants at most 2 spatial axes, and there are {geometry.ndim}"
     if max(geometry.kernel_dilation) > 1:
         return "it wants neighbouring taps, and the kernel is dilated"
     if strided == dilated:
@@ -181,7 +184,15 @@ def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str |
 
 
 def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
-    return 3e-5 + geometry.multiply_adds / 70e9
+    """Of the inner convolution, and of the copies that interleave."""
+    inner = folded(geometry) if max(geometry.strides) > 1 else unfolded(geometry)[0]
+    n, single = count_dense(inner), max(inner.window) == 1
+    if operation == "kernel_grad":
+        return 3e-5 + 1.14e-11 * n.products + 5.5e-10 * n.entries * (not single) + 4.5e-10 * n.positions * n.writes
+    seconds = 8e-5 + 1.05e-11 * n.products + 4.4e-11 * n.entries * (not single) + 9e-11 * n.arrays
+    if max(geometry.strides) > 1:
+        seconds += 2.8e-9 * prod(inner.x_shape) / min(geometry.in_channels, 16)
+    return seconds
 
 
 LOWERING = Lowering(name="phases", unserved=_unserved, estimate=_estimate, forward=forward, kernel_grad=kernel_grad)

@@ -9,7 +9,7 @@ from tests.functional.lowering.dense import check, check_inside_shard_map, dense
 
 
 @settings(max_examples=25, deadline=None)
-@given(geometry=dense_geometries(input_dilations=(1,), kernel_dilations=(1,)))
+@given(geometry=dense_geometries(ndims=(1, 2), input_dilations=(1,), kernel_dilations=(1,)))
 def test_strides_agree_with_loops(geometry: ConvGeometry) -> None:
     assume(max(geometry.strides) > 1)
     check(phases.LOWERING, geometry, "forward")
@@ -17,7 +17,7 @@ def test_strides_agree_with_loops(geometry: ConvGeometry) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(geometry=dense_geometries(strides=(1,), kernel_dilations=(1,)))
+@given(geometry=dense_geometries(ndims=(1, 2), strides=(1,), kernel_dilations=(1,)))
 def test_dilated_inputs_agree_with_loops(geometry: ConvGeometry) -> None:
     assume(max(geometry.input_dilation) > 1)
     check(phases.LOWERING, geometry, "forward")
@@ -45,5 +45,8 @@ def test_what_is_refused_says_why() -> None:
     assert why_not(strides=2) is None
     assert why_not(strides=2, groups=2) == "it wants one group, and there are 2"
     assert why_not(strides=2, kernel_dilation=2) == "it wants neighbouring taps, and the kernel is dilated"
+    deep = conv_geometry((1, 4, 4, 4, 2), (3, 3, 3, 2, 2), strides=2)
+    expected = "it wants at most 2 spatial axes, and there are 3"
+    assert phases.LOWERING.why_not(deep, jnp.float32, "forward") == expected
     assert why_not() == "it wants either strides or a dilated input"
     assert why_not("kernel_grad", input_dilation=2) == "it wants strides for a kernel gradient"
