@@ -15,6 +15,7 @@ from jaxcnn.models.neocognitron import Neocognitron, Stage
 from jaxcnn.models.registry import ModelInfo, create, info, list_models
 from jaxcnn.models.resnet import ResNet
 from jaxcnn.models.summary import Summary, summary
+from jaxcnn.models.torch_weights import load_torch, save_torch
 from jaxcnn.models.unet import UNet
 from jaxcnn.models.vgg import VGG
 from jaxcnn.models.vit import ViT
@@ -44,8 +45,10 @@ __all__ = [
     "create",
     "info",
     "list_models",
+    "load_torch",
     "map_loss",
     "params_from_vgg",
+    "save_torch",
     "summary",
     "whitening_kernel",
 ]

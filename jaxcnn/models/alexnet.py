@@ -12,6 +12,7 @@ from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.models.images import check_images
 from jaxcnn.models.initializers import torch_bias, torch_kernel
 from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.models.torch_names import TorchNames
 from jaxcnn.nn.conv import Conv
 
 overlapping_pool = functools.partial(max_pool, window_shape=(3, 3), strides=2)
@@ -147,6 +148,22 @@ class AlexNet(nn.Module):
         return self.features(x, train)["logits"]
 
 
+TORCHVISION = TorchNames(
+    source="torchvision",
+    modules={
+        "conv1": "features.0",
+        "conv2": "features.3",
+        "conv3": "features.6",
+        "conv4": "features.8",
+        "conv5": "features.10",
+        "fc6": "classifier.1",
+        "fc7": "classifier.4",
+        "fc8": "classifier.6",
+    },
+    head="fc8",
+    flattened={"fc6": (6, 6)},
+)
+
 register(
     ModelInfo(
         name="alexnet",
@@ -158,6 +175,7 @@ register(
         accuracy="56.522 % ImageNet",
     ),
     AlexNet,
+    torch_names=(TORCHVISION,),
 )
 register(
     ModelInfo(

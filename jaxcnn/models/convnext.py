@@ -11,6 +11,7 @@ from jaxcnn.functional.adaptive_pool import global_avg_pool
 from jaxcnn.models.images import check_images
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.models.stochastic_depth import StochasticDepth
+from jaxcnn.models.torch_names import TorchNames
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.separable import DepthwiseConv
 
@@ -134,6 +135,55 @@ def make_norm(dtype: Any, name: str) -> nn.LayerNorm:
     return nn.LayerNorm(epsilon=1e-6, dtype=dtype, use_fast_variance=False, name=name)
 
 
+# torchvision numbers stages and what stands between them alike: 1 for the first stage, 2 for the step to the second.
+TORCHVISION = TorchNames(
+    source="torchvision",
+    modules={
+        "stem_conv": "features.0.0",
+        "stem_norm": "features.0.1",
+        **{
+            f"stage{stage}/{ours}": f"features.{2 * stage - 2 + between}.{theirs}"
+            for stage in (1, 2, 3, 4)
+            for between, ours, theirs in (
+                (0, "downsample_norm", "0"),
+                (0, "downsample", "1"),
+                (1, r"block(\d+)/depthwise_conv", r"\1.block.0"),
+                (1, r"block(\d+)/norm", r"\1.block.2"),
+                (1, r"block(\d+)/expand", r"\1.block.3"),
+                (1, r"block(\d+)/project", r"\1.block.5"),
+                (1, r"block(\d+)/layer_scale", r"\1.layer_scale"),
+            )
+        },
+        "head_norm": "classifier.0",
+        "head": "classifier.2",
+    },
+    head="head",
+    shapes={".*/layer_scale": (-1, 1, 1)},
+)
+TIMM = TorchNames(
+    source="timm",
+    modules={
+        "stem_conv": "stem.0",
+        "stem_norm": "stem.1",
+        **{
+            f"stage{stage}/{ours}": f"stages.{stage - 1}.{theirs}"
+            for stage in (1, 2, 3, 4)
+            for ours, theirs in {
+                "downsample_norm": "downsample.0",
+                "downsample": "downsample.1",
+                r"block(\d+)/depthwise_conv": r"blocks.\1.conv_dw",
+                r"block(\d+)/norm": r"blocks.\1.norm",
+                r"block(\d+)/expand": r"blocks.\1.mlp.fc1",
+                r"block(\d+)/project": r"blocks.\1.mlp.fc2",
+                r"block(\d+)/layer_scale": r"blocks.\1.gamma",
+            }.items()
+        },
+        "head_norm": "head.norm",
+        "head": "head.fc",
+    },
+    head="head",
+)
+
 register(
     ModelInfo(
         name="convnext_tiny",
@@ -145,4 +195,5 @@ register(
         accuracy="82.520 % ImageNet",
     ),
     functools.partial(ConvNeXt, stage_sizes=(3, 3, 9, 3), widths=(96, 192, 384, 768)),
+    torch_names=(TORCHVISION, TIMM),
 )

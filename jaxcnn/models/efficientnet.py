@@ -13,6 +13,7 @@ from jaxcnn.models.images import check_images
 from jaxcnn.models.initializers import he_fan_out
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.models.stochastic_depth import StochasticDepth
+from jaxcnn.models.torch_names import TorchNames
 from jaxcnn.models.widths import scaled_width
 from jaxcnn.nn.batch_norm import BatchNorm
 from jaxcnn.nn.conv import Conv
@@ -165,6 +166,65 @@ class EfficientNet(nn.Module):
         return self.features(x, train)["logits"]
 
 
+_FIRST = r"stage1_block(\d+)/"
+_LATER = r"stage(\d)_block(\d+)/"
+TORCHVISION = TorchNames(
+    source="torchvision",
+    modules={
+        "stem_conv": "features.0.0",
+        "stem_norm": "features.0.1",
+        _FIRST + "depthwise_conv": r"features.1.\1.block.0.0",
+        _FIRST + "depthwise_norm": r"features.1.\1.block.0.1",
+        _FIRST + "squeeze_excite/reduce": r"features.1.\1.block.1.fc1",
+        _FIRST + "squeeze_excite/expand": r"features.1.\1.block.1.fc2",
+        _FIRST + "project_conv": r"features.1.\1.block.2.0",
+        _FIRST + "project_norm": r"features.1.\1.block.2.1",
+        _LATER + "expand_conv": r"features.\1.\2.block.0.0",
+        _LATER + "expand_norm": r"features.\1.\2.block.0.1",
+        _LATER + "depthwise_conv": r"features.\1.\2.block.1.0",
+        _LATER + "depthwise_norm": r"features.\1.\2.block.1.1",
+        _LATER + "squeeze_excite/reduce": r"features.\1.\2.block.2.fc1",
+        _LATER + "squeeze_excite/expand": r"features.\1.\2.block.2.fc2",
+        _LATER + "project_conv": r"features.\1.\2.block.3.0",
+        _LATER + "project_norm": r"features.\1.\2.block.3.1",
+        "last_conv": "features.8.0",
+        "last_norm": "features.8.1",
+        "head": "classifier.1",
+    },
+    head="head",
+)
+TIMM = TorchNames(
+    source="timm",
+    modules={
+        "stem_conv": "conv_stem",
+        "stem_norm": "bn1",
+        _FIRST + "depthwise_conv": r"blocks.0.\1.conv_dw",
+        _FIRST + "depthwise_norm": r"blocks.0.\1.bn1",
+        _FIRST + "squeeze_excite/reduce": r"blocks.0.\1.se.conv_reduce",
+        _FIRST + "squeeze_excite/expand": r"blocks.0.\1.se.conv_expand",
+        _FIRST + "project_conv": r"blocks.0.\1.conv_pw",
+        _FIRST + "project_norm": r"blocks.0.\1.bn2",
+        **{
+            rf"stage{stage}_block(\d+)/{ours}": rf"blocks.{stage - 1}.\1.{theirs}"
+            for stage in range(2, len(STAGES) + 1)
+            for ours, theirs in {
+                "expand_conv": "conv_pw",
+                "expand_norm": "bn1",
+                "depthwise_conv": "conv_dw",
+                "depthwise_norm": "bn2",
+                "squeeze_excite/reduce": "se.conv_reduce",
+                "squeeze_excite/expand": "se.conv_expand",
+                "project_conv": "conv_pwl",
+                "project_norm": "bn3",
+            }.items()
+        },
+        "last_conv": "conv_head",
+        "last_norm": "bn2",
+        "head": "classifier",
+    },
+    head="head",
+)
+
 register(
     ModelInfo(
         name="efficientnet_b0",
@@ -176,4 +236,5 @@ register(
         accuracy="77.692 % ImageNet",
     ),
     EfficientNet,
+    torch_names=(TORCHVISION, TIMM),
 )

@@ -11,6 +11,7 @@ from jaxcnn.functional.adaptive_pool import global_avg_pool
 from jaxcnn.models.images import check_images
 from jaxcnn.models.initializers import he_fan_out
 from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.models.torch_names import TorchNames
 from jaxcnn.models.widths import scaled_width
 from jaxcnn.nn.batch_norm import BatchNorm
 from jaxcnn.nn.conv import Conv
@@ -131,6 +132,69 @@ class MobileNetV2(nn.Module):
         return self.features(x, train)["logits"]
 
 
+_FIRST = r"stage1_block0/"
+_BLOCKS = [
+    (f"stage{stage}_block{index}/", stage - 1, index)
+    for stage, (_, _, blocks, _) in enumerate(STAGES, 1)
+    for index in range(blocks)
+]
+TORCHVISION = TorchNames(
+    source="torchvision",
+    modules={
+        "stem_conv": "features.0.0",
+        "stem_norm": "features.0.1",
+        _FIRST + "depthwise_conv": "features.1.conv.0.0",
+        _FIRST + "depthwise_norm": "features.1.conv.0.1",
+        _FIRST + "project_conv": "features.1.conv.1",
+        _FIRST + "project_norm": "features.1.conv.2",
+        **{
+            block + ours: f"features.{number}.conv.{theirs}"
+            for number, (block, _, _) in enumerate(_BLOCKS, 1)
+            for ours, theirs in {
+                "expand_conv": "0.0",
+                "expand_norm": "0.1",
+                "depthwise_conv": "1.0",
+                "depthwise_norm": "1.1",
+                "project_conv": "2",
+                "project_norm": "3",
+            }.items()
+            if number > 1
+        },
+        "last_conv": f"features.{len(_BLOCKS) + 1}.0",
+        "last_norm": f"features.{len(_BLOCKS) + 1}.1",
+        "head": "classifier.1",
+    },
+    head="head",
+)
+TIMM = TorchNames(
+    source="timm",
+    modules={
+        "stem_conv": "conv_stem",
+        "stem_norm": "bn1",
+        _FIRST + "depthwise_conv": "blocks.0.0.conv_dw",
+        _FIRST + "depthwise_norm": "blocks.0.0.bn1",
+        _FIRST + "project_conv": "blocks.0.0.conv_pw",
+        _FIRST + "project_norm": "blocks.0.0.bn2",
+        **{
+            block + ours: f"blocks.{stage}.{index}.{theirs}"
+            for block, stage, index in _BLOCKS
+            for ours, theirs in {
+                "expand_conv": "conv_pw",
+                "expand_norm": "bn1",
+                "depthwise_conv": "conv_dw",
+                "depthwise_norm": "bn2",
+                "project_conv": "conv_pwl",
+                "project_norm": "bn3",
+            }.items()
+            if stage > 0
+        },
+        "last_conv": "conv_head",
+        "last_norm": "bn2",
+        "head": "classifier",
+    },
+    head="head",
+)
+
 register(
     ModelInfo(
         name="mobilenet_v2",
@@ -142,4 +206,5 @@ register(
         accuracy="71.878 % ImageNet",
     ),
     MobileNetV2,
+    torch_names=(TORCHVISION, TIMM),
 )

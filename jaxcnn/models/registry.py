@@ -7,6 +7,7 @@ from typing import Any
 
 from flax import linen as nn
 
+from jaxcnn.models.torch_names import TorchNames
 from jaxcnn.shapes.errors import did_you_mean
 
 
@@ -34,11 +35,13 @@ class ModelInfo:
 
 
 _MODELS: dict[str, tuple[ModelInfo, Callable[..., nn.Module]]] = {}
+_TORCH_NAMES: dict[str, tuple[TorchNames, ...]] = {}
 
 
-def register(info: ModelInfo, build: Callable[..., nn.Module]) -> None:
-    """Makes a model known by its name."""
+def register(info: ModelInfo, build: Callable[..., nn.Module], *, torch_names: tuple[TorchNames, ...] = ()) -> None:
+    """Makes a model known by its name, and how PyTorch libraries name its parameters."""
     _MODELS[info.name] = (info, build)
+    _TORCH_NAMES[info.name] = torch_names
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -81,6 +84,15 @@ def create(name: str, *, num_classes: int | None = None, dtype: Any = None, **op
     known, build = _find(name)
     classes = known.num_classes if num_classes is None else num_classes
     return build(num_classes=classes, dtype=dtype, **options)
+
+
+def torch_names(name: str) -> tuple[TorchNames, ...]:
+    """How PyTorch libraries name the parameters of a model; empty where none has it.
+
+    Raises:
+        ValueError: there is no such model; the nearest name is suggested.
+    """
+    return _TORCH_NAMES[_find(name)[0].name]
 
 
 def _find(name: str) -> tuple[ModelInfo, Callable[..., nn.Module]]:

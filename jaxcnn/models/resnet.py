@@ -13,6 +13,7 @@ from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.models.images import check_images
 from jaxcnn.models.initializers import he_fan_out, torch_bias, torch_kernel
 from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.models.torch_names import TorchNames
 from jaxcnn.nn.batch_norm import BatchNorm
 from jaxcnn.nn.conv import Conv
 from jaxcnn.shapes.errors import ShapeError, check_choice
@@ -214,6 +215,21 @@ CIFAR_FORMS = {
     "resnet110_cifar": (18, 1_727_962, 252_887_680, "93.39 %"),
 }
 
+# timm's names are the same.
+TORCHVISION = TorchNames(
+    source="torchvision",
+    modules={
+        "stem_conv": "conv1",
+        "stem_norm": "bn1",
+        r"stage(\d)_block(\d+)/conv(\d)": r"layer\1.\2.conv\3",
+        r"stage(\d)_block(\d+)/norm(\d)": r"layer\1.\2.bn\3",
+        r"stage(\d)_block(\d+)/shortcut_conv": r"layer\1.\2.downsample.0",
+        r"stage(\d)_block(\d+)/shortcut_norm": r"layer\1.\2.downsample.1",
+        "head": "fc",
+    },
+    head="head",
+)
+
 for _name, (_block, _sizes, _parameters, _macs, _accuracy) in IMAGENET_FORMS.items():
     register(
         ModelInfo(
@@ -226,6 +242,7 @@ for _name, (_block, _sizes, _parameters, _macs, _accuracy) in IMAGENET_FORMS.ite
             accuracy=f"{_accuracy} ImageNet",
         ),
         functools.partial(ResNet, stage_sizes=_sizes, block=_block),
+        torch_names=(TORCHVISION,),
     )
 for _name, (_blocks, _parameters, _macs, _accuracy) in CIFAR_FORMS.items():
     register(
@@ -252,4 +269,5 @@ register(
         macs=555_422_720,
     ),
     functools.partial(ResNet, stage_sizes=(2, 2, 2, 2), block=BasicBlock, stem="3x3"),
+    torch_names=(TORCHVISION,),
 )

@@ -12,6 +12,7 @@ from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.models.images import check_images
 from jaxcnn.models.initializers import he_fan_out
 from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.models.torch_names import TorchNames
 from jaxcnn.nn.batch_norm import BatchNorm
 from jaxcnn.nn.conv import Conv
 
@@ -90,6 +91,25 @@ FORMS = {
 }
 
 
+def _names(sizes: Sequence[int], *, norms: bool) -> tuple[TorchNames, ...]:
+    """Both libraries number all layers of the convolutional part: convolutions, norms, rectifiers and pools."""
+    modules, number = {}, 0
+    for stage, size in enumerate(sizes, 1):
+        for index in range(1, size + 1):
+            modules[f"conv{stage}_{index}"] = f"features.{number}"
+            modules[f"norm{stage}_{index}"] = f"features.{number + 1}"
+            number += 3 if norms else 2
+        number += 1
+    torchvision = {"fc6": "classifier.0", "fc7": "classifier.3", "fc8": "classifier.6"}
+    timm = {"fc6": "pre_logits.fc1", "fc7": "pre_logits.fc2", "fc8": "head.fc"}
+    flattened = {"fc6": (7, 7)}
+    convolutions = {"fc6/kernel": (-1, 512, 7, 7), "fc7/kernel": (-1, 4096, 1, 1)}
+    return (
+        TorchNames(source="torchvision", modules=modules | torchvision, head="fc8", flattened=flattened),
+        TorchNames(source="timm", modules=modules | timm, head="fc8", flattened=flattened, shapes=convolutions),
+    )
+
+
 def _register(name: str, norm: Any, parameters: int, accuracy: str) -> None:
     sizes, _, _, macs, *_ = FORMS[name.removesuffix("_bn")]
     register(
@@ -103,6 +123,7 @@ def _register(name: str, norm: Any, parameters: int, accuracy: str) -> None:
             accuracy=f"{accuracy} ImageNet",
         ),
         functools.partial(VGG, stage_sizes=sizes, norm=norm),
+        torch_names=_names(sizes, norms=norm is not None),
     )
 
 

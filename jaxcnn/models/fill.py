@@ -1,0 +1,45 @@
+"""Putting tensors from elsewhere in the places of a model's variables, so that none is forgotten."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcnn.models.torch_names import Counterpart, listed, nested, paths
+from jaxcnn.shapes.errors import ShapeError
+
+
+def take_over(
+    specs: Mapping[str, Counterpart], tensors: Mapping[str, np.ndarray], *, who: str, where: str
+) -> dict[str, np.ndarray]:
+    """The variables by path, from tensors by name.
+
+    Raises:
+        ShapeError: tensors are missing, left over, of another shape, or no floating-point numbers; all are listed.
+    """
+    wanted = {spec.name: spec for spec in specs.values()}
+    known = [name for name in wanted if name in tensors]
+    wrong = [
+        f"{name} {np.shape(tensors[name])} for {wanted[name].theirs}"
+        for name in known
+        if np.shape(tensors[name]) != wanted[name].theirs
+    ]
+    kinds = [
+        f"{name} ({tensors[name].dtype})" for name in known if not jnp.issubdtype(tensors[name].dtype, jnp.floating)
+    ]
+    faults = {
+        "Missing": [name for name in wanted if name not in tensors],
+        "Unexpected": [name for name in tensors if name not in wanted],
+        "Of another shape": wrong,
+        "Not floating-point": kinds,
+    }
+    text = " ".join(f"{fault}: {listed(names)}." for fault, names in faults.items() if names)
+    if text:
+        raise ShapeError(f"{who}: {where}, does not fit. {text}")
+    return {path: spec.to_ours(np.asarray(tensors[spec.name], np.float32)) for path, spec in specs.items()}
+
+
+def filled(shapes: Any, leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree of variables, from its leaves by path."""
+    return nested({path: jnp.asarray(leaves[path]) for path, _ in paths(shapes)})

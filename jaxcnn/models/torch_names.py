@@ -1,0 +1,137 @@
+"""What the parameters of a model are called and how they lie in a PyTorch library: tables, and how to read them."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcnn.shapes.errors import ShapeError
+
+Shape = tuple[int, ...]
+LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TorchNames:
+    """How one PyTorch library names the layers of a model family.
+
+    Keys are regular expressions over the whole of a path such as ``stage1_block0/conv1``. The first that fits counts.
+
+    Attributes:
+        source: the library.
+        modules: path of a layer, or of a bare parameter, to its name there; ``\\1`` stands for the first group. Their
+            name for ``kernel``, ``bias`` and so on goes behind it after a dot, or where ``{leaf}`` stands.
+        head: path of the layer whose outputs are the classes, or of all such layers, as a regular expression.
+        flattened: path of a dense layer that reads a flattened map, to that map's height and width. PyTorch flattens
+            channels first.
+        shapes: path of a parameter to its shape there, where layout alone does not give it; -1 is what is left.
+    """
+
+    source: str
+    modules: Mapping[str, str]
+    head: str
+    flattened: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    shapes: Mapping[str, Shape] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Counterpart:
+    """One parameter there: ``ours.reshape(split).transpose(order).reshape(theirs)``, and the way back.
+
+    Attributes:
+        name: in the state dict.
+        ours: shape here.
+        split: shape here with flattened axes apart.
+        order: the axes of ``split`` as they follow each other there.
+        theirs: shape there.
+    """
+
+    name: str
+    ours: Shape
+    split: Shape
+    order: tuple[int, ...]
+    theirs: Shape
+
+    def to_theirs(self, array: np.ndarray) -> np.ndarray:
+        """The parameter as it lies there."""
+        return array.reshape(self.split).transpose(self.order).reshape(self.theirs)
+
+    def to_ours(self, array: np.ndarray) -> np.ndarray:
+        """The parameter as it lies here."""
+        split = array.reshape([self.split[axis] for axis in self.order])
+        return split.transpose(np.argsort(self.order)).reshape(self.ours)
+
+
+def counterparts(names: TorchNames, variables: Any) -> dict[str, Counterpart]:
+    """For every path ``collection/module/.../leaf`` of a tree of variables what it is there.
+
+    Raises:
+        ShapeError: the tables have no name for some parameters; all of them are listed.
+    """
+    found, nameless = {}, []
+    for path, leaf in paths(variables):
+        tensor = _counterpart(names, path.split("/", 1)[1], tuple(leaf.shape))
+        if tensor is None:
+            nameless.append(path)
+        else:
+            found[path] = tensor
+    if nameless:
+        raise ShapeError(f"{names.source} has no counterpart of {listed(nameless)}.")
+    return found
+
+
+def _counterpart(names: TorchNames, path: str, ours: Shape) -> Counterpart | None:
+    module, _, leaf = path.rpartition("/")
+    name = _translated(names.modules, path)
+    if name is None:
+        parent = _translated(names.modules, module)
+        if parent is None or leaf not in LEAVES:
+            return None
+        name = parent.replace("{leaf}", LEAVES[leaf]) if "{leaf}" in parent else f"{parent}.{LEAVES[leaf]}"
+    split = ours
+    if leaf == "kernel" and module in names.flattened:
+        area = math.prod(names.flattened[module])
+        split = (*names.flattened[module], ours[0] // area, ours[1])
+    last = len(split) - 1
+    order = (last, last - 1, *range(last - 1)) if leaf == "kernel" else tuple(range(len(split)))
+    theirs = tuple(split[axis] for axis in order) if split == ours else (ours[1], ours[0])
+    for pattern, there in names.shapes.items():
+        if re.fullmatch(pattern, path):
+            theirs = tuple(np.empty(math.prod(ours), np.bool_).reshape(there).shape)
+    return Counterpart(name=name, ours=ours, split=split, order=order, theirs=theirs)
+
+
+def _translated(table: Mapping[str, str], path: str) -> str | None:
+    for pattern, name in table.items():
+        match = re.fullmatch(pattern, path)
+        if match:
+            return match.expand(name)
+    return None
+
+
+def paths(tree: Any) -> Iterator[tuple[str, Any]]:
+    """Every leaf of a tree of dicts after its path."""
+    for keys, leaf in jax.tree.leaves_with_path(tree):
+        yield "/".join(str(key.key) for key in keys), leaf
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree of dicts that ``paths`` took apart."""
+    tree: dict[str, Any] = {}
+    for path, leaf in flat.items():
+        *parents, name = path.split("/")
+        place = tree
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[name] = leaf
+    return tree
+
+
+def listed(names: list[str], *, limit: int = 20) -> str:
+    """Names after another; of many the first, and how many more there are."""
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

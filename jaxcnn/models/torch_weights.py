@@ -1,0 +1,167 @@
+"""Weights from PyTorch libraries and back, with NumPy alone."""
+
+import importlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from jaxcnn.models.fill import filled, take_over
+from jaxcnn.models.registry import create, info, list_models, torch_names
+from jaxcnn.models.safetensors import read_safetensors, write_safetensors
+from jaxcnn.models.torch_names import TorchNames, counterparts, paths
+from jaxcnn.shapes.errors import ShapeError, check_choice
+
+COUNTER = ".num_batches_tracked"  # how many batches a norm of PyTorch has seen, which nothing here reads
+WRAPPERS = ("state_dict", "model")  # under these keys training scripts keep their state dict
+
+
+def load_torch(
+    name: str,
+    path: str | Path | Mapping[str, Any],
+    *,
+    num_classes: int | None = None,
+    key: jax.Array | None = None,
+    **options: Any,
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A model, and its variables from a state dict of torchvision or timm.
+
+    Layout, the order in which maps are flattened, and names are translated; parameters become float32. The library is
+    told by the names. A tensor that is missing, left over, or of another shape than the model's is an error; only the
+    ``num_batches_tracked`` of norms are left out.
+
+    Args:
+        name: of the model here, as in ``list_models``.
+        path: a ``.safetensors`` file; or ``.pth``, ``.pt`` or ``.bin``, which need PyTorch; or the arrays by name.
+        num_classes: number of logits. Where the file has another number, its last layer is left out and a new one
+            drawn; without it the model has as many as the file.
+        key: of a new last layer; key 0 unless given.
+        **options: the model's own, as in ``create``, such as ``dtype``.
+
+    Returns:
+        The model and ``{"params": ..., "batch_stats": ...}``, for ``model.apply``.
+
+    Raises:
+        ValueError: there is no such model, or neither library has it; or the file is damaged.
+        ShapeError: tensors are missing, left over or of another shape; they are listed.
+        ImportError: the file wants PyTorch, which is not installed.
+
+    >>> import tempfile
+    >>> model = create("resnet18", num_classes=10)
+    >>> variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_torch("resnet18", variables, f"{folder}/resnet18.safetensors")
+    ...     model, loaded = load_torch("resnet18", f"{folder}/resnet18.safetensors")
+    >>> model.num_classes, bool(jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), variables, loaded)))
+    (10, True)
+    """
+    tables = _tables(name, who="load_torch")
+    where = "the state dict" if isinstance(path, Mapping) else str(path)
+    tensors = {name: tensor for name, tensor in _read(path).items() if not name.endswith(COUNTER)}
+    x = jnp.zeros((1, *info(name).input_shape))
+
+    def specify(classes: int, names: TorchNames) -> tuple[nn.Module, Any, dict[str, Any]]:
+        model = create(name, num_classes=classes, **options)
+        shapes = jax.eval_shape(model.init, jax.random.key(0), x)
+        return model, shapes, counterparts(names, shapes)
+
+    usual = {names.source: specify(info(name).num_classes, names)[2] for names in tables}
+    names = max(tables, key=lambda names: sum(tensor.name in tensors for tensor in usual[names.source].values()))
+    heads = {
+        path: spec.name
+        for path, spec in usual[names.source].items()
+        if re.fullmatch(f"params/(?:{names.head})/(?:kernel|bias)", path)
+    }
+    biases = [tensors[there] for path, there in heads.items() if path.endswith("/bias") and there in tensors]
+    in_file = len(biases[0]) if biases else info(name).num_classes
+    model, shapes, specs = specify(in_file if num_classes is None else num_classes, names)
+    fresh = {}
+    if num_classes is not None and num_classes != in_file:
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in heads.values()}
+        specs = {path: spec for path, spec in specs.items() if path not in heads}
+        fresh = _drawn(model, x, heads, jax.random.key(0) if key is None else key)
+    found = take_over(specs, tensors, who="load_torch", where=f"{where}, read as {names.source}'s {name}")
+    return model, filled(shapes, {**found, **fresh})
+
+
+def save_torch(name: str, variables: Mapping[str, Any], path: str | Path, *, source: str = "torchvision") -> None:
+    """Writes the variables of a model as a state dict that torchvision or timm loads.
+
+    The ``num_batches_tracked`` of norms, which are not known here, are written as 0.
+
+    Args:
+        name: of the model, as in ``list_models``.
+        variables: with ``params``, and ``batch_stats`` where it has them.
+        path: of the ``.safetensors`` file to write.
+        source: the library whose names to write, ``"torchvision"`` or ``"timm"``.
+
+    Raises:
+        ValueError: there is no such model, or neither library has it.
+        ShapeError: the library does not know the model or some of the parameters, or the file has another ending.
+
+    >>> save_torch("lenet5", {}, "lenet5.safetensors")
+    Traceback (most recent call last):
+    ValueError: save_torch: neither torchvision nor timm has 'lenet5'. They have ...
+    """
+    tables = {names.source: names for names in _tables(name, who="save_torch")}
+    check_choice(source, tables, who="save_torch", name="source")
+    if Path(path).suffix != ".safetensors":
+        raise ShapeError(f"save_torch: writes .safetensors files; got {str(path)!r}.")
+    leaves = dict(paths({part: variables[part] for part in ("params", "batch_stats") if part in variables}))
+    tensors: dict[str, np.ndarray] = {}
+    for place, tensor in counterparts(tables[source], variables).items():
+        tensors[tensor.name] = tensor.to_theirs(np.asarray(leaves[place]))
+        if tensor.name.endswith(".running_var"):
+            tensors[tensor.name.removesuffix(".running_var") + COUNTER] = np.zeros((), np.int64)
+    write_safetensors(tensors, path)
+
+
+def _tables(name: str, *, who: str) -> tuple[TorchNames, ...]:
+    tables = torch_names(name)
+    if not tables:
+        known = ", ".join(repr(other) for other in list_models() if torch_names(other))
+        raise ValueError(f"{who}: neither torchvision nor timm has {name!r}. They have {known}.")
+    return tables
+
+
+def _read(path: str | Path | Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The tensors of a file by name, without the prefix that a wrapper for parallel training puts before all."""
+    if isinstance(path, Mapping):
+        tensors = {name: np.asarray(tensor) for name, tensor in path.items()}
+    elif Path(path).suffix == ".safetensors":
+        tensors = read_safetensors(path)
+    elif Path(path).suffix in {".pth", ".pt", ".bin"}:
+        tensors = _read_pickled(Path(path))
+    else:
+        raise ShapeError(f"load_torch: reads .safetensors, .pth, .pt and .bin files; got {str(path)!r}.")
+    wrapped = all(name.startswith("module.") for name in tensors)
+    return {name.removeprefix("module.") if wrapped else name: tensor for name, tensor in tensors.items()}
+
+
+def _read_pickled(path: Path) -> dict[str, np.ndarray]:
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError as error:
+        raise ImportError(
+            f"load_torch: {path.name} is a pickle of PyTorch, which is not installed. Where it is, "
+            "safetensors.torch.save_file(torch.load(path), 'weights.safetensors') makes a file that needs nothing."
+        ) from error
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for wrapper in WRAPPERS:
+        if isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+    return {name: (x.float() if x.is_floating_point() else x).numpy() for name, x in state.items()}
+
+
+def _drawn(model: nn.Module, x: jax.Array, heads: Mapping[str, str], key: jax.Array) -> dict[str, jax.Array]:
+    """The initial parameters of the last layer alone; the others are drawn by none of the compiled operations."""
+
+    def draw(key: jax.Array) -> dict[str, Any]:
+        return {path: leaf for path, leaf in paths(model.init(key, x)) if path in heads}
+
+    return jax.jit(draw)(key)
