@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.dtypes import accumulator_dtype
-from jaxcnn.functional.lowering.counts import count_dense
+from jaxcnn.functional.lowering.counts import count_dense, why_not_dense
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice
 from jaxcnn.shapes.conv import ConvGeometry
@@ -42,11 +42,9 @@ def _terms(geometry: ConvGeometry) -> int:
 
 def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
     """Serves one group and a sum of few terms."""
-    if geometry.groups != 1:
-        return f"it wants one group, and there are {geometry.groups}"
     if _terms(geometry) > MOST_TERMS:
         return f"it wants at most {MOST_TERMS} taps times channels, and there are {_terms(geometry)}"
-    return None
+    return why_not_dense(geometry)
 
 
 def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:

@@ -1,4 +1,4 @@
-"""The counts of a dense convolution that estimates of its time are made of."""
+"""What formulations of dense convolutions share: whether one is dense, and the counts that estimates are made of."""
 
 from math import prod
 from typing import NamedTuple
@@ -30,3 +30,12 @@ def count_dense(geometry: ConvGeometry) -> Counts:
     entries = positions * taps * geometry.in_channels / prod(geometry.input_dilation)
     arrays = prod(geometry.x_shape) + prod(geometry.out_shape)
     return Counts(images, positions, taps, geometry.in_channels, geometry.out_channels, entries, arrays)
+
+
+def why_not_dense(geometry: ConvGeometry) -> str | None:
+    """Why this is not one group with something to sum, or None where it is."""
+    if geometry.groups != 1:
+        return f"it wants one group, and there are {geometry.groups}"
+    if not prod(geometry.x_shape) * prod(geometry.out_shape):
+        return f"it wants arrays that are not empty, and these are {geometry.x_shape} and {geometry.out_shape}"
+    return None

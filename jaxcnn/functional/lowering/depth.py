@@ -8,7 +8,7 @@ import jax
 from jax import lax
 
 from jaxcnn.functional.lowering import im2col, xla
-from jaxcnn.functional.lowering.counts import count_dense
+from jaxcnn.functional.lowering.counts import count_dense, why_not_dense
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for
 from jaxcnn.shapes.conv import ConvGeometry
@@ -76,7 +76,7 @@ def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str |
     """Serves three spatial axes and one group."""
     if geometry.ndim != 3:
         return f"it wants 3 spatial axes, and there are {geometry.ndim}"
-    return None if geometry.groups == 1 else f"it wants one group, and there are {geometry.groups}"
+    return why_not_dense(geometry)
 
 
 def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:

@@ -13,7 +13,7 @@ import jax
 from jax import lax
 
 from jaxcnn.functional.dtypes import accumulator_dtype
-from jaxcnn.functional.lowering.counts import count_dense
+from jaxcnn.functional.lowering.counts import count_dense, why_not_dense
 from jaxcnn.functional.lowering.linear import zeros_like_product
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for
@@ -108,7 +108,7 @@ def _take(a: jax.Array, start: tuple[Any, Any], shape: tuple[int, ...]) -> jax.A
 
 def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
     """Serves one group."""
-    return None if geometry.groups == 1 else f"it wants one group, and there are {geometry.groups}"
+    return why_not_dense(geometry)
 
 
 def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:

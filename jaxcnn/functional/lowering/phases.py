@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.lowering import im2col, matmul, xla
-from jaxcnn.functional.lowering.counts import count_dense
+from jaxcnn.functional.lowering.counts import count_dense, why_not_dense
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.shapes.conv import ConvGeometry
 
@@ -170,8 +170,6 @@ def _interleave(y: jax.Array, geometry: ConvGeometry) -> jax.Array:
 def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
     """Serves one group over one or two axes with strides or a dilated input, not both, and no dilated kernel."""
     strided, dilated = max(geometry.strides) > 1, max(geometry.input_dilation) > 1
-    if geometry.groups != 1:
-        return f"it wants one group, and there are {geometry.groups}"
     if geometry.ndim > 2:
         return f"it wants at most 2 spatial axes, and there are {geometry.ndim}"
     if max(geometry.kernel_dilation) > 1:
@@ -180,7 +178,7 @@ def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str |
         return "it wants either strides or a dilated input"
     if dilated and operation == "kernel_grad":
         return "it wants strides for a kernel gradient"
-    return None
+    return why_not_dense(geometry)
 
 
 def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcnn.functional.lowering.counts import count_dense
+from jaxcnn.functional.lowering.counts import count_dense, why_not_dense
 from jaxcnn.functional.lowering.linear import zeros_like_product
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.shapes.conv import ConvGeometry
@@ -164,13 +164,13 @@ def _lay_out(tiles: jax.Array, tiling: Tiling) -> jax.Array:
 
 def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
     """Serves one group and windows of 3 x 3 in single steps, in float32."""
-    if geometry.window != (3, 3) or geometry.groups != 1:
-        return f"it wants a window of (3, 3) and one group, not {geometry.window} and {geometry.groups}"
+    if geometry.window != (3, 3):
+        return f"it wants a window of (3, 3), not {geometry.window}"
     if any(max(steps) > 1 for steps in (geometry.strides, geometry.input_dilation, geometry.kernel_dilation)):
         return "it wants strides and dilations of 1"
     if jnp.dtype(dtype) != jnp.float32:
         return f"it is accurate enough in float32 alone, and this is {jnp.dtype(dtype)}"
-    return None
+    return why_not_dense(geometry)
 
 
 def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:

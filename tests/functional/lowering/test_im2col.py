@@ -46,7 +46,9 @@ def test_half_precision_is_summed_in_float32() -> None:
     np.testing.assert_array_equal(dk.astype(jnp.float32), np.full((1, 1, 1), 304))
 
 
-def test_groups_are_refused() -> None:
+def test_groups_and_empty_arrays_are_refused() -> None:
     geometry = conv_geometry((1, 8, 4), (3, 2, 4), feature_group_count=2)
     assert im2col.LOWERING.why_not(geometry, jnp.float32, "kernel_grad") == "it wants one group, and there are 2"
     assert im2col.LOWERING.why_not(geometry, jnp.float32, "forward") == "it has no forward"
+    why_not = im2col.LOWERING.why_not(conv_geometry((0, 8, 2), (3, 2, 4)), jnp.float32, "kernel_grad")
+    assert why_not == "it wants arrays that are not empty, and these are (0, 8, 2) and (0, 8, 4)"
