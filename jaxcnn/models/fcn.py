@@ -38,7 +38,7 @@ def bilinear(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> 
         centre = factor - 1 if size % 2 else factor - 0.5
         taps.append(1 - np.abs(np.arange(size) - centre) / factor)
     window = taps[0][:, None] * taps[1]
-    return jnp.asarray(window[:, :, None, None] * np.eye(*shape[2:]), dtype)
+    return jnp.asarray(window[:, :, None, None] * np.eye(shape[2], shape[3]), dtype)
 
 
 class FCN(nn.Module):

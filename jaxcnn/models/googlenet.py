@@ -14,6 +14,7 @@ from jaxcnn.functional.pool import avg_pool
 from jaxcnn.models.images import check_images
 from jaxcnn.models.inception import Branches, ConvUnit, scaled
 from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.models.torch_names import TorchNames
 from jaxcnn.nn.batch_norm import BatchNorm
 from jaxcnn.shapes.errors import ShapeError
 
@@ -31,6 +32,26 @@ BLOCKS = (
     ("4e", (256, 160, 320, 32, 128, 128)),
     ("5a", (256, 160, 320, 32, 128, 128)),
     ("5b", (384, 192, 384, 48, 128, 128)),
+)
+TORCHVISION = TorchNames(
+    source="torchvision",
+    modules={
+        r"(conv.)/conv": r"\1.conv",
+        r"(conv.)/norm": r"\1.bn",
+        r"(inception..)/branch4/conv": r"\1.branch4.1.conv",
+        r"(inception..)/branch4/norm": r"\1.branch4.1.bn",
+        r"(inception..)/branch1/conv": r"\1.branch1.conv",
+        r"(inception..)/branch1/norm": r"\1.branch1.bn",
+        r"(inception..)/(branch.)_(.)/conv": r"\1.\2.\3.conv",
+        r"(inception..)/(branch.)_(.)/norm": r"\1.\2.\3.bn",
+        r"(aux.)/conv/conv": r"\1.conv.conv",
+        r"(aux.)/conv/norm": r"\1.conv.bn",
+        r"(aux.)/hidden": r"\1.fc1",
+        r"(aux.)/head": r"\1.fc2",
+        r"head": r"fc",
+    },
+    head=r"head|aux./head",
+    flattened={"aux1/hidden": (4, 4), "aux2/hidden": (4, 4)},
 )
 # Auxiliary heads read the blocks 4a and 4d.
 AUXILIARY = {"4a": "aux1", "4d": "aux2"}
@@ -199,4 +220,5 @@ register(
         last_pool=2,
         dropout_rate=0.2,
     ),
+    torch_names=(TORCHVISION,),
 )

@@ -9,6 +9,7 @@ from flax import linen as nn
 
 from jaxcnn.models.images import check_images
 from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.models.torch_names import TorchNames
 from jaxcnn.nn.conv import Conv
 from jaxcnn.shapes.errors import ShapeError
 
@@ -81,7 +82,7 @@ class ViT(nn.Module):
     parameters, ``vit_s_16`` (DeiT's small form) 22,050,664.
 
     Sides are multiples of the patch. The places are parameters, so a model reads images of the size it was
-    initialized with. ``features`` gives ``patches`` ``(*batch, rows, columns, width)``, ``block1`` to the last
+    initialized with. ``features`` gives ``patches`` ``(*batch, rows, columns, width)``, ``block0`` to the last
     (tokens, the class token first), ``pooled`` (the class token after the last norm) and ``logits``.
 
     Args:
@@ -122,7 +123,7 @@ class ViT(nn.Module):
         places = self._places(x.shape[-2]).astype(x.dtype)
         x = x + places.reshape((1,) * (x.ndim - 2) + places.shape)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
-        for index in range(1, self.depth + 1):
+        for index in range(self.depth):
             block = EncoderBlock(self.num_heads, self.mlp_width, self.dropout_rate, self.dtype, name=f"block{index}")
             found[f"block{index}"] = x = block(x, train)
         norm = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")
@@ -144,7 +145,7 @@ class ViT(nn.Module):
     def _places(self, tokens: int) -> jax.Array:
         """The learned places, of which there must be one for each token."""
         if self.has_variable("params", "places"):
-            known = self.get_variable("params", "places").shape[0]
+            known: int = self.get_variable("params", "places").shape[0]
             if known != tokens:
                 raise ShapeError(
                     f"vit: the parameters have places for {known - 1} patches and the class token, but these images "
@@ -157,8 +158,46 @@ class ViT(nn.Module):
         return self.features(x, train)["logits"]
 
 
+def _torch_names(width: int) -> tuple[TorchNames, ...]:
+    layer = r"encoder.layers.encoder_layer_\1"
+    torchvision = TorchNames(
+        source="torchvision",
+        modules={
+            r"patches": "conv_proj",
+            r"class_token": "class_token",
+            r"places": "encoder.pos_embedding",
+            r"block(\d+)/norm([12])": rf"{layer}.ln_\2",
+            r"block(\d+)/attention/qkv": rf"{layer}.self_attention.in_proj_{{leaf}}",
+            r"block(\d+)/attention/out": rf"{layer}.self_attention.out_proj",
+            r"block(\d+)/mlp1": rf"{layer}.mlp.0",
+            r"block(\d+)/mlp2": rf"{layer}.mlp.3",
+            r"norm": "encoder.ln",
+            r"head": "heads.head",
+        },
+        head="head",
+        shapes={"class_token": (1, 1, width), "places": (1, -1, width)},
+    )
+    timm = TorchNames(
+        source="timm",
+        modules={
+            r"patches": "patch_embed.proj",
+            r"class_token": "cls_token",
+            r"places": "pos_embed",
+            r"block(\d+)/(norm[12])": r"blocks.\1.\2",
+            r"block(\d+)/attention/qkv": r"blocks.\1.attn.qkv",
+            r"block(\d+)/attention/out": r"blocks.\1.attn.proj",
+            r"block(\d+)/mlp([12])": r"blocks.\1.mlp.fc\2",
+            r"norm": "norm",
+            r"head": "head",
+        },
+        head="head",
+        shapes={"class_token": (1, 1, width), "places": (1, -1, width)},
+    )
+    return torchvision, timm
+
+
 # name: parameters, multiply-adds at 224x224, accuracy, sizes
-FORMS: dict[str, tuple[int, int, str, dict[str, int]]] = {
+FORMS: dict[str, tuple[int, int, str, dict[str, Any]]] = {
     "vit_s_16": (22_050_664, 4_598_882_304, "78.842 % ImageNet", {"width": 384, "num_heads": 6, "mlp_width": 1536}),
     "vit_b_16": (86_567_656, 17_563_828_224, "81.072 % ImageNet", {}),
 }
@@ -174,4 +213,5 @@ for _name, (_parameters, _macs, _accuracy, _sizes) in FORMS.items():
             accuracy=_accuracy,
         ),
         functools.partial(ViT, **_sizes),
+        torch_names=_torch_names(_sizes.get("width", 768)),
     )
