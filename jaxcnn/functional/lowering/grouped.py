@@ -7,6 +7,7 @@ stays split in every derivative.
 """
 
 import functools
+from math import prod
 from typing import Any
 
 import jax
@@ -58,11 +59,12 @@ def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str |
 
 
 def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
-    return (
-        1e-5
-        + geometry.multiply_adds * groups_per_block(geometry) / 40e9
-        + 2e-5 * geometry.groups / groups_per_block(geometry)
-    )
+    """The multiply-adds of the blocks, zeros included, at a rate that grows with their width, and the bytes."""
+    merged = groups_per_block(geometry)
+    width = min(geometry.in_channels, geometry.out_channels) // geometry.groups * merged
+    moved = jnp.dtype(dtype).itemsize * (prod(geometry.x_shape) + prod(geometry.out_shape))
+    seconds = geometry.multiply_adds * merged / (10e9 * min(width, 128) ** 0.5) + moved / 10e9
+    return 1e-5 + 2e-5 * geometry.groups / merged + seconds * (1.4 if operation == "kernel_grad" else 1)
 
 
 LOWERING = Lowering(

@@ -142,7 +142,7 @@ def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float
     itemsize = jnp.dtype(dtype).itemsize
     steps = geometry.out_channels // geometry.in_channels * geometry.batch_shape[0] // _plan(geometry, itemsize).images
     moved = itemsize * (prod(geometry.x_shape) + prod(geometry.out_shape))
-    return 1e-5 + geometry.multiply_adds / 30e9 + moved / 25e9 + steps * 2e-5
+    return 1.5e-4 + geometry.multiply_adds / 30e9 + moved / 25e9 + steps * 2e-5
 
 
 LOWERING = Lowering(name="partial_sums", unserved=_unserved, estimate=_estimate, kernel_grad=kernel_grad)
