@@ -7,6 +7,7 @@ from jaxcnn.models.convnetjs import ConvNetJS
 from jaxcnn.models.convnext import ConvNeXt
 from jaxcnn.models.efficientnet import EfficientNet
 from jaxcnn.models.fcn import FCN, params_from_vgg
+from jaxcnn.models.flax_weights import load_flax_resnet
 from jaxcnn.models.googlenet import GoogLeNet
 from jaxcnn.models.lenet import LeNet5
 from jaxcnn.models.lenet_1998 import LeNet5of1998, map_loss
@@ -45,6 +46,7 @@ __all__ = [
     "create",
     "info",
     "list_models",
+    "load_flax_resnet",
     "load_torch",
     "map_loss",
     "params_from_vgg",

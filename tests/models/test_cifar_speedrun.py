@@ -1,0 +1,72 @@
+"""What only the network of the speed run has: whitening, identity filters, a frozen layer."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcnn import ShapeError, models
+from jaxcnn.models.cifar_speedrun import dirac_kernel, unit_kernel
+from tests.models.small import quick_jit
+
+OPTIONS = {"widths": (8, 8, 8)}
+
+
+def test_responses_to_the_images_are_white(key: jax.Array) -> None:
+    images = jax.random.normal(key, (16, 12, 12, 3)).cumsum(1).cumsum(2)  # neighbours resemble each other
+    kernel = np.asarray(models.whitening_kernel(images, epsilon=0.0))
+    patches = np.stack([np.asarray(images)[:, i : i + 11, j : j + 11] for i in (0, 1) for j in (0, 1)], -2)
+    responses = patches.reshape(-1, 12) @ kernel.reshape(12, 24)
+    np.testing.assert_allclose(responses[:, :12].T @ responses[:, :12] / len(responses), np.eye(12), atol=2e-2)
+    np.testing.assert_array_equal(kernel[..., 12:], -kernel[..., :12])
+    power = (kernel[..., :12].reshape(12, 12) ** 2).sum(0)
+    assert (np.diff(power) > 0).all(), "the direction with the most variance comes first and has the least filter"
+
+
+def test_epsilon_bounds_the_filters(key: jax.Array) -> None:
+    images = jnp.broadcast_to(jax.random.normal(key, (4, 8, 8, 1)), (4, 8, 8, 3))  # grey: two thirds of it are empty
+    norms = np.sqrt((np.asarray(models.whitening_kernel(images, epsilon=1e-2)) ** 2).sum((0, 1, 2)))
+    assert norms.max() <= 10.01
+
+
+def test_an_image_smaller_than_a_patch_is_refused() -> None:
+    with pytest.raises(ShapeError, match=r"whitening_kernel: .* sides of at least 2"):
+        models.whitening_kernel(jnp.zeros((4, 1, 8, 3)))
+
+
+def test_initial_kernels(key: jax.Array) -> None:
+    kernel = dirac_kernel(key, (3, 3, 4, 6))
+    x = jax.random.normal(key, (1, 5, 5, 4))
+    y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    np.testing.assert_allclose(y[..., :4], x, atol=1e-6)
+    assert 0 < np.abs(kernel[..., 4:]).max() <= 1 / 6
+    np.testing.assert_allclose(np.std(unit_kernel(key, (256, 10)), ddof=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_the_gradient_of_the_whitening_kernel(frozen: bool, key: jax.Array) -> None:
+    model = models.create("cifar_speedrun", freeze_whitening=frozen, **OPTIONS)
+    x = jax.random.normal(key, (2, 32, 32, 3))
+    variables = quick_jit(model.init)(key, x)
+    grads = quick_jit(jax.grad(lambda params: (model.apply({**variables, "params": params}, x) ** 2).sum()))(
+        variables["params"]
+    )
+    assert bool((grads["whiten"]["kernel"] == 0).all()) is frozen
+    assert (grads["whiten"]["bias"] != 0).any()
+
+
+@pytest.mark.parametrize(("size", "options"), [(24, {}), (49, {}), (32, {"widths": (8, 8)})])
+def test_sizes_that_do_not_end_in_one_position_are_refused(size: int, options: dict[str, tuple[int, ...]]) -> None:
+    model = models.create("cifar_speedrun", **{**OPTIONS, **options})
+    message = "cifar_speedrun: widths are those of three groups" if options else "sides from 25 to 48; .* map of 3x3"
+    with pytest.raises(ShapeError, match=message):
+        jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, size, size, 3)))
+
+
+@pytest.mark.parametrize("size", [25, 48])
+def test_the_least_and_the_greatest_size(size: int) -> None:
+    model = models.create("cifar_speedrun", **OPTIONS)
+    found = jax.eval_shape(
+        lambda key: model.init_with_output(key, jnp.zeros((2, size, size, 3)), method="features")[0], jax.random.key(0)
+    )
+    assert found["pooled"].shape == (2, 8)

@@ -1,0 +1,94 @@
+"""State dicts drawn by NumPy from a seed, and what torchvision's models compute with them.
+
+``python -m tests.models.torchvision_states``, where torchvision is installed, writes ``torchvision.json`` anew: for
+each model what its state dict is called and shaped like (a digest), and for some the first logits of one image.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+STORED = Path(__file__).with_name("torchvision.json")
+# Our name: torchvision's, and its options.
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "alexnet": ("alexnet", {}),
+    "convnext_tiny": ("convnext_tiny", {}),
+    "efficientnet_b0": ("efficientnet_b0", {}),
+    "googlenet_torchvision": ("googlenet", {"aux_logits": False, "init_weights": False}),
+    "mobilenet_v2": ("mobilenet_v2", {}),
+    **{f"resnet{depth}": (f"resnet{depth}", {}) for depth in (18, 34, 50, 101, 152)},
+    **{f"vgg{depth}{bn}": (f"vgg{depth}{bn}", {}) for depth in (11, 13, 16, 19) for bn in ("", "_bn")},
+    "vit_b_16": ("vit_b_16", {}),
+}
+# Of each family one, at the least size that all of them read.
+COMPUTED = (
+    "alexnet",
+    "convnext_tiny",
+    "efficientnet_b0",
+    "googlenet_torchvision",
+    "mobilenet_v2",
+    "resnet18",
+    "resnet50",
+    "vgg11_bn",
+)
+SIZE, KEPT = 64, 8
+
+
+def generated(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """A state dict of random weights and batch statistics under which activations neither die nor explode."""
+    rng, state = np.random.default_rng(0), {}
+    for name, shape in sorted(shapes.items()):
+        u = rng.random(shape, np.float32)
+        if name.endswith("running_var"):
+            state[name] = 0.5 + 1.5 * u
+        elif len(shape) < 2 or "layer_scale" in name:
+            state[name] = 0.6 * u + (0.7 if name.endswith("weight") else -0.3)
+        else:
+            state[name] = (2 * u - 1) * np.sqrt(6 / np.prod(shape[1:])).astype(np.float32)
+    return state
+
+
+def image(size: int) -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((1, size, size, 3)).astype(np.float32)
+
+
+def digest(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    text = json.dumps(sorted((name, list(shape)) for name, shape in shapes.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def shapes_there(name: str) -> tuple[Any, dict[str, tuple[int, ...]]]:
+    """torchvision's model, and the shapes of its state dict without the counters of batches."""
+    import torchvision
+
+    theirs, options = MODELS[name]
+    model = getattr(torchvision.models, theirs)(**options).eval()
+    shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    return model, {key: shape for key, shape in shapes.items() if not key.endswith("num_batches_tracked")}
+
+
+def logits_there(model: Any, state: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
+    import torch
+
+    model.load_state_dict({name: torch.from_numpy(np.array(tensor)) for name, tensor in state.items()})
+    with torch.no_grad():
+        return model(torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))).numpy()
+
+
+def main() -> None:
+    found: dict[str, Any] = {}
+    for name in MODELS:
+        model, shapes = shapes_there(name)
+        found[name] = {"digest": digest(shapes)}
+        if name in COMPUTED:
+            logits = logits_there(model, generated(shapes), image(SIZE))[0]
+            found[name] |= {"scale": float(np.abs(logits).max()), "logits": [float(value) for value in logits[:KEPT]]}
+    STORED.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
