@@ -13,7 +13,7 @@ ROWS = [
     {"functional"},
     {"nn", "augment"},
     {"models", "data"},
-    {"train", "vis", "export", "unsupervised"},
+    {"bench", "train", "vis", "export", "unsupervised"},
     {"cli"},
     {"experiments"},
 ]

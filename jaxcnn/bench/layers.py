@@ -1,0 +1,119 @@
+"""What can be measured, as data: a convolution, a pool, a norm, a whole training step."""
+
+import dataclasses
+from typing import Literal
+
+from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
+from jaxcnn.shapes.padding import Padding
+
+Kind = Literal["conv", "pool", "norm", "step"]
+KINDS = ("conv", "pool", "norm", "step")
+# Of a convolution each derivative is measured by itself; of pools and norms the way there and back; of a step the step.
+OPERATIONS = ("forward", "input_grad", "kernel_grad", "forward_backward", "step")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConvLayer:
+    """A convolution. With ``input_dilation`` it is what a transposed convolution of that stride computes."""
+
+    name: str
+    about: str
+    x_shape: tuple[int, ...]
+    kernel_shape: tuple[int, ...]
+    strides: int = 1
+    padding: Padding = "SAME"
+    input_dilation: int = 1
+    kernel_dilation: int = 1
+    groups: int = 1
+
+    kind: Kind = dataclasses.field(default="conv", init=False)
+    operations = ("forward", "input_grad", "kernel_grad")
+
+    @property
+    def options(self) -> dict:
+        """The options of ``jaxcnn.functional.conv``."""
+        return {
+            "strides": self.strides,
+            "padding": self.padding,
+            "input_dilation": self.input_dilation,
+            "kernel_dilation": self.kernel_dilation,
+            "feature_group_count": self.groups,
+        }
+
+    @property
+    def geometry(self) -> ConvGeometry:
+        """All its sizes."""
+        return conv_geometry(self.x_shape, self.kernel_shape, **self.options)
+
+    @property
+    def family(self) -> str:
+        """Depthwise, grouped or dense."""
+        if self.groups == 1:
+            return "dense"
+        return "depthwise" if self.groups == self.x_shape[-1] else "grouped"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PoolLayer:
+    """A pool with a square window."""
+
+    name: str
+    about: str
+    x_shape: tuple[int, ...]
+    maximum: bool
+    window: int
+    strides: int
+    padding: int = 0
+
+    kind: Kind = dataclasses.field(default="pool", init=False)
+    operations = ("forward", "forward_backward")
+
+    @property
+    def family(self) -> str:
+        """Maximum or average."""
+        return "max pool" if self.maximum else "average pool"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NormLayer:
+    """Batch normalisation in training."""
+
+    name: str
+    about: str
+    x_shape: tuple[int, ...]
+
+    kind: Kind = dataclasses.field(default="norm", init=False)
+    operations = ("forward", "forward_backward")
+    family = "batch norm"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step:
+    """A training step of a whole network: loss, gradients, and an update by SGD with momentum."""
+
+    name: str
+    about: str
+    x_shape: tuple[int, ...]
+    num_classes: int = 10
+
+    kind: Kind = dataclasses.field(default="step", init=False)
+    operations = ("step",)
+    family = "training step"
+
+
+Layer = ConvLayer | PoolLayer | NormLayer | Step
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One operation of one layer: one line of the report.
+
+    >>> str(Entry(NormLayer(name="norm64", about="", x_shape=(8, 56, 56, 64)), "forward"))
+    'norm64 forward'
+    """
+
+    layer: Layer
+    operation: str
+
+    def __str__(self) -> str:
+        return f"{self.layer.name} {self.operation}"

@@ -1,0 +1,72 @@
+"""One peer's way to compute one entry, ready to run."""
+
+import dataclasses
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What is timed, what it gives, and what it cost to make.
+
+    Attributes:
+        run: computes once and waits for the result.
+        outputs: the arrays of the first run, for comparison; empty where they cannot be compared.
+        compile_seconds: to trace, lower and compile; None where nothing is compiled.
+        temporary_bytes: memory beside arguments and results, as the compiler says.
+    """
+
+    run: Callable[[], None]
+    outputs: Sequence[np.ndarray] = ()
+    compile_seconds: float | None = None
+    temporary_bytes: int | None = None
+
+
+def compile_jax(function: Callable[..., Any], arguments: Sequence[Any], **options: Any) -> tuple[Any, float, int]:
+    """The compiled program, the seconds that took, and the bytes of its temporary memory."""
+    start = time.perf_counter()
+    compiled = jax.jit(function, **options).lower(*arguments).compile()
+    seconds = time.perf_counter() - start
+    analysis = compiled.memory_analysis()
+    return compiled, seconds, 0 if analysis is None else int(analysis.temp_size_in_bytes)
+
+
+def jax_program(function: Callable[..., Any], arguments: Sequence[np.ndarray]) -> Program:
+    """A pure function of arrays, compiled for them."""
+    arrays = [jnp.asarray(argument) for argument in arguments]
+    compiled, seconds, temporary = compile_jax(function, arrays)
+    outputs = [np.asarray(leaf) for leaf in jax.tree.leaves(compiled(*arrays))]
+    return Program(lambda: jax.block_until_ready(compiled(*arrays)), outputs, seconds, temporary)
+
+
+def random_array(name: str, shape: Sequence[int], *, scale: float = 1.0) -> np.ndarray:
+    """Normal numbers in float32, the same for the same name."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    return rng.standard_normal(tuple(shape), dtype=np.float32) * np.float32(scale)
+
+
+def relative_error(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
+    """The largest difference, in units of the largest entry of the array that it is in.
+
+    Raises:
+        ValueError: results of other numbers or shapes.
+
+    >>> relative_error([np.array([1.0, 2.0])], [np.array([1.0, 4.0])])
+    0.5
+    """
+    shapes = [[array.shape for array in arrays] for arrays in (found, wanted)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"bench: results of the shapes {shapes[0]} cannot be held against {shapes[1]}.")
+    errors = [0.0]
+    for ours, theirs in zip(found, wanted, strict=True):
+        if not np.isfinite(ours).all():
+            return float("inf")
+        if theirs.size:
+            errors.append(float(np.abs(ours - theirs).max()) / (float(np.abs(theirs).max()) or 1.0))
+    return max(errors)

@@ -1,0 +1,214 @@
+"""What the measurements say together: machine, geometric means, the slowest, rows of a table."""
+
+import datetime
+import importlib.metadata
+import math
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxcnn.bench.runner import Result, is_wrong
+
+PACKAGES = ("jaxcnn", "jax", "jaxlib", "flax", "numpy", "torch")
+STATISTICS = ("median", "min")
+COLUMNS = ("layer", "operation", "algorithm", "ours ms", "stock ms", "torch ms", "stock/ours", "ours/torch", "error")
+
+
+def report(results: Sequence[Result], *, machine: dict[str, Any]) -> dict[str, Any]:
+    """Everything, ready for JSON: ``machine``, ``summary`` by medians and by minima, ``results``."""
+    summaries = {statistic: summary(results, statistic=statistic) for statistic in STATISTICS}
+    return {"machine": machine, "summary": summaries, "results": list(results)}
+
+
+def machine(*, torch: bool) -> dict[str, Any]:
+    """What the numbers depend on: processor, cores, memory, versions, date."""
+    import jax
+
+    packages = [name for name in PACKAGES if name != "torch" or torch]
+    return {
+        "date": datetime.date.today().isoformat(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "device": jax.devices()[0].device_kind,
+        "platform": jax.default_backend(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in packages},
+    }
+
+
+def _processor() -> str:
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+# ------------------------------------------------------------------------------------------------------- summary
+
+
+def ratio(result: Result, above: str, below: str, *, statistic: str = "median") -> float | None:
+    """Time of one peer over that of another, or None where one of them has none.
+
+    >>> ratio({"milliseconds": {"ours": {"median": 2.0}, "stock": {"median": 8.0}}}, "stock", "ours")
+    4.0
+    """
+    times = result["milliseconds"]
+    if above not in times or below not in times:
+        return None
+    return times[above][statistic] / times[below][statistic]
+
+
+def geometric_mean(values: Iterable[float | None]) -> float | None:
+    """The geometric mean of those that are there, or None of none.
+
+    >>> geometric_mean([2.0, None, 8.0])
+    4.0
+    """
+    logs = [math.log(value) for value in values if value is not None]
+    return math.exp(sum(logs) / len(logs)) if logs else None
+
+
+def summary(results: Sequence[Result], *, statistic: str = "median") -> dict[str, Any]:
+    """Geometric means over kinds and over family and operation, the slowest, and what whole steps cost to make."""
+    kinds = [kind for kind in ("conv", "pool", "norm", "step") if any(r["kind"] == kind for r in results)]
+    classes = list(dict.fromkeys((r["family"], r["operation"]) for r in results if r["kind"] != "step"))
+    found: dict[str, Any] = {
+        "kinds": {kind: _means([r for r in results if r["kind"] == kind], statistic) for kind in kinds},
+        "classes": {
+            f"{family} {operation}": _means(
+                [r for r in results if (r["family"], r["operation"]) == (family, operation)], statistic
+            )
+            for family, operation in classes
+        },
+        "wrong": [entry_name(r) for r in results if is_wrong(r)],
+    }
+    steps = [r for r in results if r["kind"] == "step"]
+    found["steps"] = {r["name"]: _step(r, statistic) for r in steps}
+    return found
+
+
+def entry_name(result: Result) -> str:
+    """Layer and operation."""
+    return f"{result['name']} {result['operation']}"
+
+
+def _means(results: Sequence[Result], statistic: str) -> dict[str, Any]:
+    gains = {entry_name(r): ratio(r, "stock", "ours", statistic=statistic) for r in results}
+    slowest = min(gains, key=lambda name: gains[name] or math.inf)
+    return {
+        "entries": len(results),
+        "stock/ours": geometric_mean(gains.values()),
+        "ours/torch": geometric_mean(ratio(r, "ours", "torch", statistic=statistic) for r in results),
+        "slowest": slowest,
+        "slowest stock/ours": gains[slowest],
+    }
+
+
+def _step(result: Result, statistic: str) -> dict[str, float | None]:
+    """What a whole step gains, and what its program costs beside stock's."""
+
+    def quotient(key: str, peer: str = "ours") -> float | None:
+        costs = result[key]
+        return costs[peer] / costs["stock"] if costs.get("stock") and costs.get(peer) is not None else None
+
+    return {
+        "stock/ours": ratio(result, "stock", "ours", statistic=statistic),
+        "stock/accelerated": ratio(result, "stock", "accelerated", statistic=statistic),
+        "ours/torch": ratio(result, "ours", "torch", statistic=statistic),
+        "compile time, ours/stock": quotient("compile_seconds"),
+        "compile time, accelerated/stock": quotient("compile_seconds", "accelerated"),
+        "memory, ours/stock": quotient("temporary_bytes"),
+    }
+
+
+# -------------------------------------------------------------------------------------------------------- tables
+
+
+def row(result: Result, *, statistic: str = "median") -> list[str]:
+    """One line of the table under ``COLUMNS``."""
+    times = result["milliseconds"]
+
+    def cell(name: str, width: int = 8) -> str:
+        return number(times[name][statistic]).rjust(width) if name in times else " " * width
+
+    def share(above: str, below: str) -> str:
+        return number(ratio(result, above, below, statistic=statistic)).rjust(8)
+
+    error = f"{result['error']:.0e}" + (" WRONG" if is_wrong(result) else "")
+    return [
+        *(result["name"], result["operation"], result["algorithm"] or "-"),
+        *(cell("ours"), cell("stock"), cell("torch")),
+        *(share("stock", "ours"), share("ours", "torch"), error),
+    ]
+
+
+def number(value: float | None) -> str:
+    """Three digits, never in powers of ten.
+
+    >>> number(0.01234), number(2.0), number(1234.5), number(None)
+    ('0.0123', '2', '1234', '')
+    """
+    if value is None:
+        return ""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    digits = max(2 - math.floor(math.log10(abs(value))), 0)
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def summary_rows(found: dict[str, Any]) -> list[list[str]]:
+    """Rows under ``SUMMARY_COLUMNS``."""
+
+    def line(name: str, means: dict[str, Any]) -> list[str]:
+        slowest = f"{means['slowest']} {number(means['slowest stock/ours'])}"
+        return [
+            name,
+            str(means["entries"]).rjust(7),
+            number(means["stock/ours"]).rjust(10),
+            number(means["ours/torch"]).rjust(10),
+            slowest,
+        ]
+
+    rows = [line(name, means) for name, means in found["kinds"].items()]
+    return rows + [line(name, means) for name, means in found["classes"].items()]
+
+
+SUMMARY_COLUMNS = ("geometric means over", "entries", "stock/ours", "ours/torch", "least stock/ours")
+STEP_COLUMNS = (
+    "training step",
+    "stock/ours",
+    "stock/accelerated",
+    "ours/torch",
+    "compile time, ours/stock",
+    "compile time, accelerated/stock",
+    "memory, ours/stock",
+)
+
+
+def step_rows(found: dict[str, Any]) -> list[list[str]]:
+    """Rows under ``STEP_COLUMNS``."""
+    return [[name, *(number(each[key]) for key in STEP_COLUMNS[1:])] for name, each in found["steps"].items()]
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(cell.strip() for cell in line) + " |" for line in lines)

@@ -1,0 +1,92 @@
+"""Measures entries: each peer's program is made, its result is checked, and then they take turns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcnn.bench import jax_layers, steps, torch_layers, torch_models
+from jaxcnn.bench.layers import Entry, Step
+from jaxcnn.bench.program import Program, jax_program, relative_error
+from jaxcnn.bench.timing import measure
+
+# In units of the largest entry of the result.
+LIMIT = 1e-5
+ROUGH = {"fft": 1e-4, "winograd": 1e-4}
+# Norms over small batches magnify the rounding of what they divide by: float64 gives the same distance to both.
+GRADIENT_LIMIT = 2e-2
+STEP_PEERS = ("ours", "stock", "accelerated")
+
+Result = dict[str, Any]
+
+
+def run_entry(entry: Entry, *, seconds: float, torch: bool) -> Result:
+    """One line of the report, as plain numbers and strings.
+
+    Keys: ``name``, ``about``, ``kind``, ``family``, ``operation``, ``algorithm``; for each peer ``milliseconds``
+    (``median``, ``min``, ``runs``), ``compile_seconds``, ``temporary_bytes``; ``error`` with its ``limit``, and for
+    steps ``gradient_error`` with its own.
+
+    Args:
+        entry: what to measure.
+        seconds: for the timed runs of all peers; slow ones overrun it.
+        torch: whether to measure PyTorch too.
+    """
+    programs = _programs(entry, torch)
+    times = measure({name: program.run for name, program in programs.items()}, seconds=seconds)
+    layer = entry.layer
+    chosen = jax_layers.algorithm(entry)
+    compiled = {name: program for name, program in programs.items() if program.compile_seconds is not None}
+    result: Result = {
+        "name": layer.name,
+        "about": layer.about,
+        "kind": layer.kind,
+        "family": layer.family,
+        "operation": entry.operation,
+        "algorithm": chosen,
+        "milliseconds": {
+            name: {"median": 1e3 * each.median, "min": 1e3 * each.minimum, "runs": len(each.seconds)}
+            for name, each in times.items()
+        },
+        "compile_seconds": {name: program.compile_seconds for name, program in compiled.items()},
+        "temporary_bytes": {name: program.temporary_bytes for name, program in compiled.items()},
+        "limit": ROUGH.get(chosen, LIMIT),
+    }
+    ours, stock = programs["ours"].outputs, programs["stock"].outputs
+    if not isinstance(layer, Step):
+        return result | {"error": relative_error(ours, stock)}
+    return result | {
+        "error": relative_error(ours[:1], stock[:1]),
+        "gradient_error": _distance(ours[1:], stock[1:]),
+        "gradient_limit": GRADIENT_LIMIT,
+    }
+
+
+def is_wrong(result: Result) -> bool:
+    """Whether our result differs from stock by more than rounding."""
+    right = result["error"] <= result["limit"]
+    return not (right and result.get("gradient_error", 0.0) <= result.get("gradient_limit", 0.0))
+
+
+def _programs(entry: Entry, torch: bool) -> dict[str, Program]:
+    layer = entry.layer
+    if isinstance(layer, Step):
+        programs = {peer: steps.make(layer, peer) for peer in STEP_PEERS}
+        return programs | ({"torch": torch_models.make(layer)} if torch else {})
+    arguments = jax_layers.arguments(entry)
+    programs = {
+        "ours": jax_program(jax_layers.ours(entry), arguments),
+        "stock": jax_program(jax_layers.stock(entry), arguments),
+    }
+    theirs = torch_layers.make(entry, arguments) if torch else None
+    return programs if theirs is None else programs | {"torch": theirs}
+
+
+def _distance(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
+    """The length of the difference of two trees of gradients, in units of the length of the second."""
+    if jax.tree.map(np.shape, list(found)) != jax.tree.map(np.shape, list(wanted)):
+        return float("inf")
+    squares = [np.array([np.sum((a - b) ** 2.0), np.sum(b**2.0)]) for a, b in zip(found, wanted, strict=True)]
+    difference, length = np.sqrt(np.sum(squares, 0))
+    return float(difference / (length or 1.0)) if np.isfinite(difference) else float("inf")

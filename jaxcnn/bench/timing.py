@@ -1,0 +1,81 @@
+"""Times of several ways to compute one thing, taken in turns, so that a busy moment of the machine hits all of them."""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+Run = Callable[[], None]
+Clock = Callable[[], float]
+
+BURST = 0.02  # seconds of one turn, at least one run
+MOST_RUNS = 400
+SLOW = 0.5  # a run this long needs no other before it, to bring back caches and threads
+
+
+@dataclasses.dataclass
+class Times:
+    """Seconds of every run of one peer."""
+
+    seconds: list[float] = dataclasses.field(default_factory=list)
+
+    @property
+    def minimum(self) -> float:
+        """The fastest run."""
+        return min(self.seconds)
+
+    @property
+    def median(self) -> float:
+        """The run in the middle."""
+        return statistics.median(self.seconds)
+
+
+def measure(
+    runs: Mapping[str, Run], *, seconds: float, least: int = 3, clock: Clock = time.perf_counter
+) -> dict[str, Times]:
+    """Lets the peers take turns until each has had its share of the time.
+
+    A turn lasts ``BURST`` seconds. It begins with a run that does not count, which brings the caches and threads back
+    from whoever was before; runs of half a second and more go without.
+
+    Args:
+        runs: for each peer a function that computes once and waits for the result. Each was called before.
+        seconds: for all peers together; a peer whose single run takes longer still gets ``least`` runs, or 2 if a run
+            lasts more than ``seconds``.
+        least: runs of each peer.
+        clock: seconds from somewhere.
+
+    >>> now = iter(range(100))  # a clock on which every run takes a second
+    >>> measure({"one": lambda: None}, seconds=3, clock=lambda: next(now))["one"].seconds
+    [1, 1, 1]
+    """
+    times = {name: Times() for name in runs}
+    share = seconds / len(runs)
+    waiting = dict(runs)
+    while waiting:
+        for name, run in list(waiting.items()):
+            _turn(run, times[name], clock)
+            if _is_done(times[name], share, seconds, least):
+                del waiting[name]
+    return times
+
+
+def _turn(run: Run, times: Times, clock: Clock) -> None:
+    before = clock()
+    run()
+    start = now = clock()
+    if start - before >= SLOW:
+        times.seconds.append(start - before)
+        return
+    while True:
+        run()
+        before, now = now, clock()
+        times.seconds.append(now - before)
+        if now - start >= BURST or len(times.seconds) >= MOST_RUNS:
+            return
+
+
+def _is_done(times: Times, share: float, seconds: float, least: int) -> bool:
+    enough = min(least, 2) if times.minimum > seconds else least
+    count = len(times.seconds)
+    return count >= MOST_RUNS or (count >= enough and sum(times.seconds) >= share)

@@ -1,0 +1,135 @@
+"""Measure layers and training steps beside stock JAX and, where it is installed, PyTorch.
+
+All peers take turns within one process. Every result is held against stock's; a wrong one ends in status 1. Ctrl-C
+stops and prints what there is.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+HELP = "measure layers and training steps beside stock JAX and PyTorch"
+ROUGHLY = "the whole suite takes about ten minutes on two cores"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the verb."""
+    kinds = ("conv", "pool", "norm", "step")
+    operations = ("forward", "input_grad", "kernel_grad", "forward_backward", "step")
+    parser.add_argument("pattern", nargs="?", default="*", help=f"shell pattern of names, as 'dw*' (all: {ROUGHLY})")
+    parser.add_argument("--only", action="append", default=[], choices=kinds, help="one kind; repeatable")
+    parser.add_argument("--operation", action="append", default=[], choices=operations, help="repeatable")
+    parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
+    parser.add_argument(
+        "--seconds-per-entry",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="timed seconds of an entry (1)",
+    )
+    parser.add_argument("--list", action="store_true", help="list the entries and measure nothing")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
+    parser.add_argument("--append", action="store_true", help="keep what the JSON file holds of other entries")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the ratios as .png, .pdf or .svg")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measures, printing each line as it is known, then the summary."""
+    from jaxcnn.bench.suite import select
+    from jaxcnn.cli.output import print_table
+
+    entries = select(options.pattern, kinds=options.only, operations=options.operation)
+    if options.list:
+        rows = [[entry.layer.name, entry.operation, entry.layer.family, entry.layer.about] for entry in entries]
+        print_table(["layer", "operation", "family", "where from"], rows)
+        return 0
+    if options.seconds_per_entry <= 0:
+        raise ValueError(f"--seconds-per-entry {options.seconds_per_entry}: time runs forwards.")
+    if options.append and options.json is None:
+        raise ValueError("--append adds to the file of --json; name it.")
+    return _measure(options, entries)
+
+
+def _measure(options: argparse.Namespace, entries: Sequence[Any]) -> int:
+    from jaxcnn.bench import torch_layers
+    from jaxcnn.bench.report import machine
+
+    torch = not options.no_torch and torch_layers.is_installed()
+    about = machine(torch=torch)
+    earlier = _earlier(options, about)
+    results: list[dict[str, Any]] = []
+    stopped = False
+    try:
+        for result in _run_all(entries, options.seconds_per_entry, torch):
+            results.append(result)
+    except KeyboardInterrupt:
+        stopped = True
+    known = {(each["name"], each["operation"]) for each in results}
+    results = [each for each in earlier if (each["name"], each["operation"]) not in known] + results
+    wrong = _finish(options, results, about) if results else []
+    return 130 if stopped else int(bool(wrong))
+
+
+def _earlier(options: argparse.Namespace, about: dict[str, Any]) -> list[dict[str, Any]]:
+    """The results of the file to append to, if they are of this machine."""
+    import json
+
+    if not options.append or not options.json.exists():
+        return []
+    found = json.loads(options.json.read_text())
+    ours, theirs = ({key: value for key, value in each.items() if key != "date"} for each in (about, found["machine"]))
+    if ours != theirs:
+        raise ValueError(f"{options.json} was measured on another machine or with other versions: start a new file.")
+    return found["results"]
+
+
+def _run_all(entries: Sequence[Any], seconds: float, torch: bool) -> Iterator[dict[str, Any]]:
+    """Each entry's result, with a bar at the bottom of a terminal and a line for each above it."""
+    import jax
+    from rich.progress import Progress
+
+    from jaxcnn.bench.report import COLUMNS, row
+    from jaxcnn.bench.runner import run_entry
+    from jaxcnn.cli.output import console
+
+    jax.config.update("jax_enable_compilation_cache", False)  # compile times are measured
+    widths = (16, 16, 12, 8, 8, 8, 10, 10, 0)
+    screen = console()
+    screen.print(_line(COLUMNS, widths), highlight=False, soft_wrap=True)
+    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
+        task = progress.add_task("", total=len(entries))
+        for entry in entries:
+            progress.update(task, description=str(entry))
+            result = run_entry(entry, seconds=seconds, torch=torch)
+            screen.print(_line(row(result), widths), highlight=False, soft_wrap=True)
+            progress.advance(task)
+            yield result
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _finish(options: argparse.Namespace, results: list[dict[str, Any]], about: dict[str, Any]) -> list[str]:
+    """Prints the summary, writes the files; the names of wrong results."""
+    from jaxcnn.bench.report import STEP_COLUMNS, SUMMARY_COLUMNS, report, step_rows, summary_rows
+    from jaxcnn.cli.output import console, print_table
+    from jaxcnn.train.files import write_json
+    from jaxcnn.vis.bench import draw_bench
+
+    found = report(results, machine=about)
+    summary = found["summary"]["median"]
+    print()
+    print_table(SUMMARY_COLUMNS, summary_rows(summary))
+    if summary["steps"]:
+        print()
+        print_table(STEP_COLUMNS, step_rows(summary))
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        write_json(options.json, found)
+    if options.picture is not None:
+        draw_bench(found["results"], options.picture)
+    if summary["wrong"]:
+        console().print(f"WRONG, not within rounding of stock: {', '.join(summary['wrong'])}", style="bold red")
+    return summary["wrong"]
