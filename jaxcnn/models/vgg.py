@@ -127,6 +127,6 @@ def _register(name: str, norm: Any, parameters: int, accuracy: str) -> None:
     )
 
 
-for _name, (_, _plain, _normed, _, _accuracy, _normed_accuracy) in FORMS.items():
+for _name, (_sizes, _plain, _normed, _macs, _accuracy, _normed_accuracy) in FORMS.items():
     _register(_name, None, _plain, _accuracy)
     _register(f"{_name}_bn", functools.partial(BatchNorm, momentum=0.9), _normed, _normed_accuracy)
