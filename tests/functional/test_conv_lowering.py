@@ -19,9 +19,7 @@ from jaxcnn.shapes.spectrum import fast_length
 from tests.functional.convolutions import Convolution, convolutions
 
 # Those with a narrower domain are drawn configurations of their own in tests/functional/lowering.
-ANY_GEOMETRY = [
-    name for name in conv_algorithms() if name in ("shifted", "grouped", "matmul", "fft", "depth", "broadcast")
-]
+ANY_GEOMETRY = [name for name in conv_algorithms() if name in ("shifted", "grouped", "matmul", "fft", "broadcast")]
 
 
 def serves(name: str, case: Convolution) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.functional.lowering.counts import count_dense
@@ -32,9 +33,22 @@ def kernel_grad(x: jax.Array, g: jax.Array, geometry: ConvGeometry, *, precision
     read = tap_slice(padded_for(x, geometry), (0,) * geometry.ndim, geometry)
     summed = tuple(range(read.ndim - 1))
     dk = lax.dot_general(
-        read, g, ((summed, summed), ((), ())), precision=precision, preferred_element_type=accumulator_dtype(x.dtype)
+        read,
+        g,
+        ((summed, summed), ((), ())),
+        precision=precision,
+        preferred_element_type=accumulator_dtype(x.dtype),
+        out_sharding=_summed_over_devices(x, g),
     )
     return lax.reshape(dk, geometry.kernel_shape).astype(x.dtype)
+
+
+def _summed_over_devices(x: jax.Array, g: jax.Array) -> NamedSharding | None:
+    """Where the types say that positions are split over devices, the whole sum on each of them."""
+    specs = [jax.typeof(operand).sharding.spec for operand in (x, g)]
+    if all(entry is None for spec in specs for entry in spec[:-1]):
+        return None
+    return NamedSharding(jax.typeof(x).sharding.mesh, PartitionSpec(specs[0][-1], specs[1][-1]))
 
 
 def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
