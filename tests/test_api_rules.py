@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 FACES = ("jaxcnn.functional", "jaxcnn.functional.filters", "jaxcnn.augment", "jaxcnn.nn", "jaxcnn.shapes")
 OPERATIONS = ("jaxcnn.functional", "jaxcnn.functional.filters")
 # Of these a source would be the library itself.
-NO_SOURCE = {"accelerate", "batch_stats", "conv_algorithms", "explain_conv"}
+NO_SOURCE = {"accelerate", "batch_stats", "conv_algorithms", "explain_conv", "use_tuning"}
 # ``accelerate(False)`` is how a switch reads;
 # ``high_pass()`` and ``high_pass((5, 5))``: the window is positional as for the other filters, and has a usual value.
 POSITIONAL_DEFAULTS = {("accelerate", "enabled"), ("high_pass", "window_shape")}

@@ -25,6 +25,7 @@ from jaxcnn.functional.pool import avg_pool
 from jaxcnn.functional.separable import depthwise_conv, pointwise_conv, separable_conv
 from jaxcnn.functional.signal import autocorrelate, convolve, correlate
 from jaxcnn.functional.tiled_conv import tiled_conv
+from jaxcnn.functional.tuning import use_tuning
 from jaxcnn.functional.unpool import max_unpool
 from jaxcnn.functional.weighted_pool import weighted_pool
 
@@ -64,5 +65,6 @@ __all__ = [
     "separable_conv",
     "spatial_pyramid_pool",
     "tiled_conv",
+    "use_tuning",
     "weighted_pool",
 ]

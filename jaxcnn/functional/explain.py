@@ -20,12 +20,22 @@ OPERATIONS = ("forward", "input_grad", "kernel_grad")
 def conv_algorithms() -> tuple[str, ...]:
     """The names that ``algorithm=`` takes beside ``"auto"``.
 
-    ``"xla"`` serves every configuration; ``"shifted"`` one input channel per group; ``"grouped"`` more than one
-    group; ``"matmul"`` windows of one position without groups; ``"fft"`` floating and complex numbers over up to
-    three spatial axes.
+    ==================  ==========================================================================================
+    ``"xla"``           XLA's own convolution: serves everything
+    ``"shifted"``       one loop of multiply-adds over the taps: one input channel per group
+    ``"partial_sums"``  the kernel gradient of the same
+    ``"grouped"``       a few dense convolutions over blocks of groups: more than one group
+    ``"matmul"``        a matrix product: windows of one position, one group
+    ``"broadcast"``     multiply-adds over taps and input channels: forward, few channels
+    ``"im2col"``        windows laid out as rows, block by block, times the cotangent: kernel gradients, one group
+    ``"phases"``        one convolution per phase of a dilated input, as in the input gradient of strides
+    ``"winograd"``      minimal filtering of 3x3 windows, in float32
+    ``"depth"``         three axes as two, with the third in the batch and the channels
+    ``"fft"``           a product of spectra: floating and complex numbers, up to three axes
+    ==================  ==========================================================================================
 
-    >>> conv_algorithms()
-    ('xla', 'shifted', 'grouped', 'matmul', 'fft')
+    >>> len(conv_algorithms())
+    11
     """
     return tuple(LOWERINGS)
 
@@ -62,14 +72,16 @@ def explain_conv(
         platform: ``"cpu"``, ``"gpu"``, ``"tpu"``; by default the one that JAX runs on.
 
     Returns:
-        a ``Choice`` with the fields ``algorithm`` and ``reason``.
+        a ``Choice`` with the fields ``algorithm``, ``reason`` and ``candidates``; printed, a line for each of them.
 
     Raises:
         ShapeError: whatever ``conv`` would refuse, a named algorithm that does not serve included.
         TypeError: an option that is not an integer where one is wanted.
 
-    >>> print(explain_conv((8, 56, 56, 128), (3, 3, 1, 128), feature_group_count=128, platform="cpu"))
-    shifted: a depthwise kernel on a CPU is one fused loop of shifted multiply-adds
+    >>> choice = explain_conv((8, 56, 56, 128), (3, 3, 1, 128), feature_group_count=128, platform="cpu")
+    >>> print(str(choice).split("    ")[0])  # the lines after it are the estimates, and why others do not serve
+    shifted: it has the lowest estimate
+    <BLANKLINE>
     >>> explain_conv((8, 56, 56, 128), (3, 3, 1, 128), feature_group_count=128, platform="gpu").algorithm
     'xla'
     """

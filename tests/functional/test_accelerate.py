@@ -107,7 +107,7 @@ def test_any_call_with_all_its_derivatives(any_size: None, call: Any) -> None:
 
 
 def test_it_is_undone() -> None:
-    x, kernel = draw(1, 32, 32, 32), draw(3, 3, 1, 32)
+    x, kernel = draw(1, 64, 64, 32), draw(3, 3, 1, 32)
     assert not is_taken_over(depthwise, x, kernel)
     with accelerate():
         assert is_taken_over(depthwise, x, kernel)
@@ -208,7 +208,7 @@ def test_what_xla_partitions_stays_as_it_was() -> None:
 
 
 def test_half_precision_but_not_with_a_wider_result() -> None:
-    x, kernel = draw(1, 16, 16, 32), draw(3, 3, 1, 32)
+    x, kernel = draw(1, 64, 64, 32), draw(3, 3, 1, 32)
     with accelerate():
         halves = jnp.asarray(x, jnp.bfloat16), jnp.asarray(kernel, jnp.bfloat16)
         assert is_taken_over(depthwise, *halves)
@@ -219,7 +219,7 @@ def test_half_precision_but_not_with_a_wider_result() -> None:
 
 def test_export_for_several_platforms() -> None:
     """Each platform gets its own: the formulation for the CPU, XLA's convolution for the TPU."""
-    x, kernel = draw(1, 16, 16, 32), draw(3, 3, 1, 32)
+    x, kernel = draw(1, 64, 64, 32), draw(3, 3, 1, 32)
     expected = depthwise(x, kernel)
     with accelerate():
         exported = jax.export.export(jax.jit(depthwise), platforms=("cpu", "tpu"))(x, kernel)
@@ -231,7 +231,7 @@ def test_an_unknown_jax_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rules are kept under a private name of JAX; without it there is a warning, and nothing changes."""
     lax_rule.stock_rule.cache_clear()
     monkeypatch.setattr(mlir, "_platform_specific_lowerings", {}, raising=False)
-    x, kernel = draw(1, 16, 16, 32), draw(3, 3, 1, 32)
+    x, kernel = draw(1, 64, 64, 32), draw(3, 3, 1, 32)
     with pytest.warns(RuntimeWarning, match="keeps its lowering rules elsewhere than the releases known to jaxcnn"):
         accelerate()
     assert not is_taken_over(depthwise, x, kernel)

@@ -1,20 +1,24 @@
 """Which formulation ``algorithm="auto"`` takes: a pure function of static shapes, dtype and platform.
 
 On a CPU every formulation that serves is given an estimate of its seconds, and the cheapest is taken, unless XLA's own
-is within ``MARGIN`` of it: what is close to it in an estimate may be slower on another machine. On GPUs and TPUs XLA's
-own is taken, but for what was measured to be better there. Nothing is timed at run time.
+is not clearly slower: what is close to it in an estimate may be slower on another machine, and a program of one's own
+takes longer to compile. On GPUs and TPUs XLA's own is taken. Where the user asks for a table that ``jaxcnn bench
+--tune`` wrote, it comes first. Nothing is timed at run time.
 """
 
 import dataclasses
+from math import prod
 from typing import Any
 
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.registry import LOWERINGS
+from jaxcnn.functional.lowering.tuned import tuned
 from jaxcnn.shapes.conv import ConvGeometry
 
 PLATFORMS = ("cpu", "gpu", "tpu")
 GATHERS = "XLA gathers the whole batch on every device to partition a grouped convolution"
-MARGIN = 0.85  # an estimate must be below this much of XLA's own
+MARGIN = 0.85  # an estimate must be below this much of XLA's own,
+TOLL = 1e-4  # and below it by so many seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +64,16 @@ def choose(
         if partitioned and _xla_gathers(geometry, operation):
             return Choice("grouped", GATHERS)
         return Choice("xla", f"on {platform} XLA's own convolution is taken")
+    geometry = geometry.with_batch(prod(geometry.batch_shape))  # as the formulations see it
+    measured = None if partitioned else tuned(geometry, dtype, operation)
+    if measured is not None:
+        return Choice(measured, "it was the fastest when jaxcnn bench --tune measured this machine")
     candidates = tuple(_consider(lowering, geometry, dtype, operation, partitioned) for lowering in LOWERINGS.values())
     serving = [(candidate.seconds, candidate) for candidate in candidates if candidate.seconds is not None]
     seconds, best = min(serving, key=lambda pair: pair[0])
     stock = next(candidate for candidate in candidates if candidate.algorithm == "xla")
-    if best is not stock and stock.seconds is not None and seconds > MARGIN * stock.seconds:
-        return Choice("xla", f"nothing is estimated below {MARGIN} of it", candidates)
+    if best is not stock and stock.seconds is not None and seconds > MARGIN * stock.seconds - TOLL:
+        return Choice("xla", "nothing is estimated to be clearly faster", candidates)
     return Choice(best.algorithm, "it has the lowest estimate", candidates)
 
 

@@ -65,6 +65,7 @@ def forward(
 ) -> jax.Array:
     """``y = A^T (sum over channels of U * V) A`` tile by tile, with ``U`` and ``V`` the transforms of both."""
     tiling = tiling_for(geometry)
+    x, kernel = lax.optimization_barrier((x, kernel))  # or all kernels of a network are transformed, and kept, at once
     u = _transform(_both(KERNEL), lax.reshape(kernel, (9, *kernel.shape[2:])), precision)
     z = _padded(x, geometry.pads, _reads(tiling))
 
@@ -91,6 +92,7 @@ def forward(
 def kernel_grad(x: jax.Array, g: jax.Array, geometry: ConvGeometry, *, precision: Any) -> jax.Array:
     """``G^T (sum over tiles of V^T (A g A^T)) G``: the transpose of the forward map in its kernel."""
     tiling = tiling_for(geometry)
+    x, g = lax.optimization_barrier((x, g))  # or inputs are laid out, and kept, long before their cotangents are there
     z = _padded(x, geometry.pads, _reads(tiling))
     g = _padded(g, ((0, 0), (0, 0)), (STEP * tiling.rows, STEP * tiling.columns))
 
