@@ -20,29 +20,37 @@ class Program:
         outputs: the arrays of the first run, for comparison; empty where they cannot be compared.
         compile_seconds: to trace, lower and compile; None where nothing is compiled.
         temporary_bytes: memory beside arguments and results, as the compiler says.
+        memory_bytes: that together with arguments and results.
     """
 
     run: Callable[[], None]
     outputs: Sequence[np.ndarray] = ()
     compile_seconds: float | None = None
     temporary_bytes: int | None = None
+    memory_bytes: int | None = None
 
 
-def compile_jax(function: Callable[..., Any], arguments: Sequence[Any], **options: Any) -> tuple[Any, float, int]:
-    """The compiled program, the seconds that took, and the bytes of its temporary memory."""
+def compile_jax(
+    function: Callable[..., Any], arguments: Sequence[Any], **options: Any
+) -> tuple[Any, dict[str, float | int]]:
+    """The compiled program, and what it cost: the fields of ``Program`` after ``outputs``."""
     start = time.perf_counter()
     compiled = jax.jit(function, **options).lower(*arguments).compile()
     seconds = time.perf_counter() - start
-    analysis = compiled.memory_analysis()
-    return compiled, seconds, 0 if analysis is None else int(analysis.temp_size_in_bytes)
+    memory = compiled.memory_analysis()
+    if memory is None:
+        return compiled, {"compile_seconds": seconds}
+    temporary = memory.temp_size_in_bytes
+    total = temporary + memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+    return compiled, {"compile_seconds": seconds, "temporary_bytes": temporary, "memory_bytes": total}
 
 
 def jax_program(function: Callable[..., Any], arguments: Sequence[np.ndarray]) -> Program:
     """A pure function of arrays, compiled for them."""
     arrays = [jnp.asarray(argument) for argument in arguments]
-    compiled, seconds, temporary = compile_jax(function, arrays)
+    compiled, costs = compile_jax(function, arrays)
     outputs = [np.asarray(leaf) for leaf in jax.tree.leaves(compiled(*arrays))]
-    return Program(lambda: jax.block_until_ready(compiled(*arrays)), outputs, seconds, temporary)
+    return Program(lambda: jax.block_until_ready(compiled(*arrays)), outputs, **costs)  # type: ignore[arg-type]
 
 
 def random_array(name: str, shape: Sequence[int], *, scale: float = 1.0) -> np.ndarray:

@@ -6,10 +6,10 @@ import math
 import os
 import platform
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from jaxcnn.bench.runner import Result, is_wrong
+from jaxcnn.functional.lowering.tuned import this_machine
 
 PACKAGES = ("jaxcnn", "jax", "jaxlib", "flax", "numpy", "torch")
 STATISTICS = ("median", "min")
@@ -29,21 +29,14 @@ def machine(*, torch: bool) -> dict[str, Any]:
     packages = [name for name in PACKAGES if name != "torch" or torch]
     return {
         "date": datetime.date.today().isoformat(),
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": this_machine()["processor"],
+        "cores": this_machine()["cores"],
         "memory_gib": _memory_gib(),
         "device": jax.devices()[0].device_kind,
         "platform": jax.default_backend(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in packages},
     }
-
-
-def _processor() -> str:
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
 
 
 def _memory_gib() -> float | None:
@@ -134,7 +127,7 @@ def _step(result: Result, statistic: str) -> dict[str, float | None]:
         "ours/torch": ratio(result, "ours", "torch", statistic=statistic),
         "compile time, ours/stock": quotient("compile_seconds"),
         "compile time, accelerated/stock": quotient("compile_seconds", "accelerated"),
-        "memory, ours/stock": quotient("temporary_bytes"),
+        "memory, ours/stock": quotient("memory_bytes"),
     }
 
 

@@ -25,8 +25,8 @@ def run_entry(entry: Entry, *, seconds: float, torch: bool) -> Result:
     """One line of the report, as plain numbers and strings.
 
     Keys: ``name``, ``about``, ``kind``, ``family``, ``operation``, ``algorithm``; for each peer ``milliseconds``
-    (``median``, ``min``, ``runs``), ``compile_seconds``, ``temporary_bytes``; ``error`` with its ``limit``, and for
-    steps ``gradient_error`` with its own.
+    (``median``, ``min``, ``runs``), ``compile_seconds``, ``temporary_bytes``, ``memory_bytes``; ``error`` with its
+    ``limit``, and for steps ``gradient_error`` with its own.
 
     Args:
         entry: what to measure.
@@ -51,6 +51,7 @@ def run_entry(entry: Entry, *, seconds: float, torch: bool) -> Result:
         },
         "compile_seconds": {name: program.compile_seconds for name, program in compiled.items()},
         "temporary_bytes": {name: program.temporary_bytes for name, program in compiled.items()},
+        "memory_bytes": {name: program.memory_bytes for name, program in compiled.items()},
         "limit": ROUGH.get(chosen, LIMIT),
     }
     ours, stock = programs["ours"].outputs, programs["stock"].outputs

@@ -45,7 +45,7 @@ def make(step: Step, peer: str) -> Program:
     state = initial_state(model, x)
     jax.clear_caches()  # what an earlier step traced would make this one cheaper
     with accelerate() if peer == "accelerated" else contextlib.nullcontext():
-        compiled, seconds, temporary = compile_jax(training_step(model), (state, x, labels), donate_argnums=(0,))
+        compiled, costs = compile_jax(training_step(model), (state, x, labels), donate_argnums=(0,))
     now = [state]
 
     def run() -> jax.Array:
@@ -54,7 +54,7 @@ def make(step: Step, peer: str) -> Program:
 
     loss = np.asarray(run())
     gradients = [np.array(leaf) for leaf in jax.tree.leaves(now[0][2])]  # momentum after one step is the gradient
-    return Program(lambda: _ignore(run()), [loss, *gradients], seconds, temporary)
+    return Program(lambda: _ignore(run()), [loss, *gradients], **costs)  # type: ignore[arg-type]
 
 
 def _ignore(value: object) -> None:

@@ -65,6 +65,20 @@ def _function(torch: Any, function: Any) -> Any:
     return Function()
 
 
+def _scale(torch: Any, channels: int) -> Any:
+    """A module that multiplies each channel by a number that is learned."""
+
+    class Scale(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.full((channels, 1, 1), 0.1))
+
+        def forward(self, x: Any) -> Any:
+            return x * self.scale
+
+    return Scale()
+
+
 def _average(torch: Any) -> Any:
     return _function(torch, lambda x: x.mean((2, 3)))
 
@@ -140,21 +154,10 @@ def _convnext_stage(torch: Any, num_classes: int) -> Any:
     to_last = functools.partial(_function, torch, lambda x: x.permute(0, 2, 3, 1))
     to_second = functools.partial(_function, torch, lambda x: x.permute(0, 3, 1, 2))
 
-    def scaled() -> Any:
-        class Scale(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.scale = nn.Parameter(torch.full((96, 1, 1), 0.1))
-
-            def forward(self, x: Any) -> Any:
-                return x * self.scale
-
-        return Scale()
-
     blocks = []
     for _ in range(3):
         dense = (to_last(), nn.LayerNorm(96, eps=1e-6), nn.Linear(96, 384), nn.GELU(), nn.Linear(384, 96), to_second())
-        branch = nn.Sequential(nn.Conv2d(96, 96, 7, padding=3, groups=96), *dense, scaled())
+        branch = nn.Sequential(nn.Conv2d(96, 96, 7, padding=3, groups=96), *dense, _scale(torch, 96))
         blocks.append(_residual(torch, branch, nn.Identity(), nn.Identity()))
     stem = (nn.Conv2d(3, 96, 4, 4), to_last(), nn.LayerNorm(96, eps=1e-6), to_second())
     return nn.Sequential(*stem, *blocks, _average(torch), nn.LayerNorm(96, eps=1e-6), nn.Linear(96, num_classes))

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxcnn.cli.tune import run as run_tune
+
 HELP = "measure layers and training steps beside stock JAX and PyTorch"
 ROUGHLY = "the whole suite takes about ten minutes on two cores"
 
@@ -31,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="list the entries and measure nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
     parser.add_argument("--append", action="store_true", help="keep what the JSON file holds of other entries")
+    parser.add_argument("--tune", action="store_true", help="measure all formulations; write a table to choose by")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="the table of --tune; your own in the cache folder")
+    parser.add_argument("--model", metavar="NAME", help="--tune for a training step of this model, not for the suite")
+    parser.add_argument("--input", metavar="SIZE", help="of --model: 224, 224x160 or 224x160x3; that of its paper")
+    parser.add_argument("--batch", type=int, default=8, metavar="N", help="of --model: images in a batch (8)")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the ratios as .png, .pdf or .svg")
 
 
@@ -39,13 +46,17 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn.bench.suite import select
     from jaxcnn.cli.output import print_table
 
+    if options.seconds_per_entry <= 0:
+        raise ValueError(f"--seconds-per-entry {options.seconds_per_entry}: time runs forwards.")
+    if options.tune:
+        return run_tune(options)
+    if options.model is not None or options.table is not None:
+        raise ValueError("--model and --table go with --tune. Whole training steps are measured by --only step.")
     entries = select(options.pattern, kinds=options.only, operations=options.operation)
     if options.list:
         rows = [[entry.layer.name, entry.operation, entry.layer.family, entry.layer.about] for entry in entries]
         print_table(["layer", "operation", "family", "where from"], rows)
         return 0
-    if options.seconds_per_entry <= 0:
-        raise ValueError(f"--seconds-per-entry {options.seconds_per_entry}: time runs forwards.")
     if options.append and options.json is None:
         raise ValueError("--append adds to the file of --json; name it.")
     return _measure(options, entries)

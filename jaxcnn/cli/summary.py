@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn.models.summary import COLUMNS, summary
 
     known = info(options.model)
-    shape = _input_shape(options.input, known.input_shape)
+    shape = read_input_shape(options.input, known.input_shape)
     if options.batch < 1:
         raise ValueError(f"--batch {options.batch}: a batch has at least one image.")
     found = summary(create(options.model, num_classes=options.classes), (options.batch, *shape))
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _input_shape(text: str | None, usual: tuple[int, int, int]) -> tuple[int, ...]:
+def read_input_shape(text: str | None, usual: tuple[int, int, int]) -> tuple[int, ...]:
     """Height, width and channels from what the user wrote."""
     if text is None:
         return usual

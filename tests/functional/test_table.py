@@ -15,8 +15,10 @@ from tests.functional.cases.case import Case
 
 ROWS = collect()
 NO_ARRAYS = {
+    "accelerate": "switches how others compute",
     "conv_algorithms": "gives the names of the lowerings",
     "explain_conv": "gives a sentence about shapes",
+    "use_tuning": "switches how others compute",
 }
 
 

@@ -1,0 +1,59 @@
+"""``jaxcnn bench --tune``: which formulation is the fastest on this machine, written down."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measures every formulation of every operation asked for, and writes the table."""
+    import jax
+
+    from jaxcnn.bench.tune import table, time_algorithms
+    from jaxcnn.functional.lowering.tuned import read
+    from jaxcnn.train.files import write_json
+
+    if jax.default_backend() != "cpu":
+        raise ValueError("--tune is for CPUs; on GPUs and TPUs XLA's own convolution is taken.")
+    path = options.table or _usual_table()
+    earlier = json.loads(path.read_text()) if path.exists() and read(path) else None
+    operations = _operations(options)
+    measured: dict[str, dict[str, float]] = {}
+    try:
+        for place, operand in enumerate(operations, 1):
+            times = measured[operand.key] = time_algorithms(operand, seconds=options.seconds_per_entry)
+            print(f"{place}/{len(operations)}  {operand.key}\n    {_in_words(times)}", flush=True)
+    except KeyboardInterrupt:
+        print("stopped; what was measured is kept")
+    if not measured:
+        return 130
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_json(path, table(measured, earlier))
+    print(f"wrote {path}. To use it: JAXCNN_TUNED={path}, or jaxcnn.functional.use_tuning({str(path)!r})")
+    return 0 if len(measured) == len(operations) else 130
+
+
+def _usual_table() -> Path:
+    """The user's own, under the user's cache folder."""
+    from jaxcnn.train.compile_cache import cache_folder
+
+    return cache_folder() / "tuning.json"
+
+
+def _operations(options: argparse.Namespace) -> list[Any]:
+    from jaxcnn.bench.suite import select
+    from jaxcnn.bench.tune import operations_of_model, operations_of_suite
+    from jaxcnn.cli.summary import read_input_shape
+    from jaxcnn.models.registry import create, info
+
+    if options.model is None:
+        return operations_of_suite(select(options.pattern, kinds=["conv"], operations=options.operation))
+    if options.batch < 1:
+        raise ValueError(f"--batch {options.batch}: a batch has at least one image.")
+    shape = read_input_shape(options.input, info(options.model).input_shape)
+    return operations_of_model(create(options.model), (options.batch, *shape))
+
+
+def _in_words(times: dict[str, float]) -> str:
+    return ", ".join(f"{name} {milliseconds:.3g} ms" for name, milliseconds in times.items())

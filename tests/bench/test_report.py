@@ -1,0 +1,86 @@
+"""The arithmetic of the report, by numbers made up so that the answers are known."""
+
+import json
+
+import pytest
+
+from jaxcnn.bench.page import page, read_notes
+from jaxcnn.bench.report import machine, markdown, report, row, step_rows, summary, summary_rows
+from jaxcnn.bench.runner import is_wrong
+from jaxcnn.bench.targets import TARGETS, slower_than_stock, table
+from tests.bench.conftest import made
+
+STEP = {"kind": "step", "family": "training step", "gradient_error": 1e-4, "gradient_limit": 1e-2}
+RESULTS = [
+    made("a", "forward", ours=1.0, stock=2.0, torch=1.0),
+    made("b", "forward", ours=1.0, stock=8.0),
+    made("c", "kernel_grad", ours=2.0, stock=1.0, torch=0.5, family="grouped"),
+    made("mobilenet_v2", "step", ours=1.0, stock=6.0, torch=0.5, **STEP),
+]
+
+
+def test_summary() -> None:
+    found = summary(RESULTS)
+    conv = found["kinds"]["conv"]
+    assert conv["entries"] == 3
+    assert conv["stock/ours"] == pytest.approx((2 * 8 * 0.5) ** (1 / 3))
+    assert conv["ours/torch"] == pytest.approx((1 * 4) ** (1 / 2))  # of those that PyTorch has
+    assert (conv["slowest"], conv["slowest stock/ours"]) == ("c kernel_grad", 0.5)
+    assert found["classes"]["dense forward"]["stock/ours"] == pytest.approx(4.0)
+    assert list(found["classes"]) == ["dense forward", "grouped kernel_grad"]
+    step = found["steps"]["mobilenet_v2"]
+    assert step["stock/ours"] == 6.0 and step["ours/torch"] == 2.0 and step["stock/accelerated"] is None
+    assert step["compile time, ours/stock"] == pytest.approx(1.5) and step["memory, ours/stock"] == pytest.approx(1.5)
+    assert found["wrong"] == []
+
+
+def test_rows() -> None:
+    assert [cell.strip() for cell in row(RESULTS[2])] == [
+        *("c", "kernel_grad", "xla", "2", "1", "0.5", "0.5", "4", "0e+00")
+    ]
+    assert row(RESULTS[1])[5].strip() == "" and row(RESULTS[1])[7].strip() == ""
+    assert summary_rows(summary(RESULTS))[0][-1] == "c kernel_grad 0.5"
+    assert step_rows(summary(RESULTS)) == [["mobilenet_v2", "6", "", "2", "1.5", "", "1.5"]]
+    assert markdown(["a"], [["1"]]) == "| a |\n| --- |\n| 1 |"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"error": 2e-5}, {"error": float("nan")}, {"error": float("inf")}, {"gradient_error": 0.1} | STEP]
+)
+def test_a_wrong_result_is_named(changes: dict) -> None:
+    changes = {**STEP, **changes} if "gradient_error" not in changes else {**changes, "gradient_error": 0.1}
+    wrong = made("bad", "forward", ours=1.0, stock=1.0, **changes)
+    assert is_wrong(wrong)
+    assert summary([*RESULTS, wrong])["wrong"] == ["bad forward"]
+    assert "WRONG" in row(wrong)[-1]
+
+
+def test_report_is_json_and_names_the_machine() -> None:
+    about = machine(torch=False)
+    assert {"processor", "cores", "memory_gib", "versions", "date"} <= set(about)
+    assert set(about["versions"]) == {"jaxcnn", "jax", "jaxlib", "flax", "numpy"}
+    found = json.loads(json.dumps(report(RESULTS, machine=about)))
+    assert set(found) == {"machine", "summary", "results"} and set(found["summary"]) == {"median", "min"}
+
+
+def test_targets_hold_the_results_against_what_was_asked() -> None:
+    verdicts = {target.key: (value, verdict) for target, value, verdict in table(RESULTS, statistic="median")}
+    assert verdicts["mobilenet-v2"] == (6.0, "reached")
+    assert verdicts["convolutions"][1] == "not reached" and verdicts["slowest"] == (0.5, "not reached")
+    assert verdicts["torch-steps"] == (2.0, "not reached")
+    assert verdicts["compile-time"][1] == "reached" and verdicts["memory"][1] == "not reached"
+    assert "max-pool" not in verdicts  # nothing was measured
+    assert slower_than_stock(RESULTS, statistic="median") == ["c kernel_grad 0.5"]
+    assert len({target.key for target in TARGETS}) == len(TARGETS)
+
+
+def test_page_has_every_entry_and_the_notes() -> None:
+    notes = read_notes("## slowest\nThe bytes go *here*.\n")
+    text = page(report(RESULTS, machine=machine(torch=False)), notes, picture="bench.png")
+    assert "| c | kernel_grad | xla | 2 | 1 | 0.5 | 0.5 | 4 | 0e+00 |" in text
+    assert "asked at least 0.95. Below 0.95 are: c kernel_grad 0.5.** The bytes go *here*." in text
+    assert "**Memory of a step, ours / stock, the highest: 1.5, asked at most 1.3.**" in text
+    assert "![bars](bench.png)" in text and "| mobilenet_v2 | 6 |" in text
+    assert "MobileNetV2: 6, asked" not in text  # reached, and no note
+    with pytest.raises(ValueError, match=r"bench\.page: there is no target nonsense\."):
+        page(report(RESULTS, machine=machine(torch=False)), {"nonsense": ""})
