@@ -36,7 +36,8 @@ def measure(
     """Lets the peers take turns until each has had its share of the time.
 
     A turn lasts ``BURST`` seconds. It begins with a run that does not count, which brings the caches and threads back
-    from whoever was before; runs of half a second and more go without.
+    from whoever was before; runs of half a second and more go without. Every other round the first two peers change
+    places: PyTorch's threads linger for a moment, and only one of the two could otherwise come after them.
 
     Args:
         runs: for each peer a function that computes once and waits for the result. Each was called before.
@@ -51,12 +52,12 @@ def measure(
     """
     times = {name: Times() for name in runs}
     share = seconds / len(runs)
-    waiting = dict(runs)
+    waiting = list(runs)
     while waiting:
-        for name, run in list(waiting.items()):
-            _turn(run, times[name], clock)
-            if _is_done(times[name], share, seconds, least):
-                del waiting[name]
+        for name in waiting:
+            _turn(runs[name], times[name], clock)
+        waiting[:2] = reversed(waiting[:2])
+        waiting = [name for name in waiting if not _is_done(times[name], share, seconds, least)]
     return times
 
 

@@ -26,8 +26,9 @@ class Clock:
 
 def test_slow_peers_take_turns_and_every_run_counts() -> None:
     clock = Clock()
-    times = measure({"a": clock.run("a", 1.0), "b": clock.run("b", 2.0)}, seconds=6, clock=clock)
-    assert clock.order == ["a", "b"] * 3
+    peers = {"a": clock.run("a", 1.0), "b": clock.run("b", 2.0), "c": clock.run("c", 3.0)}
+    times = measure(peers, seconds=9, clock=clock)
+    assert "".join(clock.order) == "abcbacabc"  # a and b come after c in turns
     assert times["a"].seconds == [1.0] * 3 and times["b"].seconds == [2.0] * 3
 
 
