@@ -100,6 +100,7 @@ def global_avg_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: 
     """
     x = as_float(x, who="global_avg_pool")
     sizes = spatial_sizes(x.shape, spatial_ndim, who="global_avg_pool")
+    _check_keepdims(keepdims, who="global_avg_pool")
     total = widened(x).sum(_spatial_axes(x, len(sizes)), keepdims=keepdims)
     return (total / math.prod(sizes)).astype(x.dtype)
 
@@ -119,7 +120,8 @@ def global_max_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: 
 
     Raises:
         ShapeError: no spatial axis, or one without entries.
-        TypeError: ``spatial_ndim`` is not an integer, or complex numbers, which have no order.
+        TypeError: ``spatial_ndim`` is not an integer, ``keepdims`` is not a bool, or complex numbers, which have no
+            order.
 
     Source: Oquab et al. (2015), "Is object localization for free? Weakly-supervised learning with convolutional
     neural networks", section 3.
@@ -131,7 +133,13 @@ def global_max_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: 
     """
     x = as_ordered(x, who="global_max_pool")
     sizes = spatial_sizes(x.shape, spatial_ndim, who="global_max_pool")
+    _check_keepdims(keepdims, who="global_max_pool")
     return _global_maximum(x, len(sizes), keepdims)
+
+
+def _check_keepdims(keepdims: object, *, who: str) -> None:
+    if not isinstance(keepdims, bool):
+        raise TypeError(f"{who}: keepdims is True or False, not {keepdims!r}.")
 
 
 def spatial_pyramid_pool(

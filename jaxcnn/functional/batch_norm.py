@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export, lax
 
-from jaxcnn.functional.conv import as_arrays
+from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.batch_norm import check_per_channel, full_rank_mask

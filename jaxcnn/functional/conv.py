@@ -3,9 +3,9 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.dtypes import operands
 from jaxcnn.functional.lowering import dispatch
 from jaxcnn.functional.padding import dilate_and_pad
@@ -13,9 +13,6 @@ from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.conv import ConvGeometry, check_bias, conv_geometry
 from jaxcnn.shapes.errors import check_choice
 from jaxcnn.shapes.padding import PADDING_MODES, Padding
-
-# The arrays that a function may be called without, under the one name that each has everywhere.
-OPTIONAL = ("bias", "scale", "offset")
 
 
 def conv(
@@ -139,18 +136,6 @@ def compute_conv(
         who=who,
     ).astype(dtype)
     return y if bias is None else add_bias(y, bias)
-
-
-def as_arrays(who: str, **arrays: Any) -> tuple[Any, ...]:
-    """Each argument as a JAX array, in the order given; one that may be left out stays None.
-
-    Raises:
-        TypeError: None for an argument that is needed, or something that is not made of numbers.
-    """
-    for name, array in arrays.items():
-        if array is None and name not in OPTIONAL:
-            raise TypeError(f"{who}: {name} wants an array, not None.")
-    return tuple(None if array is None else jnp.asarray(array) for array in arrays.values())
 
 
 def apply_padding_mode(x: jax.Array, geometry: ConvGeometry, padding_mode: str) -> tuple[jax.Array, ConvGeometry]:

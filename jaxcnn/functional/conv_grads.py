@@ -5,7 +5,8 @@ from typing import Any
 
 import jax
 
-from jaxcnn.functional.conv import apply_padding_mode, as_arrays, flip_window
+from jaxcnn.functional.arrays import as_arrays
+from jaxcnn.functional.conv import apply_padding_mode, flip_window
 from jaxcnn.functional.dtypes import operands
 from jaxcnn.functional.lowering import dispatch
 from jaxcnn.functional.padding import dilate_and_pad_adjoint

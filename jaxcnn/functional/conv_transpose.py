@@ -4,7 +4,8 @@ from typing import Any
 
 import jax
 
-from jaxcnn.functional.conv import add_bias, as_arrays, flip_window
+from jaxcnn.functional.arrays import as_arrays
+from jaxcnn.functional.conv import add_bias, flip_window
 from jaxcnn.functional.dtypes import operands
 from jaxcnn.functional.lowering import dispatch
 from jaxcnn.shapes.axes import IntPerAxis

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.conv import compute_conv
 from jaxcnn.functional.dtypes import accumulator_dtype, common_dtype
 from jaxcnn.shapes.axes import window_per_axis
@@ -68,7 +69,7 @@ def apply_filter(
     [[0. 4. 4. 0.]
      [0. 4. 4. 0.]]
     """
-    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
+    x, kernel = as_arrays("apply_filter", x=x, kernel=kernel)
     check_filter(x.shape, kernel.shape, who="apply_filter")
     dtype = common_dtype(x, kernel)
     if not jnp.issubdtype(dtype, jnp.inexact):

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 from jax import lax
 
-from jaxcnn.functional.conv import as_arrays
+from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.dtypes import operands
 from jaxcnn.functional.padding import dilate_and_pad
 from jaxcnn.functional.patches import gather_windows

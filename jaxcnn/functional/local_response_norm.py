@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.errors import ShapeError
@@ -44,7 +45,7 @@ def local_response_norm(
     >>> print(local_response_norm(x, size=3, k=0.01, alpha=1, beta=0.5).round(3))  # inhibition among neighbours
     [0.  0.  0.6 0.8 0.  0. ]
     """
-    x = jnp.asarray(x)
+    (x,) = as_arrays("local_response_norm", x=x)
     size = as_int(size, who="local_response_norm", name="size")
     if size < 1:
         raise ShapeError(f"local_response_norm: size={size} must be at least 1.")

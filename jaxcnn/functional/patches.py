@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.shapes.axes import IntPerAxis, window_per_axis
 from jaxcnn.shapes.padding import Padding
 from jaxcnn.shapes.patches import PatchPlan, plan_fold, plan_patches, split_image_shape
@@ -52,8 +53,8 @@ def extract_patches(
            [1, 2, 3],
            [2, 3, 4]], dtype=int32)
     """
-    x = jnp.asarray(x)
     who = "extract_patches"
+    (x,) = as_arrays(who, x=x)
     _, sizes = split_image_shape(x.shape, len(window_per_axis(window_shape, who=who)), who=who)
     plan = plan_patches(sizes, window_shape, strides=strides, padding=padding, window_dilation=window_dilation, who=who)
     return gather_windows(x, plan)
@@ -97,8 +98,8 @@ def fold_patches(
     >>> F.fold_patches(ones, output_shape=(5,), window_shape=(3,), strides=1)[:, 0]  # how many windows read each
     Array([1., 2., 3., 2., 1.], dtype=float32)
     """
-    patches = jnp.asarray(patches)
     who = "fold_patches"
+    (patches,) = as_arrays(who, patches=patches)
     if patches.dtype == jnp.bool_:
         raise TypeError(f"{who}: booleans have no sum. Convert the patches, for instance with .astype(jnp.int32).")
     plan = plan_fold(

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.taps import add_taps, by_taps, passes, reduce_taps
 from jaxcnn.functional.windows import on_axis, padded, plan_windows, rows
 from jaxcnn.shapes.axes import IntPerAxis
@@ -99,7 +100,7 @@ def as_float(x: jax.Array, *, who: str) -> jax.Array:
     Raises:
         TypeError: booleans.
     """
-    x = jnp.asarray(x)
+    (x,) = as_arrays(who, x=x)
     if x.dtype == jnp.bool_:
         raise TypeError(f"{who}: x holds booleans. Convert it, for instance with x.astype(jnp.float32).")
     return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.zeros(()).dtype)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.doubling import best_by_doubling
 from jaxcnn.functional.first_tap import best_tap, first_taps, tap_value
 from jaxcnn.functional.ordering import Order, is_best
@@ -29,7 +30,7 @@ def as_ordered(x: jax.Array, *, who: str) -> jax.Array:
     Raises:
         TypeError: complex numbers.
     """
-    x = jnp.asarray(x)
+    (x,) = as_arrays(who, x=x)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise TypeError(f"{who}: x is complex ({x.dtype}), and complex numbers have no order. Pool jnp.abs(x) instead.")
     return x

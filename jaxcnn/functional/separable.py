@@ -5,7 +5,8 @@ from typing import Any
 import jax
 from jax import lax
 
-from jaxcnn.functional.conv import add_bias, as_arrays, compute_conv
+from jaxcnn.functional.arrays import as_arrays
+from jaxcnn.functional.conv import add_bias, compute_conv
 from jaxcnn.functional.dtypes import operands
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.conv import check_bias

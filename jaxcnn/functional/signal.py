@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.conv import compute_conv
 from jaxcnn.shapes.signal import slide
 
@@ -103,7 +104,7 @@ def autocorrelate(x: jax.Array, *, mode: str = "full", algorithm: str = "auto", 
 
 def _slide(x: Any, y: Any, mode: str, correlation: bool, algorithm: str, precision: Any, who: str) -> jax.Array:
     """Slides the smaller array over the larger: ``conv`` without batch and with one channel."""
-    x, y = jnp.asarray(x), jnp.asarray(y)
+    x, y = as_arrays(who, x=x, y=y)
     plan = slide(x.shape, y.shape, mode=mode, mirrored=correlation, who=who)
     if correlation:
         y = jnp.conj(y)

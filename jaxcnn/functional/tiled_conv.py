@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.conv import as_arrays
+from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.dtypes import operands
 from jaxcnn.functional.local_conv import add_unshared_bias, flip_unshared, multiply_windows
 from jaxcnn.functional.lowering import dispatch

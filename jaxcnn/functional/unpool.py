@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.shapes.unpool import unpool_shape
 
 
@@ -41,7 +42,7 @@ def max_unpool(y: jax.Array, indices: jax.Array, output_shape: Sequence[int]) ->
     Array([[7., 0., 0., 0.],
            [0., 0., 9., 0.]], dtype=float32)
     """
-    y, indices = jnp.asarray(y), jnp.asarray(indices)
+    y, indices = as_arrays("max_unpool", y=y, indices=indices)
     batch, sizes = unpool_shape(y.shape, indices.shape, output_shape, who="max_unpool")
     if not jnp.issubdtype(indices.dtype, jnp.integer):
         raise TypeError(f"max_unpool: indices are integers, not {indices.dtype}.")

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.conv import compute_conv
 from jaxcnn.functional.windows import end_cropped, plan_windows
 from jaxcnn.shapes.axes import IntPerAxis
@@ -52,7 +53,7 @@ def weighted_pool(
     Array([0., 2., 0.], dtype=float32)
     """
     who = "weighted_pool"
-    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
+    x, kernel = as_arrays(who, x=x, kernel=kernel)
     if not kernel.ndim:
         raise ShapeError(f"{who}: the kernel is one number. Write one weight per entry of the window, as an array.")
     plan = plan_windows(

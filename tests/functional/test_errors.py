@@ -142,3 +142,42 @@ def test_a_bare_window_is_refused() -> None:
     for function in (F.max_pool, F.min_pool, F.avg_pool, F.lp_pool, F.max_pool_with_indices, F.extract_patches):
         with pytest.raises(ShapeError, match=r"\(2,\) for 1-D data or as \(2, 2\)"):
             function(X, 2, strides=2)
+
+
+# Functions called without the array that they are about.
+WITHOUT: dict[str, Any] = {
+    "adaptive_avg_pool": lambda: F.adaptive_avg_pool(None, (2, 2)),
+    "adaptive_max_pool": lambda: F.adaptive_max_pool(None, (2, 2)),
+    "apply_filter": lambda: F.filters.apply_filter(None, jnp.ones((3, 3))),
+    "avg_pool": lambda: F.avg_pool(None, (2, 2), strides=1),
+    "convolve": lambda: F.convolve(None, jnp.ones(3)),
+    "extract_patches": lambda: F.extract_patches(None, (2, 2), strides=1),
+    "feature_pool": lambda: F.feature_pool(None, 2),
+    "global_avg_pool": lambda: F.global_avg_pool(None),
+    "global_max_pool": lambda: F.global_max_pool(None),
+    "local_response_norm": lambda: F.local_response_norm(None),
+    "lp_pool": lambda: F.lp_pool(None, (2, 2), strides=1),
+    "max_pool": lambda: F.max_pool(None, (2, 2), strides=1),
+    "max_pool_with_indices": lambda: F.max_pool_with_indices(None, (2, 2), strides=1),
+    "min_pool": lambda: F.min_pool(None, (2, 2), strides=1),
+    "weighted_pool": lambda: F.weighted_pool(None, jnp.ones((2, 2)), strides=1),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_none_for_an_array_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name}: x wants an array, not None"):
+        WITHOUT[name]()
+
+
+def test_none_for_patches_and_indices_is_refused() -> None:
+    with pytest.raises(TypeError, match="fold_patches: patches wants an array, not None"):
+        F.fold_patches(None, output_shape=(5,), window_shape=(3,), strides=1)
+    with pytest.raises(TypeError, match="max_unpool: indices wants an array, not None"):
+        F.max_unpool(jnp.ones((2, 2, 1)), None, (4, 4))
+
+
+@pytest.mark.parametrize("name", ["global_avg_pool", "global_max_pool"])
+def test_keepdims_is_a_truth_value(name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name}: keepdims is True or False, not 'no'"):
+        getattr(F, name)(X, keepdims="no")

@@ -13,6 +13,7 @@ from jax import lax
 
 from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.functional.lowering.counts import count_dense, why_not_dense
+from jaxcnn.functional.lowering.linear import zeros_like_product
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice
 from jaxcnn.shapes.conv import ConvGeometry
@@ -25,14 +26,28 @@ def forward(
 ) -> jax.Array:
     """``y = sum over taps k and channels i of padded_x[strides * o + dilation * k, i] * kernel[k, i]``."""
     result = jnp.dtype(preferred_element_type or x.dtype)
+    z, half = padded_for(x, geometry), x.shape[0] // 2
+    if x.shape[0] % 2:
+        return _sum_of_terms(z, kernel, geometry, result)
+
+    def body(index: jax.Array, y: jax.Array) -> jax.Array:
+        part = lax.dynamic_slice_in_dim(z, index * half, half)
+        return lax.dynamic_update_slice_in_dim(
+            y, _sum_of_terms(part, kernel, geometry.with_batch(half), result), index * half, 0
+        )
+
+    # A loop is what XLA does not fuse into whatever reads the result: a pool that does would compute it once per tap.
+    return lax.fori_loop(0, 2, body, zeros_like_product(geometry.out_shape, x, kernel).astype(result))
+
+
+def _sum_of_terms(z: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result: Any) -> jax.Array:
     work = accumulator_dtype(result)
-    z = padded_for(x, geometry)
     y = jnp.zeros((), work)
     for tap in itertools.product(*map(range, geometry.window)):
         shifted = tap_slice(z, tap, geometry).astype(work)
         for channel in range(geometry.in_channels):
             weights = kernel[tap][channel].astype(work)
-            y = y + shifted[..., channel : channel + 1] * lax.broadcast(weights, (1,) * (x.ndim - 1))
+            y = y + shifted[..., channel : channel + 1] * lax.broadcast(weights, (1,) * (z.ndim - 1))
     return y.astype(result)
 
 
