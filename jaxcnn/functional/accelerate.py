@@ -31,7 +31,7 @@ def accelerate(enabled: bool = True) -> contextlib.ExitStack:
         RuntimeWarning: a JAX that keeps its rules where this library does not know to look; nothing is changed then.
 
     >>> import jax, jax.numpy as jnp
-    >>> x, kernel = jnp.ones((1, 8, 8, 64)), jnp.ones((3, 3, 1, 64))
+    >>> x, kernel = jnp.ones((8, 28, 28, 64)), jnp.ones((3, 3, 1, 64))
     >>> def depthwise(x, kernel):
     ...     numbers = ("NHWC", "HWIO", "NHWC")
     ...     return jax.lax.conv_general_dilated(
