@@ -1,5 +1,6 @@
 """Batch normalisation: its statistics go in and come out."""
 
+import functools
 import math
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
@@ -128,13 +129,12 @@ def batch_norm(
     dtype = x.dtype if dtype is None else dtype
     x = x.astype(accumulator_dtype(x.dtype))
     if not train:
-        centred = x - _row(stats.mean, x)
-        return _normalize(centred, stats.var, scale, bias, epsilon).astype(dtype), stats
+        return _normalize(x, stats.mean, None, stats.var, scale, bias, epsilon).astype(dtype), stats
     if mask is not None:
         mask = jnp.asarray(mask).astype(bool)
         mask = mask.reshape(full_rank_mask(mask.shape, x.shape, who="batch_norm"))
     moments = _batch_moments(x, stats, mask, axis_name, axis_index_groups)
-    y = _normalize(moments.centred - _row(moments.rest, x), moments.var, scale, bias, epsilon)
+    y = _normalize(x, moments.centre, moments.rest, moments.var, scale, bias, epsilon)
     return y.astype(dtype), _updated(stats, moments, momentum, unbiased)
 
 
@@ -168,13 +168,13 @@ def _check_numbers(train: Any, momentum: Any, epsilon: Any) -> None:
 
 
 SAMPLE_EVERY = 16
+NEAR = 8.0  # times the variance: the square of a mean up to which sums of squares are exact enough as they are
 
 
 class _Moments(NamedTuple):
-    """Moments of one batch about a centre near the mean: the mean itself is ``centre + rest``."""
+    """Moments of one batch: the mean is ``centre + rest``, of which ``rest`` alone carries derivatives."""
 
     entries: jax.Array
-    centred: jax.Array
     centre: jax.Array
     rest: jax.Array
     var: jax.Array
@@ -183,45 +183,115 @@ class _Moments(NamedTuple):
 def _batch_moments(
     x: jax.Array, stats: BatchStats, mask: jax.Array | None, axis_name: Any, axis_index_groups: Any
 ) -> _Moments:
-    """Mean and biased variance of each channel, in one pass over ``x`` and a part of another.
-
-    The first pass finds the centre, from a sample where nothing is masked. The second makes good what it is off by:
-    mean and variance of ``x - centre`` are exact whatever the centre is, so nothing has to be differentiated through
-    it, and ``y`` is more exact than the mean that can be written down. A centre within ``k`` standard deviations of
-    the mean costs the variance ``k**2`` roundings.
-    """
-    axes = tuple(range(x.ndim - 1))
-
-    def counted(array: jax.Array) -> jax.Array:
-        return array if mask is None else jnp.where(mask, array, jnp.zeros((), array.dtype))
-
-    def over_devices(value: Any) -> Any:
-        if axis_name is None:
-            return value
-        return lax.psum(value, axis_name, axis_index_groups=axis_index_groups)
-
-    if mask is None:
-        entries = over_devices(math.prod(x.shape[:-1]))  # a plain integer
-    else:
-        whole = jnp.broadcast_to(mask, (*x.shape[:-1], mask.shape[-1]))
-        entries = over_devices(jnp.sum(whole, axes, dtype=jnp.int32))
-    entries = jnp.asarray(entries).astype(x.dtype)
+    """Mean and biased variance of each channel; those of ``stats`` where nothing counts."""
+    groups = None if axis_index_groups is None else tuple(map(tuple, axis_index_groups))
+    over = _Axis(axis_name, groups)
+    entries = jnp.asarray(over.sum(_entries(x, mask))).astype(x.dtype)
     some = entries > 0
-    divisor = jnp.where(some, entries, 1)
-
-    if mask is None:
-        sample = _sample(lax.stop_gradient(x))
-        centre = over_devices(jnp.sum(sample, axes)) / over_devices(max(math.prod(sample.shape[:-1]), 1))
-    else:
-        centre = over_devices(jnp.sum(counted(lax.stop_gradient(x)), axes)) / divisor
+    centre, rest, var = _moments(over, x, mask, jnp.where(some, entries, 1))
     centre = jnp.where(some, centre, stats.mean.astype(x.dtype))
+    return _Moments(entries, centre, rest, jnp.where(some, var, stats.var.astype(x.dtype)))
+
+
+class _Axis(NamedTuple):
+    """The mapped axis over which a batch is spread, if it is."""
+
+    name: Any
+    groups: tuple[tuple[int, ...], ...] | None
+
+    def sum(self, value: Any) -> Any:
+        """The sum over the devices that share a batch."""
+        return value if self.name is None else lax.psum(value, self.name, axis_index_groups=self.groups)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _moments(
+    over: _Axis, x: jax.Array, mask: jax.Array | None, entries: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """A centre near the mean, what the mean is off it, and the variance.
+
+    Both are exact whatever the centre is, so nothing has to be differentiated through it, and ``y`` is more exact than
+    the mean that can be written down. A centre within ``k`` standard deviations of the mean costs the variance
+    ``k**2`` roundings. The derivatives are written down since those that JAX derives read the batch once more.
+    """
+    centre, first, second = lax.platform_dependent(
+        x,
+        mask,
+        entries,
+        cpu=functools.partial(_sums_then_centred, over),
+        default=functools.partial(_about_sample, over),
+    )
+    rest = over.sum(first) / entries
+    var = over.sum(second) / entries - lax.square(rest)
+    return centre, rest, jnp.where(var < 0, 0, var)
+
+
+@_moments.defjvp
+def _moments_jvp(over: _Axis, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    x, mask, entries = primals
+    dx = tangents[0]
+    centre, rest, var = _moments(over, x, mask, entries)
+    first, second = _sums(mask, dx, dx * (x - _row(centre, x)))
+    d_rest = over.sum(first) / entries
+    d_var = 2 * (over.sum(second) / entries - rest * d_rest)
+    return (centre, rest, var), (jnp.zeros_like(centre), d_rest, d_var)
+
+
+def _sums_then_centred(
+    over: _Axis, x: jax.Array, mask: jax.Array | None, entries: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The mean, and the sums of what is left and of its squares: read off plain sums where these are exact enough.
+
+    A plain sum is what XLA reduces fastest on a CPU; elsewhere a branch would wait for the host.
+    """
+    first, second = _sums(mask, x, lax.square(x))
+    mean = over.sum(first) / entries
+    var = over.sum(second) / entries - lax.square(mean)
+    near = jnp.all((lax.square(mean) <= NEAR * var) & (var < jnp.inf))
+
+    def algebra() -> tuple[jax.Array, jax.Array]:
+        here = jnp.asarray(_entries(x, mask)).astype(x.dtype)
+        rest = first - here * mean
+        return rest, second - mean * (first + rest)
+
+    def again() -> tuple[jax.Array, jax.Array]:
+        centred = x - _row(mean, x)
+        rest, squares = _sums(mask, centred, lax.square(centred))
+        return rest, squares
+
+    return mean, *lax.cond(near, algebra, again)
+
+
+def _about_sample(
+    over: _Axis, x: jax.Array, mask: jax.Array | None, entries: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The mean of a sample, where nothing is masked, and the sums about it: one pass over ``x`` and a part of one."""
+    if mask is None:
+        sample = _sample(x)
+        (first,) = _sums(None, sample)
+        centre = over.sum(first) / over.sum(max(math.prod(sample.shape[:-1]), 1))
+    else:
+        (first,) = _sums(mask, x)
+        centre = over.sum(first) / entries
     centred = x - _row(centre, x)
-    offsets = counted(centred)
-    first, second = over_devices((jnp.sum(offsets, axes), jnp.sum(lax.square(offsets), axes)))
-    rest = first / divisor
-    var = second / divisor - lax.square(rest)
-    var = jnp.where(var < 0, 0, var)  # not maximum, which halves the derivatives where a channel is constant
-    return _Moments(entries, centred, centre, rest, jnp.where(some, var, stats.var.astype(x.dtype)))
+    rest, squares = _sums(mask, centred, lax.square(centred))
+    return centre, rest, squares
+
+
+def _entries(x: jax.Array, mask: jax.Array | None) -> Any:
+    """How many entries count on this device: a plain integer, or one of each channel."""
+    if mask is None:
+        return math.prod(x.shape[:-1])
+    whole = jnp.broadcast_to(mask, (*x.shape[:-1], mask.shape[-1]))
+    return jnp.sum(whole, tuple(range(x.ndim - 1)), dtype=jnp.int32)
+
+
+def _sums(mask: jax.Array | None, *arrays: jax.Array) -> tuple[jax.Array, ...]:
+    """The sum of each channel over the entries that count."""
+    axes = tuple(range(arrays[0].ndim - 1))
+    if mask is not None:
+        arrays = tuple(jnp.where(mask, array, jnp.zeros((), array.dtype)) for array in arrays)
+    return tuple(jnp.sum(array, axes) for array in arrays)
 
 
 def _sample(x: jax.Array) -> jax.Array:
@@ -236,14 +306,26 @@ def _sample(x: jax.Array) -> jax.Array:
 
 
 def _normalize(
-    centred: jax.Array, var: jax.Array, scale: jax.Array | None, bias: jax.Array | None, epsilon: float
+    x: jax.Array,
+    centre: jax.Array,
+    rest: jax.Array | None,
+    var: jax.Array,
+    scale: jax.Array | None,
+    bias: jax.Array | None,
+    epsilon: float,
 ) -> jax.Array:
-    """``centred / sqrt(var + epsilon) * scale + bias`` in the dtype of ``centred``."""
-    factor = lax.rsqrt(var.astype(centred.dtype) + epsilon)
+    """``(x - centre - rest) / sqrt(var + epsilon) * scale + bias`` in the dtype of ``x``.
+
+    What can be settled channel by channel is, so that the gradient sums no more than ``g`` and ``g * (x - centre)``.
+    """
+    factor = lax.rsqrt(var.astype(x.dtype) + epsilon)
     if scale is not None:
-        factor = factor * scale.astype(centred.dtype)
-    y = centred * _row(factor, centred)
-    return y if bias is None else y + _row(bias, centred)
+        factor = factor * scale.astype(x.dtype)
+    offset = None if bias is None else bias.astype(x.dtype)
+    if rest is not None:
+        offset = -rest * factor if offset is None else offset - rest * factor
+    y = (x - _row(centre, x)) * _row(factor, x)
+    return y if offset is None else y + _row(offset, x)
 
 
 def _row(vector: jax.Array, x: jax.Array) -> jax.Array:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 
-from jaxcnn.functional.batch_norm import BatchStats, batch_norm, batch_stats
+from jaxcnn.functional.batch_norm import BatchStats, _about_sample, _Axis, _sums_then_centred, batch_norm, batch_stats
 from jaxcnn.shapes.errors import ShapeError
 from tests.oracles import batch_norm as oracle
 
@@ -103,6 +103,22 @@ def test_a_large_mean_costs_the_gradient_nothing(key: jax.Array) -> None:
     with jax.enable_x64(True):
         exact = gradient(x.astype(float), weight.astype(float))
     np.testing.assert_allclose(gradient(x, weight), exact, atol=2e-5)
+
+
+@pytest.mark.parametrize("moments", [_sums_then_centred, _about_sample])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("mean", [0.0, 1.0, 1e4, 1e19])
+def test_what_each_platform_sums_gives_mean_and_variance(
+    moments: Any, masked: bool, mean: float, key: jax.Array
+) -> None:
+    spread = 1.0 if mean < 1e19 else 1e17  # whose squares have room in float32, where those about 0 have none
+    x = mean + spread * jax.random.normal(key, (3, 33, 4, 2))
+    mask = jnp.arange(3 * 33).reshape(3, 33, 1, 1) % 3 > 0 if masked else None
+    counted = np.float64(x)[np.broadcast_to(True if mask is None else mask, x.shape)].reshape(-1, 2)
+    centre, first, second = moments(_Axis(None, None), x, mask, jnp.float32(len(counted)))
+    rest = np.float64(first) / len(counted)
+    np.testing.assert_allclose(np.float64(centre) + rest, counted.mean(0), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(np.float64(second) / len(counted) - rest**2, counted.var(0), rtol=1e-5)
 
 
 def test_the_gradient_is_the_one_in_the_paper(key: jax.Array) -> None:
