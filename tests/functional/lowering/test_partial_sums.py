@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from jax.sharding import PartitionSpec
 
+from jaxcnn.functional.lowering import partial_sums
 from jaxcnn.functional.lowering.partial_sums import LOWERING, kernel_grad
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
 from tests.functional.lowering.groups import depthwise_geometries, loop_grouped_kernel_grad
@@ -43,13 +44,19 @@ def test_agrees_with_loops(geometry: ConvGeometry) -> None:
         ((6, 9, 17, 8), (3, 3), {}),
         ((3, 14, 14, 3), (5, 5), {"strides": 2}),
         ((2, 20, 40, 2), (2, 13), {"kernel_dilation": (1, 2)}),  # two groups of taps in a row
-        ((1, 300, 200, 5), (3, 3), {}),  # an image larger than a block
         ((2, 50, 4), (9,), {"padding": "VALID"}),
     ],
 )
 def test_agrees_with_loops_in_float64(x_shape: tuple[int, ...], window: tuple[int, ...], options: Any) -> None:
     channels = x_shape[-1]
     geometry = conv_geometry(x_shape, (*window, 1, channels), feature_group_count=channels, **options)
+    with jax.enable_x64(True):
+        _check(geometry, np.float64, 1e-12)
+
+
+def test_an_image_may_be_larger_than_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partial_sums, "BLOCK_BYTES", 1 << 12)
+    geometry = conv_geometry((2, 20, 30, 5), (3, 3, 1, 5), feature_group_count=5)
     with jax.enable_x64(True):
         _check(geometry, np.float64, 1e-12)
 
