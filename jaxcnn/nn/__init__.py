@@ -14,6 +14,7 @@ from jaxcnn.functional.pool import avg_pool
 from jaxcnn.functional.unpool import max_unpool
 from jaxcnn.functional.weighted_pool import weighted_pool
 from jaxcnn.nn.batch_norm import BatchNorm
+from jaxcnn.nn.batch_norm_axis import batch_norm_axis
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.conv_transpose import ConvTranspose
 from jaxcnn.nn.local_conv import LocalConv
@@ -33,6 +34,7 @@ __all__ = [
     "adaptive_avg_pool",
     "adaptive_max_pool",
     "avg_pool",
+    "batch_norm_axis",
     "feature_pool",
     "global_avg_pool",
     "global_max_pool",

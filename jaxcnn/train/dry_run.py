@@ -21,18 +21,19 @@ def dry_run(experiment: Experiment) -> TrainState:
     images = jax.ShapeDtypeStruct(train.images.shape, jnp.uint8)
     labels = jax.ShapeDtypeStruct(train.labels.shape, jnp.int32)
     state = jax.eval_shape(lambda: create_state(experiment))
+    batch = jax.ShapeDtypeStruct((2, *experiment.dataset.image_shape), jnp.uint8)
+    wanted = (2, *train.labels.shape[1:], len(experiment.dataset.class_names))
+    logits = jax.eval_shape(experiment.logits, state.eval_variables, batch)
+    if logits.shape != wanted:
+        raise ValueError(
+            f"the model gives logits of shape {logits.shape} for 2 images, but {experiment.dataset.name} has "
+            f"{wanted[-1]} classes, so {wanted} is wanted. Give the model num_classes={wanted[-1]}."
+        )
     order = jax.eval_shape(lambda: epoch_order(experiment, jnp.int32(0)))
     after, _ = jax.eval_shape(functools.partial(train_step, experiment), state, images, labels, order)
     if jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) != jax.tree.map(
         lambda leaf: (leaf.shape, leaf.dtype), state
     ):
         raise ValueError("a training step changes the shapes or types of the state; does the optimizer keep its own?")
-    batch = jax.ShapeDtypeStruct((2, *experiment.dataset.image_shape), jnp.uint8)
-    result = jax.eval_shape(eval_step(experiment), state.eval_variables, batch, jax.ShapeDtypeStruct((2,), jnp.int32))
-    classes = len(experiment.dataset.class_names)
-    if result.probabilities.shape != (2, classes):
-        raise ValueError(
-            f"the model gives logits of shape {result.probabilities.shape} for 2 images, but {experiment.dataset.name} "
-            f"has {classes} classes, so (2, {classes}) is wanted. Give the model num_classes={classes}."
-        )
+    jax.eval_shape(eval_step(experiment), state.eval_variables, batch, jax.ShapeDtypeStruct(wanted[:-1], jnp.int32))
     return state

@@ -1,4 +1,4 @@
-"""Evaluation: every example counts exactly once."""
+"""Evaluation: every label, of an image or of a pixel, counts exactly once."""
 
 import dataclasses
 
@@ -14,7 +14,13 @@ from jaxcnn.train.step import eval_step
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What a model makes of a split: class probabilities and cross-entropy of every example, in order."""
+    """What a model makes of a split: class probabilities and cross-entropy of every label, in order.
+
+    Attributes:
+        labels: ``(n,)``, or ``(n, height, width)`` where every pixel has one.
+        probabilities: of the classes, ``(*labels.shape, classes)``.
+        losses: shaped as the labels.
+    """
 
     labels: np.ndarray
     probabilities: np.ndarray
@@ -22,13 +28,32 @@ class Evaluation:
 
     @property
     def predictions(self) -> np.ndarray:
-        """The most probable class of every example."""
+        """The most probable class for every label."""
         return self.probabilities.argmax(-1)
 
     @property
     def accuracy(self) -> float:
-        """Fraction of examples whose most probable class is their label."""
+        """Fraction of labels that are the most probable class."""
         return float(np.mean(self.predictions == self.labels))
+
+    @property
+    def mean_iou(self) -> float:
+        """Intersection over union of what has a class and what is taken for it, averaged over the classes.
+
+        Classes that neither labels nor predictions have are left out. Source: Everingham et al. (2010), "The Pascal
+        visual object classes challenge", section 4.1.3; counted over all images together.
+        """
+        labels, predictions = self.labels.ravel(), self.predictions.ravel()
+        classes = self.probabilities.shape[-1]
+        both = np.bincount(labels[labels == predictions], minlength=classes)
+        either = np.bincount(labels, minlength=classes) + np.bincount(predictions, minlength=classes) - both
+        return float(np.mean(both[either > 0] / either[either > 0]))
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures of a split by their names in ``metrics.jsonl``; of pixels also the mean IoU."""
+        figures = {"loss": self.loss, "accuracy": self.accuracy}
+        return figures | ({"mean_iou": self.mean_iou} if self.labels.ndim > 1 else {})
 
     @property
     def loss(self) -> float:

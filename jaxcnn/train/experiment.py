@@ -27,7 +27,7 @@ def to_unit(images: jax.Array) -> jax.Array:
 
 
 def cross_entropy(label_smoothing: float = 0.0) -> PerExampleLoss:
-    """Softmax cross-entropy of each example, ``-sum(t * log softmax(logits))``.
+    """Softmax cross-entropy of each label, ``-sum(t * log softmax(logits))``.
 
     ``t`` gives ``1 - label_smoothing`` to the label and spreads the rest over all classes
     (Szegedy et al. 2016, "Rethinking the Inception architecture", section 7).
@@ -62,8 +62,8 @@ class Experiment:
     -> ``model`` -> ``loss``. Evaluation and prediction leave ``augment`` out.
 
     Attributes:
-        model: a Linen module; ``model.apply(variables, x, train=...)`` gives logits.
-        dataset: uint8 images and labels, in memory.
+        model: a Linen module; ``model.apply(variables, x, train=...)`` gives logits, of each image or of each pixel.
+        dataset: uint8 images and labels, in memory; a label for each image, or one for each pixel.
         optimizer: any Optax transformation.
         schedule: the learning rate by step, for the record; the optimizer has it already.
         epochs: passes over the training images; a last batch that would not be full is left out, each time another.
@@ -72,11 +72,16 @@ class Experiment:
         prepare: uint8 images -> floats in [0, 1] of the size that the model reads.
         augment: key and prepared images -> prepared images.
         normalize: prepared images -> the model's input.
-        loss: logits and labels -> the loss of each example.
+        loss: logits and labels -> the loss of each label; their mean is what training lowers.
         ema_decay: weight of the old value in an average of the parameters, which is then what is evaluated; 0 is off.
         start: freshly initialised variables -> those that training starts from; for fine-tuning, ``start_from``.
         train_mode: False trains with ``model.apply(train=False)``, as fine-tuning on few images does: batch statistics
             are used as they are and stay, and nothing is dropped out.
+        max_skipped: a step with a NaN or an infinity in its loss, gradient or update is skipped whole; after this many
+            in a row the run stops and says where it began.
+        loss_scale: for models computed in float16, whose small gradients would vanish: the loss is multiplied by it,
+            the gradients divided. 2.0**15 is usual. It is halved whenever a gradient overflows, which skips that step,
+            and doubled every 2,000 steps. None is off: float32 and bfloat16 need none.
     """
 
     model: nn.Module
@@ -93,6 +98,8 @@ class Experiment:
     ema_decay: float = 0.0
     start: Callable[[Any], Any] = lambda variables: variables
     train_mode: bool = True
+    max_skipped: int = 10
+    loss_scale: float | None = None
 
     def __post_init__(self) -> None:
         steps_per_epoch(len(self.dataset.train), self.batch_size)
@@ -100,6 +107,10 @@ class Experiment:
             raise ValueError(f"epochs={self.epochs}: a run needs at least one.")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay={self.ema_decay}: it is a weight, at least 0 and under 1.")
+        if self.max_skipped < 1:
+            raise ValueError(f"max_skipped={self.max_skipped}: a run can stop after 1 skipped step at the earliest.")
+        if self.loss_scale is not None and not 1 <= self.loss_scale < float("inf"):
+            raise ValueError(f"loss_scale={self.loss_scale} must be at least 1 and finite, or None.")
 
     @property
     def steps_per_epoch(self) -> int:

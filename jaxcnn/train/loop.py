@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from jaxcnn.train.checkpoint import Checkpoints, open_checkpoints, restore, saved_step
 from jaxcnn.train.compile_cache import CacheHits
+from jaxcnn.train.diagnose import first_not_finite
 from jaxcnn.train.errors import RunError
 from jaxcnn.train.evaluate import Evaluation, Evaluator
 from jaxcnn.train.experiment import Experiment
@@ -73,6 +73,7 @@ class _Fit:
         self.best = max((record["test/accuracy"] for record in records), default=-1.0)
         self.earlier_seconds = records[-1]["seconds"] if records else 0.0
         self.began = time.perf_counter()
+        self.look_every = max(experiment.max_skipped, 100)
         self.evaluate = Evaluator(experiment, experiment.dataset.test)
         train = experiment.dataset.train
         self.images, self.labels = jax.device_put((train.images, train.labels))
@@ -90,6 +91,7 @@ class _Fit:
             epoch_start = time.perf_counter()
             end = (epoch + 1) * self.experiment.steps_per_epoch
             while step < end:
+                self.watch(step, state)
                 if self.should_stop():
                     self.checkpoints.save("last", state)
                     return Outcome(step=step, evaluation=None)
@@ -118,15 +120,31 @@ class _Fit:
         if self.progress.due(DISPLAY_SECONDS):
             self.progress.step(step, loss=float(metrics.loss), accuracy=float(metrics.accuracy))
 
+    def watch(self, step: int, state: TrainState) -> None:
+        """Stops a run whose steps are all skipped.
+
+        A look at the state waits for the device, so it is rare; a state that is past the limit stays as it is.
+        """
+        if step % self.look_every == 0 and int(state.skipped_in_row) >= self.experiment.max_skipped:
+            raise self.went_wrong(state)
+
+    def went_wrong(self, state: TrainState) -> RunError:
+        """The error of a run that takes no more steps; runs the last batch again to see where it began."""
+        step, in_row = int(state.step), int(state.skipped_in_row)
+        epoch = (step - 1) // self.experiment.steps_per_epoch
+        order = self.order(np.int32(epoch))
+        where = first_not_finite(self.experiment, state, self.images, self.labels, order, step - 1)
+        return RunError(
+            f"the last {in_row} steps, up to step {step} in epoch {epoch + 1}, had a NaN or an infinity and were "
+            f"skipped: the run diverged. In the batch of step {step} the first to go wrong is {where}. The "
+            f"checkpoint of the epoch before is kept in {self.run.checkpoints}. Try a smaller learning rate."
+        )
+
     def finish_epoch(self, epoch: int, state: TrainState) -> Evaluation:
         """Evaluates, records, and saves; a checkpoint is only ever of a recorded epoch."""
-        steps, batch = self.experiment.steps_per_epoch, self.experiment.batch_size
-        train_loss = float(state.loss_sum) / steps
-        if not math.isfinite(train_loss):
-            raise RunError(
-                f"the training loss of epoch {epoch} is {train_loss}: the run diverged. The checkpoint of the epoch "
-                f"before is kept in {self.run.checkpoints}. Try a smaller learning rate."
-            )
+        taken, batch = int(state.taken), self.experiment.batch_size
+        if not taken or int(state.skipped_in_row) >= self.experiment.max_skipped:
+            raise self.went_wrong(state)
         evaluation = self.evaluate(state.eval_variables)
         step = int(state.step)
         record = {
@@ -134,10 +152,10 @@ class _Fit:
             "epoch": epoch,
             "seconds": round(self.earlier_seconds + time.perf_counter() - self.began, 3),
             "learning_rate": float(self.experiment.schedule(step - 1)),
-            "train/loss": train_loss,
-            "train/accuracy": int(state.correct) / (steps * batch),
-            "test/loss": evaluation.loss,
-            "test/accuracy": evaluation.accuracy,
+            "train/loss": float(state.loss_sum) / taken,
+            "train/accuracy": float(state.correct) / (taken * batch),
+            "train/skipped": self.experiment.steps_per_epoch - taken,
+            **{f"test/{name}": value for name, value in evaluation.metrics.items()},
         }
         self.run.metrics.append(record)
         self.checkpoints.save("last", state)

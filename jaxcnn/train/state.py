@@ -23,8 +23,11 @@ def stream(seed: int, which: int) -> jax.Array:
 class TrainState(struct.PyTreeNode):
     """Parameters, statistics, optimizer, average, and the sums of the epoch under way.
 
-    ``ema_params`` is None where no average is kept. ``loss_sum`` and ``correct`` are over the epoch's steps so far,
-    so that a run resumed in mid-epoch reports the same epoch.
+    ``ema_params`` is None where no average is kept. ``loss_sum`` and ``correct`` are over the ``taken`` steps of the
+    epoch so far, so that a run resumed in mid-epoch reports the same epoch. ``correct`` counts images, those with a
+    label for each pixel by the share of them that is right; float32 counts to 16 million exactly. ``skipped`` counts
+    the steps of the run whose update was left out because something in it was not finite, ``skipped_in_row`` the last
+    ones without a good one between. ``loss_scale`` is None where the loss is not scaled.
     """
 
     step: jax.Array
@@ -34,6 +37,10 @@ class TrainState(struct.PyTreeNode):
     ema_params: Any
     loss_sum: jax.Array
     correct: jax.Array
+    taken: jax.Array
+    skipped: jax.Array
+    skipped_in_row: jax.Array
+    loss_scale: jax.Array | None
 
     @property
     def eval_variables(self) -> Variables:
@@ -61,7 +68,11 @@ def create_state(experiment: Experiment) -> TrainState:
             opt_state=experiment.optimizer.init(params),
             ema_params=jax.tree.map(jnp.copy, params) if experiment.ema_decay else None,
             loss_sum=jnp.zeros((), jnp.float32),
-            correct=jnp.zeros((), jnp.int32),
+            correct=jnp.zeros((), jnp.float32),
+            taken=jnp.zeros((), jnp.int32),
+            skipped=jnp.zeros((), jnp.int32),
+            skipped_in_row=jnp.zeros((), jnp.int32),
+            loss_scale=None if experiment.loss_scale is None else jnp.asarray(experiment.loss_scale, jnp.float32),
         )
 
     return create(experiment.start(initialise()))

@@ -1,0 +1,102 @@
+"""Where a batch first went wrong: the layer, the loss, a gradient or an update that is NaN or infinite."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.state import TrainState
+from jaxcnn.train.step import find, model_input, step_keys
+
+Path = tuple[str, ...]
+
+
+def first_not_finite(
+    experiment: Experiment, state: TrainState, images: jax.Array, labels: jax.Array, order: jax.Array, step: int
+) -> str:
+    """Runs the batch of a step again, on the state as it is, and says in words what is first not finite.
+
+    Looked at in turn: the model's input, parameters and statistics, every module's output in the order in which they
+    are done, the loss, the gradients from the last layer back to the first, and the parameters after the update.
+    """
+    place = step % order.shape[0]
+    modules: list[tuple[Path, str]] = []
+
+    @jax.jit
+    def examine(state: TrainState, images: jax.Array, labels: jax.Array, order: jax.Array) -> dict[str, Any]:
+        augment_key, dropout_key = step_keys(experiment, jnp.asarray(step, jnp.int32))
+        x = model_input(experiment, images[order[place]], augment_key)
+        outputs: list[jax.Array] = []
+        with nn.intercept_methods(_recorder(modules, outputs)):
+            experiment.model.apply(
+                {"params": state.params, "batch_stats": state.batch_stats},
+                x,
+                train=experiment.train_mode,
+                mutable=["batch_stats"],
+                rngs={"dropout": dropout_key},
+            )
+        found = find(experiment, state.params, state.batch_stats, x, labels[order[place]], dropout_key, None)
+        updates, _ = experiment.optimizer.update(found.grads, state.opt_state, state.params)
+        held = {"params": state.params, "batch_stats": state.batch_stats}
+        after = optax.apply_updates(state.params, updates)
+        found_in = {"input": x, "held": held, "loss": found.loss, "grads": found.grads, "after": after}
+        return jax.tree.map(_bad, found_in) | {"outputs": outputs}
+
+    bad = jax.tree.map(np.asarray, examine(state, images, labels, order))
+    return _sentence(bad, modules)
+
+
+def _recorder(modules: list[tuple[Path, str]], outputs: list[jax.Array]) -> Callable[..., Any]:
+    """Notes which modules are done, in order, and how much of what they gave is not finite."""
+
+    def note(call: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        result = call(*args, **kwargs)
+        arrays = [leaf for leaf in jax.tree.leaves(result) if isinstance(leaf, jax.Array)]
+        if arrays and context.method_name != "setup":
+            modules.append((context.module.path, type(context.module).__name__))
+            outputs.append(sum((_bad(leaf) for leaf in arrays), np.zeros(2, np.int32)))
+        return result
+
+    return note
+
+
+def _bad(array: jax.Array) -> jax.Array:
+    """How many numbers of an array are not finite, and how many there are."""
+    count = jnp.sum(~jnp.isfinite(array), dtype=jnp.int32) if jnp.issubdtype(array.dtype, jnp.inexact) else 0
+    return jnp.stack([jnp.asarray(count, jnp.int32), jnp.asarray(array.size, jnp.int32)])
+
+
+def _sentence(bad: dict[str, Any], modules: list[tuple[Path, str]]) -> str:
+    def of(name: str, entry: np.ndarray) -> str:
+        return f"{name}: {entry[0]:,} of {entry[1]:,} values are NaN or infinite"
+
+    if bad["input"][0]:
+        return of("the model's input, after prepare, augment and normalize", bad["input"])
+    for path, entry in _leaves(bad["held"]):
+        if entry[0]:
+            return of("/".join(path), entry)
+    for (path, kind), entry in zip(modules, bad["outputs"], strict=True):
+        if entry[0]:
+            return of(f"the output of {'/'.join(path) or 'the model'} ({kind})", entry)
+    if bad["loss"][0]:
+        return "the loss, of logits that are finite"
+    done = {path: number for number, (path, _) in enumerate(modules)}
+    wrong = [(path, entry) for path, entry in _leaves(bad["grads"]) if entry[0]]
+    if wrong:  # the way back begins with the last layer
+        path, entry = max(wrong, key=lambda leaf: done.get(leaf[0][:-1], -1))
+        return of(f"the gradient of {'/'.join(path)}", entry)
+    for path, entry in _leaves(bad["after"]):
+        if entry[0]:
+            return of(f"{'/'.join(path)} after the update, from a gradient that is finite", entry)
+    return "nothing, when the batch was run again: the devices, or a scope of batch statistics smaller than the batch"
+
+
+def _leaves(tree: Any) -> list[tuple[Path, np.ndarray]]:
+    """The entries of a tree of counts with their paths."""
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return [(tuple(str(getattr(key, "key", key)) for key in path), leaf) for path, leaf in leaves]

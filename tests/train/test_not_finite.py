@@ -1,0 +1,195 @@
+"""NaN and infinity: one batch costs one update and leaves no trace, many in a row stop the run and are explained."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+
+from jaxcnn.nn import BatchNorm, Conv
+from jaxcnn.train.diagnose import first_not_finite
+from jaxcnn.train.discover import load_experiment
+from jaxcnn.train.errors import RunError
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.state import TrainState, create_state
+from jaxcnn.train.step import StepMetrics, epoch_order, train_step
+from tests.train.test_loop import new_run, train
+
+TINY = Path(__file__).parent / "tiny.py"
+
+
+class Trap(nn.Module):
+    """The identity, of which the value or the derivative is spoilt for inputs that a test marks."""
+
+    spoil: Callable[[jax.Array], jax.Array]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.spoil(x)
+
+
+class Network(nn.Module):
+    """Tiny, with traps on the way."""
+
+    spoil: Callable[[jax.Array], jax.Array] = lambda x: x
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        x = Conv(4, (5, 5), strides=4, name="conv", dtype=self.dtype)(x)
+        x = nn.relu(BatchNorm(use_running_average=not train, name="norm", momentum=0.9, dtype=self.dtype)(x))
+        x = nn.Dense(8, name="hidden", dtype=self.dtype)(x.reshape(*x.shape[:-3], -1))
+        x = Trap(self.spoil, name="trap")(x)
+        return nn.Dense(10, name="output", dtype=self.dtype)(x)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Experiment:
+    file = load_experiment(TINY)
+    experiment = file.build(file.config_class())
+    return dataclasses.replace(experiment, model=Network(), augment=None, optimizer=optax.adam(0.01), ema_decay=0.9)
+
+
+def poisoned(experiment: Experiment, bad_steps: tuple[int, ...], value: float) -> Experiment:
+    """One whose images of some steps have a pixel of ``value``: the first image of a batch names its step."""
+    order = np.asarray(epoch_order(experiment, jnp.int32(0)))
+    train_split = experiment.dataset.train
+    images = train_split.images.copy()
+    images[:, 0, 0, 0] = 0
+    images[order[list(bad_steps), 3], 0, 0, 0] = 255  # no digit reaches that far into the corner
+    split = dataclasses.replace(train_split, images=images)
+    dataset = dataclasses.replace(experiment.dataset, train=split)
+
+    def normalize(x: jax.Array) -> jax.Array:
+        return jnp.where(x[:, :1, :1, :1] == 1.0, jnp.full_like(x, value), x)
+
+    return dataclasses.replace(experiment, dataset=dataset, normalize=normalize)
+
+
+def run_steps(experiment: Experiment, count: int) -> tuple[list[TrainState], list[StepMetrics]]:
+    data = experiment.dataset.train
+    order = epoch_order(experiment, jnp.int32(0))
+    step = jax.jit(functools.partial(train_step, experiment))
+    states, metrics = [create_state(experiment)], []
+    for _ in range(count):
+        state, metric = step(states[-1], jnp.asarray(data.images), jnp.asarray(data.labels), order)
+        states.append(state)
+        metrics.append(metric)
+    return states, metrics
+
+
+def kept(state: TrainState) -> list[np.ndarray]:
+    """What a skipped step must not touch."""
+    return [
+        np.asarray(leaf)
+        for leaf in jax.tree.leaves((state.params, state.batch_stats, state.opt_state, state.ema_params))
+    ]
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e30])
+def test_a_bad_batch_leaves_no_trace(tiny: Experiment, value: float) -> None:
+    """1e30 is finite, but its square in batch norm is not."""
+    states, metrics = run_steps(poisoned(tiny, (1, 2), value), 5)
+    for after in (2, 3):
+        for left, right in zip(kept(states[after]), kept(states[1]), strict=True):
+            np.testing.assert_array_equal(left, right)
+    assert [int(state.step) for state in states] == [0, 1, 2, 3, 4, 5]
+    assert [int(state.skipped_in_row) for state in states] == [0, 0, 1, 2, 0, 0]
+    assert [int(metric.skipped_in_row) for metric in metrics] == [0, 1, 2, 0, 0]
+    assert (int(states[-1].skipped), int(states[-1].taken)) == (2, 3)
+    assert all(np.isfinite(leaf).all() for leaf in kept(states[-1]))
+    assert any((left != right).any() for left, right in zip(kept(states[4]), kept(states[3]), strict=True))
+    losses = [float(metrics[step].loss) for step in (0, 3, 4)]
+    assert float(states[-1].loss_sum) == pytest.approx(sum(losses), rel=1e-6)
+
+
+def test_the_state_stays_at_the_limit(tiny: Experiment) -> None:
+    states, _ = run_steps(poisoned(dataclasses.replace(tiny, max_skipped=2), (1, 2), np.nan), 5)
+    assert int(states[-1].step) == 3
+    jax.tree.map(np.testing.assert_array_equal, states[-1], states[3])
+
+
+@jax.custom_jvp
+def spoil_derivative(x: jax.Array) -> jax.Array:
+    return x
+
+
+spoil_derivative.defjvps(lambda tangent, y, x: tangent * jnp.nan)
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"model": Network(spoil=spoil_derivative)}, r"the gradient of hidden/(bias|kernel): \d+ of (8|\d{3}) values"),
+        ({"normalize": lambda x: x / 0.0}, r"the model's input, after prepare, augment and normalize: [\d,]+ of"),
+        ({"loss": lambda logits, labels: logits.sum(-1) / 0.0}, r"the loss, of logits that are finite"),
+        ({"optimizer": optax.sgd(float("inf"))}, r"conv/bias after the update, from a gradient that is finite: 4 of 4"),
+        ({}, r"nothing, when the batch was run again"),
+    ],
+)
+def test_the_first_to_go_wrong_is_named(tiny: Experiment, change: dict[str, Any], where: str) -> None:
+    experiment = dataclasses.replace(tiny, **change)
+    data = experiment.dataset.train
+    order = epoch_order(experiment, jnp.int32(0))
+    images, labels = jnp.asarray(data.images), jnp.asarray(data.labels)
+    state = create_state(tiny) if "optimizer" not in change else create_state(experiment)
+    assert re.match(where, first_not_finite(experiment, state, images, labels, order, 0))
+
+
+def test_a_run_that_takes_no_more_steps_ends_and_names_the_layer(tiny: Experiment, tmp_path: Path) -> None:
+    _, run = new_run(tmp_path / "run")
+    experiment = dataclasses.replace(tiny, max_skipped=3, model=Network(spoil=lambda x: x * jnp.inf))
+    message = (
+        r"the last 3 steps, up to step 3 in epoch 1, had a NaN or an infinity and were skipped: the run diverged\. "
+        r"In the batch of step 3 the first to go wrong is the output of trap \(Trap\): 128 of 128 values"
+    )
+    with pytest.raises(RunError, match=message):
+        train(run, experiment)
+
+
+def test_an_overflow_halves_the_loss_scale_and_costs_one_step(tiny: Experiment) -> None:
+    """Float16 ends at 65504: from 2**40 on the scale falls until gradients fit, and training goes on."""
+    model = Network(dtype=jnp.float16)
+    experiment = dataclasses.replace(tiny, model=model, loss_scale=2.0**24, max_skipped=1, normalize=lambda x: x - 0.3)
+    states, _ = run_steps(experiment, 18)
+    scales = [float(state.loss_scale) for state in states if state.loss_scale is not None]
+    skipped = int(states[-1].skipped)
+    assert 0 < skipped < 18 and scales[-1] == 2.0 ** (24 - skipped)
+    assert int(states[-1].skipped_in_row) == 0 and int(states[-1].step) == 18
+    np.testing.assert_array_equal(kept(states[1])[0], kept(states[0])[0])
+    assert float(states[-1].loss_sum / states[-1].taken) < float(states[skipped + 1].loss_sum)
+
+
+def test_a_loss_scale_changes_no_gradient(tiny: Experiment) -> None:
+    (_, plain), _ = run_steps(tiny, 1)
+    (_, scaled), _ = run_steps(dataclasses.replace(tiny, loss_scale=2.0**10), 1)
+    jax.tree.map(
+        lambda left, right: np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6), plain.params, scaled.params
+    )
+
+
+def test_batches_of_one_example(tiny: Experiment) -> None:
+    """A batch norm over positions still has entries; what has one entry has no variance, and the running one stays."""
+    states, _ = run_steps(dataclasses.replace(tiny, batch_size=1), 3)
+    assert int(states[-1].skipped) == 0
+    assert all(np.isfinite(leaf).all() for leaf in kept(states[-1]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"max_skipped": 0}, r"max_skipped=0: a run can stop after 1 skipped step"),
+        ({"loss_scale": 0.5}, r"loss_scale=0\.5 must be at least 1 and finite, or None"),
+    ],
+)
+def test_impossible_settings(tiny: Experiment, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(tiny, **change)
