@@ -10,6 +10,7 @@ import optax
 from flax import linen as nn
 
 from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.parallel import Parallel
 from jaxcnn.train.state import TrainState
 from jaxcnn.train.step import find, model_input, step_keys
 
@@ -17,7 +18,13 @@ Path = tuple[str, ...]
 
 
 def first_not_finite(
-    experiment: Experiment, state: TrainState, images: jax.Array, labels: jax.Array, order: jax.Array, step: int
+    experiment: Experiment,
+    parallel: Parallel,
+    state: TrainState,
+    images: jax.Array,
+    labels: jax.Array,
+    order: jax.Array,
+    step: int,
 ) -> str:
     """Runs the batch of a step again, on the state as it is, and says in words what is first not finite.
 
@@ -27,10 +34,10 @@ def first_not_finite(
     place = step % order.shape[0]
     modules: list[tuple[Path, str]] = []
 
-    @jax.jit
     def examine(state: TrainState, images: jax.Array, labels: jax.Array, order: jax.Array) -> dict[str, Any]:
         augment_key, dropout_key = step_keys(experiment, jnp.asarray(step, jnp.int32))
-        x = model_input(experiment, images[order[place]], augment_key)
+        rows = parallel.constrain(order[place], parallel.split)
+        x = model_input(experiment, images[rows], augment_key)
         outputs: list[jax.Array] = []
         with nn.intercept_methods(_recorder(modules, outputs)):
             experiment.model.apply(
@@ -40,14 +47,15 @@ def first_not_finite(
                 mutable=["batch_stats"],
                 rngs={"dropout": dropout_key},
             )
-        found = find(experiment, state.params, state.batch_stats, x, labels[order[place]], dropout_key, None)
+        found = find(experiment, state.params, state.batch_stats, x, labels[rows], dropout_key, None)
         updates, _ = experiment.optimizer.update(found.grads, state.opt_state, state.params)
         held = {"params": state.params, "batch_stats": state.batch_stats}
         after = optax.apply_updates(state.params, updates)
         found_in = {"input": x, "held": held, "loss": found.loss, "grads": found.grads, "after": after}
         return jax.tree.map(_bad, found_in) | {"outputs": outputs}
 
-    bad = jax.tree.map(np.asarray, examine(state, images, labels, order))
+    with parallel.context():
+        bad = jax.tree.map(np.asarray, parallel.jit(examine)(state, images, labels, order))
     return _sentence(bad, modules)
 
 

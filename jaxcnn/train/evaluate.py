@@ -1,6 +1,7 @@
 """Evaluation: every label, of an image or of a pixel, counts exactly once."""
 
 import dataclasses
+import math
 
 import jax
 import numpy as np
@@ -8,8 +9,9 @@ import numpy as np
 from jaxcnn.data.arrays import Split
 from jaxcnn.data.batches import eval_batches
 from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.parallel import Parallel
 from jaxcnn.train.state import Variables
-from jaxcnn.train.step import eval_step
+from jaxcnn.train.step import BatchEvaluation, eval_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,19 +64,29 @@ class Evaluation:
 
 
 class Evaluator:
-    """Evaluates variables on one split; compiled once, images resident on the device."""
+    """Evaluates variables on one split; compiled once, images resident on the devices, each batch split over them."""
 
-    def __init__(self, experiment: Experiment, split: Split, *, batch_size: int = 500) -> None:
+    def __init__(
+        self, experiment: Experiment, split: Split, *, batch_size: int = 500, parallel: Parallel | None = None
+    ) -> None:
         self._split = split
-        self._batches = list(eval_batches(len(split.labels), min(batch_size, len(split.labels))))
-        self._images, self._labels = jax.device_put((split.images, split.labels))
+        self._parallel = parallel = parallel or Parallel.over(1)
+        even = math.ceil(min(batch_size, len(split.labels)) / parallel.devices) * parallel.devices
+        self._batches = list(eval_batches(len(split.labels), even))
+        self._images, self._labels = parallel.replicate((split.images, split.labels))
         step = eval_step(experiment)
+
         # The images are an argument: as a constant of the program they would be compiled into it.
-        self._step = jax.jit(lambda variables, images, labels, index: step(variables, images[index], labels[index]))
+        def evaluate(variables: Variables, images: jax.Array, labels: jax.Array, index: jax.Array) -> BatchEvaluation:
+            index = parallel.constrain(index, parallel.split)
+            return step(variables, images[index], labels[index])
+
+        self._step = parallel.jit(evaluate)
 
     def __call__(self, variables: Variables) -> Evaluation:
         """Evaluates; the padding of the last batch is dropped by its mask."""
-        results = [self._step(variables, self._images, self._labels, index) for index, _ in self._batches]
+        with self._parallel.context():
+            results = [self._step(variables, self._images, self._labels, index) for index, _ in self._batches]
         keep = np.concatenate([mask for _, mask in self._batches])
         return Evaluation(
             labels=self._split.labels,

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
@@ -12,18 +11,22 @@ import numpy as np
 from jaxcnn.train.checkpoint import Checkpoints, open_checkpoints, restore, saved_step
 from jaxcnn.train.compile_cache import CacheHits
 from jaxcnn.train.diagnose import first_not_finite
+from jaxcnn.train.distributed import agreed, is_first, wait_for_all
 from jaxcnn.train.errors import RunError
 from jaxcnn.train.evaluate import Evaluation, Evaluator
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.files import write_json
-from jaxcnn.train.metrics import Record
+from jaxcnn.train.parallel import Parallel, Step, compile_step
 from jaxcnn.train.progress import Progress
 from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.state import TrainState, create_state
-from jaxcnn.train.step import StepMetrics, epoch_order, train_step
+from jaxcnn.train.step import StepMetrics, epoch_order
 
 # A step's metrics are fetched this often for the display: to fetch them is to wait for the device.
 DISPLAY_SECONDS = 0.25
+
+# Several processes ask each other this often, in steps, whether one of them was told to stop.
+AGREE_EVERY = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,21 +42,36 @@ class Outcome:
         return self.evaluation is not None
 
 
-def fit(experiment: Experiment, run: RunFolder, *, progress: Progress, should_stop: Callable[[], bool]) -> Outcome:
+def fit(
+    experiment: Experiment,
+    run: RunFolder,
+    *,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+    parallel: Parallel | None = None,
+) -> Outcome:
     """Trains from the run's last checkpoint, or from the start, to the end or until ``should_stop``.
+
+    ``parallel`` says on which devices, one unless given (or all, where there are several processes); a run may be
+    resumed on others. Of several processes each calls this with the same arguments, and the first one writes.
 
     The caller holds the run's lock. Given the same experiment, the parameters and metrics at the end are the same
     bit for bit on the CPU, however often the run was stopped or killed in between.
 
     Raises:
-        RunError: the loss is no longer finite, or a checkpoint could not be saved.
+        RunError: steps are no longer finite, or a checkpoint could not be saved.
+        ConfigError: the batch cannot be split evenly over the devices.
     """
-    state = create_state(experiment)
+    parallel = parallel or Parallel.over(1 if jax.process_count() == 1 else None)
+    parallel.check(experiment.batch_size)
+    state = parallel.place(create_state(experiment))
     if saved_step(run.checkpoints, "last") is not None:
         state = restore(run.checkpoints, "last", state)
-    records = run.metrics.keep_until(int(state.step))
+    if is_first():
+        run.metrics.keep_until(int(state.step))
+    wait_for_all("metrics are cut back")
     with open_checkpoints(run.checkpoints) as checkpoints:
-        return _Fit(experiment, run, progress, should_stop, checkpoints, records).run_from(state)
+        return _Fit(experiment, run, parallel, progress, should_stop, checkpoints).run_from(state)
 
 
 class _Fit:
@@ -63,36 +81,37 @@ class _Fit:
         self,
         experiment: Experiment,
         run: RunFolder,
+        parallel: Parallel,
         progress: Progress,
         should_stop: Callable[[], bool],
         checkpoints: Checkpoints,
-        records: list[Record],
     ) -> None:
-        self.experiment, self.run, self.progress = experiment, run, progress
+        self.experiment, self.run, self.parallel, self.progress = experiment, run, parallel, progress
         self.should_stop, self.checkpoints = should_stop, checkpoints
+        records = run.metrics.read()
         self.best = max((record["test/accuracy"] for record in records), default=-1.0)
         self.earlier_seconds = records[-1]["seconds"] if records else 0.0
         self.began = time.perf_counter()
         self.look_every = max(experiment.max_skipped, 100)
-        self.evaluate = Evaluator(experiment, experiment.dataset.test)
+        self.evaluate = Evaluator(experiment, experiment.dataset.test, parallel=parallel)
         train = experiment.dataset.train
-        self.images, self.labels = jax.device_put((train.images, train.labels))
-        self.order = jax.jit(functools.partial(epoch_order, experiment))
+        self.images, self.labels = parallel.replicate((train.images, train.labels))
+        self.draw_order = parallel.jit(functools.partial(epoch_order, experiment))
 
     def run_from(self, state: TrainState) -> Outcome:
-        step_function = self.compile(state)
+        step_function = self.compile_from(state)
         step, total = int(state.step), self.experiment.total_steps
         self.progress.start(step=step, total=total)
         evaluation = None
         trained, training_seconds = 0, 0.0
         while step < total:
             epoch = step // self.experiment.steps_per_epoch
-            order = self.order(np.int32(epoch))
+            order = self.order(epoch)
             epoch_start = time.perf_counter()
             end = (epoch + 1) * self.experiment.steps_per_epoch
             while step < end:
                 self.watch(step, state)
-                if self.should_stop():
+                if self.stop_at(step):
                     self.checkpoints.save("last", state)
                     return Outcome(step=step, evaluation=None)
                 state, metrics = step_function(state, self.images, self.labels, order)
@@ -104,14 +123,23 @@ class _Fit:
         self.record_timing(trained, training_seconds)
         return Outcome(step=step, evaluation=evaluation or self.evaluate(state.eval_variables))
 
-    def compile(self, state: TrainState) -> Any:
+    def order(self, epoch: int) -> jax.Array:
+        """Which images each step of an epoch reads, on all devices."""
+        with self.parallel.context():
+            return self.draw_order(np.int32(epoch))
+
+    def stop_at(self, step: int) -> bool:
+        """Whether to stop before this step; several processes agree on it, now and then, since that takes time."""
+        if jax.process_count() == 1:
+            return self.should_stop()
+        return step % AGREE_EVERY == 0 and agreed(self.should_stop())
+
+    def compile_from(self, state: TrainState) -> Step:
         """Compiles the step ahead of time, so that its time is known and a second compilation impossible."""
         self.progress.compiling()
         start = time.perf_counter()
-        order = self.order(np.int32(0))
-        step = jax.jit(functools.partial(train_step, self.experiment), donate_argnums=0)
         with CacheHits() as hits:
-            compiled = step.lower(state, self.images, self.labels, order).compile()
+            compiled = compile_step(self.experiment, self.parallel, state, self.images, self.labels, self.order(0))
         self.compile_seconds = time.perf_counter() - start
         self.progress.compiled(self.compile_seconds, from_cache=hits.count > 0)
         return compiled
@@ -132,8 +160,8 @@ class _Fit:
         """The error of a run that takes no more steps; runs the last batch again to see where it began."""
         step, in_row = int(state.step), int(state.skipped_in_row)
         epoch = (step - 1) // self.experiment.steps_per_epoch
-        order = self.order(np.int32(epoch))
-        where = first_not_finite(self.experiment, state, self.images, self.labels, order, step - 1)
+        order = self.order(epoch)
+        where = first_not_finite(self.experiment, self.parallel, state, self.images, self.labels, order, step - 1)
         return RunError(
             f"the last {in_row} steps, up to step {step} in epoch {epoch + 1}, had a NaN or an infinity and were "
             f"skipped: the run diverged. In the batch of step {step} the first to go wrong is {where}. The "
@@ -157,7 +185,8 @@ class _Fit:
             "train/skipped": self.experiment.steps_per_epoch - taken,
             **{f"test/{name}": value for name, value in evaluation.metrics.items()},
         }
-        self.run.metrics.append(record)
+        if is_first():
+            self.run.metrics.append(record)
         self.checkpoints.save("last", state)
         if evaluation.accuracy > self.best:
             self.best = evaluation.accuracy
@@ -167,6 +196,6 @@ class _Fit:
 
     def record_timing(self, trained: int, seconds: float) -> None:
         """What differs from run to run stands apart from the metrics."""
-        if trained:
+        if trained and is_first():
             timing = {"compile_seconds": self.compile_seconds, "images_per_second": trained / seconds}
             write_json(self.run.path / "timing.json", {name: round(value, 3) for name, value in timing.items()})

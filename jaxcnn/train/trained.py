@@ -7,8 +7,9 @@ import numpy as np
 
 from jaxcnn.train.checkpoint import restore
 from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.parallel import Parallel
 from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.state import TrainState, Variables, create_state
+from jaxcnn.train.state import Variables, create_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,7 @@ def load_trained(run: RunFolder, kind: str) -> Trained:
     """
     file, config = run.load_experiment()
     experiment = file.build(config)
-    template: TrainState = jax.eval_shape(lambda: create_state(experiment))
+    # On one device, on however many it was trained.
+    template = Parallel.over(1).template(jax.eval_shape(lambda: create_state(experiment)))
     state = restore(run.checkpoints, kind, template)
     return Trained(experiment=experiment, variables=state.eval_variables, step=int(state.step))

@@ -19,6 +19,7 @@ from jaxcnn.train.diagnose import first_not_finite
 from jaxcnn.train.discover import load_experiment
 from jaxcnn.train.errors import RunError
 from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.parallel import Parallel
 from jaxcnn.train.state import TrainState, create_state
 from jaxcnn.train.step import StepMetrics, epoch_order, train_step
 from tests.train.test_loop import new_run, train
@@ -141,7 +142,7 @@ def test_the_first_to_go_wrong_is_named(tiny: Experiment, change: dict[str, Any]
     order = epoch_order(experiment, jnp.int32(0))
     images, labels = jnp.asarray(data.images), jnp.asarray(data.labels)
     state = create_state(tiny) if "optimizer" not in change else create_state(experiment)
-    assert re.match(where, first_not_finite(experiment, state, images, labels, order, 0))
+    assert re.match(where, first_not_finite(experiment, Parallel.over(1), state, images, labels, order, 0))
 
 
 def test_a_run_that_takes_no_more_steps_ends_and_names_the_layer(tiny: Experiment, tmp_path: Path) -> None:

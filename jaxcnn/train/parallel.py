@@ -1,0 +1,277 @@
+"""One step on many devices: a mesh, the spelling of the step, and what batch statistics are over."""
+
+import contextlib
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxcnn.nn.batch_norm_axis import batch_norm_axis
+from jaxcnn.shapes.errors import check_choice
+from jaxcnn.train.errors import ConfigError
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.part_keys import part_key
+from jaxcnn.train.state import TrainState
+from jaxcnn.train.step import Findings, find, train_step
+
+SPELLINGS = ("jit", "shard_map", "pmap")
+SCOPES = ("global", "per_device")
+# Arrays of fewer numbers are whole on every device even with ``fsdp``: to gather them costs more than to hold them.
+SPLIT_FROM = 4096
+WHOLE = PartitionSpec()
+
+# (state, images, labels, order) -> (state, metrics)
+Step = Callable[[TrainState, jax.Array, jax.Array, jax.Array], Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parallel:
+    """How a training step is spread over devices. Whatever is chosen here, one seed gives one run.
+
+    A batch is split evenly over all axes of the mesh; parameters are whole on every device. Loss, gradients and, with
+    ``batch_stats="global"``, batch statistics are those of the whole batch, and so is everything drawn at random: runs
+    differ by the rounding of sums alone, whatever the number of devices and the spelling.
+
+    Attributes:
+        mesh: the devices; axes of type Auto or Explicit. ``jax.make_mesh((8,), ("data",))``, or ``Parallel.over(8)``.
+        spelling: ``"jit"``, where XLA splits the program; ``"shard_map"``, where every device computes loss and
+            gradient of its part and JAX adds them up; ``"pmap"``, the same for those who compare with older code
+            (one process, and each device prepares the whole batch before it takes its part).
+        batch_stats: ``"global"`` normalises over the whole batch (synchronised batch norm). ``"per_device"`` over each
+            device's part, whose running statistics are then averaged; under ``"jit"`` too this is a ``shard_map``.
+        accumulate: in how many parts, one after the other, a batch is computed; each is normalised by itself, moves
+            the running statistics on, and draws its own augmentation.
+        fsdp: splits large parameters, their averages and the optimizer's state over the devices, too; each step
+            gathers the parameters.
+
+    Raises:
+        ValueError: an unknown spelling or scope, or a combination that does not exist.
+
+    >>> Parallel.over(1).devices
+    1
+    """
+
+    mesh: Mesh
+    spelling: str = "jit"
+    batch_stats: str = "global"
+    accumulate: int = 1
+    fsdp: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice(self.spelling, SPELLINGS, who="Parallel", name="spelling")
+        check_choice(self.batch_stats, SCOPES, who="Parallel", name="batch_stats")
+        if self.accumulate < 1:
+            raise ConfigError(f"Parallel: accumulate={self.accumulate}: a batch has at least one part.")
+        if self.spelling == "pmap" and self.fsdp:
+            raise ConfigError("Parallel: pmap holds every parameter on every device; take spelling='jit' for fsdp.")
+        if self.spelling == "pmap" and jax.process_count() > 1:
+            raise ConfigError("Parallel: pmap is for one process; take spelling='jit' or 'shard_map' for several.")
+
+    @staticmethod
+    def over(devices: int | None = None, **options: Any) -> "Parallel":
+        """The first so many devices, or all, as a mesh of one axis named ``data``; options as for ``Parallel``.
+
+        Raises:
+            ConfigError: there are not so many devices.
+        """
+        there = jax.devices()
+        count = len(there) if devices is None else devices
+        if not 1 <= count <= len(there):
+            raise ConfigError(
+                f"devices={devices}: there are {len(there)} here ({there[0].platform}). To try more on a CPU: "
+                f"JAX_NUM_CPU_DEVICES={max(count, 2)} in the environment."
+            )
+        if jax.process_count() > 1 and count != len(there):
+            raise ConfigError(f"devices={devices}: a run of {jax.process_count()} processes takes all {len(there)}.")
+        return Parallel(mesh=Mesh(np.asarray(there[:count]), ("data",)), **options)
+
+    @property
+    def devices(self) -> int:
+        """How many there are."""
+        return self.mesh.size
+
+    @property
+    def split(self) -> PartitionSpec:
+        """The first axis of an array, the batch, over all axes of the mesh."""
+        return PartitionSpec(self.mesh.axis_names)
+
+    def check(self, batch_size: int) -> None:
+        """Refuses a batch that cannot be split evenly.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        parts = self.devices * self.accumulate
+        if batch_size % parts:
+            near = max(batch_size // parts, 1) * parts
+            times = f" and {self.accumulate} parts one after the other" if self.accumulate > 1 else ""
+            raise ConfigError(
+                f"a batch of {batch_size} images cannot be split evenly over {self.devices} devices{times}; "
+                f"take a batch_size of {near} or {near + parts}."
+            )
+
+    def specs(self, tree: Any) -> Any:
+        """Where the arrays of a state lie: whole, but with ``fsdp`` large ones split along their longest axis."""
+        return jax.tree.map(lambda leaf: self._spec(leaf.shape), tree)
+
+    def _spec(self, shape: tuple[int, ...]) -> PartitionSpec:
+        fits = [axis for axis, size in enumerate(shape) if size % self.devices == 0]
+        if not self.fsdp or math.prod(shape) < SPLIT_FROM or not fits:
+            return WHOLE
+        longest = max(fits, key=lambda axis: shape[axis])
+        return PartitionSpec(*(self.mesh.axis_names if axis == longest else None for axis in range(len(shape))))
+
+    def place(self, tree: Any) -> Any:
+        """A state, equal in all processes, on the mesh."""
+        return jax.tree.map(self._put, tree, self.specs(tree))
+
+    def template(self, tree: Any) -> Any:
+        """Shapes and types of a state with the places where its arrays would lie, to restore a checkpoint into."""
+
+        def placed(leaf: Any, spec: PartitionSpec) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(self.mesh, spec))
+
+        return jax.tree.map(placed, tree, self.specs(tree))
+
+    def replicate(self, tree: Any) -> Any:
+        """Arrays, equal in all processes, whole on every device."""
+        return jax.tree.map(lambda leaf: self._put(leaf, WHOLE), tree)
+
+    def _put(self, array: Any, spec: PartitionSpec) -> jax.Array:
+        sharding = NamedSharding(self.mesh, spec)
+        if jax.process_count() == 1:
+            return jax.device_put(array, sharding)
+        whole = np.asarray(array)
+        return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+
+    def jit(self, function: Callable[..., Any], *, results: Any = WHOLE, **options: Any) -> Any:
+        """``jax.jit`` whose results lie as said; inside, the axes are of type Auto whatever those of the mesh.
+
+        Flax's own dropout refuses Explicit axes, so models see none. Call it, or lower it, under ``self.context()``.
+        """
+        if AxisType.Explicit in self.mesh.axis_types:
+            function = jax.sharding.auto_axes(function, out_sharding=results)
+        placed = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), results)
+        return jax.jit(function, out_shardings=placed, **options)
+
+    def context(self) -> contextlib.AbstractContextManager[Any]:
+        """The mesh as JAX's current one, where there is something to split."""
+        return jax.set_mesh(self.mesh) if self.devices > 1 else contextlib.nullcontext()
+
+    def constrain(self, tree: Any, specs: Any) -> Any:
+        """Says inside of a program where arrays lie."""
+        if self.devices == 1:
+            return tree
+        return jax.tree.map(lax.with_sharding_constraint, tree, specs)
+
+
+def compile_step(
+    experiment: Experiment,
+    parallel: Parallel,
+    state: TrainState,
+    images: jax.Array,
+    labels: jax.Array,
+    order: jax.Array,
+) -> Step:
+    """``train_step`` for the devices, compiled ahead of time; its first argument is donated.
+
+    Raises:
+        ConfigError: the batch cannot be split evenly.
+    """
+    parallel.check(experiment.batch_size)
+    if parallel.spelling == "pmap":
+        return _compile_pmap(experiment, parallel, state, images, labels, order)
+    with parallel.context():
+        lowered = lowered_step(experiment, parallel, state, images, labels, order)
+    return lowered.compile()
+
+
+def lowered_step(experiment: Experiment, parallel: Parallel, state: TrainState, *arrays: Any) -> Any:
+    """The step of ``jit`` and ``shard_map`` before its compilation; arrays or their shapes and shardings."""
+    specs = parallel.specs(state)
+    by_device = parallel.spelling == "shard_map" or parallel.batch_stats == "per_device"
+    finder = _split_finder if by_device and parallel.devices > 1 else _whole_finder
+    step = functools.partial(
+        train_step,
+        experiment,
+        finder=functools.partial(finder, experiment, parallel),
+        split=lambda rows: parallel.constrain(rows, parallel.split),
+        accumulate=parallel.accumulate,
+    )
+    return parallel.jit(step, results=(specs, WHOLE), donate_argnums=0).lower(state, *arrays)
+
+
+def _whole_finder(experiment: Experiment, parallel: Parallel, params: Any, *others: Any) -> Findings:
+    """Of the whole batch, which XLA splits."""
+    if not parallel.fsdp:
+        return find(experiment, params, *others)
+    found = find(experiment, parallel.constrain(params, jax.tree.map(lambda _: WHOLE, params)), *others)
+    return found.replace(grads=parallel.constrain(found.grads, parallel.specs(params)))
+
+
+def _split_finder(experiment: Experiment, parallel: Parallel, *arguments: Any) -> Findings:
+    """Each device of its part, in a ``shard_map``."""
+    axes = parallel.mesh.axis_names
+
+    def local(params: Any, *others: Any) -> Findings:
+        # Parameters that vary have gradients of their own on each device, which are added up once, at the end.
+        params = jax.tree.map(lambda leaf: lax.pcast(leaf, axes, to="varying"), params)
+        return _find_part(experiment, parallel, axes, lax.axis_index(axes), params, *others)
+
+    split = (WHOLE, WHOLE, parallel.split, parallel.split, WHOLE, WHOLE)
+    return jax.shard_map(local, in_specs=split, out_specs=WHOLE)(*arguments)
+
+
+def _find_part(
+    experiment: Experiment,
+    parallel: Parallel,
+    axes: Any,
+    index: jax.Array,
+    params: Any,
+    batch_stats: Any,
+    x: jax.Array,
+    labels: jax.Array,
+    dropout_key: jax.Array,
+    loss_scale: jax.Array | None,
+) -> Findings:
+    """The findings of all devices, by the one of them that has ``x``."""
+    key = part_key(dropout_key, index, parts=parallel.devices, rows=len(x))
+    shared = batch_norm_axis(axes) if parallel.batch_stats == "global" else contextlib.nullcontext()
+    with shared:
+        found = find(experiment, params, batch_stats, x, labels, key, loss_scale)
+    mean = lax.pmean((found.loss, found.grads, found.batch_stats), axes)
+    return Findings(loss=mean[0], grads=mean[1], correct=lax.psum(found.correct, axes), batch_stats=mean[2])
+
+
+def _compile_pmap(
+    experiment: Experiment, parallel: Parallel, state: TrainState, images: jax.Array, labels: jax.Array, order: Any
+) -> Step:
+    """The whole step on every device, on its part of the batch."""
+    parts = parallel.devices
+
+    def step(state: TrainState, images: jax.Array, labels: jax.Array, order: jax.Array, index: jax.Array) -> Any:
+        def finder(params: Any, batch_stats: Any, x: jax.Array, labels: jax.Array, *others: Any) -> Findings:
+            rows = len(x) // parts
+            x, labels = (lax.dynamic_slice_in_dim(array, index * rows, rows) for array in (x, labels))
+            return _find_part(experiment, parallel, "data", index, params, batch_stats, x, labels, *others)
+
+        return train_step(experiment, state, images, labels, order, finder=finder, accumulate=parallel.accumulate)
+
+    spread: Any = jax.pmap(
+        step,
+        axis_name="data",
+        in_axes=(None, None, None, None, 0),
+        out_axes=None,
+        devices=list(parallel.mesh.devices.flat),
+        donate_argnums=0,
+    )
+    numbers = jax.device_put(jnp.arange(parts), NamedSharding(parallel.mesh, parallel.split))
+    compiled = spread.lower(state, images, labels, order, numbers).compile()
+    return lambda state, images, labels, order: compiled(state, images, labels, order, numbers)
