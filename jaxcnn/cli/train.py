@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from jaxcnn.cli import devices
+
 HELP = "train an experiment, or continue a run"
 
 
@@ -22,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; repeatable")
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="folder of the run; runs/NAME-TIME unless given")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in this folder")
+    devices.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,49 +32,71 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn.train.compile_cache import keep_compiled_programs
     from jaxcnn.train.config import with_settings
     from jaxcnn.train.discover import find_experiment
+    from jaxcnn.train.distributed import is_first, wait_for_all
     from jaxcnn.train.dry_run import dry_run
     from jaxcnn.train.errors import ConfigError
     from jaxcnn.train.run_folder import RunFolder
 
     if (options.experiment is None) == (options.resume is None):
         raise ConfigError("name an experiment, such as lenet5_digits, or a run to continue with --resume RUN.")
+    devices.join_processes(options)
     keep_compiled_programs()
     if options.resume is not None:
         if options.set or options.run_dir:
             raise ConfigError("--resume continues a run as it was recorded; --set and --run-dir do not go with it.")
         folder = RunFolder.open(options.resume)
         file, config = folder.load_experiment()
-        return _train(folder, file.build(config))
+        return _train(folder, file.build(config), devices.choose_devices(options, folder.path))
     file = find_experiment(options.experiment)
     config = with_settings(file.config_class(), options.set)
     experiment = file.build(config)
+    parallel = devices.choose_devices(options)
+    parallel.check(experiment.batch_size)
     dry_run(experiment)  # before the folder is made: a mistake leaves nothing behind
-    folder = RunFolder.create(options.run_dir or _new_folder(file.name), file, dataclasses.asdict(config))
-    return _train(folder, experiment)
+    place = options.run_dir or _new_folder(file.name)
+    if is_first():
+        RunFolder.create(place, file, dataclasses.asdict(config))
+        devices.record_devices(parallel, place)
+    wait_for_all("the run folder is made")
+    return _train(RunFolder.open(place), experiment, parallel)
 
 
 def _new_folder(name: str) -> Path:
+    import jax
+
+    from jaxcnn.train.errors import ConfigError
+
+    if jax.process_count() > 1:
+        raise ConfigError("several processes want one folder that all of them see: name it with --run-dir DIR.")
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     return Path("runs") / f"{name}-{stamp}"
 
 
-def _train(folder: Any, experiment: Any) -> int:
+def _train(folder: Any, experiment: Any, parallel: Any) -> int:
     from jaxcnn.cli.output import console
+    from jaxcnn.train.distributed import is_first
     from jaxcnn.train.loop import fit
     from jaxcnn.train.progress import ConsoleProgress
 
     screen = console()
+    screen.quiet = not is_first()
     screen.print(f"run folder  {folder.path}", highlight=False, soft_wrap=True)
-    with folder.locked(), _stop_on_signals() as stop:
+    with devices.one_writer(folder), _stop_on_signals() as stop:
         with ConsoleProgress(
             screen, steps_per_epoch=experiment.steps_per_epoch, batch_size=experiment.batch_size
         ) as progress:
-            outcome = fit(experiment, folder, progress=progress, should_stop=lambda: stop.signal is not None)
+            outcome = fit(
+                experiment,
+                folder,
+                progress=progress,
+                should_stop=lambda: stop.signal is not None,
+                parallel=parallel,
+            )
         if outcome.evaluation is None:
             screen.print(f"stopped at step {outcome.step}; everything is saved. Continue with:", highlight=False)
             screen.print(f"  jaxcnn train --resume {folder.path}", highlight=False, soft_wrap=True)
             return 128 + int(stop.signal or signal.SIGINT)
-        pictures = _draw(folder, experiment, outcome.evaluation)
+        pictures = _draw(folder, experiment, outcome.evaluation) if is_first() else []
     accuracy = 100 * outcome.evaluation.accuracy
     screen.print(f"test accuracy  {accuracy:.2f} %   pictures  {', '.join(pictures)}", highlight=False, soft_wrap=True)
     return 0
