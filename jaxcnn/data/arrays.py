@@ -10,7 +10,9 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """Images ``(n, height, width, channels)`` as uint8, and their labels ``(n,)``, kept as int32.
+    """Images ``(n, height, width, channels)`` as uint8, and their labels, kept as int32.
+
+    Labels are ``(n,)``, a class for each image, or ``(n, height, width)``, a class for each pixel.
 
     Raises:
         TypeError: something that is not a NumPy array, images that are not uint8, labels that are not integers.
@@ -40,10 +42,10 @@ class Split:
                 f"Split: images want the shape (n, height, width, channels), not {images.shape}. "
                 f"Grey images have one channel: images[..., None]."
             )
-        if labels.shape != images.shape[:1]:
+        if labels.shape not in (images.shape[:1], images.shape[:3]):
             raise ValueError(
-                f"Split: {len(images)} images want as many labels, in one row, but the labels have the shape "
-                f"{labels.shape}."
+                f"Split: {len(images)} images want as many labels, in one row, or one for each pixel "
+                f"{images.shape[:3]}, but the labels have the shape {labels.shape}."
             )
         if not images.size:
             raise ValueError(f"Split: there is no pixel in images of the shape {images.shape}.")
@@ -54,6 +56,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def by_pixel(self) -> bool:
+        """Whether every pixel has a class of its own."""
+        return self.labels.ndim == 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -70,7 +77,7 @@ class Dataset:
 
     Raises:
         TypeError: class names that are not a tuple of strings.
-        ValueError: splits of different shapes, a class name given twice, or a label without a class.
+        ValueError: splits of different shapes or kinds of label, a class name given twice, or a label without a class.
     """
 
     name: str
@@ -90,6 +97,12 @@ class Dataset:
             raise ValueError(
                 f"{self.name}: training images are {self.train.images.shape[1:]} but test images are "
                 f"{self.test.images.shape[1:]} (height, width, channels); bring them to one shape."
+            )
+        if self.train.by_pixel != self.test.by_pixel:
+            each = {True: "each pixel", False: "each image"}
+            raise ValueError(
+                f"{self.name}: {each[self.train.by_pixel]} of training has a label but {each[self.test.by_pixel]} of "
+                f"testing has; label both alike."
             )
         for which, split in (("train", self.train), ("test", self.test)):
             if (high := int(split.labels.max())) >= len(names):
