@@ -72,8 +72,7 @@ def summarise(experiment: str, folders: list[Path], wall_seconds: list[float]) -
         runs.append(
             {
                 "seed": run_folder.recorded()["seed"],
-                "test/accuracy": last["test/accuracy"],
-                "test/loss": last["test/loss"],
+                **{name: value for name, value in last.items() if name.startswith("test/")},
                 "epochs": last["epoch"],
                 "steps": last["step"],
                 "wall_seconds": round(seconds, 1),
@@ -87,6 +86,7 @@ def summarise(experiment: str, folders: list[Path], wall_seconds: list[float]) -
         "seeds": len(runs),
         "test/accuracy": _spread([row["test/accuracy"] for row in runs]),
         "test/error": _spread([1 - row["test/accuracy"] for row in runs]),
+        **({"test/mean_iou": _spread([row["test/mean_iou"] for row in runs])} if "test/mean_iou" in runs[0] else {}),
         "wall_seconds": _spread([row["wall_seconds"] for row in runs]),
         "runs": runs,
         "settings": settings,

@@ -97,19 +97,32 @@ def _train(folder: Any, experiment: Any, parallel: Any) -> int:
             screen.print(f"  jaxcnn train --resume {folder.path}", highlight=False, soft_wrap=True)
             return 128 + int(stop.signal or signal.SIGINT)
         pictures = _draw(folder, experiment, outcome.evaluation) if is_first() else []
-    accuracy = 100 * outcome.evaluation.accuracy
-    screen.print(f"test accuracy  {accuracy:.2f} %   pictures  {', '.join(pictures)}", highlight=False, soft_wrap=True)
+    screen.print(
+        f"test {_in_words(outcome.evaluation)}   pictures  {', '.join(pictures)}", highlight=False, soft_wrap=True
+    )
     return 0
+
+
+def _in_words(evaluation: Any) -> str:
+    names = {"accuracy": "accuracy", "mean_iou": "mean IoU"}
+    figures = evaluation.metrics
+    return "   ".join(f"{words}  {100 * figures[name]:.2f} %" for name, words in names.items() if name in figures)
 
 
 def _draw(folder: Any, experiment: Any, evaluation: Any) -> list[str]:
     """Draws the run's pictures; their names."""
-    from jaxcnn.vis import confusion_matrix, draw_confusion, draw_curves, draw_mistakes
+    from jaxcnn.vis import confusion_matrix, draw_confusion, draw_curves, draw_mistakes, draw_segmentation
 
     dataset = experiment.dataset
-    matrix = confusion_matrix(evaluation.labels, evaluation.predictions, len(dataset.class_names))
+    labels, predictions = evaluation.labels, evaluation.predictions
+    matrix = confusion_matrix(labels.ravel(), predictions.ravel(), len(dataset.class_names))
     draw_curves(folder.metrics.read(), folder.path / "curves.png")
     draw_confusion(matrix, dataset.class_names, folder.path / "confusion.png")
+    if dataset.test.by_pixel:
+        title = f"The first test images: {_in_words(evaluation)}"
+        path = folder.path / "segmentation.png"
+        draw_segmentation(dataset.test.images, labels, predictions, dataset.class_names, path, title=title)
+        return ["curves.png", "confusion.png", "segmentation.png"]
     draw_mistakes(
         dataset.test.images,
         evaluation.labels,

@@ -2,7 +2,9 @@
 
 from jaxcnn.data.arrays import Dataset, Split
 from jaxcnn.data.batches import steps_per_epoch
+from jaxcnn.data.hold_out import hold_out
 from jaxcnn.data.images import read_image
 from jaxcnn.data.load import load, names
+from jaxcnn.data.scenes import digit_scenes
 
-__all__ = ["Dataset", "Split", "load", "names", "read_image", "steps_per_epoch"]
+__all__ = ["Dataset", "Split", "digit_scenes", "hold_out", "load", "names", "read_image", "steps_per_epoch"]

@@ -5,6 +5,7 @@ from jaxcnn.vis.contact_sheet import contact_sheet
 from jaxcnn.vis.curves import curves_figure, draw_curves
 from jaxcnn.vis.mistakes import draw_mistakes, mistakes_figure
 from jaxcnn.vis.receptive_fields import draw_receptive_fields, receptive_fields_figure
+from jaxcnn.vis.segmentation import draw_segmentation, segmentation_figure
 
 __all__ = [
     "confusion_figure",
@@ -15,6 +16,8 @@ __all__ = [
     "draw_curves",
     "draw_mistakes",
     "draw_receptive_fields",
+    "draw_segmentation",
     "mistakes_figure",
     "receptive_fields_figure",
+    "segmentation_figure",
 ]

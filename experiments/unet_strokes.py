@@ -1,0 +1,65 @@
+"""A small U-Net that finds the strokes of handwritten digits (MNIST) on photographs (CIFAR-10) and names each.
+
+Every pixel of a 48x48 scene is background or belongs to one of the ten digits; one to four digits in random colours
+lie half transparent on each scene (``data.digit_scenes``). Background is most of a scene, so accuracy is high for a
+network that finds nothing: mean IoU, over the eleven classes, is the figure to look at.
+
+run     jaxcnn train unet_strokes            (both sets prepared by tensorflow-datasets; see the README)
+cost    -
+result  -
+"""
+
+import dataclasses
+from typing import Annotated
+
+import optax
+
+from jaxcnn import data, models, nn
+from jaxcnn.train import Experiment, decay_mask, standardize, warmup_cosine
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The scalars that people sweep."""
+
+    digits: Annotated[str, "mnist, fashion_mnist or digits"] = "mnist"
+    photographs: Annotated[str, "what the strokes lie on: cifar10, any other images, or the digits themselves"] = (
+        "cifar10"
+    )
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
+    scenes: Annotated[int, "training scenes"] = 8000
+    seed: Annotated[int, "decides initial parameters and order; scenes are the same for every seed"] = 0
+    epochs: Annotated[int, "passes over the training scenes"] = 8
+    batch_size: Annotated[int, "scenes of a step"] = 32
+    width: Annotated[int, "channels of the first level; each further one has twice as many"] = 8
+    peak_lr: Annotated[float, "learning rate after the warm-up"] = 5e-3
+    warmup: Annotated[float, "share of the steps in which the rate rises to its peak"] = 0.1
+    weight_decay: Annotated[float, "decoupled decay of kernels, not of biases"] = 1e-2
+
+
+def build(config: Config) -> Experiment:
+    """The run that a config describes."""
+    sources = [data.load(name, data_dir=config.data_dir) for name in (config.digits, config.photographs)]
+    if config.hold_out:
+        sources = [data.hold_out(source, one_in=config.hold_out) for source in sources]
+    scenes = data.digit_scenes(*sources, train_count=config.scenes, test_count=1000)
+    total_steps = config.epochs * data.steps_per_epoch(len(scenes.train), config.batch_size)
+    schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=config.warmup)
+    return Experiment(
+        model=models.create(
+            "unet",
+            num_classes=len(scenes.class_names),
+            padding="SAME",
+            widths=tuple(config.width * 2**level for level in range(4)),
+            dropout_rate=0.0,
+            norm=nn.BatchNorm,
+        ),
+        dataset=scenes,
+        optimizer=optax.adamw(schedule, weight_decay=config.weight_decay, mask=decay_mask),
+        schedule=schedule,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        normalize=standardize(scenes.mean, scenes.std),
+    )

@@ -1,0 +1,98 @@
+"""Digits written over photographs, with a class for every pixel: something to segment."""
+
+import numpy as np
+
+from jaxcnn.data.arrays import Dataset, Split
+from jaxcnn.shapes.axes import as_int
+
+# How much of a digit's own colour shows at its darkest; the rest is what was there before.
+STRENGTH = (0.6, 1.0)
+INK = 128  # from so much ink on a pixel is the digit's
+MOST = 4  # digits on a scene, each in a quarter of its own
+JITTER = 3
+
+
+def digit_scenes(
+    digits: Dataset, photographs: Dataset, *, size: int = 48, train_count: int, test_count: int, seed: int = 0
+) -> Dataset:
+    """Scenes of one to four digits over photographs; class 0 is the background, class ``d + 1`` the strokes of ``d``.
+
+    A photograph is enlarged to the scene. Each digit stands in a quarter of its own, moved by up to 3 pixels, in a
+    random colour of which 60 to 100 % covers the photograph: no threshold, on brightness or on colour, finds it.
+    Training scenes are made of training digits and training photographs, test scenes of test ones.
+
+    Args:
+        digits: grey images of light ink, such as MNIST's.
+        photographs: grey or colour; their labels do not matter.
+        size: height and width of a scene, at least the digits'.
+        train_count: scenes to learn from.
+        test_count: scenes to be judged by.
+        seed: of everything random here.
+
+    Raises:
+        ValueError: digits that are not grey, a scene smaller than a digit, or no scene.
+
+    >>> from jaxcnn.data.load import load
+    >>> digits = load("digits", image_size=16)
+    >>> scenes = digit_scenes(digits, digits, size=32, train_count=3, test_count=2)
+    >>> scenes.train.images.shape, scenes.train.labels.shape, scenes.class_names[:3]
+    ((3, 32, 32, 3), (3, 32, 32), ('background', '0', '1'))
+    """
+    if digits.image_shape[2] != 1:
+        raise ValueError(f"digit_scenes: digits want one channel, but {digits.name} has {digits.image_shape[2]}.")
+    if as_int(size, who="digit_scenes", name="size") < max(digits.image_shape):
+        raise ValueError(f"digit_scenes: size={size} is under {max(digits.image_shape)}, the size of the digits.")
+    for name, count in (("train_count", train_count), ("test_count", test_count)):
+        if as_int(count, who="digit_scenes", name=name) < 1:
+            raise ValueError(f"digit_scenes: {name}={count} must be at least 1.")
+    return Dataset(
+        name=f"{digits.name} over {photographs.name}",
+        train=_scenes(digits.train, photographs.train, size, train_count, np.random.default_rng([seed, 0])),
+        test=_scenes(digits.test, photographs.test, size, test_count, np.random.default_rng([seed, 1])),
+        class_names=("background", *digits.class_names),
+        licence="; ".join(part for part in (digits.licence, photographs.licence) if part),
+        citation="\n".join(part for part in (digits.citation, photographs.citation) if part),
+    )
+
+
+def _scenes(digits: Split, photographs: Split, size: int, count: int, rng: np.random.Generator) -> Split:
+    images = enlarge(photographs.images[rng.integers(0, len(photographs), count)], size)
+    labels = np.zeros((count, size, size), np.int32)
+    for image, label in zip(images, labels, strict=True):
+        for quarter in rng.permutation(MOST)[: rng.integers(1, MOST + 1)]:
+            chosen = rng.integers(0, len(digits))
+            middle = size // 4 + size // 2 * np.array(divmod(int(quarter), 2)) + rng.integers(-JITTER, JITTER + 1, 2)
+            write(image, label, digits.images[chosen, :, :, 0], int(digits.labels[chosen]) + 1, middle, rng)
+    return Split(images, labels)
+
+
+def write(
+    image: np.ndarray, label: np.ndarray, ink: np.ndarray, value: int, middle: np.ndarray, rng: np.random.Generator
+) -> None:
+    """Writes ink over an image about a middle, in a random colour, and its class over the labels, in place."""
+    starts = middle - np.array(ink.shape) // 2
+    into = tuple(
+        slice(max(start, 0), min(start + side, most))
+        for start, side, most in zip(starts.tolist(), ink.shape, label.shape, strict=True)
+    )
+    seen = ink[tuple(slice(part.start - start, part.stop - start) for part, start in zip(into, starts, strict=True))]
+    cover = (rng.uniform(*STRENGTH) / 255 * seen)[..., None]
+    image[into] = np.rint((1 - cover) * image[into] + cover * rng.integers(0, 256, image.shape[-1]))
+    label[into][seen >= INK] = value
+
+
+def enlarge(images: np.ndarray, size: int) -> np.ndarray:
+    """Images ``(n, height, width, channels)`` as colour ones ``(n, size, size, 3)``, bilinear between pixel centres.
+
+    >>> enlarge(np.array([[[[0], [8]]]], np.uint8), 4)[0, 0, :, 0]
+    array([0, 2, 6, 8], dtype=uint8)
+    """
+    weights = []
+    for side in images.shape[1:3]:
+        places = np.clip((np.arange(size) + 0.5) * side / size - 0.5, 0, side - 1)
+        weights.append(np.maximum(1 - np.abs(places[:, None] - np.arange(side)), 0).astype(np.float32))
+    large = np.empty((len(images), size, size, images.shape[-1]), np.uint8)
+    for start in range(0, len(images), 500):
+        block = np.moveaxis(images[start : start + 500].astype(np.float32), -1, 1)
+        large[start : start + 500] = np.moveaxis(np.rint(weights[0] @ block @ weights[1].T), 1, -1)
+    return np.repeat(large, 3, -1) if large.shape[-1] == 1 else large

@@ -1,0 +1,141 @@
+"""Images, the class of each of their pixels, and what a model takes them for, one below the other."""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxcnn.vis.canvas import INK, new_figure, save_figure, shortened, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_WIDTH = 7.2  # inches; the width of a page's text
+_LEFT = 0.62  # for the names of the rows
+_GAP = 0.05
+_ROWS = ("image", "truth", "model")
+_LONGEST_NAME = 14
+
+
+def draw_segmentation(
+    images: np.ndarray,
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    class_names: Sequence[str],
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    count: int = 8,
+) -> None:
+    """Writes the picture of ``segmentation_figure`` in one step, as PNG, PDF or SVG by the path's ending.
+
+    Raises:
+        TypeError: images that are not uint8, or labels or predictions that are not integers.
+        ValueError: shapes that do not fit each other, classes out of range, a count below one, an unknown ending.
+    """
+    figure = segmentation_figure(images, labels, predictions, class_names, title=title, count=count)
+    save_figure(figure, path, who="draw_segmentation")
+
+
+def segmentation_figure(
+    images: np.ndarray,
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    title: str,
+    count: int = 8,
+) -> "Figure":
+    """Draws the first images, their labels and the predictions in three rows, with a legend of the classes.
+
+    Class 0, mostly the background, is pale.
+
+    Args:
+        images: ``(n, height, width, 1 or 3)``, uint8.
+        labels: ``(n, height, width)``, integers.
+        predictions: as the labels.
+        class_names: a name for each class; long ones are cut.
+        title: written above all.
+        count: draws at most so many images.
+
+    Raises:
+        TypeError: images that are not uint8, or labels or predictions that are not integers.
+        ValueError: shapes that do not fit each other, classes out of range, or a count below one.
+
+    >>> images, labels = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 8, 8), int)
+    >>> figure = segmentation_figure(images, labels, labels, ("background", "cat"), title="Two")
+    >>> len(figure.axes), [text.get_text() for text in figure.legends[0].texts]
+    (6, ['background', 'cat'])
+    """
+    images, labels, predictions = np.asarray(images), np.asarray(labels), np.asarray(predictions)
+    _check(images, labels, predictions, class_names, count)
+    columns = min(count, len(images))
+    palette = colours(len(class_names))
+    tile = (_WIDTH - _LEFT - (columns - 1) * _GAP) / max(columns, 4)
+    high = tile * images.shape[1] / images.shape[2]
+    top, bottom = 0.35, 0.5
+    height = top + bottom + 3 * high + 2 * _GAP
+    with style():
+        from matplotlib.patches import Patch
+
+        figure = new_figure(_WIDTH, height)
+        for row, name in enumerate(_ROWS):
+            below = bottom + (2 - row) * (high + _GAP)
+            figure.text(0.02, (below + high / 2) / height, name, va="center", size=8, color=INK)
+            for column in range(columns):
+                left = _LEFT + column * (tile + _GAP)
+                axes = figure.add_axes((left / _WIDTH, below / height, tile / _WIDTH, high / height))
+                axes.set_axis_off()
+                maps = (np.broadcast_to(images[column], (*labels.shape[1:], 3)), labels[column], predictions[column])
+                axes.imshow(maps[0] if row == 0 else palette[maps[row]], interpolation="nearest", aspect="auto")
+        names = [shortened(str(name), _LONGEST_NAME) for name in class_names]
+        handles = [Patch(color=colour, label=name) for colour, name in zip(palette, names, strict=True)]
+        figure.legend(
+            handles=handles,
+            loc="lower center",
+            ncols=min(len(names), 11),
+            frameon=False,
+            handlelength=0.9,
+            handletextpad=0.4,
+            columnspacing=1.0,
+            fontsize=7,
+        )
+        figure.text(0.02, 1 - 0.1 / height, title, ha="left", va="top", size=9, weight="bold", color=INK)
+    return figure
+
+
+def colours(count: int) -> np.ndarray:
+    """A colour for each class, ``(count, 3)`` in [0, 1]: class 0 pale, ten that are told apart, then around the wheel.
+
+    >>> colours(2).round(2).tolist()
+    [[0.93, 0.93, 0.93], [0.12, 0.47, 0.71]]
+    """
+    from matplotlib import colormaps
+
+    others = count - 1
+    vivid = colormaps["tab10"](np.arange(others)) if others <= 10 else colormaps["hsv"](np.arange(others) / others)
+    return np.concatenate([np.full((1, 3), 0.93), vivid[:, :3]])
+
+
+def _check(
+    images: np.ndarray, labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[str], count: int
+) -> None:
+    who = "draw_segmentation"
+    if count < 1:
+        raise ValueError(f"{who}: count={count} must be at least 1.")
+    if images.dtype != np.uint8:
+        raise TypeError(f"{who}: images want uint8, not {images.dtype}.")
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
+        raise ValueError(f"{who}: images want the shape (n, height, width, 1 or 3), not {images.shape}.")
+    for name, classes in (("labels", labels), ("predictions", predictions)):
+        if classes.shape != images.shape[:3]:
+            raise ValueError(f"{who}: {name} want a class for each pixel {images.shape[:3]}, not {classes.shape}.")
+        if not np.issubdtype(classes.dtype, np.integer):
+            raise TypeError(f"{who}: {name} want an integer dtype, not {classes.dtype}.")
+        low, high = int(classes.min()), int(classes.max())
+        if low < 0 or high >= len(class_names):
+            raise ValueError(
+                f"{who}: {name} of {len(class_names)} classes lie in 0..{len(class_names) - 1}, "
+                f"but run from {low} to {high}."
+            )
