@@ -30,7 +30,7 @@ class Config:
     hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
     scenes: Annotated[int, "training scenes"] = 8000
     seed: Annotated[int, "decides initial parameters and order; scenes are the same for every seed"] = 0
-    epochs: Annotated[int, "passes over the training scenes"] = 8
+    epochs: Annotated[int, "passes over the training scenes"] = 6
     batch_size: Annotated[int, "scenes of a step"] = 32
     width: Annotated[int, "channels of the first level; each further one has twice as many"] = 8
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 5e-3
