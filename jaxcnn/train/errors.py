@@ -7,3 +7,7 @@ class ConfigError(ValueError):
 
 class RunError(RuntimeError):
     """A run folder that cannot be written, resumed or read, or a training that went wrong."""
+
+
+class DamageError(RunError):
+    """What is on the disk is not what was saved."""

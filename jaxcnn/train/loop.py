@@ -8,17 +8,18 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from jaxcnn.train.checkpoint import Checkpoints, open_checkpoints, restore, saved_step
+from jaxcnn.train.checkpoint import origin_of, resume, saved
 from jaxcnn.train.compile_cache import CacheHits
 from jaxcnn.train.diagnose import first_not_finite
 from jaxcnn.train.distributed import agreed, is_first, wait_for_all
 from jaxcnn.train.errors import RunError
 from jaxcnn.train.evaluate import Evaluation, Evaluator
 from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.files import write_json
+from jaxcnn.train.memory import memory_advice
 from jaxcnn.train.parallel import Parallel, Step, compile_step
 from jaxcnn.train.progress import Progress
 from jaxcnn.train.run_folder import RunFolder
+from jaxcnn.train.saving import Checkpoints, open_checkpoints
 from jaxcnn.train.state import TrainState, create_state
 from jaxcnn.train.step import StepMetrics, epoch_order
 
@@ -49,29 +50,32 @@ def fit(
     progress: Progress,
     should_stop: Callable[[], bool],
     parallel: Parallel | None = None,
+    checkpoint_minutes: float = 10.0,
 ) -> Outcome:
     """Trains from the run's last checkpoint, or from the start, to the end or until ``should_stop``.
 
     ``parallel`` says on which devices, one unless given (or all, where there are several processes); a run may be
     resumed on others. Of several processes each calls this with the same arguments, and the first one writes.
+    The state is saved at the end of each epoch, and within one every ``checkpoint_minutes``.
 
     The caller holds the run's lock. Given the same experiment, the parameters and metrics at the end are the same
     bit for bit on the CPU, however often the run was stopped or killed in between.
 
     Raises:
-        RunError: steps are no longer finite, or a checkpoint could not be saved.
+        RunError: steps are no longer finite, checkpoints cannot be saved, or none of those that are there can be used.
         ConfigError: the batch cannot be split evenly over the devices.
     """
     parallel = parallel or Parallel.over(1 if jax.process_count() == 1 else None)
     parallel.check(experiment.batch_size)
     state = parallel.place(create_state(experiment))
-    if saved_step(run.checkpoints, "last") is not None:
-        state = restore(run.checkpoints, "last", state)
+    origin = origin_of(experiment)
+    state = resume(run.checkpoints, state, origin) or state
     if is_first():
         run.metrics.keep_until(int(state.step))
     wait_for_all("metrics are cut back")
-    with open_checkpoints(run.checkpoints) as checkpoints:
-        return _Fit(experiment, run, parallel, progress, should_stop, checkpoints).run_from(state)
+    with open_checkpoints(run.checkpoints, origin) as checkpoints, memory_advice(experiment.batch_size):
+        fitting = _Fit(experiment, run, parallel, progress, should_stop, checkpoints, 60 * checkpoint_minutes)
+        return fitting.run_from(state)
 
 
 class _Fit:
@@ -85,13 +89,15 @@ class _Fit:
         progress: Progress,
         should_stop: Callable[[], bool],
         checkpoints: Checkpoints,
+        save_seconds: float,
     ) -> None:
         self.experiment, self.run, self.parallel, self.progress = experiment, run, parallel, progress
-        self.should_stop, self.checkpoints = should_stop, checkpoints
+        self.should_stop, self.checkpoints, self.save_seconds = should_stop, checkpoints, save_seconds
         records = run.metrics.read()
-        self.best = max((record["test/accuracy"] for record in records), default=-1.0)
+        has_best = bool(saved(run.checkpoints, ["best"]))  # a best one that was damaged is not to be beaten
+        self.best = max((record["test/accuracy"] for record in records if has_best), default=-1.0)
         self.earlier_seconds = records[-1]["seconds"] if records else 0.0
-        self.began = time.perf_counter()
+        self.began = self.saved_at = time.perf_counter()
         self.look_every = max(experiment.max_skipped, 100)
         self.evaluate = Evaluator(experiment, experiment.dataset.test, parallel=parallel)
         train = experiment.dataset.train
@@ -112,8 +118,10 @@ class _Fit:
             while step < end:
                 self.watch(step, state)
                 if self.stop_at(step):
-                    self.checkpoints.save("last", state)
+                    self.save("last", state)
                     return Outcome(step=step, evaluation=None)
+                if self.save_at(step):
+                    self.save("last", state)
                 state, metrics = step_function(state, self.images, self.labels, order)
                 step, trained = step + 1, trained + self.experiment.batch_size
                 self.show(step, metrics)
@@ -133,6 +141,18 @@ class _Fit:
         if jax.process_count() == 1:
             return self.should_stop()
         return step % AGREE_EVERY == 0 and agreed(self.should_stop())
+
+    def save_at(self, step: int) -> bool:
+        """Whether to save before this step, in mid-epoch; the clocks of several processes need not agree."""
+        self.checkpoints.check()
+        due = time.perf_counter() - self.saved_at >= self.save_seconds
+        if jax.process_count() == 1:
+            return due
+        return step % AGREE_EVERY == 0 and agreed(due)
+
+    def save(self, kind: str, state: TrainState) -> None:
+        self.checkpoints.save(kind, state)
+        self.saved_at = time.perf_counter()
 
     def compile_from(self, state: TrainState) -> Step:
         """Compiles the step ahead of time, so that its time is known and a second compilation impossible."""
@@ -187,10 +207,10 @@ class _Fit:
         }
         if is_first():
             self.run.metrics.append(record)
-        self.checkpoints.save("last", state)
+        self.save("last", state)
         if evaluation.accuracy > self.best:
             self.best = evaluation.accuracy
-            self.checkpoints.save("best", state)
+            self.save("best", state)
         self.progress.epoch(record)
         return evaluation
 
@@ -198,4 +218,4 @@ class _Fit:
         """What differs from run to run stands apart from the metrics."""
         if trained and is_first():
             timing = {"compile_seconds": self.compile_seconds, "images_per_second": trained / seconds}
-            write_json(self.run.path / "timing.json", {name: round(value, 3) for name, value in timing.items()})
+            self.run.write_timing({name: round(value, 3) for name, value in timing.items()})

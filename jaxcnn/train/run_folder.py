@@ -1,7 +1,8 @@
 """A run is a folder: what was run, with what, how it went, and where it stands.
 
 ``config.json`` (experiment and resolved settings), ``experiment.py`` (its text), ``versions.json``, ``metrics.jsonl``,
-``timing.json``, ``checkpoints/last`` and ``checkpoints/best``, and pictures.
+``timing.json``, ``warnings.log`` where there was something to warn of, ``checkpoints/last`` and ``checkpoints/best``,
+and pictures.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from jaxcnn.train.errors import ConfigError, RunError
 from jaxcnn.train.files import write_json, write_text
 from jaxcnn.train.metrics import MetricsLog
 from jaxcnn.train.versions import versions
+from jaxcnn.train.warnings_log import log, warnings_kept
 
 
 class RunFolder:
@@ -100,9 +102,18 @@ class RunFolder:
         except ConfigError as error:
             raise RunError(f"{self.path / 'config.json'}: {error}") from error
 
+    def write_timing(self, timing: dict[str, float]) -> None:
+        """``timing.json``; where it cannot be written a warning, for a run is not to end with an error for it."""
+        try:
+            write_json(self.path / "timing.json", timing)
+        except OSError as error:
+            log.warning("%s could not be written: %s", self.path / "timing.json", error)
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Holds the folder for this process; the lock goes with the process, however it ends.
+
+        Meanwhile warnings are kept in ``warnings.log``, beside what is printed.
 
         Raises:
             RunError: another process trains here, or the folder cannot be written.
@@ -125,6 +136,7 @@ class RunFolder:
                 ) from None
             os.ftruncate(handle, 0)
             os.write(handle, str(os.getpid()).encode())
-            yield
+            with warnings_kept(self.path / "warnings.log"):
+                yield
         finally:
             os.close(handle)
