@@ -1,5 +1,7 @@
 """Digits written over photographs, with a class for every pixel: something to segment."""
 
+import dataclasses
+
 import numpy as np
 
 from jaxcnn.data.arrays import Dataset, Split
@@ -13,7 +15,14 @@ JITTER = 3
 
 
 def digit_scenes(
-    digits: Dataset, photographs: Dataset, *, size: int = 48, train_count: int, test_count: int, seed: int = 0
+    digits: Dataset,
+    photographs: Dataset,
+    *,
+    size: int = 48,
+    train_count: int,
+    test_count: int,
+    seed: int = 0,
+    named: bool = True,
 ) -> Dataset:
     """Scenes of one to four digits over photographs; class 0 is the background, class ``d + 1`` the strokes of ``d``.
 
@@ -28,6 +37,7 @@ def digit_scenes(
         train_count: scenes to learn from.
         test_count: scenes to be judged by.
         seed: of everything random here.
+        named: False makes all strokes one class, 1, whatever digit they belong to.
 
     Raises:
         ValueError: digits that are not grey, a scene smaller than a digit, or no scene.
@@ -45,6 +55,9 @@ def digit_scenes(
     for name, count in (("train_count", train_count), ("test_count", test_count)):
         if as_int(count, who="digit_scenes", name=name) < 1:
             raise ValueError(f"digit_scenes: {name}={count} must be at least 1.")
+    if not named:
+        train, test = (Split(each.images, np.zeros_like(each.labels)) for each in (digits.train, digits.test))
+        digits = dataclasses.replace(digits, train=train, test=test, class_names=("stroke",))
     return Dataset(
         name=f"{digits.name} over {photographs.name}",
         train=_scenes(digits.train, photographs.train, size, train_count, np.random.default_rng([seed, 0])),

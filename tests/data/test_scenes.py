@@ -1,0 +1,84 @@
+"""Digits on photographs: where ink is said to be there is ink, and what is held out is seen nowhere else."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxcnn.data.arrays import Dataset, Split
+from jaxcnn.data.digits import digits
+from jaxcnn.data.hold_out import hold_out
+from jaxcnn.data.scenes import digit_scenes, enlarge, write
+
+
+@pytest.fixture(scope="module")
+def small() -> Dataset:
+    return digits(16)
+
+
+def test_labels_lie_where_the_photograph_was_written_over(small: Dataset) -> None:
+    blank = Split(np.full((2, 8, 8, 3), 7, np.uint8), np.zeros(2, int))
+    flat = Dataset(name="flat", train=blank, test=blank, class_names=("none",))
+    scenes = digit_scenes(small, flat, size=32, train_count=40, test_count=20, seed=3)
+    changed = (scenes.train.images != 7).any(-1)
+    strokes = scenes.train.labels > 0
+    assert not (strokes & ~changed).any()
+    assert 0.05 < strokes.mean() < 0.4 and set(np.unique(scenes.train.labels)) == set(range(11))
+    counts = [len(np.unique(label)) - 1 for label in scenes.train.labels]
+    assert min(counts) >= 1 and max(counts) == 4
+    again = digit_scenes(small, flat, size=32, train_count=40, test_count=20, seed=3)
+    other = digit_scenes(small, flat, size=32, train_count=40, test_count=20, seed=4)
+    assert again.fingerprint == scenes.fingerprint != other.fingerprint
+    strokes_only = digit_scenes(small, flat, size=32, train_count=40, test_count=20, seed=3, named=False)
+    np.testing.assert_array_equal(strokes_only.train.labels, strokes)
+    np.testing.assert_array_equal(strokes_only.train.images, scenes.train.images)
+    assert strokes_only.class_names == ("background", "stroke")
+    assert scenes.licence == small.licence and scenes.class_names == ("background", *small.class_names)
+
+
+def test_ink_covers_by_its_strength_and_names_only_what_is_dark() -> None:
+    class Half:
+        def uniform(self, low: float, high: float) -> float:
+            return 0.5
+
+        def integers(self, low: int, high: int, count: int) -> np.ndarray:
+            return np.array([200, 0, 100])[:count]
+
+    image, label = np.full((3, 3, 3), 100, np.uint8), np.zeros((3, 3), np.int32)
+    ink = np.array([[255, 127], [128, 0]])
+    write(image, label, ink, 5, np.array([0, 2]), Half())  # type: ignore[arg-type]  # its upper row falls off the scene
+    assert label.tolist() == [[0, 5, 0], [0, 0, 0], [0, 0, 0]]
+    share = 0.5 * 128 / 255
+    assert image[0, 1].tolist() == [round(100 + share * 100), round(100 - share * 100), 100]
+    assert (image.reshape(-1, 3)[[0, 2, 3, 4, 5, 6, 7, 8]] == 100).all()
+
+
+def test_enlarging_is_that_of_pillow() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 9, 7, 3), np.uint8)
+    wanted = [np.asarray(Image.fromarray(image).resize((21, 21), Image.Resampling.BILINEAR)) for image in images]
+    assert np.abs(enlarge(images, 21).astype(int) - np.stack(wanted)).max() <= 1
+    assert enlarge(images[..., :1], 12).shape == (2, 12, 12, 3)
+
+
+def test_refusals(small: Dataset) -> None:
+    colour = Split(np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2, int))
+    photographs = Dataset(name="photos", train=colour, test=colour, class_names=("none",))
+    for arguments, options, message in (
+        ((photographs, small), {}, "digits want one channel, but photos has 3"),
+        ((small, photographs), {"size": 15}, "size=15 is under 16, the size of the digits"),
+        ((small, photographs), {"test_count": 0}, "test_count=0 must be at least 1"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            digit_scenes(*arguments, **{"train_count": 1, "test_count": 1, **options})  # type: ignore[arg-type]
+
+
+def test_what_is_held_out_is_not_trained_on(small: Dataset) -> None:
+    held = hold_out(small, one_in=4)
+    np.testing.assert_array_equal(held.test.images, small.train.images[3::4])
+    np.testing.assert_array_equal(held.test.labels, small.train.labels[3::4])
+    assert len(held.train) + len(held.test) == len(small.train)
+    np.testing.assert_array_equal(held.train.images[:4], small.train.images[[0, 1, 2, 4]])
+    for one_in in (1, 5000):
+        with pytest.raises(ValueError, match=f"one_in={one_in} must be at least 2 and at most 1437"):
+            hold_out(small, one_in=one_in)

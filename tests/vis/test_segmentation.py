@@ -1,0 +1,52 @@
+"""The picture of a class for each pixel."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxcnn.vis.segmentation import colours, draw_segmentation, segmentation_figure
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+LABELS = np.random.default_rng(1).integers(0, 3, (3, 8, 8))
+NAMES = ("background", "a", "b")
+
+
+def test_rows_are_images_truth_and_model() -> None:
+    figure = segmentation_figure(IMAGES, LABELS, LABELS[::-1], NAMES, title="Title", count=2)
+    shown = [axes.images[0].get_array() for axes in figure.axes]
+    assert len(shown) == 6
+    np.testing.assert_array_equal(shown[0], IMAGES[0])
+    np.testing.assert_array_equal(shown[2], colours(3)[LABELS[0]])
+    np.testing.assert_array_equal(shown[5], colours(3)[LABELS[1]])
+    assert [text.get_text() for text in figure.texts] == ["image", "truth", "model", "Title"]
+
+
+def test_it_is_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "segmentation.png"
+    draw_segmentation(IMAGES[..., :1], LABELS, LABELS, NAMES, path, title="Grey")
+    with Image.open(path) as drawn:
+        assert drawn.size[0] == 1440
+
+
+@pytest.mark.parametrize("count", [2, 11, 40])
+def test_classes_have_colours_of_their_own(count: int) -> None:
+    assert len({tuple(colour) for colour in colours(count).round(3)}) == count
+
+
+@pytest.mark.parametrize(
+    ("arrays", "options", "kind", "message"),
+    [
+        ((IMAGES, LABELS, LABELS), {"count": 0}, ValueError, "count=0 must be at least 1"),
+        ((IMAGES / 255, LABELS, LABELS), {}, TypeError, "images want uint8, not float64"),
+        ((IMAGES[..., :2], LABELS, LABELS), {}, ValueError, "images want the shape (n, height, width, 1 or 3)"),
+        ((IMAGES, LABELS[:, 0], LABELS), {}, ValueError, "labels want a class for each pixel (3, 8, 8), not (3, 8)"),
+        ((IMAGES, LABELS, LABELS / 1), {}, TypeError, "predictions want an integer dtype, not float64"),
+        ((IMAGES, LABELS + 1, LABELS), {}, ValueError, "labels of 3 classes lie in 0..2, but run from 1 to 3"),
+    ],
+)
+def test_refusals(arrays: tuple[np.ndarray, ...], options: dict[str, int], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=re.escape(message)):
+        segmentation_figure(*arrays, NAMES, title="", **options)
