@@ -59,7 +59,13 @@ def page(report: Mapping[str, Any], notes: Mapping[str, str] | None = None, *, p
         raise ValueError(f"bench.page: there is no target {', '.join(sorted(strange))}.")
     results = report["results"]
     medians = summary(results, statistic="median")
-    parts = [HEAD, _machine(report["machine"]), PEERS, "## What was asked, and what is reached\n", _targets(results)]
+    parts = [
+        HEAD,
+        machine_line(report["machine"]),
+        PEERS,
+        "## What was asked, and what is reached\n",
+        _targets(results),
+    ]
     parts += _paragraphs(results, notes)
     parts += ["## Summary, medians\n", markdown(SUMMARY_COLUMNS, summary_rows(medians))]
     if medians["steps"]:
@@ -69,7 +75,8 @@ def page(report: Mapping[str, Any], notes: Mapping[str, str] | None = None, *, p
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _machine(about: Mapping[str, Any]) -> str:
+def machine_line(about: Mapping[str, Any]) -> str:
+    """When, on what and with which versions a report was measured, in one sentence."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     memory = "" if about["memory_gib"] is None else f", {about['memory_gib']:g} GiB"
     return (

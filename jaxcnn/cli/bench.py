@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxcnn.cli.compile_times import run as run_compile_times
 from jaxcnn.cli.tune import run as run_tune
 
 HELP = "measure layers and training steps beside stock JAX and PyTorch"
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
     parser.add_argument("--append", action="store_true", help="keep what the JSON file holds of other entries")
     parser.add_argument("--tune", action="store_true", help="measure all formulations; write a table to choose by")
+    parser.add_argument("--compile", action="store_true", help="compile times of models' training steps, by name")
     parser.add_argument("--table", type=Path, metavar="FILE", help="the table of --tune; your own in the cache folder")
     parser.add_argument("--model", metavar="NAME", help="--tune for a training step of this model, not for the suite")
     parser.add_argument("--input", metavar="SIZE", help="of --model: 224, 224x160 or 224x160x3; that of its paper")
@@ -48,10 +50,14 @@ def run(options: argparse.Namespace) -> int:
 
     if options.seconds_per_entry <= 0:
         raise ValueError(f"--seconds-per-entry {options.seconds_per_entry}: time runs forwards.")
+    if options.tune and options.compile:
+        raise ValueError("--tune and --compile measure different things: ask for one.")
     if options.tune:
         return run_tune(options)
     if options.model is not None or options.table is not None:
         raise ValueError("--model and --table go with --tune. Whole training steps are measured by --only step.")
+    if options.compile:
+        return run_compile_times(options)
     entries = select(options.pattern, kinds=options.only, operations=options.operation)
     if options.list:
         rows = [[entry.layer.name, entry.operation, entry.layer.family, entry.layer.about] for entry in entries]

@@ -58,7 +58,8 @@ def test_a_step_goes_down_the_mean_over_pixels(experiment: Experiment) -> None:
     train = experiment.dataset.train
     state = create_state(experiment)
     order = epoch_order(experiment, jnp.int32(0))
-    after, metrics = train_step(experiment, state, jnp.asarray(train.images), jnp.asarray(train.labels), order)
+    step = jax.jit(functools.partial(train_step, experiment))
+    after, metrics = step(state, train.images, train.labels, order)
     x, labels = train.images[np.asarray(order[0])] / np.float32(255), train.labels[np.asarray(order[0])]
 
     def loss(params: dict[str, jax.Array]) -> jax.Array:

@@ -1,0 +1,129 @@
+"""How long a model waits before its first training step: to trace, to lower, to compile, and to run it once.
+
+``python -m jaxcnn.bench.compile_times RESULTS.json`` prints the page of what ``jaxcnn bench --compile`` measured.
+"""
+
+import functools
+import json
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from jaxcnn.bench.page import machine_line
+from jaxcnn.bench.program import random_array
+from jaxcnn.bench.report import markdown
+from jaxcnn.bench.steps import OPTIMIZER, State, initial_state
+from jaxcnn.models.registry import create, info
+
+PHASES = ("trace", "lower", "compile", "first_step", "second_step")
+HEAD = """# How long each model compiles
+
+<!-- written by `python -m jaxcnn.bench.compile_times`; do not edit -->
+
+The first training step of every model at the input size of its paper, one image in the batch: loss, gradients and an
+update by SGD with momentum. To trace is to make JAX's equations, to lower is to hand them to XLA, to compile is XLA's
+own work; all three are cold. They hardly depend on the number of images. The command line keeps compiled programs, so
+a second start of the same run waits for tracing and lowering only.
+
+```bash
+jaxcnn bench --compile --json results.json
+```
+"""
+COLUMNS = ("model", "input", "trace s", "lower s", "compile s", "first step s", "second step s")
+
+
+def compile_times(name: str, *, batch: int = 1) -> dict[str, Any]:
+    """Seconds of each phase of a model's first training step, at the input size of its paper.
+
+    The step is loss, gradients and an update by SGD with momentum, its state donated. ``trace`` makes the program's
+    equations, ``lower`` gives them to XLA, ``compile`` is XLA's; all are cold, since JAX's caches are emptied first.
+    The first step is the compiled program's first run, the second shows what of that was not the arithmetic.
+
+    Args:
+        name: of a model.
+        batch: images of the step.
+
+    Raises:
+        ValueError: there is no such model, or no image in the batch.
+
+    >>> found = compile_times("lenet5")
+    >>> found["input"], sorted(found["seconds"]) == sorted(PHASES)
+    ([1, 32, 32, 1], True)
+    """
+    shape = (batch, *info(name).input_shape)
+    if batch < 1:
+        raise ValueError(f"compile_times: batch={batch} must be at least 1.")
+    model = create(name)
+    x = jnp.asarray(random_array("x", shape))
+    state = jax.block_until_ready(initial_state(model, x))
+    labels = jnp.zeros(jax.eval_shape(functools.partial(_logits, model), state, x).shape[:-1], jnp.int32)
+    jax.clear_caches()
+    seconds: dict[str, float] = {}
+
+    def timed(phase: str, work: Any) -> Any:
+        start = time.perf_counter()
+        result = jax.block_until_ready(work())
+        seconds[phase] = round(time.perf_counter() - start, 3)
+        return result
+
+    step = jax.jit(functools.partial(_step, model), donate_argnums=(0,))
+    traced = timed("trace", lambda: step.trace(state, x, labels))
+    lowered = timed("lower", traced.lower)
+    compiled = timed("compile", lowered.compile)
+    state, _ = timed("first_step", lambda: compiled(state, x, labels))
+    timed("second_step", lambda: compiled(state, x, labels))
+    return {"name": name, "input": list(shape), "seconds": seconds}
+
+
+def _logits(model: nn.Module, state: State, x: jax.Array) -> jax.Array:
+    params, batch_stats, _ = state
+    return model.apply({"params": params, "batch_stats": batch_stats}, x, train=False)
+
+
+def _step(model: nn.Module, state: State, x: jax.Array, labels: jax.Array) -> tuple[State, jax.Array]:
+    """One update by the mean cross-entropy over all labels, dropout included."""
+    params, batch_stats, opt_state = state
+
+    def loss_of(params: Any) -> tuple[jax.Array, Any]:
+        logits, updated = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            x,
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": jax.random.key(0)},
+        )
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), labels)
+        return losses.mean(), updated.get("batch_stats", {})
+
+    (loss, new_stats), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
+    updates, opt_state = OPTIMIZER.update(gradients, opt_state, params)
+    return (optax.apply_updates(params, updates), new_stats, opt_state), loss
+
+
+def row(result: Mapping[str, Any]) -> list[str]:
+    """One result as a line of the table."""
+    seconds = [f"{result['seconds'][phase]:.2f}" for phase in PHASES]
+    return [result["name"], "x".join(map(str, result["input"])), *seconds]
+
+
+def medians(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The last line of the table."""
+    return ["median", "", *(f"{statistics.median(each['seconds'][phase] for each in results):.2f}" for phase in PHASES)]
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """The page in Markdown, from the JSON of ``jaxcnn bench --compile --json``."""
+    lines = [*(row(result) for result in report["results"]), medians(report["results"])]
+    return "\n\n".join([HEAD.strip("\n"), machine_line(report["machine"]), markdown(COLUMNS, lines).strip("\n")]) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(json.loads(Path(sys.argv[1]).read_text())), end="")

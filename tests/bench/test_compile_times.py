@@ -1,0 +1,84 @@
+"""How long models wait before their first step: every phase is measured, cold, by name."""
+
+import json
+from pathlib import Path
+from unittest import mock
+
+import jax
+import pytest
+
+from jaxcnn.bench import compile_times as module
+from jaxcnn.bench.compile_times import PHASES, compile_times, medians, row
+from jaxcnn.cli import main
+
+
+@pytest.fixture(autouse=True)
+def keep_cache_setting() -> object:
+    """The verb turns JAX's cache off for its process, which here goes on."""
+    before = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
+    yield
+    jax.config.update("jax_enable_compilation_cache", before)
+
+
+def test_every_phase_is_measured_and_cold() -> None:
+    first, second, other = compile_times("lenet5"), compile_times("lenet5"), compile_times("convnetjs_cifar10", batch=2)
+    for found in (first, second, other):
+        assert list(found["seconds"]) == list(PHASES)
+        # Also the second finds nothing of the first: it compiles again, which takes far longer than a step.
+        assert found["seconds"]["compile"] > 10 * found["seconds"]["second_step"]
+    assert second["seconds"]["trace"] > 0.2 * first["seconds"]["trace"]
+    assert first["input"] == [1, 32, 32, 1] and other["input"] == [2, 32, 32, 3]
+
+
+def test_an_empty_batch_is_refused() -> None:
+    with pytest.raises(ValueError, match="batch=0 must be at least 1"):
+        compile_times("lenet5", batch=0)
+
+
+def made(name: str, seconds: float = 1.0) -> dict[str, object]:
+    return {"name": name, "input": [1, 8, 8, 1], "seconds": dict.fromkeys(PHASES, seconds)}
+
+
+def test_rows_and_medians() -> None:
+    assert row(made("a")) == ["a", "1x8x8x1", *["1.00"] * 5]
+    assert medians([made("a", 1), made("b", 5), made("c", 2)])[2:] == ["2.00"] * 5
+
+
+def test_the_verb_prints_a_table_and_adds_to_its_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "new" / "compile.json"
+    with mock.patch.object(module, "compile_times", side_effect=made):
+        assert main(["bench", "lenet5", "--compile", "--json", str(file)]) == 0
+        assert main(["bench", "resnet1*_cifar", "--compile", "--json", str(file), "--append"]) == 0
+    out = capsys.readouterr().out
+    assert "1/2  resnet110_cifar  compiled in 1.0 s" in out and "first step s" in out and "median" in out
+    found = json.loads(file.read_text())
+    assert [each["name"] for each in found["results"]] == ["lenet5", "resnet110_cifar", "resnet18_cifar"]
+    file.write_text(json.dumps(found | {"machine": found["machine"] | {"cores": -1}}))
+    assert main(["bench", "lenet5", "--compile", "--json", str(file), "--append"]) == 2
+    assert "measured on another machine" in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_what_was_measured(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "compile.json"
+    with mock.patch.object(module, "compile_times", side_effect=[made("lenet5"), KeyboardInterrupt]):
+        assert main(["bench", "lenet5*", "--compile", "--json", str(file)]) == 130
+    assert "stopped; what was measured is kept" in capsys.readouterr().out
+    assert len(json.loads(file.read_text())["results"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["lenet6"], "no model's name matches 'lenet6'. Did you mean 'lenet5'?"),
+        (["lenet5", "--append"], "--append adds to the file of --json; name it."),
+        (["--tune"], "--tune and --compile measure different things: ask for one."),
+    ],
+)
+def test_mistakes_end_in_one_sentence(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--compile", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "vgg1?_bn", "--compile", "--list"]) == 0
+    assert capsys.readouterr().out.split() == ["model", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"]
