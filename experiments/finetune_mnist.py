@@ -57,7 +57,7 @@ class Config:
 
 
 # Evaluations are as many steps apart: a handful of labels would else be an epoch of one step.
-EPOCH_STEPS = 100
+EPOCH_STEPS = 300
 
 
 class Network(linen.Module):
