@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (3)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; repeatable")
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="folder of the runs; runs/NAME-TIME unless given")
+    parser.add_argument(
+        "--beside", action="append", default=[], metavar="KEY=VALUE", help="also every seed with this; repeatable"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="results file; experiments/results/NAME.json")
 
 
@@ -34,30 +37,44 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn.train.files import write_json
 
     file = find_experiment(options.experiment)
-    with_settings(file.config_class(), options.set)  # a misspelt setting is known before the first seed
+    for other in ([], *([each] for each in options.beside)):  # a misspelt setting is known before the first seed
+        with_settings(file.config_class(), [*options.set, *other])
     if options.seeds < 1:
         raise ConfigError(f"--seeds {options.seeds}: at least one run is needed.")
     output = options.output or Path("experiments") / "results" / f"{file.name}.json"
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = options.run_dir or Path("runs") / f"{file.name}-{stamp}"
-    runs = [_train(options, folder / f"seed-{seed}", seed) for seed in range(options.seeds)]
+    results = _repeat(options, file.name, folder, [])
+    beside = {each: _repeat(options, file.name, folder / each, [each]) for each in options.beside}
+    for each, found in beside.items():  # what all have in common is said once
+        own = ("seeds", "wall_seconds", "runs")
+        beside[each] = {name: value for name, value in found.items() if name in own or name.startswith("test/")}
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_json(output, summarise(file.name, [path for path, _ in runs], [seconds for _, seconds in runs]))
+    write_json(output, results | ({"beside": beside} if beside else {}))
     print(f"wrote {output}")
     return 0
 
 
-def _train(options: argparse.Namespace, folder: Path, seed: int) -> tuple[Path, float]:
+def _repeat(options: argparse.Namespace, name: str, folder: Path, other: list[str]) -> dict[str, Any]:
+    """Trains every seed with other settings on top; the figures."""
+    runs = [_train(options, folder / f"seed-{seed}", [*other, f"seed={seed}"]) for seed in range(options.seeds)]
+    return summarise(name, [path for path, _ in runs], [seconds for _, seconds in runs])
+
+
+def _train(options: argparse.Namespace, folder: Path, more: list[str]) -> tuple[Path, float]:
     from jaxcnn.train.errors import RunError
 
-    settings = [word for text in [*options.set, f"seed={seed}"] for word in ("--set", text)]
+    settings = [word for text in [*options.set, *more] for word in ("--set", text)]
     command = [sys.executable, "-m", "jaxcnn", "train", options.experiment, *settings, "--run-dir", str(folder)]
     start = time.perf_counter()
     # Each seed compiles for itself, so that its wall time is that of a first start.
     environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
     status = subprocess.run(command, check=False, env=environment).returncode
     if status:
-        raise RunError(f"seed {seed} ended with status {status}; its run folder is {folder}. No results were written.")
+        raise RunError(
+            f"the run with {', '.join(more)} ended with status {status}; its run folder is {folder}. No results were "
+            f"written."
+        )
     return folder, time.perf_counter() - start
 
 

@@ -24,11 +24,11 @@ def run(options: argparse.Namespace) -> int:
     elif options.markdown:
         print(markdown_table(results))
     else:
-        print_table(COLUMNS, [row(result) for result in results])
+        print_table(COLUMNS, rows(results))
     return 0
 
 
-COLUMNS = ("experiment", "test accuracy", "test error", "seeds", "time of a run", "device", "jax")
+COLUMNS = ("experiment", "test accuracy", "test error", "mean IoU", "seeds", "time of a run", "device", "jax")
 
 
 def read_results() -> list[dict[str, Any]]:
@@ -42,32 +42,44 @@ def read_results() -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for _, path in sorted(files.items())]
 
 
+def rows(results: list[dict[str, Any]]) -> list[list[str]]:
+    """Each result, and below it what the experiment reached with other settings beside its own."""
+    found = []
+    for result in results:
+        found.append(row(result))
+        for setting, other in result.get("beside", {}).items():
+            found.append(row({**result, **other, "experiment": f"{result['experiment']}, {setting}"}))
+    return found
+
+
 def row(result: dict[str, Any]) -> list[str]:
     """One result in words: mean and sample standard deviation over the seeds."""
     from jaxcnn.train.progress import duration
 
     def per_cent(name: str) -> str:
-        return f"{100 * result[name]['mean']:.2f} ± {100 * result[name]['std']:.2f} %"
+        return f"{100 * result[name]['mean']:.2f} ± {100 * result[name]['std']:.2f} %" if name in result else ""
 
-    versions = result["versions"]
+    versions, cores = result["versions"], result["cores"]
     return [
         result["experiment"],
         per_cent("test/accuracy"),
         per_cent("test/error"),
+        per_cent("test/mean_iou"),
         str(result["seeds"]),
         duration(result["wall_seconds"]["mean"]),
-        f"{result['cores']} cores" if versions["device"]["platform"] == "cpu" else versions["device"]["kind"],
+        f"{cores} core{'s' * (cores > 1)}" if versions["device"]["platform"] == "cpu" else versions["device"]["kind"],
         versions["packages"]["jax"],
     ]
 
 
 def head_lines(result: dict[str, Any]) -> list[str]:
     """The lines ``cost`` and ``result`` at the head of the experiment's file."""
-    _, accuracy, error, seeds, time, device, _ = row(result)
-    return [f"cost    {time} a run on {device}", f"result  {accuracy} test accuracy, {error} error over {seeds} seeds"]
+    _, accuracy, error, overlap, seeds, time, device, _ = row(result)
+    figures = f"{accuracy} test accuracy, {overlap} mean IoU" if overlap else f"{accuracy} test accuracy, {error} error"
+    return [f"cost    {time} a run on {device}", f"result  {figures} over {seeds} seeds"]
 
 
 def markdown_table(results: list[dict[str, Any]]) -> str:
     """The table of the README."""
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *(row(result) for result in results)]
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *rows(results)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -52,8 +52,9 @@ def reinforce(
     """One step of learning of a layer of S-cells, from one image.
 
     For each winner, at ``n`` in plane ``k``: ``a[v, :, k] += q c[v] x[n + v]`` and ``b[k] += q / 2 v(n)``, with the
-    weights ``c`` of its inhibition. What it sees now then outweighs the inhibition by ``(1 + r) / r``, and what is
-    less like it than the cosine ``r / (1 + r)`` does not.
+    weights ``c`` of its inhibition. From zero on, the excitation by what was seen is then ``q v**2`` and the inhibition
+    ``2r / (1 + r) * q / 2 * v**2``, smaller by ``r / (1 + r)``: the half of ``b`` answers the two of the inhibition.
+    So what was seen outweighs the inhibition, and what is less like it than the cosine ``r / (1 + r)`` does not.
 
     Args:
         params: ``a`` and ``b`` of the layer.

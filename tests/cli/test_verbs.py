@@ -125,14 +125,19 @@ def test_results_come_from_the_files(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments").mkdir()
     output = tmp_path / "experiments" / "results" / "tiny.json"
-    words = ["repeat", str(TINY), "--seeds", "2", "--set", "epochs=1"]
+    words = ["repeat", str(TINY), "--seeds", "2", "--set", "epochs=1", "--beside", "peak_lr=0"]
     assert main([*words, "--run-dir", str(tmp_path / "two"), "--output", str(output)]) == 0
     result = json.loads(output.read_text())
     accuracies = [row["test/accuracy"] for row in result["runs"]]
     assert [row["seed"] for row in result["runs"]] == [0, 1] and result["settings"]["epochs"] == 1
     assert result["test/accuracy"]["mean"] == pytest.approx(np.mean(accuracies), abs=1e-6)
+    beside = result["beside"]["peak_lr=0"]
+    assert [row["seed"] for row in beside["runs"]] == [0, 1] and beside["runs"][0] != result["runs"][0]
+    assert beside["test/accuracy"]["mean"] == pytest.approx(np.mean([row["test/accuracy"] for row in beside["runs"]]))
     assert result["test/accuracy"]["std"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-6)
     capsys.readouterr()
     assert main(["results", "--markdown"]) == 0
-    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| tiny |"))
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("| tiny, peak_lr=0 |") for line in lines)
+    row = next(line for line in lines if line.startswith("| tiny |"))
     assert f"{100 * np.mean(accuracies):.2f} ± " in row
