@@ -7,13 +7,11 @@ import argparse
 import dataclasses
 import datetime
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from jaxcnn.cli import devices
+from jaxcnn.cli.signals import stop_on_signals
 
 HELP = "train an experiment, or continue a run"
 
@@ -24,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; repeatable")
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="folder of the run; runs/NAME-TIME unless given")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in this folder")
+    parser.add_argument(
+        "--checkpoint-minutes", type=float, default=10.0, metavar="M", help="save so often within an epoch, too (10)"
+    )
     devices.add_arguments(parser)
 
 
@@ -46,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
             raise ConfigError("--resume continues a run as it was recorded; --set and --run-dir do not go with it.")
         folder = RunFolder.open(options.resume)
         file, config = folder.load_experiment()
-        return _train(folder, file.build(config), devices.choose_devices(options, folder.path))
+        chosen = devices.choose_devices(options, folder.path)
+        return _train(folder, file.build(config), chosen, options.checkpoint_minutes)
     file = find_experiment(options.experiment)
     config = with_settings(file.config_class(), options.set)
     experiment = file.build(config)
@@ -58,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         RunFolder.create(place, file, dataclasses.asdict(config))
         devices.record_devices(parallel, place)
     wait_for_all("the run folder is made")
-    return _train(RunFolder.open(place), experiment, parallel)
+    return _train(RunFolder.open(place), experiment, parallel, options.checkpoint_minutes)
 
 
 def _new_folder(name: str) -> Path:
@@ -72,7 +74,7 @@ def _new_folder(name: str) -> Path:
     return Path("runs") / f"{name}-{stamp}"
 
 
-def _train(folder: Any, experiment: Any, parallel: Any) -> int:
+def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
     from jaxcnn.cli.output import console
     from jaxcnn.train.distributed import is_first
     from jaxcnn.train.loop import fit
@@ -81,7 +83,7 @@ def _train(folder: Any, experiment: Any, parallel: Any) -> int:
     screen = console()
     screen.quiet = not is_first()
     screen.print(f"run folder  {folder.path}", highlight=False, soft_wrap=True)
-    with devices.one_writer(folder), _stop_on_signals() as stop:
+    with devices.one_writer(folder), stop_on_signals() as stop:
         with ConsoleProgress(
             screen, steps_per_epoch=experiment.steps_per_epoch, batch_size=experiment.batch_size
         ) as progress:
@@ -91,6 +93,7 @@ def _train(folder: Any, experiment: Any, parallel: Any) -> int:
                 progress=progress,
                 should_stop=lambda: stop.signal is not None,
                 parallel=parallel,
+                checkpoint_minutes=minutes,
             )
         if outcome.evaluation is None:
             screen.print(f"stopped at step {outcome.step}; everything is saved. Continue with:", highlight=False)
@@ -119,7 +122,7 @@ def _draw(folder: Any, experiment: Any, evaluation: Any) -> list[str]:
     draw_curves(folder.metrics.read(), folder.path / "curves.png")
     draw_confusion(matrix, dataset.class_names, folder.path / "confusion.png")
     if dataset.test.by_pixel:
-        title = f"The first test images: {_in_words(evaluation)}"
+        title = f"The first of {len(labels):,} test images: {_in_words(evaluation)}"
         path = folder.path / "segmentation.png"
         draw_segmentation(dataset.test.images, labels, predictions, dataset.class_names, path, title=title)
         return ["curves.png", "confusion.png", "segmentation.png"]
@@ -131,26 +134,3 @@ def _draw(folder: Any, experiment: Any, evaluation: Any) -> list[str]:
         folder.path / "mistakes.png",
     )
     return ["curves.png", "confusion.png", "mistakes.png"]
-
-
-@dataclasses.dataclass
-class _Stop:
-    signal: int | None = None
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[_Stop]:
-    """Ctrl-C or SIGTERM asks for a stop at the next step; a second one stops at once."""
-    stop = _Stop()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.signal is not None:
-            raise KeyboardInterrupt
-        stop.signal = number
-
-    earlier = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDTH = 7.2  # inches; the width of a page's text
-_LEFT = 0.62  # for the names of the rows
+_LEFT, _RIGHT = 0.62, 0.1  # for the names of the rows; nothing
 _GAP = 0.05
 _ROWS = ("image", "truth", "model")
 _LONGEST_NAME = 14
@@ -72,7 +72,7 @@ def segmentation_figure(
     _check(images, labels, predictions, class_names, count)
     columns = min(count, len(images))
     palette = colours(len(class_names))
-    tile = (_WIDTH - _LEFT - (columns - 1) * _GAP) / max(columns, 4)
+    tile = (_WIDTH - _LEFT - _RIGHT - (columns - 1) * _GAP) / max(columns, 4)
     high = tile * images.shape[1] / images.shape[2]
     top, bottom = 0.35, 0.5
     height = top + bottom + 3 * high + 2 * _GAP
