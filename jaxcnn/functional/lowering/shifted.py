@@ -14,23 +14,34 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.dtypes import accumulator_dtype
-from jaxcnn.functional.lowering.linear import transposed_kernel_grad
+from jaxcnn.functional.lowering.linear import transposed_kernel_grad, zeros_like_product
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice
 from jaxcnn.shapes.conv import ConvGeometry
 
+FEW_TAPS = 16  # in the sum of so many XLA:CPU finds nothing that it would rather compute elsewhere
+
 
 def forward(
-    x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
+    x: jax.Array,
+    kernel: jax.Array,
+    geometry: ConvGeometry,
+    *,
+    precision: Any,
+    preferred_element_type: Any,
+    apart: bool = True,
 ) -> jax.Array:
     """``y = sum over taps k of padded_x[strides * o + dilation * k] * kernel[k]``, summed in float32 at least.
 
     Where ``x`` is dilated, as in the way back of strides, every so many outputs read the same taps: each of these
     phases is a sum over its own taps and the input as it is, so that no zero is multiplied.
+
+    Unless ``apart`` is False, the sum of many taps is kept out of the fusions of whatever reads it.
     """
     result = jnp.dtype(preferred_element_type or x.dtype)
+    apart = apart and jnp.issubdtype(kernel.dtype, jnp.floating)
     if not has_phases(geometry):
-        return _sum_taps(x, kernel, geometry, result)
+        return _sum(x, kernel, geometry, result, apart)
     batch, ndim = len(geometry.batch_shape), geometry.ndim
     phases = []
     for firsts in itertools.product(*map(range, geometry.input_dilation)):
@@ -38,7 +49,7 @@ def forward(
         if 0 in inner.window:
             phases.append(jnp.zeros(inner.out_shape, result))
         else:
-            phases.append(_sum_taps(x, kernel[taps], inner, result))
+            phases.append(_sum(x, kernel[taps], inner, result, apart))
     y = lax.reshape(jnp.stack(phases), (*geometry.input_dilation, *phases[0].shape))
     pairs = [axis for n in range(ndim) for axis in (ndim + batch + n, n)]
     y = lax.transpose(y, (*range(ndim, ndim + batch), *pairs, y.ndim - 1))
@@ -71,19 +82,64 @@ def _phase(geometry: ConvGeometry, firsts: tuple[int, ...]) -> tuple[ConvGeometr
     return dataclasses.replace(geometry, window=window, pads=tuple(pads), input_dilation=ones, out_sizes=outs), taps
 
 
-def _sum_taps(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result: Any) -> jax.Array:
+def _sum(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result: Any, apart: bool) -> jax.Array:
+    """The sum over all taps, behind a branch where they are many.
+
+    XLA:CPU fuses a long sum with a reduction that follows, such as a norm's, only in part, and writes each tap of the
+    rest to memory, broadcast to the size of the output (jax 0.10.2 and 0.12.0). It fuses nothing across a branch that
+    it cannot decide: this one asks whether the kernel is finite, and either side computes the same.
+    """
+    if not apart or prod(geometry.window) <= FEW_TAPS:
+        return _all_taps(x, kernel, geometry, result)
+    finite = jnp.all(jnp.abs(kernel) < jnp.inf)
+    at_once, in_turn = (functools.partial(f, geometry=geometry, result=result) for f in (_all_taps, _tap_by_tap))
+    return lax.cond(finite, at_once, in_turn, x, kernel)
+
+
+def _all_taps(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result: Any) -> jax.Array:
     """All taps in one loop over the output."""
-    work = accumulator_dtype(result)
-    channels, multiplier = geometry.in_channels, geometry.out_channels // geometry.in_channels
-    z = padded_for(x, geometry)
-    if multiplier > 1:
-        z = lax.expand_dims(z, (z.ndim,))
+    z, work = _by_multiples(padded_for(x, geometry), geometry), accumulator_dtype(result)
     y = jnp.zeros((), work)
     for tap in itertools.product(*map(range, geometry.window)):
-        weights = kernel[tap].reshape(channels, multiplier) if multiplier > 1 else kernel[tap].reshape(channels)
-        shifted = tap_slice(z, tap, geometry)
-        y = y + shifted.astype(work) * lax.broadcast(weights.astype(work), (1,) * (shifted.ndim - weights.ndim))
+        y = y + tap_slice(z, tap, geometry).astype(work) * _row(kernel[tap], geometry).astype(work)
     return y.astype(result).reshape(geometry.out_shape)
+
+
+def _tap_by_tap(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result: Any) -> jax.Array:
+    """A loop over taps, each over the output: slow, and a small program."""
+    z, work = _by_multiples(padded_for(x, geometry), geometry), accumulator_dtype(result)
+    batch, ndim = len(geometry.batch_shape), geometry.ndim
+    last = tuple(entry - 1 for entry in geometry.window)
+    spans = [size - entry * d for size, entry, d in zip(z.shape[batch:], last, geometry.kernel_dilation, strict=False)]
+    origin = dataclasses.replace(geometry, window=(1,) * ndim)
+
+    def add(number: jax.Array, y: jax.Array) -> jax.Array:
+        tap = jnp.unravel_index(number, geometry.window)
+        starts = [entry * dilation for entry, dilation in zip(tap, geometry.kernel_dilation, strict=True)]
+        sizes = (*z.shape[:batch], *spans, *z.shape[batch + ndim :])
+        read = lax.dynamic_slice(z, (*[0] * batch, *starts, *[0] * (z.ndim - batch - ndim)), sizes)
+        weights = lax.dynamic_index_in_dim(
+            lax.reshape(kernel, (prod(geometry.window), *kernel.shape[ndim:])), number, 0
+        )
+        return y + tap_slice(read, (0,) * ndim, origin).astype(work) * _row(weights, geometry).astype(work)
+
+    channels, multiplier = geometry.in_channels, geometry.out_channels // geometry.in_channels
+    each = (channels, multiplier) if multiplier > 1 else (channels,)
+    shape = (*geometry.batch_shape, *geometry.out_sizes, *each)
+    y = lax.fori_loop(0, prod(geometry.window), add, zeros_like_product(shape, x, kernel).astype(work))
+    return y.astype(result).reshape(geometry.out_shape)
+
+
+def _by_multiples(z: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    """With an axis of size one after the channels where each makes several."""
+    return lax.expand_dims(z, (z.ndim,)) if geometry.out_channels > geometry.in_channels else z
+
+
+def _row(weights: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    """The weights of one tap, laid out as a position of the output before its channels are merged."""
+    channels, multiplier = geometry.in_channels, geometry.out_channels // geometry.in_channels
+    ones = (1,) * (len(geometry.batch_shape) + geometry.ndim)
+    return weights.reshape(*ones, channels, *([multiplier] if multiplier > 1 else []))
 
 
 def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
@@ -110,6 +166,6 @@ LOWERING = Lowering(
     unserved=_unserved,
     estimate=_estimate,
     forward=forward,
-    kernel_grad=functools.partial(transposed_kernel_grad, forward),
+    kernel_grad=functools.partial(transposed_kernel_grad, functools.partial(forward, apart=False)),
     partitions=frozenset({"forward", "kernel_grad"}),
 )

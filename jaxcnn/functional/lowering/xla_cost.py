@@ -20,10 +20,10 @@ def xla_seconds(geometry: ConvGeometry, dtype: Any, operation: Operation) -> flo
 def dense_seconds(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
     """The same for one group: a matrix product whose operand is packed from windows entry by entry.
 
-    Packing is slow where channels are few. The kernel gradient transposes both operands first; within a network XLA fuses
-    what made them into that, and reads it all with long strides, hence the rate of their entries. Over three axes XLA:CPU is an order of magnitude slower, and slower still
-    where the input is dilated; its kernel gradient is a convolution whose window is the whole map, slow for many
-    images of it.
+    Packing is slow where channels are few. The kernel gradient transposes both operands first; within a network XLA
+    fuses what made them into that, and reads it all with long strides, hence the rate of their entries. Over three axes
+    XLA:CPU is an order of magnitude slower, and slower still where the input is dilated; its kernel gradient is a
+    convolution whose window is the whole map, slow for many images of it.
     """
     n = count_dense(geometry)
     if geometry.ndim > 2:

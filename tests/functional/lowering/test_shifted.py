@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from jaxcnn.functional.lowering.shifted import LOWERING, forward, has_phases
+from jaxcnn.functional.conv import conv
+from jaxcnn.functional.lowering.shifted import LOWERING, _tap_by_tap, forward, has_phases
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
 from tests.functional.lowering.dense import random_operands
 from tests.functional.lowering.groups import depthwise_geometries, loop_grouped_forward
@@ -43,3 +44,36 @@ def test_phases_agree_with_loops(window: int, strides: int) -> None:
     ).transposed()
     assert has_phases(geometry)
     _check(geometry)
+
+
+@settings(max_examples=15, deadline=None)
+@given(geometry=depthwise_geometries())
+def test_taps_in_turn_agree_with_loops(geometry: ConvGeometry) -> None:
+    x, kernel, _ = random_operands(geometry)
+    found = jax.jit(lambda x, kernel: _tap_by_tap(x, kernel, geometry, jnp.dtype("float32")))(x, kernel)
+    expected = loop_grouped_forward(x, kernel, geometry)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * max(np.abs(expected).max(), 1.0))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_kernel_that_is_not_finite_spoils_its_own_channel_alone(value: float) -> None:
+    geometry = conv_geometry((2, 9, 9, 3), (5, 5, 1, 6), feature_group_count=3)
+    x, kernel, _ = random_operands(geometry)
+    kernel[2, 1, 0, 4] = value
+    found = forward(x, kernel, geometry, precision=None, preferred_element_type=None)
+    assert not np.isfinite(found[..., 4]).any()
+    kernel[2, 1, 0, 4] = 0
+    others = [0, 1, 2, 3, 5]
+    np.testing.assert_allclose(found[..., others], loop_grouped_forward(x, kernel, geometry)[..., others], atol=1e-4)
+
+
+def test_a_norm_that_follows_does_not_write_the_taps_to_memory() -> None:
+    x, kernel = jnp.ones((8, 28, 28, 64)), jnp.ones((7, 7, 1, 64))
+
+    def normalized(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        y = conv(x, kernel, feature_group_count=64, algorithm="shifted")
+        y -= y.mean(-1, keepdims=True)
+        return y * jax.lax.rsqrt(jnp.square(y).mean(-1, keepdims=True) + 1e-6)
+
+    program = jax.jit(normalized).lower(x, kernel).compile()
+    assert program.memory_analysis().temp_size_in_bytes < 5 * x.nbytes
