@@ -41,10 +41,11 @@ def batch_norm_axis(axis_name: Hashable) -> contextlib.AbstractContextManager[No
         context: linen.module.InterceptorContext,
     ) -> Any:
         module = context.module
-        if not isinstance(module, BatchNorm | linen.BatchNorm) or module.axis_name is not None:
+        known = isinstance(module, BatchNorm | linen.BatchNorm) and context.method_name == "__call__"
+        if not known or module.axis_name is not None:
             return call(*args, **kwargs)
         # The same variables, since the same scope; the clone comes here again and goes the first way.
         shared: Any = module.clone(axis_name=axis_name, parent=module.scope)
-        return getattr(shared, context.method_name)(*args, **kwargs)
+        return shared(*args, **kwargs)
 
     return linen.intercept_methods(share)

@@ -22,7 +22,7 @@ from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.parallel import Parallel
 from jaxcnn.train.state import TrainState, create_state
 from jaxcnn.train.step import StepMetrics, epoch_order, train_step
-from tests.train.test_loop import new_run, train
+from tests.train.runs import new_run, train
 
 TINY = Path(__file__).parent / "tiny.py"
 

@@ -1,0 +1,83 @@
+"""What devices tell each other in a training step, read from the compiled program: sums, and never activations."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import NamedSharding
+
+from jaxcnn import models
+from jaxcnn.data import Dataset, Split
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.parallel import WHOLE, Parallel, lowered_step
+from jaxcnn.train.state import create_state
+
+# Every family, as small as it can be had: what is read does not depend on how often a layer is repeated.
+MODELS: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
+    "lenet5": ((32, 32, 1), {}),
+    "alexnet": ((63, 63, 3), {"hidden": 8}),
+    "vgg11_bn": ((32, 32, 3), {"stage_sizes": (1, 1), "widths": (8, 8), "hidden": 8}),
+    "resnet18_cifar": ((16, 16, 3), {"stage_sizes": (1, 1), "width": 8}),
+    "mobilenet_v2": ((32, 32, 3), {"stages": ((2, 8, 1, 2),)}),  # depthwise
+    "efficientnet_b0": ((32, 32, 3), {"stages": ((2, 3, 2, 8, 1),)}),
+    "convnext_tiny": ((32, 32, 3), {"stage_sizes": (1,), "widths": (8,)}),
+    "vit_s_16": ((32, 32, 3), {"depth": 1, "width": 16, "num_heads": 2, "mlp_width": 16, "dropout_rate": 0.1}),
+    "googlenet": ((64, 64, 3), {"blocks": (("3a", (8, 8, 8, 8, 8, 8)),)}),
+    "unet": ((16, 16, 3), {"widths": (4, 8), "padding": "SAME"}),
+    "cifar_speedrun": ((32, 32, 3), {"widths": (8, 8, 8)}),
+}
+# The program is what is read, so it may run slowly.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter")
+
+
+def experiment_of(name: str, shape: tuple[int, int, int], options: dict[str, Any]) -> Experiment:
+    labels = np.arange(32) % 10
+    if name == "unet":
+        labels = np.tile(labels[:, None, None], (1, *shape[:2]))
+    split = Split(images=np.zeros((32, *shape), np.uint8), labels=labels)
+    return Experiment(
+        model=models.create(name, num_classes=10, **options),
+        dataset=Dataset(name="blank", train=split, test=split, class_names=tuple("abcdefghij")),
+        optimizer=optax.sgd(0.1, momentum=0.9),
+        schedule=optax.constant_schedule(0.1),
+        epochs=1,
+        batch_size=16,
+    )
+
+
+def collectives(program: str) -> dict[str, int]:
+    """How many of each kind a compiled program has."""
+    return {kind: len(re.findall(rf" {kind}(?:-start)?\(", program)) for kind in COLLECTIVES}
+
+
+def compiled_step(experiment: Experiment, parallel: Parallel) -> str:
+    data = experiment.dataset.train
+    whole = NamedSharding(parallel.mesh, WHOLE)
+    shapes = [(data.images.shape, jnp.uint8), (data.labels.shape, jnp.int32), ((2, 16), jnp.int32)]
+    arrays = [jax.ShapeDtypeStruct(shape, dtype, sharding=whole) for shape, dtype in shapes]
+    state = parallel.template(jax.eval_shape(lambda: create_state(experiment)))
+    with parallel.context():
+        return lowered_step(experiment, parallel, state, *arrays).compile(compiler_options=QUICK).as_text()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_activation_travels(name: str) -> None:
+    found = collectives(compiled_step(experiment_of(name, *MODELS[name]), Parallel.over(8)))
+    assert found.pop("all-reduce") >= 1
+    assert not any(found.values()), found
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind"), [(lambda x: x[::-1], "collective-permute"), (lambda x: jnp.sort(x, axis=0), "all-")]
+)
+def test_the_reading_can_fail(spoil: Callable[[jax.Array], jax.Array], kind: str) -> None:
+    parallel = Parallel.over(8)
+    x = jax.ShapeDtypeStruct((16, 4), jnp.float32, sharding=NamedSharding(parallel.mesh, parallel.split))
+    program = parallel.jit(spoil, results=parallel.split).lower(x).compile().as_text()
+    assert any(number for found, number in collectives(program).items() if found.startswith(kind))
