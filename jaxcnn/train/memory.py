@@ -24,5 +24,5 @@ def memory_advice(batch_size: int) -> Iterator[None]:
         raise RunError(
             f"the device has too little memory for batches of {batch_size} images ({reason}). "
             f"Try --set batch_size={max(batch_size // 2, 1)}, with the learning rate lowered alike, more devices, or "
-            f"the batch in parts one after the other (accumulate)."
+            f"each batch in parts, one after the other, with --accumulate 2."
         ) from error

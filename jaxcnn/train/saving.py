@@ -36,13 +36,16 @@ class Checkpoints:
         # Orbax logs a failure with all its tracebacks, twice; here each becomes one sentence, or an error.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self.folder, self.origin = folder.resolve(), origin or {}  # Orbax wants absolute paths
-        # Retention is not left to Orbax: it would drop the older before anybody has read the newer.
-        options = ocp.CheckpointManagerOptions(cleanup_tmp_directories=True)
-        self._managers = {kind: ocp.CheckpointManager(self.folder / kind, options=options) for kind in KEEP}
+        self._managers = {kind: self._open(kind) for kind in KEEP}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read_back")
         self._pending: dict[str, tuple[int, Future[None]]] = {}
-        self._failures = 0
+        self._failures = dict.fromkeys(KEEP, 0)
         self._unsaved: dict[str, str] = {}
+
+    def _open(self, kind: str) -> ocp.CheckpointManager:
+        # Retention is not left to Orbax: it would drop the older before anybody has read the newer.
+        options = ocp.CheckpointManagerOptions(cleanup_tmp_directories=True)
+        return ocp.CheckpointManager(self.folder / kind, options=options)
 
     def save(self, kind: str, state: TrainState) -> None:
         """Starts to save a state under its step; a step that is there already is the same state, and is left.
@@ -64,6 +67,7 @@ class Checkpoints:
             items: dict[str, Any] = {STATE: ocp.args.StandardSave(state), RECORD: ocp.args.JsonSave(seal(record))}
             manager.save(step, args=ocp.args.Composite(**items))
         except (OSError, ValueError) as error:
+            self._drop_failed(kind, step)
             self._failed(kind, step, error)
             return
         template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), state)
@@ -117,29 +121,30 @@ class Checkpoints:
             self._drop_failed(kind, step)
             self._failed(kind, step, error)
             return
-        self._failures = 0
+        self._failures[kind] = 0
         self._unsaved.pop(kind, None)
         for old in sorted(manager.all_steps())[: -KEEP[kind]]:
             manager.delete(old)
 
     def _drop_failed(self, kind: str, step: int) -> None:
-        """Gives its space back and its step free."""
-        place = self.folder / kind
+        """Gives its space back and its step free, by a new manager: the old one would raise its error once more."""
         with contextlib.suppress(OSError, ValueError):
-            if step in self._managers[kind].all_steps():
-                self._managers[kind].delete(step)
-        if is_first():
-            for unfinished in place.glob(f"{step}{ocp.path.step.TMP_DIR_SUFFIX}*"):
-                shutil.rmtree(unfinished, ignore_errors=True)
+            self._managers[kind].close()
+        place = self.folder / kind
+        if place.is_dir():
+            if is_first():
+                shutil.rmtree(place / str(step), ignore_errors=True)
+            with contextlib.suppress(OSError, ValueError):
+                self._managers[kind] = self._open(kind)
 
     def _failed(self, kind: str, step: int, error: Exception) -> None:
         """Says so, and stops a run that cannot save any more."""
-        self._failures += 1
+        self._failures[kind] += 1
         good = max((one.step for one in saved(self.folder, KEEP)), default=None)
         kept = "nothing is saved yet" if good is None else f"step {good} is kept"
         message = f"the {kind} checkpoint of step {step} in {self.folder / kind} could not be saved ({kept}): {error}"
         self._unsaved[kind] = f"{message}\nIs the disk full, or the folder not writable? Mend that and resume."
-        if self._failures >= FAILURES_IN_ROW or jax.process_count() > 1:
+        if self._failures[kind] >= FAILURES_IN_ROW or jax.process_count() > 1:
             raise RunError(self._unsaved[kind])
         log.warning("%s; training goes on and tries again at the next", message)
 

@@ -90,3 +90,15 @@ def test_interrupted_and_resumed(
     assert "everything is saved" in out and f"jaxcnn train --resume {folder}" in out
     finish(start("--resume", str(folder)))
     assert fingerprint(folder) == whole
+
+
+def test_a_second_signal_stops_at_once(whole: tuple[str, list[dict[str, float]]], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(str(TINY), *SETTINGS, "--run-dir", str(folder))
+    wait_for_epochs(folder, 3)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode in (130, 143) and "stopped at once; the last checkpoint is kept" in out
+    finish(start("--resume", str(folder)))
+    assert fingerprint(folder) == whole

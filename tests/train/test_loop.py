@@ -9,60 +9,12 @@ import numpy as np
 import optax
 import pytest
 
-from jaxcnn.train.checkpoint import restore
-from jaxcnn.train.discover import ExperimentFile, load_experiment
 from jaxcnn.train.errors import RunError
 from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.loop import Outcome, fit
-from jaxcnn.train.metrics import Record
 from jaxcnn.train.optim import warmup_cosine
 from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.state import TrainState, create_state
 from jaxcnn.train.step import epoch_order
-
-TINY = Path(__file__).parent / "tiny.py"
-
-
-class Quiet:
-    """A display that shows nothing."""
-
-    def compiling(self) -> None: ...
-    def compiled(self, seconds: float, *, from_cache: bool) -> None: ...
-    def start(self, *, step: int, total: int) -> None: ...
-    def step(self, step: int, *, loss: float, accuracy: float) -> None: ...
-    def epoch(self, record: Record) -> None: ...
-    def due(self, seconds: float) -> bool:
-        return False
-
-
-def new_run(folder: Path) -> tuple[ExperimentFile, RunFolder]:
-    file = load_experiment(TINY)
-    return file, RunFolder.create(folder, file, dataclasses.asdict(file.config_class()))
-
-
-def train(run: RunFolder, experiment: Experiment, *, stop_after: int | None = None) -> Outcome:
-    """Trains; ``stop_after`` steps of this call a stop is asked for."""
-    asked = 0
-
-    def should_stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return stop_after is not None and asked > stop_after
-
-    with run.locked():
-        return fit(experiment, run, progress=Quiet(), should_stop=should_stop)
-
-
-def final_state(run: RunFolder, experiment: Experiment) -> TrainState:
-    return restore(run.checkpoints, "last", create_state(experiment))
-
-
-def without_seconds(run: RunFolder) -> list[Record]:
-    return [{name: value for name, value in record.items() if name != "seconds"} for record in run.metrics.read()]
-
-
-def assert_same(left: TrainState, right: TrainState) -> None:
-    jax.tree.map(np.testing.assert_array_equal, left, right)
+from tests.train.runs import TINY, assert_same, final_state, new_run, train, without_seconds
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,59 @@
+"""Ctrl-C and SIGTERM: the first asks for a stop at the next step, a second one stops at once."""
+
+import contextlib
+import dataclasses
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+WATCHED = (signal.SIGINT, signal.SIGTERM)
+SHOW_CURSOR = "\x1b[?25h"  # a live display had hidden it
+
+
+@dataclasses.dataclass
+class Stop:
+    """Which signal asked for a stop, if one did."""
+
+    signal: int | None = None
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Notes the first signal; the second ends the process, with a status of 128 and its number.
+
+    Python runs a handler only when the main thread is back from XLA, which a compilation keeps for minutes. So a
+    thread reads the signals from a pipe. Checkpoints are whole at any moment, as they are at a kill.
+    """
+    stop = Stop()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.signal = stop.signal or number
+
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    thread = threading.Thread(target=_end_at_the_second, args=(reader,), daemon=True, name="signals")
+    earlier = {number: signal.signal(number, ask) for number in WATCHED}
+    earlier_pipe = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    thread.start()
+    try:
+        yield stop
+    finally:
+        signal.set_wakeup_fd(earlier_pipe)
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+        os.close(writer)  # ends the thread
+        thread.join()
+        os.close(reader)
+
+
+def _end_at_the_second(reader: int) -> None:
+    seen = 0
+    while number := os.read(reader, 1):
+        seen += number[0] in WATCHED
+        if seen == 2:
+            cursor = SHOW_CURSOR if sys.stdout.isatty() else ""
+            print(f"{cursor}stopped at once; the last checkpoint is kept", flush=True)
+            os._exit(128 + number[0])

@@ -1,0 +1,415 @@
+"""Checkpoints that are damaged, that do not fit, or that cannot be written."""
+
+import dataclasses
+import gc
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxcnn.train import checkpoint, saving
+from jaxcnn.train.checkpoint import restore, resume, saved
+from jaxcnn.train.checksums import check_seal, checksums, seal
+from jaxcnn.train.errors import DamageError, RunError
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.metrics import MetricsLog
+from jaxcnn.train.saving import open_checkpoints
+from jaxcnn.train.state import TrainState
+from tests.train.runs import assert_same, final_state, new_run, train, without_seconds
+
+# Where a save fails, threads of Orbax end with the error that is told to us besides.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def state_at(step: int, *, rows: int = 64) -> TrainState:
+    """A state without a model, whose arrays are random and differ from step to step."""
+    draw = np.random.default_rng(step)
+    return TrainState(
+        step=jnp.int32(step),
+        params={"conv": {"kernel": jnp.asarray(draw.normal(size=(rows, 40)), jnp.float32)}},
+        batch_stats={"mean": jnp.asarray(draw.normal(size=24), jnp.bfloat16)},
+        opt_state=(jnp.asarray(draw.normal(size=(rows, 40)), jnp.float32),),
+        ema_params=None,
+        loss_sum=jnp.float32(draw.normal()),
+        correct=jnp.float32(1),
+        taken=jnp.int32(1),
+        skipped=jnp.int32(0),
+        skipped_in_row=jnp.int32(0),
+        loss_scale=None,
+    )
+
+
+def save_steps(folder: Path, *steps: int, kind: str = "last", **origin: Any) -> None:
+    with open_checkpoints(folder, origin) as checkpoints:
+        for step in steps:
+            checkpoints.save(kind, state_at(step))
+
+
+def array_file(step_folder: Path) -> Path:
+    """The largest file, which holds arrays."""
+    return max((path for path in step_folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+def flip_bit(path: Path, *, share: float) -> None:
+    data = bytearray(path.read_bytes())
+    data[int(share * len(data))] ^= 0x10
+    path.write_bytes(data)
+
+
+def truncate(step: Path) -> None:
+    os.truncate(array_file(step), array_file(step).stat().st_size // 2)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "bit_flipped_early": (
+        lambda step: flip_bit(array_file(step), share=0.2),
+        r"checksum of .*(kernel|opt_state)|state",
+    ),
+    "bit_flipped_late": (lambda step: flip_bit(array_file(step), share=0.8), r"checksum of|state cannot"),
+    "file_truncated": (truncate, r"state cannot be read"),
+    "file_missing": (lambda step: array_file(step).unlink(), r"state cannot be read"),
+    "arrays_missing": (lambda step: shutil.rmtree(step / "state"), r"2/state is missing"),
+    "record_missing": (lambda step: shutil.rmtree(step / "record"), r"2/record is missing"),
+    "record_emptied": (lambda step: (step / "record/metadata").write_text(""), r"2/record cannot be read"),
+    "record_garbage": (lambda step: (step / "record/metadata").write_bytes(b"\xff{]"), r"2/record cannot be read"),
+    "record_flipped": (lambda step: flip_bit(step / "record/metadata", share=0.5), r"record (cannot|of checksums)"),
+    "record_foreign": (lambda step: (step / "record/metadata").write_text("[1]"), r"record has no checksum"),
+    "metadata_garbage": (lambda step: (step / "state/_METADATA").write_text("{nonsense"), r"state cannot be read"),
+    "manifest_missing": (lambda step: (step / "state/manifest.ocdbt").unlink(), r"state cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_is_found_and_named_and_the_one_before_is_used(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damage, message = DAMAGES[name]
+    save_steps(tmp_path, 1, 2)
+    damage(tmp_path / "last/2")
+    state = resume(tmp_path, state_at(0), {})
+    assert state is not None
+    assert_same(state, state_at(1))
+    assert "the last checkpoint of step 2 is damaged" in caplog.text
+    assert "using the last checkpoint of step 1 instead" in caplog.text
+    assert re.search(message, caplog.text), caplog.text
+    assert (tmp_path / "damaged/last-2").is_dir()
+    assert [one.step for one in saved(tmp_path, ["last"])] == [1]
+
+
+def test_every_byte_counts(tmp_path: Path) -> None:
+    """A bit flipped anywhere in the arrays' file gives an error or the right numbers, never wrong ones."""
+    save_steps(tmp_path, 2)
+    file = array_file(tmp_path / "last/2")
+    whole = file.read_bytes()
+    found = 0
+    for share in np.random.default_rng(0).uniform(size=12):
+        flip_bit(file, share=share)
+        try:
+            assert_same(restore(tmp_path, "last", state_at(0)), state_at(2))
+        except RunError:
+            found += 1
+        file.write_bytes(whole)
+    assert found >= 10
+    assert_same(restore(tmp_path, "last", state_at(0)), state_at(2))
+
+
+def test_none_good_lists_what_is_wrong_with_each(tmp_path: Path) -> None:
+    save_steps(tmp_path, 1, 2)
+    truncate(tmp_path / "last/1")
+    shutil.rmtree(tmp_path / "last/2/record")
+    expected = (
+        r"(?s)no checkpoint .* can be used:\n.*step 2 is damaged: .*record is missing\n.*step 1 is damaged: .*read"
+    )
+    with pytest.raises(RunError, match=expected):
+        resume(tmp_path, state_at(0), {})
+
+
+def test_the_best_stands_in_for_the_last(tmp_path: Path) -> None:
+    save_steps(tmp_path, 1, kind="best")
+    save_steps(tmp_path, 2)
+    truncate(tmp_path / "last/2")
+    assert_same(restore(tmp_path, "last", state_at(0)), state_at(1))
+    truncate(tmp_path / "best/1")
+    save_steps(tmp_path, 3)
+    with pytest.raises(RunError, match=r"step 1 is damaged.*\n.*Try --checkpoint last"):
+        restore(tmp_path, "best", state_at(0))
+
+
+def test_a_damaged_run_ends_like_a_whole_one(tmp_path: Path) -> None:
+    """It goes on from the epoch before, its metrics are cut back to there, and the warning is in a file."""
+    file, whole = new_run(tmp_path / "whole")
+    experiment = file.build(file.config_class())
+    train(whole, experiment)
+    _, run = new_run(tmp_path / "damaged")
+    train(run, experiment, stop_after=12)
+    for kind in ("last", "best"):
+        if (step := run.checkpoints / kind / "12").is_dir():
+            flip_bit(array_file(step), share=0.5)
+    assert train(run, experiment).finished
+    assert without_seconds(run) == without_seconds(whole)
+    assert_same(final_state(run, experiment), final_state(whole, experiment))
+    assert "checkpoint of step 12 is damaged" in (run.path / "warnings.log").read_text()
+
+
+def test_a_long_epoch_is_saved_within(tmp_path: Path) -> None:
+    file, run = new_run(tmp_path / "run")
+    experiment = file.build(file.config_class())
+    seen: list[int] = []
+    original = saving.Checkpoints.save
+
+    def save(self: saving.Checkpoints, kind: str, state: TrainState) -> None:
+        seen.append(int(state.step))
+        original(self, kind, state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saving.Checkpoints, "save", save)
+        train(run, experiment, stop_after=5, checkpoint_minutes=0.0)
+    assert set(seen) >= {1, 2, 3, 4, 5}
+    assert len(saved(run.checkpoints, ["last"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 20}, r"with batch_size 16, but this run has 20"),
+        ({"seed": 7}, r"with seed 0, but this run has 7"),
+    ],
+)
+def test_another_batch_or_seed_is_refused(change: dict[str, int], message: str, tmp_path: Path) -> None:
+    file, run = new_run(tmp_path / "run")
+    experiment = file.build(file.config_class())
+    train(run, experiment, stop_after=2)
+    with pytest.raises(RunError, match=message):
+        train(run, dataclasses.replace(experiment, **change))  # type: ignore[arg-type]
+    assert train(run, experiment).finished
+
+
+def test_other_images_are_refused(tmp_path: Path) -> None:
+    """One pixel is enough."""
+    file, run = new_run(tmp_path / "run")
+    experiment = file.build(file.config_class())
+    train(run, experiment, stop_after=2)
+    images = experiment.dataset.train.images.copy()
+    images[0, 0, 0, 0] ^= 1
+    other = dataclasses.replace(experiment.dataset, train=dataclasses.replace(experiment.dataset.train, images=images))
+    with pytest.raises(RunError, match=r"with dataset [0-9a-f]{64}, but this run has [0-9a-f]{64}: its place in the"):
+        train(run, dataclasses.replace(experiment, dataset=other))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda state: state.replace(params={"conv": {"kernel": jnp.zeros((64, 50))}}),
+            r"does not fit this model: params/conv/kernel is float32\[64, 40\] there but float32\[64, 50\] here",
+        ),
+        (
+            lambda state: state.replace(batch_stats={"mean": jnp.zeros(24, jnp.float32)}),
+            r"batch_stats/mean is bfloat16\[24\] there but float32\[24\] here",
+        ),
+        (
+            lambda state: state.replace(params=state.params | {"head": jnp.zeros(3)}),
+            r"params/head was not saved",
+        ),
+        (lambda state: state.replace(batch_stats={}), r"batch_stats/mean is not in this model"),
+        (lambda state: state.replace(ema_params=state.params), r"ema_params/conv/kernel was not saved"),
+    ],
+)
+def test_a_model_that_does_not_fit_names_the_array(
+    change: Callable[[TrainState], TrainState], message: str, tmp_path: Path
+) -> None:
+    save_steps(tmp_path, 1, 2)
+    with pytest.raises(RunError, match=message):
+        restore(tmp_path, "last", change(state_at(0)))
+
+
+def test_from_eight_devices_to_one_and_back(tmp_path: Path) -> None:
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    split, whole = (NamedSharding(mesh, spec) for spec in (PartitionSpec("data"), PartitionSpec()))
+
+    def place(leaf: jax.Array) -> jax.Array:
+        return jax.device_put(leaf, split if leaf.ndim and leaf.shape[0] % 8 == 0 else whole)
+
+    spread = jax.tree.map(place, state_at(1))
+    assert checksums(spread) == checksums(state_at(1))
+    with open_checkpoints(tmp_path) as checkpoints:
+        checkpoints.save("last", spread)
+    alone = restore(tmp_path, "last", state_at(0))
+    assert_same(alone, state_at(1))
+    assert len(alone.params["conv"]["kernel"].sharding.device_set) == 1
+    again = restore(tmp_path, "last", jax.tree.map(place, state_at(0)))
+    assert_same(again, state_at(1))
+    assert again.params["conv"]["kernel"].sharding == split
+
+
+def test_a_seal_shows_any_change() -> None:
+    record = seal({"format": 1, "arrays": {"a": {"shape": [3]}}})
+    assert check_seal(json.loads(json.dumps(record))) == {"format": 1, "arrays": {"a": {"shape": [3]}}}
+    with pytest.raises(DamageError, match="damaged itself"):
+        check_seal(record | {"format": 2})
+
+
+def test_a_later_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_steps(tmp_path, 1)
+    monkeypatch.setattr(checkpoint, "FORMAT", checkpoint.FORMAT - 1)
+    with pytest.raises(RunError, match=r"was written by a later jaxcnn; update this one"):
+        restore(tmp_path, "last", state_at(0))
+
+
+# Saves that fail.
+
+
+@pytest.fixture
+def full_disk() -> Iterator[Callable[[bool], None]]:
+    """Files may not grow beyond 100 bytes, as if the disk were full, while it is switched on."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def switch(full: bool) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100 if full else before[0], before[1]))
+
+    yield switch
+    switch(False)
+    gc.collect()  # what those threads left behind is not to be found in another test
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_is_told_and_the_last_good_kept(
+    full_disk: Callable[[bool], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_steps(tmp_path, 1, 2)
+    with open_checkpoints(tmp_path) as checkpoints:
+        full_disk(True)
+        checkpoints.save("last", state_at(3))
+        checkpoints.save("last", state_at(4))  # known within one interval
+        assert "checkpoint of step 3" in caplog.text and "(step 2 is kept)" in caplog.text
+        assert "File too large" in caplog.text
+        full_disk(False)
+        checkpoints.save("last", state_at(5))
+    assert [one.step for one in saved(tmp_path, ["last"])] == [5, 2]
+    assert not list(tmp_path.glob("last/*tmp*"))
+    assert_same(restore(tmp_path, "last", state_at(0)), state_at(5))
+
+
+def test_each_step_may_ask_after_a_failed_save(
+    full_disk: Callable[[bool], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_steps(tmp_path, 1)
+    with open_checkpoints(tmp_path) as checkpoints:
+        full_disk(True)
+        checkpoints.save("last", state_at(2))
+        while checkpoints._pending:
+            checkpoints.check()
+        assert "checkpoint of step 2" in caplog.text
+        full_disk(False)
+        checkpoints.save("last", state_at(3))
+
+
+def test_a_run_that_cannot_save_stops(full_disk: Callable[[bool], None], tmp_path: Path) -> None:
+    save_steps(tmp_path, 1)
+    steps = iter(range(2, 100))
+    message = r"step 4 .*could not be saved \(step 1 is kept\).*\nIs the disk full"
+    with pytest.raises(RunError, match=message), open_checkpoints(tmp_path) as checkpoints:
+        full_disk(True)
+        for step in steps:
+            checkpoints.save("last", state_at(step))
+    assert next(steps) in (5, 6)  # found on saving, or behind its back
+    full_disk(False)
+    assert_same(restore(tmp_path, "last", state_at(0)), state_at(1))
+
+
+def test_the_last_save_of_all_is_not_forgotten(full_disk: Callable[[bool], None], tmp_path: Path) -> None:
+    save_steps(tmp_path, 1)
+    message = r"step 2 .*could not be saved \(step 1 is kept\)"
+    with pytest.raises(RunError, match=message), open_checkpoints(tmp_path) as checkpoints:
+        full_disk(True)
+        checkpoints.save("last", state_at(2))
+
+
+def test_a_folder_that_vanished_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is not made again: it may be a disk that is no longer mounted."""
+    message = r"step 3 .*could not be saved \(nothing is saved yet\): the folder .*last is gone"
+    with pytest.raises(RunError, match=message), open_checkpoints(tmp_path / "checkpoints") as checkpoints:
+        checkpoints.save("last", state_at(1))
+        checkpoints.save("last", state_at(1))
+        shutil.rmtree(tmp_path / "checkpoints")
+        checkpoints.save("last", state_at(2))
+        assert "the folder" in caplog.text and "is gone" in caplog.text
+        checkpoints.save("last", state_at(3))
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused by the operating system; played, since the suite may run as root, who is refused nothing."""
+    save_steps(tmp_path, 1)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    message = r"could not be saved \(step 1 is kept\): .*Permission denied\n.*not writable"
+    with pytest.raises(RunError, match=message), open_checkpoints(tmp_path) as checkpoints:
+        monkeypatch.setattr(checkpoints._managers["last"], "save", refuse)
+        checkpoints.save("last", state_at(2))
+
+
+def test_what_reads_back_otherwise_replaces_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A disk that lies: the save succeeds, the bytes are others. Older checkpoints stay, the bad one goes."""
+    save_steps(tmp_path, 1, 2)
+    original = saving.read_arrays
+    lie = True
+
+    def read(one: checkpoint.Saved, arrays: Any, template: Any) -> Any:
+        if lie:
+            flip_bit(array_file(one.path), share=0.5)
+        return original(one, arrays, template)
+
+    monkeypatch.setattr(saving, "read_arrays", read)
+    with open_checkpoints(tmp_path) as checkpoints:
+        checkpoints.save("last", state_at(3))
+        checkpoints.save("last", state_at(4))
+        assert "step 3" in caplog.text and "(step 2 is kept)" in caplog.text
+        assert [one.step for one in saved(tmp_path, ["last"]) if one.step < 4] == [2, 1]
+        checkpoints._pending["last"][1].exception()
+        lie = False
+        checkpoints.save("last", state_at(5))
+    assert [one.step for one in saved(tmp_path, ["last"])] == [5, 2]
+
+
+def test_a_full_disk_does_not_end_a_run(
+    full_disk: Callable[[bool], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Metrics and checkpoints of one epoch cannot be written; at the next there is room again."""
+    file, whole = new_run(tmp_path / "whole")
+    experiment: Experiment = file.build(file.config_class())
+    train(whole, experiment)
+    _, run = new_run(tmp_path / "full")
+    epochs = 0
+    append = MetricsLog.append
+
+    def fill_and_append(log: MetricsLog, record: dict[str, Any]) -> None:
+        nonlocal epochs
+        epochs += 1
+        full_disk(epochs == 2)
+        append(log, record)
+
+    monkeypatch.setattr(MetricsLog, "append", fill_and_append)
+    assert train(run, experiment).finished
+    assert epochs == 3
+    assert without_seconds(run) == without_seconds(whole)
+    assert_same(final_state(run, experiment), final_state(whole, experiment))
