@@ -85,7 +85,8 @@ def compile_times(name: str, *, batch: int = 1) -> dict[str, Any]:
 
 def _logits(model: nn.Module, state: State, x: jax.Array) -> jax.Array:
     params, batch_stats, _ = state
-    return model.apply({"params": params, "batch_stats": batch_stats}, x, train=False)
+    logits: Any = model.apply({"params": params, "batch_stats": batch_stats}, x, train=False)
+    return logits
 
 
 def _step(model: nn.Module, state: State, x: jax.Array, labels: jax.Array) -> tuple[State, jax.Array]:

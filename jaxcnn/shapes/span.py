@@ -33,7 +33,7 @@ class Span:
     def summed(self, axis: int, length: int) -> "Span":
         """After something that lets every entry see all ``length`` entries of an axis, which stays in place."""
         reach = self.jumps[axis] * (length - 1)
-        return Span(self.size + abs(reach), self.first + min(reach, 0), _put(self.jumps, axis, 0))
+        return Span(self.size + _absolute(reach), self.first + min(reach, 0), _put(self.jumps, axis, 0))
 
     def everywhere(self, shape: Sequence[int]) -> "Span":
         """What all entries of an array of this shape see together."""
@@ -50,7 +50,7 @@ class Span:
         if not jump:
             return self
         taps = dilation * (window - 1) // input_dilation
-        size = self.size + abs(jump) * taps
+        size = self.size + _absolute(jump) * taps
         jump = jump if input_dilation == 1 else whole(Fraction(jump) / input_dilation)
         first = self.first - jump * before + min(jump * dilation * (window - 1), 0)
         return Span(size, first, _put(self.jumps, axis, jump * stride))
@@ -72,7 +72,7 @@ class Span:
                 first, second = first.summed(axis, length), second.summed(axis, length)
         start = min(first.first, second.first)
         end = max(first.first + first.size, second.first + second.size)
-        jumps = tuple(max(pair, key=abs) for pair in zip(first.jumps, second.jumps, strict=True))
+        jumps = tuple(max(pair, key=_absolute) for pair in zip(first.jumps, second.jumps, strict=True))
         return Span(end - start, start, jumps)
 
     def merged(self, axes: Sequence[int], shape: Sequence[int]) -> "tuple[Span, Number]":
@@ -103,7 +103,7 @@ class Span:
     @property
     def jump(self) -> Number:
         """How far the view moves with one step of the array, along whichever axis moves it most."""
-        return max(map(abs, self.jumps), default=0)
+        return max(map(_absolute, self.jumps), default=0)
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -145,6 +145,10 @@ def regroup(old: Sequence[int], new: Sequence[int]) -> list[tuple[tuple[int, ...
 def whole(number: Fraction) -> Number:
     """A fraction as an integer where it is one."""
     return int(number) if number.denominator == 1 else number
+
+
+def _absolute(number: Number) -> Number:
+    return -number if number < 0 else number
 
 
 def _put(jumps: tuple[Number, ...], axis: int, jump: Number) -> tuple[Number, ...]:

@@ -45,7 +45,7 @@ def _implementation(parts: int, rows: int) -> Any:
     def split(words: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         return of_part(words, jax.random.split(whole(words), shape))
 
-    def fold_in(words: jax.Array, number: jax.Array) -> jax.Array:
+    def fold_in(words: jax.Array, number: Any) -> jax.Array:
         return of_part(words, jax.random.fold_in(whole(words), number))
 
     def random_bits(words: jax.Array, width: int, shape: tuple[int, ...]) -> jax.Array:

@@ -56,7 +56,8 @@ def create_state(experiment: Experiment) -> TrainState:
     @jax.jit
     def initialise() -> Variables:
         key = stream(experiment.seed, INIT)
-        return experiment.model.init(key, experiment.normalize(experiment.prepare(blank)), train=False)
+        variables: Any = experiment.model.init(key, experiment.normalize(experiment.prepare(blank)), train=False)
+        return variables
 
     @jax.jit
     def create(variables: Variables) -> TrainState:

@@ -14,6 +14,7 @@ from jax.interpreters import mlir
 
 from jaxcnn.functional.lowering.choice import choose
 from jaxcnn.functional.lowering.compute import compute_conv, compute_kernel_grad
+from jaxcnn.functional.lowering.lowering import Operation
 from jaxcnn.functional.lowering.primitives import is_partitioned
 from jaxcnn.shapes.lax_conv import Arrangement, LaxConv, read_lax_conv
 
@@ -55,11 +56,11 @@ def _register(rule: Rule) -> None:
 
 def _lower(stock: Rule, ctx: Any, lhs: Any, rhs: Any, **params: Any) -> Any:
     """XLA's own where nothing better is known, and where XLA will split the program over devices by itself."""
-    lhs_type, rhs_type, out_type = *ctx.avals_in, *ctx.avals_out
+    (lhs_type, rhs_type), (out_type,) = ctx.avals_in, ctx.avals_out
     if _inside.get() or is_partitioned(ctx) or not _is_served(lhs_type, out_type, params):
         return stock(ctx, lhs, rhs, **params)
     call = read_lax_conv(lhs_type.shape, rhs_type.shape, out_type.shape, **_geometric(params))
-    operation = "kernel_grad" if call.kernel_grad else "forward"
+    operation: Operation = "kernel_grad" if call.kernel_grad else "forward"
     if choose(call.geometry, lhs_type.dtype, operation, platform="cpu").algorithm == "xla":
         return stock(ctx, lhs, rhs, **params)
     with _formulation():
@@ -68,7 +69,7 @@ def _lower(stock: Rule, ctx: Any, lhs: Any, rhs: Any, **params: Any) -> Any:
 
 
 def _compute(call: LaxConv, precision: Any, preferred_element_type: Any, lhs: jax.Array, rhs: jax.Array) -> jax.Array:
-    options = {"geometry": call.geometry, "algorithm": "auto", "platform": "cpu", "partitioned": False}
+    options: dict[str, Any] = {"geometry": call.geometry, "algorithm": "auto", "platform": "cpu", "partitioned": False}
     x, second = _arrange(lhs, call.lhs), _arrange(rhs, call.rhs)
     if call.kernel_grad:
         result = compute_kernel_grad(x, second, precision=precision, **options)
