@@ -155,7 +155,9 @@ def summary(
     Multiply-adds are counted on the operations themselves, so a layer written as plain functions counts as well as a
     module does; every tap of every position counts, padding included, and adding a bias does not. What a map sees is
     followed through the same operations: it covers padding, and it may cover more than is seen where axes are cut at
-    places that only the run knows, where rows and columns are merged, and in loops.
+    places that only the run knows and where rows and columns are merged. A scan is followed turn by turn up to 64
+    turns. What comes out of a longer one, or of a while loop, is said to see all positions of the image that went in,
+    each: more than it sees of them, but without the padding that convolutions and pools inside the loop add.
 
     Args:
         model: any Linen module that is called on one array.

@@ -17,6 +17,9 @@ from jax.interpreters import ad, batching
 from jaxcnn.models.equations import View, multiply_adds, union_of, views_after
 from jaxcnn.shapes.span import Span, cover
 
+# A loop of more turns is not followed turn by turn.
+MOST_TURNS = 64
+
 _mark = Primitive("jaxcnn_mark")
 _mark.multiple_results = True
 
@@ -145,6 +148,8 @@ class _Walk:
         if equation.primitive is _mark:
             self.note(equation, views)
             return views
+        if name == "scan" and params["length"] <= MOST_TURNS:
+            return self.turn(equation, views, times)
         if name == "scan":
             self.run(_open(params["jaxpr"]), _resting(equation, views), times=times * params["length"])
             return _whole(equation, views)
@@ -197,6 +202,22 @@ class _Walk:
             results.append(union_of(known, result.aval.shape) if known else None)
         return results
 
+    def turn(self, equation: Any, views: list[View | None], times: int) -> list[View | None]:
+        """A loop, turn after turn, each of which may see more than the one before."""
+        params = equation.params
+        first, carried = _constants_and_carry(params)
+        constants, carry, rows = views[:first], views[first : first + carried], views[first + carried :]
+        stacked: list[list[View | None]] = []
+        for turn in range(params["length"]):
+            place = params["length"] - 1 - turn if params["reverse"] else turn
+            inside = [view and tuple(_entry(span, place) for span in view) for view in rows]
+            results = self.run(_open(params["jaxpr"]), [*constants, *carry, *inside], times=times)
+            carry = results[:carried]
+            stacked.append(results[carried:])
+        outputs = enumerate(equation.outvars[carried:])
+        whole = [_stack([each[index] for each in stacked], output.aval.shape) for index, output in outputs]
+        return [*carry, *whole]
+
     def turn_unknown(self, equation: Any) -> None:
         """Refuses a loop that multiplies and of which nobody knows how often it turns."""
         walk = _Walk(Trace(calls=[dataclasses.replace(call, macs=0) for call in self.trace.calls]))
@@ -220,6 +241,25 @@ def _body(params: Mapping[str, Any]) -> Any:
 def _open(program: Any) -> Any:
     """The program without its constants."""
     return getattr(program, "jaxpr", program)
+
+
+def _constants_and_carry(params: Mapping[str, Any]) -> tuple[int, int]:
+    """How many operands of a scan are constants, and how many it carries; JAX 0.12 keeps them in a tree."""
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    constants, carry, _ = params["ft_in"].unpack()
+    return len(constants), len(carry)
+
+
+def _entry(span: Span, place: int) -> Span:
+    """One entry of the first axis, which goes away."""
+    return span.taken(0, start=place).permuted(range(1, len(span.jumps)))
+
+
+def _stack(views: Sequence[View | None], shape: Sequence[int]) -> View | None:
+    """Arrays put behind one another along a new first axis: all that any of them sees."""
+    known = [tuple(span.permuted((None, *range(len(span.jumps)))) for span in view) for view in views if view]
+    return union_of(known, shape) if known else None
 
 
 def _resting(equation: Any, views: Sequence[View | None]) -> list[View | None]:

@@ -250,6 +250,45 @@ def test_of_a_choice_the_costlier_counts() -> None:
     assert found.layers[0].sight.size == (3, 3)  # type: ignore[union-attr]
 
 
+class Turns(linen.Module):
+    """The same convolution several times: in a loop, or one after the other; and rows of a map, one by one."""
+
+    loop: bool
+    length: int = 10
+    reverse: bool = False
+
+    @linen.compact
+    def features(self, x: jax.Array) -> dict[str, jax.Array]:
+        kernel, small = jnp.ones((3, 3, 1, 1)), F.max_pool(x, (2, 2), strides=2)
+        turn = lambda x, row: (F.conv(x, kernel), F.conv(row, kernel))  # noqa: E731
+        if self.loop:
+            x, rows = jax.lax.scan(turn, x, small[:, :1], length=self.length, reverse=self.reverse)
+            return {"out": x, "rows": rows}
+        rows = [None] * self.length
+        for place in reversed(range(self.length)) if self.reverse else range(self.length):
+            x, rows[place] = turn(x, small[place, :1])
+        return {"out": x, "rows": jnp.stack(rows)}
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.features(x)["out"]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_loop_sees_what_its_turns_see(reverse: bool) -> None:
+    """Ten turns of a 3x3 window see 21 positions, more than the image has."""
+    shape = (10, 6, 6, 1)
+    looped, unrolled = (summary(Turns(loop=loop, reverse=reverse), shape) for loop in (True, False))
+    assert [each.sight for each in looped.maps] == [each.sight for each in unrolled.maps]
+    assert looped.maps[0].sight.size == (21, 21)  # type: ignore[union-attr]
+    assert looped.macs == unrolled.macs == 10 * (10 * 36 + 3) * 9
+
+
+def test_a_long_loop_counts_every_turn_and_sees_the_whole_image() -> None:
+    found = summary(Turns(loop=True, length=65), (65, 6, 6, 1))
+    assert found.macs == 65 * (65 * 36 + 3) * 9
+    assert found.maps[0].sight.size == (6, 6)  # type: ignore[union-attr]
+
+
 class Endless(linen.Module):
     """A loop of unknown length."""
 
