@@ -1,0 +1,85 @@
+"""The fine-tuning experiment on the digits that the package carries: what it reads, and what it leaves alone."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxcnn.train.discover import ExperimentFile, load_experiment
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.state import create_state
+from jaxcnn.train.trained import Trained
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def file() -> ExperimentFile:
+    return load_experiment(ROOT / "experiments" / "finetune_mnist.py")
+
+
+def built(file: ExperimentFile, **settings: Any) -> Experiment:
+    return file.build(file.config_class(dataset="digits", **settings))
+
+
+def after_two_steps(experiment: Experiment, params: Any) -> Any:
+    """Two, since the rate rises from zero; the gradients are made up, since only the optimizer is asked."""
+    optimizer = experiment.optimizer
+
+    @jax.jit
+    def trained(params: Any) -> Any:
+        opt_state = optimizer.init(params)
+        for _ in range(2):
+            updates, opt_state = optimizer.update(jax.tree.map(jnp.ones_like, params), opt_state, params)
+            params = optax.apply_updates(params, updates)
+        return params
+
+    return trained(params)
+
+
+def moved(after: Any, before: Any) -> float:
+    return max(
+        float(jnp.abs(a - b).max()) for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(before), strict=True)
+    )
+
+
+def test_few_labels_are_few_images_of_the_right_digits_and_other_ones_for_each_seed(file: ExperimentFile) -> None:
+    few = built(file, labels_per_class=5, seed=1)
+    images = {image.tobytes() for image in few.dataset.train.images}
+    assert len(images) == 5 * 5
+    assert few.dataset.class_names == ("5", "6", "7", "8", "9")
+    assert np.bincount(few.dataset.train.labels).tolist() == [len(few.dataset.train) // 5] * 5
+    everything = built(file, labels_per_class=0).dataset.train
+    label_of = {image.tobytes(): label for image, label in zip(everything.images, everything.labels, strict=True)}
+    pairs = zip(few.dataset.train.images, few.dataset.train.labels, strict=True)
+    assert all(label_of[image.tobytes()] == label for image, label in pairs)
+    other = {image.tobytes() for image in built(file, labels_per_class=5, seed=2).dataset.train.images}
+    assert images != other
+    assert len(few.dataset.test) > len(built(file, labels_per_class=5, hold_out=6).dataset.test) > 0
+
+
+def test_fine_tuning_starts_from_the_run_and_leaves_alone_what_is_frozen(
+    file: ExperimentFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = create_state(built(file, digits="01234", labels_per_class=0, seed=7))
+    trained = Trained(experiment=built(file), variables=before.eval_variables, step=0)
+    monkeypatch.setitem(file.build.__globals__, "load_trained", lambda run, kind: trained)
+    monkeypatch.setattr(file.build.__globals__["RunFolder"], "open", lambda path: None)
+    settings = {"freeze": "conv1/*", "trained_rate": 0.1, "freeze_batch_stats": True}
+    experiment = built(file, pretrained="runs/somewhere", **settings)
+    start = create_state(experiment)
+    assert moved(start.params["conv2"], before.params["conv2"]) == 0
+    assert moved(start.batch_stats, before.batch_stats) == 0
+    assert moved(start.params["head"]["kernel"], before.params["head"]["kernel"]) > 0.01, "the head is a new one"
+    assert not experiment.train_mode, "batch statistics stay"
+    after = after_two_steps(experiment, start.params)
+    assert moved(after["conv1"], start.params["conv1"]) == 0
+    ratio = moved(after["conv2"], start.params["conv2"]) / moved(after["head"], start.params["head"])
+    assert ratio == pytest.approx(0.1, rel=0.01), "with equal gradients Adam's steps are as long as the rates"
+    thawed = built(file, pretrained="runs/somewhere", **settings | {"freeze": "", "freeze_batch_stats": False})
+    assert thawed.train_mode
+    assert moved(after_two_steps(thawed, start.params)["conv1"], start.params["conv1"]) > 0
