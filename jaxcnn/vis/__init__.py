@@ -6,6 +6,7 @@ from jaxcnn.vis.curves import curves_figure, draw_curves
 from jaxcnn.vis.mistakes import draw_mistakes, mistakes_figure
 from jaxcnn.vis.receptive_fields import draw_receptive_fields, receptive_fields_figure
 from jaxcnn.vis.segmentation import draw_segmentation, segmentation_figure
+from jaxcnn.vis.sweep import draw_sweep, sweep_figure
 
 __all__ = [
     "confusion_figure",
@@ -17,7 +18,9 @@ __all__ = [
     "draw_mistakes",
     "draw_receptive_fields",
     "draw_segmentation",
+    "draw_sweep",
     "mistakes_figure",
     "receptive_fields_figure",
     "segmentation_figure",
+    "sweep_figure",
 ]
