@@ -72,6 +72,8 @@ class Checkpoints:
             return
         template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), state)
         self._pending[kind] = step, self._thread.submit(self._confirm, kind, step, template)
+        if jax.process_count() > 1:  # processes wait for each other in there, which steps meanwhile would confuse
+            self._settle(kind)
 
     def check(self) -> None:
         """Looks after saves that ended meanwhile; costs next to nothing, so every step may ask.
