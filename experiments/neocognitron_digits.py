@@ -3,7 +3,7 @@
 Before the first step the S-cells learn by competition from 16x16 digits, in an order that the seed decides; no label
 is seen. Then they stay as they are, and only a linear classifier of the last C-cells learns, with labels. With
 ``--set reads=untrained`` the S-cells keep their random weights, with ``reads=pixels`` the same classifier reads the
-image. Windows, strides and selectivities were chosen among 20 by held-out training images (``hold_out=5``).
+image. Windows, strides and selectivities were chosen by held-out training images (docs/neocognitron.md).
 
 run     jaxcnn train neocognitron_digits
 cost    -
@@ -73,7 +73,7 @@ def build(config: Config) -> Experiment:
         Stage(planes=24, s_window=3, c_window=3, selectivity=config.first_selectivity),
         Stage(planes=config.planes, s_window=3, c_strides=2, selectivity=config.second_selectivity),
     )
-    cells = models.create("neocognitron", num_classes=len(digits.class_names), stages=stages)
+    cells: Any = models.create("neocognitron", num_classes=len(digits.class_names), stages=stages)
 
     def self_organize(variables: Mapping[str, Any]) -> dict[str, Any]:
         order = jax.random.permutation(jax.random.key(config.seed), len(digits.train))[: config.presentations]
