@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcnn.cli import main
+from jaxcnn.cli import main, repeat, train
+from jaxcnn.data.arrays import Dataset, Split
+from jaxcnn.train.evaluate import Evaluation
+from jaxcnn.train.run_folder import RunFolder
 from tests.cli.conftest import TINY
 
 
@@ -20,6 +24,17 @@ def test_a_run_leaves_pictures(tiny_run: Path) -> None:
     for name in ("curves.png", "confusion.png", "mistakes.png"):
         with Image.open(tiny_run / name) as picture:
             assert min(picture.size) > 200
+
+
+def test_of_labelled_pixels_it_draws_their_classes(tiny_run: Path, tmp_path: Path) -> None:
+    split = Split(np.zeros((3, 4, 4, 1), np.uint8), np.zeros((3, 4, 4), int))
+    dataset = Dataset(name="blank", train=split, test=split, class_names=("background", "other"))
+    evaluation = Evaluation(split.labels, np.full((3, 4, 4, 2), 0.5), np.zeros((3, 4, 4)))
+    run = SimpleNamespace(path=tmp_path, metrics=RunFolder(tiny_run).metrics)
+    names = train._draw(run, SimpleNamespace(dataset=dataset), evaluation)
+    assert names == ["curves.png", "confusion.png", "segmentation.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    assert train._in_words(evaluation) == "accuracy  100.00 %   mean IoU  100.00 %"
 
 
 def test_train_speaks_plainly_where_nobody_looks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,25 +134,45 @@ def test_show_gives_types_defaults_and_meaning(capsys: pytest.CaptureFixture[str
     assert "LeNet-5 on MNIST" in out and "str or none" in out
 
 
+def test_other_settings_stand_beside_the_result(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained: list[tuple[str, list[str]]] = []
+
+    def train(_: object, folder: Path, more: list[str]) -> tuple[Path, float]:
+        trained.append((folder.name, more))
+        return tiny_run, float(len(trained))
+
+    monkeypatch.setattr(repeat, "_train", train)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments").mkdir()
+    assert main(["repeat", str(TINY), "--seeds", "2", "--beside", "peak_lr=0.1", "--beside", "ema_decay=0"]) == 0
+    assert trained[:3] == [("seed-0", ["seed=0"]), ("seed-1", ["seed=1"]), ("seed-0", ["peak_lr=0.1", "seed=0"])]
+    result = json.loads((tmp_path / "experiments" / "results" / "tiny.json").read_text())
+    assert result["wall_seconds"]["mean"] == 1.5 and result["beside"]["ema_decay=0"]["wall_seconds"]["mean"] == 5.5
+    capsys.readouterr()
+    assert main(["results", "--markdown"]) == 0
+    names = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()]
+    place = names.index("| tiny")
+    assert names[place + 1 : place + 3] == ["| tiny, peak_lr=0.1", "| tiny, ema_decay=0"]
+    assert main(["repeat", str(TINY), "--beside", "peak=0"]) == 2
+    assert "there is no setting 'peak'" in capsys.readouterr().err
+
+
 def test_results_come_from_the_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments").mkdir()
     output = tmp_path / "experiments" / "results" / "tiny.json"
-    words = ["repeat", str(TINY), "--seeds", "2", "--set", "epochs=1", "--beside", "peak_lr=0"]
+    words = ["repeat", str(TINY), "--seeds", "2", "--set", "epochs=1"]
     assert main([*words, "--run-dir", str(tmp_path / "two"), "--output", str(output)]) == 0
     result = json.loads(output.read_text())
     accuracies = [row["test/accuracy"] for row in result["runs"]]
     assert [row["seed"] for row in result["runs"]] == [0, 1] and result["settings"]["epochs"] == 1
     assert result["test/accuracy"]["mean"] == pytest.approx(np.mean(accuracies), abs=1e-6)
-    beside = result["beside"]["peak_lr=0"]
-    assert [row["seed"] for row in beside["runs"]] == [0, 1] and beside["runs"][0] != result["runs"][0]
-    assert beside["test/accuracy"]["mean"] == pytest.approx(np.mean([row["test/accuracy"] for row in beside["runs"]]))
     assert result["test/accuracy"]["std"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-6)
     capsys.readouterr()
     assert main(["results", "--markdown"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("| tiny, peak_lr=0 |") for line in lines)
-    row = next(line for line in lines if line.startswith("| tiny |"))
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| tiny |"))
     assert f"{100 * np.mean(accuracies):.2f} ± " in row
