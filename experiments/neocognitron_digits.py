@@ -38,9 +38,11 @@ class Config:
     seed: Annotated[int, "decides initial weights, the order of presentation, and the order of training"] = 0
     presentations: Annotated[int, "images that the S-cells learn from, each once"] = 500
     planes: Annotated[int, "of the second layer of S-cells"] = 96
-    first_selectivity: Annotated[float, "r of the first layer"] = 10.0
-    second_selectivity: Annotated[float, "r of the second layer"] = 8.0
-    epochs: Annotated[int, "passes of the classifier over the training images"] = 30
+    first_learning: Annotated[float, "r of the first layer while it learns"] = 10.0
+    first_reading: Annotated[float, "r of the first layer when it has learned"] = 10.0
+    second_learning: Annotated[float, "r of the second layer while it learns"] = 8.0
+    second_reading: Annotated[float, "r of the second layer when it has learned"] = 8.0
+    epochs: Annotated[int, "passes of the classifier over the training images"] = 20
     batch_size: Annotated[int, "images of a step"] = 64
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 1e-2
     weight_decay: Annotated[float, "decoupled decay of the classifier"] = 1e-2
@@ -70,8 +72,20 @@ def build(config: Config) -> Experiment:
     if config.hold_out:
         digits = data.hold_out(digits, one_in=config.hold_out)
     stages = (
-        Stage(planes=24, s_window=3, c_window=3, selectivity=config.first_selectivity),
-        Stage(planes=config.planes, s_window=3, c_strides=2, selectivity=config.second_selectivity),
+        Stage(
+            planes=24,
+            s_window=3,
+            c_window=3,
+            selectivity=config.first_reading,
+            learning_selectivity=config.first_learning,
+        ),
+        Stage(
+            planes=config.planes,
+            s_window=3,
+            c_strides=2,
+            selectivity=config.second_reading,
+            learning_selectivity=config.second_learning,
+        ),
     )
     cells: Any = models.create("neocognitron", num_classes=len(digits.class_names), stages=stages)
 

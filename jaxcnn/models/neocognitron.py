@@ -25,6 +25,9 @@ class Stage:
         c_window: side of the window of a C-cell.
         c_strides: step of the C-cells, which thins the map out.
         selectivity: ``r``; the greater, the more exactly an S-cell wants its feature.
+        learning_selectivity: ``r`` while this layer learns, so that its planes part; None learns with ``selectivity``,
+            as in 1980. Two values, the greater for learning, are Fukushima and Tanigawa's (1996), "Use of different
+            thresholds in learning and recognition".
     """
 
     planes: int = 24
@@ -32,6 +35,7 @@ class Stage:
     c_window: int = 5
     c_strides: int = 1
     selectivity: float = 1.5
+    learning_selectivity: float | None = None
 
 
 # Three stages as in the paper, whose C-layers leave fewer cells at their edges than a step of two does.

@@ -1,5 +1,6 @@
 """How the neocognitron learns: of cells that see the same place the one that answers most becomes better at it."""
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -124,7 +125,11 @@ def learn_neocognitron(
 def _one_pass(model: Neocognitron, index: int, params: dict[str, Any], images: jax.Array) -> dict[str, jax.Array]:
     """The parameters of one layer after all images."""
     rate = FIRST_RATE if index == 1 else LATER_RATE
-    window = model.stages[index - 1].s_window
+    learning = model.stages[index - 1]
+    window = learning.s_window
+    if learning.learning_selectivity is not None:
+        learning = dataclasses.replace(learning, selectivity=learning.learning_selectivity)
+        model = model.clone(stages=(*model.stages[: index - 1], learning, *model.stages[index:]))
 
     def see(layer: dict[str, jax.Array], image: jax.Array) -> tuple[dict[str, jax.Array], None]:
         found: Any = model.apply({"params": {**params, f"s{index}": layer}}, image, method="features")
