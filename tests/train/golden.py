@@ -1,0 +1,14 @@
+"""Writes the checkpoint that `test_faults.py` reads, in the present format: `python -m tests.train.golden`."""
+
+from pathlib import Path
+
+from jaxcnn.train.checkpoint import FORMAT
+from jaxcnn.train.saving import open_checkpoints
+from tests.train.test_checkpoint import state_at
+
+GOLDEN = Path(__file__).parent / "golden"
+
+if __name__ == "__main__":
+    origin = {"dataset": "0" * 64, "batch_size": 16, "seed": 0}
+    with open_checkpoints(GOLDEN / f"format_{FORMAT}", origin) as checkpoints:
+        checkpoints.save("last", state_at(7, rows=8))

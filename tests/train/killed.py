@@ -1,0 +1,99 @@
+"""Trains in forked processes that are killed: `python -m tests.train.killed FOLDER KILLS SEED`; prints how it went.
+
+Everything is imported once, before JAX touches a device, so that a start costs a fork and a load of compiled programs.
+"""
+
+import functools
+import json
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxcnn.train.discover import load_experiment
+from jaxcnn.train.run_folder import RunFolder
+from tests.train.runs import TINY, train
+
+
+def forked(work: Callable[[], object]) -> int:
+    """A process that does the work; its id."""
+    if process := os.fork():
+        return process
+    status = 1
+    try:
+        work()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def create(folder: Path, settings: dict[str, Any]) -> None:
+    """A run folder; to record the versions looks at the devices, which is not for a process that forks."""
+    RunFolder.create(folder, load_experiment(TINY), settings)
+
+
+def work(folder: Path, cache: Path) -> None:
+    """Trains the run to its end."""
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_enable_compilation_cache", True)
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    run = RunFolder.open(folder)
+    file, config = run.load_experiment()
+    train(run, file.build(config))
+
+
+def saving(run: RunFolder) -> bool:
+    """Whether a checkpoint is being written at this moment."""
+    return any(any((run.checkpoints / kind).glob("*-tmp")) for kind in ("last", "best"))
+
+
+def wait(process: int, condition: Callable[[], bool], seconds: float) -> bool:
+    """Until the condition holds; False if the process ended before."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if os.waitpid(process, os.WNOHANG)[0] or time.monotonic() > deadline:
+            return False
+        time.sleep(0.0005)
+    return True
+
+
+def main(folder: Path, kills: int, seed: int) -> None:
+    draw = random.Random(seed)
+    settings = {"seed": 0, "epochs": 12 + 6 * kills, "batch_size": 16, "peak_lr": 0.02, "ema_decay": 0.9}
+    whole, killed, cache = (folder / name for name in ("whole", "killed", "cache"))
+    for place in (whole, killed):
+        os.waitpid(forked(functools.partial(create, place, settings)), 0)
+    train_killed = functools.partial(work, killed, cache)
+    statuses = [os.waitpid(forked(functools.partial(work, whole, cache)), 0)[1]]
+    run = RunFolder(killed)
+    done = in_save = 0
+    for _ in range(kills):
+        process = forked(train_killed)
+        lines = len(run.metrics.read())
+        if not wait(process, lambda lines=lines: len(run.metrics.read()) > lines, 60):
+            break
+        if draw.random() < 0.5:
+            if not wait(process, lambda: saving(run), 20):
+                break
+            time.sleep(draw.uniform(0, 0.01))
+        else:
+            time.sleep(draw.uniform(0, 0.15))
+        in_save += saving(run)
+        os.kill(process, signal.SIGKILL)
+        done += os.WIFSIGNALED(os.waitpid(process, 0)[1])
+    statuses.append(os.waitpid(forked(train_killed), 0)[1])
+    print(json.dumps({"kills": done, "in_save": in_save, "statuses": statuses}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

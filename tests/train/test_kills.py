@@ -1,0 +1,28 @@
+"""kill -9 at random moments, half of them in mid-save: `JAXCNN_KILLS=20 pytest tests/train/test_kills.py` for more."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from jaxcnn.train.run_folder import RunFolder
+from tests.train.runs import assert_same, final_state, without_seconds
+
+KILLS = int(os.environ.get("JAXCNN_KILLS", "5"))
+
+
+def test_killed_at_random_moments_it_ends_the_same_bit_for_bit(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "tests.train.killed", str(tmp_path), str(KILLS), "1"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30 + 10 * KILLS, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["kills"] == KILLS and report["statuses"] == [0, 0], (report, done.stderr)
+    assert report["in_save"] >= KILLS // 5
+    print(report)
+    whole, killed = RunFolder.open(tmp_path / "whole"), RunFolder.open(tmp_path / "killed")
+    file, config = whole.load_experiment()
+    experiment = file.build(config)
+    assert without_seconds(killed) == without_seconds(whole)
+    assert_same(final_state(killed, experiment), final_state(whole, experiment))
+    assert not (killed.checkpoints / "damaged").exists()
