@@ -71,3 +71,46 @@ def take_pixels(images: jax.Array, index: jax.Array) -> jax.Array:
     batch, height, width, channels = images.shape
     flat = images.reshape(batch, height * width, channels)
     return jax.vmap(lambda pixels, chosen: pixels.at[chosen].get(mode="clip"))(flat, index)
+
+
+def as_range(value: object, *, who: str, name: str, above: float = 0.0, most: float = math.inf) -> tuple[float, float]:
+    """Two finite numbers ``(low, high)`` with ``above < low <= high <= most``.
+
+    Raises:
+        ShapeError: other than two, out of order or out of bounds.
+        TypeError: an end that is not a plain number.
+
+    >>> as_range((0.08, 1), who="random_resized_crop", name="area", most=1)
+    (0.08, 1.0)
+    """
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ShapeError(f"{who}: {name} wants its two ends (low, high), not {value!r}.")
+    low, high = (as_amount(end, who=who, name=name) for end in value)
+    if not above < low <= high <= most:
+        limit = f" <= {most:g}" if most < math.inf else ""
+        raise ShapeError(f"{who}: {name}={value!r} must have {above:g} < low <= high{limit}.")
+    return low, high
+
+
+def as_targets(targets: jax.Array, images: jax.Array, *, who: str) -> jax.Array:
+    """The targets of each image as a JAX array, ``(batch, ..., classes)``, floating.
+
+    Raises:
+        ShapeError: other than one for each image, or no axis of classes.
+        TypeError: targets that are not floating, such as labels.
+
+    >>> as_targets([[0.0, 1.0]], jnp.zeros((1, 4, 4, 1)), who="mixup").shape
+    (1, 2)
+    """
+    targets = jnp.asarray(targets)
+    if not jnp.issubdtype(targets.dtype, jnp.floating):
+        raise TypeError(
+            f"{who}: targets want a share for each class, floating, not {targets.dtype}. "
+            f"Of labels: jax.nn.one_hot(labels, num_classes)."
+        )
+    if targets.ndim < 2 or len(targets) != len(images):
+        raise ShapeError(
+            f"{who}: {len(images)} images want targets of the shape ({len(images)}, classes), but "
+            f"targets.shape={targets.shape}."
+        )
+    return targets

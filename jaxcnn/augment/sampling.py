@@ -7,7 +7,7 @@ from jaxcnn.augment.images import take_pixels
 from jaxcnn.functional.dtypes import accumulator_dtype
 
 
-def centred_grid(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _centred_grid(images: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Row and column of each pixel, counted from the centre, ``(1, height, 1)`` and ``(1, 1, width)``."""
     _, height, width, _ = images.shape
     dtype = accumulator_dtype(images.dtype)
@@ -19,7 +19,7 @@ def centred_grid(images: jax.Array) -> tuple[jax.Array, jax.Array]:
 def affine_positions(images: jax.Array, matrices: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The rows and columns, counted from the first pixel, that matrices ``(batch, 2, 3)`` about the centre point to."""
     _, height, width, _ = images.shape
-    down, right = centred_grid(images)
+    down, right = _centred_grid(images)
     matrices = matrices.astype(down.dtype)[:, :, :, None, None]
     across, along, offset = matrices[:, :, 0], matrices[:, :, 1], matrices[:, :, 2]
     rows = across[:, 0] * down + along[:, 0] * right + offset[:, 0] + (height - 1) / 2

@@ -1,0 +1,161 @@
+"""The fourteen operations of RandAugment and TrivialAugment, one of them for each image of a batch.
+
+Under ``jit`` each image of a batch may want another operation, and a switch over fourteen of them would compute all
+fourteen for every image. Here they are five computations: one sampling serves all that move pixels, one blend all that
+move pixels away from something, and posterize, solarize and the two that look at histograms are cheap.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcnn.augment.color import luminance
+from jaxcnn.augment.images import beside
+from jaxcnn.augment.sampling import affine_positions, nearest
+from jaxcnn.functional.dtypes import accumulator_dtype
+
+OPERATIONS = (
+    "identity",
+    "shear_x",
+    "shear_y",
+    "translate_x",
+    "translate_y",
+    "rotate",
+    "brightness",
+    "color",
+    "contrast",
+    "sharpness",
+    "posterize",
+    "solarize",
+    "auto_contrast",
+    "equalize",
+)
+
+
+def strength_table(
+    *,
+    bins: int,
+    shear: float,
+    translate: tuple[float, float],
+    rotate: float,
+    factor: float,
+    bits: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """How strong each operation is at each of ``bins`` magnitudes, and which operations come with either sign.
+
+    Strengths rise evenly from 0 to what is given, whole pixels for ``translate`` (columns, rows); posterize goes from 8
+    bits down by ``bits`` of them, solarize from a threshold of 255 to 0.
+
+    Returns:
+        ``(operations, bins)`` and ``(operations,)``.
+
+    >>> table, signed = strength_table(bins=3, shear=0.3, translate=(8, 4), rotate=30, factor=0.9, bits=4)
+    >>> table[OPERATIONS.index("posterize")], int(signed.sum())
+    (array([8., 6., 4.], dtype=float32), 9)
+    """
+    even = np.linspace(0, 1, bins)
+    across, along = (np.trunc(even * most) for most in translate)
+    none = np.zeros(bins)
+    posterize = 8 - np.round(np.arange(bins) / ((bins - 1) / bits))
+    moves = [even * shear, even * shear, across, along, even * rotate]
+    rows = [none, *moves, *[even * factor] * 4, posterize, 255 * (1 - even), none, none]
+    signed = np.array([1 <= index <= 9 for index in range(len(OPERATIONS))])
+    return np.stack(rows).astype(np.float32), signed
+
+
+def apply_operations(images: jax.Array, which: jax.Array, strengths: jax.Array, *, fill: float) -> jax.Array:
+    """Applies to each image the operation ``OPERATIONS[which]`` with its own strength.
+
+    Strengths are slopes for the shears (about the first pixel's corner), pixels for the translations, degrees against
+    the clock, what is added to a factor of 1 (0 is grey, black or smooth, 1 the image) for the four blends, the bits
+    that posterize keeps, and the level, 0 to 255, from which solarize inverts. Pixels that move are copied from the
+    nearest, as in the papers. Each is what Pillow computes of images of bytes, but for rounding.
+
+    Args:
+        images: ``(batch, height, width, channels)``, floating, in [0, 1].
+        which: ``(batch,)``, indices into ``OPERATIONS``.
+        strengths: ``(batch,)``.
+        fill: what comes in from outside.
+
+    >>> image = jnp.array([0.0, 0.25, 0.5]).reshape(1, 1, 3, 1)
+    >>> apply_operations(image, jnp.array([12]), jnp.zeros(1), fill=0.0)[0, 0, :, 0]  # auto_contrast
+    Array([0. , 0.5, 1. ], dtype=float32)
+    """
+    dtype = accumulator_dtype(images.dtype)
+    x = images.astype(dtype)
+    which, strengths = beside(which, images), beside(strengths.astype(dtype), images)
+    drawn = {name: (which == index)[:, None, None, None] for index, name in enumerate(OPERATIONS)}
+    levels = jnp.clip(jnp.round(255 * x), 0, 255).astype(jnp.int32)
+    amount = strengths[:, None, None, None]
+    # An image that does not move is sampled at its own pixels: exactly itself.
+    y = nearest(x, *affine_positions(x, _matrices(x, which, strengths)), fill)
+    y = _blended(x, y, drawn, 1 + amount)
+    dropped = 8 - jnp.clip(amount, 0, 8).astype(jnp.int32)
+    y = jnp.where(drawn["posterize"], ((levels >> dropped) << dropped).astype(dtype) / 255, y)
+    y = jnp.where(drawn["solarize"], jnp.where(levels.astype(dtype) >= amount, 1 - x, x), y)
+    y = jnp.where(drawn["auto_contrast"], _stretched(x), y)
+    y = jnp.where(drawn["equalize"], _equalized(levels).astype(dtype) / 255, y)
+    return y.astype(images.dtype)
+
+
+def _matrices(x: jax.Array, which: jax.Array, strengths: jax.Array) -> jax.Array:
+    """From output to input about the centre, ``(batch, 2, 3)``; the identity for what does not move."""
+    _, height, width, _ = x.shape
+
+    def of(name: str) -> jax.Array:
+        return jnp.where(which == OPERATIONS.index(name), strengths, 0)
+
+    by_row, by_column, angle = of("shear_x"), of("shear_y"), jnp.deg2rad(of("rotate"))
+    right, down = of("translate_x"), of("translate_y")
+    cosine, sine = jnp.cos(angle), jnp.sin(angle)
+    # A shear leaves the upper left corner where it is, half the image away from the centre.
+    rows = (cosine, sine + by_column, by_column * (width / 2) + down)
+    columns = (by_row - sine, cosine, by_row * (height / 2) + right)
+    return jnp.stack([jnp.stack(rows, -1), jnp.stack(columns, -1)], axis=1)
+
+
+def _blended(x: jax.Array, y: jax.Array, drawn: dict[str, jax.Array], factor: jax.Array) -> jax.Array:
+    """``base + factor (x - base)`` where a blend was drawn, else ``y``; the base is what a factor of 0 leaves."""
+    grey = luminance(x)
+    base = jnp.where(drawn["color"], grey if x.shape[-1] == 3 else x, _smooth(x))
+    base = jnp.where(drawn["contrast"], grey.mean((1, 2), keepdims=True), base)
+    base = jnp.where(drawn["brightness"], jnp.zeros((), x.dtype), base)
+    any_blend = drawn["brightness"] | drawn["color"] | drawn["contrast"] | drawn["sharpness"]
+    return jnp.where(any_blend, jnp.clip(base + factor * (x - base), 0, 1), y)
+
+
+def _smooth(x: jax.Array) -> jax.Array:
+    """Each inner pixel averaged with its eight neighbours, itself five times; the border stays."""
+    _, height, width, _ = x.shape
+    if height < 3 or width < 3:
+        return x
+    total = 4 * x[:, 1:-1, 1:-1]
+    for row in range(3):
+        for column in range(3):
+            total = total + x[:, row : height - 2 + row, column : width - 2 + column]
+    inner = jnp.pad(total / 13, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    rows, columns = np.arange(height)[None, :, None, None], np.arange(width)[None, None, :, None]
+    inside = jnp.asarray((rows > 0) & (rows < height - 1) & (columns > 0) & (columns < width - 1))
+    return jnp.where(inside, inner, x)
+
+
+def _stretched(x: jax.Array) -> jax.Array:
+    """Each channel from its darkest value at 0 to its brightest at 1; one of a single value stays."""
+    low, high = x.min((1, 2), keepdims=True), x.max((1, 2), keepdims=True)
+    flat = high == low
+    return jnp.where(flat, x, (x - low) / jnp.where(flat, 1, high - low))
+
+
+def _equalized(levels: jax.Array) -> jax.Array:
+    """Levels 0 to 255 of each channel, spread so that each is about equally frequent."""
+    batch, height, width, channels = levels.shape
+    flat = jnp.moveaxis(levels, 3, 1).reshape(batch, channels, height * width)
+    counts = jax.vmap(jax.vmap(lambda values: jnp.zeros(256, jnp.int32).at[values].add(1)))(flat)
+    # Pillow's arithmetic: the brightest level's pixels do not count towards the size of a step.
+    brightest = (flat == flat.max(-1, keepdims=True)).sum(-1, keepdims=True, dtype=jnp.int32)
+    step = (height * width - brightest) // 255
+    before = jnp.cumsum(counts, axis=-1, dtype=jnp.int32) - counts
+    table = jnp.clip((before + step // 2) // jnp.maximum(step, 1), 0, 255)
+    table = jnp.where(step == 0, jnp.arange(256, dtype=jnp.int32)[None, None], table)
+    spread = jax.vmap(jax.vmap(lambda row, values: row.at[values].get(mode="clip")))(table, flat)
+    return jnp.moveaxis(spread.reshape(batch, channels, height, width), 1, 3)

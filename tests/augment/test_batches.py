@@ -1,0 +1,88 @@
+"""Every function that is not linear in the images, and those that came with it, under the transforms of JAX."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxcnn import augment
+
+TARGETS = jax.nn.one_hot(jnp.arange(16) % 5, 5)
+AXES = jnp.asarray([[0.3, 0.1, 0], [0.3, -0.1, 0.02], [0.2, 0, -0.03]], jnp.float32)
+
+
+def both(function: Callable) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """Images of a function that takes targets along, with the targets in their first row."""
+
+    def together(key: jax.Array, images: jax.Array) -> jax.Array:
+        targets = jnp.broadcast_to(TARGETS[:1], (len(images), 5)).astype(images.dtype)
+        x, mixed = function(key, images, targets)
+        return jnp.concatenate([x[:, :, :, 0].reshape(len(x), 42), mixed], axis=1)
+
+    return together
+
+
+def alternating(key: jax.Array, images: jax.Array) -> jax.Array:
+    # The numbers follow from the images, so that a part of a batch is numbered as in the whole.
+    return augment.alternating_flip(key, images, (100000 * images[:, 0, 0, 0]).astype(jnp.int32), epoch=1)
+
+
+AUGMENTS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "alternating_flip": alternating,
+    "color": functools.partial(augment.random_color, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.2),
+    "crop": functools.partial(augment.random_crop, size=(5, 4), padding=2, padding_mode="reflect"),
+    "cutout": functools.partial(augment.random_cutout, size=3),
+    "elastic": functools.partial(augment.random_elastic, alpha=8.0, sigma=2.0),
+    "erasing": functools.partial(augment.random_erasing, probability=0.9),
+    "mixup_or_cutmix": both(functools.partial(augment.mixup_or_cutmix, mixup_alpha=1.0)),
+    "pca_noise": lambda key, images: augment.random_pca_noise(key, images, AXES),
+    "rand_augment": functools.partial(augment.rand_augment, num_ops=2, magnitude=20),
+    "resized_crop": functools.partial(augment.random_resized_crop, size=(4, 5)),
+    "trivial_augment": augment.trivial_augment,
+}
+MIXES = {"mixup_or_cutmix"}
+each = pytest.mark.parametrize("name", AUGMENTS)
+
+
+@pytest.fixture(scope="module")
+def images() -> jax.Array:
+    return jnp.asarray(np.random.default_rng(0).uniform(size=(16, 6, 7, 3)).astype(np.float32))
+
+
+@each
+def test_compiled_mapped_and_in_eight_parts(name: str, key: jax.Array, images: jax.Array) -> None:
+    """All say the same; a batch in parts stays in its parts, and only what mixes images sends any."""
+    function = AUGMENTS[name]
+    keys = jnp.stack([jax.random.fold_in(key, 1), key])
+    other, expected = jax.jit(jax.vmap(function, (0, None)))(keys, images)
+    assert float(jnp.abs(expected - other).max()) > 0.01, "the key decides"
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        placed = jax.device_put(images, NamedSharding(mesh, P("data")))
+        program = jax.jit(function).lower(key, placed).compile()
+        y = program(key, placed)
+    assert y.sharding.spec[0] == "data"
+    assert name in MIXES or "all-gather" not in program.as_text()
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in AUGMENTS if name not in MIXES])
+def test_images_do_not_see_each_other_and_keep_their_dtype(name: str, key: jax.Array, images: jax.Array) -> None:
+    function = jax.jit(AUGMENTS[name])
+    halves = images.astype(jnp.bfloat16)
+    y = function(key, halves)
+    assert y.dtype == halves.dtype
+    others = halves.at[1:].set(0.25)
+    np.testing.assert_array_equal(y[0].astype(jnp.float32), function(key, others)[0].astype(jnp.float32))
+
+
+@each
+def test_no_image_and_wrong_images(name: str, key: jax.Array) -> None:
+    assert len(AUGMENTS[name](key, jnp.zeros((0, 6, 7, 3)))) == 0
+    with pytest.raises(TypeError, match=r"^\w+: images want a floating dtype, not uint8. Convert them first"):
+        AUGMENTS[name](key, jnp.zeros((2, 6, 7, 3), jnp.uint8))
