@@ -5,7 +5,8 @@ from jaxcnn.train.errors import ConfigError, RunError
 from jaxcnn.train.experiment import Experiment, cross_entropy, standardize, to_unit
 from jaxcnn.train.finetune import by_pattern, frozen, start_from
 from jaxcnn.train.loop import Outcome, fit
-from jaxcnn.train.optim import decay_mask, warmup_cosine
+from jaxcnn.train.muon import muon
+from jaxcnn.train.optim import decay_mask, triangular, warmup_cosine
 from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.trained import Trained, load_trained
 
@@ -22,9 +23,11 @@ __all__ = [
     "fit",
     "frozen",
     "load_trained",
+    "muon",
     "standardize",
     "start_from",
     "to_unit",
+    "triangular",
     "warmup_cosine",
     "with_settings",
 ]

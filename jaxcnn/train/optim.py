@@ -35,3 +35,36 @@ def warmup_cosine(peak_lr: float, *, total_steps: int, warmup: float) -> optax.S
     return optax.warmup_cosine_decay_schedule(
         init_value=0.0, peak_value=peak_lr, warmup_steps=int(warmup * total_steps), decay_steps=total_steps
     )
+
+
+def triangular(
+    peak_lr: float, *, total_steps: int, warmup: float = 0.23, start: float = 0.2, end: float = 0.07
+) -> optax.Schedule:
+    """A learning rate that rises linearly from a share of its peak, and then falls linearly to another share.
+
+    The defaults are those of the CIFAR-10 speed-run before Muon. Linear to zero without a warm-up is
+    ``optax.linear_schedule(peak_lr, 0.0, total_steps)``.
+
+    Args:
+        peak_lr: the largest learning rate.
+        total_steps: updates of the run; the schedule reaches its end after them and stays there.
+        warmup: share of the steps in which the rate rises.
+        start: of the peak, at the first update.
+        end: of the peak, after the last.
+
+    Raises:
+        ValueError: there is no step, or ``warmup`` is not a share, at least 0 and under 1.
+
+    >>> schedule = triangular(1.0, total_steps=100, warmup=0.2, end=0.0)
+    >>> [round(float(schedule(step)), 3) for step in (0, 10, 20, 60, 100)]
+    [0.2, 0.6, 1.0, 0.5, 0.0]
+    """
+    if total_steps < 1:
+        raise ValueError(f"triangular: total_steps={total_steps}; a run needs at least one. Is epochs at least 1?")
+    if not 0 <= warmup < 1:
+        raise ValueError(f"triangular: warmup={warmup} is the share of steps that warm up, at least 0 and under 1.")
+    rising = int(warmup * total_steps)
+    falling = optax.linear_schedule(peak_lr, end * peak_lr, total_steps - rising)
+    if not rising:
+        return falling
+    return optax.join_schedules([optax.linear_schedule(start * peak_lr, peak_lr, rising), falling], [rising])
