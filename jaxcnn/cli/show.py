@@ -1,6 +1,10 @@
 """Show an experiment: what it is, and its settings with types, defaults and meaning."""
 
 import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jaxcnn.train.discover import ExperimentFile
 
 HELP = "show an experiment's settings"
 
@@ -9,6 +13,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
     parser.add_argument("experiment", help="name of an experiment, or path of its file")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--augment",
+        nargs="?",
+        const="augmentations.png",
+        metavar="PICTURE",
+        help="draw what each augmentation makes of some training images (augmentations.png unless said)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -18,6 +29,9 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn.train.discover import find_experiment
 
     file = find_experiment(options.experiment)
+    if options.augment is not None:
+        _draw(file, options.augment)
+        return 0
     settings = settings_of(file.config_class)
     if options.json:
         rows = [{"name": s.name, "type": s.type_name, "default": s.default, "meaning": s.meaning} for s in settings]
@@ -28,3 +42,13 @@ def run(options: argparse.Namespace) -> int:
         ["setting", "type", "default", "meaning"], [[s.name, s.type_name, s.default, s.meaning] for s in settings]
     )
     return 0
+
+
+def _draw(file: "ExperimentFile", path: str) -> None:
+    """The first training images of the experiment, as they are, after its own augmentation, and after every other."""
+    from jaxcnn.vis.augmentations import draw_augmentations
+
+    experiment = file.build(file.config_class())
+    images = experiment.prepare(experiment.dataset.train.images[:8])
+    draw_augmentations(images, path, title=f"{file.name}: augmentations", own=experiment.augment)
+    print(path)

@@ -1,5 +1,6 @@
 """Pictures of runs, made without a display: curves, confusions, and the images a model gets wrong."""
 
+from jaxcnn.vis.augmentations import augmentations_figure, draw_augmentations
 from jaxcnn.vis.confusion import confusion_figure, confusion_matrix, draw_confusion
 from jaxcnn.vis.contact_sheet import contact_sheet
 from jaxcnn.vis.curves import curves_figure, draw_curves
@@ -9,10 +10,12 @@ from jaxcnn.vis.segmentation import draw_segmentation, segmentation_figure
 from jaxcnn.vis.sweep import draw_sweep, sweep_figure
 
 __all__ = [
+    "augmentations_figure",
     "confusion_figure",
     "confusion_matrix",
     "contact_sheet",
     "curves_figure",
+    "draw_augmentations",
     "draw_confusion",
     "draw_curves",
     "draw_mistakes",

@@ -1,0 +1,44 @@
+"""The sheet of augmentations: a row for each function of the package, and the verb that draws it."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxcnn import augment
+from jaxcnn.cli import main
+from jaxcnn.vis.augmentations import augmentations, augmentations_figure
+
+NOT_A_ROW = {"affine", "average_over_views", "color_axes", "flip_views", "mixup_or_cutmix", "shift_views"}
+
+
+def test_every_public_augmentation_has_its_row() -> None:
+    rows = augmentations(jnp.zeros((2, 8, 8, 3)), own=lambda key, x: x)
+    public = {name for name in augment.__all__ if not name.startswith("adjust_")} - NOT_A_ROW
+    assert set(rows) - {"none", "the experiment's"} == public
+
+
+def test_rows_show_what_was_made_in_their_order() -> None:
+    images = jnp.asarray(np.random.default_rng(0).uniform(size=(3, 6, 8, 1)).astype(np.float32))
+    rows = {"none": lambda key, x: x, "twice": lambda key, x: 2 * x}
+    axes = augmentations_figure(images, rows, title="Two").axes[0]
+    assert [text.get_text() for text in axes.texts] == ["none", "twice"]
+    for index, drawn in enumerate(axes.images):
+        expected = np.clip((1, 2)[index // 3] * np.asarray(images[index % 3, ..., 0]), 0, 1)
+        np.testing.assert_allclose(drawn.get_array(), expected)
+        left, right, bottom, top = drawn.get_extent()
+        assert (right - left) / (top - bottom) == pytest.approx(8 / 6), "pixels are square"
+    with pytest.raises(ValueError, match=r"augmentations_figure: images want the shape \(n, height, width, 1 or 3\)"):
+        augmentations_figure(images[0], rows, title="")
+    with pytest.raises(ValueError, match="there is no augmentation to draw"):
+        augmentations_figure(images, {}, title="")
+
+
+def test_the_verb_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sheet.png"
+    assert main(["show", "lenet5_digits", "--augment", str(path)]) == 0
+    assert capsys.readouterr().out.strip() == str(path)
+    with Image.open(path) as picture:
+        assert picture.width > 600 and len(np.unique(np.asarray(picture))) > 50
