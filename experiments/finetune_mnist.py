@@ -8,8 +8,8 @@ shows what they reach with 5, 10 and 50 labels.
 run     jaxcnn train finetune_mnist --set digits=01234 --set labels_per_class=0 --set steps=1500 \
             --set batch_size=100 --run-dir runs/zero_to_four
         jaxcnn repeat finetune_mnist --seeds 5 --set pretrained=runs/zero_to_four
-cost    -
-result  -
+cost    0:35 a run on 1 core
+result  96.06 ± 0.83 % test accuracy, 3.94 ± 0.83 % error over 5 seeds
 """
 
 import dataclasses
