@@ -72,7 +72,8 @@ def read_record(one: Saved) -> Record:
     if not file.is_dir():
         raise DamageError(f"{file} is missing")
     try:
-        content = check_seal(ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(file))
+        reader = ocp.Checkpointer(ocp.JsonCheckpointHandler(), multiprocessing_options=_alone())
+        content = check_seal(reader.restore(file))
     except (OSError, ValueError, KeyError) as error:
         raise DamageError(f"{file} cannot be read ({_first_line(error)})") from error
     if content["format"] > FORMAT:
@@ -103,11 +104,16 @@ def _reader(template: Any) -> ocp.Checkpointer:
     """Reads NumPy arrays in this process alone, others in all of them together."""
     if not all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(template)):
         return ocp.Checkpointer(ocp.StandardCheckpointHandler())
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="read_back"
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=_alone())
+    return ocp.Checkpointer(handler, multiprocessing_options=_alone())
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """Of several processes only this one takes part, and waits for no other."""
+    me = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"read_back_{me}"
     )
-    handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
-    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def _first_line(error: BaseException) -> str:

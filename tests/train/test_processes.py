@@ -1,0 +1,76 @@
+"""Two real processes with four devices each are one run on eight devices."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxcnn.train.distributed import join
+from jaxcnn.train.errors import ConfigError
+from jaxcnn.train.loop import fit
+from jaxcnn.train.parallel import Parallel
+from jaxcnn.train.run_folder import RunFolder
+from tests.train.runs import TINY, Quiet, final_state, new_run
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        return found.getsockname()[1]
+
+
+def start(process: int, port: int, folder: Path) -> subprocess.Popen[str]:
+    arguments = ["train", str(TINY), "--run-dir", str(folder), "--set", "epochs=2"]
+    arguments += ["--coordinator", f"localhost:{port}", "--num-processes", "2", "--process-id", str(process)]
+    settings = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4", "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "jaxcnn", *arguments],
+        env=os.environ | settings,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_two_processes_are_one_run(tmp_path: Path) -> None:
+    port = free_port()
+    processes = [start(process, port, tmp_path / "two") for process in range(2)]
+    said = [process.communicate(timeout=200)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert "test accuracy" in said[0] and "test accuracy" not in said[1]
+
+    file, one = new_run(tmp_path / "one")
+    two = RunFolder.open(tmp_path / "two")
+    experiment = file.build(file.config_class(epochs=2))
+    with one.locked():
+        fit(experiment, one, progress=Quiet(), should_stop=lambda: False, parallel=Parallel.over(8))
+    left, right = (run.metrics.read() for run in (two, one))
+    assert [record["step"] for record in left] == [6, 12]  # each line once
+    for ours, theirs in zip(left, right, strict=True):
+        for name in ("train/loss", "train/accuracy", "learning_rate"):
+            assert ours[name] == pytest.approx(theirs[name], abs=1e-6)
+    ours, theirs = (final_state(run, experiment) for run in (two, one))
+    for name in ("norm", "output"):  # the bias before the norm has no gradient but rounding
+        for leaf in ours.params[name]:
+            np.testing.assert_allclose(ours.params[name][leaf], theirs.params[name][leaf], atol=1e-4)
+    assert json.loads((two.path / "parallel.json").read_text())["devices"] == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"coordinator": "localhost:1"}, r"--coordinator HOST:PORT, --num-processes N and --process-id I go together"),
+        ({"coordinator": "localhost:1", "num_processes": 2, "process_id": 2}, r"--process-id 2: of 2 .* are 0 to 1"),
+    ],
+)
+def test_who_is_who(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        join(**arguments)  # type: ignore[arg-type]
