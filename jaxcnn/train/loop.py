@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from jaxcnn.train.checkpoint import origin_of, resume, saved
+from jaxcnn.train.checkpoint import origin_of, resume
 from jaxcnn.train.compile_cache import CacheHits
 from jaxcnn.train.diagnose import first_not_finite
 from jaxcnn.train.distributed import agreed, is_first, wait_for_all
@@ -94,8 +94,6 @@ class _Fit:
         self.experiment, self.run, self.parallel, self.progress = experiment, run, parallel, progress
         self.should_stop, self.checkpoints, self.save_seconds = should_stop, checkpoints, save_seconds
         records = run.metrics.read()
-        has_best = bool(saved(run.checkpoints, ["best"]))  # a best one that was damaged is not to be beaten
-        self.best = max((record["test/accuracy"] for record in records if has_best), default=-1.0)
         self.earlier_seconds = records[-1]["seconds"] if records else 0.0
         self.began = self.saved_at = time.perf_counter()
         self.look_every = max(experiment.max_skipped, 100)
@@ -108,6 +106,7 @@ class _Fit:
         step_function = self.compile_from(state)
         step, total = int(state.step), self.experiment.total_steps
         self.progress.start(step=step, total=total)
+        self.save_if_best(state)  # a kill may have come between the last checkpoint and the best one
         evaluation = None
         trained, training_seconds = 0, 0.0
         while step < total:
@@ -153,6 +152,14 @@ class _Fit:
     def save(self, kind: str, state: TrainState) -> None:
         self.checkpoints.save(kind, state)
         self.saved_at = time.perf_counter()
+
+    def save_if_best(self, state: TrainState) -> None:
+        """Saves the state of a recorded epoch that beats the best checkpoint there is, whatever became of others."""
+        accuracies = {record["step"]: record["test/accuracy"] for record in self.run.metrics.read()}
+        kept = [accuracies.get(step, -1.0) for step in self.checkpoints.steps("best")]
+        better = accuracies.get(int(state.step), -1.0) > max(kept, default=-1.0)
+        if agreed(better and is_first()):  # who writes the metrics has read them all
+            self.save("best", state)
 
     def compile_from(self, state: TrainState) -> Step:
         """Compiles the step ahead of time, so that its time is known and a second compilation impossible."""
@@ -208,9 +215,7 @@ class _Fit:
         if is_first():
             self.run.metrics.append(record)
         self.save("last", state)
-        if evaluation.accuracy > self.best:
-            self.best = evaluation.accuracy
-            self.save("best", state)
+        self.save_if_best(state)
         self.progress.epoch(record)
         return evaluation
 

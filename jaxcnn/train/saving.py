@@ -75,6 +75,11 @@ class Checkpoints:
         if jax.process_count() > 1:  # processes wait for each other in there, which steps meanwhile would confuse
             self._settle(kind)
 
+    def steps(self, kind: str) -> set[int]:
+        """The steps of a kind that are on the disk, or on their way there."""
+        there = {one.step for one in saved(self.folder, [kind])}
+        return there | {self._pending[kind][0]} if kind in self._pending else there
+
     def check(self) -> None:
         """Looks after saves that ended meanwhile; costs next to nothing, so every step may ask.
 
@@ -91,13 +96,13 @@ class Checkpoints:
         """Waits until everything is on the disk.
 
         Raises:
-            RunError: the last save of a kind failed.
+            RunError: the last state could not be saved; that the best one could not was said before.
         """
         try:
             for kind in KEEP:
                 self._settle(kind)
-            for message in self._unsaved.values():
-                raise RunError(message)
+            if "last" in self._unsaved:
+                raise RunError(self._unsaved["last"])
         finally:
             self._thread.shutdown()
             for manager in self._managers.values():

@@ -57,6 +57,11 @@ def saving(run: RunFolder) -> bool:
     return any(any((run.checkpoints / kind).glob("*-tmp")) for kind in ("last", "best"))
 
 
+def recorded_more_than(run: RunFolder, lines: int) -> bool:
+    """Whether another epoch is done."""
+    return len(run.metrics.read()) > lines
+
+
 def wait(process: int, condition: Callable[[], bool], seconds: float) -> bool:
     """Until the condition holds; False if the process ended before."""
     deadline = time.monotonic() + seconds
@@ -80,7 +85,7 @@ def main(folder: Path, kills: int, seed: int) -> None:
     for _ in range(kills):
         process = forked(train_killed)
         lines = len(run.metrics.read())
-        if not wait(process, lambda lines=lines: len(run.metrics.read()) > lines, 60):
+        if not wait(process, functools.partial(recorded_more_than, run, lines), 60):
             break
         if draw.random() < 0.5:
             if not wait(process, lambda: saving(run), 20):

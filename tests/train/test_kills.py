@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from jaxcnn.train.checkpoint import restore
 from jaxcnn.train.run_folder import RunFolder
+from jaxcnn.train.state import create_state
 from tests.train.runs import assert_same, final_state, without_seconds
 
 KILLS = int(os.environ.get("JAXCNN_KILLS", "5"))
@@ -25,4 +27,5 @@ def test_killed_at_random_moments_it_ends_the_same_bit_for_bit(tmp_path: Path) -
     experiment = file.build(config)
     assert without_seconds(killed) == without_seconds(whole)
     assert_same(final_state(killed, experiment), final_state(whole, experiment))
+    assert_same(*(restore(run.checkpoints, "best", create_state(experiment)) for run in (killed, whole)))
     assert not (killed.checkpoints / "damaged").exists()
