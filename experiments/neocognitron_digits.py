@@ -6,8 +6,8 @@ is seen. Then they stay as they are, and only a linear classifier of the last C-
 image. Windows, strides and selectivities were chosen by held-out training images (docs/neocognitron.md).
 
 run     jaxcnn train neocognitron_digits
-cost    -
-result  -
+cost    1:09 a run on 1 core
+result  98.89 ± 0.23 % test accuracy, 1.11 ± 0.23 % error over 4 seeds
 """
 
 import dataclasses
@@ -38,10 +38,10 @@ class Config:
     seed: Annotated[int, "decides initial weights, the order of presentation, and the order of training"] = 0
     presentations: Annotated[int, "images that the S-cells learn from, each once"] = 500
     planes: Annotated[int, "of the second layer of S-cells"] = 96
-    first_learning: Annotated[float, "r of the first layer while it learns"] = 10.0
-    first_reading: Annotated[float, "r of the first layer when it has learned"] = 10.0
+    first_learning: Annotated[float, "r of the first layer while it learns"] = 40.0
+    first_reading: Annotated[float, "r of the first layer when it has learned"] = 4.0
     second_learning: Annotated[float, "r of the second layer while it learns"] = 8.0
-    second_reading: Annotated[float, "r of the second layer when it has learned"] = 8.0
+    second_reading: Annotated[float, "r of the second layer when it has learned"] = 2.0
     epochs: Annotated[int, "passes of the classifier over the training images"] = 20
     batch_size: Annotated[int, "images of a step"] = 64
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 1e-2
