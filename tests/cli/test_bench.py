@@ -20,7 +20,7 @@ def test_a_layer_is_measured_listed_and_drawn(capsys: pytest.CaptureFixture[str]
     out = capsys.readouterr().out
     assert "dw3_960_mb        forward" in out and "depthwise forward" in out
     found = json.loads(file.read_text())
-    assert found["results"][0]["milliseconds"]["stock"]["runs"] >= 3
+    assert found["results"][0]["milliseconds"]["stock"]["runs"] >= 1
     assert found["summary"]["min"]["kinds"]["conv"]["entries"] == 1
     with Image.open(picture) as drawn:
         assert min(drawn.size) > 200
