@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import shutil
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ from jaxcnn.train.warnings_log import log
 KEEP = {"last": 2, "best": 1}
 # A full disk may be emptied by somebody: a run goes on without checkpoints, but not for long.
 FAILURES_IN_ROW = 3
+CLEAR_TRIES = 100  # a twentieth of a second apart
 
 
 class Checkpoints:
@@ -140,7 +142,7 @@ class Checkpoints:
         place = self.folder / kind
         if place.is_dir():
             if is_first():
-                shutil.rmtree(place / str(step), ignore_errors=True)
+                _clear(place, step)
             with contextlib.suppress(OSError, ValueError):
                 self._managers[kind] = self._open(kind)
 
@@ -154,6 +156,23 @@ class Checkpoints:
         if self._failures[kind] >= FAILURES_IN_ROW or jax.process_count() > 1:
             raise RunError(self._unsaved[kind])
         log.warning("%s; training goes on and tries again at the next", message)
+
+
+def _clear(place: Path, step: int) -> None:
+    """Removes what a failed save left.
+
+    When one of Orbax's threads has failed, others may still be writing: then what was removed comes back, and a
+    manager that is opened meanwhile fails over it.
+    """
+    quiet = 0
+    for _ in range(CLEAR_TRIES):
+        left = [path for path in (place / str(step), *place.glob(f"{step}.orbax-checkpoint-tmp*")) if path.exists()]
+        for path in left:
+            shutil.rmtree(path, ignore_errors=True)
+        quiet = 0 if left else quiet + 1
+        if quiet == 3:
+            return
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager

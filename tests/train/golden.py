@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jaxcnn.train.checkpoint import FORMAT
 from jaxcnn.train.saving import open_checkpoints
-from tests.train.test_checkpoint import state_at
+from tests.train.states import state_at
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -15,7 +15,7 @@ from jaxcnn.train.parallel import Parallel, compile_step
 from jaxcnn.train.state import create_state
 from tests.train.golden import GOLDEN
 from tests.train.runs import assert_same, new_run, train
-from tests.train.test_checkpoint import state_at
+from tests.train.states import state_at
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "faults.md").read_text()

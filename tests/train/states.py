@@ -1,0 +1,45 @@
+"""States without a model, saved, found and damaged: what tests of checkpoints share."""
+
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcnn.train.saving import open_checkpoints
+from jaxcnn.train.state import TrainState
+
+
+def state_at(step: int, *, rows: int = 64) -> TrainState:
+    """A state without a model, whose arrays are random and differ from step to step."""
+    draw = np.random.default_rng(step)
+    return TrainState(
+        step=jnp.int32(step),
+        params={"conv": {"kernel": jnp.asarray(draw.normal(size=(rows, 40)), jnp.float32)}},
+        batch_stats={"mean": jnp.asarray(draw.normal(size=24), jnp.bfloat16)},
+        opt_state=(jnp.asarray(draw.normal(size=(rows, 40)), jnp.float32),),
+        ema_params=None,
+        loss_sum=jnp.float32(draw.normal()),
+        correct=jnp.float32(1),
+        taken=jnp.int32(1),
+        skipped=jnp.int32(0),
+        skipped_in_row=jnp.int32(0),
+        loss_scale=None,
+    )
+
+
+def save_steps(folder: Path, *steps: int, kind: str = "last", **origin: Any) -> None:
+    with open_checkpoints(folder, origin) as checkpoints:
+        for step in steps:
+            checkpoints.save(kind, state_at(step))
+
+
+def array_file(step_folder: Path) -> Path:
+    """The largest file, which holds arrays."""
+    return max((path for path in step_folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+def flip_bit(path: Path, *, share: float) -> None:
+    data = bytearray(path.read_bytes())
+    data[int(share * len(data))] ^= 0x10
+    path.write_bytes(data)

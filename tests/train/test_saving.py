@@ -1,0 +1,168 @@
+"""Saves that fail: said within one interval, the last good checkpoint kept, the next one tried."""
+
+import gc
+import resource
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jaxcnn.train import checkpoint, saving
+from jaxcnn.train.checkpoint import restore, saved
+from jaxcnn.train.errors import RunError
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.metrics import MetricsLog
+from jaxcnn.train.saving import open_checkpoints
+from tests.train.runs import assert_same, final_state, new_run, train, without_seconds
+from tests.train.states import array_file, flip_bit, save_steps, state_at
+
+# Where a save fails, threads of Orbax end with the error that is told to us besides.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture
+def full_disk() -> Iterator[Callable[[bool], None]]:
+    """Files may not grow beyond 100 bytes, as if the disk were full, while it is switched on."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def switch(full: bool) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100 if full else before[0], before[1]))
+
+    yield switch
+    switch(False)
+    gc.collect()  # what those threads left behind is not to be found in another test
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_is_told_and_the_last_good_kept(
+    full_disk: Callable[[bool], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_steps(tmp_path, 1, 2)
+    with open_checkpoints(tmp_path) as checkpoints:
+        full_disk(True)
+        checkpoints.save("last", state_at(3))
+        checkpoints.save("last", state_at(4))  # known within one interval
+        assert "checkpoint of step 3" in caplog.text and "(step 2 is kept)" in caplog.text
+        assert "File too large" in caplog.text
+        full_disk(False)
+        checkpoints.save("last", state_at(5))
+    assert [one.step for one in saved(tmp_path, ["last"])] == [5, 2]
+    assert not list(tmp_path.glob("last/*tmp*"))
+    assert_same(restore(tmp_path, "last", state_at(0)), state_at(5))
+
+
+def test_each_step_may_ask_after_a_failed_save(
+    full_disk: Callable[[bool], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_steps(tmp_path, 1)
+    with open_checkpoints(tmp_path) as checkpoints:
+        full_disk(True)
+        checkpoints.save("last", state_at(2))
+        while checkpoints._pending:
+            checkpoints.check()
+        assert "checkpoint of step 2" in caplog.text
+        full_disk(False)
+        checkpoints.save("last", state_at(3))
+
+
+def test_a_run_that_cannot_save_stops(full_disk: Callable[[bool], None], tmp_path: Path) -> None:
+    save_steps(tmp_path, 1)
+    steps = iter(range(2, 100))
+    message = r"step 4 .*could not be saved \(step 1 is kept\).*\nIs the disk full"
+    with pytest.raises(RunError, match=message), open_checkpoints(tmp_path) as checkpoints:
+        full_disk(True)
+        for step in steps:
+            checkpoints.save("last", state_at(step))
+    assert next(steps) in (5, 6)  # found on saving, or behind its back
+    full_disk(False)
+    assert_same(restore(tmp_path, "last", state_at(0)), state_at(1))
+
+
+def test_the_last_save_of_all_is_not_forgotten(full_disk: Callable[[bool], None], tmp_path: Path) -> None:
+    save_steps(tmp_path, 1)
+    message = r"step 2 .*could not be saved \(step 1 is kept\)"
+    with pytest.raises(RunError, match=message), open_checkpoints(tmp_path) as checkpoints:
+        full_disk(True)
+        checkpoints.save("last", state_at(2))
+
+
+def test_a_folder_that_vanished_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is not made again: it may be a disk that is no longer mounted."""
+    message = r"step 3 .*could not be saved \(nothing is saved yet\): the folder .*last is gone"
+    with pytest.raises(RunError, match=message), open_checkpoints(tmp_path / "checkpoints") as checkpoints:
+        checkpoints.save("last", state_at(1))
+        checkpoints.save("last", state_at(1))
+        shutil.rmtree(tmp_path / "checkpoints")
+        checkpoints.save("last", state_at(2))
+        assert "the folder" in caplog.text and "is gone" in caplog.text
+        checkpoints.save("last", state_at(3))
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused by the operating system; played, since the suite may run as root, who is refused nothing."""
+    save_steps(tmp_path, 1)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    message = r"could not be saved \(step 1 is kept\): .*Permission denied\n.*not writable"
+    with pytest.raises(RunError, match=message), open_checkpoints(tmp_path) as checkpoints:
+        monkeypatch.setattr(checkpoints._managers["last"], "save", refuse)
+        checkpoints.save("last", state_at(2))
+
+
+def test_what_reads_back_otherwise_replaces_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A disk that lies: the save succeeds, the bytes are others. Older checkpoints stay, the bad one goes."""
+    save_steps(tmp_path, 1, 2)
+    original = saving.read_arrays
+    lie = True
+
+    def read(one: checkpoint.Saved, arrays: Any, template: Any) -> Any:
+        if lie:
+            flip_bit(array_file(one.path), share=0.5)
+        return original(one, arrays, template)
+
+    monkeypatch.setattr(saving, "read_arrays", read)
+    with open_checkpoints(tmp_path) as checkpoints:
+        checkpoints.save("last", state_at(3))
+        checkpoints.save("last", state_at(4))
+        assert "step 3" in caplog.text and "(step 2 is kept)" in caplog.text
+        assert [one.step for one in saved(tmp_path, ["last"]) if one.step < 4] == [2, 1]
+        checkpoints._pending["last"][1].exception()
+        lie = False
+        checkpoints.save("last", state_at(5))
+    assert [one.step for one in saved(tmp_path, ["last"])] == [5, 2]
+
+
+def test_a_full_disk_does_not_end_a_run(
+    full_disk: Callable[[bool], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Metrics and checkpoints of one epoch cannot be written; at the next there is room again."""
+    file, whole = new_run(tmp_path / "whole")
+    experiment: Experiment = file.build(file.config_class())
+    train(whole, experiment)
+    _, run = new_run(tmp_path / "full")
+    epochs = 0
+    append = MetricsLog.append
+
+    def fill_and_append(log: MetricsLog, record: dict[str, Any]) -> None:
+        nonlocal epochs
+        epochs += 1
+        full_disk(epochs == 2)
+        append(log, record)
+
+    monkeypatch.setattr(MetricsLog, "append", fill_and_append)
+    assert train(run, experiment).finished
+    assert epochs == 3
+    assert without_seconds(run) == without_seconds(whole)
+    assert_same(final_state(run, experiment), final_state(whole, experiment))
