@@ -35,9 +35,10 @@ def first_not_finite(
     modules: list[tuple[Path, str]] = []
 
     def examine(state: TrainState, images: jax.Array, labels: jax.Array, order: jax.Array) -> dict[str, Any]:
-        augment_key, dropout_key = step_keys(experiment, jnp.asarray(step, jnp.int32))
+        keys = step_keys(experiment, jnp.asarray(step, jnp.int32))
         rows = parallel.constrain(order[place], parallel.split)
-        x = model_input(experiment, images[rows], augment_key)
+        epoch = jnp.asarray(step // experiment.steps_per_epoch, jnp.int32)
+        x, targets = model_input(experiment, images[rows], labels[rows], rows, keys=keys, epoch=epoch)
         outputs: list[jax.Array] = []
         with nn.intercept_methods(_recorder(modules, outputs)):
             experiment.model.apply(
@@ -45,9 +46,9 @@ def first_not_finite(
                 x,
                 train=experiment.train_mode,
                 mutable=["batch_stats"],
-                rngs={"dropout": dropout_key},
+                rngs={"dropout": keys.dropout},
             )
-        found = find(experiment, state.params, state.batch_stats, x, labels[rows], dropout_key, None)
+        found = find(experiment, state.params, state.batch_stats, x, targets, keys.dropout, None)
         updates, _ = experiment.optimizer.update(found.grads, state.opt_state, state.params)
         held = {"params": state.params, "batch_stats": state.batch_stats}
         after = optax.apply_updates(state.params, updates)
@@ -84,7 +85,7 @@ def _sentence(bad: dict[str, Any], modules: list[tuple[Path, str]]) -> str:
         return f"{name}: {entry[0]:,} of {entry[1]:,} values are NaN or infinite"
 
     if bad["input"][0]:
-        return of("the model's input, after prepare, augment and normalize", bad["input"])
+        return of("the model's input, after prepare, augment, mix and normalize", bad["input"])
     for path, entry in _leaves(bad["held"]):
         if entry[0]:
             return of("/".join(path), entry)

@@ -1,14 +1,19 @@
 """Evaluation: every label, of an image or of a pixel, counts exactly once."""
 
+import contextlib
 import dataclasses
 import math
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn.data.arrays import Split
 from jaxcnn.data.batches import eval_batches
+from jaxcnn.data.stream import StreamedSplit
 from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.feed import Feed
 from jaxcnn.train.parallel import Parallel
 from jaxcnn.train.state import Variables
 from jaxcnn.train.step import BatchEvaluation, eval_step
@@ -63,33 +68,73 @@ class Evaluation:
         return float(np.mean(self.losses, dtype=np.float64))
 
 
+class Seen(NamedTuple):
+    """What comes of a batch; with its labels, which of a stream nobody else knows, and which images could be read."""
+
+    result: BatchEvaluation
+    labels: jax.Array
+    good: jax.Array
+
+
 class Evaluator:
-    """Evaluates variables on one split; compiled once, images resident on the devices, each batch split over them."""
+    """Evaluates variables on one split; compiled once, each batch split over the devices.
+
+    Images in memory lie on every device; those of a stream come batch by batch, and what cannot be read is left out.
+    """
 
     def __init__(
-        self, experiment: Experiment, split: Split, *, batch_size: int = 500, parallel: Parallel | None = None
+        self,
+        experiment: Experiment,
+        split: Split | StreamedSplit,
+        *,
+        batch_size: int = 500,
+        parallel: Parallel | None = None,
     ) -> None:
-        self._split = split
         self._parallel = parallel = parallel or Parallel.over(1)
-        even = math.ceil(min(batch_size, len(split.labels)) / parallel.devices) * parallel.devices
-        self._batches = list(eval_batches(len(split.labels), even))
-        self._images, self._labels = parallel.replicate((split.images, split.labels))
+        self._size = math.ceil(min(batch_size, len(split)) / parallel.devices) * parallel.devices
+        self._batches = list(eval_batches(len(split), self._size))
+        self._streamed = split if isinstance(split, StreamedSplit) else None
+        self._resident = None if isinstance(split, StreamedSplit) else parallel.replicate((split.images, split.labels))
         step = eval_step(experiment)
 
         # The images are an argument: as a constant of the program they would be compiled into it.
-        def evaluate(variables: Variables, images: jax.Array, labels: jax.Array, index: jax.Array) -> BatchEvaluation:
+        def evaluate(variables: Variables, images: jax.Array, labels: jax.Array, index: jax.Array) -> Seen:
             index = parallel.constrain(index, parallel.split)
-            return step(variables, images[index], labels[index])
+            return Seen(step(variables, images[index], labels[index]), labels[index], jnp.ones(len(index), bool))
 
-        self._step = parallel.jit(evaluate)
+        def evaluate_batch(variables: Variables, images: jax.Array, labels: jax.Array, good: jax.Array) -> Seen:
+            return Seen(step(variables, images[0], labels[0]), labels[0], good[0])
+
+        self._step = parallel.jit(evaluate if self._streamed is None else evaluate_batch)
 
     def __call__(self, variables: Variables) -> Evaluation:
         """Evaluates; the padding of the last batch is dropped by its mask."""
         with self._parallel.context():
-            results = [self._step(variables, self._images, self._labels, index) for index, _ in self._batches]
-        keep = np.concatenate([mask for _, mask in self._batches])
+            if self._streamed is None:
+                results = [self._step(variables, *self._resident, index) for index, _ in self._batches]
+            else:
+                results = self._stream(self._streamed, variables)
+        masks = [mask for _, mask in self._batches]
+        keep = np.concatenate([mask & np.asarray(seen.good) for mask, seen in zip(masks, results, strict=True)])
         return Evaluation(
-            labels=self._split.labels,
-            probabilities=np.concatenate([np.asarray(result.probabilities) for result in results])[keep],
-            losses=np.concatenate([np.asarray(result.losses) for result in results])[keep],
+            labels=np.concatenate([np.asarray(seen.labels) for seen in results])[keep],
+            probabilities=np.concatenate([np.asarray(seen.result.probabilities) for seen in results])[keep],
+            losses=np.concatenate([np.asarray(seen.result.losses) for seen in results])[keep],
         )
+
+    def _stream(self, split: StreamedSplit, variables: Variables) -> list[Seen]:
+        """What comes of all batches, read while others are computed."""
+        results: list[Seen] = []
+        feed = Feed(
+            split,
+            self._parallel,
+            lambda step: self._batches[step][0],
+            start=0,
+            stop=len(self._batches),
+            size=self._size,
+            replace=False,
+        )
+        with contextlib.closing(feed):
+            for _ in self._batches:
+                results.append(self._step(variables, *feed.next(results[-1:])))
+        return results

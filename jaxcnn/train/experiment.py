@@ -30,7 +30,8 @@ def cross_entropy(label_smoothing: float = 0.0) -> PerExampleLoss:
     """Softmax cross-entropy of each label, ``-sum(t * log softmax(logits))``.
 
     ``t`` gives ``1 - label_smoothing`` to the label and spreads the rest over all classes
-    (Szegedy et al. 2016, "Rethinking the Inception architecture", section 7).
+    (Szegedy et al. 2016, "Rethinking the Inception architecture", section 7). Labels may also be shares of all
+    classes, shaped like the logits, as ``Experiment.mix`` makes them; these are smoothed alike.
 
     >>> logits, labels = jnp.array([[2.0, 0.0]]), jnp.array([0])
     >>> [round(float(cross_entropy(smoothing)(logits, labels)[0]), 3) for smoothing in (0.0, 0.1)]
@@ -38,8 +39,8 @@ def cross_entropy(label_smoothing: float = 0.0) -> PerExampleLoss:
     """
 
     def loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
-        targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), label_smoothing)
-        return optax.softmax_cross_entropy(logits, targets)
+        targets = labels if labels.ndim == logits.ndim else jax.nn.one_hot(labels, logits.shape[-1])
+        return optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing))
 
     return loss
 
@@ -58,8 +59,9 @@ def standardize(mean: ArrayLike, std: ArrayLike) -> Callable[[jax.Array], jax.Ar
 class Experiment:
     """A model, its data, and how the one learns from the other.
 
-    A training step reads, from left to right: uint8 images of a batch -> ``prepare`` -> ``augment`` -> ``normalize``
-    -> ``model`` -> ``loss``. Evaluation and prediction leave ``augment`` out.
+    A training step reads, from left to right: uint8 images of a batch -> ``prepare`` -> ``alternate`` -> ``augment``
+    -> ``mix`` -> ``normalize`` -> ``model`` -> ``loss``. Evaluation and prediction leave out ``alternate``,
+    ``augment`` and ``mix``.
 
     Attributes:
         model: a Linen module; ``model.apply(variables, x, train=...)`` gives logits, of each image or of each pixel.
@@ -70,7 +72,11 @@ class Experiment:
         batch_size: images of a step.
         seed: decides initial parameters, order and augmentation.
         prepare: uint8 images -> floats in [0, 1] of the size that the model reads.
+        alternate: key, prepared images, their numbers in the training set and ``epoch=`` -> prepared images; the key is
+            the same in every step, for what takes turns and is not drawn anew, as ``augment.alternating_flip``.
         augment: key and prepared images -> prepared images.
+        mix: key, prepared images and a one-hot row for each label -> images and rows, as ``augment.mixup`` and
+            ``augment.cutmix``; the loss is then given those rows for labels, and a hit is what has the largest share.
         normalize: prepared images -> the model's input.
         loss: logits and labels -> the loss of each label; their mean is what training lowers.
         ema_decay: weight of the old value in an average of the parameters, which is then what is evaluated; 0 is off.
@@ -92,7 +98,9 @@ class Experiment:
     batch_size: int
     seed: int = 0
     prepare: Callable[[jax.Array], jax.Array] = to_unit
+    alternate: Callable[..., jax.Array] | None = None
     augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
+    mix: Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]] | None = None
     normalize: Callable[[jax.Array], jax.Array] = lambda images: images
     loss: PerExampleLoss = dataclasses.field(default_factory=cross_entropy)
     ema_decay: float = 0.0

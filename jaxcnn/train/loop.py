@@ -1,5 +1,6 @@
 """The loop: steps, epochs, evaluation, checkpoints, and a stop that loses nothing."""
 
+import contextlib
 import dataclasses
 import functools
 import time
@@ -8,6 +9,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from jaxcnn.data.stream import StreamedDataset
 from jaxcnn.train.checkpoint import origin_of, resume
 from jaxcnn.train.compile_cache import CacheHits
 from jaxcnn.train.diagnose import first_not_finite
@@ -15,6 +17,7 @@ from jaxcnn.train.distributed import agreed, is_first, wait_for_all
 from jaxcnn.train.errors import RunError
 from jaxcnn.train.evaluate import Evaluation, Evaluator
 from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.feed import Input, open_input
 from jaxcnn.train.memory import memory_advice
 from jaxcnn.train.parallel import Parallel, Step, compile_step
 from jaxcnn.train.progress import Progress
@@ -73,8 +76,11 @@ def fit(
     if is_first():
         run.metrics.keep_until(int(state.step))
     wait_for_all("metrics are cut back")
-    with open_checkpoints(run.checkpoints, origin) as checkpoints, memory_advice(experiment.batch_size):
-        fitting = _Fit(experiment, run, parallel, progress, should_stop, checkpoints, 60 * checkpoint_minutes)
+    with contextlib.ExitStack() as stack:
+        checkpoints = stack.enter_context(open_checkpoints(run.checkpoints, origin))
+        stack.enter_context(memory_advice(experiment.batch_size))
+        source = stack.enter_context(contextlib.closing(open_input(experiment, parallel, start=int(state.step))))
+        fitting = _Fit(experiment, run, parallel, progress, should_stop, checkpoints, source, 60 * checkpoint_minutes)
         return fitting.run_from(state)
 
 
@@ -89,17 +95,17 @@ class _Fit:
         progress: Progress,
         should_stop: Callable[[], bool],
         checkpoints: Checkpoints,
+        source: Input,
         save_seconds: float,
     ) -> None:
         self.experiment, self.run, self.parallel, self.progress = experiment, run, parallel, progress
+        self.source = source
         self.should_stop, self.checkpoints, self.save_seconds = should_stop, checkpoints, save_seconds
         records = run.metrics.read()
         self.earlier_seconds = records[-1]["seconds"] if records else 0.0
         self.began = self.saved_at = time.perf_counter()
         self.look_every = max(experiment.max_skipped, 100)
         self.evaluate = Evaluator(experiment, experiment.dataset.test, parallel=parallel)
-        train = experiment.dataset.train
-        self.images, self.labels = parallel.replicate((train.images, train.labels))
         self.draw_order = parallel.jit(functools.partial(epoch_order, experiment))
 
     def run_from(self, state: TrainState) -> Outcome:
@@ -107,12 +113,12 @@ class _Fit:
         step, total = int(state.step), self.experiment.total_steps
         self.progress.start(step=step, total=total)
         self.save_if_best(state)  # a kill may have come between the last checkpoint and the best one
-        evaluation = None
+        evaluation, metrics = None, None
         trained, training_seconds = 0, 0.0
         while step < total:
             epoch = step // self.experiment.steps_per_epoch
             order = self.order(epoch)
-            epoch_start = time.perf_counter()
+            epoch_start, waited = time.perf_counter(), self.source.waited
             end = (epoch + 1) * self.experiment.steps_per_epoch
             while step < end:
                 self.watch(step, state)
@@ -121,12 +127,14 @@ class _Fit:
                     return Outcome(step=step, evaluation=None)
                 if self.save_at(step):
                     self.save("last", state)
-                state, metrics = step_function(state, self.images, self.labels, order)
+                images, labels = self.source.next(metrics)
+                state, metrics = step_function(state, images, labels, order)
                 step, trained = step + 1, trained + self.experiment.batch_size
                 self.show(step, metrics)
             jax.block_until_ready(state)
-            training_seconds += time.perf_counter() - epoch_start
-            evaluation = self.finish_epoch(epoch + 1, state)
+            seconds = time.perf_counter() - epoch_start
+            training_seconds += seconds
+            evaluation = self.finish_epoch(epoch + 1, state, waited=(self.source.waited - waited) / seconds)
         self.record_timing(trained, training_seconds)
         return Outcome(step=step, evaluation=evaluation or self.evaluate(state.eval_variables))
 
@@ -166,7 +174,8 @@ class _Fit:
         self.progress.compiling()
         start = time.perf_counter()
         with CacheHits() as hits:
-            compiled = compile_step(self.experiment, self.parallel, state, self.images, self.labels, self.order(0))
+            images, labels = self.source.shapes()
+            compiled = compile_step(self.experiment, self.parallel, state, images, labels, self.order(0))
         self.compile_seconds = time.perf_counter() - start
         self.progress.compiled(self.compile_seconds, from_cache=hits.count > 0)
         return compiled
@@ -188,15 +197,19 @@ class _Fit:
         step, in_row = int(state.step), int(state.skipped_in_row)
         epoch = (step - 1) // self.experiment.steps_per_epoch
         order = self.order(epoch)
-        where = first_not_finite(self.experiment, self.parallel, state, self.images, self.labels, order, step - 1)
+        images, labels = self.source.again(step - 1)
+        where = first_not_finite(self.experiment, self.parallel, state, images, labels, order, step - 1)
         return RunError(
             f"the last {in_row} steps, up to step {step} in epoch {epoch + 1}, had a NaN or an infinity and were "
             f"skipped: the run diverged. In the batch of step {step} the first to go wrong is {where}. The "
             f"checkpoint of the epoch before is kept in {self.run.checkpoints}. Try a smaller learning rate."
         )
 
-    def finish_epoch(self, epoch: int, state: TrainState) -> Evaluation:
-        """Evaluates, records, and saves; a checkpoint is only ever of a recorded epoch."""
+    def finish_epoch(self, epoch: int, state: TrainState, *, waited: float) -> Evaluation:
+        """Evaluates, records, and saves; a checkpoint is only ever of a recorded epoch.
+
+        ``waited`` is the share of the epoch's training in which the devices waited for images.
+        """
         taken, batch = int(state.taken), self.experiment.batch_size
         if not taken or int(state.skipped_in_row) >= self.experiment.max_skipped:
             raise self.went_wrong(state)
@@ -216,7 +229,7 @@ class _Fit:
             self.run.metrics.append(record)
         self.save("last", state)
         self.save_if_best(state)
-        self.progress.epoch(record)
+        self.progress.epoch(record, waited=waited if isinstance(self.experiment.dataset, StreamedDataset) else None)
         return evaluation
 
     def record_timing(self, trained: int, seconds: float) -> None:

@@ -28,8 +28,8 @@ class Progress(Protocol):
     def step(self, step: int, *, loss: float, accuracy: float) -> None:
         """A step is done; loss and accuracy of its batch."""
 
-    def epoch(self, record: Record) -> None:
-        """An epoch is done and evaluated."""
+    def epoch(self, record: Record, *, waited: float | None = None) -> None:
+        """An epoch is done and evaluated; ``waited``: of streams, the share of the steps' time spent on waiting."""
 
 
 def duration(seconds: float) -> str:
@@ -43,18 +43,22 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def epoch_line(record: Record, *, epochs: int, images_per_second: float, left: float) -> str:
-    """One epoch in one line.
+def epoch_line(
+    record: Record, *, epochs: int, images_per_second: float, left: float, waited: float | None = None
+) -> str:
+    """One epoch in one line; of streams with the share of the steps' time in which the devices waited for images.
 
     >>> record = {"epoch": 3, "step": 33, "train/loss": 0.61, "train/accuracy": 0.95, "test/accuracy": 0.9722}
     >>> epoch_line(record, epochs=40, images_per_second=10512.0, left=12.0)
     'epoch  3/40  step     33  train loss 0.6100 acc  95.00 %  test acc  97.22 %   10512 images/s  0:12 left'
     """
     width = len(str(epochs))
+    wait = "" if waited is None else f"  input wait {100 * waited:.1f} %"
     return (
         f"epoch {record['epoch']:{width}}/{epochs}  step {record['step']:6}  "
         f"train loss {record['train/loss']:.4f} acc {100 * record['train/accuracy']:6.2f} %  "
-        f"test acc {100 * record['test/accuracy']:6.2f} %  {images_per_second:6.0f} images/s  {duration(left)} left"
+        f"test acc {100 * record['test/accuracy']:6.2f} %  {images_per_second:6.0f} images/s{wait}  "
+        f"{duration(left)} left"
     )
 
 
@@ -117,10 +121,10 @@ class ConsoleProgress:
             f"{rate:,.0f} images/s  {duration(left)} left",
         )
 
-    def epoch(self, record: Record) -> None:
+    def epoch(self, record: Record, *, waited: float | None = None) -> None:
         """Prints the epoch's line."""
         rate, left = self._pace(record["step"])
-        self._print(epoch_line(record, epochs=self._epochs, images_per_second=rate, left=left))
+        self._print(epoch_line(record, epochs=self._epochs, images_per_second=rate, left=left, waited=waited))
 
     @property
     def _epochs(self) -> int:

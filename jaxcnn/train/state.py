@@ -12,7 +12,7 @@ from jaxcnn.train.experiment import Experiment
 Variables = dict[str, Any]
 
 # The streams of random numbers of a run; the step or epoch is folded in, so no key needs to be saved.
-INIT, ORDER, STEP = 0, 1, 2
+INIT, ORDER, STEP, ALTERNATE = 0, 1, 2, 3
 
 
 def stream(seed: int, which: int) -> jax.Array:

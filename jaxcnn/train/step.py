@@ -1,7 +1,7 @@
 """One step of training, and one batch of evaluation, as pure functions to be compiled."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from flax import struct
 from jax import lax
 
 from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.state import ORDER, STEP, TrainState, Variables, stream
+from jaxcnn.train.state import ALTERNATE, ORDER, STEP, TrainState, Variables, stream
 
 # A loss scale that was halved by an overflow is tried twice as large again this often.
 DOUBLE_EVERY = 2000
@@ -45,18 +45,40 @@ def epoch_order(experiment: Experiment, epoch: jax.Array) -> jax.Array:
     return order[: steps * batch].reshape(steps, batch)
 
 
-def step_keys(experiment: Experiment, step: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The keys of a step's augmentation and of its dropout: functions of seed and step."""
-    augment_key, dropout_key = jax.random.split(jax.random.fold_in(stream(experiment.seed, STEP), step))
-    return augment_key, dropout_key
+class StepKeys(NamedTuple):
+    """The keys of what a step draws."""
+
+    augment: jax.Array
+    dropout: jax.Array
+    mix: jax.Array
 
 
-def model_input(experiment: Experiment, images: jax.Array, augment_key: jax.Array) -> jax.Array:
-    """What the model sees of a batch of uint8 images in training."""
-    x = experiment.prepare(images)
+def step_keys(experiment: Experiment, step: jax.Array) -> StepKeys:
+    """Functions of seed and step."""
+    return StepKeys(*jax.random.split(jax.random.fold_in(stream(experiment.seed, STEP), step), 3))
+
+
+def model_input(
+    experiment: Experiment,
+    images: jax.Array,
+    labels: jax.Array,
+    numbers: jax.Array,
+    *,
+    keys: StepKeys,
+    epoch: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """What the model sees in training of a batch of uint8 images, and what the loss compares its logits with.
+
+    ``numbers`` says which training images they are.
+    """
+    x, targets = experiment.prepare(images), labels
+    if experiment.alternate is not None:
+        x = experiment.alternate(stream(experiment.seed, ALTERNATE), x, numbers, epoch=epoch)
     if experiment.augment is not None:
-        x = experiment.augment(augment_key, x)
-    return experiment.normalize(x)
+        x = experiment.augment(keys.augment, x)
+    if experiment.mix is not None:
+        x, targets = experiment.mix(keys.mix, x, jax.nn.one_hot(labels, len(experiment.dataset.class_names)))
+    return experiment.normalize(x), targets
 
 
 def find(
@@ -68,7 +90,7 @@ def find(
     dropout_key: jax.Array,
     loss_scale: jax.Array | None,
 ) -> Findings:
-    """Loss, gradient and new statistics of a batch that is the model's input already."""
+    """Loss, gradient and new statistics of a batch that is the model's input already; labels as ``model_input``'s."""
 
     def mean_loss(params: Variables) -> tuple[jax.Array, tuple[jax.Array, jax.Array, Variables]]:
         logits, updated = experiment.model.apply(
@@ -86,7 +108,8 @@ def find(
     (_, (loss, logits, stats)), grads = jax.value_and_grad(mean_loss, has_aux=True)(params)
     if loss_scale is not None:
         grads = jax.tree.map(lambda leaf: leaf / loss_scale.astype(leaf.dtype), grads)
-    hits = (logits.argmax(-1) == labels).astype(jnp.float32)
+    right = labels.argmax(-1) if labels.ndim == logits.ndim else labels
+    hits = (logits.argmax(-1) == right).astype(jnp.float32)
     correct = jnp.sum(hits) / (hits.size // len(hits))  # images, those with a label for each pixel by their share
     return Findings(loss=loss, grads=grads, correct=correct, batch_stats=stats)
 
@@ -118,12 +141,13 @@ def train_step(
         accumulate: in how many parts the batch is computed, one after the other.
     """
     place = state.step % order.shape[0]
+    epoch = state.step // experiment.steps_per_epoch
     keys = step_keys(experiment, state.step)
 
-    def part(batch_stats: Variables, rows: jax.Array, keys: tuple[jax.Array, jax.Array]) -> Findings:
+    def part(batch_stats: Variables, rows: jax.Array, keys: StepKeys) -> Findings:
         rows = split(rows)
-        x = model_input(experiment, images[rows], keys[0])
-        found = (state.params, batch_stats, x, labels[rows], keys[1], state.loss_scale)
+        x, targets = model_input(experiment, images[rows], labels[rows], rows, keys=keys, epoch=epoch)
+        found = (state.params, batch_stats, x, targets, keys.dropout, state.loss_scale)
         return find(experiment, *found) if finder is None else finder(*found)
 
     if accumulate == 1:
@@ -133,15 +157,13 @@ def train_step(
     return _updated(experiment, state, found, first=place == 0)
 
 
-def _accumulated(
-    part: Callable[..., Findings], state: TrainState, rows: jax.Array, keys: tuple[jax.Array, jax.Array]
-) -> Findings:
+def _accumulated(part: Callable[..., Findings], state: TrainState, rows: jax.Array, keys: StepKeys) -> Findings:
     """The findings of all parts as of one batch; each moves the batch statistics on, and draws numbers of its own."""
     parts = len(rows)
 
     def add(total: Findings, index: jax.Array) -> tuple[Findings, None]:
-        augment_key, dropout_key = (jax.random.fold_in(key, index) for key in keys)
-        found = part(total.batch_stats, rows[index], (augment_key, dropout_key))
+        own = StepKeys(*(jax.random.fold_in(key, index) for key in keys))
+        found = part(total.batch_stats, rows[index], own)
         return Findings(
             loss=total.loss + found.loss / parts,
             grads=jax.tree.map(lambda old, new: old + new / parts, total.grads, found.grads),

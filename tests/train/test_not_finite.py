@@ -130,7 +130,7 @@ spoil_derivative.defjvps(lambda tangent, y, x: tangent * jnp.nan)
     ("change", "where"),
     [
         ({"model": Network(spoil=spoil_derivative)}, r"the gradient of hidden/(bias|kernel): \d+ of (8|\d{3}) values"),
-        ({"normalize": lambda x: x / 0.0}, r"the model's input, after prepare, augment and normalize: [\d,]+ of"),
+        ({"normalize": lambda x: x / 0.0}, r"the model's input, after prepare, augment, mix and normalize: [\d,]+ of"),
         ({"loss": lambda logits, labels: logits.sum(-1) / 0.0}, r"the loss, of logits that are finite"),
         ({"optimizer": optax.sgd(float("inf"))}, r"conv/bias after the update, from a gradient that is finite: 4 of 4"),
         ({}, r"nothing, when the batch was run again"),
