@@ -5,11 +5,13 @@ from jaxcnn.vis.confusion import confusion_figure, confusion_matrix, draw_confus
 from jaxcnn.vis.contact_sheet import contact_sheet
 from jaxcnn.vis.curves import curves_figure, draw_curves
 from jaxcnn.vis.mistakes import draw_mistakes, mistakes_figure
+from jaxcnn.vis.panels import Panel, draw_panels, panels_figure
 from jaxcnn.vis.receptive_fields import draw_receptive_fields, receptive_fields_figure
 from jaxcnn.vis.segmentation import draw_segmentation, segmentation_figure
 from jaxcnn.vis.sweep import draw_sweep, sweep_figure
 
 __all__ = [
+    "Panel",
     "augmentations_figure",
     "confusion_figure",
     "confusion_matrix",
@@ -19,10 +21,12 @@ __all__ = [
     "draw_confusion",
     "draw_curves",
     "draw_mistakes",
+    "draw_panels",
     "draw_receptive_fields",
     "draw_segmentation",
     "draw_sweep",
     "mistakes_figure",
+    "panels_figure",
     "receptive_fields_figure",
     "segmentation_figure",
     "sweep_figure",

@@ -1,0 +1,165 @@
+r"""Batch normalisation in a small network of sigmoids (Ioffe and Szegedy 2015, section 4.1) on MNIST.
+
+As in the paper: black and white images, three fully connected layers of 100 sigmoid units, weights that start small and
+Gaussian, 50,000 steps of 60 images by gradient descent. Rate and deviation, which the paper does not give, are those
+that were best without batch norm on held-out training images. The network keeps, as it trains, what figure 1 of the
+paper shows: percentiles of the input of each unit of the last hidden layer. docs/bn_mnist.md has them, and the test
+accuracy over the steps, with and without batch norm, also at a tenth of the rate.
+
+run     jaxcnn repeat bn_mnist --seeds 3 --beside batch_norm=false --run-dir runs/bn_mnist
+        python experiments/bn_mnist.py runs/bn_mnist
+cost    not run yet
+result  not run yet
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen
+from jax import lax
+
+from jaxcnn import data, nn
+from jaxcnn.train import Experiment, RunFolder, load_trained
+
+ARMS = {"with": ".", "without": "batch_norm=false"}  # and the folder of each below that of the runs
+PERCENTILES = (15, 50, 85)
+WINDOWS = 100  # the percentiles are means over so many parts of the run,
+LOOKS = 50  # of so many batches in each
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The scalars that people sweep."""
+
+    batch_norm: Annotated[bool, "whether each sigmoid's input is normalised"] = True
+    dataset: Annotated[str, "mnist, fashion_mnist or digits"] = "mnist"
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
+    seed: Annotated[int, "decides initial weights and order"] = 0
+    epochs: Annotated[int, "passes over the training images; 50 are 50,000 steps"] = 50
+    batch_size: Annotated[int, "images of a step"] = 60
+    learning_rate: Annotated[float, "of plain gradient descent, the same at every step"] = 1.0
+    deviation: Annotated[float, "of the Gaussian that the weights start from"] = 0.1
+
+
+class Percentiles(linen.Module):
+    """Keeps percentiles of each unit's input as training goes on: a mean over batches for each window of steps.
+
+    They are batch statistics, so a checkpoint has them, and a run that was stopped goes on with them.
+    """
+
+    windows: int
+    steps: int
+
+    @linen.compact
+    def __call__(self, x: jax.Array, train: bool) -> None:
+        """Looks at the inputs ``(batch, units)`` of a training step."""
+        taken = self.variable("batch_stats", "taken", jnp.zeros, (), jnp.int32)
+        shape = (self.windows, len(PERCENTILES), x.shape[-1])
+        means = self.variable("batch_stats", "means", jnp.zeros, shape)
+        if not train:
+            return
+        every = max(self.steps // LOOKS, 1)
+        looks = -(-self.steps // every)
+
+        def look(means: jax.Array) -> jax.Array:
+            found = jnp.percentile(x, jnp.array(PERCENTILES, x.dtype), axis=0)
+            return means.at[taken.value // self.steps].add(found / looks)
+
+        is_look = taken.value % self.steps % every == 0
+        means.value = lax.cond(is_look, look, lambda means: means, means.value)
+        taken.value += 1
+
+
+class Network(linen.Module):
+    """Three layers of 100 sigmoid units and a linear one; with batch norm, a layer's shift is that of its norm."""
+
+    num_classes: int
+    batch_norm: bool
+    deviation: float
+    windows: int
+    steps: int
+
+    @linen.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits of images."""
+        small = linen.initializers.normal(self.deviation)
+        x = x.reshape(len(x), -1)
+        for index in range(1, 4):
+            x = linen.Dense(100, use_bias=not self.batch_norm, kernel_init=small, name=f"hidden{index}")(x)
+            if self.batch_norm:
+                x = nn.BatchNorm(use_running_average=not train, name=f"norm{index}")(x)
+            if index == 3:
+                Percentiles(self.windows, self.steps, name="percentiles")(lax.stop_gradient(x), train)
+            x = linen.sigmoid(x)
+        return linen.Dense(self.num_classes, kernel_init=small, name="head")(x)
+
+
+def black_and_white(images: jax.Array) -> jax.Array:
+    """Pixels as 0 or 1."""
+    return (images >= 128).astype(jnp.float32)
+
+
+def build(config: Config) -> Experiment:
+    """The run that a config describes."""
+    images = data.load(config.dataset, data_dir=config.data_dir)
+    if config.hold_out:
+        images = data.hold_out(images, one_in=config.hold_out)
+    total_steps = config.epochs * data.steps_per_epoch(len(images.train), config.batch_size)
+    steps = max(total_steps // WINDOWS, 1)
+    return Experiment(
+        model=Network(
+            num_classes=len(images.class_names),
+            batch_norm=config.batch_norm,
+            deviation=config.deviation,
+            windows=-(-total_steps // steps),
+            steps=steps,
+        ),
+        dataset=images,
+        optimizer=optax.sgd(config.learning_rate),
+        schedule=optax.constant_schedule(config.learning_rate),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        prepare=black_and_white,
+    )
+
+
+def history(folders: list[Path]) -> dict[str, Any]:
+    """What the figure shows of one arm's finished runs: accuracies of all, a unit of the first, how all units moved.
+
+    The unit is the first of its layer, whatever it looks like. ``drift`` is over all units: the standard deviation of
+    a unit's median over the run, in widths (from the 15th to the 85th percentile, mean over the run); its median.
+    """
+    records = [RunFolder.open(folder).metrics.read() for folder in folders]
+    trained = [load_trained(RunFolder.open(folder), "last") for folder in folders]
+    traces = [np.asarray(each.variables["batch_stats"]["percentiles"]["means"]) for each in trained]
+    steps = trained[0].experiment.model.steps
+    drifts = [trace[:, 1].std(0) / (trace[:, 2] - trace[:, 0]).mean(0) for trace in traces]
+    return {
+        "step": [record["step"] for record in records[0]],
+        "test/accuracy": [[record["test/accuracy"] for record in each] for each in records],
+        "unit/step": [steps * window + steps // 2 for window in range(len(traces[0]))],
+        "unit/percentiles": traces[0][:, :, 0].T.round(4).tolist(),
+        "drift": [round(float(np.median(drift)), 4) for drift in drifts],
+    }
+
+
+def main(runs: Path) -> None:
+    """Writes the histories of both arms where docs/bn_mnist.md reads them."""
+    output = Path(__file__).parent / "results" / "bn_mnist" / "history.json"
+    found = {arm: history(sorted((runs / folder).glob("seed-*"))) for arm, folder in ARMS.items()}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(found) + "\n")
+    print(f"wrote {output}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,80 @@
+"""The batch norm experiment: what it keeps of its units as it trains, and what it tells of finished runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcnn.cli import main
+from jaxcnn.train.discover import ExperimentFile, load_experiment
+
+PATH = Path(__file__).parent.parent.parent / "experiments" / "bn_mnist.py"
+
+
+@pytest.fixture(scope="module")
+def file() -> ExperimentFile:
+    return load_experiment(PATH)
+
+
+def test_percentiles_are_means_over_the_looks_of_a_window(file: ExperimentFile) -> None:
+    """Windows of 100 steps are looked at every second step: against NumPy, over all that was looked at."""
+    layer = file.build.__globals__["Percentiles"](windows=2, steps=100)
+    x = np.random.default_rng(0).normal(size=(150, 60, 3)).astype(np.float32)
+    variables = layer.init(jax.random.key(0), jnp.asarray(x[0]), False)
+
+    def step(variables: Any, x: jax.Array) -> tuple[Any, None]:
+        return layer.apply(variables, x, True, mutable=["batch_stats"])[1], None
+
+    after = jax.jit(lambda variables, x: jax.lax.scan(step, variables, x)[0])(variables, jnp.asarray(x))["batch_stats"]
+    found = np.percentile(x[::2], (15, 50, 85), axis=1)  # (percentile, look, unit)
+    np.testing.assert_allclose(after["means"][0], found[:, :50].mean(1), atol=1e-5)
+    np.testing.assert_allclose(after["means"][1], found[:, 50:].sum(1) / 50, atol=1e-5)
+    assert int(after["taken"]) == 150
+
+
+def test_both_arms_differ_in_the_norms_alone(file: ExperimentFile) -> None:
+    shapes = []
+    for batch_norm in (True, False):
+        model = file.build(file.config_class(dataset="digits", batch_norm=batch_norm)).model
+        variables = jax.eval_shape(lambda model=model: model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))))
+        shapes.append(
+            {name: {leaf: each.shape for leaf, each in part.items()} for name, part in variables["params"].items()}
+        )
+    normed, plain = shapes
+    assert {name for name in normed if name not in plain} == {"norm1", "norm2", "norm3"}
+    assert plain["hidden1"] == {"kernel": (784, 100), "bias": (100,)} and normed["hidden1"] == {"kernel": (784, 100)}
+    assert plain["hidden3"]["kernel"] == (100, 100) and plain["head"] == normed["head"] == {
+        "kernel": (100, 10),
+        "bias": (10,),
+    }
+
+
+def test_images_are_black_or_white(file: ExperimentFile) -> None:
+    assert file.build.__globals__["black_and_white"](jnp.array([0, 127, 128, 255], jnp.uint8)).tolist() == [0, 0, 1, 1]
+
+
+def test_a_history_is_what_the_runs_recorded(
+    file: ExperimentFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run stands for all; the page reads the file that is written."""
+    run = tmp_path / "runs" / "seed-0"
+    assert main(["train", str(PATH), "--set", "dataset=digits", "--set", "epochs=1", "--run-dir", str(run)]) == 0
+    (tmp_path / "runs" / "batch_norm=false").mkdir()
+    (tmp_path / "runs" / "batch_norm=false" / "seed-0").symlink_to(run)
+    write = file.build.__globals__["main"]
+    monkeypatch.setitem(write.__globals__, "__file__", str(tmp_path / "bn_mnist.py"))
+    write(tmp_path / "runs")
+    found = json.loads((tmp_path / "results" / "bn_mnist" / "history.json").read_text())
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert found["with"] == found["without"]
+    assert found["with"]["step"] == [23] and len(found["with"]["unit/step"]) == 23
+    assert found["with"]["test/accuracy"] == [[record["test/accuracy"] for record in records]]
+    low, middle, high = np.array(found["with"]["unit/percentiles"])
+    assert np.all(low < middle) and np.all(middle < high)
+    assert np.abs(low + high).mean() < 1, "what batch norm gives a sigmoid at first is about zero"
+    (drift,) = found["with"]["drift"]
+    assert 0 < drift < 1
