@@ -19,7 +19,8 @@ def stand_in(name: str, **_: object) -> data.Dataset:
     """Random images of the shape of a data set that need not be on this machine."""
     if name == "digits":
         return digits()
-    shape, classes = {"mnist": ((28, 28, 1), 10), "cifar10": ((32, 32, 3), 10)}[name]
+    shapes = {"mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+    shape, classes = shapes[name], 10
     generator = np.random.default_rng(0)
 
     def split(count: int) -> data.Split:

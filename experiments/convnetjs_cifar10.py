@@ -1,0 +1,64 @@
+"""The network of the ConvNetJS CIFAR-10 demo with the demo's own trainer: Adadelta on four images at a time.
+
+Followed: the layers and their initial values (``jaxcnn.models``: convnetjs_cifar10), pixels from -0.5 to 0.5, shifts by
+up to 2 pixels that let grey in, flips, Adadelta (decay 0.95, 1e-6 under the roots, no rate), and its L2 decay of 1e-4,
+which ConvNetJS divides by the batch size as it does the gradient.
+Different on purpose: a test image is judged as it is, where the demo averages over shifted and flipped copies of it.
+The demo's page promises no accuracy; it goes on for as long as somebody watches.
+
+run     jaxcnn train convnetjs_cifar10       (CIFAR-10 prepared by tensorflow-datasets; see the README)
+cost    not run yet
+result  not run yet
+"""
+
+import dataclasses
+from typing import Annotated
+
+import jax
+import optax
+
+from jaxcnn import augment, data, models
+from jaxcnn.train import Experiment, decay_mask, to_unit
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The scalars that people sweep."""
+
+    dataset: Annotated[str, "cifar10, mnist, fashion_mnist, digits or folder:/path"] = "cifar10"
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
+    epochs: Annotated[int, "passes over the training images"] = 5
+    batch_size: Annotated[int, "images of a step"] = 4
+    learning_rate: Annotated[float, "factor of Adadelta's updates; it has no rate of its own"] = 1.0
+    l2_decay: Annotated[float, "of kernels, added to the gradient summed over a batch"] = 1e-4
+    shift: Annotated[int, "largest random shift in pixels"] = 2
+
+
+def about_zero(images: jax.Array) -> jax.Array:
+    """Pixels from -0.5 to 0.5, so that what a shift lets in is grey."""
+    return to_unit(images) - 0.5
+
+
+def build(config: Config) -> Experiment:
+    """The run that a config describes."""
+    images = data.load(config.dataset, data_dir=config.data_dir)
+
+    def moved(key: jax.Array, x: jax.Array) -> jax.Array:
+        shift_key, flip_key = jax.random.split(key)
+        return augment.random_flip(flip_key, augment.random_shift(shift_key, x, max_pixels=config.shift))
+
+    return Experiment(
+        model=models.create("convnetjs_cifar10", num_classes=len(images.class_names)),
+        dataset=images,
+        optimizer=optax.chain(
+            optax.add_decayed_weights(config.l2_decay / config.batch_size, mask=decay_mask),
+            optax.adadelta(config.learning_rate, rho=0.95, eps=1e-6),
+        ),
+        schedule=optax.constant_schedule(config.learning_rate),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        prepare=about_zero,
+        augment=moved,
+    )

@@ -1,0 +1,131 @@
+r"""What padding is for: depth, and what lies at the border.
+
+Without padding ("VALID") every 3x3 convolution takes two pixels off the height and width of its map, so that of a 16x16
+field nothing is left after eight; and a pixel in the corner is seen by one window where one in the middle is seen by
+nine. With zeros around the map ("SAME") maps keep their size. Networks of 1 to 7 convolutions and a mean over the last
+map, with the same number of parameters either way, learn digits at random places in the field, and are then shown test
+digits in the middle and in the corners. docs/invariance_and_padding.md has the accuracies.
+
+run     for padding in SAME VALID; do
+            jaxcnn repeat padding_matters --seeds 3 --set padding=$padding --run-dir runs/padding_matters/$padding \
+                --beside depth=1 --beside depth=4 \
+                --output experiments/results/padding_matters/$padding.json
+        done
+        python experiments/padding_matters.py runs/padding_matters
+cost    not run yet
+result  not run yet
+"""
+
+import dataclasses
+import functools
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen
+
+from jaxcnn import augment, data, nn
+from jaxcnn.train import Experiment, RunFolder, Trained, decay_mask, load_trained, to_unit, warmup_cosine
+
+PADDINGS = ("SAME", "VALID")
+DEPTHS = {1: "depth=1", 4: "depth=4", 7: "."}  # and their folders below that of a padding
+MARGIN = 4  # pixels from a digit in the middle to the border
+CORNERS = ((-MARGIN, -MARGIN), (-MARGIN, MARGIN), (MARGIN, -MARGIN), (MARGIN, MARGIN))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The scalars that people sweep."""
+
+    padding: Annotated[str, "SAME puts zeros around every map, VALID nothing"] = "SAME"
+    depth: Annotated[int, "convolutions"] = 7
+    width: Annotated[int, "channels of each"] = 8
+    hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
+    seed: Annotated[int, "decides initial parameters, order and places"] = 0
+    epochs: Annotated[int, "passes over the training images"] = 15
+    batch_size: Annotated[int, "images of a step"] = 32
+    peak_lr: Annotated[float, "learning rate after the warm-up"] = 1e-2
+    weight_decay: Annotated[float, "decoupled decay of kernels, not of biases"] = 1e-2
+
+
+class Network(linen.Module):
+    """So many 3x3 convolutions, and a linear head on the mean of the last map."""
+
+    num_classes: int
+    padding: str
+    depth: int
+    width: int
+
+    @linen.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits of images."""
+        for index in range(1, self.depth + 1):
+            x = nn.Conv(self.width, (3, 3), padding=self.padding, use_bias=False, name=f"conv{index}")(x)
+            x = linen.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9, name=f"norm{index}")(x))
+        return linen.Dense(self.num_classes, name="head")(nn.global_avg_pool(x, spatial_ndim=2))
+
+
+def in_a_field(images: jax.Array) -> jax.Array:
+    """Digits in [0, 1] in the middle of a field of twice their size."""
+    return jnp.pad(to_unit(images), ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)))
+
+
+def build(config: Config) -> Experiment:
+    """The run that a config describes."""
+    digits = data.load("digits", image_size=8)
+    if config.hold_out:
+        digits = data.hold_out(digits, one_in=config.hold_out)
+    total_steps = config.epochs * data.steps_per_epoch(len(digits.train), config.batch_size)
+    schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=0.1)
+    return Experiment(
+        model=Network(
+            num_classes=len(digits.class_names), padding=config.padding, depth=config.depth, width=config.width
+        ),
+        dataset=digits,
+        optimizer=optax.adamw(schedule, weight_decay=config.weight_decay, mask=decay_mask),
+        schedule=schedule,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        prepare=in_a_field,
+        augment=functools.partial(augment.random_shift, max_pixels=MARGIN),
+    )
+
+
+def measure(trained: Trained) -> dict[str, float]:
+    """Accuracy on test digits in the middle of the field, and the mean of those in its four corners."""
+    test, experiment = trained.experiment.dataset.test, trained.experiment
+
+    @jax.jit
+    def guesses(x: jax.Array) -> jax.Array:
+        return experiment.model.apply(trained.variables, x, train=False).argmax(-1)  # type: ignore[union-attr]
+
+    field = in_a_field(jnp.asarray(test.images))
+
+    def accuracy(down: int, across: int) -> float:
+        return float(np.mean(np.asarray(guesses(jnp.roll(field, (down, across), (1, 2)))) == test.labels))
+
+    corners = np.mean([accuracy(down, across) for down, across in CORNERS])
+    return {"middle": round(accuracy(0, 0), 4), "corners": round(float(corners), 4)}
+
+
+def main(runs: Path) -> None:
+    """Writes what was measured of every run where the page of the documentation reads it."""
+    output = Path(__file__).parent / "results" / "padding_matters" / "places.json"
+    found = {}
+    for padding in PADDINGS:
+        for depth, folder in DEPTHS.items():
+            trained = [RunFolder.open(run) for run in sorted((runs / padding / folder).glob("seed-*"))]
+            found[f"{padding} {depth}"] = [measure(load_trained(each, "last")) for each in trained]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(found) + "\n")
+    print(f"wrote {output}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,142 @@
+r"""What pooling does for shifted images: the same network with maxima, with means, and with every second pixel.
+
+Lectures say that max pooling makes a network insensitive to small shifts. Here three convolutions are each followed by
+2x2 pooling, or by leaving out three pixels of four, which is a strided convolution; nothing else differs, not even the
+number of parameters. All learn 16x16 digits in the middle of a 24x24 field, and are then shown test digits shifted by 0
+to 4 pixels in each direction. docs/invariance_and_padding.md has the accuracies, and how far the last map moved.
+
+run     jaxcnn repeat pooling_invariance --seeds 3 --beside pooling=mean --beside pooling=none \
+            --run-dir runs/pooling_invariance
+        python experiments/pooling_invariance.py runs/pooling_invariance
+cost    not run yet
+result  not run yet
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen
+
+from jaxcnn import data, nn
+from jaxcnn.train import Experiment, RunFolder, Trained, decay_mask, load_trained, to_unit, warmup_cosine
+
+ARMS = {"max": ".", "mean": "pooling=mean", "none": "pooling=none"}  # and their folders below that of the runs
+MARGIN = 4  # pixels around a digit, so that no shift takes ink away
+DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The scalars that people sweep."""
+
+    pooling: Annotated[str, "what is kept of 2x2 pixels: their max, their mean, or none, which keeps one of four"] = (
+        "max"
+    )
+    hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
+    seed: Annotated[int, "decides initial parameters and order"] = 0
+    epochs: Annotated[int, "passes over the training images"] = 15
+    batch_size: Annotated[int, "images of a step"] = 32
+    peak_lr: Annotated[float, "learning rate after the warm-up"] = 3e-3
+    weight_decay: Annotated[float, "decoupled decay of kernels, not of biases"] = 1e-2
+
+
+def halved(x: jax.Array, pooling: str) -> jax.Array:
+    """A map of half the height and width."""
+    if pooling == "none":
+        return x[:, ::2, ::2]
+    return {"max": nn.max_pool, "mean": nn.avg_pool}[pooling](x, (2, 2), strides=2)
+
+
+class Network(linen.Module):
+    """Three convolutions, each followed by a reduction of the map to half, and a linear head on all that is left."""
+
+    num_classes: int
+    pooling: str
+
+    @linen.compact
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        """The last map and the logits."""
+        for index, width in enumerate((16, 32, 64), 1):
+            x = nn.Conv(width, (3, 3), use_bias=False, name=f"conv{index}")(x)
+            x = linen.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9, name=f"norm{index}")(x))
+            x = halved(x, self.pooling)
+        return {"map": x, "logits": linen.Dense(self.num_classes, name="head")(x.reshape(len(x), -1))}
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits of images."""
+        return self.features(x, train)["logits"]
+
+
+def in_a_field(images: jax.Array) -> jax.Array:
+    """Digits in [0, 1] with a margin around them."""
+    return jnp.pad(to_unit(images), ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)))
+
+
+def build(config: Config) -> Experiment:
+    """The run that a config describes."""
+    if config.pooling not in ARMS:
+        raise ValueError(f"pooling={config.pooling!r}: it is one of {', '.join(ARMS)}.")
+    digits = data.load("digits", image_size=16)
+    if config.hold_out:
+        digits = data.hold_out(digits, one_in=config.hold_out)
+    total_steps = config.epochs * data.steps_per_epoch(len(digits.train), config.batch_size)
+    schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=0.1)
+    return Experiment(
+        model=Network(num_classes=len(digits.class_names), pooling=config.pooling),
+        dataset=digits,
+        optimizer=optax.adamw(schedule, weight_decay=config.weight_decay, mask=decay_mask),
+        schedule=schedule,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        prepare=in_a_field,
+    )
+
+
+def measure(trained: Trained) -> dict[str, list[float]]:
+    """Of shifts by 0 to 4 pixels: accuracy on the test images, and ``|shifted map - map| / |map|``, mean over images.
+
+    Both are means over the four directions.
+    """
+    test, model = trained.experiment.dataset.test, trained.experiment.model
+
+    @jax.jit
+    def features(x: jax.Array) -> Any:
+        return model.apply(trained.variables, x, method="features")
+
+    field = in_a_field(jnp.asarray(test.images))
+    still = features(field)["map"].reshape(len(field), -1)
+    accuracies, changes = [], []
+    for shift in range(MARGIN + 1):
+        right, change = [], []
+        for down, across in DIRECTIONS:
+            found = features(jnp.roll(field, (shift * down, shift * across), (1, 2)))
+            moved = found["map"].reshape(len(field), -1)
+            right.append(np.mean(np.asarray(found["logits"]).argmax(-1) == test.labels))
+            change.append(jnp.mean(jnp.linalg.norm(moved - still, axis=1) / jnp.linalg.norm(still, axis=1)))
+        accuracies.append(round(float(np.mean(right)), 4))
+        changes.append(round(float(np.mean(change)), 4))
+    return {"accuracy": accuracies, "change": changes}
+
+
+def main(runs: Path) -> None:
+    """Writes what was measured of every run where the page of the documentation reads it."""
+    output = Path(__file__).parent / "results" / "pooling_invariance" / "shifts.json"
+    found = {}
+    for arm, folder in ARMS.items():
+        trained = [load_trained(RunFolder.open(run), "last") for run in sorted((runs / folder).glob("seed-*"))]
+        found[arm] = [measure(each) for each in trained]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(found) + "\n")
+    print(f"wrote {output}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

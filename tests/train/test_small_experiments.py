@@ -1,0 +1,124 @@
+"""What the smaller experiments measure after training, and what they follow to the letter."""
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxcnn import data
+from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.train.discover import ExperimentFile, load_experiment
+from jaxcnn.train.dry_run import dry_run
+from jaxcnn.train.evaluate import Evaluator
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.state import create_state
+from jaxcnn.train.trained import Trained
+
+EXPERIMENTS = Path(__file__).parent.parent.parent / "experiments"
+
+
+def file_of(name: str) -> ExperimentFile:
+    return load_experiment(EXPERIMENTS / f"{name}.py")
+
+
+def built(name: str, **settings: Any) -> Experiment:
+    file = file_of(name)
+    return file.build(file.config_class(**settings))
+
+
+def few(experiment: Experiment) -> Experiment:
+    """The experiment with 40 test images."""
+    dataset = experiment.dataset
+    test = data.Split(dataset.test.images[:40], dataset.test.labels[:40])
+    return dataclasses.replace(experiment, dataset=dataclasses.replace(dataset, test=test))
+
+
+def count(experiment: Experiment) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(dry_run(experiment).params))
+
+
+def test_convnetjs_takes_the_demo_s_steps() -> None:
+    """Against ConvNetJS's trainer written out in NumPy: sums over the batch, decay added, then divided by its size."""
+    optimizer = built("convnetjs_cifar10", dataset="digits").optimizer
+    generator = np.random.default_rng(0)
+    weights, bias = generator.normal(size=(3, 2)), generator.normal(size=2)
+    summed = generator.normal(size=(5, 4, 3, 2)), generator.normal(size=(5, 4, 2))
+    params = {"kernel": jnp.asarray(weights, jnp.float32), "bias": jnp.asarray(bias, jnp.float32)}
+    state = optimizer.init(params)
+    for step in range(5):
+        means = {"kernel": summed[0][step].mean(0), "bias": summed[1][step].mean(0)}
+        updates, state = optimizer.update(jax.tree.map(jnp.float32, means), state, params)
+        params = optax.apply_updates(params, updates)
+    for value, gradients, decay, after in (
+        (weights, summed[0], 1e-4, params["kernel"]),
+        (bias, summed[1], 0.0, params["bias"]),
+    ):
+        squares, moves = np.zeros_like(value), np.zeros_like(value)
+        for each in gradients:
+            raw = (decay * value + each.sum(0)) / 4
+            squares = 0.95 * squares + 0.05 * raw**2
+            move = -np.sqrt((moves + 1e-6) / (squares + 1e-6)) * raw
+            moves = 0.95 * moves + 0.05 * move**2
+            value = value + move
+        np.testing.assert_allclose(after, value, rtol=2e-5)
+
+
+def test_fashion_mnist_has_a_small_network_and_a_residual_one() -> None:
+    assert count(built("fashion_mnist", dataset="digits")) == 89_506
+    assert count(built("fashion_mnist", dataset="digits", network="resnet")) == 11_172_810
+    with pytest.raises(ValueError, match="network='large': it is one of small, resnet"):
+        built("fashion_mnist", dataset="digits", network="large")
+
+
+def test_pooling_is_all_that_differs_and_shifts_are_measured_from_none_on() -> None:
+    assert len({count(built("pooling_invariance", pooling=way)) for way in ("max", "mean", "none")}) == 1
+    experiment = few(built("pooling_invariance", pooling="none"))
+    variables = create_state(experiment).eval_variables
+    found = file_of("pooling_invariance").build.__globals__["measure"](Trained(experiment, variables, step=0))
+    accuracy = Evaluator(experiment, experiment.dataset.test)(variables).accuracy
+    assert found["accuracy"][0] == pytest.approx(accuracy, abs=1e-4)
+    assert found["change"][0] == 0 < found["change"][1] < found["change"][4]
+    with pytest.raises(ValueError, match="pooling='maximum': it is one of max, mean, none"):
+        built("pooling_invariance", pooling="maximum")
+
+
+def test_halving_is_what_its_name_says() -> None:
+    halved = file_of("pooling_invariance").build.__globals__["halved"]
+    x = np.random.default_rng(0).normal(size=(2, 6, 4, 3)).astype(np.float32)
+    four = x.reshape(2, 3, 2, 2, 2, 3)
+    np.testing.assert_allclose(halved(jnp.asarray(x), "max"), four.max((2, 4)))
+    np.testing.assert_allclose(halved(jnp.asarray(x), "mean"), four.mean((2, 4)), atol=1e-6)
+    np.testing.assert_array_equal(halved(jnp.asarray(x), "none"), four[:, :, 0, :, 0])
+
+
+def test_without_padding_the_maps_come_to_an_end() -> None:
+    assert count(built("padding_matters", padding="SAME", depth=7)) == count(
+        built("padding_matters", padding="VALID", depth=7)
+    )
+    dry_run(built("padding_matters", padding="SAME", depth=8))
+    with pytest.raises(ShapeError, match="window of 3 is larger than the input of 2"):
+        dry_run(built("padding_matters", padding="VALID", depth=8))
+
+
+def test_digits_are_judged_in_the_middle_and_in_the_corners() -> None:
+    """A stand-in that is right wherever no ink lies in the field's first row: so in the middle and in lower corners."""
+    dataset = few(built("padding_matters")).dataset
+    right = jnp.asarray(np.eye(10, dtype=np.float32)[dataset.test.labels])
+
+    def apply(_: object, x: jax.Array, *, train: bool) -> jax.Array:
+        inked = x[:, 0].sum((1, 2)) > 0
+        return jnp.where(inked[:, None], -right, right)
+
+    trained = SimpleNamespace(
+        experiment=SimpleNamespace(dataset=dataset, model=SimpleNamespace(apply=apply)), variables={}
+    )
+    found = file_of("padding_matters").build.__globals__["measure"](trained)
+    touching = (dataset.test.images[:, 0].max((1, 2)) > 0).mean()
+    assert touching > 0.3 and found["middle"] == 1
+    assert found["corners"] == pytest.approx(1 - touching / 2, abs=1e-4)
