@@ -35,7 +35,8 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"--top {options.top}: show at least one class.")
     trained = load_trained(RunFolder.open(options.run_folder), options.checkpoint)
     dataset = trained.experiment.dataset
-    images = [read_image(path, image_shape=dataset.image_shape, invert=options.invert) for path in options.images]
+    form = {"image_shape": dataset.image_shape, "resize": getattr(dataset, "resize", "fit"), "invert": options.invert}
+    images = [read_image(path, **form) for path in options.images]
     found: list[dict[str, Any]] = []
     for path, probabilities in zip(options.images, trained.probabilities(np.stack(images)), strict=True):
         best = np.argsort(-probabilities, kind="stable")[: options.top]

@@ -46,9 +46,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _draw(file: "ExperimentFile", path: str) -> None:
     """The first training images of the experiment, as they are, after its own augmentation, and after every other."""
+    from jaxcnn.data.arrays import Split
     from jaxcnn.vis.augmentations import draw_augmentations
 
     experiment = file.build(file.config_class())
-    images = experiment.prepare(experiment.dataset.train.images[:8])
+    train = experiment.dataset.train
+    images = experiment.prepare(train.images[:8] if isinstance(train, Split) else train.read(range(8)).images)
     draw_augmentations(images, path, title=f"{file.name}: augmentations", own=experiment.augment)
     print(path)

@@ -15,6 +15,9 @@ from jaxcnn.cli.signals import stop_on_signals
 
 HELP = "train an experiment, or continue a run"
 
+# A confusion matrix of more classes is too large to be seen.
+MOST_CLASSES = 100
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
@@ -120,12 +123,16 @@ def _draw(folder: Any, experiment: Any, evaluation: Any) -> list[str]:
     labels, predictions = evaluation.labels, evaluation.predictions
     matrix = confusion_matrix(labels.ravel(), predictions.ravel(), len(dataset.class_names))
     draw_curves(folder.metrics.read(), folder.path / "curves.png")
+    if len(dataset.class_names) > MOST_CLASSES:
+        return ["curves.png"]
     draw_confusion(matrix, dataset.class_names, folder.path / "confusion.png")
     if dataset.test.by_pixel:
         title = f"The first of {len(labels):,} test images: {_in_words(evaluation)}"
         path = folder.path / "segmentation.png"
         draw_segmentation(dataset.test.images, labels, predictions, dataset.class_names, path, title=title)
         return ["curves.png", "confusion.png", "segmentation.png"]
+    if experiment.streams:  # its images are not at hand any more
+        return ["curves.png", "confusion.png"]
     draw_mistakes(
         dataset.test.images,
         evaluation.labels,

@@ -1,4 +1,4 @@
-"""Sources of images, decoded in memory."""
+"""Sources of images: decoded in memory, or streamed."""
 
 from jaxcnn.data.arrays import Dataset, Split
 from jaxcnn.data.batches import steps_per_epoch
@@ -6,5 +6,20 @@ from jaxcnn.data.hold_out import hold_out
 from jaxcnn.data.images import read_image
 from jaxcnn.data.load import load, names
 from jaxcnn.data.scenes import digit_scenes
+from jaxcnn.data.sources import stream
+from jaxcnn.data.stream import Source, StreamedDataset, StreamedSplit
 
-__all__ = ["Dataset", "Split", "digit_scenes", "hold_out", "load", "names", "read_image", "steps_per_epoch"]
+__all__ = [
+    "Dataset",
+    "Source",
+    "Split",
+    "StreamedDataset",
+    "StreamedSplit",
+    "digit_scenes",
+    "hold_out",
+    "load",
+    "names",
+    "read_image",
+    "steps_per_epoch",
+    "stream",
+]

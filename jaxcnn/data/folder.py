@@ -15,6 +15,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 TEST_FRACTION = 0.2
 TEST_FOLDERS = ("test", "val", "valid", "validation")
 
+# A file and the number of its class.
+Labelled = tuple[Path, int]
+
 
 def load_folder(
     path: str | Path,
@@ -42,6 +45,25 @@ def load_folder(
         ValueError: no classes, a class without images, a file that is not an image, images of several sizes.
     """
     _check_options(image_size, channels, test_fraction)
+    root, train, test, names = find_files(path, test_fraction)
+    files = [file for file, _ in train + test]
+    images = _decode(files, image_size, channels, root)
+    labels = np.array([label for _, label in train + test])
+    return Dataset(
+        name=root.resolve().name,
+        train=Split(images[: len(train)], labels[: len(train)]),
+        test=Split(images[len(train) :], labels[len(train) :]),
+        class_names=names,
+    )
+
+
+def find_files(path: str | Path, test_fraction: float) -> tuple[Path, list[Labelled], list[Labelled], tuple[str, ...]]:
+    """The folder, the files to train on and to test on with their labels, and the names of the classes.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: no classes, or a class without images.
+    """
     if not str(path):
         raise ValueError("folder: which folder? Write folder:/path, with one sub-folder of images for each class.")
     root = Path(path).expanduser()
@@ -52,18 +74,8 @@ def load_folder(
         above = f" Or name the folder above the classes: folder:{inner}" if len(_folders(inner)) > 1 else ""
         raise ValueError(f"folder: {root} has one class only, {names[0]!r}; classification wants two or more.{above}")
     if "test" in parts:
-        train, test = _listed(parts["train"], names), _listed(parts["test"], names)
-    else:
-        train, test = _divided(parts["all"], names, root, test_fraction)
-    files = [file for file, _ in train + test]
-    images = _decode(files, image_size, channels, root)
-    labels = np.array([label for _, label in train + test])
-    return Dataset(
-        name=root.resolve().name,
-        train=Split(images[: len(train)], labels[: len(train)]),
-        test=Split(images[len(train) :], labels[len(train) :]),
-        class_names=names,
-    )
+        return root, _listed(parts["train"], names), _listed(parts["test"], names), names
+    return root, *_divided(parts["all"], names, root, test_fraction), names
 
 
 def _check_options(image_size: int | None, channels: int | None, test_fraction: float) -> None:
@@ -117,13 +129,13 @@ def _image_files(folder: Path) -> list[Path]:
     return sorted(files)
 
 
-def _listed(files: dict[str, list[Path]], names: tuple[str, ...]) -> list[tuple[Path, int]]:
+def _listed(files: dict[str, list[Path]], names: tuple[str, ...]) -> list[Labelled]:
     return [(file, label) for label, name in enumerate(names) for file in files.get(name, [])]
 
 
 def _divided(
     files: dict[str, list[Path]], names: tuple[str, ...], root: Path, test_fraction: float
-) -> tuple[list[tuple[Path, int]], list[tuple[Path, int]]]:
+) -> tuple[list[Labelled], list[Labelled]]:
     """Of each class, the images with the lowest hashes for testing: at least one, and not all."""
     train: dict[str, list[Path]] = {}
     test: dict[str, list[Path]] = {}

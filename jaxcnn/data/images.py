@@ -21,19 +21,22 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from jaxcnn.shapes.axes import int_per_axis
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.shapes.errors import ShapeError, check_choice
 
 # What Pillow raises, by format, for data that end early or make no sense.
 _DAMAGED = (OSError, EOFError, IndexError, KeyError, SyntaxError, TypeError, ValueError, struct.error, zlib.error)
 
 
-def read_image(path: str | Path, *, image_shape: tuple[int, int, int], invert: bool = False) -> np.ndarray:
+def read_image(
+    path: str | Path, *, image_shape: tuple[int, int, int], invert: bool = False, resize: str = "fit"
+) -> np.ndarray:
     """The image in a file as a uint8 array of ``image_shape``, ``(height, width, channels)``.
 
     Args:
         path: a PNG, JPEG, WebP, BMP, GIF, TIFF or any other file that Pillow reads, of any size and mode.
         image_shape: what a model reads, such as ``dataset.image_shape``; one channel or three.
         invert: replaces ``v`` by ``255 - v``, for dark ink on light paper before a model of light on dark.
+        resize: ``"fit"`` is step 6 above; ``"cover"`` takes the largest central part instead, as some streams do.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -56,7 +59,7 @@ def read_image(path: str | Path, *, image_shape: tuple[int, int, int], invert: b
     height, width, channels = int_per_axis(image_shape, 3, who="read_image", name="image_shape")
     check_channels(channels, who="read_image")
     pixels = to_pixels(open_picture(path), name=str(path), channels=channels, invert=invert)
-    return fit(pixels, (height, width))
+    return brought_to(pixels, (height, width), resize=resize, who="read_image")
 
 
 def check_channels(channels: int, *, who: str) -> None:
@@ -180,3 +183,31 @@ def fit(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     fitted = np.zeros((*size, channels), np.uint8)
     fitted[top : top + inner[0], left : left + inner[1]] = small
     return fitted
+
+
+def cover(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The largest central part of ``size``'s proportions, scaled to it: nothing is added, and the sides are cut.
+
+    Of ImageNet this is the usual resize of the shorter side and central crop in one.
+
+    >>> cover(np.array([[[1], [2], [3], [4]]] * 2, np.uint8), (2, 2))[..., 0]
+    array([[2, 3],
+           [2, 3]], dtype=uint8)
+    """
+    height, width, channels = pixels.shape
+    scale = min(height / size[0], width / size[1])
+    high, wide = size[0] * scale, size[1] * scale
+    left, top = (width - wide) / 2, (height - high) / 2
+    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    part = picture.resize(size[::-1], Image.Resampling.BILINEAR, box=(left, top, left + wide, top + high))
+    return np.asarray(part).reshape(*size, channels)
+
+
+def brought_to(pixels: np.ndarray, size: tuple[int, int], *, resize: str, who: str) -> np.ndarray:
+    """Pixels of another size by ``fit`` or ``cover``, whichever ``resize`` names.
+
+    Raises:
+        ShapeError: it names neither.
+    """
+    check_choice(resize, ("fit", "cover"), who=who, name="resize")
+    return fit(pixels, size) if resize == "fit" else cover(pixels, size)

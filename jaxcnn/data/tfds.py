@@ -68,19 +68,19 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, image_size: int 
                 raise
         folder = prepared_folder(name, root)
     assert folder is not None, "TFDS has written it"
-    builder = _open(folder)
-    train, test = (_read_split(builder, split, folder, image_size) for split in _split_names(builder, folder))
+    builder = open_prepared(folder)
+    train, test = (_read_split(builder, split, folder, image_size) for split in split_names(builder, folder))
     return Dataset(
         name=name,
         train=train,
         test=test,
-        class_names=_class_names(builder, name, train),
+        class_names=class_names(builder, name) or tuple(str(label) for label in range(int(train.labels.max()) + 1)),
         licence=SOURCES[name].licence if name in SOURCES else "",
         citation=builder.info.citation or "",
     )
 
 
-def _open(folder: Path) -> Any:
+def open_prepared(folder: Path) -> Any:
     """TFDS's builder of a prepared folder, after a look at what it holds."""
     import tensorflow_datasets as tfds
 
@@ -98,7 +98,7 @@ def _open(folder: Path) -> Any:
     return builder
 
 
-def _split_names(builder: Any, folder: Path) -> tuple[str, str]:
+def split_names(builder: Any, folder: Path) -> tuple[str, str]:
     """``train`` and ``test``; or ``validation``, where a set keeps the labels of its test images to itself."""
     splits = builder.info.splits
     test = next((split for split in ("test", "validation") if split in splits), None)
@@ -111,13 +111,13 @@ def _split_names(builder: Any, folder: Path) -> tuple[str, str]:
     return "train", test
 
 
-def _class_names(builder: Any, name: str, train: Split) -> tuple[str, ...]:
-    names = tuple(getattr(builder.info.features["label"], "names", None) or ())
-    if not names:
-        return tuple(str(label) for label in range(int(train.labels.max()) + 1))
+def class_names(builder: Any, name: str) -> tuple[str, ...] | None:
+    """The names of the classes, where a set tells them; or their numbers, where it tells how many there are."""
+    feature = builder.info.features["label"]
+    names = tuple(getattr(feature, "names", None) or ())
     if name == "cifar10" and names == tuple(map(str, range(10))):
         return _CIFAR10_CLASSES
-    return names
+    return names or tuple(map(str, range(getattr(feature, "num_classes", None) or 0))) or None
 
 
 def _read_split(builder: Any, split: str, folder: Path, image_size: int | None) -> Split:
@@ -194,3 +194,33 @@ def read_tfrecord(path: Path) -> list[bytes]:
             raise ValueError(f"{path} is cut short. Copy it again.")
         records.append(raw[body : body + length])
     return records
+
+
+class TFRecordFile:
+    """The records of a TFRecord file, as ``read_tfrecord``, but each is read when it is asked for, by any thread.
+
+    Raises:
+        ValueError: the file ends within a record.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, places, size = path, [], path.stat().st_size
+        with path.open("rb") as file:
+            start = 0
+            while start < size:
+                header = os.pread(file.fileno(), 8, start)
+                length = struct.unpack("<Q", header)[0] if len(header) == 8 else size
+                places.append((start + 12, length))
+                start += length + 16
+            if start > size:
+                raise ValueError(f"{path} is cut short. Copy it again.")
+        self._places = np.array(places, np.int64).reshape(-1, 2)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def read(self, index: int) -> bytes:
+        """The record of a number; from the end where that is negative."""
+        start, length = self._places[index].tolist()
+        with self._path.open("rb") as file:
+            return os.pread(file.fileno(), length, start)

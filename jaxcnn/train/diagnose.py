@@ -38,7 +38,11 @@ def first_not_finite(
         keys = step_keys(experiment, jnp.asarray(step, jnp.int32))
         rows = parallel.constrain(order[place], parallel.split)
         epoch = jnp.asarray(step // experiment.steps_per_epoch, jnp.int32)
-        x, targets = model_input(experiment, images[rows], labels[rows], rows, keys=keys, epoch=epoch)
+        if experiment.streams:  # then these are the images of the batch alone, in parts
+            images, labels = (array.reshape(-1, *array.shape[2:]) for array in (images, labels))
+        else:
+            images, labels = images[rows], labels[rows]
+        x, targets = model_input(experiment, images, labels, rows, keys=keys, epoch=epoch)
         outputs: list[jax.Array] = []
         with nn.intercept_methods(_recorder(modules, outputs)):
             experiment.model.apply(

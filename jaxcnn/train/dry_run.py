@@ -17,16 +17,18 @@ def dry_run(experiment: Experiment) -> TrainState:
         ValueError: whatever the model or a function of the experiment refuses, such as an image size; or a step
             whose state is not of the shapes and types that it was given.
     """
-    train = experiment.dataset.train
-    images = jax.ShapeDtypeStruct(train.images.shape, jnp.uint8)
-    labels = jax.ShapeDtypeStruct(train.labels.shape, jnp.int32)
+    dataset = experiment.dataset
+    by_pixel = dataset.image_shape[:2] if dataset.train.by_pixel else ()
+    there = (1, experiment.batch_size) if experiment.streams else (len(dataset.train),)
+    images = jax.ShapeDtypeStruct((*there, *dataset.image_shape), jnp.uint8)
+    labels = jax.ShapeDtypeStruct((*there, *by_pixel), jnp.int32)
     state = jax.eval_shape(lambda: create_state(experiment))
-    batch = jax.ShapeDtypeStruct((2, *experiment.dataset.image_shape), jnp.uint8)
-    wanted = (2, *train.labels.shape[1:], len(experiment.dataset.class_names))
+    batch = jax.ShapeDtypeStruct((2, *dataset.image_shape), jnp.uint8)
+    wanted = (2, *by_pixel, len(dataset.class_names))
     logits = jax.eval_shape(experiment.logits, state.eval_variables, batch)
     if logits.shape != wanted:
         raise ValueError(
-            f"the model gives logits of shape {logits.shape} for 2 images, but {experiment.dataset.name} has "
+            f"the model gives logits of shape {logits.shape} for 2 images, but {dataset.name} has "
             f"{wanted[-1]} classes, so {wanted} is wanted. Give the model num_classes={wanted[-1]}."
         )
     order = jax.eval_shape(lambda: epoch_order(experiment, jnp.int32(0)))

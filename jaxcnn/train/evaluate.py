@@ -94,7 +94,7 @@ class Evaluator:
         self._size = math.ceil(min(batch_size, len(split)) / parallel.devices) * parallel.devices
         self._batches = list(eval_batches(len(split), self._size))
         self._streamed = split if isinstance(split, StreamedSplit) else None
-        self._resident = None if isinstance(split, StreamedSplit) else parallel.replicate((split.images, split.labels))
+        self._resident = () if isinstance(split, StreamedSplit) else parallel.replicate((split.images, split.labels))
         step = eval_step(experiment)
 
         # The images are an argument: as a constant of the program they would be compiled into it.

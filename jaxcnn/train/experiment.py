@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 
 from jaxcnn.data.arrays import Dataset
 from jaxcnn.data.batches import steps_per_epoch
+from jaxcnn.data.stream import StreamedDataset
 
 PerExampleLoss = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -65,7 +66,7 @@ class Experiment:
 
     Attributes:
         model: a Linen module; ``model.apply(variables, x, train=...)`` gives logits, of each image or of each pixel.
-        dataset: uint8 images and labels, in memory; a label for each image, or one for each pixel.
+        dataset: uint8 images and labels: in memory, a label for each image or one for each pixel; or streamed.
         optimizer: any Optax transformation.
         schedule: the learning rate by step, for the record; the optimizer has it already.
         epochs: passes over the training images; a last batch that would not be full is left out, each time another.
@@ -91,7 +92,7 @@ class Experiment:
     """
 
     model: nn.Module
-    dataset: Dataset
+    dataset: Dataset | StreamedDataset
     optimizer: optax.GradientTransformation
     schedule: optax.Schedule
     epochs: int
@@ -124,6 +125,11 @@ class Experiment:
     def steps_per_epoch(self) -> int:
         """Full batches in the training images."""
         return steps_per_epoch(len(self.dataset.train), self.batch_size)
+
+    @property
+    def streams(self) -> bool:
+        """Whether images are read while they are needed, and a step is given its batch in place of all of them."""
+        return isinstance(self.dataset, StreamedDataset)
 
     def logits(self, variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
         """Logits of uint8 images in float32, as evaluation and prediction see them: without augmentation."""

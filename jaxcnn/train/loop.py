@@ -9,7 +9,6 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from jaxcnn.data.stream import StreamedDataset
 from jaxcnn.train.checkpoint import origin_of, resume
 from jaxcnn.train.compile_cache import CacheHits
 from jaxcnn.train.diagnose import first_not_finite
@@ -229,11 +228,15 @@ class _Fit:
             self.run.metrics.append(record)
         self.save("last", state)
         self.save_if_best(state)
-        self.progress.epoch(record, waited=waited if isinstance(self.experiment.dataset, StreamedDataset) else None)
+        self.progress.epoch(record, waited=waited if self.experiment.streams else None)
         return evaluation
 
     def record_timing(self, trained: int, seconds: float) -> None:
         """What differs from run to run stands apart from the metrics."""
         if trained and is_first():
             timing = {"compile_seconds": self.compile_seconds, "images_per_second": trained / seconds}
+            if self.parallel.devices > 1:
+                timing["images_per_second_per_device"] = trained / seconds / self.parallel.devices
+            if self.experiment.streams:
+                timing["input_wait"] = self.source.waited / seconds
             self.run.write_timing({name: round(value, 3) for name, value in timing.items()})

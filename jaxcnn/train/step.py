@@ -40,7 +40,7 @@ Finder = Callable[..., Findings]
 def epoch_order(experiment: Experiment, epoch: jax.Array) -> jax.Array:
     """Which images each step of an epoch reads, ``(steps_per_epoch, batch_size)``: a function of seed and epoch."""
     steps, batch = experiment.steps_per_epoch, experiment.batch_size
-    count = len(experiment.dataset.train.labels)
+    count = len(experiment.dataset.train)
     order = jax.random.permutation(jax.random.fold_in(stream(experiment.seed, ORDER), epoch), count)
     return order[: steps * batch].reshape(steps, batch)
 
@@ -133,7 +133,8 @@ def train_step(
     Args:
         experiment: what is trained; static.
         state: donated by the caller.
-        images: all training images, uint8, on the device.
+        images: all training images, uint8, on the device; of a stream those of this step's batch alone, in the order
+            of its indices, ``(accumulate, batch_size // accumulate, height, width, channels)``.
         labels: their labels.
         order: the epoch's order, from ``epoch_order``.
         finder: finds loss, gradient and statistics of a batch; ``find`` unless given.
@@ -144,14 +145,15 @@ def train_step(
     epoch = state.step // experiment.steps_per_epoch
     keys = step_keys(experiment, state.step)
 
-    def part(batch_stats: Variables, rows: jax.Array, keys: StepKeys) -> Findings:
+    def part(batch_stats: Variables, rows: jax.Array, keys: StepKeys, index: jax.Array | int) -> Findings:
         rows = split(rows)
-        x, targets = model_input(experiment, images[rows], labels[rows], rows, keys=keys, epoch=epoch)
+        place_of = index if experiment.streams else rows
+        x, targets = model_input(experiment, images[place_of], labels[place_of], rows, keys=keys, epoch=epoch)
         found = (state.params, batch_stats, x, targets, keys.dropout, state.loss_scale)
         return find(experiment, *found) if finder is None else finder(*found)
 
     if accumulate == 1:
-        found = part(state.batch_stats, order[place], keys)
+        found = part(state.batch_stats, order[place], keys, 0)
     else:
         found = _accumulated(part, state, order[place].reshape(accumulate, -1), keys)
     return _updated(experiment, state, found, first=place == 0)
@@ -163,7 +165,7 @@ def _accumulated(part: Callable[..., Findings], state: TrainState, rows: jax.Arr
 
     def add(total: Findings, index: jax.Array) -> tuple[Findings, None]:
         own = StepKeys(*(jax.random.fold_in(key, index) for key in keys))
-        found = part(total.batch_stats, rows[index], own)
+        found = part(total.batch_stats, rows[index], own, index)
         return Findings(
             loss=total.loss + found.loss / parts,
             grads=jax.tree.map(lambda old, new: old + new / parts, total.grads, found.grads),

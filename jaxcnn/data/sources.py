@@ -1,0 +1,207 @@
+"""Where streamed images come from: folders of image files, and prepared sets of tensorflow-datasets."""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxcnn.data.folder import TEST_FRACTION, Labelled, find_files
+from jaxcnn.data.images import brought_to, check_channels, open_picture, to_pixels
+from jaxcnn.data.stream import MAX_CORRUPT, Source, StreamedDataset, StreamedSplit
+from jaxcnn.data.tfds import TFRecordFile, class_names, data_folder, open_prepared, prepared_folder, split_names
+from jaxcnn.shapes.axes import as_int
+from jaxcnn.shapes.errors import check_choice
+
+_FOLDER = "folder:"
+
+# The bytes of a picture, or its path, and what errors call it -> pixels of the size wanted.
+Decoder = Callable[[str | Path | bytes, str], np.ndarray]
+
+
+def stream(
+    name: str,
+    *,
+    image_size: int,
+    data_dir: str | Path | None = None,
+    channels: int = 3,
+    resize: str = "fit",
+    test_fraction: float = TEST_FRACTION,
+    max_corrupt: int = MAX_CORRUPT,
+) -> StreamedDataset:
+    """A data set that is read while it is trained on, for images that do not fit into memory.
+
+    Args:
+        name: ``"folder:/path"``, with one sub-folder of images for each class, or the name of a prepared TFDS set of
+            labelled images, such as ``"imagenet2012"``; both as for ``load``.
+        image_size: height and width that all images are brought to on the host.
+        data_dir: the folder of prepared TFDS sets; ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets`` unless given.
+        channels: 1 for grey, 3 for colour.
+        resize: ``"fit"`` keeps the whole image, in a margin of zeros; ``"cover"`` the largest central square.
+        test_fraction: of a folder without a part for testing: the share of each class held out.
+        max_corrupt: in each split so many images that cannot be read are left out, with a warning; more are an error.
+
+    Raises:
+        FileNotFoundError: a set or a folder that is not there.
+        ValueError: data that cannot be used, or an option that does not exist.
+        ShapeError: other channels than 1 and 3.
+    """
+    check_channels(channels, who="stream")
+    if as_int(image_size, who="stream", name="image_size") < 1:
+        raise ValueError(f"stream: image_size={image_size} must be at least 1.")
+    check_choice(resize, ("fit", "cover"), who="stream", name="resize")
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"stream: test_fraction={test_fraction} must lie between 0 and 1, such as 0.2.")
+    decode = functools.partial(_decode, channels=channels, size=(image_size, image_size), resize=resize)
+    if name.startswith(_FOLDER):
+        found = _folder(name.removeprefix(_FOLDER), decode, test_fraction)
+    else:
+        found = _prepared(name, decode, data_dir)
+
+    def split(source: Source) -> StreamedSplit:
+        shape = (image_size, image_size, channels)
+        return StreamedSplit(source, image_shape=shape, classes=len(found.class_names), max_corrupt=max_corrupt)
+
+    options = f"{image_size} {channels} {resize}"
+    return StreamedDataset(
+        name=found.name,
+        train=split(found.train),
+        test=split(found.test),
+        class_names=found.class_names,
+        fingerprint=_digest([options, *found.contents]),
+        resize=resize,
+        citation=found.citation,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What ``stream`` makes a data set of; ``contents`` tells these images from others."""
+
+    name: str
+    train: Source
+    test: Source
+    class_names: tuple[str, ...]
+    contents: Iterable[str]
+    citation: str = ""
+
+
+def _digest(lines: Iterable[str]) -> str:
+    """SHA-256 over names and sizes: to read all the images would take as long as an epoch."""
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()
+
+
+def _decode(file: str | Path | bytes, name: str, *, channels: int, size: tuple[int, int], resize: str) -> np.ndarray:
+    pixels = to_pixels(open_picture(file, name=name), name=name, channels=channels)
+    return brought_to(pixels, size, resize=resize, who="stream")
+
+
+class FolderSource:
+    """Image files and their labels."""
+
+    def __init__(self, files: list[Labelled], decode: Decoder) -> None:
+        self._files, self._decode = files, decode
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def name_of(self, index: int) -> str:
+        """The path of an image."""
+        return str(self._files[index][0])
+
+    def read(self, index: int) -> tuple[np.ndarray, int]:
+        """An image and its label."""
+        path, label = self._files[index]
+        return self._decode(path, str(path)), label
+
+
+def _folder(path: str, decode: Decoder, test_fraction: float) -> _Found:
+    root, train, test, names = find_files(path, test_fraction)
+    contents = (
+        f"{part} {label} {file.relative_to(root).as_posix()} {file.stat().st_size}"
+        for part, files in (("train", train), ("test", test))
+        for file, label in files
+    )
+    return _Found(
+        name=root.resolve().name,
+        train=FolderSource(train, decode),
+        test=FolderSource(test, decode),
+        class_names=names,
+        contents=contents,
+    )
+
+
+class PreparedSource:
+    """The records of a split of a TFDS set, of either format."""
+
+    def __init__(self, builder: Any, split: str, folder: Path, decode: Decoder) -> None:
+        import tensorflow_datasets as tfds
+
+        self._name, self._decode = f"{folder} {split}", decode
+        self._count = builder.info.splits[split].num_examples
+        encoded = {"image": tfds.decode.SkipDecoding()}
+        kind = builder.info.file_format.value
+        if kind == "array_record":
+            self._example: Callable[[int], Any] = builder.as_data_source(split, decoders=encoded).__getitem__
+        elif kind == "tfrecord":
+            files = [TFRecordFile(Path(path)) for path in builder.info.splits[split].filepaths]
+            ends = np.cumsum([len(file) for file in files])
+            parse = functools.partial(builder.info.features.deserialize_example_np, decoders=encoded)
+
+            def example(index: int) -> Any:
+                which = int(np.searchsorted(ends, index, side="right"))
+                return parse(files[which].read(index - int(ends[which])))
+
+            self._example = example
+        else:
+            raise ValueError(f"{folder} is in the format {kind}; array_record and tfrecord are read.")
+
+    def __len__(self) -> int:
+        return self._count
+
+    def name_of(self, index: int) -> str:
+        """Set, split and number of an image."""
+        return f"{self._name}[{index}]"
+
+    def read(self, index: int) -> tuple[np.ndarray, int]:
+        """An image and its label."""
+        name = self.name_of(index)
+        try:
+            example = self._example(index)
+            content, label = example["image"], int(example["label"])
+        except Exception as error:  # whatever the reader of a format raises
+            raise ValueError(f"{name} cannot be read ({type(error).__name__}: {error}).") from error
+        if not isinstance(content, bytes):
+            # Of a damaged file, array_record gives empty records, without an error.
+            raise ValueError(f"{name} is an empty record.")
+        return self._decode(content, name), label
+
+
+def _prepared(name: str, decode: Decoder, data_dir: str | Path | None) -> _Found:
+    root = data_folder(data_dir)
+    folder = prepared_folder(name, root)
+    if folder is None:
+        raise FileNotFoundError(
+            f"stream: tensorflow-datasets has prepared no {name!r} in {root}. Prepare it there, name another data_dir, "
+            f"or stream '{_FOLDER}/path'."
+        )
+    builder = open_prepared(folder)
+    train, test = split_names(builder, folder)
+    names = class_names(builder, name)
+    if names is None:
+        raise ValueError(f"stream: {folder} does not say how many classes there are.")
+    paths = [Path(path) for split in (train, test) for path in builder.info.splits[split].filepaths]
+    return _Found(
+        name=name,
+        train=PreparedSource(builder, train, folder, decode),
+        test=PreparedSource(builder, test, folder, decode),
+        class_names=names,
+        contents=(f"{path.name} {path.stat().st_size}" for path in paths),
+        citation=builder.info.citation or "",
+    )

@@ -1,0 +1,229 @@
+"""What each step reads: all training images, resident on the devices, or its batch of a stream, placed ahead of it."""
+
+import functools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxcnn.data.stream import Batch, StreamedSplit
+from jaxcnn.train.errors import ConfigError
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.parallel import Parallel
+from jaxcnn.train.step import epoch_order
+
+# Batches on the devices or on their way there, beside the one that is computed. A step is given out only when the one
+# so many before it is done, or else batches would pile up on the devices.
+AHEAD = 2
+
+
+class Placed(NamedTuple):
+    """A ``Batch`` on the devices, its leading axis split into parts for gradient accumulation."""
+
+    images: jax.Array
+    labels: jax.Array
+    good: jax.Array
+
+
+def rows_on(parallel: Parallel, parts: int, rows: int, devices: Iterable[jax.Device] | None = None) -> np.ndarray:
+    """Which images of a batch some devices compute on, in order: unless given, the devices of this process.
+
+    A batch of ``parts * rows`` images is cut into parts, and each part is split over all devices.
+
+    >>> rows_on(Parallel.over(1), 1, 4)
+    array([0, 1, 2, 3])
+    """
+    sharding = _sharding(parallel)
+    wanted = set(sharding.addressable_devices if devices is None else devices)
+    held = {
+        row
+        for device, (_, rows_of) in sharding.devices_indices_map((parts, rows)).items()
+        if device in wanted
+        for row in range(*rows_of.indices(rows))
+    }
+    return (np.arange(parts)[:, None] * rows + np.array(sorted(held))).ravel()
+
+
+def _sharding(parallel: Parallel) -> NamedSharding:
+    return NamedSharding(parallel.mesh, PartitionSpec(None, *parallel.split))
+
+
+class Feed:
+    """The batches of a stream from one step to another, read, decoded and placed by threads.
+
+    Of several processes each reads the images of its own devices. Use in ``contextlib.closing``.
+
+    Attributes:
+        waited: seconds in which the devices had nothing to do because the next batch was not there.
+    """
+
+    def __init__(
+        self,
+        split: StreamedSplit,
+        parallel: Parallel,
+        indices: Callable[[int], np.ndarray],
+        *,
+        start: int,
+        stop: int,
+        size: int,
+        parts: int = 1,
+        replace: bool = True,
+    ) -> None:
+        self._sharding, self._shape = _sharding(parallel), (parts, size // parts)
+        here = rows_on(parallel, parts, size // parts)
+        self._here = lambda step: indices(step)[here]
+        self._split, self._replace = split, replace
+        self._batches = split.batches(self._here, start, stop, replace=replace)
+        self._left = stop - start
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
+        self._pending: deque[Future[Placed]] = deque()
+        self._running: deque[Any] = deque()
+        self.waited = 0.0
+        for _ in range(AHEAD):
+            self._order_one()
+
+    def _order_one(self) -> None:
+        if self._left:
+            self._left -= 1
+            self._pending.append(self._thread.submit(lambda: self._place(next(self._batches))))
+
+    def _place(self, batch: Batch) -> Placed:
+        def placed(array: np.ndarray) -> jax.Array:
+            local = array.reshape(self._shape[0], -1, *array.shape[1:])
+            return jax.make_array_from_process_local_data(self._sharding, local, (*self._shape, *array.shape[1:]))
+
+        return Placed(*map(placed, batch))
+
+    def next(self, running: Any) -> Placed:
+        """The next batch; ``running`` is what the devices were last given to compute."""
+        self._running.append(running)
+        if len(self._running) > AHEAD:
+            jax.block_until_ready(self._running.popleft())
+        future = self._pending.popleft()
+        if not future.done():
+            jax.block_until_ready(running)  # only from here on do the devices wait
+            start = time.perf_counter()
+            future.exception()
+            self.waited += time.perf_counter() - start
+        self._order_one()
+        return future.result()
+
+    def again(self, step: int) -> Placed:
+        """The batch of any step, read now."""
+        return self._place(self._split.read(self._here(step), replace=self._replace))
+
+    def close(self) -> None:
+        """Ends the threads; what they have read is dropped."""
+        self._thread.shutdown(cancel_futures=True)
+        self._batches.close()
+
+
+class Input(Protocol):
+    """Where a step's images and labels come from, in the form in which ``train_step`` takes them."""
+
+    @property
+    def waited(self) -> float:
+        """Seconds in which the devices waited for images."""
+
+    def shapes(self) -> tuple[Any, Any]:
+        """Images and labels, or their shapes, to compile a step for."""
+
+    def next(self, running: Any) -> tuple[jax.Array, jax.Array]:
+        """Images and labels for the next step; ``running`` is what the devices were last given to compute."""
+
+    def again(self, step: int) -> tuple[jax.Array, jax.Array]:
+        """Images and labels for a step that was done already."""
+
+    def close(self) -> None:
+        """Ends what goes on behind."""
+
+
+class Resident:
+    """All training images, whole on every device: a step picks its own there."""
+
+    waited = 0.0
+
+    def __init__(self, experiment: Experiment, parallel: Parallel) -> None:
+        train: Any = experiment.dataset.train
+        self._arrays: tuple[jax.Array, jax.Array] = parallel.replicate((train.images, train.labels))
+
+    def shapes(self) -> tuple[Any, Any]:
+        """The arrays themselves."""
+        return self._arrays
+
+    def next(self, running: Any) -> tuple[jax.Array, jax.Array]:
+        """All of them."""
+        return self._arrays
+
+    def again(self, step: int) -> tuple[jax.Array, jax.Array]:
+        """All of them."""
+        return self._arrays
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
+class Streamed:
+    """The training images of a stream, from a step on, in the order that resident ones would have.
+
+    Raises:
+        ConfigError: the step is a ``pmap``, which takes no batches that are split already.
+    """
+
+    def __init__(self, experiment: Experiment, parallel: Parallel, *, start: int) -> None:
+        if parallel.spelling == "pmap":
+            raise ConfigError("images that are streamed are split before the step; take spelling='jit' for them.")
+        split: Any = experiment.dataset.train
+        # Each process draws the order for itself, for threads of several could not agree on when to do it together.
+        draw = jax.jit(functools.partial(epoch_order, experiment))
+        order = functools.lru_cache(maxsize=2)(lambda epoch: np.asarray(draw(np.int32(epoch))))
+        self._struct = functools.partial(jax.ShapeDtypeStruct, sharding=_sharding(parallel))
+        self._shape = parallel.accumulate, experiment.batch_size // parallel.accumulate
+        self._image_shape = split.image_shape
+        steps = experiment.steps_per_epoch
+        self._feed = Feed(
+            split,
+            parallel,
+            lambda step: order(step // steps)[step % steps],
+            start=start,
+            stop=experiment.total_steps,
+            size=experiment.batch_size,
+            parts=parallel.accumulate,
+        )
+
+    @property
+    def waited(self) -> float:
+        """Seconds in which the devices waited for a batch."""
+        return self._feed.waited
+
+    def shapes(self) -> tuple[Any, Any]:
+        """Of one batch."""
+        return (
+            self._struct((*self._shape, *self._image_shape), jnp.uint8),
+            self._struct(self._shape, jnp.int32),
+        )
+
+    def next(self, running: Any) -> tuple[jax.Array, jax.Array]:
+        """The batch of the next step."""
+        return self._feed.next(running)[:2]
+
+    def again(self, step: int) -> tuple[jax.Array, jax.Array]:
+        """The batch of a step, read once more."""
+        return self._feed.again(step)[:2]
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._feed.close()
+
+
+def open_input(experiment: Experiment, parallel: Parallel, *, start: int) -> Input:
+    """What the training steps from ``start`` on read."""
+    if experiment.streams:
+        return Streamed(experiment, parallel, start=start)
+    return Resident(experiment, parallel)

@@ -1,0 +1,208 @@
+"""Streams: the same images as in memory, whatever the step they are read from; damaged ones are left out and named."""
+
+import logging
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxcnn.data import load, stream
+from jaxcnn.data.images import cover
+from jaxcnn.data.stream import Source, StreamedDataset, StreamedSplit
+from jaxcnn.data.tfds import TFRecordFile, read_tfrecord
+from tests.data.conftest import Internet, write_mnist
+from tests.data.test_folder import fill
+from tests.data.test_tfds import as_tfrecord
+
+
+class Numbers:
+    """Images of one pixel whose value is their number; some cannot be read."""
+
+    def __init__(self, count: int, damaged: tuple[int, ...] = (), label: int = 0) -> None:
+        self.count, self.damaged, self.label = count, damaged, label
+
+    def __len__(self) -> int:
+        return self.count
+
+    def name_of(self, index: int) -> str:
+        return f"number {index}"
+
+    def read(self, index: int) -> tuple[np.ndarray, int]:
+        if index in self.damaged:
+            raise ValueError(f"number {index} is damaged.")
+        return np.full((1, 1, 1), index, np.uint8), self.label
+
+
+def split_of(source: Source, **options: int) -> StreamedSplit:
+    return StreamedSplit(source, image_shape=(1, 1, 1), classes=1, **options)
+
+
+def everything(split: StreamedSplit) -> tuple[np.ndarray, np.ndarray]:
+    batch = split.read(np.arange(len(split)))
+    assert batch.good.all()
+    return batch.images, batch.labels
+
+
+def assert_as_loaded(streamed: StreamedDataset, loaded: object) -> None:
+    assert streamed.class_names == loaded.class_names
+    assert streamed.image_shape == loaded.image_shape
+    for ours, theirs in ((streamed.train, loaded.train), (streamed.test, loaded.test)):
+        images, labels = everything(ours)
+        np.testing.assert_array_equal(images, theirs.images)
+        np.testing.assert_array_equal(labels, theirs.labels)
+
+
+def test_a_folder_streams_what_it_loads(tmp_path: Path) -> None:
+    fill(tmp_path, {"dog": 10, "ant": 5, "cat": 7})
+    streamed = stream(f"folder:{tmp_path}", image_size=4)
+    assert_as_loaded(streamed, load(f"folder:{tmp_path}", image_size=4, channels=3))
+
+
+def test_cover_takes_the_largest_part_in_the_middle() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
+    expected = Image.fromarray(pixels[:, 2:10]).resize((4, 4), Image.Resampling.BILINEAR)
+    inside = np.s_[1:-1, 1:-1]  # pixels at the edge are averages with some of those that are cut off
+    np.testing.assert_array_equal(cover(pixels, (4, 4))[inside], np.asarray(expected)[inside])
+    np.testing.assert_array_equal(cover(pixels[:, 2:10], (8, 8)), pixels[:, 2:10])
+    high = Image.fromarray(pixels[1:7]).resize((16, 8), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(cover(pixels, (8, 16))[inside], np.asarray(high)[inside])
+    assert cover(pixels[..., :1], (5, 3)).shape == (5, 3, 1)
+
+
+@pytest.mark.parametrize("kind", ["array_record", "tfrecord"])
+def test_a_prepared_set_streams_what_it_loads(tmp_path: Path, internet: Internet, kind: str) -> None:
+    write_mnist(internet.folder)
+    loaded = load("mnist", data_dir=tmp_path)
+    if kind == "tfrecord":
+        as_tfrecord(tmp_path / "mnist" / "3.0.1")
+    streamed = stream("mnist", data_dir=tmp_path, image_size=28, channels=1)
+    assert_as_loaded(streamed, loaded)
+    assert streamed.train.corrupt == ()
+
+
+def test_the_records_of_a_file(tmp_path: Path) -> None:
+    records = [b"first", b"", b"the third"]
+    path = tmp_path / "records"
+    path.write_bytes(b"".join(len(one).to_bytes(8, "little") + b"sum_" + one + b"sum_" for one in records))
+    file = TFRecordFile(path)
+    assert [file.read(index) for index in range(len(file))] == records == read_tfrecord(path)
+    assert file.read(-1) == b"the third"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"records is cut short"):
+        TFRecordFile(path)
+
+
+@pytest.mark.parametrize("size", [3, 16, 24, 40])
+def test_batches_are_those_of_their_steps_from_any_step_on(size: int) -> None:
+    split, steps = split_of(Numbers(100)), 7
+
+    def indices(step: int) -> np.ndarray:
+        return np.random.default_rng(step).integers(0, 100, size)
+
+    for start in (0, 3, 6):
+        batches = list(split.batches(indices, start, steps))
+        assert len(batches) == steps - start
+        for step, batch in enumerate(batches, start):
+            assert batch.images[:, 0, 0, 0].tolist() == indices(step).tolist()
+            assert batch.good.all()
+
+
+def test_what_cannot_be_read_is_replaced_by_the_next_and_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    split = split_of(Numbers(10, damaged=(3, 4, 9)))
+    with caplog.at_level(logging.WARNING, "jaxcnn"):
+        for _ in range(2):
+            batch = split.read(np.array([2, 3, 4, 9]))
+            assert batch.images[:, 0, 0, 0].tolist() == [2, 5, 5, 0]
+            assert batch.good.all()
+    assert split.corrupt == (3, 4, 9)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"left out ({number} of at most 100): number {index} is damaged." for number, index in ((1, 3), (2, 4), (3, 9))
+    ]
+
+
+def test_evaluation_goes_without_what_cannot_be_read() -> None:
+    batch = split_of(Numbers(10, damaged=(3,))).read(np.array([2, 3]), replace=False)
+    assert batch.good.tolist() == [True, False]
+    assert batch.images[:, 0, 0, 0].tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(("most", "count"), [(2, 10), (100, 3)])
+def test_too_many_are_an_error_that_names_them(most: int, count: int) -> None:
+    split = split_of(Numbers(count, damaged=tuple(range(count))), max_corrupt=most)
+    message = rf"3 images cannot be read, more than max_corrupt={most}: (number \d(, )?){{3}}. The last: number \d is"
+    with pytest.raises(ValueError, match=message):
+        list(split.batches(lambda step: np.arange(count), 0, 1))
+
+
+def test_damaged_files_of_a_folder_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fill(tmp_path, {"ant": 3, "cat": 3})
+    for name, content in (("ant/000.png", b""), ("cat/001.png", b"no image"), ("cat/002.png", None)):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[:60] if content is None else content)
+    data = stream(f"folder:{tmp_path}", image_size=5)
+    for split in (data.train, data.test):
+        split.read(np.arange(len(split)))
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert all(name in said for name in ("ant/000.png", "cat/001.png", "cat/002.png"))
+    assert len(data.train.corrupt) + len(data.test.corrupt) == 3
+
+
+def test_the_fingerprint_tells_other_images_and_sizes(tmp_path: Path) -> None:
+    fill(tmp_path / "one", {"ant": 3, "cat": 3})
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    name = f"folder:{tmp_path / 'one'}"
+    first = stream(name, image_size=5).fingerprint
+    assert first == stream(f"folder:{tmp_path / 'two'}", image_size=5).fingerprint
+    (tmp_path / "two/cat/001.png").unlink()
+    others = [stream(f"folder:{tmp_path / 'two'}", image_size=5), stream(name, image_size=6)]
+    others += [stream(name, image_size=5, resize="cover"), stream(name, image_size=5, channels=1)]
+    assert len({first, *(other.fingerprint for other in others)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": 0}, "stream: image_size=0 must be at least 1."),
+        ({"channels": 2}, "stream: images have 1 channel (grey) or 3 (colour), not 2."),
+        ({"resize": "covr"}, "Did you mean 'cover'?"),
+        ({"test_fraction": 1.0}, "stream: test_fraction=1.0 must lie between 0 and 1"),
+        ({"max_corrupt": -1}, "max_corrupt=-1 cannot be negative"),
+        (
+            {"name": "imagenet2012", "data_dir": "nowhere"},
+            "tensorflow-datasets has prepared no 'imagenet2012' in nowhere",
+        ),
+    ],
+)
+def test_what_cannot_be_streamed(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    fill(tmp_path, {"ant": 3, "cat": 3})
+    with pytest.raises((ValueError, FileNotFoundError), match=re.escape(message)):
+        stream(**{"name": f"folder:{tmp_path}", "image_size": 5} | options)
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (lambda: split_of(Numbers(0)), "there is no image"),
+        (lambda: split_of(Numbers(2, label=1)).read(np.arange(2)), "number 0 has the label 1, but there are 1 classes"),
+        (
+            lambda: StreamedSplit(Numbers(2), image_shape=(2, 2, 1), classes=1).read(np.arange(2)),
+            "number 0 is uint8 of shape (1, 1, 1), but the source promised uint8 of shape (2, 2, 1).",
+        ),
+        (
+            lambda: StreamedDataset(
+                name="odd",
+                train=split_of(Numbers(2)),
+                test=StreamedSplit(Numbers(2), image_shape=(2, 2, 1), classes=1),
+                class_names=("0",),
+                fingerprint="",
+            ),
+            "odd: training images are (1, 1, 1) but test images are (2, 2, 1)",
+        ),
+    ],
+)
+def test_what_is_no_stream(split: object, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        split()

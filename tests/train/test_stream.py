@@ -1,0 +1,198 @@
+"""A stream trains like the same images in memory, bit for bit; it may be stopped anywhere, and bears damaged images."""
+
+import dataclasses
+import json
+import logging
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxcnn import augment
+from jaxcnn.data.arrays import Dataset, Split
+from jaxcnn.data.stream import StreamedDataset, StreamedSplit
+from jaxcnn.train.discover import load_experiment
+from jaxcnn.train.dry_run import dry_run
+from jaxcnn.train.errors import ConfigError, RunError
+from jaxcnn.train.evaluate import Evaluator
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.feed import Feed, open_input, rows_on
+from jaxcnn.train.loop import fit
+from jaxcnn.train.parallel import Parallel
+from jaxcnn.train.run_folder import RunFolder
+from jaxcnn.train.state import create_state
+from tests.train.runs import TINY, Quiet, assert_same, final_state, new_run, train, without_seconds
+
+
+class Memory:
+    """Images that are there already, slow where that is wanted, and partly damaged."""
+
+    def __init__(self, split: Split, *, damaged: tuple[int, ...] = (), seconds: float = 0.0) -> None:
+        self.split, self.damaged, self.seconds = split, damaged, seconds
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def name_of(self, index: int) -> str:
+        return f"image {index}"
+
+    def read(self, index: int) -> tuple[np.ndarray, int]:
+        time.sleep(self.seconds)
+        if index in self.damaged:
+            raise ValueError(f"image {index} is damaged.")
+        return self.split.images[index], int(self.split.labels[index])
+
+
+def streamed(data: Dataset, *, max_corrupt: int = 100, **options: object) -> StreamedDataset:
+    def split(which: Split) -> StreamedSplit:
+        source = Memory(which, **options)
+        return StreamedSplit(source, image_shape=data.image_shape, classes=10, max_corrupt=max_corrupt)
+
+    train, test = split(data.train), split(data.test)
+    return StreamedDataset(
+        name=data.name, train=train, test=test, class_names=data.class_names, fingerprint=data.fingerprint
+    )
+
+
+@pytest.fixture(scope="module")
+def resident() -> Experiment:
+    """Every step's images tell their numbers, their epoch, and their place in the batch."""
+    file = load_experiment(TINY)
+    experiment = file.build(file.config_class(epochs=2))
+    return dataclasses.replace(experiment, alternate=augment.alternating_flip)
+
+
+@pytest.fixture(scope="module")
+def stream(resident: Experiment) -> Experiment:
+    return dataclasses.replace(resident, dataset=streamed(resident.dataset))
+
+
+@pytest.fixture(scope="module")
+def whole(resident: Experiment, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The run on images in memory, which was not stopped."""
+    _, run = new_run(tmp_path_factory.mktemp("whole") / "run")
+    train(run, resident)
+    return run
+
+
+def test_a_stream_stopped_in_mid_epoch_is_the_run_in_memory(
+    resident: Experiment, stream: Experiment, whole: RunFolder, tmp_path: Path
+) -> None:
+    _, run = new_run(tmp_path / "run")
+    assert not train(run, stream, stop_after=8).finished  # two steps into the second epoch
+    assert int(final_state(run, stream).step) == 8
+    assert train(run, stream).finished
+    assert without_seconds(run) == without_seconds(whole)
+    assert_same(final_state(run, stream), final_state(whole, resident))
+
+
+def test_eight_devices_in_two_parts_read_the_batch_of_the_run_in_memory(
+    resident: Experiment, stream: Experiment, tmp_path: Path
+) -> None:
+    ends = []
+    for name, experiment in (("memory", resident), ("stream", stream)):
+        _, run = new_run(tmp_path / name)
+        experiment = dataclasses.replace(experiment, epochs=1)
+        with run.locked():
+            fit(
+                experiment,
+                run,
+                progress=Quiet(),
+                should_stop=lambda: False,
+                parallel=Parallel.over(8, accumulate=2),
+            )
+        ends.append((without_seconds(run), final_state(run, experiment)))
+    assert ends[0][0] == ends[1][0]
+    assert_same(ends[0][1], ends[1][1])
+    timing = json.loads((tmp_path / "stream" / "timing.json").read_text())
+    assert 0 <= timing["input_wait"] < 1
+    assert timing["images_per_second_per_device"] == pytest.approx(timing["images_per_second"] / 8, rel=0.01)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_each_of_two_processes_reads_the_images_of_its_devices(parts: int) -> None:
+    parallel, devices = Parallel.over(8), jax.devices()
+    ours, theirs = (rows_on(parallel, parts, 16, half) for half in (devices[:4], devices[4:8]))
+    whole = np.arange(parts * 16).reshape(parts, 2, 8)
+    np.testing.assert_array_equal(ours, whole[:, 0].ravel())
+    np.testing.assert_array_equal(theirs, whole[:, 1].ravel())
+    mixed = rows_on(parallel, parts, 16, devices[1:8:2])  # a mesh that takes turns between processes
+    np.testing.assert_array_equal(mixed, np.arange(parts * 16).reshape(-1, 2, 2)[:, 1].ravel())
+
+
+def test_every_device_holds_its_rows_of_the_batch(resident: Experiment) -> None:
+    data, parallel = resident.dataset, Parallel.over(8)
+    order = np.random.default_rng(0).permutation(len(data.train))
+    split = streamed(data).train
+    feed = Feed(split, parallel, lambda step: order[16 * step :][:16], start=2, stop=4, size=16)
+    for step in (2, 3):
+        batch = feed.next(None)
+        assert batch.images.shape == (1, 16, *data.image_shape)
+        for shard in batch.images.addressable_shards:
+            rows = order[16 * step :][:16][shard.index[1]]
+            np.testing.assert_array_equal(shard.data[0], data.train.images[rows])
+    np.testing.assert_array_equal(feed.again(0).labels[0], data.train.labels[order[:16]])
+    feed.close()
+
+
+def test_a_damaged_image_costs_itself_and_is_named(
+    resident: Experiment, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = streamed(resident.dataset, damaged=(7, 30))
+    experiment = dataclasses.replace(resident, dataset=data, epochs=1)
+    _, run = new_run(tmp_path / "run")
+    with caplog.at_level(logging.WARNING, "jaxcnn"):
+        assert train(run, experiment).evaluation.labels.shape == (48,)
+    log = (run.path / "warnings.log").read_text()
+    assert data.test.corrupt == (7, 30)
+    assert log.count("image 7 is damaged") == log.count("left out") - log.count("image 30 is damaged")
+
+    everything = resident.dataset.test
+    good = np.delete(np.arange(50), [7, 30])
+    rest = Split(images=everything.images[good], labels=everything.labels[good])
+    variables = create_state(resident).eval_variables
+    parallel = Parallel.over(2)
+    ours = Evaluator(experiment, data.test, parallel=parallel, batch_size=16)(variables)
+    theirs = Evaluator(resident, rest, parallel=parallel, batch_size=16)(variables)
+    np.testing.assert_array_equal(ours.labels, theirs.labels)
+    np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=1e-6)
+
+
+def test_too_many_damaged_images_end_the_run_and_are_named(resident: Experiment, tmp_path: Path) -> None:
+    data = streamed(resident.dataset, damaged=tuple(range(0, 100, 5)), max_corrupt=3)
+    _, run = new_run(tmp_path / "run")
+    message = r"\d images cannot be read, more than max_corrupt=3: (image \d+(, )?){4,5}( and \d more)?. The last"
+    with pytest.raises(ValueError, match=message):
+        train(run, dataclasses.replace(resident, dataset=data))
+
+
+def test_waiting_for_slow_images_is_seen(resident: Experiment) -> None:
+    waited = {}
+    for seconds in (0.0, 0.002):
+        split = streamed(resident.dataset, seconds=seconds).train
+        feed = Feed(split, Parallel.over(1), lambda step: np.arange(16), start=0, stop=8, size=16)
+        for _ in range(8):
+            time.sleep(0.01 if seconds == 0.0 else 0.0)  # what a step would take
+            feed.next(None)
+        waited[seconds] = feed.waited
+        feed.close()
+    assert waited[0.002] > 0.02
+    assert waited[0.0] < waited[0.002]
+
+
+def test_where_a_batch_of_a_stream_went_wrong(stream: Experiment, tmp_path: Path) -> None:
+    _, run = new_run(tmp_path / "run")
+    spoilt = dataclasses.replace(stream, normalize=lambda x: x / 0.0, max_skipped=2)
+    with pytest.raises(RunError, match=r"the first to go wrong is the model's input, after prepare"):
+        train(run, spoilt)
+
+
+def test_a_stream_is_traced(stream: Experiment) -> None:
+    assert dry_run(stream).step.shape == ()
+
+
+def test_a_stream_and_pmap_do_not_go_together(stream: Experiment) -> None:
+    with pytest.raises(ConfigError, match=r"take spelling='jit'"):
+        open_input(stream, Parallel.over(8, spelling="pmap"), start=0)
