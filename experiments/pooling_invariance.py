@@ -8,8 +8,8 @@ to 4 pixels in each direction. docs/invariance_and_padding.md has the accuracies
 run     jaxcnn repeat pooling_invariance --seeds 3 --beside pooling=mean --beside pooling=none \
             --run-dir runs/pooling_invariance
         python experiments/pooling_invariance.py runs/pooling_invariance
-cost    not run yet
-result  not run yet
+cost    0:16 a run on 1 core
+result  99.63 ± 0.16 % test accuracy, 0.37 ± 0.16 % error over 3 seeds
 """
 
 import dataclasses

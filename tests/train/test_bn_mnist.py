@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -67,7 +68,7 @@ def test_a_history_is_what_the_runs_recorded(
     (tmp_path / "runs" / "batch_norm=false" / "seed-0").symlink_to(run)
     write = file.build.__globals__["main"]
     monkeypatch.setitem(write.__globals__, "__file__", str(tmp_path / "bn_mnist.py"))
-    write(tmp_path / "runs")
+    write(tmp_path / "runs", "history")
     found = json.loads((tmp_path / "results" / "bn_mnist" / "history.json").read_text())
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert found["with"] == found["without"]
@@ -76,5 +77,27 @@ def test_a_history_is_what_the_runs_recorded(
     low, middle, high = np.array(found["with"]["unit/percentiles"])
     assert np.all(low < middle) and np.all(middle < high)
     assert np.abs(low + high).mean() < 1, "what batch norm gives a sigmoid at first is about zero"
-    (drift,) = found["with"]["drift"]
-    assert 0 < drift < 1
+    assert all(0 < found["with"][name][0] < 1 for name in ("drift", "wobble"))
+
+
+def test_units_are_measured_in_their_own_widths(file: ExperimentFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two units whose widths double while their middles go up by one mean width in equal steps."""
+    width = np.linspace(1, 2, 11)[:, None] * np.array([1.0, 10.0])
+    middle = np.linspace(0, 1.5, 11)[:, None] * np.array([1.0, 10.0])
+    trace = np.stack([middle - width / 2, middle, middle + width / 2], axis=1)
+    trained = SimpleNamespace(
+        variables={"batch_stats": {"percentiles": {"means": trace}}},
+        experiment=SimpleNamespace(model=SimpleNamespace(steps=4)),
+    )
+    record = {"step": 44, "test/accuracy": 0.5}
+    history = file.build.__globals__["history"]
+    monkeypatch.setitem(history.__globals__, "load_trained", lambda run, kind: trained)
+    monkeypatch.setattr(
+        history.__globals__["RunFolder"],
+        "open",
+        lambda path: SimpleNamespace(metrics=SimpleNamespace(read=lambda: [record])),
+    )
+    found = history([Path("one"), Path("two")])
+    assert found["growth"] == [2.0, 2.0] and found["wobble"] == [0.1, 0.1]
+    assert found["drift"] == [round(float(np.linspace(0, 1, 11).std()), 4)] * 2
+    assert found["unit/step"][:2] == [2, 6] and found["test/accuracy"] == [[0.5], [0.5]]
