@@ -7,8 +7,8 @@ Different on purpose: a test image is judged as it is, where the demo averages o
 The demo's page promises no accuracy; it goes on for as long as somebody watches.
 
 run     jaxcnn train convnetjs_cifar10       (CIFAR-10 prepared by tensorflow-datasets; see the README)
-cost    not run yet
-result  not run yet
+cost    not run: about 5 minutes on 1 core, by the 1,130 images a second of a short run
+result  not run: what five passes reach is not known
 """
 
 import dataclasses
