@@ -10,6 +10,7 @@ import pytest
 from jaxcnn.bench import compile_times as module
 from jaxcnn.bench.compile_times import PHASES, compile_times, medians, row
 from jaxcnn.cli import main
+from jaxcnn.models.registry import list_models
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +83,10 @@ def test_mistakes_end_in_one_sentence(words: list[str], message: str, capsys: py
 def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "vgg1?_bn", "--compile", "--list"]) == 0
     assert capsys.readouterr().out.split() == ["model", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"]
+
+
+def test_the_page_is_what_was_measured() -> None:
+    docs = Path(__file__).parent.parent.parent / "docs"
+    report = json.loads((docs / "bench" / "compile_times.json").read_text())
+    assert (docs / "compile_times.md").read_text() == module.page(report)
+    assert [each["name"] for each in report["results"]] == list_models()

@@ -165,6 +165,10 @@ PICKS: list[tuple[set[str], dict[str, Any]]] = [
     ({"grouped"}, {"x_shape": (8, 32, 32, 64), "kernel_shape": (3, 3, 4, 64), "feature_group_count": 16}),
     ({"xla", "matmul"}, {"x_shape": (8, 32, 32, 64), "kernel_shape": (1, 1, 64, 64), "strides": 2}),
     ({"xla"}, {"x_shape": (8, 64, 64, 32), "kernel_shape": (31, 31, 32, 32), "dtype": jnp.int32}),
+    # LeNet-5 at batch 128 and the stem of ResNet: few channels in, so XLA's kernel gradient has nothing to transpose.
+    ({"xla"}, {"x_shape": (128, 28, 28, 1), "kernel_shape": (5, 5, 1, 6), "operation": "kernel_grad"}),
+    ({"xla"}, {"x_shape": (128, 14, 14, 6), "kernel_shape": (5, 5, 6, 16), "operation": "kernel_grad"}),
+    ({"winograd"}, {"x_shape": (64, 32, 32, 64), "kernel_shape": (3, 3, 64, 64), "operation": "kernel_grad"}),
 ]
 
 

@@ -21,9 +21,10 @@ def dense_seconds(geometry: ConvGeometry, dtype: Any, operation: Operation) -> f
     """The same for one group: a matrix product whose operand is packed from windows entry by entry.
 
     Packing is slow where channels are few. The kernel gradient transposes both operands first; within a network XLA
-    fuses what made them into that, and reads it all with long strides, hence the rate of their entries. Over three axes
-    XLA:CPU is an order of magnitude slower, and slower still where the input is dilated; its kernel gradient is a
-    convolution whose window is the whole map, slow for many images of it.
+    fuses what made them into that, and reads it all with long strides, hence the rate of their entries; a first layer's
+    few channels are no stride to speak of. Over three axes XLA:CPU is an order of magnitude slower, and slower still
+    where the input is dilated; its kernel gradient is a convolution whose window is the whole map, slow for many images
+    of it.
     """
     n = count_dense(geometry)
     if geometry.ndim > 2:
@@ -37,4 +38,5 @@ def dense_seconds(geometry: ConvGeometry, dtype: Any, operation: Operation) -> f
     if n.taps == 1:
         return 3.5e-5 + 2.8e-11 * n.entries * n.writes + 4e-10 * n.arrays
     many = n.images >= 100 and n.positions >= 100 * n.images
-    return 5e-5 + 1.26e-11 * n.products + 2.6e-11 * n.entries * n.writes * many + 2.4e-9 * n.arrays
+    transposed = (2.4e-9 if n.reads >= 16 else 4.2e-10) * n.arrays
+    return 5e-5 + 1.26e-11 * n.products + 2.6e-11 * n.entries * n.writes * many + transposed
