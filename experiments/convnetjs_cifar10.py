@@ -7,7 +7,7 @@ Different on purpose: a test image is judged as it is, where the demo averages o
 The demo's page promises no accuracy; it goes on for as long as somebody watches.
 
 Five passes are 62,500 steps, more than most visitors stay for, and the last ones gain little. A reason may be that
-Adadelta's steps grow: the mean square of its updates gains at least its 1e-6 under the root, times 0.05, at every step.
+Adadelta's steps grow: their mean square gains about 0.05 times the 1e-6 under the root at every one.
 
 run     jaxcnn train convnetjs_cifar10       (CIFAR-10 prepared by tensorflow-datasets; see the README)
 cost    about 5 minutes on 1 core

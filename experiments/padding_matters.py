@@ -19,7 +19,7 @@ import functools
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -97,7 +97,8 @@ def build(config: Config) -> Experiment:
 
 def measure(trained: Trained) -> dict[str, float]:
     """Accuracy on test digits in the middle of the field, and the mean of those in its four corners."""
-    test, experiment = trained.experiment.dataset.test, trained.experiment
+    experiment = trained.experiment
+    test: Any = experiment.dataset.test  # the digits are in memory
 
     @jax.jit
     def guesses(x: jax.Array) -> jax.Array:

@@ -105,7 +105,8 @@ def measure(trained: Trained) -> dict[str, list[float]]:
 
     Both are means over the four directions.
     """
-    test, model = trained.experiment.dataset.test, trained.experiment.model
+    test: Any = trained.experiment.dataset.test  # the digits are in memory
+    model = trained.experiment.model
 
     @jax.jit
     def features(x: jax.Array) -> Any:
