@@ -19,6 +19,7 @@ from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.feed import Input, open_input
 from jaxcnn.train.memory import memory_advice
 from jaxcnn.train.parallel import Parallel, Step, compile_step
+from jaxcnn.train.peak import macs_per_image, peak_macs, share_of_peak
 from jaxcnn.train.progress import Progress
 from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.saving import Checkpoints, open_checkpoints
@@ -235,8 +236,12 @@ class _Fit:
         """What differs from run to run stands apart from the metrics."""
         if trained and is_first():
             timing = {"compile_seconds": self.compile_seconds, "images_per_second": trained / seconds}
+            each = trained / seconds / self.parallel.devices
             if self.parallel.devices > 1:
-                timing["images_per_second_per_device"] = trained / seconds / self.parallel.devices
+                timing["images_per_second_per_device"] = each
+            kind = self.parallel.mesh.devices.flat[0].device_kind
+            if peak_macs(kind) is not None:
+                timing["share_of_peak"] = share_of_peak(macs_per_image(self.experiment), each, kind)
             if self.experiment.streams:
                 timing["input_wait"] = self.source.waited / seconds
             self.run.write_timing({name: round(value, 3) for name, value in timing.items()})

@@ -9,8 +9,11 @@ import pytest
 
 from jaxcnn import data, models
 from jaxcnn.data.digits import digits
+from jaxcnn.models.bn_inception import PAPER_RUNS
 from jaxcnn.train.discover import list_experiments, load_experiment
 from jaxcnn.train.dry_run import dry_run
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.peak import macs_per_image
 
 EXPERIMENTS = sorted((Path(__file__).parent.parent.parent / "experiments").glob("*.py"))
 
@@ -28,13 +31,38 @@ def stand_in(name: str, **_: object) -> data.Dataset:
         return data.Split(images=generator.integers(0, 256, (count, *shape), np.uint8), labels=labels)
 
     return data.Dataset(
-        name=name, train=split(600), test=split(100), class_names=tuple(str(index) for index in range(classes))
+        name=name, train=split(2000), test=split(100), class_names=tuple(str(index) for index in range(classes))
     )
+
+
+class Black:
+    """Black images of 1,000 classes."""
+
+    def __init__(self, size: int) -> None:
+        self.image = np.zeros((size, size, 3), np.uint8)
+
+    def __len__(self) -> int:
+        return 5000
+
+    def name_of(self, index: int) -> str:
+        return str(index)
+
+    def read(self, index: int) -> tuple[np.ndarray, int]:
+        return self.image, index % 1000
+
+
+def streamed_stand_in(name: str, *, image_size: int, **_: object) -> data.StreamedDataset:
+    """A stream of the shape of ImageNet."""
+    assert name == "imagenet2012"
+    split = data.StreamedSplit(Black(image_size), image_shape=(image_size, image_size, 3), classes=1000)
+    names = tuple(str(label) for label in range(1000))
+    return data.StreamedDataset(name=name, train=split, test=split, class_names=names, fingerprint="black")
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_experiment_traces(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "load", stand_in)
+    monkeypatch.setattr(data, "stream", streamed_stand_in)
     file = load_experiment(path)
     head = [line.split()[0] for line in file.doc.splitlines() if line[:3] in ("run", "cos", "res")]
     assert head[:3] == ["run", "cost", "result"], "an experiment's head gives its command, cost and result"
@@ -56,3 +84,43 @@ def test_a_model_with_other_classes_is_refused() -> None:
     experiment = dataclasses.replace(file.build(file.config_class()), model=models.create("lenet5", num_classes=7))
     with pytest.raises(ValueError, match=r"logits of shape \(2, 7\) for 2 images, but digits has 10 classes"):
         dry_run(experiment)
+
+
+def built(name: str, **settings: object) -> Experiment:
+    file = load_experiment(next(path for path in EXPERIMENTS if path.stem == name))
+    return file.build(file.config_class(**settings))
+
+
+@pytest.mark.parametrize("network", [name for name in PAPER_RUNS if name != "bn_x30"])  # which is the default
+def test_the_networks_of_the_batch_norm_paper(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "stream", streamed_stand_in)
+    experiment = built("bn_inception_imagenet", network=network)
+    if network != "bn_x5":  # as the default at another learning rate
+        state = dry_run(experiment)
+        assert sum(leaf.size for leaf in jax.tree.leaves(state.params)) == models.info(network).parameters
+    paper = PAPER_RUNS[network]
+    assert float(experiment.schedule(0)) == pytest.approx(paper.learning_rate)
+    assert experiment.total_steps == pytest.approx((paper.steps or 5.0) * 1e6, rel=1e-3)
+
+
+def test_the_schedule_of_90_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "stream", streamed_stand_in)
+    experiment = built("resnet50_imagenet", batch_size=1000)  # 5 steps an epoch
+    peak = 0.1 * 1000 / 256
+    for epoch, rate in ((0, 0.1), (5, peak), (29, peak), (31, peak / 10), (61, peak / 100), (81, peak / 1000)):
+        assert float(experiment.schedule(5 * epoch)) == pytest.approx(rate, rel=1e-5)
+    cosine = built("resnet50_imagenet", batch_size=1000, schedule="cosine").schedule
+    assert float(cosine(25)) == pytest.approx(peak)
+    assert float(cosine(450)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_model_of_90_epochs_asks_for_its_multiply_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "stream", streamed_stand_in)
+    assert macs_per_image(built("resnet50_imagenet")) == models.info("resnet50").macs
+
+
+def test_synthetic_images_are_resident() -> None:
+    experiment = built("resnet50_imagenet", dataset="synthetic", batch_size=4, host_size=40, image_size=32)
+    assert not experiment.streams
+    assert experiment.dataset.image_shape == (40, 40, 3)
+    assert experiment.steps_per_epoch == 8

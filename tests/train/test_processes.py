@@ -26,8 +26,8 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def start(process: int, port: int, folder: Path) -> subprocess.Popen[str]:
-    arguments = ["train", str(TINY), "--run-dir", str(folder), "--set", "epochs=2"]
+def start(process: int, port: int, folder: Path, experiment: Path) -> subprocess.Popen[str]:
+    arguments = ["train", str(experiment), "--run-dir", str(folder), "--set", "epochs=2"]
     arguments += ["--coordinator", f"localhost:{port}", "--num-processes", "2", "--process-id", str(process)]
     settings = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4", "JAX_ENABLE_COMPILATION_CACHE": "false"}
     return subprocess.Popen(
@@ -40,9 +40,11 @@ def start(process: int, port: int, folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_two_processes_are_one_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("experiment_file", [TINY, TINY.with_name("tiny_stream.py")], ids=["resident", "streamed"])
+def test_two_processes_are_one_run(tmp_path: Path, experiment_file: Path) -> None:
+    """Images are whole in both; or streamed, and each process reads those of its own devices."""
     port = free_port()
-    processes = [start(process, port, tmp_path / "two") for process in range(2)]
+    processes = [start(process, port, tmp_path / "two", experiment_file) for process in range(2)]
     said = [process.communicate(timeout=200)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert "test accuracy" in said[0] and "test accuracy" not in said[1]

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import augment
-from jaxcnn.data.arrays import Dataset, Split
-from jaxcnn.data.stream import StreamedDataset, StreamedSplit
+from jaxcnn.data.arrays import Split
 from jaxcnn.train.discover import load_experiment
 from jaxcnn.train.dry_run import dry_run
 from jaxcnn.train.errors import ConfigError, RunError
@@ -24,36 +23,7 @@ from jaxcnn.train.parallel import Parallel
 from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.state import create_state
 from tests.train.runs import TINY, Quiet, assert_same, final_state, new_run, train, without_seconds
-
-
-class Memory:
-    """Images that are there already, slow where that is wanted, and partly damaged."""
-
-    def __init__(self, split: Split, *, damaged: tuple[int, ...] = (), seconds: float = 0.0) -> None:
-        self.split, self.damaged, self.seconds = split, damaged, seconds
-
-    def __len__(self) -> int:
-        return len(self.split)
-
-    def name_of(self, index: int) -> str:
-        return f"image {index}"
-
-    def read(self, index: int) -> tuple[np.ndarray, int]:
-        time.sleep(self.seconds)
-        if index in self.damaged:
-            raise ValueError(f"image {index} is damaged.")
-        return self.split.images[index], int(self.split.labels[index])
-
-
-def streamed(data: Dataset, *, max_corrupt: int = 100, **options: object) -> StreamedDataset:
-    def split(which: Split) -> StreamedSplit:
-        source = Memory(which, **options)
-        return StreamedSplit(source, image_shape=data.image_shape, classes=10, max_corrupt=max_corrupt)
-
-    train, test = split(data.train), split(data.test)
-    return StreamedDataset(
-        name=data.name, train=train, test=test, class_names=data.class_names, fingerprint=data.fingerprint
-    )
+from tests.train.streams import streamed
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,42 @@
+"""Streams of images that are in memory: what a stream reads can then be told from what it should."""
+
+import time
+
+import numpy as np
+
+from jaxcnn.data.arrays import Dataset, Split
+from jaxcnn.data.stream import StreamedDataset, StreamedSplit
+
+
+class Memory:
+    """Images that are there already, slow where that is wanted, and partly damaged."""
+
+    def __init__(self, split: Split, *, damaged: tuple[int, ...] = (), seconds: float = 0.0) -> None:
+        self.split, self.damaged, self.seconds = split, damaged, seconds
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def name_of(self, index: int) -> str:
+        return f"image {index}"
+
+    def read(self, index: int) -> tuple[np.ndarray, int]:
+        time.sleep(self.seconds)
+        if index in self.damaged:
+            raise ValueError(f"image {index} is damaged.")
+        return self.split.images[index], int(self.split.labels[index])
+
+
+def streamed(data: Dataset, *, max_corrupt: int = 100, **options: object) -> StreamedDataset:
+    """A data set in memory as a stream."""
+
+    def split(which: Split) -> StreamedSplit:
+        classes = len(data.class_names)
+        return StreamedSplit(
+            Memory(which, **options), image_shape=data.image_shape, classes=classes, max_corrupt=max_corrupt
+        )
+
+    train, test = split(data.train), split(data.test)
+    return StreamedDataset(
+        name=data.name, train=train, test=test, class_names=data.class_names, fingerprint=data.fingerprint
+    )
