@@ -1,12 +1,19 @@
 """One screen of strictness for the whole suite."""
 
+import gc
 import os
 from collections.abc import Iterator
 
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # here and in processes that tests start; read on import of jax
+# Read on import of jax, here and in processes that tests start. Nearly all of the suite's time goes to compiling, and
+# half of that to LLVM's optimizer, which is no part of what is tested: it is left out, but for the references in the
+# table of everything (``tests/functional/transforms/calls.py``).
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 import jax
 import pytest
+
+gc.set_threshold(50_000, 20, 20)  # JAX keeps a million objects, which Python would look through hundreds of times
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)

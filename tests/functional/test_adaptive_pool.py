@@ -1,7 +1,5 @@
 """Adaptive, global and pyramid pools against slices of the input."""
 
-from collections.abc import Iterator
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,14 +10,7 @@ from hypothesis import strategies as st
 from jaxcnn import functional as F
 from jaxcnn.shapes.adaptive_pool import adaptive_bins
 from jaxcnn.shapes.errors import ShapeError
-from tests.functional.transforms.calls import quick
 from tests.oracles import pool as oracle
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly() -> Iterator[None]:
-    with quick():
-        yield
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:

@@ -1,7 +1,6 @@
 """lp_pool against loops, and its derivatives where norms have none."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -14,14 +13,7 @@ from hypothesis import strategies as st
 from jaxcnn import functional as F
 from jaxcnn.shapes.errors import ShapeError
 from tests.functional.pools import Pool, pools
-from tests.functional.transforms.calls import quick
 from tests.oracles import pool as oracle
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly() -> Iterator[None]:
-    with quick():
-        yield
 
 
 @settings(max_examples=25, deadline=None)

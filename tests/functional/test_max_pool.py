@@ -1,6 +1,5 @@
 """max_pool, min_pool and max_pool_with_indices against loops, on inputs where ties and ``-inf`` abound."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import flax.linen
@@ -15,14 +14,7 @@ from jaxcnn import nn
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.pool import pool_output_shape
 from tests.functional.pools import Pool, pools, ties
-from tests.functional.transforms.calls import quick
 from tests.oracles import pool as oracle
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly() -> Iterator[None]:
-    with quick():
-        yield
 
 
 def check_against_loops(case: Pool) -> None:

@@ -1,6 +1,5 @@
 """avg_pool against loops, against Flax where Flax has it, and its divisor at every corner."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import flax.linen
@@ -15,14 +14,7 @@ from jaxcnn import functional as F
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.pool import pool_output_shape
 from tests.functional.pools import Pool, pools
-from tests.functional.transforms.calls import quick
 from tests.oracles import pool as oracle
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly() -> Iterator[None]:
-    with quick():
-        yield
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:

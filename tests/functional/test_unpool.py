@@ -1,6 +1,5 @@
 """max_unpool against writing one entry after the other."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -13,14 +12,7 @@ from hypothesis import strategies as st
 from jaxcnn import functional as F
 from jaxcnn.shapes.errors import ShapeError
 from tests.functional.pools import ties
-from tests.functional.transforms.calls import quick
 from tests.oracles import pool as oracle
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly() -> Iterator[None]:
-    with quick():
-        yield
 
 
 @settings(max_examples=20, deadline=None)

@@ -17,23 +17,19 @@ Call = Callable[..., Any]
 
 
 @contextlib.contextmanager
-def quick() -> Iterator[None]:
-    """Programs first run in here compile quickly and run slowly.
-
-    The table compiles some thousand small programs and runs each a few times: LLVM's optimiser is a third of the time
-    and no part of what is tested. The reference of each row is compiled as users compile it.
-    """
-    jax.config.update("jax_disable_most_optimizations", True)
+def optimized() -> Iterator[None]:
+    """Programs first run in here are compiled as users compile them; elsewhere the suite spares LLVM's optimizer."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
     try:
         yield
     finally:
-        jax.config.update("jax_disable_most_optimizations", False)
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 def run(function: Call, *operands: Any) -> Any:
-    """Compiles and runs a function once, quickly; the result is in NumPy, so that looking at it compiles nothing."""
-    with quick():
-        return jax.device_get(jax.jit(function)(*operands))
+    """Compiles and runs a function once; the result is in NumPy, so that looking at it compiles nothing."""
+    return jax.device_get(jax.jit(function)(*operands))
 
 
 def is_floating(array: Any) -> bool:
@@ -166,7 +162,8 @@ def reference(case: Case) -> Reference:
     """Computed once for all the checks of a row, which run one after the other."""
     arrays, weight = case.draw(0, np.float32), weights(case)
     program = jax.jit(functools.partial(value_and_gradients, case))
-    values, grads = jax.device_get(program(arrays, weight))
+    with optimized():
+        values, grads = jax.device_get(program(arrays, weight))
     return Reference(arrays, weight, values, grads, program)
 
 

@@ -16,7 +16,6 @@ from tests.functional.transforms.calls import (
     outputs,
     pick,
     put,
-    quick,
     scalar,
     weights,
 )
@@ -52,7 +51,7 @@ def check_derivatives(case: Case) -> None:
 
 def derivatives(case: Case, arrays: Arrays, directions: Arrays) -> dict[str, Any]:
     """Every derivative at a point, in float64 and NumPy."""
-    with jax.enable_x64(True), quick():
+    with jax.enable_x64(True):
         return jax.device_get(_program(case)(arrays, directions, weights(case, np.float64)))
 
 

@@ -19,7 +19,6 @@ from tests.functional.transforms.calls import (
     expect_close,
     has_batch,
     outputs,
-    quick,
     reference,
     run,
     value_and_gradients,
@@ -106,7 +105,7 @@ def check_explicit_mesh(case: Case) -> None:
     It stays split inside too: where each output belongs to one example, no device may ask the others for theirs.
     """
     row, mesh = reference(case), make_mesh(AxisType.Explicit)
-    with jax.set_mesh(mesh), quick():
+    with jax.set_mesh(mesh):
         operands = placed(row.arrays, case.batched, mesh), placed(row.weight, batched_floats(case), mesh)
         program = jax.jit(functools.partial(value_and_gradients, case)).lower(*operands).compile()
         got = program(*operands)
@@ -137,8 +136,7 @@ def check_pmap(case: Case) -> None:
         out_axes=(_axes(batched_outputs(case)), _axes(has_axis if row.grads else [])),
     )
     shares = _shares(row.arrays, case.batched), _shares(row.weight, batched_floats(case))
-    with quick():
-        values, grads = jax.device_get(program(*shares, np.arange(DEVICES)))
+    values, grads = jax.device_get(program(*shares, np.arange(DEVICES)))
     expect_close(_joined(values, batched_outputs(case)), row.values, "pmap", CLOSE)
     if row.grads and has_batch(case):
         expect_close(_joined(grads, has_axis), row.grads, "gradient in pmap", CLOSE)
