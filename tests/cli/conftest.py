@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from jaxcnn.cli import main
+from tests.kept_programs import keep_compiled  # noqa: F401
 
 TINY = Path(__file__).parent.parent / "train" / "tiny.py"
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -10,25 +12,33 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import pytest
 
 from jaxcnn.train.checkpoint import restore
 from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.state import create_state
 from tests.cli.conftest import TINY
 
-WORDS = [sys.executable, "-m", "jaxcnn", "train"]
-SETTINGS = ["--set", "epochs=40"]
 
+class Process:
+    """``jaxcnn train`` as of a user who has set nothing, with compiled programs kept in a folder of its own."""
 
-def start(*words: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen([*WORDS, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def __init__(self, home: Path, *words: str) -> None:
+        suite = ("JAX_ENABLE_COMPILATION_CACHE", "JAX_COMPILATION_CACHE_DIR", "JAX_DISABLE_MOST_OPTIMIZATIONS")
+        environment = {name: value for name, value in os.environ.items() if name not in suite}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "jaxcnn", "train", *words],
+            env={**environment, "XDG_CACHE_HOME": str(home)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
-
-def finish(process: "subprocess.Popen[str]") -> str:
-    out, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, out
-    return out
+    def end(self, *signals: signal.Signals) -> tuple[str, int]:
+        """What it said and its status, after these signals."""
+        for number in signals:
+            self.process.send_signal(number)
+        out, _ = self.process.communicate(timeout=120)
+        return out, self.process.returncode
 
 
 def wait_for_epochs(folder: Path, count: int) -> None:
@@ -56,49 +66,32 @@ def fingerprint(folder: Path) -> tuple[str, list[dict[str, float]]]:
     return digest.hexdigest(), records
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[str, float]]]:
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    finish(start(str(TINY), *SETTINGS, "--run-dir", str(folder)))
-    return fingerprint(folder)
+def test_stopped_in_every_way_it_ends_like_the_run_that_was_not(tmp_path: Path) -> None:
+    """Killed; asked to stop by Ctrl-C, then by SIGTERM; stopped at once by a second signal: one run, five starts.
 
+    The first start of all compiles, the others load what it compiled.
+    """
+    cache, whole, folder = (tmp_path / name for name in ("cache", "whole", "stopped"))
+    settings = [str(TINY), "--set", "epochs=30"]
+    out, status = Process(cache, *settings, "--run-dir", str(whole)).end()
+    assert status == 0 and "compiled the training step in" in out, out
+    compiled = cache / "jaxcnn" / "compiled"
+    assert stat.S_IMODE(compiled.stat().st_mode) == 0o700 and any(compiled.iterdir())
 
-def test_killed_and_resumed(whole: tuple[str, list[dict[str, float]]], tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    process = start(str(TINY), *SETTINGS, "--run-dir", str(folder))
-    wait_for_epochs(folder, 7)
-    process.kill()
-    process.communicate()
-    again = start("--resume", str(folder))
-    wait_for_epochs(folder, 20)
-    again.kill()
-    again.communicate()
-    assert "resumed at step" in finish(start("--resume", str(folder)))
-    assert fingerprint(folder) == whole
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_and_resumed(
-    whole: tuple[str, list[dict[str, float]]], tmp_path: Path, number: signal.Signals, status: int
-) -> None:
-    folder = tmp_path / "run"
-    process = start(str(TINY), *SETTINGS, "--run-dir", str(folder))
+    process = Process(cache, *settings, "--run-dir", str(folder))
     wait_for_epochs(folder, 3)
-    process.send_signal(number)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == status
-    assert "everything is saved" in out and f"jaxcnn train --resume {folder}" in out
-    finish(start("--resume", str(folder)))
-    assert fingerprint(folder) == whole
-
-
-def test_a_second_signal_stops_at_once(whole: tuple[str, list[dict[str, float]]], tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    process = start(str(TINY), *SETTINGS, "--run-dir", str(folder))
-    wait_for_epochs(folder, 3)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        process.send_signal(number)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode in (130, 143) and "stopped at once; the last checkpoint is kept" in out
-    finish(start("--resume", str(folder)))
-    assert fingerprint(folder) == whole
+    assert process.end(signal.SIGKILL)[1] == -signal.SIGKILL
+    for epochs, number, code in ((9, signal.SIGINT, 130), (15, signal.SIGTERM, 143)):
+        process = Process(cache, "--resume", str(folder))
+        wait_for_epochs(folder, epochs)
+        out, status = process.end(number)
+        assert status == code, out
+        assert "everything is saved" in out and f"jaxcnn train --resume {folder}" in out
+        assert "loaded the training step in" in out and "compiled by an earlier start" in out
+    process = Process(cache, "--resume", str(folder))
+    wait_for_epochs(folder, 21)
+    out, status = process.end(signal.SIGINT, signal.SIGTERM)
+    assert status in (130, 143) and "stopped at once; the last checkpoint is kept" in out, out
+    out, status = Process(cache, "--resume", str(folder)).end()
+    assert status == 0 and "resumed at step" in out, out
+    assert fingerprint(folder) == fingerprint(whole)

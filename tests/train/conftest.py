@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.kept_programs import keep_compiled  # noqa: F401
+
 
 @pytest.fixture(scope="module", autouse=True)
 def strict_dtypes() -> None: ...

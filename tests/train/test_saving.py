@@ -16,6 +16,7 @@ from jaxcnn.train.errors import RunError
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.metrics import MetricsLog
 from jaxcnn.train.saving import open_checkpoints
+from tests.kept_programs import nothing_kept
 from tests.train.runs import assert_same, final_state, new_run, train, without_seconds
 from tests.train.states import array_file, flip_bit, save_steps, state_at
 
@@ -35,7 +36,8 @@ def full_disk() -> Iterator[Callable[[bool], None]]:
     def switch(full: bool) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100 if full else before[0], before[1]))
 
-    yield switch
+    with nothing_kept():
+        yield switch
     switch(False)
     gc.collect()  # what those threads left behind is not to be found in another test
     signal.signal(signal.SIGXFSZ, handler)
