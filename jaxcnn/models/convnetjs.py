@@ -29,7 +29,7 @@ class ConvNetJS(nn.Module):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> variables = ConvNetJS().init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+        >>> variables = jax.eval_shape(ConvNetJS().init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
         >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
         22466
     """

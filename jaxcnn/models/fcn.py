@@ -140,8 +140,8 @@ def params_from_vgg(params: Mapping[str, Any], vgg: Mapping[str, Any]) -> dict[s
     >>> from jaxcnn.models.vgg import VGG
     >>> sizes = {"stage_sizes": (1, 1, 1, 1, 1), "widths": (1, 2, 2, 2, 2), "hidden": 3}
     >>> x, key = jnp.zeros((1, 32, 32, 3)), jax.random.key(0)
-    >>> vgg = VGG(num_classes=5, **sizes).init(key, x)["params"]
-    >>> mixed = params_from_vgg(FCN(**sizes).init(key, x)["params"], vgg)
+    >>> vgg = jax.jit(VGG(num_classes=5, **sizes).init)(key, x)["params"]
+    >>> mixed = params_from_vgg(jax.jit(FCN(**sizes).init)(key, x)["params"], vgg)
     >>> mixed["fc6"]["kernel"].shape, mixed["score"]["kernel"].shape
     ((7, 7, 2, 3), (1, 1, 3, 21))
     """

@@ -27,8 +27,7 @@ class LeNet5(nn.Module):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> model = LeNet5()
-        >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
+        >>> variables = jax.eval_shape(LeNet5().init, jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
         >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
         61706
     """

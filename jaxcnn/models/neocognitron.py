@@ -144,8 +144,7 @@ class Neocognitron(nn.Module):
         stages: the layers, from the image on.
 
     Example:
-        >>> model = Neocognitron()
-        >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
+        >>> variables = jax.eval_shape(Neocognitron().init, jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
         >>> {name: leaf.shape for name, leaf in variables["params"]["s2"].items()}
         {'a': (5, 5, 24, 24), 'b': (24,)}
     """

@@ -57,7 +57,7 @@ def load_torch(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_torch("resnet18", variables, f"{folder}/resnet18.safetensors")
     ...     model, loaded = load_torch("resnet18", f"{folder}/resnet18.safetensors")
-    >>> model.num_classes, bool(jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), variables, loaded)))
+    >>> model.num_classes, jax.tree.all(jax.tree.map(np.array_equal, variables, loaded))
     (10, True)
     """
     tables = _tables(name, who="load_torch")

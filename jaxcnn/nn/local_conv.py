@@ -54,7 +54,7 @@ class LocalConv(linen.Module):
 
     >>> import jax, jax.numpy as jnp
     >>> layer = LocalConv(6, (5, 5), padding="VALID")
-    >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 8, 8, 3)))
+    >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), jnp.ones((1, 8, 8, 3)))
     >>> y.shape, variables["params"]["kernel"].shape, variables["params"]["bias"].shape
     ((1, 4, 4, 6), (4, 4, 5, 5, 3, 6), (4, 4, 6))
     """

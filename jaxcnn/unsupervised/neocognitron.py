@@ -105,7 +105,7 @@ def learn_neocognitron(
 
     >>> model = Neocognitron()
     >>> images = jax.random.uniform(jax.random.key(0), (4, 8, 8, 1))
-    >>> params = model.init(jax.random.key(1), images)["params"]
+    >>> params = jax.jit(model.init)(jax.random.key(1), images)["params"]
     >>> learned = learn_neocognitron(model, params, images)
     >>> bool((learned["s1"]["b"] > 0).any()), bool((learned["head"]["kernel"] == params["head"]["kernel"]).all())
     (True, True)
