@@ -89,6 +89,10 @@ class Experiment:
         loss_scale: for models computed in float16, whose small gradients would vanish: the loss is multiplied by it,
             the gradients divided. 2.0**15 is usual. It is halved whenever a gradient overflows, which skips that step,
             and doubled every 2,000 steps. None is off: float32 and bfloat16 need none.
+        test_time: the function that maps images to logits, and prepared images -> logits, for evaluation and
+            prediction: several views of each image, as ``augment.average_over_views`` averages them. None shows each
+            image once.
+        evaluate_every: epochs from one evaluation to the next; the last epoch is always evaluated.
     """
 
     model: nn.Module
@@ -109,6 +113,8 @@ class Experiment:
     train_mode: bool = True
     max_skipped: int = 10
     loss_scale: float | None = None
+    test_time: Callable[[Callable[[jax.Array], jax.Array], jax.Array], jax.Array] | None = None
+    evaluate_every: int = 1
 
     def __post_init__(self) -> None:
         steps_per_epoch(len(self.dataset.train), self.batch_size)
@@ -118,6 +124,8 @@ class Experiment:
             raise ValueError(f"ema_decay={self.ema_decay}: it is a weight, at least 0 and under 1.")
         if self.max_skipped < 1:
             raise ValueError(f"max_skipped={self.max_skipped}: a run can stop after 1 skipped step at the earliest.")
+        if self.evaluate_every < 1:
+            raise ValueError(f"evaluate_every={self.evaluate_every}: it counts epochs, at least 1.")
         if self.loss_scale is not None and not 1 <= self.loss_scale < float("inf"):
             raise ValueError(f"loss_scale={self.loss_scale} must be at least 1 and finite, or None.")
 
@@ -133,8 +141,16 @@ class Experiment:
 
     def logits(self, variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
         """Logits of uint8 images in float32, as evaluation and prediction see them: without augmentation."""
-        x = self.normalize(self.prepare(images))
-        return jnp.asarray(self.model.apply(variables, x, train=False), jnp.float32)
+
+        def apply(x: jax.Array) -> jax.Array:
+            return jnp.asarray(self.model.apply(variables, self.normalize(x), train=False), jnp.float32)
+
+        x = self.prepare(images)
+        return apply(x) if self.test_time is None else self.test_time(apply, x)
+
+    def evaluates(self, epoch: int) -> bool:
+        """Whether the test images are looked at after this epoch, the first being 1."""
+        return epoch % self.evaluate_every == 0 or epoch == self.epochs
 
     @property
     def total_steps(self) -> int:

@@ -163,7 +163,8 @@ class _Fit:
 
     def save_if_best(self, state: TrainState) -> None:
         """Saves the state of a recorded epoch that beats the best checkpoint there is, whatever became of others."""
-        accuracies = {record["step"]: record["test/accuracy"] for record in self.run.metrics.read()}
+        evaluated = [record for record in self.run.metrics.read() if "test/accuracy" in record]
+        accuracies = {record["step"]: record["test/accuracy"] for record in evaluated}
         kept = [accuracies.get(step, -1.0) for step in self.checkpoints.steps("best")]
         better = accuracies.get(int(state.step), -1.0) > max(kept, default=-1.0)
         if agreed(better and is_first()):  # who writes the metrics has read them all
@@ -205,15 +206,15 @@ class _Fit:
             f"checkpoint of the epoch before is kept in {self.run.checkpoints}. Try a smaller learning rate."
         )
 
-    def finish_epoch(self, epoch: int, state: TrainState, *, waited: float) -> Evaluation:
-        """Evaluates, records, and saves; a checkpoint is only ever of a recorded epoch.
+    def finish_epoch(self, epoch: int, state: TrainState, *, waited: float) -> Evaluation | None:
+        """Evaluates where that is due, records, and saves; a checkpoint is only ever of a recorded epoch.
 
         ``waited`` is the share of the epoch's training in which the devices waited for images.
         """
         taken, batch = int(state.taken), self.experiment.batch_size
         if not taken or int(state.skipped_in_row) >= self.experiment.max_skipped:
             raise self.went_wrong(state)
-        evaluation = self.evaluate(state.eval_variables)
+        evaluation = self.evaluate(state.eval_variables) if self.experiment.evaluates(epoch) else None
         step = int(state.step)
         record = {
             "step": step,
@@ -223,7 +224,7 @@ class _Fit:
             "train/loss": float(state.loss_sum) / taken,
             "train/accuracy": float(state.correct) / (taken * batch),
             "train/skipped": self.experiment.steps_per_epoch - taken,
-            **{f"test/{name}": value for name, value in evaluation.metrics.items()},
+            **({f"test/{name}": value for name, value in evaluation.metrics.items()} if evaluation else {}),
         }
         if is_first():
             self.run.metrics.append(record)

@@ -54,10 +54,11 @@ def epoch_line(
     """
     width = len(str(epochs))
     wait = "" if waited is None else f"  input wait {100 * waited:.1f} %"
+    tested = f"test acc {100 * record['test/accuracy']:6.2f} %" if "test/accuracy" in record else f"{'not tested':17}"
     return (
         f"epoch {record['epoch']:{width}}/{epochs}  step {record['step']:6}  "
         f"train loss {record['train/loss']:.4f} acc {100 * record['train/accuracy']:6.2f} %  "
-        f"test acc {100 * record['test/accuracy']:6.2f} %  {images_per_second:6.0f} images/s{wait}  "
+        f"{tested}  {images_per_second:6.0f} images/s{wait}  "
         f"{duration(left)} left"
     )
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_NEEDED = ("step", "epoch", "learning_rate", "train/loss", "test/loss", "train/accuracy", "test/accuracy")
+_NEEDED = ("step", "epoch", "learning_rate", "train/loss", "train/accuracy")
+_TESTED = ("test/loss", "test/accuracy")
 _COLOURS = {"train": TRAIN, "test": TEST}
 # From this ratio of the largest to the smallest value on, a linear axis would flatten the end, where it matters.
 _LOG_FROM = 10.0
@@ -32,7 +33,7 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
     """Draws loss, error (``100 (1 - accuracy)`` per cent) and learning rate of a run, final and best error named.
 
     An axis is logarithmic where its values span a factor of ten; zero then has a place of its own at the bottom.
-    Values that are not finite leave a gap.
+    Values that are not finite leave a gap, and so do epochs that were not evaluated.
 
     Args:
         records: those of ``metrics.jsonl``, in order, each with ``step``, ``epoch``, ``learning_rate`` and, for
@@ -81,10 +82,13 @@ def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
     if not records:
         raise ValueError("draw_curves: there is no record to draw; a run writes its first one after its first epoch.")
     for index, record in enumerate(records):
-        for name in _NEEDED:
+        for name in (*_NEEDED, *_TESTED) if _TESTED[0] in record or _TESTED[1] in record else _NEEDED:
             if name not in record:
                 raise ValueError(f"draw_curves: record {index} has no {name!r}; it has {', '.join(record)}.")
-    values = {name: np.array([record[name] for record in records], np.float64) for name in _NEEDED}
+    if not any(_TESTED[0] in record for record in records):
+        raise ValueError(f"draw_curves: no record has {_TESTED[0]!r}; was none of these epochs evaluated?")
+    names = (*_NEEDED, *_TESTED)
+    values = {name: np.array([record.get(name, np.nan) for record in records], np.float64) for name in names}
     if not np.all(np.diff(values["step"]) > 0):
         raise ValueError("draw_curves: the steps of the records must increase; are these records of two runs?")
     for name in ("train/accuracy", "test/accuracy"):

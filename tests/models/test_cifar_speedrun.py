@@ -43,16 +43,19 @@ def test_initial_kernels(key: jax.Array) -> None:
     np.testing.assert_allclose(np.std(unit_kernel(key, (256, 10)), ddof=1), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("frozen_bias", [True, False])
 @pytest.mark.parametrize("frozen", [True, False])
-def test_the_gradient_of_the_whitening_kernel(frozen: bool, key: jax.Array) -> None:
-    model = models.create("cifar_speedrun", freeze_whitening=frozen, **OPTIONS)
+def test_the_gradient_of_the_whitening(frozen: bool, frozen_bias: bool, key: jax.Array) -> None:
+    freeze = {"freeze_whitening": frozen, "freeze_whitening_bias": frozen_bias}
+    model = models.create("cifar_speedrun", **freeze, **OPTIONS)
     x = jax.random.normal(key, (2, 32, 32, 3))
     variables = quick_jit(model.init)(key, x)
     grads = quick_jit(jax.grad(lambda params: (model.apply({**variables, "params": params}, x) ** 2).sum()))(
         variables["params"]
     )
     assert bool((grads["whiten"]["kernel"] == 0).all()) is frozen
-    assert (grads["whiten"]["bias"] != 0).any()
+    assert bool((grads["whiten"]["bias"] == 0).all()) is frozen_bias
+    assert (grads["group1"]["conv1"]["kernel"] != 0).any()
 
 
 @pytest.mark.parametrize(("size", "options"), [(24, {}), (49, {}), (32, {"widths": (8, 8)})])

@@ -107,6 +107,19 @@ def test_one_record_shows(tmp_path: Path) -> None:
             assert (seen == [int(colour[i : i + 2], 16) for i in (1, 3, 5)]).all(-1).sum() > 100
 
 
+def untested(record: dict[str, Any]) -> dict[str, Any]:
+    """The record of an epoch that was not evaluated."""
+    return {name: value for name, value in record.items() if not name.startswith("test/")}
+
+
+def test_epochs_that_were_not_evaluated_leave_a_gap() -> None:
+    records = run_of(4)
+    figure = curves_figure([*map(untested, records[:-1]), records[-1]])
+    lines = [line.get_ydata() for line in figure.axes[1].get_lines()[:2]]
+    assert [int(np.isfinite(line).sum()) for line in lines] == [4, 1]
+    assert "final" in figure.axes[1].get_title(loc="right")
+
+
 @pytest.mark.parametrize("ending", SIGNATURES)
 def test_the_file_is_what_its_ending_says_and_the_same_each_time(tmp_path: Path, ending: str) -> None:
     for name in ("a", "b"):
@@ -123,9 +136,10 @@ def test_the_file_is_what_its_ending_says_and_the_same_each_time(tmp_path: Path,
         ([{"step": 1, "epoch": 1}], "record 0 has no 'learning_rate'; it has step, epoch"),
         (run_of(2, test_accuracy=[50, 90]), "test/accuracy must be a fraction between 0 and 1, but one is 50"),
         (run_of(2, train_accuracy=[-0.1, 0.5]), "train/accuracy must be a fraction between 0 and 1, but one is -0.1"),
+        ([untested(record) for record in run_of(2)], "no record has 'test/loss'; was none of these epochs evaluated"),
         (run_of(2) + run_of(2), "the steps of the records must increase; are these records of two runs"),
     ],
-    ids=["none", "a value missing", "per cent", "negative", "two runs"],
+    ids=["none", "a value missing", "per cent", "negative", "never tested", "two runs"],
 )
 def test_refuses(tmp_path: Path, records: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(ValueError, match="draw_curves: " + message):

@@ -1,0 +1,60 @@
+"""How often the test images are looked at, and how: epochs without evaluation, several views of an image."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcnn import augment
+from jaxcnn.train.checkpoint import restore
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.progress import epoch_line
+from jaxcnn.train.state import create_state
+from jaxcnn.vis.curves import curves_figure
+from tests.train.runs import new_run, train
+from tests.train.tiny import Config, build
+
+
+@pytest.fixture
+def experiment() -> Experiment:
+    return dataclasses.replace(build(Config()), evaluate_every=2)
+
+
+def test_only_some_epochs_are_evaluated_and_the_last_one_always_is(experiment: Experiment, tmp_path: Path) -> None:
+    _, run = new_run(tmp_path / "run")
+    outcome = train(run, experiment)
+    records = run.metrics.read()
+    assert ["test/accuracy" in record for record in records] == [False, True, True]
+    assert outcome.evaluation is not None and outcome.evaluation.accuracy == records[-1]["test/accuracy"]
+    best = max(records[1:], key=lambda record: record["test/accuracy"])
+    assert int(restore(run.checkpoints, "best", create_state(experiment)).step) == best["step"]
+    line = epoch_line(records[0], epochs=3, images_per_second=1.0, left=1.0)
+    assert "not tested" in line and len(line) == len(epoch_line(records[1], epochs=3, images_per_second=1.0, left=1.0))
+    assert len(curves_figure(records).axes) == 3
+
+
+@pytest.mark.parametrize(("every", "expected"), [(1, [1, 2, 3]), (2, [2, 3]), (3, [3]), (7, [3])])
+def test_which_epochs(experiment: Experiment, every: int, expected: list[int]) -> None:
+    chosen = dataclasses.replace(experiment, evaluate_every=every)
+    assert [epoch for epoch in (1, 2, 3) if chosen.evaluates(epoch)] == expected
+
+
+def test_never_is_refused(experiment: Experiment) -> None:
+    with pytest.raises(ValueError, match="evaluate_every=0: it counts epochs, at least 1"):
+        dataclasses.replace(experiment, evaluate_every=0)
+
+
+def test_logits_are_the_mean_over_views(experiment: Experiment) -> None:
+    def both_sides(apply: object, images: jax.Array) -> jax.Array:
+        return augment.average_over_views(apply, augment.flip_views(images), average="logits")  # type: ignore[arg-type]
+
+    variables = create_state(experiment).eval_variables
+    images = jnp.asarray(experiment.dataset.test.images[:4])
+    seen = dataclasses.replace(experiment, test_time=both_sides).logits(variables, images)
+    mirrored = experiment.logits(variables, images[:, :, ::-1])
+    plain = experiment.logits(variables, images)
+    np.testing.assert_allclose(seen, (plain + mirrored) / 2, atol=1e-6)
+    assert float(jnp.abs(plain - mirrored).max()) > 1e-3
