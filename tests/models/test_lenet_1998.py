@@ -76,7 +76,7 @@ def test_it_learns() -> None:
     model = models.create("lenet5_1998")
     x, labels = jax.random.normal(jax.random.key(0), (8, 32, 32, 1)), jnp.arange(8)
     params = quick_jit(model.init)(jax.random.key(1), x)["params"]
-    optimizer = optax.adam(0.002)
+    optimizer = optax.flatten(optax.adam(0.002))
 
     @quick_jit
     def step(params: dict, moments: object) -> tuple:  # type: ignore[type-arg]
@@ -84,7 +84,7 @@ def test_it_learns() -> None:
         updates, moments = optimizer.update(grads, moments)
         return optax.apply_updates(params, updates), moments, value
 
-    moments, values = optimizer.init(params), []
+    moments, values = quick_jit(optimizer.init)(params), []
     for _ in range(5):
         params, moments, value = step(params, moments)
         values.append(float(value))

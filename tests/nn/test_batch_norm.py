@@ -74,30 +74,29 @@ def test_variables_and_numbers_are_those_of_flax(options: str, mask: str, key: j
     with jax.enable_x64(True):
         x = 3 + 2 * jax.random.normal(key, (4, 3, 5, 2), jnp.float64)
         counts = {"none": None, "examples": np.array([1, 0, 1, 1]).reshape(4, 1, 1, 1), "entries": np.asarray(x) > 2.5}
-        ours = BatchNorm(**OPTIONS[options], unbiased=False)
-        theirs = linen.BatchNorm(**OPTIONS[options], use_fast_variance=False)
+
+        def run(module: Any, after: Any) -> Any:
+            """Variables, and results and statistics in training and at evaluation, there with ``after`` if given."""
+
+            @jax.jit
+            def program(x: jax.Array, after: Any) -> Any:
+                made, more = module.init(key, x, use_running_average=False), {"mutable": ["batch_stats"]}
+                trained = module.apply(made, x, use_running_average=False, mask=counts[mask], **more)
+                variables = {**made, **(after or trained[1])}
+                return made, trained, module.apply(variables, x, use_running_average=True, mask=counts[mask], **more)
+
+            return program(x, after)
+
+        made, *ours = run(BatchNorm(**OPTIONS[options], unbiased=False), None)
         with lenient():
-            variables = theirs.init(key, x, use_running_average=False)
-        made = ours.init(key, x, use_running_average=False)
+            variables, *theirs = run(linen.BatchNorm(**OPTIONS[options], use_fast_variance=False), ours[0][1])
         jax.tree.map(np.testing.assert_array_equal, made, variables)
         assert jax.tree.map(dtype_of, made) == jax.tree.map(dtype_of, variables)
-
-        def apply(module: Any, variables: Any, train: bool) -> Any:
-            return jax.jit(
-                lambda variables, x: module.apply(
-                    variables, x, use_running_average=not train, mask=counts[mask], mutable=["batch_stats"]
-                )
-            )(variables, x)
-
-        for train in (True, False):
-            with lenient():
-                expected, updates = apply(theirs, variables, train)
-            y, ours_updates = apply(ours, variables, train)
+        for (y, updates), (expected, their_updates) in zip(ours, theirs, strict=True):
             assert y.dtype == expected.dtype
             tolerance = 1e-5 if expected.dtype == jnp.float32 else 1e-6  # statistics are float32
             expect_same(y, expected, tolerance)
-            jax.tree.map(lambda a, b: expect_same(a, b, 1e-6), ours_updates, updates)
-            variables = {**variables, **ours_updates}
+            jax.tree.map(lambda a, b: expect_same(a, b, 1e-6), updates, their_updates)
 
 
 @pytest.mark.parametrize("x_dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.uint8])
