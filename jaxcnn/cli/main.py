@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 # Each verb is a module with HELP, add_arguments(parser) and run(options) -> exit status.
-VERBS = ("train", "evaluate", "predict", "list", "show", "repeat", "results", "models", "summary", "bench")
+VERBS = ("train", "evaluate", "predict", "list", "show", "repeat", "results", "models", "summary", "bench", "profile")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -12,6 +12,9 @@ from jax import lax
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.state import ALTERNATE, ORDER, STEP, TrainState, Variables, stream
 
+# The parts of a step beside the model, as they are named in a profile.
+INPUT, LOSS, UPDATE = PARTS = ("prepare_input", "compute_loss", "update_state")
+
 # A loss scale that was halved by an overflow is tried twice as large again this often.
 DOUBLE_EVERY = 2000
 
@@ -58,6 +61,7 @@ def step_keys(experiment: Experiment, step: jax.Array) -> StepKeys:
     return StepKeys(*jax.random.split(jax.random.fold_in(stream(experiment.seed, STEP), step), 3))
 
 
+@jax.named_scope(INPUT)
 def model_input(
     experiment: Experiment,
     images: jax.Array,
@@ -101,7 +105,8 @@ def find(
             rngs={"dropout": dropout_key},
         )
         logits = jnp.asarray(logits, jnp.float32)  # of models in bfloat16 or float16
-        loss = experiment.loss(logits, labels).mean()
+        with jax.named_scope(LOSS):
+            loss = experiment.loss(logits, labels).mean()
         scaled = loss if loss_scale is None else loss * loss_scale
         return scaled, (loss, logits, updated.get("batch_stats", {}))
 
@@ -182,6 +187,7 @@ def _accumulated(part: Callable[..., Findings], state: TrainState, rows: jax.Arr
     return lax.scan(add, nothing, jnp.arange(parts))[0]
 
 
+@jax.named_scope(UPDATE)
 def _updated(
     experiment: Experiment, state: TrainState, found: Findings, *, first: jax.Array
 ) -> tuple[TrainState, StepMetrics]:

@@ -1,0 +1,75 @@
+"""Train a few more steps of a run under the profiler: a trace, and a table of where the time of a step goes.
+
+The run itself is left as it is. The trace is written into its folder; XProf reads it, and so does Perfetto.
+"""
+
+import argparse
+from pathlib import Path
+
+from jaxcnn.cli import devices
+
+HELP = "show where the time of a run's step goes"
+MOST_ROWS = 25
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the verb."""
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run")
+    parser.add_argument("--steps", type=int, default=10, metavar="N", help="how many steps are traced (10)")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the trace; RUN/profile unless given")
+    parser.add_argument("--json", action="store_true", help="print JSON, with every layer")
+    devices.add_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the table."""
+    import jax
+
+    from jaxcnn.cli.output import console, print_json, print_table
+    from jaxcnn.train.checkpoint import restore
+    from jaxcnn.train.profiling import profile_steps
+    from jaxcnn.train.run_folder import RunFolder
+    from jaxcnn.train.state import create_state
+
+    folder = RunFolder.open(options.run_folder)
+    file, config = folder.load_experiment()
+    experiment = file.build(config)
+    parallel = devices.choose_devices(options, folder.path)
+    state = restore(folder.checkpoints, "last", parallel.template(jax.eval_shape(lambda: create_state(experiment))))
+    profile = profile_steps(
+        experiment, state, options.output or folder.path / "profile", parallel=parallel, steps=options.steps
+    )
+    busy = sum(row.total for row in profile.rows)
+    if options.json:
+        print_json(
+            {
+                "run": str(options.run_folder),
+                "steps": profile.steps,
+                "step_milliseconds": profile.step_milliseconds,
+                "input_wait": profile.input_wait,
+                "rows": [
+                    {"where": row.where, "forward_milliseconds": row.forward, "backward_milliseconds": row.backward}
+                    for row in profile.rows
+                ],
+                "files": [str(path) for path in profile.files],
+            }
+        )
+        return 0
+    shown = profile.rows[:MOST_ROWS]
+    rows = [[row.where, f"{row.forward:.3f}", f"{row.backward:.3f}", f"{row.total / busy:.1%}"] for row in shown]
+    if len(profile.rows) > len(shown):
+        rest = profile.rows[len(shown) :]
+        forward, backward = (sum(getattr(row, way) for row in rest) for way in ("forward", "backward"))
+        share = f"{(forward + backward) / busy:.1%}"
+        rows.append([f"{len(rest)} more", f"{forward:.3f}", f"{backward:.3f}", share])
+    print_table(["where", "forward ms", "backward ms", "share"], rows)
+    screen = console()
+    screen.print(
+        f"a step takes {profile.step_milliseconds:.3f} ms (mean of {profile.steps}, traced); its operations, over all "
+        f"threads and devices, {busy:.3f} ms; {profile.input_wait:.1%} of it is spent waiting for images",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for path in profile.files:
+        screen.print(f"trace  {path}", highlight=False, soft_wrap=True)
+    return 0
