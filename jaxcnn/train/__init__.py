@@ -7,6 +7,7 @@ from jaxcnn.train.finetune import by_pattern, frozen, start_from
 from jaxcnn.train.loop import Outcome, fit
 from jaxcnn.train.muon import muon
 from jaxcnn.train.optim import decay_mask, triangular, warmup_cosine
+from jaxcnn.train.parallel import Parallel
 from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.trained import Trained, load_trained
 
@@ -14,6 +15,7 @@ __all__ = [
     "ConfigError",
     "Experiment",
     "Outcome",
+    "Parallel",
     "RunError",
     "RunFolder",
     "Trained",
