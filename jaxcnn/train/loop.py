@@ -174,9 +174,10 @@ class _Fit:
         """Compiles the step ahead of time, so that its time is known and a second compilation impossible."""
         self.progress.compiling()
         start = time.perf_counter()
+        images, labels = self.source.shapes()
+        order = self.order(0)  # a program of its own, whose cache hit is not the step's
         with CacheHits() as hits:
-            images, labels = self.source.shapes()
-            compiled = compile_step(self.experiment, self.parallel, state, images, labels, self.order(0))
+            compiled = compile_step(self.experiment, self.parallel, state, images, labels, order)
         self.compile_seconds = time.perf_counter() - start
         self.progress.compiled(self.compile_seconds, from_cache=hits.count > 0)
         return compiled

@@ -10,6 +10,8 @@ from jaxcnn.vis.canvas import FAINT, TEST, TRAIN, new_figure, save_figure, style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# More than so many results stand in several columns.
+MOST_ROWS = 64
 _PEERS = (("stock", TRAIN, "stock JAX / ours"), ("torch", TEST, "PyTorch / ours"))
 
 
@@ -34,17 +36,29 @@ def bench_figure(results: Sequence[Mapping[str, Any]]) -> "Figure":
     """
     if not results:
         raise ValueError("draw_bench: there is no result to draw.")
+    columns = -(-len(results) // MOST_ROWS)
+    rows = -(-len(results) // columns)
+    gains = {peer: [_gain(result, peer) for result in results] for peer, _, _ in _PEERS}
+    known = [math.log10(gain) for values in gains.values() for gain in values if gain is not None]
+    limits = min([-0.35, *known]) - 0.05, max([0.35, *known]) + 0.05
+    height = 1.0 + 0.17 * rows
     with style():
-        figure = new_figure(7.0, 1.2 + 0.17 * len(results))
-        axes = figure.add_axes((0.30, 0.55 / (1.2 + 0.17 * len(results)), 0.66, 1 - 1.1 / (1.2 + 0.17 * len(results))))
-        for offset, (peer, colour, label) in zip((-0.2, 0.2), _PEERS, strict=True):
-            gains = [(place, _gain(result, peer)) for place, result in enumerate(results)]
-            known = [(place + offset, math.log10(gain)) for place, gain in gains if gain is not None]
-            if known:
-                places, lengths = zip(*known, strict=True)
-                axes.barh(places, lengths, height=0.38, color=colour, label=label)
-        _finish_axes(axes, [f"{result['name']}  {result['operation']}" for result in results])
-        figure.suptitle("Times of the peers over ours, medians", x=0.01, ha="left", size=9)
+        figure = new_figure(5.6 * columns, height)
+        for column in range(columns):
+            some = range(column * rows, min((column + 1) * rows, len(results)))
+            width = 1 / columns
+            axes = figure.add_axes(((column + 0.32) * width, 0.35 / height, 0.64 * width, 1 - 1.0 / height))
+            for offset, (peer, colour, label) in zip((-0.2, 0.2), _PEERS, strict=True):
+                bars = [(place + offset, gains[peer][entry]) for place, entry in enumerate(some)]
+                drawn = [(place, math.log10(gain)) for place, gain in bars if gain is not None]
+                if drawn:
+                    places, lengths = zip(*drawn, strict=True)
+                    axes.barh(places, lengths, height=0.38, color=colour, label=label)
+            names = [f"{results[entry]['name']}  {results[entry]['operation']}" for entry in some]
+            _finish_axes(axes, names, rows, limits)
+        figure.text(0.02, 1 - 0.3 / height, "Times of the peers over ours, medians", size=10, weight="bold")
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="upper right", ncols=2, frameon=False)
     return figure
 
 
@@ -53,15 +67,13 @@ def _gain(result: Mapping[str, Any], peer: str) -> float | None:
     return times[peer]["median"] / times["ours"]["median"] if peer in times else None
 
 
-def _finish_axes(axes: Any, names: Sequence[str]) -> None:
+def _finish_axes(axes: Any, names: Sequence[str], rows: int, limits: tuple[float, float]) -> None:
     axes.set_yticks(range(len(names)), names, size=6)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    low, high = axes.get_xlim()
-    low, high = min(low, -0.35), max(high, 0.35)
-    axes.set_xlim(low, high)
+    axes.set_ylim(rows - 0.5, -0.5)
+    axes.set_xlim(limits)
+    low, high = limits
     ticks = [tick for tick in (-2, -1, math.log10(0.5), 0, math.log10(2), 1, 2, 3, 4) if low <= tick <= high]
     axes.set_xticks(ticks, [f"{10**tick:g}x" for tick in ticks])
     axes.axvline(0, color=FAINT, linewidth=0.8)
     axes.grid(axis="x")
     axes.set_axisbelow(True)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)

@@ -25,6 +25,15 @@ def test_bars_are_the_ratios() -> None:
     assert "0.5x" in [label.get_text() for label in axes.get_xticklabels()]
 
 
+def test_many_results_stand_in_columns_of_one_scale() -> None:
+    figure = bench_figure([result(f"layer{number}", ours=1.0, stock=1.0 + number) for number in range(130)])
+    names = [[label.get_text() for label in axes.get_yticklabels()] for axes in figure.axes]
+    assert [len(column) for column in names] == [44, 44, 42]
+    assert [name for column in names for name in column] == [f"layer{number}  forward" for number in range(130)]
+    assert len({axes.get_xlim() for axes in figure.axes}) == 1
+    assert max(bar.get_width() for bar in figure.axes[2].containers[0]) == pytest.approx(math.log10(130))
+
+
 def test_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="draw_bench: there is no result to draw"):
         bench_figure([])
