@@ -1,10 +1,14 @@
 """Two real processes with four devices each are one run on eight devices."""
 
+import itertools
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +30,8 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def start(process: int, port: int, folder: Path, experiment: Path) -> subprocess.Popen[str]:
-    arguments = ["train", str(experiment), "--run-dir", str(folder), "--set", "epochs=2"]
+def start(process: int, port: int, folder: Path, experiment: Path, *, epochs: int = 2) -> subprocess.Popen[str]:
+    arguments = ["train", str(experiment), "--run-dir", str(folder), "--set", f"epochs={epochs}"]
     arguments += ["--coordinator", f"localhost:{port}", "--num-processes", "2", "--process-id", str(process)]
     settings = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4", "JAX_ENABLE_COMPILATION_CACHE": "false"}
     return subprocess.Popen(
@@ -64,6 +68,40 @@ def test_two_processes_are_one_run(tmp_path: Path, experiment_file: Path) -> Non
         for leaf in ours.params[name]:
             np.testing.assert_allclose(ours.params[name][leaf], theirs.params[name][leaf], atol=1e-4)
     assert json.loads((two.path / "parallel.json").read_text())["devices"] == 8
+
+
+def test_a_signal_to_one_process_stops_both_at_one_step_and_one_process_goes_on(tmp_path: Path) -> None:
+    """As a machine of several that is to be taken away; what is left goes on, on other devices."""
+    port, folder, epochs = free_port(), tmp_path / "two", 500
+    processes = [start(process, port, folder, TINY, epochs=epochs) for process in range(2)]
+    deadline = time.monotonic() + 120
+    while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    processes[1].send_signal(signal.SIGTERM)
+    said = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [128 + signal.SIGINT, 128 + signal.SIGTERM], said
+    stopped = re.search(r"stopped at step (\d+); everything is saved", said[0])
+    assert stopped and "stopped at" not in said[1], said
+    step = int(stopped[1])
+
+    file, one = new_run(tmp_path / "one")
+    two, experiment = RunFolder.open(folder), file.build(file.config_class(epochs=epochs))
+    assert int(final_state(two, experiment).step) == step
+    for run, more in ((two, 3), (one, step + 3)):
+        asked = itertools.count()
+        with run.locked():
+            fit(
+                experiment,
+                run,
+                progress=Quiet(),
+                should_stop=lambda asked=asked, more=more: next(asked) == more,
+                parallel=Parallel.over(8),
+            )
+    ours, theirs = (final_state(run, experiment) for run in (two, one))
+    assert int(ours.step) == int(theirs.step) == step + 3
+    for name in ("norm", "output"):
+        for leaf in ours.params[name]:
+            np.testing.assert_allclose(ours.params[name][leaf], theirs.params[name][leaf], atol=1e-4)
 
 
 @pytest.mark.parametrize(
