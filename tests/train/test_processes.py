@@ -1,5 +1,6 @@
 """Two real processes with four devices each are one run on eight devices."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,7 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def start(process: int, port: int, folder: Path, experiment: Path, *, epochs: int = 2) -> subprocess.Popen[str]:
+def start(process: int, port: int, folder: Path, experiment: Path, *, epochs: int) -> subprocess.Popen[str]:
     arguments = ["train", str(experiment), "--run-dir", str(folder), "--set", f"epochs={epochs}"]
     arguments += ["--coordinator", f"localhost:{port}", "--num-processes", "2", "--process-id", str(process)]
     settings = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4", "JAX_ENABLE_COMPILATION_CACHE": "false"}
@@ -44,12 +46,22 @@ def start(process: int, port: int, folder: Path, experiment: Path, *, epochs: in
     )
 
 
+@contextlib.contextmanager
+def two_processes(folder: Path, experiment: Path, *, epochs: int = 2) -> Iterator[list[subprocess.Popen[str]]]:
+    port = free_port()
+    processes = [start(process, port, folder, experiment, epochs=epochs) for process in range(2)]
+    try:
+        yield processes
+    finally:
+        for process in processes:  # one that hangs would go on after a test that failed
+            process.kill()
+
+
 @pytest.mark.parametrize("experiment_file", [TINY, TINY.with_name("tiny_stream.py")], ids=["resident", "streamed"])
 def test_two_processes_are_one_run(tmp_path: Path, experiment_file: Path) -> None:
     """Images are whole in both; or streamed, and each process reads those of its own devices."""
-    port = free_port()
-    processes = [start(process, port, tmp_path / "two", experiment_file) for process in range(2)]
-    said = [process.communicate(timeout=200)[0] for process in processes]
+    with two_processes(tmp_path / "two", experiment_file) as processes:
+        said = [process.communicate(timeout=200)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert "test accuracy" in said[0] and "test accuracy" not in said[1]
 
@@ -72,13 +84,13 @@ def test_two_processes_are_one_run(tmp_path: Path, experiment_file: Path) -> Non
 
 def test_a_signal_to_one_process_stops_both_at_one_step_and_one_process_goes_on(tmp_path: Path) -> None:
     """As a machine of several that is to be taken away; what is left goes on, on other devices."""
-    port, folder, epochs = free_port(), tmp_path / "two", 500
-    processes = [start(process, port, folder, TINY, epochs=epochs) for process in range(2)]
+    folder, epochs = tmp_path / "two", 500
     deadline = time.monotonic() + 120
-    while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    processes[1].send_signal(signal.SIGTERM)
-    said = [process.communicate(timeout=60)[0] for process in processes]
+    with two_processes(folder, TINY, epochs=epochs) as processes:
+        while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        processes[1].send_signal(signal.SIGTERM)
+        said = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [128 + signal.SIGINT, 128 + signal.SIGTERM], said
     stopped = re.search(r"stopped at step (\d+); everything is saved", said[0])
     assert stopped and "stopped at" not in said[1], said
