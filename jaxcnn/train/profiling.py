@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import functools
 import re
-import shutil
 import time
 import warnings
 from collections.abc import Iterator
@@ -71,7 +70,7 @@ def profile_steps(
     Args:
         experiment: what is trained.
         state: placed as ``parallel`` places it.
-        folder: of the trace; what it held is replaced.
+        folder: of the trace, which JAX puts into a folder of its own in there, named by the time.
         parallel: the devices; one unless given.
         steps: how many are traced, after two that are not.
 
@@ -95,17 +94,17 @@ def profile_steps(
         for _ in range(warm):
             state, metrics = compiled(state, *source.next(metrics), order)
         jax.block_until_ready(state)
-        shutil.rmtree(folder, ignore_errors=True)
-        waited, began = source.waited, time.perf_counter()
+        before = set(folder.rglob("*"))
         with jax.profiler.trace(str(folder)):
-            began = time.perf_counter()
+            waited, began = source.waited, time.perf_counter()
             for _ in range(steps):
                 state, metrics = compiled(state, *source.next(metrics), order)
             jax.block_until_ready(state)
             seconds = time.perf_counter() - began
     finally:
         source.close()
-    files = sorted(path for path in folder.rglob("*") if path.name.endswith((".xplane.pb", ".trace.json.gz")))
+    new = set(folder.rglob("*")) - before
+    files = sorted(path for path in new if path.name.endswith((".xplane.pb", ".trace.json.gz")))
     nanoseconds = _by_operation(next(path for path in files if path.name.endswith(".xplane.pb")))
     rows = _by_layer(nanoseconds, operation_names(compiled.as_text()), layers_of(state.params))
     return Profile(

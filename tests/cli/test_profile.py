@@ -34,8 +34,11 @@ def test_profile_of_a_run(tiny_run: Path, tmp_path: Path, capsys: pytest.Capture
 def test_profile_on_eight_devices_as_a_table(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = ["--devices", "8", "--spelling", "shard_map", "--steps", "1", "--output", str(tmp_path / "trace")]
+    """Into a folder that holds something already, which stays."""
+    (tmp_path / "mine.txt").write_text("kept")
+    more = ["--devices", "8", "--spelling", "shard_map", "--steps", "1", "--output", str(tmp_path)]
     assert main(["profile", str(tiny_run), *more]) == 0
+    assert (tmp_path / "mine.txt").read_text() == "kept"
     out = capsys.readouterr().out
     assert "forward ms" in out and "conv" in out and "a step takes" in out and "trace  " in out
 
