@@ -1,6 +1,7 @@
 """Show a model layer by layer: shapes, parameters, multiply-adds, receptive fields, memory of activations."""
 
 import argparse
+import gc
 from pathlib import Path
 
 HELP = "show a model layer by layer"
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the table, and draws the picture if asked for."""
+    gc.disable()  # the process ends with the table; collecting while modules load and the model is traced costs a third
     from jaxcnn.cli.output import print_table
     from jaxcnn.models.registry import create, info
     from jaxcnn.models.summary import COLUMNS, summary

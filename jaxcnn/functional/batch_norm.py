@@ -305,6 +305,8 @@ def _sample(x: jax.Array) -> jax.Array:
     return lax.slice_in_dim(x, SAMPLE_EVERY // 2, height, SAMPLE_EVERY, axis=1)
 
 
+# Traced once for equal layers: in a deep network this is most of what batch norm costs the tracing.
+@functools.partial(jax.jit, inline=True)
 def _normalize(
     x: jax.Array,
     centre: jax.Array,

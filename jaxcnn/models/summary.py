@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen
 
 from jaxcnn.models.equations import View
-from jaxcnn.models.tracing import Call, trace_model
+from jaxcnn.models.tracing import Call, abstract_variables, trace_model
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.errors import ShapeError
 
@@ -184,8 +184,7 @@ def summary(
     if "train" in inspect.signature(type(model).__call__).parameters:
         options.setdefault("train", False)
     x = jax.ShapeDtypeStruct(shape, dtype)
-    keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
-    variables = jax.eval_shape(lambda x: model.init(keys, x, **options), x)
+    variables = abstract_variables(model, x, options)
     trace = trace_model(model, variables, x, spatial, options)
     held = _parameters_by_path(variables.get("params", {}))
     total = sum(held.values())

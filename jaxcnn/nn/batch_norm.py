@@ -91,9 +91,9 @@ class BatchNorm(linen.Module):
         bias = self.param("bias", self.bias_init, shape, self.param_dtype) if self.use_bias else None
         y, stats = batch_norm(
             _merge_features(x, axes),
-            BatchStats(mean.value.reshape(-1), var.value.reshape(-1), count.value if count else jnp.zeros(())),
-            scale=None if scale is None else scale.reshape(-1),
-            bias=None if bias is None else bias.reshape(-1),
+            BatchStats(_flat(mean.value), _flat(var.value), count.value if count else jnp.zeros(())),
+            scale=None if scale is None else _flat(scale),
+            bias=None if bias is None else _flat(bias),
             train=not use_running_average,
             momentum=self.momentum,
             epsilon=self.epsilon,
@@ -123,6 +123,11 @@ class BatchNorm(linen.Module):
             return self.dtype
         dtype = common_dtype(*(array for array in arrays if array is not None))
         return dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.float32
+
+
+def _flat(values: jax.Array) -> jax.Array:
+    """One axis; what has one is not sent through JAX."""
+    return values if values.ndim == 1 else values.reshape(-1)
 
 
 def _merge_features(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:

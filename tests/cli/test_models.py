@@ -1,9 +1,9 @@
 """The verbs that show models."""
 
 import json
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -60,9 +60,21 @@ def test_mistakes(words: list[str], message: str, capsys: pytest.CaptureFixture[
 
 @pytest.mark.skipif("resnet152" not in list_models(), reason="there is no ResNet-152")
 def test_resnet152_takes_no_compilation() -> None:
-    """From the start of Python, as a user waits for it, with room for a busy machine."""
-    start = time.perf_counter()
-    command = [sys.executable, "-m", "jaxcnn", "summary", "resnet152", "--input", "224"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "60,192,808" in done.stdout and "11,513,626,624" in done.stdout
-    assert time.perf_counter() - start < 30
+    """Two seconds, of which importing JAX and Flax takes 0.8: a ratio of processor time, which a busy machine keeps."""
+    for _attempt in range(3):
+        _, importing = _run(["-c", "import jax, flax.linen"])
+        output, asking = _run(["-m", "jaxcnn", "summary", "resnet152", "--input", "224"])
+        assert "60,192,808" in output and "11,513,626,624" in output
+        if asking < 2.5 * importing:
+            break
+    else:
+        pytest.fail(f"the command took {asking:.2f} s of processor time, importing JAX and Flax {importing:.2f}.")
+
+
+def _run(arguments: list[str]) -> tuple[str, float]:
+    """What a Python printed, and the processor time it took."""
+    before = os.times()
+    done = subprocess.run([sys.executable, *arguments], check=True, capture_output=True, text=True)
+    after = os.times()
+    taken = after.children_user + after.children_system - before.children_user - before.children_system
+    return done.stdout, taken

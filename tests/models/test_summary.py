@@ -347,3 +347,33 @@ def test_half_precision_halves_the_memory(lenet: Summary) -> None:
     half = jaxcnn.summary(jaxcnn.models.create("lenet5", dtype=jnp.bfloat16), (1, 32, 32, 1))
     assert 2 * half.activation_bytes == lenet.activation_bytes
     assert half.layers[0].dtype == "bfloat16" and half.parameters == lenet.parameters
+
+
+class _Unusual(linen.Module):
+    """Parameters made in ``setup``, in a box, from an array, and of an initializer that multiplies and has a loop."""
+
+    def setup(self) -> None:
+        self.early = self.param("early", linen.initializers.ones, (1, 1, 3))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.inner(x * self.early)
+
+    @linen.compact
+    def inner(self, x: jax.Array) -> jax.Array:
+        boxed = self.param("boxed", linen.with_partitioning(linen.initializers.lecun_normal(), (None, "model")), (3, 4))
+        start = self.param("start", lambda key, start: start, jnp.arange(4.0).reshape(1, 1, 4))
+        mixed = self.param("mixed", _drawn_by_multiplying, (4, 5), dtype=jnp.float32)
+        return (x @ boxed + start) @ mixed
+
+
+def _drawn_by_multiplying(key: jax.Array, shape: tuple[int, int], dtype: Any) -> jax.Array:
+    values = jax.random.normal(key, shape, dtype)
+    return jax.lax.while_loop(lambda values: values.sum() > 9, lambda values: values @ (values.T @ values), values)
+
+
+def test_parameters_are_counted_however_they_are_made() -> None:
+    model = _Unusual()
+    found = summary(model, (2, 8, 3), spatial_ndim=1)
+    made = model.init(jax.random.key(0), jnp.ones((2, 8, 3)))
+    assert found.parameters == sum(leaf.size for leaf in jax.tree.leaves(made)) == 3 + 12 + 4 + 20
+    assert found.macs == 2 * 8 * (3 * 4 + 4 * 5)  # and none of those that drawing takes
