@@ -32,6 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0; with the two that follow")
     group.add_argument("--num-processes", type=int, metavar="N", help="how many there are")
     group.add_argument("--process-id", type=int, metavar="I", help="which this one is, from 0")
+    group.add_argument(
+        "--heartbeat",
+        type=int,
+        default=100,
+        metavar="S",
+        help="end the others S seconds after one was last heard (100)",
+    )
 
 
 def _count(text: str) -> int | str:
@@ -45,7 +52,12 @@ def join_processes(options: argparse.Namespace) -> None:
     if options.distributed or any(value is not None for value in who):
         from jaxcnn.train.distributed import join
 
-        join(options.coordinator, num_processes=options.num_processes, process_id=options.process_id)
+        join(
+            options.coordinator,
+            num_processes=options.num_processes,
+            process_id=options.process_id,
+            heartbeat_seconds=options.heartbeat,
+        )
 
 
 def choose_devices(options: argparse.Namespace, folder: Path | None = None) -> "Parallel":

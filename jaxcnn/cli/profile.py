@@ -23,19 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the table."""
-    import jax
 
     from jaxcnn.cli.output import console, print_json, print_table
     from jaxcnn.train.checkpoint import restore
     from jaxcnn.train.profiling import profile_steps
     from jaxcnn.train.run_folder import RunFolder
-    from jaxcnn.train.state import create_state
+    from jaxcnn.train.state import abstract_state
 
     folder = RunFolder.open(options.run_folder)
     file, config = folder.load_experiment()
     experiment = file.build(config)
     parallel = devices.choose_devices(options, folder.path)
-    state = restore(folder.checkpoints, "last", parallel.template(jax.eval_shape(lambda: create_state(experiment))))
+    state = restore(folder.checkpoints, "last", parallel.template(abstract_state(experiment)))
     profile = profile_steps(
         experiment, state, options.output or folder.path / "profile", parallel=parallel, steps=options.steps
     )

@@ -85,7 +85,8 @@ def summarise(experiment: str, folders: list[Path], wall_seconds: list[float]) -
     runs = []
     for folder, seconds in zip(folders, wall_seconds, strict=True):
         run_folder = RunFolder(folder)
-        last = run_folder.metrics.read()[-1]
+        records = run_folder.metrics.read()
+        last = records[-1]
         runs.append(
             {
                 "seed": run_folder.recorded()["seed"],
@@ -93,6 +94,7 @@ def summarise(experiment: str, folders: list[Path], wall_seconds: list[float]) -
                 "epochs": last["epoch"],
                 "steps": last["step"],
                 "wall_seconds": round(seconds, 1),
+                "history": _history(records),
             }
         )
     settings = RunFolder(folders[0]).recorded()
@@ -111,6 +113,12 @@ def summarise(experiment: str, folders: list[Path], wall_seconds: list[float]) -
         "date": datetime.date.today().isoformat(),
         "versions": json.loads((folders[0] / "versions.json").read_text()),
     }
+
+
+def _history(records: list[dict[str, Any]]) -> dict[str, list[float | None]]:
+    """The run's curves: a list for each figure, with a place for each epoch; null where it was not tested."""
+    names = dict.fromkeys(name for record in records for name in record if "/" in name or name == "step")
+    return {name: [None if name not in each else round(each[name], 6) for each in records] for name in names}
 
 
 def _spread(values: list[float]) -> dict[str, float]:

@@ -23,7 +23,7 @@ def conv_algorithms() -> tuple[str, ...]:
     ==================  ==========================================================================================
     ``"xla"``           XLA's own convolution: serves everything
     ``"shifted"``       one loop of multiply-adds over the taps: one input channel per group
-    ``"partial_sums"``  the kernel gradient of the same
+    ``"partial_sums"``  the kernel gradient of the same, and of groups of more channels
     ``"grouped"``       a few dense convolutions over blocks of groups: more than one group
     ``"matmul"``        a matrix product: windows of one position, one group
     ``"broadcast"``     multiply-adds over taps and input channels: forward, few channels

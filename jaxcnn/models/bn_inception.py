@@ -17,6 +17,7 @@ from jaxcnn.models.inception import Branches, ConvUnit, scaled
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.nn.batch_norm import BatchNorm
 from jaxcnn.nn.separable import DepthwiseConv
+from jaxcnn.shapes.errors import check_choice
 
 PAPER = "Ioffe, Szegedy: Batch Normalization: Accelerating Deep Network Training, 2015"
 # Figure 5 of the paper. Of each block: 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3, pool projection. Those
@@ -87,7 +88,9 @@ class BNInception(nn.Module):
         dtype: type of the computation; parameters stay float32.
         norm: makes a norm; None builds none.
         use_bias: whether convolutions have biases.
-        separable_stem: whether the first convolution is separated.
+        stem: ``"7x7"`` with stride 2, two more convolutions and two pools; or ``"3x3"``, one convolution and one pool,
+            for images as small as those of CIFAR.
+        separable_stem: whether the 7x7 convolution is separated.
         response_norm: whether the stem has local response normalisation.
         dropout_rate: share of the pooled features that training leaves out; it wants an rng named ``dropout``.
         activation: the nonlinearity.
@@ -105,6 +108,7 @@ class BNInception(nn.Module):
     dtype: Any = None
     norm: Callable[..., nn.Module] | None = functools.partial(BatchNorm, momentum=0.9)
     use_bias: bool = True
+    stem: str = "7x7"
     separable_stem: bool = False
     response_norm: bool = False
     dropout_rate: float = 0.0
@@ -116,11 +120,14 @@ class BNInception(nn.Module):
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and each block, the pooled vector, and the logits."""
         check_images(x.shape, who="bn_inception", smallest=15)
+        check_choice(self.stem, ("7x7", "3x3"), who="bn_inception", name="stem")
         unit = self._unit(train)
         x = self._first(x, unit)
-        x = self._response_norm(max_pool(x, (3, 3), strides=2, ceil_mode=True))
-        x = unit(scaled(64, self.width), 1, name="conv2")(x)
-        x = self._response_norm(unit(scaled(192, self.width), 3, name="conv3")(x))
+        if self.stem == "7x7":
+            x = self._response_norm(max_pool(x, (3, 3), strides=2, ceil_mode=True))
+            x = unit(scaled(64, self.width), 1, name="conv2")(x)
+            x = unit(scaled(192, self.width), 3, name="conv3")(x)
+        x = self._response_norm(x)
         found = {"stem": x}
         x = max_pool(x, (3, 3), strides=2, ceil_mode=True)
         for name, row in self.blocks:
@@ -138,8 +145,10 @@ class BNInception(nn.Module):
         )
 
     def _first(self, x: jax.Array, unit: Callable[..., nn.Module]) -> jax.Array:
-        """The 7x7 convolution of stride 2."""
+        """The first convolution."""
         channels = scaled(64, self.width)
+        if self.stem == "3x3":
+            return unit(channels, 3, name="conv1")(x)
         if not self.separable_stem:
             return unit(channels, 7, 2, name="conv1")(x)
         x = DepthwiseConv(

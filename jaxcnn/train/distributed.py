@@ -7,7 +7,13 @@ from jax.experimental import multihost_utils
 from jaxcnn.train.errors import ConfigError
 
 
-def join(coordinator: str | None = None, *, num_processes: int | None = None, process_id: int | None = None) -> None:
+def join(
+    coordinator: str | None = None,
+    *,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    heartbeat_seconds: int = 100,
+) -> None:
     """Makes this process one of a run; before anything else touches a device.
 
     Without arguments JAX finds out from Slurm, Open MPI, Kubernetes or the Cloud TPU who is who.
@@ -16,6 +22,7 @@ def join(coordinator: str | None = None, *, num_processes: int | None = None, pr
         coordinator: ``HOST:PORT`` of process 0, which listens there.
         num_processes: how many there are.
         process_id: which this one is, from 0.
+        heartbeat_seconds: when one has not been heard of for so long, JAX ends the others.
 
     Raises:
         ConfigError: only some of the arguments, a number out of range, or none and nothing to find out from.
@@ -27,8 +34,10 @@ def join(coordinator: str | None = None, *, num_processes: int | None = None, pr
         raise ConfigError(
             f"--process-id {process_id}: of {num_processes} processes the ids are 0 to {num_processes - 1}."
         )
+    if heartbeat_seconds < 1:
+        raise ConfigError(f"--heartbeat {heartbeat_seconds}: processes are waited for at least one second.")
     try:
-        jax.distributed.initialize(coordinator, num_processes, process_id)
+        jax.distributed.initialize(coordinator, num_processes, process_id, heartbeat_timeout_seconds=heartbeat_seconds)
     except ValueError as error:
         if coordinator is not None:
             raise

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.state import TrainState, create_state
+from jaxcnn.train.state import TrainState, abstract_state
 from jaxcnn.train.step import epoch_order, eval_step, train_step
 
 
@@ -22,7 +22,7 @@ def dry_run(experiment: Experiment) -> TrainState:
     there = (1, experiment.batch_size) if experiment.streams else (len(dataset.train),)
     images = jax.ShapeDtypeStruct((*there, *dataset.image_shape), jnp.uint8)
     labels = jax.ShapeDtypeStruct((*there, *by_pixel), jnp.int32)
-    state = jax.eval_shape(lambda: create_state(experiment))
+    state = abstract_state(experiment)
     batch = jax.ShapeDtypeStruct((2, *dataset.image_shape), jnp.uint8)
     wanted = (2, *by_pixel, len(dataset.class_names))
     logits = jax.eval_shape(experiment.logits, state.eval_variables, batch)

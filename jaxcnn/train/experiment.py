@@ -86,6 +86,9 @@ class Experiment:
             are used as they are and stay, and nothing is dropped out.
         max_skipped: a step with a NaN or an infinity in its loss, gradient or update is skipped whole; after this many
             in a row the run stops and says where it began.
+        max_loss_jump: an epoch whose mean training loss is more than so many times that of the last epoch in order is
+            undone: training goes on from the state before it, with the images of the next epoch and a schedule that
+            is an epoch behind. After three such epochs in a row the run stops. None never goes back.
         loss_scale: for models computed in float16, whose small gradients would vanish: the loss is multiplied by it,
             the gradients divided. 2.0**15 is usual. It is halved whenever a gradient overflows, which skips that step,
             and doubled every 2,000 steps. None is off: float32 and bfloat16 need none.
@@ -112,6 +115,7 @@ class Experiment:
     start: Callable[[Any], Any] = lambda variables: variables
     train_mode: bool = True
     max_skipped: int = 10
+    max_loss_jump: float | None = None
     loss_scale: float | None = None
     test_time: Callable[[Callable[[jax.Array], jax.Array], jax.Array], jax.Array] | None = None
     evaluate_every: int = 1
@@ -124,6 +128,8 @@ class Experiment:
             raise ValueError(f"ema_decay={self.ema_decay}: it is a weight, at least 0 and under 1.")
         if self.max_skipped < 1:
             raise ValueError(f"max_skipped={self.max_skipped}: a run can stop after 1 skipped step at the earliest.")
+        if self.max_loss_jump is not None and not self.max_loss_jump > 1:
+            raise ValueError(f"max_loss_jump={self.max_loss_jump}: it is a factor, over 1, or None.")
         if self.evaluate_every < 1:
             raise ValueError(f"evaluate_every={self.evaluate_every}: it counts epochs, at least 1.")
         if self.loss_scale is not None and not 1 <= self.loss_scale < float("inf"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,5 +21,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replaces a file by the JSON of a value, indented for people."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    """Replaces a file by the JSON of a value, indented for people; a list of numbers is one line."""
+    text = json.dumps(value, indent=2)
+    text = re.sub(
+        r"\[\n[-+.,\w\s]*\]", lambda found: re.sub(r"\s+", " ", found[0]).replace("[ ", "[").replace(" ]", "]"), text
+    )
+    write_text(path, text + "\n")

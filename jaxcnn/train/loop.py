@@ -21,6 +21,7 @@ from jaxcnn.train.memory import memory_advice
 from jaxcnn.train.parallel import Parallel, Step, compile_step
 from jaxcnn.train.peak import macs_per_image, peak_macs, share_of_peak
 from jaxcnn.train.progress import Progress
+from jaxcnn.train.roll_back import WENT_BACK, RollBack, kinds, undone_steps
 from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.saving import Checkpoints, open_checkpoints
 from jaxcnn.train.state import TrainState, create_state
@@ -77,7 +78,7 @@ def fit(
         run.metrics.keep_until(int(state.step))
     wait_for_all("metrics are cut back")
     with contextlib.ExitStack() as stack:
-        checkpoints = stack.enter_context(open_checkpoints(run.checkpoints, origin))
+        checkpoints = stack.enter_context(open_checkpoints(run.checkpoints, origin, kinds(experiment)))
         stack.enter_context(memory_advice(experiment.batch_size))
         source = stack.enter_context(contextlib.closing(open_input(experiment, parallel, start=int(state.step))))
         fitting = _Fit(experiment, run, parallel, progress, should_stop, checkpoints, source, 60 * checkpoint_minutes)
@@ -101,6 +102,7 @@ class _Fit:
         self.experiment, self.run, self.parallel, self.progress = experiment, run, parallel, progress
         self.source = source
         self.should_stop, self.checkpoints, self.save_seconds = should_stop, checkpoints, save_seconds
+        self.roll_back, self.undone = RollBack(experiment, run, checkpoints), undone_steps(run)
         records = run.metrics.read()
         self.earlier_seconds = records[-1]["seconds"] if records else 0.0
         self.began = self.saved_at = time.perf_counter()
@@ -134,7 +136,8 @@ class _Fit:
             jax.block_until_ready(state)
             seconds = time.perf_counter() - epoch_start
             training_seconds += seconds
-            evaluation = self.finish_epoch(epoch + 1, state, waited=(self.source.waited - waited) / seconds)
+            waiting = (self.source.waited - waited) / seconds
+            state, evaluation = self.finish_epoch(epoch + 1, state, waited=waiting)
         self.record_timing(trained, training_seconds)
         return Outcome(step=step, evaluation=evaluation or self.evaluate(state.eval_variables))
 
@@ -207,32 +210,40 @@ class _Fit:
             f"checkpoint of the epoch before is kept in {self.run.checkpoints}. Try a smaller learning rate."
         )
 
-    def finish_epoch(self, epoch: int, state: TrainState, *, waited: float) -> Evaluation | None:
-        """Evaluates where that is due, records, and saves; a checkpoint is only ever of a recorded epoch.
+    def finish_epoch(self, epoch: int, state: TrainState, *, waited: float) -> tuple[TrainState, Evaluation | None]:
+        """Goes back or evaluates where that is due, records, and saves; a checkpoint is only ever of a recorded epoch.
 
         ``waited`` is the share of the epoch's training in which the devices waited for images.
         """
         taken, batch = int(state.taken), self.experiment.batch_size
         if not taken or int(state.skipped_in_row) >= self.experiment.max_skipped:
             raise self.went_wrong(state)
+        loss = float(state.loss_sum) / taken
+        learning_rate = float(self.experiment.schedule(int(state.step) - 1 - self.undone))
+        state, back_to = self.roll_back.after_epoch(epoch, state, loss)
         evaluation = self.evaluate(state.eval_variables) if self.experiment.evaluates(epoch) else None
         step = int(state.step)
         record = {
             "step": step,
             "epoch": epoch,
             "seconds": round(self.earlier_seconds + time.perf_counter() - self.began, 3),
-            "learning_rate": float(self.experiment.schedule(step - 1)),
-            "train/loss": float(state.loss_sum) / taken,
+            "learning_rate": learning_rate,
+            "train/loss": loss,
             "train/accuracy": float(state.correct) / (taken * batch),
             "train/skipped": self.experiment.steps_per_epoch - taken,
+            **({} if back_to is None else {WENT_BACK: back_to}),
             **({f"test/{name}": value for name, value in evaluation.metrics.items()} if evaluation else {}),
         }
         if is_first():
             self.run.metrics.append(record)
+        if back_to is None:
+            self.roll_back.keep(state)
+        else:
+            self.undone += step - back_to
         self.save("last", state)
         self.save_if_best(state)
         self.progress.epoch(record, waited=waited if self.experiment.streams else None)
-        return evaluation
+        return state, evaluation
 
     def record_timing(self, trained: int, seconds: float) -> None:
         """What differs from run to run stands apart from the metrics."""

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxcnn.train.checkpoint import FORMAT, RECORD, STATE, Saved, read_arrays, read_record, saved
+from jaxcnn.train.checkpoint import FORMAT, KINDS, RECORD, STATE, Saved, read_arrays, read_record, saved
 from jaxcnn.train.checksums import Record, checksums, seal
 from jaxcnn.train.distributed import is_first
 from jaxcnn.train.errors import RunError
@@ -21,7 +21,7 @@ from jaxcnn.train.state import TrainState
 from jaxcnn.train.warnings_log import log
 
 # Two of the last, so that one is whole whatever happens to the other.
-KEEP = {"last": 2, "best": 1}
+KEEP = {"last": 2, "best": 1, "calm": 1}
 # A full disk may be emptied by somebody: a run goes on without checkpoints, but not for long.
 FAILURES_IN_ROW = 3
 CLEAR_TRIES = 100  # a twentieth of a second apart
@@ -31,17 +31,17 @@ class Checkpoints:
     """Saves in the background, reads back what was saved, and only then drops older ones.
 
     Use as ``with open_checkpoints(...)``, which finishes what is under way. ``origin`` says which images a step means,
-    and is recorded with every checkpoint.
+    and is recorded with every checkpoint; ``kinds`` are those that will be saved.
     """
 
-    def __init__(self, folder: Path, origin: Record | None = None) -> None:
+    def __init__(self, folder: Path, origin: Record | None = None, kinds: Sequence[str] = KINDS) -> None:
         # Orbax logs a failure with all its tracebacks, twice; here each becomes one sentence, or an error.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self.folder, self.origin = folder.resolve(), origin or {}  # Orbax wants absolute paths
-        self._managers = {kind: self._open(kind) for kind in KEEP}
+        self._managers = {kind: self._open(kind) for kind in kinds}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read_back")
         self._pending: dict[str, tuple[int, Future[None]]] = {}
-        self._failures = dict.fromkeys(KEEP, 0)
+        self._failures = dict.fromkeys(kinds, 0)
         self._unsaved: dict[str, str] = {}
 
     def _open(self, kind: str) -> ocp.CheckpointManager:
@@ -57,7 +57,7 @@ class Checkpoints:
         Raises:
             RunError: several saves failed one after the other.
         """
-        self._settle(kind)
+        self.settle(kind)
         step = int(state.step)
         manager = self._managers[kind]
         if step in manager.all_steps() and (self.folder / kind / str(step)).is_dir():
@@ -75,7 +75,7 @@ class Checkpoints:
         template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), state)
         self._pending[kind] = step, self._thread.submit(self._confirm, kind, step, template)
         if jax.process_count() > 1:  # processes wait for each other in there, which steps meanwhile would confuse
-            self._settle(kind)
+            self.settle(kind)
 
     def steps(self, kind: str) -> set[int]:
         """The steps of a kind that are on the disk, or on their way there."""
@@ -92,7 +92,7 @@ class Checkpoints:
         """
         if jax.process_count() == 1:
             for kind in [kind for kind, (_, future) in self._pending.items() if future.done()]:
-                self._settle(kind)
+                self.settle(kind)
 
     def close(self) -> None:
         """Waits until everything is on the disk.
@@ -101,8 +101,8 @@ class Checkpoints:
             RunError: the last state could not be saved; that the best one could not was said before.
         """
         try:
-            for kind in KEEP:
-                self._settle(kind)
+            for kind in self._managers:
+                self.settle(kind)
             if "last" in self._unsaved:
                 raise RunError(self._unsaved["last"])
         finally:
@@ -118,7 +118,7 @@ class Checkpoints:
             one = Saved(self.folder, kind, step)
             read_arrays(one, read_record(one)["arrays"], template)
 
-    def _settle(self, kind: str) -> None:
+    def settle(self, kind: str) -> None:
         """Waits for the save under way; good, it takes the place of the oldest, else it is dropped itself."""
         if kind not in self._pending:
             return
@@ -176,9 +176,9 @@ def _clear(place: Path, step: int) -> None:
 
 
 @contextlib.contextmanager
-def open_checkpoints(folder: Path, origin: Record | None = None) -> Iterator[Checkpoints]:
+def open_checkpoints(folder: Path, origin: Record | None = None, kinds: Sequence[str] = KINDS) -> Iterator[Checkpoints]:
     """Checkpoints to be written; closed, and so finished, whatever happens inside."""
-    checkpoints = Checkpoints(folder, origin)
+    checkpoints = Checkpoints(folder, origin, kinds)
     try:
         yield checkpoints
     except BaseException:

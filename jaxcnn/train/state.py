@@ -1,5 +1,6 @@
 """Everything that changes from step to step, as one pytree: what a checkpoint holds is what a step returns."""
 
+import functools
 from typing import Any
 
 import jax
@@ -51,29 +52,36 @@ class TrainState(struct.PyTreeNode):
 
 def create_state(experiment: Experiment) -> TrainState:
     """The state at step 0, a pure function of the experiment and its seed."""
+    # The program runs once, and LLVM would take a second for each kernel whose drawing it optimises.
+    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
+    variables = jax.jit(functools.partial(_initial, experiment), compiler_options=options)()
+    return jax.jit(functools.partial(_state, experiment))(experiment.start(variables))
+
+
+def abstract_state(experiment: Experiment) -> TrainState:
+    """Shapes and types of the state."""
+    return jax.eval_shape(lambda: _state(experiment, experiment.start(_initial(experiment))))
+
+
+def _initial(experiment: Experiment) -> Variables:
     blank = jnp.zeros((1, *experiment.dataset.image_shape), jnp.uint8)
+    x, key = experiment.normalize(experiment.prepare(blank)), stream(experiment.seed, INIT)
+    variables: Any = experiment.model.init(key, x, train=False)
+    return variables
 
-    @jax.jit
-    def initialise() -> Variables:
-        key = stream(experiment.seed, INIT)
-        variables: Any = experiment.model.init(key, experiment.normalize(experiment.prepare(blank)), train=False)
-        return variables
 
-    @jax.jit
-    def create(variables: Variables) -> TrainState:
-        params = variables["params"]
-        return TrainState(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            batch_stats=variables.get("batch_stats", {}),
-            opt_state=experiment.optimizer.init(params),
-            ema_params=jax.tree.map(jnp.copy, params) if experiment.ema_decay else None,
-            loss_sum=jnp.zeros((), jnp.float32),
-            correct=jnp.zeros((), jnp.float32),
-            taken=jnp.zeros((), jnp.int32),
-            skipped=jnp.zeros((), jnp.int32),
-            skipped_in_row=jnp.zeros((), jnp.int32),
-            loss_scale=None if experiment.loss_scale is None else jnp.asarray(experiment.loss_scale, jnp.float32),
-        )
-
-    return create(experiment.start(initialise()))
+def _state(experiment: Experiment, variables: Variables) -> TrainState:
+    params = variables["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=experiment.optimizer.init(params),
+        ema_params=jax.tree.map(jnp.copy, params) if experiment.ema_decay else None,
+        loss_sum=jnp.zeros((), jnp.float32),
+        correct=jnp.zeros((), jnp.float32),
+        taken=jnp.zeros((), jnp.int32),
+        skipped=jnp.zeros((), jnp.int32),
+        skipped_in_row=jnp.zeros((), jnp.int32),
+        loss_scale=None if experiment.loss_scale is None else jnp.asarray(experiment.loss_scale, jnp.float32),
+    )

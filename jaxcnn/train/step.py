@@ -232,7 +232,10 @@ def is_finite(tree: Any) -> jax.Array:
     False
     """
     leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+    found = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])
+    # Outside of a branch XLA would find this out anew for every array that is chosen by it: a program whose size, and
+    # time to compile, grow with the square of the number of layers.
+    return lax.cond(found[0], jnp.all, lambda found: found[0], found)
 
 
 def _choose(condition: jax.Array, left: TrainState, right: TrainState) -> TrainState:

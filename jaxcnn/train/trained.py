@@ -9,7 +9,7 @@ from jaxcnn.train.checkpoint import restore
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.parallel import Parallel
 from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.state import Variables, create_state
+from jaxcnn.train.state import Variables, abstract_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,6 @@ def load_trained(run: RunFolder, kind: str) -> Trained:
     file, config = run.load_experiment()
     experiment = file.build(config)
     # On one device, on however many it was trained.
-    template = Parallel.over(1).template(jax.eval_shape(lambda: create_state(experiment)))
+    template = Parallel.over(1).template(abstract_state(experiment))
     state = restore(run.checkpoints, kind, template)
     return Trained(experiment=experiment, variables=state.eval_variables, step=int(state.step))

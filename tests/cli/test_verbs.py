@@ -151,6 +151,10 @@ def test_other_settings_stand_beside_the_result(
     assert main(["repeat", str(TINY), "--seeds", "2", "--beside", "peak_lr=0.1", "--beside", "ema_decay=0"]) == 0
     assert trained[:3] == [("seed-0", ["seed=0"]), ("seed-1", ["seed=1"]), ("seed-0", ["peak_lr=0.1", "seed=0"])]
     result = json.loads((tmp_path / "experiments" / "results" / "tiny.json").read_text())
+    records = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()]
+    curves = result["beside"]["ema_decay=0"]["runs"][1]["history"]
+    assert curves["step"] == [record["step"] for record in records] == [6, 12, 18]
+    assert curves["test/accuracy"] == pytest.approx([record["test/accuracy"] for record in records], abs=1e-6)
     assert result["wall_seconds"]["mean"] == 1.5 and result["beside"]["ema_decay=0"]["wall_seconds"]["mean"] == 5.5
     capsys.readouterr()
     assert main(["results", "--markdown"]) == 0

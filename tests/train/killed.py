@@ -1,4 +1,6 @@
-"""Trains in forked processes that are killed: `python -m tests.train.killed FOLDER KILLS SEED`; prints how it went.
+"""Trains in forked processes that are killed, and prints how it went.
+
+`python -m tests.train.killed EXPERIMENT FOLDER KILLS SEED`
 
 Everything is imported once, before JAX touches a device, so that a start costs a fork and a load of compiled programs.
 """
@@ -19,7 +21,7 @@ import jax
 
 from jaxcnn.train.discover import load_experiment
 from jaxcnn.train.run_folder import RunFolder
-from tests.train.runs import TINY, train
+from tests.train.runs import train
 
 
 def forked(work: Callable[[], object]) -> int:
@@ -36,9 +38,9 @@ def forked(work: Callable[[], object]) -> int:
         os._exit(status)
 
 
-def create(folder: Path, settings: dict[str, Any]) -> None:
+def create(folder: Path, experiment: Path, settings: dict[str, Any]) -> None:
     """A run folder; to record the versions looks at the devices, which is not for a process that forks."""
-    RunFolder.create(folder, load_experiment(TINY), settings)
+    RunFolder.create(folder, load_experiment(experiment), settings)
 
 
 def work(folder: Path, cache: Path) -> None:
@@ -72,12 +74,12 @@ def wait(process: int, condition: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def main(folder: Path, kills: int, seed: int) -> None:
+def main(experiment: Path, folder: Path, kills: int, seed: int) -> None:
     draw = random.Random(seed)
     settings = {"seed": 0, "epochs": 12 + 6 * kills, "batch_size": 16, "peak_lr": 0.02, "ema_decay": 0.9}
     whole, killed, cache = (folder / name for name in ("whole", "killed", "cache"))
     for place in (whole, killed):
-        os.waitpid(forked(functools.partial(create, place, settings)), 0)
+        os.waitpid(forked(functools.partial(create, place, experiment, settings)), 0)
     train_killed = functools.partial(work, killed, cache)
     statuses = [os.waitpid(forked(functools.partial(work, whole, cache)), 0)[1]]
     run = RunFolder(killed)
@@ -101,4 +103,4 @@ def main(folder: Path, kills: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

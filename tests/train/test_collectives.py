@@ -15,7 +15,7 @@ from jaxcnn import models
 from jaxcnn.data import Dataset, Split
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.parallel import WHOLE, Parallel, lowered_step
-from jaxcnn.train.state import create_state
+from jaxcnn.train.state import abstract_state
 
 # Every family, as small as it can be had: what is read does not depend on how often a layer is repeated.
 MODELS: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
@@ -61,7 +61,7 @@ def compiled_step(experiment: Experiment, parallel: Parallel) -> str:
     whole = NamedSharding(parallel.mesh, WHOLE)
     shapes = [(data.images.shape, jnp.uint8), (data.labels.shape, jnp.int32), ((2, 16), jnp.int32)]
     arrays = [jax.ShapeDtypeStruct(shape, dtype, sharding=whole) for shape, dtype in shapes]
-    state = parallel.template(jax.eval_shape(lambda: create_state(experiment)))
+    state = parallel.template(abstract_state(experiment))
     with parallel.context():
         return lowered_step(experiment, parallel, state, *arrays).compile(compiler_options=QUICK).as_text()
 

@@ -6,21 +6,30 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from jaxcnn.train.checkpoint import restore
 from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.state import create_state
-from tests.train.runs import assert_same, final_state, without_seconds
+from tests.train.runs import TINY, assert_same, final_state, without_seconds
 
 KILLS = int(os.environ.get("JAXCNN_KILLS", "5"))
 
 
-def test_killed_at_random_moments_it_ends_the_same_bit_for_bit(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "tests.train.killed", str(tmp_path), str(KILLS), "1"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=30 + 10 * KILLS, check=False)
+@pytest.mark.parametrize(
+    ("experiment_file", "kills"),
+    [(TINY, KILLS), (TINY.with_name("tiny_stream.py"), (KILLS + 1) // 2)],
+    ids=["resident", "streamed"],
+)
+def test_killed_at_random_moments_it_ends_the_same_bit_for_bit(
+    tmp_path: Path, experiment_file: Path, kills: int
+) -> None:
+    words = [sys.executable, "-m", "tests.train.killed", str(experiment_file), str(tmp_path), str(kills), "1"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30 + 10 * kills, check=False)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
-    assert report["kills"] == KILLS and report["statuses"] == [0, 0], (report, done.stderr)
-    assert report["in_save"] >= KILLS // 5
+    assert report["kills"] == kills and report["statuses"] == [0, 0], (report, done.stderr)
+    assert report["in_save"] >= kills // 5
     print(report)
     whole, killed = RunFolder.open(tmp_path / "whole"), RunFolder.open(tmp_path / "killed")
     file, config = whole.load_experiment()

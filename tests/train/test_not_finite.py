@@ -20,7 +20,7 @@ from jaxcnn.train.discover import load_experiment
 from jaxcnn.train.errors import RunError
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.parallel import Parallel
-from jaxcnn.train.state import TrainState, create_state
+from jaxcnn.train.state import TrainState, abstract_state, create_state
 from jaxcnn.train.step import StepMetrics, epoch_order, train_step
 from tests.train.runs import new_run, train
 
@@ -194,3 +194,30 @@ def test_batches_of_one_example(tiny: Experiment) -> None:
 def test_impossible_settings(tiny: Experiment, change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(tiny, **change)
+
+
+class Deep(nn.Module):
+    """So many layers."""
+
+    depth: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        x = x.reshape(*x.shape[:-3], -1)[..., :8]
+        for _ in range(self.depth):
+            x = nn.Dense(8)(x)
+        return nn.Dense(10)(x)
+
+
+def test_the_program_grows_with_the_number_of_layers_and_not_with_its_square(tiny: Experiment) -> None:
+    """XLA once worked out anew, for each array of the state, whether all of them are finite."""
+
+    def size(depth: int) -> int:
+        experiment = dataclasses.replace(tiny, model=Deep(depth))
+        state = abstract_state(experiment)
+        data, order = experiment.dataset.train, jax.eval_shape(lambda: epoch_order(experiment, jnp.int32(0)))
+        step = jax.jit(functools.partial(train_step, experiment))
+        return len(step.lower(state, data.images, data.labels, order).compile().as_text())
+
+    few, some, many = size(5), size(15), size(35)
+    assert many - some < 2.5 * (some - few)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxcnn.train.checkpoint import saved
 from jaxcnn.train.distributed import join
 from jaxcnn.train.errors import ConfigError
 from jaxcnn.train.loop import fit
@@ -32,12 +33,21 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def start(process: int, port: int, folder: Path, experiment: Path, *, epochs: int) -> subprocess.Popen[str]:
+def start(
+    process: int,
+    port: int,
+    folder: Path,
+    experiment: Path,
+    *,
+    epochs: int,
+    words: tuple[str, ...] = (),
+    script: str | None = None,
+) -> subprocess.Popen[str]:
     arguments = ["train", str(experiment), "--run-dir", str(folder), "--set", f"epochs={epochs}"]
-    arguments += ["--coordinator", f"localhost:{port}", "--num-processes", "2", "--process-id", str(process)]
+    arguments += ["--coordinator", f"localhost:{port}", "--num-processes", "2", "--process-id", str(process), *words]
     settings = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4", "JAX_ENABLE_COMPILATION_CACHE": "false"}
     return subprocess.Popen(
-        [sys.executable, "-m", "jaxcnn", *arguments],
+        [sys.executable, *(["-m", "jaxcnn"] if script is None else ["-c", script]), *arguments],
         env=os.environ | settings,
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -47,9 +57,19 @@ def start(process: int, port: int, folder: Path, experiment: Path, *, epochs: in
 
 
 @contextlib.contextmanager
-def two_processes(folder: Path, experiment: Path, *, epochs: int = 2) -> Iterator[list[subprocess.Popen[str]]]:
+def two_processes(
+    folder: Path,
+    experiment: Path,
+    *,
+    epochs: int = 2,
+    words: tuple[str, ...] = (),
+    scripts: tuple[str | None, str | None] = (None, None),
+) -> Iterator[list[subprocess.Popen[str]]]:
     port = free_port()
-    processes = [start(process, port, folder, experiment, epochs=epochs) for process in range(2)]
+    processes = [
+        start(process, port, folder, experiment, epochs=epochs, words=words, script=script)
+        for process, script in enumerate(scripts)
+    ]
     try:
         yield processes
     finally:
@@ -116,11 +136,60 @@ def test_a_signal_to_one_process_stops_both_at_one_step_and_one_process_goes_on(
             np.testing.assert_allclose(ours.params[name][leaf], theirs.params[name][leaf], atol=1e-4)
 
 
+def test_when_one_process_is_killed_the_other_ends_and_the_run_goes_on(tmp_path: Path) -> None:
+    """As a machine that is lost: what remains does not wait for it for ever, and its checkpoints are good."""
+    folder, epochs = tmp_path / "two", 500
+    deadline = time.monotonic() + 120
+    with two_processes(folder, TINY, epochs=epochs, words=("--heartbeat", "5")) as processes:
+        while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        processes[1].kill()
+        said = processes[0].communicate(timeout=90)[0]
+    assert processes[0].returncode not in (0, None), said
+    run = RunFolder.open(folder)
+    file = run.load_experiment()[0]
+    experiment = file.build(file.config_class(epochs=epochs))
+    before = int(final_state(run, experiment).step)
+    asked = itertools.count()
+    with run.locked():
+        fit(experiment, run, progress=Quiet(), should_stop=lambda: next(asked) == 3, parallel=Parallel.over(8))
+    assert before >= 6 and int(final_state(run, experiment).step) == before + 3
+
+
+# The second process sees ten minutes pass between any two looks at its clocks.
+HASTY = """
+import itertools, sys, time
+looks, clock = itertools.count(), time.perf_counter
+time.perf_counter = lambda: clock() + 600 * next(looks)
+from jaxcnn.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_clocks_that_differ_save_at_the_same_steps(tmp_path: Path) -> None:
+    """One process believes a save in mid-epoch to be due at every step: both save, and it is one run as before."""
+    with two_processes(tmp_path / "two", TINY, epochs=4, scripts=(None, HASTY)) as processes:
+        said = [process.communicate(timeout=200)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    file, one = new_run(tmp_path / "one")
+    two, experiment = RunFolder.open(tmp_path / "two"), file.build(file.config_class(epochs=4))
+    with one.locked():
+        fit(experiment, one, progress=Quiet(), should_stop=lambda: False, parallel=Parallel.over(8))
+    steps = [one.step for one in saved(two.checkpoints, ["last"])]
+    assert steps == [24, 20], "the save before the last is that of a step at which the processes ask each other"
+    assert [record["step"] for record in two.metrics.read()] == [6, 12, 18, 24]
+    ours, theirs = (final_state(run, experiment) for run in (two, one))
+    for name in ("norm", "output"):
+        for leaf in ours.params[name]:
+            np.testing.assert_allclose(ours.params[name][leaf], theirs.params[name][leaf], atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"coordinator": "localhost:1"}, r"--coordinator HOST:PORT, --num-processes N and --process-id I go together"),
         ({"coordinator": "localhost:1", "num_processes": 2, "process_id": 2}, r"--process-id 2: of 2 .* are 0 to 1"),
+        ({"heartbeat_seconds": 0}, r"--heartbeat 0: processes are waited for at least one second"),
     ],
 )
 def test_who_is_who(arguments: dict[str, object], message: str) -> None:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen
 
 from jaxcnn import data
 from jaxcnn.shapes.errors import ShapeError
@@ -39,8 +40,12 @@ def few(experiment: Experiment) -> Experiment:
     return dataclasses.replace(experiment, dataset=dataclasses.replace(dataset, test=test))
 
 
+def size(params: Any) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
 def count(experiment: Experiment) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(dry_run(experiment).params))
+    return size(dry_run(experiment).params)
 
 
 def test_convnetjs_takes_the_demo_s_steps() -> None:
@@ -122,3 +127,43 @@ def test_digits_are_judged_in_the_middle_and_in_the_corners() -> None:
     touching = (dataset.test.images[:, 0].max((1, 2)) > 0).mean()
     assert touching > 0.3 and found["middle"] == 1
     assert found["corners"] == pytest.approx(1 - touching / 2, abs=1e-4)
+
+
+def test_batch_norm_s_networks_differ_as_the_paper_says() -> None:
+    """Rates and decays by the paper's factors; the weights of all are those of the plain network, but for the norms."""
+    names = ("inception_2015", "inception_sigmoid", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid")
+    networks = {name: built("bn_ablation", dataset="digits", network=name) for name in names}
+    rates = [float(network.schedule(0)) / 0.02 for network in networks.values()]
+    assert rates == pytest.approx([1, 1, 1, 5, 30, 5])
+    shrunk = []
+    for network in networks.values():
+        params = {"kernel": jnp.ones((1, 1))}
+        zero = jax.tree.map(jnp.zeros_like, params)
+        updates, _ = network.optimizer.update(zero, network.optimizer.init(params), params)
+        shrunk.append(-float(updates["kernel"][0, 0]) / float(network.schedule(0)))
+    assert shrunk == pytest.approx([2e-4, 2e-4, 2e-4, 4e-5, 4e-5, 4e-5])
+    models = {name: network.model for name, network in networks.items()}
+    assert [model.dropout_rate for model in models.values()] == [0.4, 0.4, 0.4, 0, 0, 0]
+    assert [model.activation is linen.sigmoid for model in models.values()] == [False, True, False, False, False, True]
+    assert [model.norm is None for model in models.values()] == [True, True, False, False, False, False]
+    plain, normed = (dry_run(networks[name]).params for name in ("inception_2015", "bn_x30"))
+    scales = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(normed) if "scale" in str(path)]
+    assert len(scales) == 20 and sum(each.size for each in scales) == size(normed) - size(plain)
+    with pytest.raises(ValueError, match="network='bn': there are inception_2015, inception_sigmoid, bn_baseline"):
+        built("bn_ablation", dataset="digits", network="bn")
+
+
+def test_a_plain_network_is_the_residual_one_without_its_shortcuts() -> None:
+    for depth in (20, 56):
+        found = [
+            built("depth_of_plain_and_residual", dataset="digits", network=f"{kind}-{depth}")
+            for kind in ("plain", "residual")
+        ]
+        assert len({count(each) for each in found}) == 1
+        assert [each.model.shortcut for each in found] == ["none", "zero_pad"]
+        assert 2 * sum(found[0].model.stage_sizes) + 2 == depth
+    for wrong in ("plain", "dense-20", "plain-56-x"):
+        with pytest.raises(
+            ValueError, match=f"network='{wrong}': write plain or residual and one of the depths 20, 32"
+        ):
+            built("depth_of_plain_and_residual", dataset="digits", network=wrong)

@@ -1,4 +1,4 @@
-"""Depthwise kernel gradients by partial sums, held to loops."""
+"""Depthwise and grouped kernel gradients by partial sums, held to loops."""
 
 from typing import Any
 
@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from jax.sharding import PartitionSpec
 
 from jaxcnn.functional.lowering import partial_sums
 from jaxcnn.functional.lowering.partial_sums import LOWERING, kernel_grad
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
-from tests.functional.lowering.groups import depthwise_geometries, loop_grouped_kernel_grad
+from tests.functional.lowering.groups import depthwise_geometries, grouped_geometries, loop_grouped_kernel_grad
 
 
 def _operands(geometry: ConvGeometry, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -30,8 +31,8 @@ def _check(geometry: ConvGeometry, dtype: Any, tolerance: float) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(np.abs(expected).max(), 1.0))
 
 
-@settings(max_examples=25, deadline=None)
-@given(geometry=depthwise_geometries())
+@settings(max_examples=40, deadline=None)
+@given(geometry=st.one_of(depthwise_geometries(), grouped_geometries()))
 def test_agrees_with_loops(geometry: ConvGeometry) -> None:
     assert LOWERING.why_not(geometry, jnp.float32, "kernel_grad") is None
     assert LOWERING.estimate(geometry, jnp.float32, "kernel_grad") > 0
@@ -50,6 +51,13 @@ def test_agrees_with_loops(geometry: ConvGeometry) -> None:
 def test_agrees_with_loops_in_float64(x_shape: tuple[int, ...], window: tuple[int, ...], options: Any) -> None:
     channels = x_shape[-1]
     geometry = conv_geometry(x_shape, (*window, 1, channels), feature_group_count=channels, **options)
+    with jax.enable_x64(True):
+        _check(geometry, np.float64, 1e-12)
+
+
+def test_groups_of_several_channels_and_blocks_of_several_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partial_sums, "BLOCK_BYTES", 1 << 14)  # of six images two fit
+    geometry = conv_geometry((6, 12, 10, 15), (3, 3, 3, 10), feature_group_count=5)
     with jax.enable_x64(True):
         _check(geometry, np.float64, 1e-12)
 
@@ -87,7 +95,7 @@ def test_runs_inside_shard_map() -> None:
 @pytest.mark.parametrize(
     ("x_shape", "kernel_shape", "groups", "dtype", "reason"),
     [
-        ((1, 8, 8, 4), (3, 3, 2, 4), 2, "float32", "one input channel per group, and there are 2"),
+        ((1, 8, 8, 4), (3, 3, 4, 4), 1, "float32", "several groups, and there is one"),
         ((1, 8, 8, 4), (3, 3, 1, 4), 4, "int32", "floating or complex numbers, not int32"),
         ((0, 8, 8, 4), (3, 3, 1, 4), 4, "float32", "nothing to sum"),
     ],

@@ -1,0 +1,94 @@
+r"""Batch norm's ImageNet table in small: Inception on CIFAR-10 (Ioffe and Szegedy 2015, section 4.2, figure 3).
+
+`network=` is one of the paper's five, narrow and of three blocks: `inception_2015` without batch norm, `bn_baseline`
+the same with it, `bn_x5` and `bn_x30` at 5 and 30 times its learning rate (without dropout and response normalisation,
+with a fifth of the weight decay), `bn_x5_sigmoid` with sigmoids for rectifiers; and `inception_sigmoid`, of which the
+paper only says that it does not learn: sigmoids without batch norm. All train equally long. The rate that the others
+multiply is the best of `inception_2015` on held-out training images. docs/bn_ablation.md has the table.
+
+run     jaxcnn repeat bn_ablation --seeds 2 --beside network=bn_baseline --beside network=bn_x5 \
+            --beside network=bn_x30 --beside network=bn_x5_sigmoid --beside network=inception_sigmoid
+        (CIFAR-10 prepared by tensorflow-datasets; see the README)
+cost    not run yet
+result  none yet
+"""
+
+import dataclasses
+from typing import Annotated
+
+import jax
+import optax
+from flax import linen
+
+from jaxcnn import augment, data, models
+from jaxcnn.models.bn_inception import BLOCKS
+from jaxcnn.train import Experiment, decay_mask, standardize
+
+# How many times the learning rate. The fifth network's name says what it has beside that.
+SPEEDS = {
+    "inception_2015": 1,
+    "inception_sigmoid": 1,
+    "bn_baseline": 1,
+    "bn_x5": 5,
+    "bn_x30": 30,
+    "bn_x5_sigmoid": 5,
+}
+SMALL_BLOCKS = tuple(block for block in BLOCKS if block[0] in ("3a", "3c", "4a"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The scalars that people sweep."""
+
+    network: Annotated[str, "one of those above"] = "inception_2015"
+    dataset: Annotated[str, "cifar10, or any other small colour images"] = "cifar10"
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
+    seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
+    epochs: Annotated[int, "passes over the training images"] = 8
+    batch_size: Annotated[int, "images of a step"] = 64
+    width: Annotated[float, "of the network, in widths of the paper's"] = 0.125
+    learning_rate: Annotated[float, "at the start, of the networks that are not accelerated"] = 0.02
+    final_rate: Annotated[float, "at the end, in starting rates; it falls exponentially"] = 0.02
+    momentum: Annotated[float, "of stochastic gradient descent"] = 0.9
+    weight_decay: Annotated[float, "L2 in the gradient of kernels, of those that are not accelerated"] = 2e-4
+
+
+def shift_and_flip(key: jax.Array, x: jax.Array) -> jax.Array:
+    """Each image moved by up to four pixels, into zeros; half of them mirrored."""
+    shift_key, flip_key = jax.random.split(key)
+    return augment.random_flip(flip_key, augment.random_shift(shift_key, x, max_pixels=4))
+
+
+def build(config: Config) -> Experiment:
+    """The run that a config describes."""
+    if config.network not in SPEEDS:
+        raise ValueError(f"network={config.network!r}: there are {', '.join(SPEEDS)}.")
+    images = data.load(config.dataset, data_dir=config.data_dir)
+    if config.hold_out:
+        images = data.hold_out(images, one_in=config.hold_out)
+    total_steps = config.epochs * data.steps_per_epoch(len(images.train), config.batch_size)
+    speed = SPEEDS[config.network]
+    schedule = optax.exponential_decay(speed * config.learning_rate, total_steps, config.final_rate)
+    options = {"activation": linen.sigmoid} if config.network == "inception_sigmoid" else {}
+    return Experiment(
+        model=models.create(
+            config.network.replace("_sigmoid", "_2015") if options else config.network,
+            num_classes=len(images.class_names),
+            stem="3x3",
+            blocks=SMALL_BLOCKS,
+            width=config.width,
+            **options,
+        ),
+        dataset=images,
+        optimizer=optax.chain(
+            optax.add_decayed_weights(config.weight_decay / (5 if speed > 1 else 1), mask=decay_mask),
+            optax.sgd(schedule, momentum=config.momentum),
+        ),
+        schedule=schedule,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        augment=shift_and_flip,
+        normalize=standardize(images.mean, images.std),
+    )

@@ -1,0 +1,77 @@
+r"""Do more layers learn better? Plain and residual networks of 20 and 56 layers on CIFAR-10 (He et al. 2015, figure 6).
+
+The networks of the paper's section 4.2, with its shifts, flips, batches, momentum and decay; `network=plain-56` is
+`residual-56` without shortcuts. The claim is about training: 56 plain layers have the *higher* training loss, which is
+no overfitting, and with shortcuts, which cost no parameter, the lower. The paper trains for 164 epochs. Here it is a
+few, with the learning rate's two steps after the same parts of them. docs/depth.md shows the curves.
+
+run     jaxcnn repeat depth_of_plain_and_residual --seeds 1 --beside network=plain-20 --beside network=residual-56 \
+            --beside network=residual-20
+        (CIFAR-10 prepared by tensorflow-datasets; see the README)
+cost    not run yet
+result  none yet
+"""
+
+import dataclasses
+from typing import Annotated
+
+import jax
+import optax
+
+from jaxcnn import augment, data, models
+from jaxcnn.train import Experiment, decay_mask, standardize
+
+SHORTCUTS = {"plain": "none", "residual": "zero_pad"}
+DEPTHS = ("20", "32", "44", "56", "110")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The scalars that people sweep."""
+
+    network: Annotated[str, "plain or residual, and of 20, 32, 44, 56 or 110 layers"] = "plain-56"
+    dataset: Annotated[str, "cifar10, or any other small colour images"] = "cifar10"
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
+    epochs: Annotated[int, "passes over the training images"] = 2
+    batch_size: Annotated[int, "images of a step"] = 128
+    learning_rate: Annotated[
+        float, "at first; a tenth of it after half of the run, and a hundredth after three quarters"
+    ] = 0.1
+    momentum: Annotated[float, "of stochastic gradient descent"] = 0.9
+    weight_decay: Annotated[float, "L2 in the gradient of kernels"] = 1e-4
+
+
+def shift_and_flip(key: jax.Array, x: jax.Array) -> jax.Array:
+    """Each image moved by up to four pixels, into zeros; half of them mirrored."""
+    shift_key, flip_key = jax.random.split(key)
+    return augment.random_flip(flip_key, augment.random_shift(shift_key, x, max_pixels=4))
+
+
+def build(config: Config) -> Experiment:
+    """The run that a config describes."""
+    kind, _, depth = config.network.partition("-")
+    if kind not in SHORTCUTS or depth not in DEPTHS:
+        raise ValueError(
+            f"network={config.network!r}: write plain or residual and one of the depths {', '.join(DEPTHS)}, "
+            f"such as plain-56."
+        )
+    images = data.load(config.dataset, data_dir=config.data_dir)
+    total_steps = config.epochs * data.steps_per_epoch(len(images.train), config.batch_size)
+    schedule = optax.piecewise_constant_schedule(
+        config.learning_rate, {total_steps // 2: 0.1, 3 * total_steps // 4: 0.1}
+    )
+    return Experiment(
+        model=models.create(f"resnet{depth}_cifar", num_classes=len(images.class_names), shortcut=SHORTCUTS[kind]),
+        dataset=images,
+        optimizer=optax.chain(
+            optax.add_decayed_weights(config.weight_decay, mask=decay_mask),
+            optax.sgd(schedule, momentum=config.momentum),
+        ),
+        schedule=schedule,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        augment=shift_and_flip,
+        normalize=standardize(images.mean, images.std),
+    )

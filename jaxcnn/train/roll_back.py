@@ -1,0 +1,72 @@
+"""Going back where an epoch's loss jumped: its updates are undone, and its images are skipped.
+
+Runs of large networks now and then leave a good place for a bad one, by a few batches that would do no harm in any
+other state. Chowdhery et al. (2022, "PaLM", section 5.1) went back by hand to a checkpoint from before the jump and
+left out the batches around it. Here the state of the last epoch that was in order takes the place of the one that was
+not, while steps are counted on: so the order of the images, a function of the step, is that of the next epoch, and a
+run that is killed in between does the same again.
+"""
+
+from jaxcnn.train.checkpoint import restore, saved
+from jaxcnn.train.errors import RunError
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.run_folder import RunFolder
+from jaxcnn.train.saving import Checkpoints
+from jaxcnn.train.state import TrainState
+from jaxcnn.train.warnings_log import log
+
+# The checkpoint to go back to, and what an epoch's record says of having done so.
+CALM, WENT_BACK = "calm", "train/went_back_to"
+IN_ROW = 3
+
+
+def kinds(experiment: Experiment) -> tuple[str, ...]:
+    """The checkpoints that a run keeps."""
+    return ("last", "best") if experiment.max_loss_jump is None else ("last", "best", CALM)
+
+
+def undone_steps(run: RunFolder) -> int:
+    """Steps whose updates were undone: by so many the optimizer's schedule is behind the run's count of steps."""
+    return sum(record["step"] - record[WENT_BACK] for record in run.metrics.read() if WENT_BACK in record)
+
+
+class RollBack:
+    """Decides at the end of each epoch whether its state is to be kept."""
+
+    def __init__(self, experiment: Experiment, run: RunFolder, checkpoints: Checkpoints) -> None:
+        self.limit, self.run, self.checkpoints = experiment.max_loss_jump, run, checkpoints
+
+    def after_epoch(self, epoch: int, state: TrainState, loss: float) -> tuple[TrainState, int | None]:
+        """The state to go on from, and the step that it goes back to; None where the epoch was in order.
+
+        Raises:
+            RunError: the loss jumped in several epochs one after the other, or the checkpoint to go back to is damaged.
+        """
+        records = self.run.metrics.read()
+        calm = [record for record in records if WENT_BACK not in record]
+        if self.limit is None or not calm or loss <= self.limit * calm[-1]["train/loss"]:
+            return state, None
+        usual = calm[-1]["train/loss"]
+        said = f"epoch {epoch}: the training loss was {loss:.4g}, after {usual:.4g} in epoch {calm[-1]['epoch']}"
+        if len(records) - records.index(calm[-1]) >= IN_ROW:
+            raise RunError(
+                f"{said}: it jumped in {IN_ROW} epochs one after the other, each time from the same state and with "
+                f"other images. Try a smaller learning rate, or a max_loss_jump above {self.limit:g}."
+            )
+        back = self._calm_state(state)
+        if back is None:
+            log.warning("%s, but no checkpoint from before is left; training goes on as it is", said)
+            return state, None
+        step = int(back.step)
+        log.warning("%s; its updates are undone, training goes on from the state of step %d", said, step)
+        counters = ("step", "loss_sum", "correct", "taken", "skipped", "skipped_in_row")
+        return back.replace(**{name: getattr(state, name) for name in counters}), step
+
+    def keep(self, state: TrainState) -> None:
+        """Saves the state of an epoch that was in order."""
+        if self.limit is not None:
+            self.checkpoints.save(CALM, state)
+
+    def _calm_state(self, state: TrainState) -> TrainState | None:
+        self.checkpoints.settle(CALM)
+        return restore(self.run.checkpoints, CALM, state) if saved(self.run.checkpoints, [CALM]) else None

@@ -1,0 +1,119 @@
+"""An epoch in which the loss jumps is undone, and its images are skipped."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxcnn.train.discover import load_experiment
+from jaxcnn.train.errors import RunError
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.roll_back import WENT_BACK
+from jaxcnn.train.run_folder import RunFolder
+from jaxcnn.train.step import epoch_order, train_step
+from tests.train.runs import TINY, assert_same, final_state, new_run, train, without_seconds
+
+STEPS = 6  # of an epoch of the tiny experiment
+
+
+def spiked(*epochs: int, max_loss_jump: float | None = 2.0) -> Experiment:
+    """The tiny experiment of five epochs; in those named here, from 1, each image has another's label."""
+
+    def mixed_up(key: jax.Array, x: jax.Array, numbers: jax.Array, *, epoch: jax.Array) -> jax.Array:
+        return jnp.where(jnp.isin(epoch + 1, jnp.array(epochs, jnp.int32)), jnp.roll(x, 1, 0), x)
+
+    schedule = optax.linear_schedule(0.05, 0.0, 5 * STEPS)
+    return dataclasses.replace(
+        load_tiny(),
+        alternate=mixed_up,
+        augment=None,
+        optimizer=optax.sgd(schedule, momentum=0.9),
+        schedule=schedule,
+        max_loss_jump=max_loss_jump,
+    )
+
+
+@functools.cache
+def load_tiny() -> Experiment:
+    file = load_experiment(TINY)
+    return file.build(file.config_class(epochs=5))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose third epoch spikes."""
+    _, run = new_run(tmp_path_factory.mktemp("spiked") / "run")
+    train(run, spiked(3))
+    return run.path
+
+
+def test_the_epoch_is_undone_and_training_goes_on_with_the_next_images(whole: Path, tmp_path: Path) -> None:
+    """Against the state after the second epoch, taken by hand through the steps of the fourth and the fifth."""
+    experiment, run = spiked(3), RunFolder.open(whole)
+    records = run.metrics.read()
+    assert [record.get(WENT_BACK) for record in records] == [None, None, 2 * STEPS, None, None]
+    assert records[2]["train/loss"] > 2 * records[1]["train/loss"] > records[3]["train/loss"]
+    assert records[2]["test/loss"] == records[1]["test/loss"]  # of the state that is kept
+    taken = [5, 11, 17, 17, 23]  # the last step of each epoch, as the optimizer counts
+    rates = [float(experiment.schedule(step)) for step in taken]
+    assert [record["learning_rate"] for record in records] == pytest.approx(rates)
+
+    _, two = new_run(tmp_path / "two")
+    train(two, spiked(max_loss_jump=None), stop_after=2 * STEPS)
+    state = final_state(two, experiment).replace(step=jnp.int32(3 * STEPS))
+    step = jax.jit(functools.partial(train_step, experiment))
+    images, labels = (jnp.asarray(each) for each in (experiment.dataset.train.images, experiment.dataset.train.labels))
+    for count in range(3 * STEPS, 5 * STEPS):
+        state, _ = step(state, images, labels, epoch_order(experiment, jnp.int32(count // STEPS)))
+    found = final_state(run, experiment)
+    assert int(found.step) == 5 * STEPS
+    for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(state), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    said = (run.path / "warnings.log").read_text()
+    assert "epoch 3: the training loss was" in said and "goes on from the state of step 12" in said
+
+
+@pytest.mark.parametrize("stop_after", [2 * STEPS + 3, 3 * STEPS, 3 * STEPS + 2])
+def test_stopped_before_or_after_it_ends_the_same(whole: Path, tmp_path: Path, stop_after: int) -> None:
+    _, run = new_run(tmp_path / "run")
+    train(run, spiked(3), stop_after=stop_after)
+    train(run, spiked(3))
+    assert without_seconds(run) == without_seconds(RunFolder.open(whole))
+    assert_same(final_state(run, spiked(3)), final_state(RunFolder.open(whole), spiked(3)))
+
+
+def test_it_goes_back_twice_but_not_for_ever(tmp_path: Path) -> None:
+    _, run = new_run(tmp_path / "twice")
+    train(run, spiked(3, 4))
+    assert [record.get(WENT_BACK) for record in run.metrics.read()] == [None, None, 2 * STEPS, 2 * STEPS, None]
+    _, run = new_run(tmp_path / "thrice")
+    with pytest.raises(RunError, match=r"epoch 5: .* jumped in 3 epochs .* Try a smaller learning rate, or a max_loss"):
+        train(run, spiked(3, 4, 5))
+
+
+def test_where_none_jumps_nothing_changes(tmp_path: Path) -> None:
+    runs = [new_run(tmp_path / name)[1] for name in ("watched", "plain")]
+    train(runs[0], spiked())
+    train(runs[1], spiked(max_loss_jump=None))
+    assert without_seconds(runs[0]) == without_seconds(runs[1])
+    assert_same(final_state(runs[0], spiked()), final_state(runs[1], spiked()))
+    assert (runs[0].checkpoints / "calm").is_dir() and not (runs[1].checkpoints / "calm").exists()
+
+
+def test_without_a_checkpoint_to_go_back_to_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jaxcnn.train.roll_back.RollBack.keep", lambda self, state: None)
+    _, run = new_run(tmp_path / "run")
+    train(run, spiked(3))
+    assert not any(WENT_BACK in record for record in run.metrics.read())
+    assert "no checkpoint from before is left; training goes on as it is" in (run.path / "warnings.log").read_text()
+
+
+@pytest.mark.parametrize("factor", [1.0, float("nan"), -2.0])
+def test_the_limit_is_a_factor(factor: float) -> None:
+    with pytest.raises(ValueError, match=r"max_loss_jump=.*: it is a factor, over 1, or None"):
+        spiked(max_loss_jump=factor)
