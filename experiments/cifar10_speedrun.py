@@ -10,8 +10,9 @@ glibc's large pages save a sixth of a step on a CPU, whose 3 GB are otherwise ma
 
 run     GLIBC_TUNABLES=glibc.malloc.hugetlb=1 jaxcnn train cifar10_speedrun
         (CIFAR-10 prepared by tensorflow-datasets; see the README)
-cost    no whole run was timed yet; single steps on 2 cores took 3.3 ms an image, which makes about 26 minutes
-result  none yet (Jordan 2024: 94.01 % in 8 epochs, over 200 seeds)
+cost    26:35 a run on 2 cores
+result  93.81 % test accuracy, 6.19 % error over 1 seed
+        (Jordan 2024: 94.01 % on average over 200 seeds of 8 epochs, with the whitening's bias trained)
 """
 
 import dataclasses

@@ -53,11 +53,14 @@ def rows(results: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def row(result: dict[str, Any]) -> list[str]:
-    """One result in words: mean and sample standard deviation over the seeds."""
+    """One result in words: mean and sample standard deviation over the seeds; of one seed there is no deviation."""
     from jaxcnn.train.progress import duration
 
     def per_cent(name: str) -> str:
-        return f"{100 * result[name]['mean']:.2f} ± {100 * result[name]['std']:.2f} %" if name in result else ""
+        if name not in result:
+            return ""
+        spread = f" ± {100 * result[name]['std']:.2f}" if result["seeds"] > 1 else ""
+        return f"{100 * result[name]['mean']:.2f}{spread} %"
 
     versions, cores = result["versions"], result["cores"]
     return [
@@ -76,7 +79,7 @@ def head_lines(result: dict[str, Any]) -> list[str]:
     """The lines ``cost`` and ``result`` at the head of the experiment's file."""
     _, accuracy, error, overlap, seeds, time, device, _ = row(result)
     figures = f"{accuracy} test accuracy, {overlap} mean IoU" if overlap else f"{accuracy} test accuracy, {error} error"
-    return [f"cost    {time} a run on {device}", f"result  {figures} over {seeds} seeds"]
+    return [f"cost    {time} a run on {device}", f"result  {figures} over {seeds} seed{'s' * (result['seeds'] > 1)}"]
 
 
 def markdown_table(results: list[dict[str, Any]]) -> str:

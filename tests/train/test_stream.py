@@ -1,8 +1,11 @@
 """A stream trains like the same images in memory, bit for bit; it may be stopped anywhere, and bears damaged images."""
 
+import contextlib
 import dataclasses
 import json
 import logging
+import os
+import threading
 import time
 from pathlib import Path
 
@@ -23,7 +26,7 @@ from jaxcnn.train.parallel import Parallel
 from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.state import create_state
 from tests.train.runs import TINY, Quiet, assert_same, final_state, new_run, train, without_seconds
-from tests.train.streams import streamed
+from tests.train.streams import Memory, streamed
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +139,25 @@ def test_too_many_damaged_images_end_the_run_and_are_named(resident: Experiment,
     message = r"\d images cannot be read, more than max_corrupt=3: (image \d+(, )?){4,5}( and \d more)?. The last"
     with pytest.raises(ValueError, match=message):
         train(run, dataclasses.replace(resident, dataset=data))
+
+
+def test_images_are_read_by_threads_not_by_processes(resident: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So there is no worker process that could be killed, and none that a kill would leave behind."""
+    readers, read = set(), Memory.read
+
+    def noted(self: Memory, index: int) -> tuple[np.ndarray, int]:
+        readers.add((os.getpid(), threading.get_ident()))
+        return read(self, index)
+
+    monkeypatch.setattr(Memory, "read", noted)
+    split = streamed(resident.dataset, seconds=0.002).train
+    with contextlib.closing(
+        Feed(split, Parallel.over(1), lambda step: np.arange(16), start=0, stop=4, size=16)
+    ) as feed:
+        for _ in range(4):
+            feed.next(None)
+    assert {process for process, _ in readers} == {os.getpid()}
+    assert len(readers) > 1 and threading.get_ident() not in {thread for _, thread in readers}
 
 
 def test_waiting_for_slow_images_is_seen(resident: Experiment) -> None:
