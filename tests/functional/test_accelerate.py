@@ -95,7 +95,7 @@ def any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute, "choose", prefer_others)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(call=calls())
 def test_any_call_with_all_its_derivatives(any_size: None, call: Any) -> None:
     x_shape, kernel_shape, options = call
@@ -134,7 +134,7 @@ class Net(flax.linen.Module):
 
 NET = Net()
 IMAGES = draw(8, 12, 12, 3)
-VARIABLES = NET.init(jax.random.key(0), IMAGES)
+VARIABLES = jax.jit(NET.init)(jax.random.key(0), IMAGES)
 
 
 def loss(variables: Any, images: jax.Array) -> jax.Array:
