@@ -6,7 +6,7 @@ with a fifth of the weight decay), `bn_x5_sigmoid` with sigmoids for rectifiers;
 paper only says that it does not learn: sigmoids without batch norm. All train equally long. The rate that the others
 multiply is the best of `inception_2015` on held-out training images. docs/bn_ablation.md has the table.
 
-run     jaxcnn repeat bn_ablation --seeds 2 --beside network=bn_baseline --beside network=bn_x5 \
+run     jaxcnn repeat bn_ablation --seeds 1 --beside network=bn_baseline --beside network=bn_x5 \
             --beside network=bn_x30 --beside network=bn_x5_sigmoid --beside network=inception_sigmoid
         (CIFAR-10 prepared by tensorflow-datasets; see the README)
 cost    not run yet
@@ -45,10 +45,10 @@ class Config:
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
     hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
-    epochs: Annotated[int, "passes over the training images"] = 8
+    epochs: Annotated[int, "passes over the training images"] = 6
     batch_size: Annotated[int, "images of a step"] = 64
     width: Annotated[float, "of the network, in widths of the paper's"] = 0.125
-    learning_rate: Annotated[float, "at the start, of the networks that are not accelerated"] = 0.02
+    learning_rate: Annotated[float, "at the start, of the networks that are not accelerated"] = 0.1
     final_rate: Annotated[float, "at the end, in starting rates; it falls exponentially"] = 0.02
     momentum: Annotated[float, "of stochastic gradient descent"] = 0.9
     weight_decay: Annotated[float, "L2 in the gradient of kernels, of those that are not accelerated"] = 2e-4

@@ -133,7 +133,7 @@ def test_batch_norm_s_networks_differ_as_the_paper_says() -> None:
     """Rates and decays by the paper's factors; the weights of all are those of the plain network, but for the norms."""
     names = ("inception_2015", "inception_sigmoid", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid")
     networks = {name: built("bn_ablation", dataset="digits", network=name) for name in names}
-    rates = [float(network.schedule(0)) / 0.02 for network in networks.values()]
+    rates = [float(network.schedule(0)) / 0.1 for network in networks.values()]
     assert rates == pytest.approx([1, 1, 1, 5, 30, 5])
     shrunk = []
     for network in networks.values():
