@@ -168,6 +168,16 @@ PICKS: list[tuple[set[str], dict[str, Any]]] = [
     # LeNet-5 at batch 128 and the stem of ResNet: few channels in, so XLA's kernel gradient has nothing to transpose.
     ({"xla"}, {"x_shape": (128, 28, 28, 1), "kernel_shape": (5, 5, 1, 6), "operation": "kernel_grad"}),
     ({"xla"}, {"x_shape": (128, 14, 14, 6), "kernel_shape": (5, 5, 6, 16), "operation": "kernel_grad"}),
+    # One image of ResNeXt: four channels a group, and 32 groups to fill the registers.
+    (
+        {"partial_sums"},
+        {
+            "x_shape": (1, 56, 56, 128),
+            "kernel_shape": (3, 3, 4, 128),
+            "feature_group_count": 32,
+            "operation": "kernel_grad",
+        },
+    ),
     ({"winograd"}, {"x_shape": (64, 32, 32, 64), "kernel_shape": (3, 3, 64, 64), "operation": "kernel_grad"}),
 ]
 

@@ -155,16 +155,17 @@ def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str |
 def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
     """The multiply-adds, the bytes of both operands, and the steps of the loop.
 
-    Several channels a group are read again for each of them, with as many numbers side by side as there are groups.
+    As many numbers lie side by side as there are groups. Several channels of a group are read again for each of them.
     """
+    lanes = min(geometry.groups / 12, 1)
     if geometry.in_channels > geometry.groups:
-        lanes, skipping = min(geometry.groups / 12, 1), 2.2 if max(geometry.strides) > 1 else 1
+        skipping = 2.2 if max(geometry.strides) > 1 else 1
         return 1.5e-4 + geometry.multiply_adds * skipping / (7e9 * lanes)
     itemsize = jnp.dtype(dtype).itemsize
     steps = geometry.out_channels // geometry.groups * geometry.batch_shape[0]
     steps //= _plan(_of_one_pair(geometry), itemsize).images
     moved = itemsize * (prod(geometry.x_shape) + prod(geometry.out_shape))
-    return 1.5e-4 + geometry.multiply_adds / 30e9 + moved / 25e9 + steps * 2e-5
+    return 1.5e-4 + geometry.multiply_adds / (30e9 * lanes) + moved / 25e9 + steps * 2e-5
 
 
 LOWERING = Lowering(name="partial_sums", unserved=_unserved, estimate=_estimate, kernel_grad=kernel_grad)
