@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 
+from jaxcnn.models.abstract import abstract_variables
 from jaxcnn.models.equations import View
-from jaxcnn.models.tracing import Call, abstract_variables, trace_model
+from jaxcnn.models.tracing import Call, trace_model
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.errors import ShapeError
 

@@ -6,16 +6,15 @@ happens inside it, and any Flax module is served as it is.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 from flax import linen
-from jax.core import ShapedArray
 from jax.extend.core import Literal, Primitive, Var
 from jax.interpreters import ad, batching
 
+from jaxcnn.models.abstract import BlankParameters, keys
 from jaxcnn.models.equations import View, multiply_adds, union_of, views_after
 from jaxcnn.shapes.span import Span, cover
 
@@ -29,10 +28,6 @@ _mark.multiple_results = True
 def _jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[list[Any], Sequence[Any]]:
     return _mark.bind(*primals, **params), tangents
 
-
-# A parameter of which only the shape is asked: tracing how it would be drawn is half of the work of tracing a model.
-_blank = Primitive("jaxcnn_blank")
-_blank.def_abstract_eval(lambda *, aval: aval)
 
 _mark.def_impl(lambda *arrays, **_: list(arrays))
 _mark.def_abstract_eval(lambda *arrays, **_: list(arrays))
@@ -78,28 +73,17 @@ class Trace:
     outside: int = 0
 
 
-def abstract_variables(model: linen.Module, x: jax.ShapeDtypeStruct, options: Mapping[str, Any]) -> Any:
-    """Shapes of the variables that ``model.init`` would make for ``x``."""
-    blank = _BlankParameters()
-
-    def init(x: jax.Array) -> Any:
-        with linen.intercept_methods(blank.intercept):
-            return model.init(_keys(), x, **options)
-
-    return jax.eval_shape(init, x)
-
-
 def trace_model(
     model: linen.Module, variables: Any, x: jax.ShapeDtypeStruct, spatial: Sequence[int], options: Mapping[str, Any]
 ) -> Trace:
     """Traces a call of the model on ``x``, whose axes ``spatial`` are those of the image."""
     trace = Trace()
     collections = [name for name in variables if name != "params"]
-    blank = _BlankParameters()
+    blank = BlankParameters()
 
     def call(variables: Any, x: jax.Array) -> Any:
         with linen.intercept_methods(_marking(trace)), linen.intercept_methods(blank.intercept):
-            return model.apply(variables, x, rngs=_keys(), mutable=collections, **options)
+            return model.apply(variables, x, rngs=keys(), mutable=collections, **options)
 
     program = jax.make_jaxpr(call)(variables, x)
     jumps = [tuple(int(axis == at) for axis in range(len(x.shape))) for at in spatial]
@@ -108,55 +92,6 @@ def trace_model(
     _Walk(trace).run(program.jaxpr, [*unseen, image if spatial else None])
     trace.calls = [each for each in trace.calls if each.ended]
     return trace
-
-
-def _keys() -> dict[str, jax.Array]:
-    return {"dropout": jax.random.key(0), "params": jax.random.key(0)}
-
-
-class _BlankParameters:
-    """An interceptor of Flax under which no parameter is drawn, and none is drawn again to compare its shape."""
-
-    def __init__(self) -> None:
-        self.types: dict[Any, Any] = {}
-
-    def intercept(self, call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-        """Gives the module, for as long as it lives, a ``param`` of its own."""
-        object.__setattr__(context.module, "param", functools.partial(self.param, context.module))
-        return call(*args, **kwargs)
-
-    def param(
-        self, module: linen.Module, name: str, init: Callable[..., Any], *args: Any, unbox: bool = True, **kwargs: Any
-    ) -> Any:
-        """What ``module.param`` would give, of the same shape."""
-        if module.has_variable("params", name):
-            value: Any = module.get_variable("params", name)
-            return linen.meta.unbox(value) if unbox else value
-
-        def draw(_: jax.Array) -> Any:
-            return jax.tree.map(_blank_like, self.type_of(functools.partial(init, *args, **kwargs)))
-
-        return type(module).param(module, name, draw, unbox=unbox)
-
-    def type_of(self, init: functools.partial[Any]) -> Any:
-        """Shapes of what an initializer gives; equal layers ask once."""
-        asked: Any = (init.func, init.args, tuple(init.keywords.items()))
-        try:
-            return self.types[asked]
-        except KeyError:
-            found = self.types[asked] = _drawn(init)
-            return found
-        except TypeError:  # an argument without a hash, an array say
-            return _drawn(init)
-
-
-def _drawn(init: functools.partial[Any]) -> Any:
-    """Shapes of what an initializer gives; with this kind of key the fewest operations are traced."""
-    return jax.eval_shape(lambda: init.func(jax.random.key(0, impl="rbg"), *init.args, **init.keywords))
-
-
-def _blank_like(kind: jax.ShapeDtypeStruct) -> jax.Array:
-    return _blank.bind(aval=ShapedArray(kind.shape, kind.dtype))
 
 
 def _marking(trace: Trace) -> Callable[..., Any]:
