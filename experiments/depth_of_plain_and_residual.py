@@ -5,11 +5,12 @@ The networks of the paper's section 4.2, with its shifts, flips, batches, moment
 no overfitting, and with shortcuts, which cost no parameter, the lower. The paper trains for 164 epochs. Here it is a
 few, with the learning rate's two steps after the same parts of them. docs/depth.md shows the curves.
 
-run     jaxcnn repeat depth_of_plain_and_residual --seeds 1 --beside network=plain-20 --beside network=residual-56 \
-            --beside network=residual-20
+run     jaxcnn repeat depth_of_plain_and_residual --seeds 1 --beside network=residual-56
+        jaxcnn repeat depth_of_plain_and_residual --seeds 1 --set network=plain-20 --beside network=residual-20 \
+            --output experiments/results/depth_of_plain_and_residual/layers_20.json
         (CIFAR-10 prepared by tensorflow-datasets; see the README)
-cost    not run yet
-result  none yet
+cost    35:51 a run on 1 core
+result  22.06 % test accuracy, 77.94 % error over 1 seed
 """
 
 import dataclasses

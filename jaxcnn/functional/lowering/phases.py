@@ -182,7 +182,7 @@ def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str |
 
 
 def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
-    """Of the inner convolution, and of the copies that interleave."""
+    """Of the inner convolution, and of the copies that interleave; pieces of fewer channels than a vector are slow."""
     inner = folded(geometry) if max(geometry.strides) > 1 else unfolded(geometry)[0]
     n, single = count_dense(inner), max(inner.window) == 1
     if operation == "kernel_grad":
@@ -190,6 +190,8 @@ def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float
     seconds = 8e-5 + 1.05e-11 * n.products + 4.4e-11 * n.entries * (not single) + 9e-11 * n.arrays
     if max(geometry.strides) > 1:
         seconds += 2.8e-9 * prod(inner.x_shape) / min(geometry.in_channels, 16)
+    elif geometry.out_channels < 16:
+        seconds += 7e-9 * prod(geometry.out_shape) / geometry.out_channels
     return seconds
 
 
