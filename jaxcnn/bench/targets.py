@@ -29,7 +29,8 @@ class Target:
 
     def is_met(self, value: float) -> bool:
         """Whether a figure is as asked, to the digits that are shown."""
-        return value >= self.asked * 0.995 if self.at_least else value <= self.asked * 1.005
+        shown = float(f"{value:.3g}")
+        return shown >= self.asked if self.at_least else shown <= self.asked
 
 
 def _mean(above: str, below: str, *, kind: str = "", family: str = "", operations: Sequence[str] = ()) -> Value:

@@ -13,6 +13,9 @@ from flax import linen
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 
+# Where the initializers of JAX are written, those that are functions and those that functions make.
+JAX_INITIALIZERS = {each.__module__ for each in (jax.nn.initializers.zeros, jax.nn.initializers.lecun_normal())}
+
 _blank = Primitive("jaxcnn_blank")
 _blank.def_abstract_eval(lambda *, aval: aval)
 
@@ -70,7 +73,13 @@ class BlankParameters:
 
 
 def _drawn(init: functools.partial[Any]) -> Any:
-    """Shapes of what an initializer gives; with this kind of key the fewest operations are traced."""
+    """Shapes of what an initializer gives: JAX's own what they are asked for, others what a trace of them says.
+
+    With this kind of key the fewest operations are traced.
+    """
+    shape, dtype = init.args if len(init.args) == 2 and not init.keywords else (None, None)
+    if dtype is not None and getattr(init.func, "__module__", "") in JAX_INITIALIZERS:
+        return jax.ShapeDtypeStruct(shape, jax.dtypes.canonicalize_dtype(dtype))
     return jax.eval_shape(lambda: init.func(jax.random.key(0, impl="rbg"), *init.args, **init.keywords))
 
 
