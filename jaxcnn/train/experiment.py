@@ -86,9 +86,9 @@ class Experiment:
             are used as they are and stay, and nothing is dropped out.
         max_skipped: a step with a NaN or an infinity in its loss, gradient or update is skipped whole; after this many
             in a row the run stops and says where it began.
-        max_loss_jump: an epoch whose mean training loss is more than so many times that of the last epoch in order is
-            undone: training goes on from the state before it, with the images of the next epoch and a schedule that
-            is an epoch behind. After three such epochs in a row the run stops. None never goes back.
+        max_loss_jump: an epoch whose mean training loss, a positive number, is more than so many times that of the last
+            epoch in order is undone: training goes on from the state before it, with the images of the next epoch and
+            a schedule that is an epoch behind. After three such epochs in a row the run stops. None never goes back.
         loss_scale: for models computed in float16, whose small gradients would vanish: the loss is multiplied by it,
             the gradients divided. 2.0**15 is usual. It is halved whenever a gradient overflows, which skips that step,
             and doubled every 2,000 steps. None is off: float32 and bfloat16 need none.

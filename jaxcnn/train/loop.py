@@ -102,7 +102,7 @@ class _Fit:
         self.experiment, self.run, self.parallel, self.progress = experiment, run, parallel, progress
         self.source = source
         self.should_stop, self.checkpoints, self.save_seconds = should_stop, checkpoints, save_seconds
-        self.roll_back, self.undone = RollBack(experiment, run, checkpoints), undone_steps(run)
+        self.roll_back = RollBack(experiment, run, checkpoints)
         records = run.metrics.read()
         self.earlier_seconds = records[-1]["seconds"] if records else 0.0
         self.began = self.saved_at = time.perf_counter()
@@ -219,7 +219,7 @@ class _Fit:
         if not taken or int(state.skipped_in_row) >= self.experiment.max_skipped:
             raise self.went_wrong(state)
         loss = float(state.loss_sum) / taken
-        learning_rate = float(self.experiment.schedule(int(state.step) - 1 - self.undone))
+        learning_rate = float(self.experiment.schedule(int(state.step) - 1 - undone_steps(self.run)))
         state, back_to = self.roll_back.after_epoch(epoch, state, loss)
         evaluation = self.evaluate(state.eval_variables) if self.experiment.evaluates(epoch) else None
         step = int(state.step)
@@ -238,8 +238,6 @@ class _Fit:
             self.run.metrics.append(record)
         if back_to is None:
             self.roll_back.keep(state)
-        else:
-            self.undone += step - back_to
         self.save("last", state)
         self.save_if_best(state)
         self.progress.epoch(record, waited=waited if self.experiment.streams else None)

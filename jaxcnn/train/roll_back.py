@@ -7,7 +7,8 @@ not, while steps are counted on: so the order of the images, a function of the s
 run that is killed in between does the same again.
 """
 
-from jaxcnn.train.checkpoint import restore, saved
+from jaxcnn.train.checkpoint import KINDS, restore, saved
+from jaxcnn.train.distributed import agreed, is_first
 from jaxcnn.train.errors import RunError
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.run_folder import RunFolder
@@ -22,12 +23,13 @@ IN_ROW = 3
 
 def kinds(experiment: Experiment) -> tuple[str, ...]:
     """The checkpoints that a run keeps."""
-    return ("last", "best") if experiment.max_loss_jump is None else ("last", "best", CALM)
+    return KINDS if experiment.max_loss_jump is None else (*KINDS, CALM)
 
 
 def undone_steps(run: RunFolder) -> int:
     """Steps whose updates were undone: by so many the optimizer's schedule is behind the run's count of steps."""
-    return sum(record["step"] - record[WENT_BACK] for record in run.metrics.read() if WENT_BACK in record)
+    last = {record[WENT_BACK]: record["step"] for record in run.metrics.read() if WENT_BACK in record}
+    return sum(step - back for back, step in last.items())  # a second jump from the same state undoes the first's, too
 
 
 class RollBack:
@@ -42,13 +44,17 @@ class RollBack:
         Raises:
             RunError: the loss jumped in several epochs one after the other, or the checkpoint to go back to is damaged.
         """
+        if self.limit is None:
+            return state, None
         records = self.run.metrics.read()
         calm = [record for record in records if WENT_BACK not in record]
-        if self.limit is None or not calm or loss <= self.limit * calm[-1]["train/loss"]:
+        jumped = bool(calm) and loss > self.limit * calm[-1]["train/loss"]
+        if not agreed(jumped and is_first()):  # who writes the metrics has read them all
             return state, None
-        usual = calm[-1]["train/loss"]
-        said = f"epoch {epoch}: the training loss was {loss:.4g}, after {usual:.4g} in epoch {calm[-1]['epoch']}"
-        if len(records) - records.index(calm[-1]) >= IN_ROW:
+        said = f"epoch {epoch}: the training loss was {loss:.4g}"
+        if calm:
+            said += f", after {calm[-1]['train/loss']:.4g} in epoch {calm[-1]['epoch']}"
+        if agreed(jumped and is_first() and len(records) - records.index(calm[-1]) >= IN_ROW):
             raise RunError(
                 f"{said}: it jumped in {IN_ROW} epochs one after the other, each time from the same state and with "
                 f"other images. Try a smaller learning rate, or a max_loss_jump above {self.limit:g}."

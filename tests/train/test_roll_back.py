@@ -90,7 +90,10 @@ def test_stopped_before_or_after_it_ends_the_same(whole: Path, tmp_path: Path, s
 def test_it_goes_back_twice_but_not_for_ever(tmp_path: Path) -> None:
     _, run = new_run(tmp_path / "twice")
     train(run, spiked(3, 4))
-    assert [record.get(WENT_BACK) for record in run.metrics.read()] == [None, None, 2 * STEPS, 2 * STEPS, None]
+    records = run.metrics.read()
+    assert [record.get(WENT_BACK) for record in records] == [None, None, 2 * STEPS, 2 * STEPS, None]
+    rates = [float(spiked().schedule(step)) for step in (5, 11, 17, 17, 17)]  # each from the state after the second
+    assert [record["learning_rate"] for record in records] == pytest.approx(rates)
     _, run = new_run(tmp_path / "thrice")
     with pytest.raises(RunError, match=r"epoch 5: .* jumped in 3 epochs .* Try a smaller learning rate, or a max_loss"):
         train(run, spiked(3, 4, 5))
