@@ -250,3 +250,14 @@ def test_attention_is_that_of_flax(key: jax.Array) -> None:
     out = {"kernel": params["out"]["kernel"].reshape(8, 8), "bias": params["out"]["bias"]}
     y = ours.apply({"params": {"qkv": joined, "out": out}}, x)
     np.testing.assert_allclose(y, flax.apply({"params": params}, x), rtol=1e-5, atol=1e-6)
+
+
+def test_the_stem_of_inception_is_one_of_two() -> None:
+    with pytest.raises(ShapeError, match=r"bn_inception: stem='5x5'"):
+        dry(models.create("bn_inception", stem="5x5"))
+    small = dry(models.create("bn_inception", stem="3x3", width=0.25, blocks=BLOCKS[:1], num_classes=10))
+    assert small["params"]["conv1"]["conv"]["kernel"].shape == (3, 3, 3, 16) and "conv2" not in small["params"]
+
+
+def dry(model: Any) -> Any:
+    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
