@@ -4,8 +4,9 @@ A frozen first layer that whitens training patches, flips that alternate, shifts
 Muon for the convolutions and SGD for the rest, both falling to zero, and six views of each test image. Learning rates
 are the reference's for batches of 2000 and a loss summed over the batch; ``scaled`` says how Muon's follows the batch.
 
-Muon wants 8 epochs where the same network with SGD wants 9.9: 280 against 350 TFLOP. The whitening's bias is not
-trained here (the reference stops after three epochs), which saves the largest input gradient, and two more epochs fit into half an hour on two cores.
+Muon wants 8 epochs where the same network with SGD wants 9.9: 280 against 350 TFLOP. Nine fit into half an hour on two
+cores. As in the reference the whitening's bias is trained for the first three epochs; without it ten epochs in 28
+minutes ended at 93.91 %, and nine at 93.81 % (seed 0).
 glibc's large pages save a sixth of a step on a CPU, whose 3 GB are otherwise mapped anew each time.
 
 run     GLIBC_TUNABLES=glibc.malloc.hugetlb=1 jaxcnn train cifar10_speedrun
@@ -17,6 +18,7 @@ result  93.81 % test accuracy, 6.19 % error over 1 seed
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -38,7 +40,7 @@ class Config:
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
     hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
-    epochs: Annotated[int, "passes over the training images"] = 10
+    epochs: Annotated[int, "passes over the training images"] = 9
     batch_size: Annotated[int, "images of a step"] = 2000
     width: Annotated[int, "channels of the first group; the others have four times as many"] = 64
     dtype: Annotated[str, "of the computation: float32, or bfloat16 on a GPU or TPU"] = "float32"
@@ -50,6 +52,7 @@ class Config:
     weight_decay: Annotated[float, "of biases and dense layer, for each image of a batch"] = 2e-6
     label_smoothing: Annotated[float, "share of a label spread over all classes"] = 0.2
     shift: Annotated[int, "largest random shift in pixels"] = 2
+    whitening_epochs: Annotated[float, "passes that train the first layer's bias; at 0 steps are faster"] = 3
     whitening_images: Annotated[int, "training images whose patches the first layer whitens"] = 5000
     six_views: Annotated[bool, "test images, their mirror images, and both shifted by a pixel either way"] = True
 
@@ -62,13 +65,13 @@ def scaled(rate: float, batch_size: int) -> float:
 def speedrun_optimizer(config: Config, total_steps: int) -> optax.GradientTransformation:
     """Muon for the convolutions; SGD on the summed loss for biases and head, decayed at the same pace at any rate."""
 
-    def falling(rate: float) -> optax.Schedule:
-        return optax.linear_schedule(rate, 0.0, total_steps)
+    def falling(rate: float, steps: int = total_steps) -> optax.Schedule:
+        return optax.linear_schedule(rate, 0.0, steps)
 
-    def sgd(rate: float) -> optax.GradientTransformation:
+    def sgd(rate: float, steps: int = total_steps) -> optax.GradientTransformation:
         decay = config.weight_decay * config.batch_size / rate
         return optax.chain(
-            optax.add_decayed_weights(decay), optax.sgd(falling(rate), momentum=config.momentum, nesterov=True)
+            optax.add_decayed_weights(decay), optax.sgd(falling(rate, steps), momentum=config.momentum, nesterov=True)
         )
 
     kernels = muon(
@@ -76,7 +79,13 @@ def speedrun_optimizer(config: Config, total_steps: int) -> optax.GradientTransf
         momentum=config.muon_momentum,
         dtype=jnp.dtype(config.dtype),
     )
-    groups = {"whiten/*": frozen(), "group*/conv*": kernels, "group*/norm*": sgd(config.bias_lr)}
+    first_steps = math.ceil(total_steps * config.whitening_epochs / config.epochs)
+    groups = {
+        "whiten/kernel": frozen(),
+        "whiten/bias": sgd(config.bias_lr, first_steps) if first_steps else frozen(),
+        "group*/conv*": kernels,
+        "group*/norm*": sgd(config.bias_lr),
+    }
     return optax.chain(optax.scale(config.batch_size), by_pattern(groups, sgd(config.head_lr)))
 
 
@@ -111,7 +120,7 @@ def build(config: Config) -> Experiment:
             "cifar_speedrun",
             num_classes=len(images.class_names),
             widths=(config.width, 4 * config.width, 4 * config.width),
-            freeze_whitening_bias=True,
+            freeze_whitening_bias=config.whitening_epochs == 0,
             dtype=jnp.dtype(config.dtype),
         ),
         dataset=images,
