@@ -113,71 +113,83 @@ def over_taps(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Shift:
-    """The windows that read, on one axis, the block of ``stride`` entries this many blocks after their own number.
+class _Frame:
+    """The windows of one axis, and those that would stand beside them: all that some entry might be read by.
 
-    Attributes:
-        axis: the windows.
-        away: the number of the block less that of the window.
+    An axis is split into blocks of ``stride`` entries. A window then reads a few neighbouring blocks, and which tap
+    reads an entry depends only on the place of the entry in its block and on how far the block is from the window.
     """
 
     axis: PoolAxis
-    away: int
 
-    @property
-    def window(self) -> int:
-        """The first of the windows."""
-        return max(0, -self.away)
+    @functools.cached_property
+    def blocks(self) -> int:
+        """Into how many blocks of ``stride`` entries the input is split; the last one may be incomplete."""
+        return -(-self.axis.size // self.axis.stride)
 
-    @property
-    def block(self) -> int:
-        """The block that the first of the windows reads."""
-        return self.window + self.away
+    @functools.cached_property
+    def away(self) -> tuple[int, ...]:
+        """How far the blocks are that some window reads, as the number of the block less that of the window."""
+        axis = self.axis
+        nearest, farthest = -(axis.before // axis.stride) - 1, (axis.last - axis.before) // axis.stride
+        return tuple(away for away in range(nearest, farthest + 1) if self._is_read(away))
 
-    @property
-    def length(self) -> int:
-        """How many windows there are."""
-        return min(self.axis.positions, _blocks(self.axis) - self.away) - self.window
+    def _is_read(self, away: int) -> bool:
+        windows = min(self.axis.positions, self.blocks - away) - max(0, -away)
+        return windows > 0 and bool((self.taps(away) >= 0).any())
 
-    @property
-    def taps(self) -> np.ndarray:
-        """For each entry of the block the number of the tap that reads it, or -1."""
-        offset = self.away * self.axis.stride + np.arange(self.axis.stride) + self.axis.before
+    def taps(self, away: int) -> np.ndarray:
+        """For each entry of a block so far away the number of the tap that reads it, or -1."""
+        offset = away * self.axis.stride + np.arange(self.axis.stride) + self.axis.before
         tap, rest = np.divmod(offset, self.axis.dilation)
         return np.where((rest == 0) & (tap >= 0) & (tap < self.axis.window), tap, -1)
+
+    @functools.cached_property
+    def start(self) -> int:
+        """Where the first window stands in the frame."""
+        return max((0, *self.away))
+
+    @functools.cached_property
+    def length(self) -> int:
+        """Of the whole frame."""
+        return self.start + max(self.axis.positions, self.blocks - min((0, *self.away)))
+
+    def place(self, away: int) -> int:
+        """Where in the frame the windows stand of which the blocks, from the first on, are so far away."""
+        return self.start - away
 
 
 def add_taps(x: jax.Array, plan: PoolPlan, only: jax.Array | None = None) -> jax.Array:
     """What ``x`` holds at all taps of each window, or at the one told for each (0 for ``NO_TAP``). Linear in ``x``.
 
-    Made for its transpose, which has no strided write. An axis is split into blocks of ``stride`` entries; a window
-    then reads a few neighbouring blocks, and which tap reads an entry depends only on the place of the entry in its
-    block and on how far the block is from the window.
+    Made for its transpose, which has no strided write: each entry compares its own number with those of the few
+    windows that may read it. Windows are padded once, to a frame that has all of those, and kept so, or XLA would look
+    in its innermost loop whether there is a window.
     """
     zero = jnp.zeros((), x.dtype)
     x = _in_blocks(x, plan)
     ndim = x.ndim - len(plan)
     first = ndim - 1 - len(plan)
-    within = [first + 2 * i + 1 for i in range(len(plan))]
     spatial = range(first, first + len(plan))
-    dense = all(axis.stride == 1 for axis in plan)
-    total = jnp.zeros((*x.shape[:first], *(axis.positions for axis in plan), x.shape[-1]), x.dtype)
-    for shifts in itertools.product(*map(_shifts, plan)):
-        lengths, blocks, windows = zip(*((shift.length, shift.block, shift.window) for shift in shifts), strict=True)
-        part = _cut(x, [first + 2 * i for i in range(len(plan))], blocks, lengths) if dense else x
-        wanted = _taps_of_block(shifts, ndim)
+    within = [first + 2 * i + 1 for i in range(len(plan))]
+    frames = [_Frame(axis) for axis in plan]
+    starts, lengths, blocks = ([getattr(f, name) for f in frames] for name in ("start", "length", "blocks"))
+    if only is not None:
+        only = lax.optimization_barrier(_put(only, first, starts, lengths, jnp.uint8(NO_TAP)))
+    total = jnp.zeros((*x.shape[:first], *lengths, x.shape[-1]), x.dtype)
+    for aways in itertools.product(*(frame.away for frame in frames)):
+        places = [frame.place(away) for frame, away in zip(frames, aways, strict=True)]
+        wanted = _taps_of_block(frames, aways, ndim)
+        part = x
         if only is not None:
-            told = _cut(only, spatial, windows, lengths)
-            if not dense:  # what is repeated over a block is cheaper to pad before it is repeated
-                told = _put(told, first, blocks, [_blocks(axis) for axis in plan], jnp.uint8(NO_TAP))
-            part = jnp.where(lax.expand_dims(told, within) == jnp.asarray(wanted, jnp.uint8), part, zero)
+            told = lax.expand_dims(_cut(only, spatial, places, blocks), within)
+            part = jnp.where(told == jnp.asarray(wanted, jnp.uint8), x, zero)
         elif (wanted == NO_WINDOW).any():
-            part = jnp.where(jnp.asarray(wanted != NO_WINDOW), part, zero)
-        part = part.sum(within, dtype=x.dtype)
-        if not dense:
-            part = _cut(part, spatial, blocks, lengths)
-        total += _put(part, first, windows, [axis.positions for axis in plan], zero)
-    return total
+            part = jnp.where(jnp.asarray(wanted != NO_WINDOW), x, zero)
+        total += _put(part.sum(within, dtype=x.dtype), first, places, lengths, zero)
+    if only is not None:
+        total = lax.optimization_barrier(total)
+    return _cut(total, spatial, starts, [axis.positions for axis in plan])
 
 
 def _cut(x: jax.Array, axes: Sequence[int], starts: Sequence[int], lengths: Sequence[int]) -> jax.Array:
@@ -196,36 +208,24 @@ def _put(x: jax.Array, first: int, starts: Sequence[int], lengths: Sequence[int]
     return x if all(pads == (0, 0, 0) for pads in config) else lax.pad(x, fill, config)
 
 
-def _blocks(axis: PoolAxis) -> int:
-    """Into how many blocks of ``stride`` entries the input is split; the last one may be incomplete."""
-    return -(-axis.size // axis.stride)
-
-
 def _in_blocks(x: jax.Array, plan: PoolPlan) -> jax.Array:
     """Each axis as ``(blocks, stride)``, one reshape for each: more at once a sharded array does not follow."""
     at = x.ndim - 1 - len(plan)
     for axis in plan:
+        blocks = _Frame(axis).blocks
         x = end_cropped(x, axis, at)  # or a window that hangs over would read it
-        x = _put(x, at, [0], [_blocks(axis) * axis.stride], jnp.zeros((), x.dtype))
-        x = x.reshape(*x.shape[:at], _blocks(axis), axis.stride, *x.shape[at + 1 :])
+        x = _put(x, at, [0], [blocks * axis.stride], jnp.zeros((), x.dtype))
+        x = x.reshape(*x.shape[:at], blocks, axis.stride, *x.shape[at + 1 :])
         at += 2
     return x
 
 
-def _shifts(axis: PoolAxis) -> list[_Shift]:
-    """All that some window reads."""
-    nearest, farthest = -(axis.before // axis.stride) - 1, (axis.last - axis.before) // axis.stride
-    shifts = [_Shift(axis, away) for away in range(nearest, farthest + 1)]
-    return [shift for shift in shifts if shift.length > 0 and (shift.taps >= 0).any()]
-
-
-def _taps_of_block(shifts: Sequence[_Shift], ndim: int) -> np.ndarray:
+def _taps_of_block(frames: Sequence[_Frame], aways: Sequence[int], ndim: int) -> np.ndarray:
     """For each entry of a block of all axes the number of the tap that reads it, shaped as the blocks are."""
     number = np.zeros((), int)
-    for shift in shifts:
-        number = np.where(
-            (number[..., None] < 0) | (shift.taps < 0), -1, number[..., None] * shift.axis.window + shift.taps
-        )
-    split = [length for shift in shifts for length in (1, shift.axis.stride)]
-    shape = (1,) * (ndim - 1 - len(shifts)) + tuple(split) + (1,)
+    for frame, away in zip(frames, aways, strict=True):
+        taps = frame.taps(away)
+        number = np.where((number[..., None] < 0) | (taps < 0), -1, number[..., None] * frame.axis.window + taps)
+    split = [length for frame in frames for length in (1, frame.axis.stride)]
+    shape = (1,) * (ndim - 1 - len(frames)) + tuple(split) + (1,)
     return np.where(number < 0, NO_WINDOW, number).reshape(shape)

@@ -115,7 +115,7 @@ def augmentations_figure(images: jax.Array, rows: Mapping[str, Augment], *, titl
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         for row, (name, function) in enumerate(rows.items()):
-            made = function(jax.random.fold_in(jax.random.key(seed), row), images)
+            made = jax.jit(function)(jax.random.fold_in(jax.random.key(seed), row), images)
             above = height - _TOP - row * (high + _GAP)
             axes.text(_LEFT - 0.08, above - high / 2, name, ha="right", va="center", size=7)
             for column, image in enumerate(np.clip(np.asarray(made, np.float32), 0, 1)):

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.ndimage
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.augment import affine, random_affine
 from jaxcnn.shapes import ShapeError
+from tests.examples import examples
 
 AMOUNTS = {"shift": 2.0, "rotate": 25.0, "scale": 0.3, "shear": 10.0}
 
@@ -40,7 +41,7 @@ def scipy_affine(images: np.ndarray, matrices: np.ndarray, *, fill: float) -> np
     return result
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     height=st.sampled_from([1, 4, 7]),
     width=st.sampled_from([1, 5, 8]),

@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn import functional as F
 from jaxcnn.shapes.adaptive_pool import adaptive_bins
 from jaxcnn.shapes.errors import ShapeError
+from tests.examples import examples
 from tests.oracles import pool as oracle
 
 
@@ -17,7 +18,7 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.tuples(st.integers(1, 12), st.integers(1, 9)), min_size=1, max_size=2), st.integers(0, 99))
 def test_agrees_with_slices(axes: list[tuple[int, int]], seed: int) -> None:
     sizes, output = zip(*axes, strict=True)

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 
 from jaxcnn.functional.batch_norm import BatchStats, _about_sample, _Axis, _sums_then_centred, batch_norm, batch_stats
 from jaxcnn.shapes.errors import ShapeError
+from tests.examples import examples
 from tests.oracles import batch_norm as oracle
 
 
@@ -50,7 +51,7 @@ def whole_mask(mask: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | 
 
 
 @given(batches())
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_training_against_loops(case: dict[str, Any]) -> None:
     options = {name: case[name] for name in ("scale", "bias", "momentum", "epsilon", "unbiased")}
     expected = oracle.batch_norm(

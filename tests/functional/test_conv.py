@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from jax import lax
 
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.padding import dilate_and_pad, dilate_and_pad_adjoint
 from jaxcnn.shapes.conv import conv_output_shape
+from tests.examples import examples
 from tests.functional.convolutions import Convolution, convolutions
 from tests.oracles import conv as oracle
 
@@ -22,7 +23,7 @@ def draw(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(convolutions())
 def test_conv_agrees_with_loops(case: Convolution) -> None:
     x, kernel = case.x.astype(np.float32), case.kernel.astype(np.float32)

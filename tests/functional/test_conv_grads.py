@@ -5,19 +5,20 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from jax.sharding import AxisType, PartitionSpec
 from jax.test_util import check_grads
 
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.conv_grads import conv_input_grad, conv_kernel_grad
+from tests.examples import examples
 from tests.functional.convolutions import Convolution, convolutions
 from tests.oracles import conv as oracle
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-10}
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(convolutions())
 def test_they_are_the_derivatives_of_conv(case: Convolution) -> None:
     with jax.enable_x64(True):
@@ -37,7 +38,7 @@ def test_they_are_the_derivatives_of_conv(case: Convolution) -> None:
         np.testing.assert_allclose(found[1], expected[1], **CLOSE)
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(convolutions())
 def test_they_are_the_adjoints_of_the_loops(case: Convolution) -> None:
     """``<conv(u, k), g> == <u, input_grad>`` and ``== <k, kernel_grad>``, the left side by loops."""

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxcnn.functional.conv import conv
@@ -16,6 +16,7 @@ from jaxcnn.functional.explain import conv_algorithms, explain_conv
 from jaxcnn.functional.lowering.registry import LOWERINGS
 from jaxcnn.shapes.conv import conv_geometry
 from jaxcnn.shapes.spectrum import fast_length
+from tests.examples import examples
 from tests.functional.convolutions import Convolution, convolutions
 
 # Those with a narrower domain are drawn configurations of their own in tests/functional/lowering.
@@ -37,7 +38,7 @@ def one_tap(case: Convolution) -> Convolution:
 
 
 @pytest.mark.parametrize("name", ANY_GEOMETRY)
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(case=convolutions(modes=("zeros",)))
 def test_a_formulation_agrees_with_loops(name: str, case: Convolution) -> None:
     if name == "matmul":

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.conv_transpose import conv_transpose
 from jaxcnn.shapes.conv_transpose import conv_transpose_output_shape
+from tests.examples import examples
 from tests.oracles import conv as oracle
 
 CLOSE = {"rtol": 2e-5, "atol": 2e-5}
@@ -54,7 +55,7 @@ def transposed(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(transposed())
 def test_conv_transpose_agrees_with_scattering_loops(case: dict[str, Any]) -> None:
     x, kernel, options = case["x"], case["kernel"], case["options"]

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from jaxcnn import functional as F
 from jaxcnn.functional import filters
 from jaxcnn.shapes.errors import ShapeError
+from tests.examples import examples
 from tests.oracles import filters as oracle
 
 IMAGE = np.random.default_rng(0).standard_normal((9, 8))
@@ -34,7 +35,7 @@ def filtered(image: np.ndarray, kernel: Any, **options: Any) -> np.ndarray:
     padding_mode=st.sampled_from(MODES),
     data=st.data(),
 )
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_apply_filter_is_scipys_for_each_channel(
     ndim: int, batch: list[int], channels: int, padding_mode: str, data: st.DataObject
 ) -> None:
@@ -139,7 +140,7 @@ def test_an_even_gaussian_is_symmetric_about_its_middle() -> None:
     aspect=st.floats(0.2, 3),
     phase=st.floats(-4, 4),
 )
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_gabor_is_daugmans(window: tuple[int, int], **options: float) -> None:
     with jax.enable_x64(True):
         kernel = jax.jit(lambda options: filters.gabor(window, **options))(options)

@@ -4,18 +4,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from jax.test_util import check_grads
 
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.local_conv import local_conv
 from jaxcnn.shapes.errors import ShapeError
+from tests.examples import examples
 from tests.functional.unshared import convolutions, library_options, oracle_options, out_sizes
 from tests.oracles import local_conv as oracle
 
 
 @given(convolutions())
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_against_loops(case: dict) -> None:
     generator = np.random.default_rng(case["seed"])
     x = generator.standard_normal(case["x_shape"])

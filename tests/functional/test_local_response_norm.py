@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
 from jaxcnn.functional.local_response_norm import local_response_norm
 from jaxcnn.shapes.errors import ShapeError
+from tests.examples import examples
 from tests.oracles import local_response_norm as oracle
 
 
@@ -24,7 +25,7 @@ from tests.oracles import local_response_norm as oracle
     beta=st.floats(0.1, 2),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_against_loops(
     shape: list[int], channels: int, size: int, k: float, alpha: float, beta: float, seed: int
 ) -> None:

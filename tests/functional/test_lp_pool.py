@@ -7,16 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn import functional as F
 from jaxcnn.shapes.errors import ShapeError
+from tests.examples import examples
 from tests.functional.pools import Pool, pools
 from tests.oracles import pool as oracle
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(pools(), st.sampled_from([0.5, 1, 1.5, 2, 3, 4.0, math.inf]))
 def test_agrees_with_loops(case: Pool, p: float) -> None:
     x = np.where(np.isinf(case.x), np.random.default_rng(0).standard_normal(case.x.shape), case.x).astype(np.float32)

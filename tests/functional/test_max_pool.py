@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from jaxcnn import functional as F
 from jaxcnn import nn
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.pool import pool_output_shape
+from tests.examples import examples
 from tests.functional.pools import Pool, pools, ties
 from tests.oracles import pool as oracle
 
@@ -41,13 +42,13 @@ def check_against_loops(case: Pool) -> None:
     assert indices.dtype == jnp.int32
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(pools())
 def test_agrees_with_loops(case: Pool) -> None:
     check_against_loops(case)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(pools(long=True))
 def test_many_taps_agree_with_loops(case: Pool) -> None:
     check_against_loops(case)

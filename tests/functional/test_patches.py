@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.patches import extract_patches, fold_patches
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.patches import patches_output_shape
+from tests.examples import examples
 from tests.oracles import patches as oracle
 
 
@@ -59,7 +60,7 @@ SIDE_BY_SIDE = {
 @given(windows())
 @example(SIDE_BY_SIDE)
 @example({**SIDE_BY_SIDE, "pads": ((1, -1),)})
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_extract_and_fold_against_loops(case: dict) -> None:
     generator = np.random.default_rng(case["seed"])
     x = generator.integers(-9, 10, case["shape"]).astype(np.int32)

@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn import functional as F
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.pool import pool_output_shape
+from tests.examples import examples
 from tests.functional.pools import Pool, pools
 from tests.oracles import pool as oracle
 
@@ -40,13 +41,13 @@ def check_against_loops(case: Pool, include_pad: bool) -> None:
     np.testing.assert_allclose((other.astype(np.float64) * grad).sum(), forward, rtol=1e-4, atol=1e-4)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(pools(), st.booleans())
 def test_agrees_with_loops(case: Pool, include_pad: bool) -> None:
     check_against_loops(case, include_pad)
 
 
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(pools(long=True), st.booleans())
 def test_many_taps_agree_with_loops(case: Pool, include_pad: bool) -> None:
     check_against_loops(case, include_pad)

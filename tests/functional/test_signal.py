@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import signal
 
 from jaxcnn.functional.signal import autocorrelate, convolve, correlate
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.signal import MODES
+from tests.examples import examples
 from tests.oracles import signal as oracle
 
 FUNCTIONS = {"correlate": correlate, "convolve": convolve}
@@ -36,7 +37,7 @@ def pairs(draw: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(pairs(), st.sampled_from(sorted(FUNCTIONS)))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_full_against_sums(pair: tuple[np.ndarray, np.ndarray], name: str) -> None:
     with jax.enable_x64(True):
         z = jax.jit(FUNCTIONS[name])(*pair)
@@ -46,7 +47,7 @@ def test_full_against_sums(pair: tuple[np.ndarray, np.ndarray], name: str) -> No
 
 
 @given(pairs(), st.sampled_from(sorted(FUNCTIONS)), st.sampled_from(MODES), st.sampled_from(["direct", "fft"]))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_modes_against_scipy(pair: tuple[np.ndarray, np.ndarray], name: str, mode: str, method: str) -> None:
     with jax.enable_x64(True):
         try:

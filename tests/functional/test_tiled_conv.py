@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
@@ -12,12 +12,13 @@ from jaxcnn.functional.conv import conv
 from jaxcnn.functional.local_conv import local_conv
 from jaxcnn.functional.tiled_conv import tiled_conv
 from jaxcnn.shapes.errors import ShapeError
+from tests.examples import examples
 from tests.functional.unshared import convolutions, library_options, oracle_options, out_sizes
 from tests.oracles import tiled_conv as oracle
 
 
 @given(convolutions(), st.tuples(*[st.integers(1, 5)] * 3))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_against_loops(case: dict, tiles: tuple[int, ...]) -> None:
     """Up to 125 tiles, so that both formulations and tiles that are never used come up."""
     tiles = tiles[: len(out_sizes(case))]

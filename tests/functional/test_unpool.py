@@ -6,16 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn import functional as F
 from jaxcnn.shapes.errors import ShapeError
+from tests.examples import examples
 from tests.functional.pools import ties
 from tests.oracles import pool as oracle
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(
     st.lists(st.integers(1, 4), min_size=1, max_size=3),
     st.lists(st.integers(1, 5), min_size=1, max_size=3),

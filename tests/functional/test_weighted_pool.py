@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.ndimage
-from hypothesis import given, settings
+from hypothesis import given
 
 from jaxcnn import functional as F
 from jaxcnn.shapes.errors import ShapeError
+from tests.examples import examples
 from tests.functional.pools import Pool, pools
 from tests.oracles import pool as oracle
 
@@ -17,7 +18,7 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(pools())
 def test_agrees_with_loops(case: Pool) -> None:
     """Values by loops, both gradients by the adjoint identity, as it is linear in each."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import jaxcnn
@@ -16,6 +16,7 @@ from jaxcnn import functional as F
 from jaxcnn import nn
 from jaxcnn.models.summary import Summary, summary
 from jaxcnn.shapes import ShapeError, SlidingWindow, conv_counts, receptive_field
+from tests.examples import examples
 
 
 class Stack(linen.Module):
@@ -53,7 +54,7 @@ windows = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.tuples(st.sampled_from(["conv", "flax", "max", "avg"]), windows), min_size=1, max_size=4))
 def test_stacks_see_what_the_closed_form_says(layers: list[tuple[str, SlidingWindow]]) -> None:
     size = 200

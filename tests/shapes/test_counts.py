@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.shapes.counts import (
@@ -19,6 +19,7 @@ from jaxcnn.shapes.counts import (
     tiled_conv_counts,
 )
 from jaxcnn.shapes.errors import ShapeError
+from tests.examples import examples
 
 
 def parameters(module: flax.linen.Module, input_shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
@@ -36,7 +37,7 @@ def parameters(module: flax.linen.Module, input_shape: tuple[int, ...]) -> tuple
     groups=st.sampled_from([1, 2, 4]),
     use_bias=st.booleans(),
 )
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_conv_against_flax_and_by_counting(
     window: tuple[int, int], strides: int, padding: object, dilation: int, groups: int, use_bias: bool
 ) -> None:

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.conv_transpose import conv_transpose
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.receptive_field import ReceptiveField, SlidingWindow, positions_seen, receptive_field
+from tests.examples import examples
 
 
 def network(x: jax.Array, layers: list[SlidingWindow], seed: int) -> jax.Array:
@@ -50,7 +51,7 @@ def stacks(draw: st.DrawFn, *, transposed: bool) -> tuple[list[SlidingWindow], t
 
 
 @given(stacks(transposed=True), st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_positions_seen_are_where_the_gradient_is_not_zero(
     stack: tuple[list[SlidingWindow], tuple[int, ...]], seed: int
 ) -> None:
@@ -70,7 +71,7 @@ def test_positions_seen_are_where_the_gradient_is_not_zero(
 
 
 @given(stacks(transposed=False), st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_the_closed_form_is_the_box_around_the_gradient(
     stack: tuple[list[SlidingWindow], tuple[int, ...]], seed: int
 ) -> None:

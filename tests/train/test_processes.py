@@ -21,6 +21,7 @@ from jaxcnn.train.distributed import join
 from jaxcnn.train.errors import ConfigError
 from jaxcnn.train.loop import fit
 from jaxcnn.train.parallel import Parallel
+from jaxcnn.train.roll_back import WENT_BACK
 from jaxcnn.train.run_folder import RunFolder
 from tests.train.runs import TINY, Quiet, final_state, new_run
 
@@ -61,7 +62,7 @@ def two_processes(
     folder: Path,
     experiment: Path,
     *,
-    epochs: int = 2,
+    epochs: int,
     words: tuple[str, ...] = (),
     scripts: tuple[str | None, str | None] = (None, None),
 ) -> Iterator[list[subprocess.Popen[str]]]:
@@ -88,28 +89,34 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.parametrize(
-    ("experiment_file", "second", "saves"),
-    [(TINY, HASTY, [12, 10]), (TINY.with_name("tiny_stream.py"), None, [12, 6])],
-    ids=["resident, and clocks that differ", "streamed"],
+    ("experiment_file", "epochs", "second", "saves"),
+    [(TINY.with_name("tiny_spiked.py"), 4, HASTY, [24, 20]), (TINY.with_name("tiny_stream.py"), 2, None, [12, 6])],
+    ids=["resident, clocks that differ, an epoch undone", "streamed"],
 )
-def test_two_processes_are_one_run(tmp_path: Path, experiment_file: Path, second: str | None, saves: list[int]) -> None:
+def test_two_processes_are_one_run(
+    tmp_path: Path, experiment_file: Path, epochs: int, second: str | None, saves: list[int]
+) -> None:
     """Images are whole in both; or streamed, and each process reads those of its own devices.
 
     A process that believes a save in mid-epoch to be due makes both save, at the next step at which they agree on it.
+    An epoch in which the loss jumps is undone in both.
     """
-    with two_processes(tmp_path / "two", experiment_file, scripts=(None, second)) as processes:
+    with two_processes(tmp_path / "two", experiment_file, epochs=epochs, scripts=(None, second)) as processes:
         said = [process.communicate(timeout=200)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert "test accuracy" in said[0] and "test accuracy" not in said[1]
 
-    file, one = new_run(tmp_path / "one")
     two = RunFolder.open(tmp_path / "two")
     assert [each.step for each in saved(two.checkpoints, ["last"])] == saves
-    experiment = file.build(file.config_class(epochs=2))
+    file, _ = two.load_experiment()
+    experiment = file.build(file.config_class(epochs=epochs))
+    one = RunFolder.create(tmp_path / "one", file, {"epochs": epochs})
     with one.locked():
         fit(experiment, one, progress=Quiet(), should_stop=lambda: False, parallel=Parallel.over(8))
     left, right = (run.metrics.read() for run in (two, one))
-    assert [record["step"] for record in left] == [6, 12]  # each line once
+    assert [record["step"] for record in left] == [6 * epoch for epoch in range(1, epochs + 1)]  # each line once
+    went_back = [record.get(WENT_BACK) for record in left]
+    assert went_back == [record.get(WENT_BACK) for record in right] == [None, None, 12, None][:epochs]
     for ours, theirs in zip(left, right, strict=True):
         for name in ("train/loss", "train/accuracy", "learning_rate"):
             assert ours[name] == pytest.approx(theirs[name], abs=1e-6)

@@ -1,13 +1,11 @@
 """An epoch in which the loss jumps is undone, and its images are skipped."""
 
-import dataclasses
 import functools
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from jaxcnn.train.discover import load_experiment
@@ -16,26 +14,15 @@ from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.roll_back import WENT_BACK
 from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.step import epoch_order, train_step
+from tests.train import tiny_spiked
 from tests.train.runs import TINY, assert_same, final_state, new_run, train, without_seconds
 
 STEPS = 6  # of an epoch of the tiny experiment
 
 
 def spiked(*epochs: int, max_loss_jump: float | None = 2.0) -> Experiment:
-    """The tiny experiment of five epochs; in those named here, from 1, each image has another's label."""
-
-    def mixed_up(key: jax.Array, x: jax.Array, numbers: jax.Array, *, epoch: jax.Array) -> jax.Array:
-        return jnp.where(jnp.isin(epoch + 1, jnp.array(epochs, jnp.int32)), jnp.roll(x, 1, 0), x)
-
-    schedule = optax.linear_schedule(0.05, 0.0, 5 * STEPS)
-    return dataclasses.replace(
-        load_tiny(),
-        alternate=mixed_up,
-        augment=None,
-        optimizer=optax.sgd(schedule, momentum=0.9),
-        schedule=schedule,
-        max_loss_jump=max_loss_jump,
-    )
+    """The tiny experiment of five epochs, the loss of those named here jumping."""
+    return tiny_spiked.spiked(load_tiny(), *epochs, max_loss_jump=max_loss_jump)
 
 
 @functools.cache

@@ -2,14 +2,15 @@
 
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 
 from jaxcnn.functional.lowering import broadcast
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
+from tests.examples import examples
 from tests.functional.lowering.dense import check, check_inside_shard_map, dense_geometries
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(geometry=dense_geometries())
 def test_values_agree_with_loops(geometry: ConvGeometry) -> None:
     assume(broadcast.LOWERING.why_not(geometry, jnp.float32, "forward") is None)

@@ -1,14 +1,15 @@
 """Three axes as two, against loops."""
 
 import jax.numpy as jnp
-from hypothesis import given, settings
+from hypothesis import given
 
 from jaxcnn.functional.lowering import depth
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
+from tests.examples import examples
 from tests.functional.lowering.dense import check, check_inside_shard_map, dense_geometries
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(geometry=dense_geometries(ndims=(3,)))
 def test_three_axes_agree_with_loops(geometry: ConvGeometry) -> None:
     check(depth.LOWERING, geometry, "forward")

@@ -5,15 +5,16 @@ from unittest import mock
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.functional.lowering import im2col
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
+from tests.examples import examples
 from tests.functional.lowering.dense import check, check_inside_shard_map, dense_geometries
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(geometry=dense_geometries(), block_bytes=st.sampled_from([1, 500, 2000, 2**22]))
 def test_kernel_gradients_agree_with_loops(geometry: ConvGeometry, block_bytes: int) -> None:
     """Whatever the size of a block: one row, several, an image, several, all."""

@@ -1,14 +1,15 @@
 """Windows of one position as matrix products, against loops."""
 
 import jax.numpy as jnp
-from hypothesis import given, settings
+from hypothesis import given
 
 from jaxcnn.functional.lowering import matmul
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
+from tests.examples import examples
 from tests.functional.lowering.dense import check, dense_geometries
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(geometry=dense_geometries(windows=(1,)))
 def test_both_operations_agree_with_loops(geometry: ConvGeometry) -> None:
     check(matmul.LOWERING, geometry, "forward")

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec
 
 from jaxcnn.functional.lowering import partial_sums
 from jaxcnn.functional.lowering.partial_sums import LOWERING, kernel_grad
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
+from tests.examples import examples
 from tests.functional.lowering.groups import depthwise_geometries, grouped_geometries, loop_grouped_kernel_grad
 
 
@@ -31,7 +32,7 @@ def _check(geometry: ConvGeometry, dtype: Any, tolerance: float) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(np.abs(expected).max(), 1.0))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(geometry=st.one_of(depthwise_geometries(), grouped_geometries()))
 def test_agrees_with_loops(geometry: ConvGeometry) -> None:
     assert LOWERING.why_not(geometry, jnp.float32, "kernel_grad") is None

@@ -1,14 +1,15 @@
 """Strides folded into channels, against loops."""
 
 import jax.numpy as jnp
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 
 from jaxcnn.functional.lowering import phases
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
+from tests.examples import examples
 from tests.functional.lowering.dense import check, check_inside_shard_map, dense_geometries
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(geometry=dense_geometries(ndims=(1, 2), input_dilations=(1,), kernel_dilations=(1,)))
 def test_strides_agree_with_loops(geometry: ConvGeometry) -> None:
     assume(max(geometry.strides) > 1)
@@ -16,7 +17,7 @@ def test_strides_agree_with_loops(geometry: ConvGeometry) -> None:
     check(phases.LOWERING, geometry, "kernel_grad")
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(geometry=dense_geometries(ndims=(1, 2), strides=(1,), kernel_dilations=(1,)))
 def test_dilated_inputs_agree_with_loops(geometry: ConvGeometry) -> None:
     assume(max(geometry.input_dilation) > 1)

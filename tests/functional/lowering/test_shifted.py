@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.lowering.shifted import LOWERING, _tap_by_tap, forward, has_phases
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
+from tests.examples import examples
 from tests.functional.lowering.dense import random_operands
 from tests.functional.lowering.groups import depthwise_geometries, loop_grouped_forward
 
@@ -24,14 +25,14 @@ def _check(geometry: ConvGeometry) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * max(np.abs(expected).max(initial=0), 1.0))
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(geometry=depthwise_geometries(input_dilations=(1, 2, 3)))
 def test_agrees_with_loops(geometry: ConvGeometry) -> None:
     assert LOWERING.why_not(geometry, jnp.float32, "forward") is None
     _check(geometry)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(geometry=depthwise_geometries())
 def test_the_way_back_agrees_with_loops(geometry: ConvGeometry) -> None:
     _check(dataclasses.replace(geometry, out_channels=geometry.in_channels).transposed())
@@ -46,7 +47,7 @@ def test_phases_agree_with_loops(window: int, strides: int) -> None:
     _check(geometry)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(geometry=depthwise_geometries())
 def test_taps_in_turn_agree_with_loops(geometry: ConvGeometry) -> None:
     x, kernel, _ = random_operands(geometry)

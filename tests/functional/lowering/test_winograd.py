@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn.functional.lowering import winograd, xla
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
+from tests.examples import examples
 from tests.functional.lowering.dense import check, check_inside_shard_map, dense_geometries, random_operands
 
 GEOMETRIES = dense_geometries(
@@ -18,7 +19,7 @@ GEOMETRIES = dense_geometries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(geometry=GEOMETRIES, block_bytes=st.sampled_from([1, 3000, 2**23]))
 def test_both_operations_agree_with_loops(geometry: ConvGeometry, block_bytes: int) -> None:
     with mock.patch.object(winograd, "BLOCK_BYTES", block_bytes):

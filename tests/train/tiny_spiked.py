@@ -1,0 +1,36 @@
+"""The tiny experiment, in whose third epoch each image has another's label: its loss jumps, and the run goes back."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxcnn.train import Experiment
+from tests.train import tiny
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(tiny.Config):
+    """As of the tiny experiment."""
+
+
+def build(config: Config) -> Experiment:
+    return spiked(tiny.build(config), 3)
+
+
+def spiked(experiment: Experiment, *epochs: int, max_loss_jump: float | None = 2.0) -> Experiment:
+    """The experiment of five epochs without noise; in those named here, from 1, each image has another's label."""
+
+    def mixed_up(key: jax.Array, x: jax.Array, numbers: jax.Array, *, epoch: jax.Array) -> jax.Array:
+        return jnp.where(jnp.isin(epoch + 1, jnp.array(epochs, jnp.int32)), jnp.roll(x, 1, 0), x)
+
+    schedule = optax.linear_schedule(0.05, 0.0, 30)
+    return dataclasses.replace(
+        experiment,
+        alternate=mixed_up,
+        augment=None,
+        optimizer=optax.sgd(schedule, momentum=0.9),
+        schedule=schedule,
+        max_loss_jump=max_loss_jump,
+    )
