@@ -1,10 +1,11 @@
-"""Writes the page of the measurements: ``python -m jaxcnn.bench.page RESULTS.json [NOTES.md [PICTURE]]``.
+"""Writes the page of the measurements: ``python -m jaxcnn.bench.page RESULTS.json ... --notes NOTES --picture PICTURE``.
 
-In the notes, what follows ``## KEY`` is the paragraph of the target with that key (``jaxcnn/bench/targets.py``).
+Every entry of the first file is listed; others, of other releases of JAX, say beside it what they reach of what was
+asked. In the notes, what follows ``## KEY`` is the paragraph of the target with that key (``jaxcnn/bench/targets.py``).
 """
 
+import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,7 @@ from jaxcnn.bench.report import (
     summary,
     summary_rows,
 )
-from jaxcnn.bench.runner import Result
-from jaxcnn.bench.targets import TARGETS, asked, slower_than_stock, table
+from jaxcnn.bench.targets import TARGETS, Target, asked, slower_than_stock, table
 
 HEAD = """# How fast it is
 
@@ -42,11 +42,13 @@ cold start's: tracing, lowering, compiling. Memory is what XLA says the program 
 Every result was held against stock's; `error` is the largest difference in units of the largest entry."""
 
 
-def page(report: Mapping[str, Any], notes: Mapping[str, str] | None = None, *, picture: str | None = None) -> str:
+def page(
+    reports: Sequence[Mapping[str, Any]], notes: Mapping[str, str] | None = None, *, picture: str | None = None
+) -> str:
     """The page in Markdown.
 
     Args:
-        report: the JSON of ``jaxcnn bench --json``.
+        reports: the JSON of ``jaxcnn bench --json``, each with another release of JAX; the first is the main one.
         notes: paragraphs by the keys of the targets.
         picture: the picture's path, relative to the page.
 
@@ -57,20 +59,15 @@ def page(report: Mapping[str, Any], notes: Mapping[str, str] | None = None, *, p
     strange = set(notes) - {target.key for target in TARGETS}
     if strange:
         raise ValueError(f"bench.page: there is no target {', '.join(sorted(strange))}.")
-    results = report["results"]
+    results = reports[0]["results"]
     medians = summary(results, statistic="median")
-    parts = [
-        HEAD,
-        machine_line(report["machine"]),
-        PEERS,
-        "## What was asked, and what is reached\n",
-        _targets(results),
-    ]
-    parts += _paragraphs(results, notes)
-    parts += ["## Summary, medians\n", markdown(SUMMARY_COLUMNS, summary_rows(medians))]
+    parts = [HEAD, *(machine_line(report["machine"]) for report in reports), PEERS]
+    parts += ["## What was asked, and what is reached\n", _targets(reports)]
+    parts += _paragraphs(reports, notes)
+    parts += [f"## Summary, medians, {_release(reports[0])}\n", markdown(SUMMARY_COLUMNS, summary_rows(medians))]
     if medians["steps"]:
         parts += [markdown(STEP_COLUMNS, step_rows(medians))]
-    parts += ["## Every entry\n", *([f"![bars]({picture})"] if picture else [])]
+    parts += [f"## Every entry, {_release(reports[0])}\n", *([f"![bars]({picture})"] if picture else [])]
     parts += ["Medians in milliseconds.", markdown(COLUMNS, [row(result) for result in results])]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
@@ -85,25 +82,42 @@ def machine_line(about: Mapping[str, Any]) -> str:
     )
 
 
-def _targets(results: Sequence[Result]) -> str:
-    minima = {target.key: number(value) for target, value, _ in table(results, statistic="min")}
-    rows = [
-        [target.text, asked(target), number(value), minima[target.key], verdict]
-        for target, value, verdict in table(results, statistic="median")
-    ]
-    return markdown(("figure", "asked", "medians", "minima", "by medians"), rows)
+def _release(report: Mapping[str, Any]) -> str:
+    return f"JAX {report['machine']['versions']['jax']}"
 
 
-def _paragraphs(results: Sequence[Result], notes: Mapping[str, str]) -> list[str]:
-    """A paragraph for each target that is not reached, and for each that has a note anyway."""
+def _targets(reports: Sequence[Mapping[str, Any]]) -> str:
+    """A row for each figure that the first report has, with medians and minima of each report."""
+    heads = ["figure", "asked"]
+    for report in reports:
+        heads += [f"{_release(report)}, medians", "minima"]
+    rows = []
+    for target, *_ in table(reports[0]["results"], statistic="median"):
+        cells = [target.text, asked(target)]
+        for report in reports:
+            median, least = (target.value(report["results"], statistic) for statistic in ("median", "min"))
+            cells += [_marked(target, median), number(least)]
+        rows.append(cells)
+    return markdown(heads, rows) + "\n\nWhat is reached stands in bold."
+
+
+def _marked(target: Target, value: float | None) -> str:
+    return number(value) if value is None or not target.is_met(value) else f"**{number(value)}**"
+
+
+def _paragraphs(reports: Sequence[Mapping[str, Any]], notes: Mapping[str, str]) -> list[str]:
+    """A paragraph for each target that some report does not reach, and for each that has a note anyway."""
     parts = []
-    for target, value, verdict in table(results, statistic="median"):
-        if verdict == "reached" and target.key not in notes:
+    for target, *_ in table(reports[0]["results"], statistic="median"):
+        values = {_release(report): target.value(report["results"], "median") for report in reports}
+        if target.key not in notes and all(value is None or target.is_met(value) for value in values.values()):
             continue
+        found = ", ".join(f"{number(value)} with {name}" for name, value in values.items() if value is not None)
         more = ""
-        if target.key == "slowest" and verdict == "not reached":
-            more = f" Below 0.95 are: {', '.join(slower_than_stock(results, statistic='median'))}."
-        figure = f"{target.text[0].upper()}{target.text[1:]}: {number(value)}, asked {asked(target)}.{more}"
+        if target.key == "slowest":
+            slow = slower_than_stock(reports[0]["results"], statistic="median")
+            more = f" Below 0.95 are, with {_release(reports[0])}: {', '.join(slow)}." if slow else ""
+        figure = f"{target.text[0].upper()}{target.text[1:]}: {found}, asked {asked(target)}.{more}"
         parts.append(f"**{figure}** {notes.get(target.key, '')}".strip())
     return parts
 
@@ -118,13 +132,17 @@ def read_notes(text: str) -> dict[str, str]:
     return {head.strip(): body.strip() for head, _, body in parts}
 
 
-def main(words: Sequence[str]) -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Prints the page of the files named."""
-    report = json.loads(Path(words[0]).read_text())
-    notes = read_notes(Path(words[1]).read_text()) if len(words) > 1 else {}
-    picture = words[2] if len(words) > 2 else None
-    print(page(report, notes, picture=picture), end="")
+    parser = argparse.ArgumentParser(prog="python -m jaxcnn.bench.page", description="prints the page in Markdown")
+    parser.add_argument("results", nargs="+", type=Path, help="JSON of jaxcnn bench; the first is the main one")
+    parser.add_argument("--notes", type=Path, help="paragraphs on the figures that were asked for")
+    parser.add_argument("--picture", help="path of the picture, relative to the page")
+    options = parser.parse_args(words)
+    reports = [json.loads(path.read_text()) for path in options.results]
+    notes = read_notes(options.notes.read_text()) if options.notes else {}
+    print(page(reports, notes, picture=options.picture), end="")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

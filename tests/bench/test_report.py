@@ -1,12 +1,13 @@
 """The arithmetic of the report, by numbers made up so that the answers are known."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from jaxcnn.bench.page import page, read_notes
+from jaxcnn.bench.page import main, page, read_notes
 from jaxcnn.bench.report import machine, markdown, report, row, step_rows, summary, summary_rows
-from jaxcnn.bench.runner import is_wrong
+from jaxcnn.bench.runner import Result, is_wrong
 from jaxcnn.bench.targets import TARGETS, slower_than_stock, table
 from tests.bench.conftest import made
 
@@ -74,13 +75,33 @@ def test_targets_hold_the_results_against_what_was_asked() -> None:
     assert len({target.key for target in TARGETS}) == len(TARGETS)
 
 
+def released(jax_version: str, results: list[Result] = RESULTS) -> dict:
+    about = machine(torch=False)
+    return report(results, machine=about | {"versions": about["versions"] | {"jax": jax_version}})
+
+
 def test_page_has_every_entry_and_the_notes() -> None:
     notes = read_notes("## slowest\nThe bytes go *here*.\n")
-    text = page(report(RESULTS, machine=machine(torch=False)), notes, picture="bench.png")
+    text = page([released("2.0")], notes, picture="bench.png")
     assert "| c | kernel_grad | xla | 2 | 1 | 0.5 | 0.5 | 4 | 0e+00 |" in text
-    assert "asked at least 0.95. Below 0.95 are: c kernel_grad 0.5.** The bytes go *here*." in text
-    assert "**Memory of a step, ours / stock, the highest: 1.5, asked at most 1.3.**" in text
+    assert "asked at least 0.95. Below 0.95 are, with JAX 2.0: c kernel_grad 0.5.** The bytes go *here*." in text
+    assert "**Memory of a step, ours / stock, the highest: 1.5 with JAX 2.0, asked at most 1.3.**" in text
     assert "![bars](bench.png)" in text and "| mobilenet_v2 | 6 |" in text
-    assert "MobileNetV2: 6, asked" not in text  # reached, and no note
+    assert "MobileNetV2: 6" not in text  # reached, and no note
     with pytest.raises(ValueError, match=r"bench\.page: there is no target nonsense\."):
-        page(report(RESULTS, machine=machine(torch=False)), {"nonsense": ""})
+        page([released("2.0")], {"nonsense": ""})
+
+
+def test_releases_of_jax_stand_side_by_side() -> None:
+    text = page([released("2.0"), released("1.0", [each for each in RESULTS if each["kind"] != "step"])])
+    assert "| figure | asked | JAX 2.0, medians | minima | JAX 1.0, medians | minima |" in text
+    assert "| stock / ours of the slowest convolution | at least 0.95 | 0.5 | 0.5 | 0.5 | 0.5 |" in text
+    assert "| stock / ours, step of MobileNetV2 | at least 5 | **6** | 6 |  |  |" in text
+    assert "the slowest convolution: 0.5 with JAX 2.0, 0.5 with JAX 1.0, asked" in text
+
+
+def test_the_page_is_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    docs = Path(__file__).parent.parent.parent / "docs"
+    files = [str(docs / "bench" / f"jax-{release}.json") for release in ("0.12", "0.10")]
+    main([*files, "--notes", str(docs / "bench" / "notes.md"), "--picture", "images/bench.png"])
+    assert capsys.readouterr().out == (docs / "bench.md").read_text()
