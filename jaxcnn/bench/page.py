@@ -1,4 +1,4 @@
-"""Writes the page of the measurements: ``python -m jaxcnn.bench.page RESULTS.json ... --notes NOTES --picture PICTURE``.
+"""Writes the page of the measurements: ``python -m jaxcnn.bench.page RESULTS.json ... --notes FILE --picture FILE``.
 
 Every entry of the first file is listed; others, of other releases of JAX, say beside it what they reach of what was
 asked. In the notes, what follows ``## KEY`` is the paragraph of the target with that key (``jaxcnn/bench/targets.py``).
