@@ -66,7 +66,7 @@ def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float
     """Each term adds to the pressure on registers, and one channel of many is read with a long step."""
     n = count_dense(geometry)
     exact = geometry.multiply_adds
-    return 1e-4 + exact * (7.2e-12 + 3.1e-13 * _terms(geometry) + 1.6e-11 * n.reads / n.writes)
+    return 1e-4 + exact * (1.15e-11 + 5e-13 * _terms(geometry) + 2.6e-11 * n.reads / n.writes)
 
 
 LOWERING = Lowering(name="broadcast", unserved=_unserved, estimate=_estimate, forward=forward)

@@ -2,9 +2,15 @@
 
 from typing import Any
 
+import jax
+
 from jaxcnn.functional.lowering.counts import count_dense
 from jaxcnn.functional.lowering.lowering import Operation
 from jaxcnn.shapes.conv import ConvGeometry
+
+
+# Until then the forward pass packed small windows of some widths several times as slowly.
+SLOW_PACKING = jax.__version_info__ < (0, 11)
 
 
 def xla_seconds(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
@@ -34,9 +40,15 @@ def dense_seconds(geometry: ConvGeometry, dtype: Any, operation: Operation) -> f
             return 1e-3 + 2.4e-9 * geometry.multiply_adds
         return 1.7e-3 + n.entries * (1.6e-9 if n.reads >= 8 else 7e-9)
     if operation == "forward":
-        return 7e-5 + 1.03e-11 * n.products + 1.5e-9 * n.entries / n.reads + 4.7e-11 * n.arrays
+        slow = SLOW_PACKING and 1 < n.taps <= 9 and (16 < n.writes <= 32 or _is_wide_and_dense(geometry))
+        packing = 2.7e-9 * n.entries / (1 + n.reads / 40) if slow else 1.5e-9 * n.entries / n.reads
+        return 7e-5 + 1.03e-11 * n.products + packing + 4.7e-11 * n.arrays
     if n.taps == 1:
         return 3.5e-5 + 2.8e-11 * n.entries * n.writes + 4e-10 * n.arrays
     many = n.images >= 100 and n.positions >= 100 * n.images
     transposed = (2.4e-9 if n.reads >= 16 else 4.2e-10) * n.arrays
     return 5e-5 + 1.26e-11 * n.products + 2.6e-11 * n.entries * n.writes * many + transposed
+
+
+def _is_wide_and_dense(geometry: ConvGeometry) -> bool:
+    return geometry.in_channels >= 16 and geometry.out_channels > 16 and max(geometry.strides) == 1
