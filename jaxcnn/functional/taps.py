@@ -135,8 +135,11 @@ class _Frame:
         return tuple(away for away in range(nearest, farthest + 1) if self._is_read(away))
 
     def _is_read(self, away: int) -> bool:
-        windows = min(self.axis.positions, self.blocks - away) - max(0, -away)
-        return windows > 0 and bool((self.taps(away) >= 0).any())
+        return self.count(away) > 0 and bool((self.taps(away) >= 0).any())
+
+    def count(self, away: int) -> int:
+        """How many windows have a block that is so far away, from ``max(0, -away)`` on."""
+        return min(self.axis.positions, self.blocks - away) - max(0, -away)
 
     def taps(self, away: int) -> np.ndarray:
         """For each entry of a block so far away the number of the tap that reads it, or -1."""
@@ -154,17 +157,13 @@ class _Frame:
         """Of the whole frame."""
         return self.start + max(self.axis.positions, self.blocks - min((0, *self.away)))
 
-    def place(self, away: int) -> int:
-        """Where in the frame the windows stand of which the blocks, from the first on, are so far away."""
-        return self.start - away
-
 
 def add_taps(x: jax.Array, plan: PoolPlan, only: jax.Array | None = None) -> jax.Array:
     """What ``x`` holds at all taps of each window, or at the one told for each (0 for ``NO_TAP``). Linear in ``x``.
 
-    Made for its transpose, which has no strided write: each entry compares its own number with those of the few
-    windows that may read it. Windows are padded once, to a frame that has all of those, and kept so, or XLA would look
-    in its innermost loop whether there is a window.
+    Made for its transpose, which has no strided write. Where taps are told, each entry then compares its own number
+    with those of the few windows that may read it: they are padded once, to a frame that has all of those, and kept
+    so, or XLA would look in its innermost loop whether there is a window.
     """
     zero = jnp.zeros((), x.dtype)
     x = _in_blocks(x, plan)
@@ -173,23 +172,29 @@ def add_taps(x: jax.Array, plan: PoolPlan, only: jax.Array | None = None) -> jax
     spatial = range(first, first + len(plan))
     within = [first + 2 * i + 1 for i in range(len(plan))]
     frames = [_Frame(axis) for axis in plan]
+    positions = [axis.positions for axis in plan]
     starts, lengths, blocks = ([getattr(f, name) for f in frames] for name in ("start", "length", "blocks"))
-    if only is not None:
+    if only is None:
+        starts, lengths = [0] * len(plan), positions
+    else:
         only = lax.optimization_barrier(_put(only, first, starts, lengths, jnp.uint8(NO_TAP)))
     total = jnp.zeros((*x.shape[:first], *lengths, x.shape[-1]), x.dtype)
     for aways in itertools.product(*(frame.away for frame in frames)):
-        places = [frame.place(away) for frame, away in zip(frames, aways, strict=True)]
-        wanted = _taps_of_block(frames, aways, ndim)
-        part = x
+        wanted, part = _taps_of_block(frames, aways, ndim), x
         if only is not None:
+            places = [frame.start - away for frame, away in zip(frames, aways, strict=True)]
             told = lax.expand_dims(_cut(only, spatial, places, blocks), within)
-            part = jnp.where(told == jnp.asarray(wanted, jnp.uint8), x, zero)
-        elif (wanted == NO_WINDOW).any():
-            part = jnp.where(jnp.asarray(wanted != NO_WINDOW), x, zero)
-        total += _put(part.sum(within, dtype=x.dtype), first, places, lengths, zero)
+            part = jnp.where(told == jnp.asarray(wanted, jnp.uint8), x, zero).sum(within, dtype=x.dtype)
+        else:
+            if (wanted == NO_WINDOW).any():
+                part = jnp.where(jnp.asarray(wanted != NO_WINDOW), x, zero)
+            places = [max(0, -away) for away in aways]
+            counts = [frame.count(away) for frame, away in zip(frames, aways, strict=True)]
+            part = _cut(part.sum(within, dtype=x.dtype), spatial, [max(0, away) for away in aways], counts)
+        total += _put(part, first, places, lengths, zero)
     if only is not None:
         total = lax.optimization_barrier(total)
-    return _cut(total, spatial, starts, [axis.positions for axis in plan])
+    return _cut(total, spatial, starts, positions)
 
 
 def _cut(x: jax.Array, axes: Sequence[int], starts: Sequence[int], lengths: Sequence[int]) -> jax.Array:
