@@ -10,8 +10,8 @@ Five passes are 62,500 steps, more than most visitors stay for, and the last one
 Adadelta's steps grow: their mean square gains about 0.05 times the 1e-6 under the root at every one.
 
 run     jaxcnn train convnetjs_cifar10       (CIFAR-10 prepared by tensorflow-datasets; see the README)
-cost    about 5 minutes on 1 core
-result  one run, seed 0: 50.6 % test accuracy after five passes; 46.3, 48.2, 49.1 and 52.9 % after those before
+cost    3:33 a run on 1 core
+result  48.62 ± 0.60 % test accuracy, 51.39 ± 0.60 % error over 2 seeds
 """
 
 import dataclasses
