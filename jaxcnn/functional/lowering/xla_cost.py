@@ -8,7 +8,7 @@ from jaxcnn.functional.lowering.counts import count_dense
 from jaxcnn.functional.lowering.lowering import Operation
 from jaxcnn.shapes.conv import ConvGeometry
 
-# Until then the forward pass packed small windows of some widths several times as slowly.
+# Releases before 0.11 pack small windows several times as slowly in the forward pass, from or to some widths.
 SLOW_PACKING = jax.__version_info__ < (0, 11)
 
 
