@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.ordering import Order, is_best
-from jaxcnn.functional.taps import NO_TAP, add_taps, over_taps, reduce_taps
+from jaxcnn.functional.taps import NO_TAP, add_told_taps, over_taps, reduce_taps
 from jaxcnn.shapes.pool import PoolPlan
 
 
@@ -35,7 +35,7 @@ def _differentiate(
     (x,), (tangent,) = primals, tangents
     best = lax.optimization_barrier(best_tap(x, plan, order))
     taps = lax.optimization_barrier(first_taps(lax.stop_gradient(x), lax.stop_gradient(best), plan))
-    return best, add_taps(tangent, plan, taps)
+    return best, add_told_taps(tangent, plan, taps)
 
 
 def first_taps(x: jax.Array, best: jax.Array, plan: PoolPlan) -> jax.Array:

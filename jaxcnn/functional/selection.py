@@ -19,7 +19,7 @@ from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.doubling import best_by_doubling
 from jaxcnn.functional.first_tap import best_tap, first_taps, tap_value
 from jaxcnn.functional.ordering import Order, is_best
-from jaxcnn.functional.taps import add_taps, by_taps, passes
+from jaxcnn.functional.taps import add_told_taps, by_taps, passes
 from jaxcnn.functional.windows import on_axis, rows
 from jaxcnn.shapes.pool import PoolAxis, PoolPlan
 
@@ -58,7 +58,7 @@ def _by_taps(x: jax.Array, index: jax.Array | None, plan: PoolPlan, order: Order
     best = best_tap(x, plan, order) if jnp.issubdtype(x.dtype, jnp.floating) else tap_value(x, plan, order)
     if index is not None:
         taps = first_taps(lax.stop_gradient(x), lax.stop_gradient(best), plan)
-        index = add_taps(index + 1, plan, taps) - 1
+        index = add_told_taps(index + 1, plan, taps) - 1
     return best, index
 
 

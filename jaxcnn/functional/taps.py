@@ -158,43 +158,45 @@ class _Frame:
         return self.start + max(self.axis.positions, self.blocks - min((0, *self.away)))
 
 
-def add_taps(x: jax.Array, plan: PoolPlan, only: jax.Array | None = None) -> jax.Array:
-    """What ``x`` holds at all taps of each window, or at the one told for each (0 for ``NO_TAP``). Linear in ``x``.
-
-    Made for its transpose, which has no strided write. Where taps are told, each entry then compares its own number
-    with those of the few windows that may read it: they are padded once, to a frame that has all of those, and kept
-    so, or XLA would look in its innermost loop whether there is a window.
-    """
-    zero = jnp.zeros((), x.dtype)
-    x = _in_blocks(x, plan)
-    ndim = x.ndim - len(plan)
-    first = ndim - 1 - len(plan)
-    spatial = range(first, first + len(plan))
-    within = [first + 2 * i + 1 for i in range(len(plan))]
-    frames = [_Frame(axis) for axis in plan]
+def add_taps(x: jax.Array, plan: PoolPlan) -> jax.Array:
+    """What ``x`` holds at all taps of each window. Linear in ``x``, and made for its transpose: no strided write."""
+    zero, (first, spatial, within), frames = jnp.zeros((), x.dtype), _axes(x, plan), [_Frame(axis) for axis in plan]
     positions = [axis.positions for axis in plan]
+    x = _in_blocks(x, plan)
+    total = jnp.zeros((*x.shape[:first], *positions, x.shape[-1]), x.dtype)
+    for aways in itertools.product(*(frame.away for frame in frames)):
+        read = _taps_of_block(frames, aways, x.ndim - len(plan)) != NO_WINDOW
+        part = (x if read.all() else jnp.where(jnp.asarray(read), x, zero)).sum(within, dtype=x.dtype)
+        counts = [frame.count(away) for frame, away in zip(frames, aways, strict=True)]
+        part = _cut(part, spatial, [max(0, away) for away in aways], counts)
+        total += _put(part, first, [max(0, -away) for away in aways], positions, zero)
+    return total
+
+
+def add_told_taps(x: jax.Array, plan: PoolPlan, told: jax.Array) -> jax.Array:
+    """What ``x`` holds at the tap told for each window, 0 for ``NO_TAP``. Linear in ``x``, and made for its transpose.
+
+    There each entry compares its own number with those of the few windows that may read it. They are padded once, to
+    a frame that has all of those, and kept so, or XLA would look in its innermost loop whether there is a window.
+    """
+    zero, (first, spatial, within), frames = jnp.zeros((), x.dtype), _axes(x, plan), [_Frame(axis) for axis in plan]
     starts, lengths, blocks = ([getattr(f, name) for f in frames] for name in ("start", "length", "blocks"))
-    if only is None:
-        starts, lengths = [0] * len(plan), positions
-    else:
-        only = lax.optimization_barrier(_put(only, first, starts, lengths, jnp.uint8(NO_TAP)))
+    x = _in_blocks(x, plan)
+    told = lax.optimization_barrier(_put(told, first, starts, lengths, jnp.uint8(NO_TAP)))
     total = jnp.zeros((*x.shape[:first], *lengths, x.shape[-1]), x.dtype)
     for aways in itertools.product(*(frame.away for frame in frames)):
-        wanted, part = _taps_of_block(frames, aways, ndim), x
-        if only is not None:
-            places = [frame.start - away for frame, away in zip(frames, aways, strict=True)]
-            told = lax.expand_dims(_cut(only, spatial, places, blocks), within)
-            part = jnp.where(told == jnp.asarray(wanted, jnp.uint8), x, zero).sum(within, dtype=x.dtype)
-        else:
-            if (wanted == NO_WINDOW).any():
-                part = jnp.where(jnp.asarray(wanted != NO_WINDOW), x, zero)
-            places = [max(0, -away) for away in aways]
-            counts = [frame.count(away) for frame, away in zip(frames, aways, strict=True)]
-            part = _cut(part.sum(within, dtype=x.dtype), spatial, [max(0, away) for away in aways], counts)
+        places = [frame.start - away for frame, away in zip(frames, aways, strict=True)]
+        number = lax.expand_dims(_cut(told, spatial, places, blocks), within)
+        wanted = jnp.asarray(_taps_of_block(frames, aways, x.ndim - len(plan)), jnp.uint8)
+        part = jnp.where(number == wanted, x, zero).sum(within, dtype=x.dtype)
         total += _put(part, first, places, lengths, zero)
-    if only is not None:
-        total = lax.optimization_barrier(total)
-    return _cut(total, spatial, starts, positions)
+    return _cut(lax.optimization_barrier(total), spatial, starts, [axis.positions for axis in plan])
+
+
+def _axes(x: jax.Array, plan: PoolPlan) -> tuple[int, range, list[int]]:
+    """The first spatial axis, all of them, and where they stand within their blocks after ``_in_blocks``."""
+    first = x.ndim - 1 - len(plan)
+    return first, range(first, first + len(plan)), [first + 2 * i + 1 for i in range(len(plan))]
 
 
 def _cut(x: jax.Array, axes: Sequence[int], starts: Sequence[int], lengths: Sequence[int]) -> jax.Array:
