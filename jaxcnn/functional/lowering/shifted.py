@@ -87,13 +87,23 @@ def _sum(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result: Any, a
 
     XLA:CPU fuses a long sum with a reduction that follows, such as a norm's, only in part, and writes each tap of the
     rest to memory, broadcast to the size of the output (jax 0.10.2 and 0.12.0). It fuses nothing across a branch that
-    it cannot decide: this one asks whether the kernel is finite, and either side computes the same.
+    it cannot decide; the other side of this one is never taken.
     """
     if not apart or prod(geometry.window) <= FEW_TAPS:
         return _all_taps(x, kernel, geometry, result)
-    finite = jnp.all(jnp.abs(kernel) < jnp.inf)
-    at_once, in_turn = (functools.partial(f, geometry=geometry, result=result) for f in (_all_taps, _tap_by_tap))
-    return lax.cond(finite, at_once, in_turn, x, kernel)
+    return lax.cond(
+        _is_true(kernel),
+        lambda x, kernel: _all_taps(x, kernel, geometry, result),
+        lambda x, kernel: zeros_like_product(geometry.out_shape, x, kernel).astype(result),
+        x,
+        kernel,
+    )
+
+
+def _is_true(array: jax.Array) -> jax.Array:
+    """True, as a value that XLA does not work out: an integer whose lowest bit is set is not zero."""
+    bits = lax.bitcast_convert_type(jnp.sum(array), jnp.dtype(f"uint{8 * array.dtype.itemsize}"))
+    return (bits | 1) != 0
 
 
 def _all_taps(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result: Any) -> jax.Array:
@@ -102,31 +112,6 @@ def _all_taps(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result: A
     y = jnp.zeros((), work)
     for tap in itertools.product(*map(range, geometry.window)):
         y = y + tap_slice(z, tap, geometry).astype(work) * _row(kernel[tap], geometry).astype(work)
-    return y.astype(result).reshape(geometry.out_shape)
-
-
-def _tap_by_tap(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result: Any) -> jax.Array:
-    """A loop over taps, each over the output: slow, and a small program."""
-    z, work = _by_multiples(padded_for(x, geometry), geometry), accumulator_dtype(result)
-    batch, ndim = len(geometry.batch_shape), geometry.ndim
-    last = tuple(entry - 1 for entry in geometry.window)
-    spans = [size - entry * d for size, entry, d in zip(z.shape[batch:], last, geometry.kernel_dilation, strict=False)]
-    origin = dataclasses.replace(geometry, window=(1,) * ndim)
-
-    def add(number: jax.Array, y: jax.Array) -> jax.Array:
-        tap = jnp.unravel_index(number, geometry.window)
-        starts = [entry * dilation for entry, dilation in zip(tap, geometry.kernel_dilation, strict=True)]
-        sizes = (*z.shape[:batch], *spans, *z.shape[batch + ndim :])
-        read = lax.dynamic_slice(z, (*[0] * batch, *starts, *[0] * (z.ndim - batch - ndim)), sizes)
-        weights = lax.dynamic_index_in_dim(
-            lax.reshape(kernel, (prod(geometry.window), *kernel.shape[ndim:])), number, 0
-        )
-        return y + tap_slice(read, (0,) * ndim, origin).astype(work) * _row(weights, geometry).astype(work)
-
-    channels, multiplier = geometry.in_channels, geometry.out_channels // geometry.in_channels
-    each = (channels, multiplier) if multiplier > 1 else (channels,)
-    shape = (*geometry.batch_shape, *geometry.out_sizes, *each)
-    y = lax.fori_loop(0, prod(geometry.window), add, zeros_like_product(shape, x, kernel).astype(work))
     return y.astype(result).reshape(geometry.out_shape)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from jaxcnn.functional.conv import conv
-from jaxcnn.functional.lowering.shifted import LOWERING, _tap_by_tap, forward, has_phases
+from jaxcnn.functional.lowering.shifted import LOWERING, forward, has_phases
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
 from tests.examples import examples
 from tests.functional.lowering.dense import random_operands
@@ -47,15 +47,6 @@ def test_phases_agree_with_loops(window: int, strides: int) -> None:
     _check(geometry)
 
 
-@examples(15)
-@given(geometry=depthwise_geometries())
-def test_taps_in_turn_agree_with_loops(geometry: ConvGeometry) -> None:
-    x, kernel, _ = random_operands(geometry)
-    found = jax.jit(lambda x, kernel: _tap_by_tap(x, kernel, geometry, jnp.dtype("float32")))(x, kernel)
-    expected = loop_grouped_forward(x, kernel, geometry)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * max(np.abs(expected).max(), 1.0))
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_kernel_that_is_not_finite_spoils_its_own_channel_alone(value: float) -> None:
     geometry = conv_geometry((2, 9, 9, 3), (5, 5, 1, 6), feature_group_count=3)
@@ -77,4 +68,5 @@ def test_a_norm_that_follows_does_not_write_the_taps_to_memory() -> None:
         return y * jax.lax.rsqrt(jnp.square(y).mean(-1, keepdims=True) + 1e-6)
 
     program = jax.jit(normalized).lower(x, kernel).compile()
+    assert " conditional(" in program.as_text()  # XLA does not know which branch is taken
     assert program.memory_analysis().temp_size_in_bytes < 5 * x.nbytes
