@@ -1,18 +1,25 @@
 """Train an experiment once per seed, and write the figures with their spread as one JSON file.
 
 Every seed is a process of its own, so its wall time is what a user waits for, imports, compilation and pictures
-included.
+included. Stopped at any moment it goes on in the same ``--run-dir``: what is trained is kept, the rest is resumed.
 """
 
 import argparse
+import dataclasses
 import datetime
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
+
+from jaxcnn.cli.signals import WATCHED
 
 HELP = "train once per seed and write a results file"
 
@@ -22,11 +29,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", help="name of an experiment, or path of its file")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (3)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; repeatable")
-    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="folder of the runs; runs/NAME-TIME unless given")
+    parser.add_argument(
+        "--run-dir", type=Path, metavar="DIR", help="folder of the runs, or of those to go on from; runs/NAME-TIME"
+    )
     parser.add_argument(
         "--beside", action="append", default=[], metavar="KEY=VALUE", help="also every seed with this; repeatable"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="results file; experiments/results/NAME.json")
+
+
+class _Stopped(Exception):
+    """A seed was asked to stop, and has saved where it stands."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,9 +60,13 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"--seeds {options.seeds}: at least one run is needed.")
     output = options.output or Path("experiments") / "results" / f"{file.name}.json"
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = options.run_dir or Path("runs") / f"{file.name}-{stamp}"
-    results = _repeat(options, file.name, folder, [])
-    beside = {each: _repeat(options, file.name, folder / each, [each]) for each in options.beside}
+    options.run_dir = folder = options.run_dir or Path("runs") / f"{file.name}-{stamp}"
+    try:
+        results = _repeat(options, file.name, folder, [])
+        beside = {each: _repeat(options, file.name, folder / each, [each]) for each in options.beside}
+    except _Stopped as stopped:
+        print(f"stopped; what is trained is kept. Go on with:\n  {_command(options)}")
+        return stopped.status
     for each, found in beside.items():  # what all have in common is said once
         own = ("seeds", "wall_seconds", "runs")
         beside[each] = {name: value for name, value in found.items() if name in own or name.startswith("test/")}
@@ -55,35 +76,97 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _command(options: argparse.Namespace) -> str:
+    """The command that goes on from the folder of this one."""
+    words = ["jaxcnn", "repeat", options.experiment, "--seeds", str(options.seeds)]
+    words += [word for text in options.set for word in ("--set", text)]
+    words += [word for text in options.beside for word in ("--beside", text)]
+    words += ["--run-dir", str(options.run_dir)]
+    return shlex.join([*words, "--output", str(options.output)] if options.output else words)
+
+
 def _repeat(options: argparse.Namespace, name: str, folder: Path, other: list[str]) -> dict[str, Any]:
     """Trains every seed with other settings on top; the figures."""
     runs = [_train(options, folder / f"seed-{seed}", [*other, f"seed={seed}"]) for seed in range(options.seeds)]
     return summarise(name, [path for path, _ in runs], [seconds for _, seconds in runs])
 
 
-def _train(options: argparse.Namespace, folder: Path, more: list[str]) -> tuple[Path, float]:
+def _train(options: argparse.Namespace, folder: Path, more: list[str]) -> tuple[Path, float | None]:
+    """Trains a seed, or what is left of it; its folder, and the seconds it took if that was one start."""
     from jaxcnn.train.errors import RunError
+    from jaxcnn.train.files import write_json
 
-    settings = [word for text in [*options.set, *more] for word in ("--set", text)]
-    command = [sys.executable, "-m", "jaxcnn", "train", options.experiment, *settings, "--run-dir", str(folder)]
+    settings, done = [*options.set, *more], folder / "repeat.json"
+    if there := (folder / "config.json").exists():
+        _check_same(options.experiment, folder, settings)
+        if done.exists():
+            print(f"{folder} is trained")
+            return folder, json.loads(done.read_text())["wall_seconds"]
+    words = ["--resume", str(folder)] if there else [options.experiment, "--run-dir", str(folder)]
+    if not there:
+        words += [word for text in settings for word in ("--set", text)]
     start = time.perf_counter()
-    # Each seed compiles for itself, so that its wall time is that of a first start.
-    environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
-    status = subprocess.run(command, check=False, env=environment).returncode
+    status = _wait_for([sys.executable, "-m", "jaxcnn", "train", *words])
+    seconds = None if there else round(time.perf_counter() - start, 1)
+    if status in {128 + number for number in WATCHED}:
+        raise _Stopped(status)
     if status:
         raise RunError(
             f"the run with {', '.join(more)} ended with status {status}; its run folder is {folder}. No results were "
-            f"written."
+            f"written. Go on with: {_command(options)}"
         )
-    return folder, time.perf_counter() - start
+    write_json(done, {"wall_seconds": seconds})
+    return folder, seconds
 
 
-def summarise(experiment: str, folders: list[Path], wall_seconds: list[float]) -> dict[str, Any]:
-    """The content of a results file, read from finished run folders."""
+def _check_same(experiment: str, folder: Path, settings: list[str]) -> None:
+    """Refuses to take a run of something else for one of these seeds.
+
+    Raises:
+        RunError: its settings differ, or the text of its experiment does.
+    """
+    from jaxcnn.train.config import with_settings
+    from jaxcnn.train.discover import find_experiment
+    from jaxcnn.train.errors import RunError
     from jaxcnn.train.run_folder import RunFolder
 
-    runs = []
-    for folder, seconds in zip(folders, wall_seconds, strict=True):
+    file, recorded = find_experiment(experiment), RunFolder(folder).recorded()
+    wanted = dataclasses.asdict(with_settings(file.config_class(), settings))
+    differing = [name for name, value in wanted.items() if recorded.get(name) != value]
+    if (folder / "experiment.py").read_text() != file.source:
+        differing.append("the text of the experiment")
+    if differing:
+        raise RunError(
+            f"{folder} holds a run that differs in {', '.join(differing)}. Name another folder with --run-dir DIR."
+        )
+
+
+def _wait_for(command: Sequence[str]) -> int:
+    """The exit status of a process, which is told of Ctrl-C and SIGTERM and left the time to save."""
+    # Each seed compiles for itself, so that its wall time is that of a first start.
+    environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    started: list[subprocess.Popen[bytes]] = []
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        for process in started:
+            process.send_signal(number)
+
+    earlier = {number: signal.signal(number, tell) for number in WATCHED}
+    try:
+        # In a group of its own: a terminal would tell it of Ctrl-C a second time, which ends it at once.
+        started.append(subprocess.Popen(command, env=environment, process_group=0))
+        return started[0].wait()
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+def summarise(experiment: str, folders: list[Path], wall_seconds: list[float | None]) -> dict[str, Any]:
+    """The content of a results file, read from finished run folders; no seconds where they are not known."""
+    from jaxcnn.train.run_folder import RunFolder
+
+    runs, versions = [], [json.loads((folder / "versions.json").read_text()) for folder in folders]
+    for folder, seconds, made_with in zip(folders, wall_seconds, versions, strict=True):
         run_folder = RunFolder(folder)
         records = run_folder.metrics.read()
         last = records[-1]
@@ -93,7 +176,8 @@ def summarise(experiment: str, folders: list[Path], wall_seconds: list[float]) -
                 **{name: value for name, value in last.items() if name.startswith("test/")},
                 "epochs": last["epoch"],
                 "steps": last["step"],
-                "wall_seconds": round(seconds, 1),
+                "wall_seconds": seconds,
+                "git": made_with["git"],
                 "history": _history(records),
             }
         )
@@ -106,12 +190,12 @@ def summarise(experiment: str, folders: list[Path], wall_seconds: list[float]) -
         "test/accuracy": _spread([row["test/accuracy"] for row in runs]),
         "test/error": _spread([1 - row["test/accuracy"] for row in runs]),
         **({"test/mean_iou": _spread([row["test/mean_iou"] for row in runs])} if "test/mean_iou" in runs[0] else {}),
-        "wall_seconds": _spread([row["wall_seconds"] for row in runs]),
+        **({"wall_seconds": _spread(known)} if (known := [each for each in wall_seconds if each is not None]) else {}),
         "runs": runs,
         "settings": settings,
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "date": datetime.date.today().isoformat(),
-        "versions": json.loads((folders[0] / "versions.json").read_text()),
+        "versions": versions[0],
     }
 
 

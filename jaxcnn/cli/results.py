@@ -69,7 +69,7 @@ def row(result: dict[str, Any]) -> list[str]:
         per_cent("test/error"),
         per_cent("test/mean_iou"),
         str(result["seeds"]),
-        duration(result["wall_seconds"]["mean"]),
+        duration(result["wall_seconds"]["mean"]) if "wall_seconds" in result else "not known",
         f"{cores} core{'s' * (cores > 1)}" if versions["device"]["platform"] == "cpu" else versions["device"]["kind"],
         versions["packages"]["jax"],
     ]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcnn.cli import main, repeat, train
+from jaxcnn.cli import main, train
 from jaxcnn.data.arrays import Dataset, Split
 from jaxcnn.train.evaluate import Evaluation
 from jaxcnn.train.run_folder import RunFolder
@@ -134,51 +134,3 @@ def test_show_gives_types_defaults_and_meaning(capsys: pytest.CaptureFixture[str
     assert main(["show", "lenet5_mnist"]) == 0
     out = capsys.readouterr().out
     assert "LeNet-5 on MNIST" in out and "str or none" in out
-
-
-def test_other_settings_stand_beside_the_result(
-    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trained: list[tuple[str, list[str]]] = []
-
-    def train(_: object, folder: Path, more: list[str]) -> tuple[Path, float]:
-        trained.append((folder.name, more))
-        return tiny_run, float(len(trained))
-
-    monkeypatch.setattr(repeat, "_train", train)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "experiments").mkdir()
-    assert main(["repeat", str(TINY), "--seeds", "2", "--beside", "peak_lr=0.1", "--beside", "ema_decay=0"]) == 0
-    assert trained[:3] == [("seed-0", ["seed=0"]), ("seed-1", ["seed=1"]), ("seed-0", ["peak_lr=0.1", "seed=0"])]
-    result = json.loads((tmp_path / "experiments" / "results" / "tiny.json").read_text())
-    records = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()]
-    curves = result["beside"]["ema_decay=0"]["runs"][1]["history"]
-    assert curves["step"] == [record["step"] for record in records] and len(records) > 1
-    assert curves["test/accuracy"] == pytest.approx([record["test/accuracy"] for record in records], abs=1e-6)
-    assert result["wall_seconds"]["mean"] == 1.5 and result["beside"]["ema_decay=0"]["wall_seconds"]["mean"] == 5.5
-    capsys.readouterr()
-    assert main(["results", "--markdown"]) == 0
-    names = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()]
-    place = names.index("| tiny")
-    assert names[place + 1 : place + 3] == ["| tiny, peak_lr=0.1", "| tiny, ema_decay=0"]
-    assert main(["repeat", str(TINY), "--beside", "peak=0"]) == 2
-    assert "there is no setting 'peak'" in capsys.readouterr().err
-
-
-def test_results_come_from_the_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "experiments").mkdir()
-    output = tmp_path / "experiments" / "results" / "tiny.json"
-    words = ["repeat", str(TINY), "--seeds", "2", "--set", "epochs=1"]
-    assert main([*words, "--run-dir", str(tmp_path / "two"), "--output", str(output)]) == 0
-    result = json.loads(output.read_text())
-    accuracies = [row["test/accuracy"] for row in result["runs"]]
-    assert [row["seed"] for row in result["runs"]] == [0, 1] and result["settings"]["epochs"] == 1
-    assert result["test/accuracy"]["mean"] == pytest.approx(np.mean(accuracies), abs=1e-6)
-    assert result["test/accuracy"]["std"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-6)
-    capsys.readouterr()
-    assert main(["results", "--markdown"]) == 0
-    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| tiny |"))
-    assert f"{100 * np.mean(accuracies):.2f} ± " in row
