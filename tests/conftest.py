@@ -13,7 +13,7 @@ os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 import jax
 import pytest
 
-gc.set_threshold(50_000, 20, 20)  # JAX keeps a million objects, which Python would look through hundreds of times
+gc.set_threshold(200_000, 20, 20)  # JAX keeps a million objects, which Python would look through hundreds of times
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)

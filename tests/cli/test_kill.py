@@ -72,7 +72,7 @@ def test_stopped_in_every_way_it_ends_like_the_run_that_was_not(tmp_path: Path) 
     The first start of all compiles, the others load what it compiled.
     """
     cache, whole, folder = (tmp_path / name for name in ("cache", "whole", "stopped"))
-    settings = [str(TINY), "--set", "epochs=20"]
+    settings = [str(TINY), "--set", "epochs=13"]
     out, status = Process(cache, *settings, "--run-dir", str(whole)).end()
     assert status == 0 and "compiled the training step in" in out, out
     compiled = cache / "jaxcnn" / "compiled"
@@ -82,13 +82,13 @@ def test_stopped_in_every_way_it_ends_like_the_run_that_was_not(tmp_path: Path) 
     wait_for_epochs(folder, 2)
     assert process.end(signal.SIGKILL)[1] == -signal.SIGKILL
     process = Process(cache, "--resume", str(folder))
-    wait_for_epochs(folder, 7)
+    wait_for_epochs(folder, 5)
     out, status = process.end(signal.SIGINT)
     assert status == 130, out
     assert "everything is saved" in out and f"jaxcnn train --resume {folder}" in out
     assert "loaded the training step in" in out and "compiled by an earlier start" in out
     process = Process(cache, "--resume", str(folder))
-    wait_for_epochs(folder, 13)
+    wait_for_epochs(folder, 8)
     out, status = process.end(signal.SIGINT, signal.SIGTERM)
     assert status in (130, 143) and "stopped at once; the last checkpoint is kept" in out, out
     out, status = Process(cache, "--resume", str(folder)).end()

@@ -25,7 +25,7 @@ SMALL = [
     Small(name="googlenet", options={**TINY_INCEPTION, "blocks": TWO_BLOCKS}, norms=False, learning_rate=0.02),
     Small(name="googlenet_torchvision", options={**TINY_INCEPTION, "blocks": TWO_BLOCKS}),
     Small(name="bn_inception", options={**TINY_INCEPTION, "blocks": BLOCKS[1:3]}),
-    Small(name="bn_x5_sigmoid", options={**TINY_INCEPTION, "blocks": BLOCKS[1:3]}, learning_rate=0.05),
+    Small(name="bn_x5_sigmoid", options={**TINY_INCEPTION, "blocks": BLOCKS[1:2]}, learning_rate=0.05),
     Small(
         name="vit_s_16",
         options={"patch": 8, "width": 16, "depth": 2, "num_heads": 2, "mlp_width": 32},

@@ -76,7 +76,7 @@ def wait(process: int, condition: Callable[[], bool], seconds: float) -> bool:
 
 def main(experiment: Path, folder: Path, kills: int, seed: int) -> None:
     draw = random.Random(seed)
-    settings = {"seed": 0, "epochs": 12 + 6 * kills, "batch_size": 16, "peak_lr": 0.02, "ema_decay": 0.9}
+    settings = {"seed": 0, "epochs": 6 + 4 * kills, "batch_size": 16, "peak_lr": 0.02, "ema_decay": 0.9}
     whole, killed, cache = (folder / name for name in ("whole", "killed", "cache"))
     for place in (whole, killed):
         os.waitpid(forked(functools.partial(create, place, experiment, settings)), 0)

@@ -43,7 +43,7 @@ CASES = [
     Case(
         function="conv",
         call=lambda x, kernel: conv(x, kernel, padding_mode="edge", padding=((2, 0), (0, 1), (1, 0)), input_dilation=2),
-        shapes=((8, 3, 2, 2, 1), (2, 2, 3, 1, 2)),
+        shapes=((8, 3, 2, 2, 1), (2, 1, 3, 1, 2)),
         batched=(True, False),
         note="3-D, edge",
     ),
