@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,37 @@ def outside(position: int, size: int, mode: str) -> int | None:
     return position
 
 
+def places(
+    sizes: Sequence[int],
+    outs: Sequence[int],
+    window: Sequence[int],
+    *,
+    pads: Pairs,
+    strides: Sequence[int],
+    input_dilation: Sequence[int],
+    kernel_dilation: Sequence[int],
+    mode: str = "zeros",
+) -> list[list[list[int | None]]]:
+    """For each axis, output position and tap, the entry of ``x`` that is read; None is a zero."""
+
+    def entry(axis: int, o: int, k: int) -> int | None:
+        dilation, length = input_dilation[axis], max((sizes[axis] - 1) * input_dilation[axis] + 1, 0)
+        found = outside(strides[axis] * o + kernel_dilation[axis] * k - pads[axis][0], length, mode)
+        # Between the entries of a dilated input stand zeros.
+        return None if found is None or found % dilation else found // dilation
+
+    return [[[entry(axis, o, k) for k in range(window[axis])] for o in range(out)] for axis, out in enumerate(outs)]
+
+
+def reads(table: list[list[list[int | None]]], outs: Sequence[int], window: Sequence[int]) -> Iterator[tuple]:
+    """Every output position and tap that reads an entry, with the place of the entry."""
+    for o in itertools.product(*map(range, outs)):
+        for k in itertools.product(*map(range, window)):
+            place = [axis[i][j] for axis, i, j in zip(table, o, k, strict=True)]
+            if None not in place:
+                yield o, k, place
+
+
 def conv(
     x: np.ndarray,
     kernel: np.ndarray,
@@ -43,30 +74,32 @@ def conv(
     """``y[o, c] = sum over k, i of z[strides * o + dilation * k - before, i] * kernel[k, i, c]``."""
     ndim = kernel.ndim - 2
     batch, sizes = x.shape[: -ndim - 1], x.shape[-ndim - 1 : -1]
-    window, reads, writes = kernel.shape[:-2], kernel.shape[-2], kernel.shape[-1] // groups
+    window, per_group, writes = kernel.shape[:-2], kernel.shape[-2], kernel.shape[-1] // groups
     lengths = [max((n - 1) * d + 1, 0) for n, d in zip(sizes, input_dilation, strict=True)]
     outs = [
         (length + before + after - (w - 1) * d - 1) // s + 1
         for length, (before, after), w, d, s in zip(lengths, pads, window, kernel_dilation, strides, strict=True)
     ]
+    steps = {"strides": strides, "input_dilation": input_dilation, "kernel_dilation": kernel_dilation}
+    table = places(sizes, outs, window, pads=pads, mode=mode, **steps)
     images = x.reshape(math.prod(batch), *sizes, x.shape[-1])
     y = np.zeros((len(images), *outs, kernel.shape[-1]), np.result_type(x, kernel))
-    for o in itertools.product(*map(range, outs)):
-        for k in itertools.product(*map(range, window)):
-            place: list[Any] = []
-            for axis in range(ndim):
-                wanted = strides[axis] * o[axis] + kernel_dilation[axis] * k[axis] - pads[axis][0]
-                found = outside(wanted, lengths[axis], mode)
-                # Between the entries of a dilated input stand zeros.
-                place.append(None if found is None or found % input_dilation[axis] else found // input_dilation[axis])
-            if None in place:
-                continue
-            for g in range(groups):
-                read = images[(slice(None), *place, slice(g * reads, (g + 1) * reads))]
-                y[(slice(None), *o, slice(g * writes, (g + 1) * writes))] += (
-                    read @ kernel[(*k, slice(None), slice(g * writes, (g + 1) * writes))]
-                )
+    for o, k, place in reads(table, outs, window):
+        for g in range(groups):
+            read = images[(slice(None), *place, slice(g * per_group, (g + 1) * per_group))]
+            y[(slice(None), *o, slice(g * writes, (g + 1) * writes))] += (
+                read @ kernel[(*k, slice(None), slice(g * writes, (g + 1) * writes))]
+            )
     return y.reshape(*batch, *outs, kernel.shape[-1])
+
+
+def conv_kernel_grad(x: np.ndarray, g: np.ndarray, window: Sequence[int], **steps: Any) -> np.ndarray:
+    """``dk[k, i, c] = sum over n and o of z[n, strides * o + dilation * k - before, i] * g[n, o, c]``."""
+    outs = g.shape[1:-1]
+    dk = np.zeros((*window, x.shape[-1], g.shape[-1]), np.result_type(x, g))
+    for o, k, place in reads(places(x.shape[1:-1], outs, window, **steps), outs, window):
+        dk[k] += x[(slice(None), *place)].T @ g[(slice(None), *o)]
+    return dk
 
 
 def conv_transpose(

@@ -61,26 +61,22 @@ def random_operands(geometry: ConvGeometry, seed: int = 0) -> tuple[np.ndarray, 
 
 def loop_forward(x: np.ndarray, kernel: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
     """The formula in float64, cut to the positions asked for."""
-    y = oracle.conv(
-        x.astype(np.float64),
-        kernel.astype(np.float64),
-        pads=geometry.pads,
-        strides=geometry.strides,
-        input_dilation=geometry.input_dilation,
-        kernel_dilation=geometry.kernel_dilation,
-    )
+    y = oracle.conv(x.astype(np.float64), kernel.astype(np.float64), **_steps(geometry))
     return y[(slice(None), *map(slice, geometry.out_sizes))]
 
 
 def loop_kernel_grad(x: np.ndarray, g: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
-    """``<g, conv(x, one entry)>`` for each entry of the kernel, which is bilinear, in float64."""
-    one = dataclasses.replace(geometry, out_channels=1)
-    dk = np.zeros(geometry.kernel_shape)
-    for entry in np.ndindex(geometry.kernel_shape[:-1]):
-        kernel = np.zeros(one.kernel_shape)
-        kernel[(*entry, 0)] = 1
-        dk[entry] = (loop_forward(x, kernel, one) * g.astype(np.float64)).sum(tuple(range(g.ndim - 1)))
-    return dk
+    """The formula in float64."""
+    return oracle.conv_kernel_grad(x.astype(np.float64), g.astype(np.float64), geometry.window, **_steps(geometry))
+
+
+def _steps(geometry: ConvGeometry) -> dict[str, Any]:
+    return {
+        "pads": geometry.pads,
+        "strides": geometry.strides,
+        "input_dilation": geometry.input_dilation,
+        "kernel_dilation": geometry.kernel_dilation,
+    }
 
 
 def check(lowering: Lowering, geometry: ConvGeometry, operation: Operation, tolerance: float = 1e-5) -> None:
