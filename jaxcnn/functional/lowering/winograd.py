@@ -23,7 +23,7 @@ from jaxcnn.functional.lowering.linear import zeros_like_product
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.shapes.conv import ConvGeometry
 
-BLOCK_BYTES = 8 * 2**20
+BLOCK_BYTES = 12 * 2**20  # smaller ones take more memory: beside the tiles a loop keeps its input and its output
 LARGE_IMAGE = 20 * 2**20  # bytes of the tiles of one image
 STEP, TILE = 4, 6  # positions that a tile gives and that it reads, per axis
 
@@ -67,21 +67,21 @@ def forward(
     tiling = tiling_for(geometry)
     x, kernel = lax.optimization_barrier((x, kernel))  # or all kernels of a network are transformed, and kept, at once
     u = _transform(_both(KERNEL), lax.reshape(kernel, (9, *kernel.shape[2:])), precision)
-    z = _padded(x, geometry.pads, _reads(tiling))
 
     def compute(part: jax.Array) -> jax.Array:
+        z = _padded(part, geometry.pads, _reads(tiling))
         products = lax.dot_general(
-            _input_tiles(part, tiling, precision), u, (((2,), (1,)), ((0,), (0,))), precision=precision
+            _input_tiles(z, tiling, precision), u, (((2,), (1,)), ((0,), (0,))), precision=precision
         )
         return _lay_out(_transform(_both(OUTPUT), products, precision), tiling)
 
     if tiling.blocks == 1:
-        y = compute(z)
+        y = compute(x)
     else:
 
         def body(index: jax.Array, y: jax.Array) -> jax.Array:
             start = index * tiling.images
-            part = lax.dynamic_slice_in_dim(z, start, tiling.images)
+            part = lax.dynamic_slice_in_dim(x, start, tiling.images)
             return lax.dynamic_update_slice_in_dim(y, compute(part), start, 0)
 
         shape = (x.shape[0], STEP * tiling.rows, STEP * tiling.columns, geometry.out_channels)
@@ -93,22 +93,22 @@ def kernel_grad(x: jax.Array, g: jax.Array, geometry: ConvGeometry, *, precision
     """``G^T (sum over tiles of V^T (A g A^T)) G``: the transpose of the forward map in its kernel."""
     tiling = tiling_for(geometry)
     x, g = lax.optimization_barrier((x, g))  # or inputs are laid out, and kept, long before their cotangents are there
-    z = _padded(x, geometry.pads, _reads(tiling))
-    g = _padded(g, ((0, 0), (0, 0)), (STEP * tiling.rows, STEP * tiling.columns))
 
-    def compute(z: jax.Array, g: jax.Array) -> jax.Array:
+    def compute(x: jax.Array, g: jax.Array) -> jax.Array:
+        z = _padded(x, geometry.pads, _reads(tiling))
+        g = _padded(g, ((0, 0), (0, 0)), (STEP * tiling.rows, STEP * tiling.columns))
         cotangents = _transform(_both(OUTPUT).T, _cut(g, STEP, tiling), precision)
         return lax.dot_general(
             _input_tiles(z, tiling, precision), cotangents, (((1,), (1,)), ((0,), (0,))), precision=precision
         )
 
     if tiling.blocks == 1:
-        du = compute(z, g)
+        du = compute(x, g)
     else:
 
         def body(index: jax.Array, du: jax.Array) -> jax.Array:
             start = index * tiling.images
-            return du + compute(*(lax.dynamic_slice_in_dim(a, start, tiling.images) for a in (z, g)))
+            return du + compute(*(lax.dynamic_slice_in_dim(a, start, tiling.images) for a in (x, g)))
 
         shape = (TILE * TILE, geometry.in_channels, geometry.out_channels)
         du = lax.fori_loop(0, tiling.blocks, body, zeros_like_product(shape, x, g))
