@@ -82,8 +82,7 @@ def _measure(options: argparse.Namespace, entries: Sequence[Any]) -> int:
             results.append(result)
     except KeyboardInterrupt:
         stopped = True
-    known = {(each["name"], each["operation"]) for each in results}
-    results = [each for each in earlier if (each["name"], each["operation"]) not in known] + results
+    results = _in_order([*earlier, *results])
     wrong = _finish(options, results, about) if results else []
     return 130 if stopped else int(bool(wrong))
 
@@ -99,6 +98,15 @@ def _earlier(options: argparse.Namespace, about: dict[str, Any]) -> list[dict[st
     if ours != theirs:
         raise ValueError(f"{options.json} was measured on another machine or with other versions: start a new file.")
     return found["results"]
+
+
+def _in_order(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last result of each entry, in the order of the suite."""
+    from jaxcnn.bench.suite import select
+
+    found = {(each["name"], each["operation"]): each for each in results}
+    places = {(entry.layer.name, entry.operation): number for number, entry in enumerate(select())}
+    return [found[name] for name in sorted(found, key=lambda name: places.get(name, len(places)))]
 
 
 def _run_all(entries: Sequence[Any], seconds: float, torch: bool) -> Iterator[dict[str, Any]]:

@@ -27,6 +27,10 @@ def test_a_layer_is_measured_listed_and_drawn(capsys: pytest.CaptureFixture[str]
     # Another entry joins; the same one takes its own place.
     assert main([*QUICK, "--operation", "input_grad", "--json", str(file), "--append"]) == 0
     assert [each["operation"] for each in json.loads(file.read_text())["results"]] == ["forward", "input_grad"]
+    earlier_in_the_suite = ["bench", "dw3_96_N1", *QUICK[2:]]
+    assert main([*earlier_in_the_suite, "--json", str(file), "--append"]) == 0
+    names = [each["name"] for each in json.loads(file.read_text())["results"]]
+    assert names == ["dw3_96_N1", "dw3_960_mb", "dw3_960_mb"]
     file.write_text(json.dumps(found | {"machine": found["machine"] | {"cores": -1}}))
     assert main([*QUICK, "--json", str(file), "--append"]) == 2
     assert "measured on another machine or with other versions" in capsys.readouterr().err
