@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import itertools
 import operator
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -110,9 +111,11 @@ def _widened(g: jax.Array, more: int) -> jax.Array:
 def _block_sums(z: jax.Array, g: jax.Array, plan: _Plan) -> jax.Array:
     """``(taps, channels)``: the sums over one block of images."""
     width, channels, sums = plan.block.window[-1], g.shape[-1], []
+    axis = g.ndim - 2
+    cuts = [lax.slice_in_dim(g, u, g.shape[axis], plan.unrolled, axis) for u in range(plan.unrolled)]
     for row in itertools.product(*map(range, plan.block.window[:-1])):
         for first in range(0, width, GROUP):
-            pairs = [_pairs(z, g, (*row, last), plan) for last in range(first, min(first + GROUP, width))]
+            pairs = [_pairs(z, cuts, (*row, last), plan) for last in range(first, min(first + GROUP, width))]
             zeros = [np.zeros((), pairs[0].dtype)] * len(pairs)
             sums += lax.reduce(pairs, zeros, _add, (g.ndim - 1,))
     return jnp.sum(jnp.stack([lax.reshape(s, (s.size // channels, channels)) for s in sums]), 1)
@@ -122,23 +125,25 @@ def _add(a: list[jax.Array], b: list[jax.Array]) -> tuple[jax.Array, ...]:
     return tuple(p + q for p, q in zip(a, b, strict=True))
 
 
-def _pairs(z: jax.Array, g: jax.Array, tap: tuple[int, ...], plan: _Plan) -> jax.Array:
-    """``(..., width // (2 * unrolled), 2, channels)``: products of ``g`` with one tap, a few summed."""
-    axis, count, work = g.ndim - 2, plan.unrolled, accumulator_dtype(z.dtype)
-    starts, sizes, strides = [0, *tap, 0], [*g.shape[:axis], g.shape[axis] // count], [1, *plan.block.strides, 1]
+def _pairs(z: jax.Array, cuts: Sequence[jax.Array], tap: tuple[int, ...], plan: _Plan) -> jax.Array:
+    """``(..., width // (2 * unrolled), 2, channels)``: products of ``g`` with one tap, a few summed.
+
+    ``cuts`` has for each of these few the positions of ``g`` that it is for.
+    """
+    (*outer, count, channels), work = cuts[0].shape, accumulator_dtype(z.dtype)
+    starts, sizes, strides = [0, *tap, 0], cuts[0].shape[:-1], [1, *plan.block.strides, 1]
     for entry, dilation in enumerate(plan.block.kernel_dilation, start=1):
         starts[entry] *= dilation
-    strides[axis] *= count
+    strides[len(outer)] *= plan.unrolled
     # One slice, not a slice of one: XLA would see that the middle tap reads what was there before the padding, and
     # then go back to it, in the loop over all of ``x``.
     products = []
-    for u in range(count):
+    for cut in cuts:
         limits = [start + (size - 1) * stride + 1 for start, size, stride in zip(starts, sizes, strides, strict=False)]
         read = lax.slice(z, starts, [*limits, z.shape[-1]], strides).astype(work)
-        products.append(read * lax.slice_in_dim(g, u, g.shape[axis], count, axis).astype(work))
-        starts[axis] += plan.block.strides[-1]
-    total = functools.reduce(operator.add, products)
-    return lax.reshape(total, (*g.shape[:axis], g.shape[axis] // (2 * count), 2, g.shape[-1]))
+        products.append(read * cut.astype(work))
+        starts[len(outer)] += plan.block.strides[-1]
+    return lax.reshape(functools.reduce(operator.add, products), (*outer, count // 2, 2, channels))
 
 
 def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
