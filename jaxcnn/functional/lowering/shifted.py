@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.dtypes import accumulator_dtype
-from jaxcnn.functional.lowering.linear import transposed_kernel_grad, zeros_like_product
+from jaxcnn.functional.lowering.linear import transposed_kernel_grad
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice
 from jaxcnn.shapes.conv import ConvGeometry
@@ -87,17 +87,13 @@ def _sum(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result: Any, a
 
     XLA:CPU fuses a long sum with a reduction that follows, such as a norm's, only in part, and writes each tap of the
     rest to memory, broadcast to the size of the output (jax 0.10.2 and 0.12.0). It fuses nothing across a branch that
-    it cannot decide; the other side of this one is never taken.
+    it cannot decide; the other side of this one is never taken, and has one tap, which is of the type of the sum.
     """
-    if not apart or prod(geometry.window) <= FEW_TAPS:
-        return _all_taps(x, kernel, geometry, result)
-    return lax.cond(
-        _is_true(kernel),
-        lambda x, kernel: _all_taps(x, kernel, geometry, result),
-        lambda x, kernel: zeros_like_product(geometry.out_shape, x, kernel).astype(result),
-        x,
-        kernel,
-    )
+    count = prod(geometry.window)
+    taps = functools.partial(_first_taps, geometry=geometry, result=result)
+    if not apart or count <= FEW_TAPS:
+        return taps(x, kernel, count)
+    return lax.cond(_is_true(kernel), lambda x, k: taps(x, k, count), lambda x, k: taps(x, k, 1), x, kernel)
 
 
 def _is_true(array: jax.Array) -> jax.Array:
@@ -106,11 +102,11 @@ def _is_true(array: jax.Array) -> jax.Array:
     return (bits | 1) != 0
 
 
-def _all_taps(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result: Any) -> jax.Array:
-    """All taps in one loop over the output."""
+def _first_taps(x: jax.Array, kernel: jax.Array, count: int, *, geometry: ConvGeometry, result: Any) -> jax.Array:
+    """So many taps in one loop over the output."""
     z, work = _by_multiples(padded_for(x, geometry), geometry), accumulator_dtype(result)
     y = jnp.zeros((), work)
-    for tap in itertools.product(*map(range, geometry.window)):
+    for tap in itertools.islice(itertools.product(*map(range, geometry.window)), count):
         y = y + tap_slice(z, tap, geometry).astype(work) * _row(kernel[tap], geometry).astype(work)
     return y.astype(result).reshape(geometry.out_shape)
 

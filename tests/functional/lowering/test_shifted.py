@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.lowering.shifted import LOWERING, forward, has_phases
@@ -70,3 +71,15 @@ def test_a_norm_that_follows_does_not_write_the_taps_to_memory() -> None:
     program = jax.jit(normalized).lower(x, kernel).compile()
     assert " conditional(" in program.as_text()  # XLA does not know which branch is taken
     assert program.memory_analysis().temp_size_in_bytes < 5 * x.nbytes
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+def test_a_long_sum_of_a_batch_in_eight_parts(kind: AxisType) -> None:
+    geometry = conv_geometry((8, 9, 9, 3), (5, 5, 1, 3), feature_group_count=3)
+    x, kernel, _ = random_operands(geometry)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(kind,))
+    with jax.set_mesh(mesh):
+        parts = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
+        y = jax.jit(lambda x, k: conv(x, k, feature_group_count=3, algorithm="shifted"))(parts, kernel)
+    assert y.sharding.spec[0] == "data"
+    np.testing.assert_allclose(y, loop_grouped_forward(x, kernel, geometry), atol=1e-4)
