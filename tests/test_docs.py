@@ -1,14 +1,22 @@
 """The pages of the documentation run, and the pictures on them are those that their code draws."""
 
 import doctest
+import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from matplotlib.figure import Figure
+
+from jaxcnn.vis import Panel, panels_figure
+from jaxcnn.vis.bench import draw_bench
+from tests.ink import assert_drawn_alike, unmatched
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [page for page in sorted(DOCS.glob("*.md")) if ">>>" in page.read_text()]
+OF_THE_COMMAND = {"augmentations.png"}  # drawn by a verb; tests/vis/test_augmentations.py compares it
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -17,10 +25,71 @@ def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     result = doctest.testfile(str(page), module_relative=False, optionflags=flags)
     assert result.failed == 0 and result.attempted > 0
-    for picture in tmp_path.glob("*.png"):
-        shown = DOCS / "images" / picture.name
-        assert f"(images/{picture.name})" in page.read_text() and shown.exists()
-        with Image.open(picture) as new, Image.open(shown) as old:
-            assert new.size == old.size
-            difference = np.abs(np.asarray(new.convert("L"), float) - np.asarray(old.convert("L"), float))
-        assert difference.mean() < 4, f"{picture.name} changed: see the head of the page for how to draw it again"
+    drawn = {picture.name for picture in tmp_path.glob("*.png")}
+    assert drawn == set(re.findall(r"\(images/(\w+\.png)\)", page.read_text())) - OF_THE_COMMAND
+    for name in drawn:
+        assert_drawn_alike(tmp_path / name, DOCS / "images" / name)
+
+
+def test_the_bars_of_the_bench_page_are_its_results(tmp_path: Path) -> None:
+    results = json.loads((DOCS / "bench" / "jax-0.12.json").read_text())["results"]
+    draw_bench(results, tmp_path / "bench.png")
+    assert_drawn_alike(tmp_path / "bench.png", DOCS / "images" / "bench.png")
+
+
+def sample() -> Figure:
+    """Two panels: one with two curves, their bands and a legend, one with a single curve."""
+    lines = {"plain": [[0.2, 0.4, 0.5], [0.3, 0.6, 0.8]], "residual": [[0.1, 0.5, 0.9], [0.2, 0.7, 1.0]]}
+    return panels_figure(
+        [
+            Panel(title="Accuracy", over="depth", places=[1, 2, 3], lines=lines),
+            Panel(title="Loss", over="steps", places=[1, 2, 3], lines={"plain": [[3.0, 2.0, 1.5]]}),
+        ]
+    )
+
+
+def without_tick_label(figure: Figure) -> None:
+    figure.axes[0].set_xticklabels(["1", "", "3"])
+
+
+REMOVALS: dict[str, Callable[[Figure], object]] = {
+    "a curve": lambda figure: figure.axes[0].lines[0].remove(),
+    "a curve alone in its panel": lambda figure: figure.axes[1].lines[0].remove(),
+    "a band": lambda figure: figure.axes[0].collections[0].remove(),
+    "a panel": lambda figure: figure.axes[1].remove(),
+    "a title": lambda figure: figure.axes[0].set_title("", loc="left"),
+    "the label of an axis": lambda figure: figure.axes[1].set_xlabel(""),
+    "the label of a tick": without_tick_label,
+    "a name in the legend": lambda figure: figure.axes[0].get_legend().get_texts()[1].set_text(""),
+    "the legend": lambda figure: figure.axes[0].get_legend().remove(),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "whole.png"
+    sample().savefig(path, dpi=150)
+    return path
+
+
+@pytest.mark.parametrize("what", REMOVALS)
+def test_a_picture_without_one_of_its_parts_is_refused(what: str, whole: Path, tmp_path: Path) -> None:
+    figure = sample()
+    REMOVALS[what](figure)
+    figure.savefig(tmp_path / "part.png", dpi=150)
+    with pytest.raises(AssertionError, match=r"whole\.png differs in \d+ pixels: draw it again"):
+        assert_drawn_alike(tmp_path / "part.png", whole)
+
+
+def test_a_picture_that_moved_by_a_pixel_or_is_a_little_paler_is_accepted() -> None:
+    figure = sample()
+    figure.canvas.draw()
+    drawn = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    assert unmatched(np.roll(drawn, 1, axis=1), drawn) == 0
+    assert unmatched(255 - (255 - drawn) // 10 * 9, drawn) == 0
+
+
+def test_a_picture_of_another_size_is_refused(whole: Path, tmp_path: Path) -> None:
+    sample().savefig(tmp_path / "small.png", dpi=100)
+    with pytest.raises(AssertionError, match=r"whole\.png has another size"):
+        assert_drawn_alike(tmp_path / "small.png", whole)
