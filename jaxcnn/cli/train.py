@@ -43,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
 
     if (options.experiment is None) == (options.resume is None):
         raise ConfigError("name an experiment, such as lenet5_digits, or a run to continue with --resume RUN.")
+    if not options.checkpoint_minutes > 0:
+        raise ConfigError(f"--checkpoint-minutes {options.checkpoint_minutes}: expected a number greater than 0.")
     devices.join_processes(options)
     keep_compiled_programs()
     if options.resume is not None:

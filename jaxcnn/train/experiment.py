@@ -17,6 +17,9 @@ from jaxcnn.data.stream import StreamedDataset
 
 PerExampleLoss = Callable[[jax.Array, jax.Array], jax.Array]
 
+# ``TrainState.step`` is an int32.
+MOST_STEPS = 2**31 - 1
+
 
 def to_unit(images: jax.Array) -> jax.Array:
     """Pixels 0..255 as float32 in [0, 1]: the default of ``Experiment.prepare``.
@@ -34,10 +37,18 @@ def cross_entropy(label_smoothing: float = 0.0) -> PerExampleLoss:
     (Szegedy et al. 2016, "Rethinking the Inception architecture", section 7). Labels may also be shares of all
     classes, shaped like the logits, as ``Experiment.mix`` makes them; these are smoothed alike.
 
+    Raises:
+        ValueError: ``label_smoothing`` is not in [0, 1).
+
     >>> logits, labels = jnp.array([[2.0, 0.0]]), jnp.array([0])
     >>> [round(float(cross_entropy(smoothing)(logits, labels)[0]), 3) for smoothing in (0.0, 0.1)]
     [0.127, 0.227]
     """
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(
+            f"cross_entropy: expected a label_smoothing of at least 0 and less than 1, got {label_smoothing}. "
+            f"It is the share of each label that is spread over all classes; 0.1 is usual."
+        )
 
     def loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
         targets = labels if labels.ndim == logits.ndim else jax.nn.one_hot(labels, logits.shape[-1])
@@ -49,10 +60,18 @@ def cross_entropy(label_smoothing: float = 0.0) -> PerExampleLoss:
 def standardize(mean: ArrayLike, std: ArrayLike) -> Callable[[jax.Array], jax.Array]:
     """The function ``(images - mean) / std`` with one number per channel: what ``Experiment.normalize`` mostly is.
 
+    Raises:
+        ValueError: a mean or a standard deviation is not finite, or a standard deviation is not positive.
+
     >>> standardize([0.5], [0.25])(jnp.full((1, 1, 1, 1), 0.75))
     Array([[[[1.]]]], dtype=float32)
     """
     centre, spread = (np.asarray(value, np.float32).reshape(1, 1, 1, -1) for value in (mean, std))
+    if not (np.isfinite(centre).all() and np.isfinite(spread).all() and (spread > 0).all()):
+        raise ValueError(
+            f"standardize: expected finite means and positive finite standard deviations, got mean={centre.ravel()} "
+            f"and std={spread.ravel()}. A channel that has one value only has a standard deviation of 0; use 1 for it."
+        )
     return lambda images: (images - centre) / spread
 
 
@@ -124,6 +143,12 @@ class Experiment:
         steps_per_epoch(len(self.dataset.train), self.batch_size)
         if self.epochs < 1:
             raise ValueError(f"epochs={self.epochs}: a run needs at least one.")
+        if self.total_steps > MOST_STEPS:
+            most = MOST_STEPS // self.steps_per_epoch
+            raise ValueError(
+                f"epochs={self.epochs}: a run has at most {MOST_STEPS:,} steps, because they are counted in 32 bits; "
+                f"with {self.steps_per_epoch} steps in an epoch that is {most:,} epochs."
+            )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay={self.ema_decay}: it is a weight, at least 0 and under 1.")
         if self.max_skipped < 1:

@@ -206,9 +206,18 @@ class _Fit:
         where = first_not_finite(self.experiment, self.parallel, state, images, labels, order, step - 1)
         return RunError(
             f"the last {in_row} steps, up to step {step} in epoch {epoch + 1}, had a NaN or an infinity and were "
-            f"skipped: the run diverged. In the batch of step {step} the first to go wrong is {where}. The "
-            f"checkpoint of the epoch before is kept in {self.run.checkpoints}. Try a smaller learning rate."
+            f"skipped: the run diverged. In the batch of step {step} the first to go wrong is {where}. "
+            f"{self.checkpoint_kept()} Try a smaller learning rate."
         )
+
+    def checkpoint_kept(self) -> str:
+        """A sentence about the newest checkpoint on the disk, after the save that is under way."""
+        with contextlib.suppress(RunError):
+            self.checkpoints.settle("last")
+        steps = self.checkpoints.steps("last")
+        if not steps:
+            return "No checkpoint was saved before that."
+        return f"The checkpoint of step {max(steps)} is kept in {self.run.checkpoints}."
 
     def finish_epoch(self, epoch: int, state: TrainState, *, waited: float) -> tuple[TrainState, Evaluation | None]:
         """Goes back or evaluates where that is due, records, and saves; a checkpoint is only ever of a recorded epoch.

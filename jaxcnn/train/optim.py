@@ -1,5 +1,6 @@
 """What Optax leaves to its users: which parameters decay, and schedules that fit any length of run."""
 
+import math
 from typing import Any
 
 import jax
@@ -22,16 +23,13 @@ def warmup_cosine(peak_lr: float, *, total_steps: int, warmup: float) -> optax.S
     """A learning rate that rises linearly from 0 over a share of the steps, then falls to 0 as half a cosine.
 
     Raises:
-        ValueError: there is no step, or ``warmup`` is not a share, at least 0 and under 1.
+        ValueError: there is no step, ``warmup`` is not in [0, 1), or ``peak_lr`` is negative or not finite.
 
     >>> schedule = warmup_cosine(0.1, total_steps=100, warmup=0.2)
     >>> [round(float(schedule(step)), 3) for step in (0, 10, 20, 60, 100)]
     [0.0, 0.05, 0.1, 0.05, 0.0]
     """
-    if total_steps < 1:
-        raise ValueError(f"warmup_cosine: total_steps={total_steps}; a run needs at least one. Is epochs at least 1?")
-    if not 0 <= warmup < 1:
-        raise ValueError(f"warmup={warmup}: it is the share of steps that warm up, at least 0 and under 1.")
+    _check(peak_lr, total_steps, warmup, who="warmup_cosine")
     return optax.warmup_cosine_decay_schedule(
         init_value=0.0, peak_value=peak_lr, warmup_steps=int(warmup * total_steps), decay_steps=total_steps
     )
@@ -53,18 +51,24 @@ def triangular(
         end: of the peak, after the last.
 
     Raises:
-        ValueError: there is no step, or ``warmup`` is not a share, at least 0 and under 1.
+        ValueError: there is no step, ``warmup`` is not in [0, 1), or ``peak_lr`` is negative or not finite.
 
     >>> schedule = triangular(1.0, total_steps=100, warmup=0.2, end=0.0)
     >>> [round(float(schedule(step)), 3) for step in (0, 10, 20, 60, 100)]
     [0.2, 0.6, 1.0, 0.5, 0.0]
     """
-    if total_steps < 1:
-        raise ValueError(f"triangular: total_steps={total_steps}; a run needs at least one. Is epochs at least 1?")
-    if not 0 <= warmup < 1:
-        raise ValueError(f"triangular: warmup={warmup} is the share of steps that warm up, at least 0 and under 1.")
+    _check(peak_lr, total_steps, warmup, who="triangular")
     rising = int(warmup * total_steps)
     falling = optax.linear_schedule(peak_lr, end * peak_lr, total_steps - rising)
     if not rising:
         return falling
     return optax.join_schedules([optax.linear_schedule(start * peak_lr, peak_lr, rising), falling], [rising])
+
+
+def _check(peak_lr: float, total_steps: int, warmup: float, *, who: str) -> None:
+    if total_steps < 1:
+        raise ValueError(f"{who}: total_steps={total_steps}; a run needs at least one. Is epochs at least 1?")
+    if not 0 <= warmup < 1:
+        raise ValueError(f"{who}: warmup={warmup} is the share of steps that warm up, at least 0 and less than 1.")
+    if not 0 <= peak_lr < math.inf:
+        raise ValueError(f"{who}: peak_lr={peak_lr} is the largest learning rate, at least 0 and finite.")

@@ -29,6 +29,10 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         (["train", "lenet5_digits", "--set", "epoch=3"], "there is no setting 'epoch'. Did you mean 'epochs'?"),
         (["train", "lenet5_digits", "--set", "epochs=many"], "setting epochs: expected int, got 'many'"),
         (["train", "lenet5_digits", "--set", "batch_size=5000"], "a batch of 5000 does not fit 1437 images"),
+        (
+            ["train", "lenet5_digits", "--checkpoint-minutes", "-1"],
+            "--checkpoint-minutes -1.0: expected a number greater",
+        ),
         (["train"], "name an experiment, such as lenet5_digits, or a run to continue with --resume RUN"),
         (["train", "--resume", "runs/none"], "there is no folder runs/none"),
         (["train", "lenet5_mnist", "--set", "dataset=minst"], "Did you mean 'mnist'?"),

@@ -11,7 +11,6 @@ import pytest
 
 from jaxcnn.train.errors import RunError
 from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.optim import warmup_cosine
 from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.step import epoch_order
 from tests.train.runs import TINY, assert_same, final_state, new_run, train, without_seconds
@@ -124,10 +123,3 @@ def test_impossible_experiments_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(uninterrupted[0], **change)  # type: ignore[arg-type]
-
-
-def test_a_warm_up_is_a_share() -> None:
-    with pytest.raises(ValueError, match=r"warmup=2: it is the share of steps that warm up"):
-        warmup_cosine(0.1, total_steps=10, warmup=2)
-    with pytest.raises(ValueError, match=r"total_steps=0; a run needs at least one\. Is epochs at least 1\?"):
-        warmup_cosine(0.1, total_steps=0, warmup=0.1)

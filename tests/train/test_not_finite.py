@@ -15,6 +15,7 @@ import pytest
 from flax import linen as nn
 
 from jaxcnn.nn import BatchNorm, Conv
+from jaxcnn.train.checkpoint import saved
 from jaxcnn.train.diagnose import first_not_finite
 from jaxcnn.train.discover import load_experiment
 from jaxcnn.train.errors import RunError
@@ -150,10 +151,21 @@ def test_a_run_that_takes_no_more_steps_ends_and_names_the_layer(tiny: Experimen
     experiment = dataclasses.replace(tiny, max_skipped=3, model=Network(spoil=lambda x: x * jnp.inf))
     message = (
         r"the last 3 steps, up to step 3 in epoch 1, had a NaN or an infinity and were skipped: the run diverged\. "
-        r"In the batch of step 3 the first to go wrong is the output of trap \(Trap\): 128 of 128 values"
+        r"In the batch of step 3 the first to go wrong is the output of trap \(Trap\): 128 of 128 values .*"
+        r"\. No checkpoint was saved before that\. Try a smaller learning rate"
     )
     with pytest.raises(RunError, match=message):
         train(run, experiment)
+    assert not saved(run.checkpoints, ["last"])
+
+
+def test_a_checkpoint_that_is_kept_is_named_by_its_step(tiny: Experiment, tmp_path: Path) -> None:
+    _, run = new_run(tmp_path / "run")
+    optimizer = optax.sgd(lambda step: jnp.where(step < 6, 0.01, jnp.inf))  # an epoch has six steps
+    experiment = dataclasses.replace(tiny, optimizer=optimizer, max_skipped=3)
+    with pytest.raises(RunError, match=r"in epoch 2, .*\. The checkpoint of step 6 is kept in .*checkpoints\."):
+        train(run, experiment)
+    assert [one.step for one in saved(run.checkpoints, ["last"])] == [6]
 
 
 def test_an_overflow_halves_the_loss_scale_and_costs_one_step(tiny: Experiment) -> None:
@@ -189,6 +201,10 @@ def test_batches_of_one_example(tiny: Experiment) -> None:
     [
         ({"max_skipped": 0}, r"max_skipped=0: a run can stop after 1 skipped step"),
         ({"loss_scale": 0.5}, r"loss_scale=0\.5 must be at least 1 and finite, or None"),
+        (
+            {"epochs": 10**12},
+            r"epochs=1000000000000: .*2,147,483,647 steps.* 6 steps .*is 357,913,941 epochs",
+        ),
     ],
 )
 def test_impossible_settings(tiny: Experiment, change: dict[str, Any], message: str) -> None:
