@@ -1,7 +1,10 @@
-"""The table of everything: each row through each check.
+"""The table of all functions: each row through each check.
 
-The checks of one row follow each other, so that one test process computes what they share once.
+The checks of one row follow each other, so that one test process computes what they share once. Meshes, ``pmap`` and
+export are checked for one row of each code path by default, and for all rows in the gate.
 """
+
+from typing import Any
 
 import pytest
 
@@ -9,9 +12,28 @@ from tests.functional.cases import collect
 from tests.functional.cases.case import Case
 from tests.functional.transforms import CHECKS
 
-PAIRS = [(row, check) for row in collect() for check, (_, serves) in CHECKS.items() if serves(row)]
+ONE_FOR_EACH_PATH = {"export", "auto_mesh", "explicit_mesh", "pmap"}
+ROWS = collect()
 
 
-@pytest.mark.parametrize(("row", "check"), PAIRS, ids=[f"{row.id}-{check}" for row, check in PAIRS])
+def tests_of(row: Case) -> list[Any]:
+    return [
+        pytest.param(
+            row,
+            check,
+            id=f"{row.id}-{check}",
+            marks=[pytest.mark.gate] if row.like and check in ONE_FOR_EACH_PATH else [],
+        )
+        for check, (_, supports) in CHECKS.items()
+        if supports(row)
+    ]
+
+
+@pytest.mark.parametrize(("row", "check"), [test for row in ROWS for test in tests_of(row)])
 def test_row(row: Case, check: str) -> None:
     CHECKS[check][0](row)
+
+
+def test_a_row_that_is_like_another_names_one_with_all_checks() -> None:
+    representatives = {row.id for row in ROWS if not row.like}
+    assert [row.id for row in ROWS if row.like and row.like not in representatives] == []

@@ -58,6 +58,7 @@ CASES = [
         batched=(True,),
         couples_batch=True,
         note="of vectors",
+        like="batch_norm-training",
     ),
     Case(
         function="batch_norm",
@@ -88,5 +89,6 @@ CASES = [
         batched=(False,) * 3,
         positive=(False, False, True),
         note="transposed, grouped",
+        like="fold_batch_norm",
     ),
 ]

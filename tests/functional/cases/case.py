@@ -27,6 +27,7 @@ class Case:
             batch calls under shard_map and pmap, to get what ``call`` gives for the whole batch.
         reduces_batch: outputs without a batch axis are sums over the batch (the gradient of a kernel).
         dtypes: the floating types that the row is checked in.
+        like: the id of a row with the same code path; then only the gate checks meshes, ``pmap`` and export here.
     """
 
     function: str
@@ -43,6 +44,7 @@ class Case:
     scoped: Callable[..., Any] | None = None
     reduces_batch: bool = False
     dtypes: tuple[str, ...] = ("float32", "bfloat16", "float16", "float64")
+    like: str = ""
 
     def __post_init__(self) -> None:
         count = len(self.shapes)

@@ -10,6 +10,7 @@ CASES = [
         shapes=((8, 5, 6, 3), (3, 4, 3, 4), (4,)),
         batched=(True, False, False),
         note="2-D, bias",
+        like="conv-strided, dilated, flipped",
     ),
     Case(
         function="conv",
@@ -39,6 +40,7 @@ CASES = [
         shapes=((8, 6, 2), (3, 2, 2)),
         batched=(True, False),
         note="1-D, reflect",
+        like="conv-fft, circular",
     ),
     Case(
         function="conv",
@@ -46,6 +48,7 @@ CASES = [
         shapes=((8, 3, 2, 2, 1), (2, 1, 3, 1, 2)),
         batched=(True, False),
         note="3-D, edge",
+        like="conv-strided, dilated, flipped",
     ),
     Case(
         function="conv",
@@ -60,6 +63,7 @@ CASES = [
         shapes=((8, 5, 4), (3, 2, 4)),
         batched=(True, False),
         note="fft, grouped",
+        like="conv-fft, circular",
     ),
     Case(
         function="conv",

@@ -29,6 +29,7 @@ CASES = [
         shapes=((8, 5, 6), (3, 2, 6)),
         batched=(True, False),
         note="grouped, reflect",
+        like="conv_input_grad-strided, dilated",
     ),
     Case(
         function="conv_kernel_grad",
@@ -45,6 +46,7 @@ CASES = [
         batched=(True, True),
         reduces_batch=True,
         note="grouped, edge",
+        like="conv_kernel_grad-strided, dilated",
     ),
     Case(
         function="conv_kernel_grad",

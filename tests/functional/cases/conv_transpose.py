@@ -10,6 +10,7 @@ CASES = [
         shapes=((8, 3, 4, 3), (3, 2, 2, 3), (2,)),
         batched=(True, False, False),
         note="SAME, bias",
+        like="conv_transpose-grouped, dilated, output padding",
     ),
     Case(
         function="conv_transpose",
@@ -33,5 +34,6 @@ CASES = [
         shapes=((8, 4, 2), (3, 3, 2)),
         batched=(True, False),
         note="1-D, fft",
+        like="conv-fft, circular",
     ),
 ]

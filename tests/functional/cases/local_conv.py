@@ -10,6 +10,7 @@ CASES = [
         shapes=((8, 4, 3, 2), (4, 3, 3, 2, 2, 3), (4, 3, 3)),
         batched=(True, False, False),
         note="bias per position",
+        like="local_conv-grouped, strided, dilated, flipped",
     ),
     Case(
         function="local_conv",
@@ -33,5 +34,6 @@ CASES = [
         shapes=((8, 3, 2), (5, 3, 2, 1)),
         batched=(True, False),
         note="1-D, circular",
+        like="local_conv-grouped, strided, dilated, flipped",
     ),
 ]

@@ -16,5 +16,6 @@ CASES = [
         shapes=((8, 3),),
         batched=(True,),
         note="even, wider than the channels",
+        like="local_response_norm",
     ),
 ]

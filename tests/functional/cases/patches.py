@@ -17,6 +17,7 @@ CASES = [
         shapes=((8, 6, 8, 2),),
         batched=(True,),
         note="side by side, and few windows",
+        like="extract_patches-strided, dilated, asymmetric",
     ),
     Case(
         function="fold_patches",
@@ -38,5 +39,6 @@ CASES = [
         shapes=((8, 3, 2, 2, 4, 2),),
         batched=(True,),
         note="side by side, and few windows",
+        like="fold_patches-strided, dilated, asymmetric",
     ),
 ]

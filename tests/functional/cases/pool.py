@@ -16,7 +16,13 @@ WINDOWED = {"shapes": (IMAGE,), "batched": (True,)}
 LONG = {"shapes": ((8, 21, 2),), "batched": (True,)}
 
 CASES = [
-    Case(function="max_pool", call=lambda x: F.max_pool(x, (2, 3), **APART), distinct=True, **WINDOWED),
+    Case(
+        function="max_pool",
+        call=lambda x: F.max_pool(x, (2, 3), **APART),
+        distinct=True,
+        **WINDOWED,
+        like="max_pool-padded, dilated, ceil",
+    ),
     Case(
         function="max_pool",
         call=lambda x: F.max_pool(x, (3, 2), **OVERLAP),
@@ -38,7 +44,13 @@ CASES = [
         distinct=True,
         **LONG,
     ),
-    Case(function="min_pool", call=lambda x: F.min_pool(x, (3, 2), **OVERLAP), distinct=True, **WINDOWED),
+    Case(
+        function="min_pool",
+        call=lambda x: F.min_pool(x, (3, 2), **OVERLAP),
+        distinct=True,
+        **WINDOWED,
+        like="max_pool-padded, dilated, ceil",
+    ),
     Case(
         function="max_pool_with_indices",
         call=lambda x: F.max_pool_with_indices(x, (3, 2), **OVERLAP),
@@ -51,6 +63,7 @@ CASES = [
         note="wide and apart",
         distinct=True,
         **LONG,
+        like="max_pool_with_indices",
     ),
     Case(
         function="max_unpool",
@@ -60,7 +73,12 @@ CASES = [
         differentiable=(True, False),
         integer=(0, 20),
     ),
-    Case(function="avg_pool", call=lambda x: F.avg_pool(x, (2, 3), **APART), **WINDOWED),
+    Case(
+        function="avg_pool",
+        call=lambda x: F.avg_pool(x, (2, 3), **APART),
+        **WINDOWED,
+        like="avg_pool-padded, dilated, ceil",
+    ),
     Case(
         function="avg_pool", call=lambda x: F.avg_pool(x, (3, 2), **OVERLAP), note="padded, dilated, ceil", **WINDOWED
     ),
@@ -71,14 +89,21 @@ CASES = [
         **LONG,
     ),
     Case(function="lp_pool", call=lambda x: F.lp_pool(x, (3, 2), **OVERLAP), **WINDOWED),
-    Case(function="lp_pool", call=lambda x: F.lp_pool(x, (2, 3), p=2.5, **APART), note="p=2.5", **WINDOWED),
-    Case(function="lp_pool", call=lambda x: F.lp_pool(x, (2, 3), p=3, **APART), note="p=3", **WINDOWED),
+    Case(
+        function="lp_pool",
+        call=lambda x: F.lp_pool(x, (2, 3), p=2.5, **APART),
+        note="p=2.5",
+        **WINDOWED,
+        like="lp_pool",
+    ),
+    Case(function="lp_pool", call=lambda x: F.lp_pool(x, (2, 3), p=3, **APART), note="p=3", **WINDOWED, like="lp_pool"),
     Case(
         function="lp_pool",
         call=lambda x: F.lp_pool(x, (3, 2), p=math.inf, **OVERLAP),
         note="p=inf",
         distinct=True,
         **WINDOWED,
+        like="max_pool-padded, dilated, ceil",
     ),
     Case(
         function="weighted_pool",
@@ -94,12 +119,32 @@ CASES = [
         batched=(True,),
         note="wide",
         distinct=True,
+        like="feature_pool",
     ),
-    Case(function="feature_pool", call=lambda x: F.feature_pool(x, 3, kind="avg"), note="avg", **WINDOWED),
-    Case(function="feature_pool", call=lambda x: F.feature_pool(x, 3, kind="l2"), note="l2", **WINDOWED),
+    Case(
+        function="feature_pool",
+        call=lambda x: F.feature_pool(x, 3, kind="avg"),
+        note="avg",
+        **WINDOWED,
+        like="feature_pool",
+    ),
+    Case(
+        function="feature_pool",
+        call=lambda x: F.feature_pool(x, 3, kind="l2"),
+        note="l2",
+        **WINDOWED,
+        like="feature_pool",
+    ),
     Case(function="adaptive_avg_pool", call=lambda x: F.adaptive_avg_pool(x, (3, 4)), **WINDOWED),
     Case(function="adaptive_max_pool", call=lambda x: F.adaptive_max_pool(x, (3, 4)), distinct=True, **WINDOWED),
-    Case(function="adaptive_max_pool", call=lambda x: F.adaptive_max_pool(x, (3,)), note="wide", distinct=True, **LONG),
+    Case(
+        function="adaptive_max_pool",
+        call=lambda x: F.adaptive_max_pool(x, (3,)),
+        note="wide",
+        distinct=True,
+        **LONG,
+        like="adaptive_max_pool",
+    ),
     Case(function="global_avg_pool", call=lambda x: F.global_avg_pool(x, spatial_ndim=2), **WINDOWED),
     Case(
         function="global_max_pool",
@@ -118,5 +163,6 @@ CASES = [
         call=lambda x: F.spatial_pyramid_pool(x, (1, 2), kind="avg", spatial_ndim=2),
         note="avg",
         **WINDOWED,
+        like="spatial_pyramid_pool",
     ),
 ]

@@ -9,12 +9,14 @@ CASES = [
         call=lambda x, kernel, bias: depthwise_conv(x, kernel, bias=bias, strides=2),
         shapes=((8, 5, 4, 3), (3, 3, 1, 6), (6,)),
         batched=(True, False, False),
+        like="conv-shifted",
     ),
     Case(
         function="pointwise_conv",
         call=lambda x, kernel, bias: pointwise_conv(x, kernel, bias=bias),
         shapes=((8, 3, 2, 3), (3, 4), (4,)),
         batched=(True, False, False),
+        like="conv-matmul",
     ),
     Case(
         function="separable_conv",

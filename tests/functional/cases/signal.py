@@ -11,6 +11,7 @@ CASES = [
         shapes=((3,), (6,)),
         batched=(False, False),
         note="same, the second larger",
+        like="correlate",
     ),
     Case(
         function="convolve",
@@ -18,6 +19,7 @@ CASES = [
         shapes=((5, 4), (2, 5)),
         batched=(False, False),
         note="same",
+        like="correlate",
     ),
     Case(
         function="convolve",
@@ -25,6 +27,7 @@ CASES = [
         shapes=((7,), (3,)),
         batched=(False, False),
         note="valid, by spectra",
+        like="conv-fft, circular",
     ),
-    Case(function="autocorrelate", call=autocorrelate, shapes=((4, 3),), batched=(False,)),
+    Case(function="autocorrelate", call=autocorrelate, shapes=((4, 3),), batched=(False,), like="correlate"),
 ]

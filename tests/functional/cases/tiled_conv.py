@@ -10,6 +10,7 @@ CASES = [
         shapes=((8, 5, 4, 2), (2, 1, 3, 2, 2, 3), (2, 1, 3)),
         batched=(True, False, False),
         note="two tiles, bias per tile",
+        like="tiled_conv-grouped, strided, dilated, flipped",
     ),
     Case(
         function="tiled_conv",
@@ -40,5 +41,6 @@ CASES = [
         shapes=((8, 3, 2), (2, 3, 2, 1)),
         batched=(True, False),
         note="1-D, causal",
+        like="tiled_conv-grouped, strided, dilated, flipped",
     ),
 ]
