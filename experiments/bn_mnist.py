@@ -165,7 +165,7 @@ def main(runs: Path, name: str) -> None:
     output = Path(__file__).parent / "results" / "bn_mnist" / f"{name}.json"
     found = {arm: history(sorted((runs / folder).glob("seed-*"))) for arm, folder in ARMS.items()}
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(found) + "\n")
+    output.write_text(json.dumps(found) + "\n", encoding="utf-8")
     print(f"wrote {output}")
 
 

@@ -122,7 +122,7 @@ def main(runs: Path) -> None:
             trained = [RunFolder.open(run) for run in sorted((runs / padding / folder).glob("seed-*"))]
             found[f"{padding} {depth}"] = [measure(load_trained(each, "last")) for each in trained]
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(found) + "\n")
+    output.write_text(json.dumps(found) + "\n", encoding="utf-8")
     print(f"wrote {output}")
 
 

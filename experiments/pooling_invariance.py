@@ -135,7 +135,7 @@ def main(runs: Path) -> None:
         trained = [load_trained(RunFolder.open(run), "last") for run in sorted((runs / folder).glob("seed-*"))]
         found[arm] = [measure(each) for each in trained]
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(found) + "\n")
+    output.write_text(json.dumps(found) + "\n", encoding="utf-8")
     print(f"wrote {output}")
 
 

@@ -136,14 +136,14 @@ def imported_names() -> frozenset[str]:
     for path in (ROOT / "jaxcnn").rglob("*.py"):
         if path.name == "__init__.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom):
                 names |= {alias.name for alias in node.names}
     return frozenset(names)
 
 
 def public_definitions(path: Path) -> list[str]:
-    body = ast.parse(path.read_text()).body
+    body = ast.parse(path.read_text(encoding="utf-8")).body
     return [node.name for node in body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"]
 
 

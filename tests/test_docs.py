@@ -15,7 +15,7 @@ from jaxcnn.vis.bench import draw_bench
 from tests.ink import assert_drawn_alike, unmatched
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = [page for page in sorted(DOCS.glob("*.md")) if ">>>" in page.read_text()]
+PAGES = [page for page in sorted(DOCS.glob("*.md")) if ">>>" in page.read_text(encoding="utf-8")]
 OF_THE_COMMAND = {"augmentations.png"}  # drawn by a verb; tests/vis/test_augmentations.py compares it
 
 
@@ -26,13 +26,13 @@ def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     result = doctest.testfile(str(page), module_relative=False, optionflags=flags)
     assert result.failed == 0 and result.attempted > 0
     drawn = {picture.name for picture in tmp_path.glob("*.png")}
-    assert drawn == set(re.findall(r"\(images/(\w+\.png)\)", page.read_text())) - OF_THE_COMMAND
+    assert drawn == set(re.findall(r"\(images/(\w+\.png)\)", page.read_text(encoding="utf-8"))) - OF_THE_COMMAND
     for name in drawn:
         assert_drawn_alike(tmp_path / name, DOCS / "images" / name)
 
 
 def test_the_bars_of_the_bench_page_are_its_results(tmp_path: Path) -> None:
-    results = json.loads((DOCS / "bench" / "jax-0.12.json").read_text())["results"]
+    results = json.loads((DOCS / "bench" / "jax-0.12.json").read_text(encoding="utf-8"))["results"]
     draw_bench(results, tmp_path / "bench.png")
     assert_drawn_alike(tmp_path / "bench.png", DOCS / "images" / "bench.png")
 

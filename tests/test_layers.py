@@ -76,7 +76,7 @@ STANDARD_LIBRARY = {
 def test_imports_go_down(path: Path) -> None:
     if path.parent == ROOT / "jaxcnn":
         return  # the face
-    assert upward(folder_of(path), path.read_text()) == []
+    assert upward(folder_of(path), path.read_text(encoding="utf-8")) == []
 
 
 def test_the_check_can_fail() -> None:
@@ -89,7 +89,7 @@ def test_the_check_can_fail() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_file_passes_400_lines(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 400, "it wants to be two files"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, "it wants to be two files"
 
 
 def test_importing_shapes_needs_no_jax() -> None:

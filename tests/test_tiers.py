@@ -37,7 +37,7 @@ def test_usual(): pass
 def collected(folder: Path, content: str, *selection: str) -> str:
     """What pytest prints when it collects a file with the settings of this project."""
     file = folder / "test_two.py"
-    file.write_text(content)
+    file.write_text(content, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "--rootdir", folder, "--collect-only"]
     done = subprocess.run([*command, "-n", "0", *selection, file], capture_output=True, text=True, check=False)
     return done.stdout

@@ -127,4 +127,4 @@ def page(report: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(page(json.loads(Path(sys.argv[1]).read_text())), end="")
+    print(page(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), end="")

@@ -139,8 +139,8 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--notes", type=Path, help="paragraphs on the figures that were asked for")
     parser.add_argument("--picture", help="path of the picture, relative to the page")
     options = parser.parse_args(words)
-    reports = [json.loads(path.read_text()) for path in options.results]
-    notes = read_notes(options.notes.read_text()) if options.notes else {}
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in options.results]
+    notes = read_notes(options.notes.read_text(encoding="utf-8")) if options.notes else {}
     print(page(reports, notes, picture=options.picture), end="")
 
 

@@ -48,7 +48,7 @@ def _earlier(options: argparse.Namespace, about: dict[str, Any]) -> dict[str, An
         raise ValueError("--append adds to the file of --json; name it.")
     if not options.append or not options.json.exists():
         return {}
-    found = json.loads(options.json.read_text())
+    found = json.loads(options.json.read_text(encoding="utf-8"))
     ours, theirs = ({key: value for key, value in each.items() if key != "date"} for each in (about, found["machine"]))
     if ours != theirs:
         raise ValueError(f"{options.json} was measured on another machine or with other versions: start a new file.")

@@ -68,7 +68,7 @@ def choose_devices(options: argparse.Namespace, folder: Path | None = None) -> "
 
     chosen: dict[str, Any] = dict(USUAL)
     if folder is not None and (folder / FILE).exists():
-        chosen |= json.loads((folder / FILE).read_text())
+        chosen |= json.loads((folder / FILE).read_text(encoding="utf-8"))
     if jax.process_count() > 1:
         chosen["devices"] = "all"
     asked = {name: getattr(options, name) for name in USUAL}

@@ -36,7 +36,7 @@ def _headline(path: Path) -> str:
     """First line of a file's docstring, read without running the file."""
     import ast
 
-    doc = ast.get_docstring(ast.parse(path.read_text())) or ""
+    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return doc.splitlines()[0] if doc else ""
 
 

@@ -101,7 +101,7 @@ def _train(options: argparse.Namespace, folder: Path, more: list[str]) -> tuple[
         _check_same(options.experiment, folder, settings)
         if done.exists():
             print(f"{folder} is trained")
-            return folder, json.loads(done.read_text())["wall_seconds"]
+            return folder, json.loads(done.read_text(encoding="utf-8"))["wall_seconds"]
     words = ["--resume", str(folder)] if there else [options.experiment, "--run-dir", str(folder)]
     if not there:
         words += [word for text in settings for word in ("--set", text)]
@@ -133,7 +133,7 @@ def _check_same(experiment: str, folder: Path, settings: list[str]) -> None:
     file, recorded = find_experiment(experiment), RunFolder(folder).recorded()
     wanted = dataclasses.asdict(with_settings(file.config_class(), settings))
     differing = [name for name, value in wanted.items() if recorded.get(name) != value]
-    if (folder / "experiment.py").read_text() != file.source:
+    if (folder / "experiment.py").read_text(encoding="utf-8") != file.source:
         differing.append("the text of the experiment")
     if differing:
         raise RunError(
@@ -165,7 +165,7 @@ def summarise(experiment: str, folders: list[Path], wall_seconds: list[float | N
     """The content of a results file, read from finished run folders; no seconds where they are not known."""
     from jaxcnn.train.run_folder import RunFolder
 
-    runs, versions = [], [json.loads((folder / "versions.json").read_text()) for folder in folders]
+    runs, versions = [], [json.loads((folder / "versions.json").read_text(encoding="utf-8")) for folder in folders]
     for folder, seconds, made_with in zip(folders, wall_seconds, versions, strict=True):
         run_folder = RunFolder(folder)
         records = run_folder.metrics.read()

@@ -39,7 +39,7 @@ def read_results() -> list[dict[str, Any]]:
     for folder in experiment_folders():
         for path in sorted(folder.glob("results/*.json")):
             files.setdefault(path.stem, path)
-    return [json.loads(path.read_text()) for _, path in sorted(files.items())]
+    return [json.loads(path.read_text(encoding="utf-8")) for _, path in sorted(files.items())]
 
 
 def rows(results: list[dict[str, Any]]) -> list[list[str]]:

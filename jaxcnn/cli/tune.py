@@ -17,7 +17,7 @@ def run(options: argparse.Namespace) -> int:
     if jax.default_backend() != "cpu":
         raise ValueError("--tune is for CPUs; on GPUs and TPUs XLA's own convolution is taken.")
     path = options.table or _usual_table()
-    earlier = json.loads(path.read_text()) if path.exists() and read(path) else None
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() and read(path) else None
     operations = _operations(options)
     measured: dict[str, dict[str, float]] = {}
     try:

@@ -100,7 +100,7 @@ def load_experiment(path: Path, *, name: str | None = None, siblings: Path | Non
     return ExperimentFile(
         name=name,
         path=path.resolve(),
-        source=path.read_text(),
+        source=path.read_text(encoding="utf-8"),
         doc=module.__doc__ or "",
         config_class=config_class,
         build=build,

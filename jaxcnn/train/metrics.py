@@ -46,7 +46,7 @@ class MetricsLog:
 
     def read(self) -> list[Record]:
         """All whole lines; a last line cut short by a kill is left out, one that is damaged too, with a warning."""
-        lines = self.path.read_text(errors="replace").split("\n")[:-1] if self.path.exists() else []
+        lines = self.path.read_text(errors="replace", encoding="utf-8").split("\n")[:-1] if self.path.exists() else []
         records = []
         for number, line in enumerate(lines, start=1):
             try:

@@ -75,7 +75,7 @@ class RunFolder:
             RunError: it is not readable JSON.
         """
         try:
-            return json.loads((self.path / "config.json").read_text())
+            return json.loads((self.path / "config.json").read_text(encoding="utf-8"))
         except ValueError as error:
             raise RunError(
                 f"{self.path / 'config.json'} is damaged ({error}); restore it or start a new run."

@@ -12,7 +12,7 @@ class _Quiet(logging.FileHandler):
     """Writes to a file from the first warning on; a disk that is full takes nothing else down with it."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, delay=True)
+        super().__init__(path, delay=True, encoding="utf-8")
         self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:

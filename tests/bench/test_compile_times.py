@@ -52,9 +52,9 @@ def test_the_verb_prints_a_table_and_adds_to_its_file(capsys: pytest.CaptureFixt
         assert main(["bench", "resnet1*_cifar", "--compile", "--json", str(file), "--append"]) == 0
     out = capsys.readouterr().out
     assert "1/2  resnet110_cifar  compiled in 1.0 s" in out and "first step s" in out and "median" in out
-    found = json.loads(file.read_text())
+    found = json.loads(file.read_text(encoding="utf-8"))
     assert [each["name"] for each in found["results"]] == ["lenet5", "resnet110_cifar", "resnet18_cifar"]
-    file.write_text(json.dumps(found | {"machine": found["machine"] | {"cores": -1}}))
+    file.write_text(json.dumps(found | {"machine": found["machine"] | {"cores": -1}}), encoding="utf-8")
     assert main(["bench", "lenet5", "--compile", "--json", str(file), "--append"]) == 2
     assert "measured on another machine" in capsys.readouterr().err
 
@@ -64,7 +64,7 @@ def test_ctrl_c_keeps_what_was_measured(capsys: pytest.CaptureFixture[str], tmp_
     with mock.patch.object(module, "compile_times", side_effect=[made("lenet5"), KeyboardInterrupt]):
         assert main(["bench", "lenet5*", "--compile", "--json", str(file)]) == 130
     assert "stopped; what was measured is kept" in capsys.readouterr().out
-    assert len(json.loads(file.read_text())["results"]) == 1
+    assert len(json.loads(file.read_text(encoding="utf-8"))["results"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,6 @@ def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_page_is_what_was_measured() -> None:
     docs = Path(__file__).parent.parent.parent / "docs"
-    report = json.loads((docs / "bench" / "compile_times.json").read_text())
-    assert (docs / "compile_times.md").read_text() == module.page(report)
+    report = json.loads((docs / "bench" / "compile_times.json").read_text(encoding="utf-8"))
+    assert (docs / "compile_times.md").read_text(encoding="utf-8") == module.page(report)
     assert [each["name"] for each in report["results"]] == list_models()

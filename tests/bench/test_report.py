@@ -104,4 +104,4 @@ def test_the_page_is_what_was_measured(capsys: pytest.CaptureFixture[str]) -> No
     docs = Path(__file__).parent.parent.parent / "docs"
     files = [str(docs / "bench" / f"jax-{release}.json") for release in ("0.12", "0.10")]
     main([*files, "--notes", str(docs / "bench" / "notes.md"), "--picture", "images/bench.png"])
-    assert capsys.readouterr().out == (docs / "bench.md").read_text()
+    assert capsys.readouterr().out == (docs / "bench.md").read_text(encoding="utf-8")

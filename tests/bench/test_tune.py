@@ -23,7 +23,7 @@ GEOMETRY = conv_geometry(X, KERNEL)
 def written(path: Path, algorithm: str = "fft", **changes: object) -> Path:
     forward = operation_of(GEOMETRY, "float32", "forward")
     content = table({forward.key: {algorithm: 1.0, "xla": 2.0}}) | changes
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     return path
 
 
@@ -77,10 +77,10 @@ def test_a_table_of_another_machine_is_not_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1, "machine": {}, "algorithms": []}'])
 def test_no_table_at_all_is_refused(content: str, tmp_path: Path) -> None:
     path = tmp_path / "table.json"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=r"table\.json is no table of jaxcnn bench --tune"):
         use_tuning(path)
-    path.write_text(json.dumps(table({}) | {"format": 0}))
+    path.write_text(json.dumps(table({}) | {"format": 0}), encoding="utf-8")
     with pytest.raises(ValueError, match="of this version of jaxcnn"):
         use_tuning(path)
     with pytest.raises(ValueError, match="is no table"):

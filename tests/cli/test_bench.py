@@ -19,19 +19,22 @@ def test_a_layer_is_measured_listed_and_drawn(capsys: pytest.CaptureFixture[str]
     assert main([*QUICK, "--json", str(file), "--picture", str(picture)]) == 0
     out = capsys.readouterr().out
     assert "dw3_960_mb        forward" in out and "depthwise forward" in out
-    found = json.loads(file.read_text())
+    found = json.loads(file.read_text(encoding="utf-8"))
     assert found["results"][0]["milliseconds"]["stock"]["runs"] >= 1
     assert found["summary"]["min"]["kinds"]["conv"]["entries"] == 1
     with Image.open(picture) as drawn:
         assert min(drawn.size) > 200
     # Another entry joins; the same one takes its own place.
     assert main([*QUICK, "--operation", "input_grad", "--json", str(file), "--append"]) == 0
-    assert [each["operation"] for each in json.loads(file.read_text())["results"]] == ["forward", "input_grad"]
+    assert [each["operation"] for each in json.loads(file.read_text(encoding="utf-8"))["results"]] == [
+        "forward",
+        "input_grad",
+    ]
     earlier_in_the_suite = ["bench", "dw3_96_N1", *QUICK[2:]]
     assert main([*earlier_in_the_suite, "--json", str(file), "--append"]) == 0
-    names = [each["name"] for each in json.loads(file.read_text())["results"]]
+    names = [each["name"] for each in json.loads(file.read_text(encoding="utf-8"))["results"]]
     assert names == ["dw3_96_N1", "dw3_960_mb", "dw3_960_mb"]
-    file.write_text(json.dumps(found | {"machine": found["machine"] | {"cores": -1}}))
+    file.write_text(json.dumps(found | {"machine": found["machine"] | {"cores": -1}}), encoding="utf-8")
     assert main([*QUICK, "--json", str(file), "--append"]) == 2
     assert "measured on another machine or with other versions" in capsys.readouterr().err
 
@@ -62,10 +65,10 @@ def test_tune_writes_a_table(
     assert main([*QUICK, "--tune"]) == 0
     file = tmp_path / "jaxcnn" / "tuning.json"
     assert f"JAXCNN_TUNED={file}" in capsys.readouterr().out
-    assert len(json.loads(file.read_text())["algorithms"]) == 1
+    assert len(json.loads(file.read_text(encoding="utf-8"))["algorithms"]) == 1
     assert file.parent.stat().st_mode & 0o077 == 0
     assert main(["bench", "--tune", "--model", "lenet5", "--batch", "1", "--seconds-per-entry", "0.001"]) == 0
-    assert len(json.loads(file.read_text())["algorithms"]) > 5
+    assert len(json.loads(file.read_text(encoding="utf-8"))["algorithms"]) > 5
 
 
 @pytest.mark.parametrize(

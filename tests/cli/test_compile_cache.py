@@ -39,7 +39,7 @@ def test_what_the_user_has_set_stays(no_folder: Path, tmp_path: Path) -> None:
 
 
 def test_no_place_for_a_folder(no_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (no_folder / "jaxcnn").write_text("a file where the folder would be")
+    (no_folder / "jaxcnn").write_text("a file where the folder would be", encoding="utf-8")
     assert keep_compiled_programs() is None
 
 

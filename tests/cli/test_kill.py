@@ -46,7 +46,7 @@ def wait_for_epochs(folder: Path, count: int) -> None:
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         metrics = folder / "metrics.jsonl"
-        if metrics.exists() and metrics.read_text().count("\n") >= count:
+        if metrics.exists() and metrics.read_text(encoding="utf-8").count("\n") >= count:
             return
         time.sleep(0.005)
     raise TimeoutError(f"{folder} did not record {count} epochs")
@@ -60,7 +60,7 @@ def fingerprint(folder: Path) -> tuple[str, list[dict[str, float]]]:
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(state):
         digest.update(np.asarray(leaf).tobytes())
-    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     for record in records:
         del record["seconds"]
     return digest.hexdigest(), records

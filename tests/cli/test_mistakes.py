@@ -68,14 +68,14 @@ def test_an_empty_folder_of_images(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_file_that_is_no_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "mine.py").write_text("x = 1\n")
+    (tmp_path / "mine.py").write_text("x = 1\n", encoding="utf-8")
     error = refusal(capsys, "train", str(tmp_path / "mine.py"))
     assert "mine.py is not an experiment: it needs a dataclass Config and a function build(config)" in error
 
 
 def test_pictures_that_are_none(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text, cut = tmp_path / "text.png", tmp_path / "cut.png"
-    text.write_text("not a picture")
+    text.write_text("not a picture", encoding="utf-8")
     Image.fromarray(np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)).save(cut)
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     for path in (text, cut, tmp_path / "absent.png"):
@@ -105,16 +105,16 @@ def test_a_run_without_a_checkpoint(tiny_run: Path, tmp_path: Path, capsys: pyte
 
 def test_a_damaged_record(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = shutil.copytree(tiny_run, tmp_path / "run")
-    (run / "config.json").write_text("{")
+    (run / "config.json").write_text("{", encoding="utf-8")
     assert "config.json is damaged" in refusal(capsys, "evaluate", str(run))
-    recorded = json.loads((tiny_run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps(recorded | {"epochz": 3}))
+    recorded = json.loads((tiny_run / "config.json").read_text(encoding="utf-8"))
+    (run / "config.json").write_text(json.dumps(recorded | {"epochz": 3}), encoding="utf-8")
     assert "no setting 'epochz'. Did you mean 'epochs'?" in refusal(capsys, "evaluate", str(run))
 
 
 def test_a_run_of_other_versions(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = shutil.copytree(tiny_run, tmp_path / "run")
-    (run / "experiment.py").write_text("from jaxcnn.train import something_since_removed\n")
+    (run / "experiment.py").write_text("from jaxcnn.train import something_since_removed\n", encoding="utf-8")
     error = refusal(capsys, "evaluate", str(run))
     assert "was recorded with other versions and does not load with these" in error and "versions.json" in error
 
@@ -151,7 +151,7 @@ def test_another_process_in_the_folder(tiny_run: Path, capsys: pytest.CaptureFix
 
 
 def test_an_error_of_a_library_keeps_its_traceback(tmp_path: Path) -> None:
-    broken = TINY.read_text() + "\n\ndef build(config):\n    import json\n\n    return json.loads('')\n"
-    (tmp_path / "broken.py").write_text(broken)
+    broken = TINY.read_text(encoding="utf-8") + "\n\ndef build(config):\n    import json\n\n    return json.loads('')\n"
+    (tmp_path / "broken.py").write_text(broken, encoding="utf-8")
     with pytest.raises(ValueError, match="Expecting value"):
         main(["train", str(tmp_path / "broken.py")])

@@ -35,10 +35,10 @@ def test_profile_on_eight_devices_as_a_table(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Into a folder that holds something already, which stays."""
-    (tmp_path / "mine.txt").write_text("kept")
+    (tmp_path / "mine.txt").write_text("kept", encoding="utf-8")
     more = ["--devices", "8", "--spelling", "shard_map", "--steps", "1", "--output", str(tmp_path)]
     assert main(["profile", str(tiny_run), *more]) == 0
-    assert (tmp_path / "mine.txt").read_text() == "kept"
+    assert (tmp_path / "mine.txt").read_text(encoding="utf-8") == "kept"
     out = capsys.readouterr().out
     assert "forward ms" in out and "conv" in out and "a step takes" in out and "trace  " in out
 

@@ -17,7 +17,7 @@ README = Path(__file__).parent.parent.parent / "README.md"
 
 def between(mark: str) -> str:
     """What stands between a mark and its end."""
-    found = re.search(rf"<!-- {mark} -->\n(.*?)<!-- end -->", README.read_text(), re.DOTALL)
+    found = re.search(rf"<!-- {mark} -->\n(.*?)<!-- end -->", README.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None, f"the README lost its mark {mark!r}"
     return found.group(1)
 
@@ -56,7 +56,7 @@ def test_both_commands_set_up_an_environment_and_the_first_trains(
 
 
 def test_every_command_shown_is_understood() -> None:
-    text = README.read_text()
+    text = README.read_text(encoding="utf-8")
     shown = re.findall(r"^(?:\| `)?jaxcnn ([^`\n]*)", text, re.MULTILINE)
     assert len(shown) >= 10
     for words in shown:

@@ -36,8 +36,8 @@ def test_other_settings_stand_beside_the_result(
     (tmp_path / "experiments").mkdir()
     assert main(["repeat", str(TINY), "--seeds", "2", "--beside", "peak_lr=0.1", "--beside", "ema_decay=0"]) == 0
     assert trained[:3] == [("seed-0", ["seed=0"]), ("seed-1", ["seed=1"]), ("seed-0", ["peak_lr=0.1", "seed=0"])]
-    result = json.loads((tmp_path / "experiments" / "results" / "tiny.json").read_text())
-    records = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()]
+    result = json.loads((tmp_path / "experiments" / "results" / "tiny.json").read_text(encoding="utf-8"))
+    records = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     curves = result["beside"]["ema_decay=0"]["runs"][1]["history"]
     assert curves["step"] == [record["step"] for record in records] and len(records) > 1
     assert curves["test/accuracy"] == pytest.approx([record["test/accuracy"] for record in records], abs=1e-6)
@@ -79,7 +79,7 @@ def test_a_repeat_that_was_stopped_goes_on_and_results_come_from_the_files(
     monkeypatch.setattr(repeat, "_wait_for", waits)
     assert main(words) == 0
     assert "two/seed-0 is trained" in capsys.readouterr().out
-    result = json.loads(output.read_text())
+    result = json.loads(output.read_text(encoding="utf-8"))
     assert [(row["seed"], row["epochs"], row["steps"]) for row in result["runs"]] == [(0, 2, 12), (1, 2, 12)]
     assert result["settings"]["epochs"] == 2
     accuracies = [row["test/accuracy"] for row in result["runs"]]

@@ -52,7 +52,7 @@ def test_train_speaks_plainly_where_nobody_looks(tmp_path: Path, capsys: pytest.
 
 
 def test_evaluate_agrees_with_the_metrics(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    records = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     last = run_json(capsys, "evaluate", str(tiny_run))
     assert isinstance(last, dict)
     assert last["test/accuracy"] == records[-1]["test/accuracy"]
@@ -113,7 +113,7 @@ def test_own_experiments_come_before_the_package_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "experiments").mkdir()
-    (tmp_path / "experiments" / "lenet5_digits.py").write_text('"""Mine."""\n')
+    (tmp_path / "experiments" / "lenet5_digits.py").write_text('"""Mine."""\n', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     listed = run_json(capsys, "list")
     assert isinstance(listed, dict)

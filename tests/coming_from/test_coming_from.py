@@ -102,8 +102,8 @@ def page() -> str:
 
 
 def test_the_page_is_what_was_run() -> None:
-    assert PAGE.read_text() == page(), "write it again: python -m tests.coming_from.test_coming_from"
+    assert PAGE.read_text(encoding="utf-8") == page(), "write it again: python -m tests.coming_from.test_coming_from"
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    PAGE.write_text(page(), encoding="utf-8")

@@ -29,7 +29,7 @@ def test_the_file_is_the_published_one() -> None:
 
 
 def test_the_licence_lies_beside_the_file_and_names_it() -> None:
-    text = Path(module.FILE).with_name("digits.LICENSE.md").read_text()
+    text = Path(module.FILE).with_name("digits.LICENSE.md").read_text(encoding="utf-8")
     assert hashlib.sha256(module.FILE.read_bytes()).hexdigest() in text
     assert "CC BY 4.0" in text and "10.24432/C50P49" in text and "Alpaydin" in text
     assert module.LICENCE in text

@@ -108,7 +108,7 @@ def test_what_is_passed_over_and_what_is_not(tmp_path: Path) -> None:
     write(tmp_path / "b" / "x.webp")
     for name in ("readme.txt", "a/Thumbs.db", "a/.hidden.png", ".git/x.png", "__MACOSX/a/x.png", "loose.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("not an image")
+        (tmp_path / name).write_text("not an image", encoding="utf-8")
     data = load_folder(tmp_path)
     assert data.class_names == ("a", "b")
     assert len(data.train) + len(data.test) == 6
@@ -175,7 +175,7 @@ def missing(root: Path) -> None:
 
 def a_file(root: Path) -> None:
     root.rmdir()
-    root.write_text("")
+    root.write_text("", encoding="utf-8")
 
 
 def nothing(root: Path) -> None:
@@ -190,7 +190,7 @@ def loose_images(root: Path) -> None:
 def a_class_without_images(root: Path) -> None:
     fill(root, {"a": 3})
     (root / "b").mkdir()
-    (root / "b" / "notes.txt").write_text("later")
+    (root / "b" / "notes.txt").write_text("later", encoding="utf-8")
 
 
 def one_image(root: Path) -> None:
@@ -212,7 +212,7 @@ def a_strange_test_class(root: Path) -> None:
 
 def a_text_file(root: Path) -> None:
     fill(root, {"a": 3, "b": 3})
-    (root / "b" / "text.png").write_text("not an image")
+    (root / "b" / "text.png").write_text("not an image", encoding="utf-8")
 
 
 def a_cut_image(root: Path) -> None:

@@ -35,13 +35,13 @@ def mnist(sets: Path) -> Dataset:
 
 def change_info(folder: Path, **changes: object) -> None:
     path = folder / "dataset_info.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
 def test_the_newest_finished_version_is_read(tmp_path: Path) -> None:
     for version in ("3.0.9", "3.0.10", "incomplete.AB12CD_3.0.11", "notes"):
         (tmp_path / "mnist" / version).mkdir(parents=True)
-        (tmp_path / "mnist" / version / "dataset_info.json").write_text("{}")
+        (tmp_path / "mnist" / version / "dataset_info.json").write_text("{}", encoding="utf-8")
     (tmp_path / "mnist" / "4.0.0").mkdir()
     assert prepared_folder("mnist", tmp_path) == tmp_path / "mnist" / "3.0.10"
     assert prepared_folder("cifar10", tmp_path) is None
@@ -107,7 +107,9 @@ def test_a_record_file_cut_short(tmp_path: Path, cut: int) -> None:
 def test_the_classes_of_cifar10_have_names_even_where_the_folder_has_none(tmp_path: Path, internet: Internet) -> None:
     write_cifar(internet.folder)
     load("cifar10", data_dir=tmp_path)
-    (tmp_path / "cifar10" / "3.0.2" / "label.labels.txt").write_text("".join(f"{label}\n" for label in range(10)))
+    (tmp_path / "cifar10" / "3.0.2" / "label.labels.txt").write_text(
+        "".join(f"{label}\n" for label in range(10)), encoding="utf-8"
+    )
     assert load("cifar10", data_dir=tmp_path).class_names == tuple(CIFAR_CLASSES)
 
 
@@ -140,7 +142,7 @@ def test_an_incomplete_copy(sets: Path) -> None:
 
 
 def test_a_damaged_description(sets: Path) -> None:
-    (sets / "mnist" / "3.0.1" / "dataset_info.json").write_text("{")
+    (sets / "mnist" / "3.0.1" / "dataset_info.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match=r"TFDS cannot open .*3\.0\.1 \(.*Delete the folder and prepare it again"):
         load("mnist", data_dir=sets)
 
@@ -163,7 +165,7 @@ def test_a_format_that_is_not_read(sets: Path) -> None:
 
 def test_a_set_that_is_not_for_classification(sets: Path) -> None:
     path = sets / "mnist" / "3.0.1" / "features.json"
-    path.write_text(path.read_text().replace('"label"', '"digit"'))
+    path.write_text(path.read_text(encoding="utf-8").replace('"label"', '"digit"'), encoding="utf-8")
     with pytest.raises(ValueError, match=r"has no feature 'label', only \['digit', 'image'\]"):
         load("mnist", data_dir=sets)
 
@@ -171,7 +173,7 @@ def test_a_set_that_is_not_for_classification(sets: Path) -> None:
 def test_splits(sets: Path, mnist: Dataset) -> None:
     folder = sets / "mnist" / "3.0.1"
     (shard,) = folder.glob("*test*")
-    splits = json.loads((folder / "dataset_info.json").read_text())["splits"]
+    splits = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))["splits"]
     change_info(folder, splits=[split | {"name": split["name"].replace("test", "validation")} for split in splits])
     shard.rename(shard.with_name(shard.name.replace("test", "validation")))
     assert load("mnist", data_dir=sets).fingerprint == mnist.fingerprint

@@ -153,6 +153,6 @@ def test_a_proxy_is_left_to_reach_the_address(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, internet: Internet) -> None:
     write_mnist(internet.folder)
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(FileNotFoundError, match="Not a directory"):
         download_and_prepare("mnist", tmp_path / "file")

@@ -41,12 +41,12 @@ def shapes_here(name: str, *, source: int = 0, **options: Any) -> Shapes:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_names_and_shapes_are_torchvisions(name: str) -> None:
-    assert digest(shapes_here(name)) == json.loads(STORED.read_text())[name]["digest"]
+    assert digest(shapes_here(name)) == json.loads(STORED.read_text(encoding="utf-8"))[name]["digest"]
 
 
 @pytest.mark.parametrize("name", COMPUTED)
 def test_logits_are_those_that_torchvision_gave(name: str) -> None:
-    stored = json.loads(STORED.read_text())[name]
+    stored = json.loads(STORED.read_text(encoding="utf-8"))[name]
     model, variables = models.load_torch(name, generated(shapes_here(name)))
     logits = quick_jit(model.apply)(variables, image(SIZE))[0]
     np.testing.assert_allclose(logits[:KEPT], stored["logits"], rtol=0, atol=5e-5 * stored["scale"])
@@ -65,7 +65,7 @@ def test_logits_are_torchvisions_where_it_is_installed(name: str) -> None:
 @pytest.mark.parametrize("name", timm_states.MODELS)
 def test_names_and_shapes_are_timms(name: str) -> None:
     """In timm the residual networks are called as in torchvision, so they have one table."""
-    stored = json.loads(timm_states.STORED.read_text())
+    stored = json.loads(timm_states.STORED.read_text(encoding="utf-8"))
     assert digest(shapes_here(name, source=len(torch_names(name)) - 1)) == stored[name]
 
 

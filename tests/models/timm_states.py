@@ -29,7 +29,7 @@ def main() -> None:
         state = timm.create_model(theirs).state_dict()
         shapes = {key: tuple(value.shape) for key, value in state.items() if not key.endswith("num_batches_tracked")}
         found[name] = digest(shapes)
-    STORED.write_text(json.dumps(found, indent=1) + "\n")
+    STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def main() -> None:
         if name in COMPUTED:
             logits = logits_there(model, generated(shapes), image(SIZE))[0]
             found[name] |= {"scale": float(np.abs(logits).max()), "logits": [float(value) for value in logits[:KEPT]]}
-    STORED.write_text(json.dumps(found, indent=1) + "\n")
+    STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

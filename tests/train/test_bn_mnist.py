@@ -69,8 +69,8 @@ def test_a_history_is_what_the_runs_recorded(
     write = file.build.__globals__["main"]
     monkeypatch.setitem(write.__globals__, "__file__", str(tmp_path / "bn_mnist.py"))
     write(tmp_path / "runs", "history")
-    found = json.loads((tmp_path / "results" / "bn_mnist" / "history.json").read_text())
-    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    found = json.loads((tmp_path / "results" / "bn_mnist" / "history.json").read_text(encoding="utf-8"))
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert found["with"] == found["without"]
     assert found["with"]["step"] == [23] and len(found["with"]["unit/step"]) == 23
     assert found["with"]["test/accuracy"] == [[record["test/accuracy"] for record in records]]

@@ -105,7 +105,7 @@ def test_a_run_records_the_overlap(experiment: Experiment, tmp_path: Path) -> No
             return lambda *_, **__: None
 
     outcome = fit(experiment, RunFolder(tmp_path), progress=Silent(), should_stop=lambda: False)  # type: ignore[arg-type]
-    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert outcome.evaluation is not None
     assert records[-1]["test/mean_iou"] == outcome.evaluation.mean_iou
     assert records[-1]["train/loss"] < records[0]["train/loss"] and 0 < records[-1]["train/accuracy"] <= 1

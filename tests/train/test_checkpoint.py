@@ -38,11 +38,20 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "file_missing": (lambda step: array_file(step).unlink(), r"state cannot be read"),
     "arrays_missing": (lambda step: shutil.rmtree(step / "state"), r"2/state is missing"),
     "record_missing": (lambda step: shutil.rmtree(step / "record"), r"2/record is missing"),
-    "record_emptied": (lambda step: (step / "record/metadata").write_text(""), r"2/record cannot be read"),
+    "record_emptied": (
+        lambda step: (step / "record/metadata").write_text("", encoding="utf-8"),
+        r"2/record cannot be read",
+    ),
     "record_garbage": (lambda step: (step / "record/metadata").write_bytes(b"\xff{]"), r"2/record cannot be read"),
     "record_flipped": (lambda step: flip_bit(step / "record/metadata", share=0.5), r"record (cannot|of checksums)"),
-    "record_foreign": (lambda step: (step / "record/metadata").write_text("[1]"), r"record has no checksum"),
-    "metadata_garbage": (lambda step: (step / "state/_METADATA").write_text("{nonsense"), r"state cannot be read"),
+    "record_foreign": (
+        lambda step: (step / "record/metadata").write_text("[1]", encoding="utf-8"),
+        r"record has no checksum",
+    ),
+    "metadata_garbage": (
+        lambda step: (step / "state/_METADATA").write_text("{nonsense", encoding="utf-8"),
+        r"state cannot be read",
+    ),
     "manifest_missing": (lambda step: (step / "state/manifest.ocdbt").unlink(), r"state cannot be read"),
 }
 
@@ -116,7 +125,7 @@ def test_a_damaged_run_ends_like_a_whole_one(tmp_path: Path) -> None:
     assert train(run, experiment).finished
     assert without_seconds(run) == without_seconds(whole)
     assert_same(final_state(run, experiment), final_state(whole, experiment))
-    assert "checkpoint of step 12 is damaged" in (run.path / "warnings.log").read_text()
+    assert "checkpoint of step 12 is damaged" in (run.path / "warnings.log").read_text(encoding="utf-8")
 
 
 def test_a_long_epoch_is_saved_within(tmp_path: Path) -> None:

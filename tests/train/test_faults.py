@@ -18,7 +18,7 @@ from tests.train.runs import assert_same, new_run, train
 from tests.train.states import state_at
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE = (ROOT / "docs" / "faults.md").read_text()
+PAGE = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("number", range(1, 33))
@@ -27,7 +27,7 @@ def test_each_fault_has_a_row_and_its_tests_exist(number: int) -> None:
     names = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
     assert names or "ot shown yet" in row
     for file, name in names:
-        assert f"\ndef {name}(" in (ROOT / file).read_text(), f"{file} has no {name}"
+        assert f"\ndef {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file} has no {name}"
 
 
 @pytest.mark.parametrize("number", range(1, FORMAT + 1))

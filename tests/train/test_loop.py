@@ -67,11 +67,14 @@ def test_metrics_after_the_checkpoint_are_written_again(
 
 def test_what_a_run_leaves_behind(uninterrupted: tuple[Experiment, RunFolder]) -> None:
     _, run = uninterrupted
-    config = json.loads((run.path / "config.json").read_text())
+    config = json.loads((run.path / "config.json").read_text(encoding="utf-8"))
     assert (config["experiment"], config["seed"], config["epochs"]) == ("tiny", 0, 3)
-    assert json.loads((run.path / "versions.json").read_text())["packages"]["jax"] == jax.__version__
-    assert (run.path / "experiment.py").read_text() == TINY.read_text()
-    assert set(json.loads((run.path / "timing.json").read_text())) == {"compile_seconds", "images_per_second"}
+    assert json.loads((run.path / "versions.json").read_text(encoding="utf-8"))["packages"]["jax"] == jax.__version__
+    assert (run.path / "experiment.py").read_text(encoding="utf-8") == TINY.read_text(encoding="utf-8")
+    assert set(json.loads((run.path / "timing.json").read_text(encoding="utf-8"))) == {
+        "compile_seconds",
+        "images_per_second",
+    }
     records = run.metrics.read()
     assert [(record["step"], record["epoch"]) for record in records] == [(6, 1), (12, 2), (18, 3)]
     assert set(records[0]) >= {"seconds", "learning_rate", "train/loss", "train/accuracy", "test/loss", "test/accuracy"}

@@ -93,7 +93,7 @@ def test_coupled_decay_is_that_of_pytorch() -> None:
 
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "training.md"
-CALLS = dict(re.findall(r"^\| ([^|]+) \| `([^`]+)` \|", PAGE.read_text(), re.MULTILINE))
+CALLS = dict(re.findall(r"^\| ([^|]+) \| `([^`]+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
 PARAMS = {
     "group1": {"conv1": {"kernel": jnp.ones((3, 3, 2, 4))}},
     "head": {"kernel": jnp.ones((4, 3)), "bias": jnp.ones(3)},

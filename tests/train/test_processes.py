@@ -124,7 +124,7 @@ def test_two_processes_are_one_run(
     for name in ("norm", "output"):  # the bias before the norm has no gradient but rounding
         for leaf in ours.params[name]:
             np.testing.assert_allclose(ours.params[name][leaf], theirs.params[name][leaf], atol=1e-4)
-    assert json.loads((two.path / "parallel.json").read_text())["devices"] == 8
+    assert json.loads((two.path / "parallel.json").read_text(encoding="utf-8"))["devices"] == 8
 
 
 def test_a_signal_to_one_process_stops_both_at_one_step_and_one_process_goes_on(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_the_epoch_is_undone_and_training_goes_on_with_the_next_images(whole: Pa
     assert int(found.step) == 5 * STEPS
     for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(state), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
-    said = (run.path / "warnings.log").read_text()
+    said = (run.path / "warnings.log").read_text(encoding="utf-8")
     assert "epoch 3: the training loss was" in said and "goes on from the state of step 12" in said
 
 
@@ -100,7 +100,9 @@ def test_without_a_checkpoint_to_go_back_to_it_goes_on(tmp_path: Path, monkeypat
     _, run = new_run(tmp_path / "run")
     train(run, spiked(3))
     assert not any(WENT_BACK in record for record in run.metrics.read())
-    assert "no checkpoint from before is left; training goes on as it is" in (run.path / "warnings.log").read_text()
+    assert "no checkpoint from before is left; training goes on as it is" in (run.path / "warnings.log").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("factor", [1.0, float("nan"), -2.0])

@@ -79,7 +79,7 @@ def test_eight_devices_in_two_parts_read_the_batch_of_the_run_in_memory(
         ends.append((without_seconds(run), final_state(run, experiment)))
     assert ends[0][0] == ends[1][0]
     assert_same(ends[0][1], ends[1][1])
-    timing = json.loads((tmp_path / "stream" / "timing.json").read_text())
+    timing = json.loads((tmp_path / "stream" / "timing.json").read_text(encoding="utf-8"))
     assert 0 <= timing["input_wait"] < 1
     assert timing["images_per_second_per_device"] == pytest.approx(timing["images_per_second"] / 8, rel=0.01)
 
@@ -118,7 +118,7 @@ def test_a_damaged_image_costs_itself_and_is_named(
     _, run = new_run(tmp_path / "run")
     with caplog.at_level(logging.WARNING, "jaxcnn"):
         assert train(run, experiment).evaluation.labels.shape == (48,)
-    log = (run.path / "warnings.log").read_text()
+    log = (run.path / "warnings.log").read_text(encoding="utf-8")
     assert data.test.corrupt == (7, 30)
     assert log.count("image 7 is damaged") == log.count("left out") - log.count("image 30 is damaged")
 

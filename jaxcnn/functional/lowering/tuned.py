@@ -87,7 +87,7 @@ def read(path: str | os.PathLike[str]) -> Table:
         RuntimeWarning: a table of another machine or version.
     """
     try:
-        found = json.loads(Path(path).read_text())
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
         machine, algorithms = found["machine"], found["algorithms"]
         known = found["format"] == FORMAT and all(isinstance(name, str) for name in algorithms.values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -119,6 +119,6 @@ def this_machine() -> dict[str, Any]:
 def processor() -> str:
     """The model of the CPU."""
     file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
