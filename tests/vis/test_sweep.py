@@ -1,13 +1,11 @@
 """Lines over the values of a setting: where the figures say, in order, with every seed."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from jaxcnn.vis.sweep import draw_sweep, sweep_figure
-from tests.vis.pictures import SIGNATURES
+from jaxcnn.vis.sweep import sweep_figure
 
 
 def result(labels: int, *accuracies: float) -> dict[str, Any]:
@@ -37,13 +35,6 @@ def test_means_spreads_and_seeds_are_where_they_belong() -> None:
     np.testing.assert_allclose(np.sort(np.concatenate(dots)), [50, 70, 80, 90, 90, 92])
     assert [label.get_text() for label in axes.get_xticklabels()] == ["5", "50"]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["scratch", "trained"]
-
-
-@pytest.mark.parametrize("ending", SIGNATURES)
-def test_the_file_is_a_picture(ending: str, tmp_path: Path) -> None:
-    path = tmp_path / f"sweep.{ending}"
-    draw_sweep({"scratch": [result(5, 0.5, 0.7)]}, path, over="labels", title="Digits")
-    assert path.read_bytes().startswith(SIGNATURES[ending])
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:

@@ -1,0 +1,195 @@
+"""Every ``draw_`` function writes what its ``_figure`` function draws, and every picture has all its parts."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from jaxcnn import models, vis
+from jaxcnn.vis import bench
+from jaxcnn.vis.canvas import style
+from tests.ink import read
+from tests.vis.pictures import parts, run_of
+
+Draw = Callable[..., None]
+RANDOM = np.random.default_rng(0)
+PROBABILITIES = np.array([[0.4, 0.6], [0.1, 0.9], [0.7, 0.3]])
+BYTES = RANDOM.integers(0, 256, (3, 8, 8, 3), np.uint8)
+CLASSES = RANDOM.integers(0, 2, (3, 8, 8))
+RUNS = [{"test/accuracy": 0.5}, {"test/accuracy": 0.7}]
+RESULT = {"settings": {"labels": 5}, "test/accuracy": {"mean": 0.6, "std": 0.1}, "runs": RUNS}
+TIMES = {"ours": {"median": 2.0}, "stock": {"median": 20.0}, "torch": {"median": 1.0}}
+LINES = {"plain": [[1.0, 2.0, 3.0], [3.0, 6.0, 3.0]], "other": [[0.0, 0.5, 9.0]]}
+
+
+def lenet_summary() -> models.Summary:
+    return models.summary(models.create("lenet5"), (1, 32, 32, 1))
+
+
+# How each is called, and what the picture consists of.
+PICTURES: dict[str, tuple[Draw, Callable[..., Figure], Callable[[], tuple[Any, ...]], dict[str, Any], dict[str, Any]]]
+PICTURES = {
+    "curves": (
+        vis.draw_curves,
+        vis.curves_figure,
+        lambda: (run_of(4),),
+        {},
+        {
+            "panels": [
+                {"title": "Loss", "texts": ["train", "test"], "lines": [4, 4]},
+                {
+                    "title": "Error (%)",
+                    "right title": "test error: final 12.96 %, best 12.96 % (epoch 4)",
+                    "texts": ["train", "test"],
+                    "lines": [4, 4, 1, 1],
+                },
+                {
+                    "title": "Learning rate",
+                    "x": "Epoch",
+                    "x ticks": ["1", "2", "3", "4"],
+                    "y ticks": ["0", "0.1"],
+                    "lines": [4],
+                },
+            ],
+        },
+    ),
+    "panels": (
+        vis.draw_panels,
+        vis.panels_figure,
+        lambda: ([vis.Panel(title="Accuracy", over="depth", places=[1, 3, 5], lines=LINES)],),
+        {},
+        {
+            "panels": [
+                {
+                    "title": "Accuracy",
+                    "x": "depth",
+                    "x ticks": ["1", "3", "5"],
+                    "legend": ["plain", "other"],
+                    "lines": [3, 3],
+                    "bands": 1,
+                }
+            ]
+        },
+    ),
+    "sweep": (
+        vis.draw_sweep,
+        vis.sweep_figure,
+        lambda: ({"scratch": [RESULT], "trained": [RESULT]},),
+        {"over": "labels"},
+        {
+            "panels": [
+                {
+                    "title": "Test accuracy (%)",
+                    "x": "labels",
+                    "x ticks": ["5"],
+                    "legend": ["scratch", "trained"],
+                    "lines": [1, 1, 1, 2, 1, 1, 1, 2],  # each way: the means, two caps, the runs
+                    "error bars": 2,
+                }
+            ]
+        },
+    ),
+    "bench": (
+        bench.draw_bench,
+        bench.bench_figure,
+        lambda: ([{"name": "a", "operation": "forward", "milliseconds": TIMES}],),
+        {},
+        {
+            "texts": ["Times of the peers over ours, medians"],
+            "legends": [["stock JAX / ours", "PyTorch / ours"]],
+            "panels": [
+                {
+                    "x ticks": ["0.5x", "1x", "2x", "10x"],
+                    "y ticks": ["a  forward"],
+                    "lines": [2],
+                    "bars": 2,
+                    "patches": 2,
+                }
+            ],
+        },
+    ),
+    "confusion": (
+        vis.draw_confusion,
+        vis.confusion_figure,
+        lambda: (np.array([[8, 2, 0], [0, 5, 0], [0, 0, 0]]), ("a", "b", "c")),
+        {},
+        {
+            "panels": [
+                {
+                    "title": "86.67 % right: 13 of 15 images",
+                    "x": "Predicted class",
+                    "y": "True class",
+                    "x ticks": ["a", "b", "c"],
+                    "y ticks": ["a", "b", "c"],
+                    "texts": ["8", "2", "5", "80.0 %", "100.0 %", "no image"],
+                    "lines": [2, 2, 2, 2],
+                    "images": 1,
+                    "patches": 3,
+                },
+                {"y": "Share of the true class's images (%)"},
+            ]
+        },
+    ),
+    "mistakes": (
+        vis.draw_mistakes,
+        vis.mistakes_figure,
+        lambda: (BYTES, np.array([0, 1, 1]), PROBABILITIES, ("a", "b")),
+        {},
+        {
+            "texts": ["2 of 3 images are wrong (66.67 %), worst first"],
+            "panels": [{"texts": ["b → a  70 %", "a → b  60 %"], "images": 2}],
+        },
+    ),
+    "segmentation": (
+        vis.draw_segmentation,
+        vis.segmentation_figure,
+        lambda: (BYTES, CLASSES, CLASSES[::-1], ("background", "cat")),
+        {"title": "Title", "count": 2},
+        {
+            "texts": ["image", "truth", "model", "Title"],
+            "legends": [["background", "cat"]],
+            "panels": [{"images": 1}] * 6,
+        },
+    ),
+    "receptive_fields": (
+        vis.draw_receptive_fields,
+        vis.receptive_fields_figure,
+        lambda: (lenet_summary(),),
+        {},
+        {
+            "texts": ["LeNet5: what the middle unit sees"],
+            "panels": [
+                {
+                    "x ticks": ["0", "32"],
+                    "y ticks": ["0", "32"],
+                    "texts": ["c1  5", "s2  6", "c3  14", "s4  16", "c5  32"],
+                    "images": 1,
+                    "patches": 5,
+                }
+            ],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_file_is_the_figure_and_the_figure_has_all_its_parts(name: str, tmp_path: Path) -> None:
+    draw, make, arguments, options, expected = PICTURES[name]
+    figure = make(*arguments(), **options)
+    figure.canvas.draw()
+    found = parts(figure)
+    for panel, listed in zip(found["panels"], expected["panels"], strict=True):
+        assert {key: value for key, value in panel.items() if key in listed or "ticks" not in key} == listed
+    assert found["texts"] == expected.get("texts", []) and found["legends"] == expected.get("legends", [])
+    draw(*arguments(), path=tmp_path / "drawn.png", **options)
+    with style():
+        make(*arguments(), **options).savefig(tmp_path / "figure.png", dpi=200)
+    np.testing.assert_array_equal(read(tmp_path / "drawn.png"), read(tmp_path / "figure.png"))
+
+
+def test_every_draw_function_of_the_package_is_listed() -> None:
+    drawing = {name.removeprefix("draw_") for name in vis.__all__ if name.startswith("draw_")}
+    assert drawing - set(PICTURES) == {"augmentations"}  # tests/vis/test_augmentations.py compares its file
