@@ -10,9 +10,10 @@ from PIL import Image
 
 from jaxcnn.cli import main, train
 from jaxcnn.data.arrays import Dataset, Split
-from jaxcnn.train.evaluate import Evaluation
+from jaxcnn.train.evaluate import Evaluation, Evaluator
 from jaxcnn.train.run_folder import RunFolder
 from tests.cli.conftest import TINY
+from tests.train.runs import final_state
 
 
 def run_json(capsys: pytest.CaptureFixture[str], *words: str) -> object:
@@ -20,10 +21,15 @@ def run_json(capsys: pytest.CaptureFixture[str], *words: str) -> object:
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_run_leaves_pictures(tiny_run: Path) -> None:
-    for name in ("curves.png", "confusion.png", "mistakes.png"):
-        with Image.open(tiny_run / name) as picture:
-            assert min(picture.size) > 200
+def test_a_run_leaves_pictures_of_its_records_and_its_evaluation(tiny_run: Path, tmp_path: Path) -> None:
+    run = RunFolder.open(tiny_run)
+    file, settings = run.load_experiment()
+    experiment = file.build(settings)
+    evaluation = Evaluator(experiment, experiment.dataset.test)(final_state(run, experiment).eval_variables)
+    names = train._draw(SimpleNamespace(path=tmp_path, metrics=run.metrics), experiment, evaluation)
+    assert names == ["curves.png", "confusion.png", "mistakes.png"]
+    for name in names:
+        assert (tmp_path / name).read_bytes() == (tiny_run / name).read_bytes(), name
 
 
 def test_of_labelled_pixels_it_draws_their_classes(tiny_run: Path, tmp_path: Path) -> None:
