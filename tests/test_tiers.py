@@ -4,18 +4,23 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.tiers import default_rows
 
 
-def test_rows_outside_keep_are_marked_for_the_gate() -> None:
-    kept, moved = default_rows(["a", "b"], keep=["a"])
-    assert kept == "a"
-    assert moved.values == ("b",) and [mark.name for mark in moved.marks] == ["gate"]
-    moved, kept = default_rows([("a", 1), ("b", 2)], keep={"b"})
-    assert kept == ("b", 2) and moved.values == ("a", 1)
+@pytest.mark.parametrize(
+    ("rows", "keep"),
+    [(["a", "b"], ["a"]), ([("a", 1), ("b", 2)], {"a"}), ({"a": 1, "b": (2, 3)}, ("a",))],
+    ids=["single", "tuples", "a mapping"],
+)
+def test_rows_outside_keep_are_marked_for_the_gate(rows: Any, keep: Any) -> None:
+    kept, moved = default_rows(rows, keep=keep)
+    assert not kept.marks and [mark.name for mark in moved.marks] == ["gate"]
+    arguments = [each if isinstance(each, tuple) else (each,) for each in (rows.values() if kept.id else rows)]
+    assert [kept.values, moved.values] == arguments and kept.id == ("a" if isinstance(rows, dict) else None)
 
 
 def test_a_row_to_keep_that_does_not_exist_is_refused() -> None:

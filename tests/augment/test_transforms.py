@@ -16,6 +16,7 @@ from tests.augment.placed import (
     check_shard_map_and_export,
     check_sharded,
 )
+from tests.tiers import default_rows
 
 AUGMENTS: dict[str, Augment] = {
     "affine": functools.partial(random_affine, shift=2.0, rotate=25.0, scale=0.3, shear=10.0, fill=0.0),
@@ -24,6 +25,7 @@ AUGMENTS: dict[str, Augment] = {
     "shift_reflect": functools.partial(random_shift, max_pixels=3, padding_mode="reflect"),
 }
 each = pytest.mark.parametrize("augment", AUGMENTS.values(), ids=AUGMENTS)
+one_of_each_path = pytest.mark.parametrize("augment", default_rows(AUGMENTS, keep=["affine", "flip"]))
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +43,13 @@ def test_gradient_is_the_adjoint(augment: Augment, key: jax.Array) -> None:
     check_adjoint(augment, key)
 
 
-@each
+@one_of_each_path
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
 def test_a_batch_in_eight_parts(augment: Augment, key: jax.Array, images: jax.Array, kind: AxisType) -> None:
     check_sharded(augment, key, images, kind)
 
 
-@each
+@one_of_each_path
 def test_shard_map_and_export(augment: Augment, key: jax.Array, images: jax.Array) -> None:
     check_shard_map_and_export(augment, key, images)
 

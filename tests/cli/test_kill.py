@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 
 from jaxcnn.train.checkpoint import restore
 from jaxcnn.train.run_folder import RunFolder
@@ -66,6 +67,7 @@ def fingerprint(folder: Path) -> tuple[str, list[dict[str, float]]]:
     return digest.hexdigest(), records
 
 
+@pytest.mark.gate
 def test_stopped_in_every_way_it_ends_like_the_run_that_was_not(tmp_path: Path) -> None:
     """Killed; asked to stop by Ctrl-C; stopped at once by SIGTERM after a Ctrl-C: one run, four starts.
 

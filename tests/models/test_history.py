@@ -13,6 +13,7 @@ from jaxcnn import ShapeError, models
 from jaxcnn.models.bn_inception import BLOCKS, PAPER_RUNS
 from jaxcnn.models.neocognitron import Stage
 from tests.models.small import Small, initialized, losses, quick_jit
+from tests.tiers import default_rows
 
 NAMES = (
     *("bn_baseline", "bn_inception", "bn_x30", "bn_x5", "bn_x5_sigmoid", "convnetjs_cifar10", "fcn16s_vgg16"),
@@ -36,6 +37,9 @@ SMALL = [
     Small(name="neocognitron", norms=False, options={"stages": (Stage(planes=4), Stage(planes=4, c_strides=2))}),
 ]
 every_small = pytest.mark.parametrize("small", SMALL, ids=lambda small: small.name)
+a_few_small = pytest.mark.parametrize(
+    "small", default_rows({small.name: small for small in SMALL}, keep=["bn_x5_sigmoid", "vit_s_16"])
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,7 +104,7 @@ def test_what_is_no_image_is_refused(name: str) -> None:
         jax.eval_shape(models.create(name).init, jax.random.key(0), jnp.zeros((32, 32)))
 
 
-@every_small
+@a_few_small
 def test_five_steps_on_one_batch_lower_the_loss(small: Small) -> None:
     values = losses(small, steps=5, batch=4)
     assert np.isfinite(values).all()
@@ -134,7 +138,7 @@ SEGMENTERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", SEGMENTERS)
+@pytest.mark.parametrize("name", default_rows(list(SEGMENTERS), keep=["unet"]))
 def test_segmenters_learn_which_pixels_are_bright(name: str) -> None:
     model = models.create(name, num_classes=2, **SEGMENTERS[name])
     channels = models.info(name).input_shape[-1]

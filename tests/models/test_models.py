@@ -10,10 +10,14 @@ import pytest
 
 from jaxcnn import ShapeError, models
 from tests.models.small import SMALL, Small, count_multiply_adds, initialized, losses, quick_jit
+from tests.tiers import default_rows
 
 FAMILIES = ("alexnet*", "cifar_speedrun", "convnext*", "efficientnet*", "mobilenet*", "resnet*", "vgg*")
 NAMES = [name for family in FAMILIES for name in models.list_models(family)]
 every_small = pytest.mark.parametrize("small", SMALL, ids=lambda small: small.name)
+a_few_small = pytest.mark.parametrize(
+    "small", default_rows({small.name: small for small in SMALL}, keep=["mobilenet_v2", "resnet20_cifar"])
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -30,7 +34,7 @@ def test_what_is_no_image_is_refused(name: str) -> None:
         jax.eval_shape(models.create(name).init, jax.random.key(0), jnp.zeros((32, 32)))
 
 
-@every_small
+@a_few_small
 def test_five_steps_on_one_batch_lower_the_loss(small: Small) -> None:
     values = losses(small, steps=5, batch=4)
     assert np.isfinite(values).all()
@@ -65,7 +69,7 @@ def test_features_hold_the_logits(small: Small) -> None:
     assert len(found) > 2
 
 
-@every_small
+@a_few_small
 def test_training_moves_the_statistics_and_only_training_does(small: Small) -> None:
     model, variables = small.create(), initialized(small)
 

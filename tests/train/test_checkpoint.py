@@ -112,6 +112,7 @@ def test_the_best_stands_in_for_the_last(tmp_path: Path) -> None:
         restore(tmp_path, "best", state_at(0))
 
 
+@pytest.mark.gate  # a whole run twice; the tests above cover each kind of damage
 def test_a_damaged_run_ends_like_a_whole_one(tmp_path: Path) -> None:
     """It goes on from the epoch before, its metrics are cut back to there, and the warning is in a file."""
     file, whole = new_run(tmp_path / "whole")

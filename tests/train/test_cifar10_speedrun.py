@@ -42,6 +42,7 @@ def small(file: ExperimentFile, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     return file.build(file.config_class(epochs=6, batch_size=16, width=8, muon_lr=1.0))
 
 
+@pytest.mark.gate
 def test_it_learns_and_leaves_the_whitening_filters_alone(small: Experiment) -> None:
     state = create_state(small)
     before = jax.tree.map(np.asarray, state.params)

@@ -16,6 +16,7 @@ from jaxcnn.data import Dataset, Split
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.parallel import WHOLE, Parallel, lowered_step
 from jaxcnn.train.state import abstract_state
+from tests.tiers import default_rows
 
 # Every family, as small as it can be had: what is read does not depend on how often a layer is repeated.
 MODELS: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
@@ -66,7 +67,7 @@ def compiled_step(experiment: Experiment, parallel: Parallel) -> str:
         return lowered_step(experiment, parallel, state, *arrays).compile(compiler_options=QUICK).as_text()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", default_rows(list(MODELS), keep=["lenet5", "resnet18_cifar"]))
 def test_no_activation_travels(name: str) -> None:
     found = collectives(compiled_step(experiment_of(name, *MODELS[name]), Parallel.over(8)))
     assert found.pop("all-reduce") >= 1

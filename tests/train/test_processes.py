@@ -90,8 +90,12 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.parametrize(
     ("experiment_file", "epochs", "second", "saves"),
-    [(TINY.with_name("tiny_spiked.py"), 4, HASTY, [24, 20]), (TINY.with_name("tiny_stream.py"), 2, None, [12, 6])],
-    ids=["resident, clocks that differ, an epoch undone", "streamed"],
+    [
+        pytest.param(
+            TINY.with_name("tiny_spiked.py"), 4, HASTY, [24, 20], id="resident, clocks that differ, an epoch undone"
+        ),
+        pytest.param(TINY.with_name("tiny_stream.py"), 2, None, [12, 6], id="streamed", marks=pytest.mark.gate),
+    ],
 )
 def test_two_processes_are_one_run(
     tmp_path: Path, experiment_file: Path, epochs: int, second: str | None, saves: list[int]
@@ -127,6 +131,7 @@ def test_two_processes_are_one_run(
     assert json.loads((two.path / "parallel.json").read_text(encoding="utf-8"))["devices"] == 8
 
 
+@pytest.mark.gate
 def test_a_signal_to_one_process_stops_both_at_one_step_and_one_process_goes_on(tmp_path: Path) -> None:
     """As a machine of several that is to be taken away; what is left goes on, on other devices."""
     folder, epochs = tmp_path / "two", 500
@@ -161,6 +166,7 @@ def test_a_signal_to_one_process_stops_both_at_one_step_and_one_process_goes_on(
             np.testing.assert_allclose(ours.params[name][leaf], theirs.params[name][leaf], atol=1e-4)
 
 
+@pytest.mark.gate
 def test_when_one_process_is_killed_the_other_ends_and_the_run_goes_on(tmp_path: Path) -> None:
     """As a machine that is lost: what remains does not wait for it for ever, and its checkpoints are good."""
     folder, epochs = tmp_path / "two", 500
