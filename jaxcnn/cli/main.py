@@ -5,6 +5,9 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from jaxcnn.cli._encoding import show_any_text
+from jaxcnn.shapes.errors import printable
+
 # Each verb is a module with HELP, add_arguments(parser) and run(options) -> exit status.
 VERBS = ("train", "evaluate", "predict", "list", "show", "repeat", "results", "models", "summary", "bench", "profile")
 
@@ -24,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb and gives the exit status: 0 done, 2 a mistake in what was asked, 130 stopped."""
+    show_any_text()
     options = build_parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -36,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         if options.traceback or not _is_for_users(error):
             raise
-        print(f"jaxcnn {options.verb}: {error}", file=sys.stderr)
+        message = printable(str(error), keep="\n")
+        print(f"jaxcnn {options.verb}: {message}", file=sys.stderr)
         return 2
 
 

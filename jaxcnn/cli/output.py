@@ -1,4 +1,7 @@
-"""How verbs speak: tables for people, JSON for programs."""
+"""What every verb prints with: lines, tables and JSON.
+
+Text from the user (paths, class names, settings) is never markup, and its control characters are escaped.
+"""
 
 import json
 import sys
@@ -7,24 +10,45 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from jaxcnn.shapes.errors import printable
 
 
 def console() -> Console:
-    """The terminal, or a file or pipe in which nothing is coloured, cut or wrapped to a screen's width."""
-    made = Console()
-    return made if made.is_terminal else Console(width=max(made.width, 160), no_color=True)
+    """A console on standard output that takes no text for markup.
+
+    In a file or a pipe, nothing is coloured, and lines are not wrapped to the width of a screen.
+    """
+    made = _Console()
+    return made if made.is_terminal else _Console(width=max(made.width, 160), no_color=True)
+
+
+class _Console(Console):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """What Rich makes of every string that it prints, in tables too."""
+        return super().render_str(printable(text, keep="\n"), **options)
+
+
+def say(text: str) -> None:
+    """Prints text that may hold names of files or classes."""
+    print(printable(text, keep="\n"))
 
 
 def print_json(value: Any) -> None:
-    """Prints a value as JSON."""
+    """Prints a value as JSON, in ASCII characters."""
     json.dump(value, sys.stdout, indent=2)
     print()
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
-    """Prints a table; numbers stand on the right. Where nobody watches its lines are as long as they are."""
+    """Prints a table with columns of numbers aligned to the right; in a file or a pipe, lines are not wrapped."""
     numeric = [bool(rows) and all(isinstance(row[index], int | float) for row in rows) for index in range(len(columns))]
-    cells = [[str(cell) for cell in row] for row in rows]
+    title, columns = printable(title), [printable(column) for column in columns]
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
     screen = console()
     if not screen.is_terminal:
         print("\n".join(([title] if title else []) + _aligned([list(columns), *cells], numeric)))
@@ -38,7 +62,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, tit
 
 
 def _aligned(table: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
-    """A line for each row, its columns below one another."""
+    """A line for each row, with the columns aligned."""
     widths = [max(len(row[index]) for row in table) for index in range(len(right))]
     return [
         "  ".join(

@@ -16,13 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints one row for each results file."""
-    from jaxcnn.cli.output import print_json, print_table
+    from jaxcnn.cli.output import print_json, print_table, say
 
     results = read_results()
     if options.json:
         print_json(results)
     elif options.markdown:
-        print(markdown_table(results))
+        say(markdown_table(results))
     else:
         print_table(COLUMNS, rows(results))
     return 0

@@ -36,3 +36,23 @@ def check_choice(value: object, known: Iterable[str], *, who: str, name: str) ->
     known = list(known)
     if value not in known:
         raise ShapeError(f"{who}: {name}={value!r} is not known. {did_you_mean(value, known)}")
+
+
+def printable(text: str, *, keep: str = " ") -> str:
+    r"""Text from a file, a path or a user, with escape sequences in place of what a terminal would obey or not show.
+
+    These are control characters (such as those that move the cursor), marks that reorder text, line separators, and
+    what stands for bytes that are not UTF-8 in file names.
+
+    Args:
+        text: the text.
+        keep: characters that stay, such as ``"\n"`` in a message of several lines.
+
+    >>> printable("a\x1b[2Jb\n"), printable("naïve 猫"), printable("\udce9.png")
+    ('a\\x1b[2Jb\\n', 'naïve 猫', '\\udce9.png')
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each in keep else each.encode("unicode_escape").decode() for each in text
+    )

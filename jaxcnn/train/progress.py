@@ -70,10 +70,10 @@ class ConsoleProgress:
         self._console = console
         self._steps_per_epoch, self._batch_size = steps_per_epoch, batch_size
         self._columns: list[ProgressColumn] = [
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
+            SpinnerColumn("line"),  # in ASCII characters, which every terminal has
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
         ]
         self._live: RichProgress | None = None
         self._task: TaskID | None = None
