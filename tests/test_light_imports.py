@@ -1,0 +1,93 @@
+"""The core of the library loads neither pictures, checkpoints, readers of data nor terminal output, not even late."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = {"grain", "matplotlib", "orbax", "PIL", "rich", "tensorflow", "tensorflow_datasets", "torch"}
+CORE = ("functional", "models", "nn", "shapes")
+STAGES = {
+    "jaxcnn": ("import jaxcnn", HEAVY | {"flax", "jax", "numpy", "optax"}),
+    "shapes": ("from jaxcnn import shapes; use(shapes)", HEAVY | {"flax", "jax", "optax"}),
+    "functional": (
+        "import jax.numpy as jnp; from jaxcnn import functional; use(functional);"
+        "functional.conv(jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 2)));"
+        "repr(functional.explain_conv((1, 8, 8, 3), (3, 3, 3, 2), platform='cpu'))",
+        HEAVY | {"flax", "optax"},
+    ),
+    "flax, which imports rich": ("import flax.linen", HEAVY - {"rich"}),
+    "nn": ("from jaxcnn import nn; use(nn)", HEAVY - {"rich"}),
+    "models": (
+        "from jaxcnn import models; use(models); model = models.create('lenet5'); models.info('lenet5');"
+        "str(jaxcnn.summary(model, (1, 32, 32, 1)))",
+        HEAVY - {"rich"},
+    ),
+}
+
+
+def found_after(stages: dict[str, tuple[str, set[str]]]) -> dict[str, list[str]]:
+    """For each stage, run one after the other in one new process, the unwanted modules that are loaded after it."""
+    lines = ["import json, sys", "found = {}", "def use(module): [getattr(module, name) for name in module.__all__]"]
+    for name, (code, unwanted) in stages.items():
+        lines += [code, f"found[{name!r}] = [name for name in {sorted(unwanted)} if name in sys.modules]"]
+    program = "\n".join([*lines, "print(json.dumps(found))"])
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_core_loads_nothing_heavy() -> None:
+    assert found_after(STAGES) == {name: [] for name in STAGES}
+
+
+def test_a_heavy_import_is_found() -> None:
+    assert found_after({"vis": ("import matplotlib", HEAVY)})["vis"] == ["PIL", "matplotlib"]
+
+
+def heavy_imports(source: str) -> list[str]:
+    """The heavy packages that a source imports anywhere, within functions too; for type checkers alone is allowed."""
+    tree = ast.parse(source)
+    typing_only = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for each in node.body
+        for inner in ast.walk(each)
+    }
+    names = []
+    for node in ast.walk(tree):
+        if node not in typing_only and isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif node not in typing_only and isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+    return [name for name in names if name.split(".")[0] in HEAVY]
+
+
+def test_no_function_of_the_core_imports_them_late() -> None:
+    files = [path for folder in CORE for path in sorted((ROOT / "jaxcnn" / folder).rglob("*.py"))]
+    found = {str(path): heavy_imports(path.read_text(encoding="utf-8")) for path in files}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("def f():\n    import rich.table", ["rich.table"]),
+        ("from matplotlib.figure import Figure", ["matplotlib.figure"]),
+        ("if TYPE_CHECKING:\n    from matplotlib.figure import Figure", []),
+        ("import richer", []),
+    ],
+)
+def test_late_imports_are_found(source: str, names: list[str]) -> None:
+    assert heavy_imports(source) == names
+
+
+def test_import_of_jaxcnn_is_quick() -> None:
+    code = "import time; start = time.process_time(); import jaxcnn; print(time.process_time() - start)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 0.3
