@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxcnn.data._open_picture import open_picture
 from jaxcnn.data.arrays import Dataset, Split
 from jaxcnn.data.decode import decode_all, stack
-from jaxcnn.data.images import check_channels, fit, open_picture, to_pixels
+from jaxcnn.data.images import check_channels, fit, to_pixels
 from jaxcnn.shapes.axes import as_int
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")

@@ -11,20 +11,15 @@ What is done to a file, in this order, and the same in training on a folder and 
    keeping its proportions, and centred in a margin of zeros.
 """
 
-import io
-import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from jaxcnn.data._open_picture import open_picture
 from jaxcnn.shapes.axes import int_per_axis
 from jaxcnn.shapes.errors import ShapeError, check_choice
-
-# What Pillow raises, by format, for data that end early or make no sense.
-_DAMAGED = (OSError, EOFError, IndexError, KeyError, SyntaxError, TypeError, ValueError, struct.error, zlib.error)
 
 
 def read_image(
@@ -33,7 +28,7 @@ def read_image(
     """The image in a file as a uint8 array of ``image_shape``, ``(height, width, channels)``.
 
     Args:
-        path: a PNG, JPEG, WebP, BMP, GIF, TIFF or any other file that Pillow reads, of any size and mode.
+        path: a PNG, JPEG, WebP, GIF, BMP or TIFF file, of any mode.
         image_shape: what a model reads, such as ``dataset.image_shape``; one channel or three.
         invert: replaces ``v`` by ``255 - v``, for dark ink on light paper before a model of light on dark.
         resize: ``"fit"`` is step 6 above; ``"cover"`` takes the largest central part instead, as some streams do.
@@ -41,7 +36,8 @@ def read_image(
     Raises:
         FileNotFoundError: there is no such file.
         ShapeError: an ``image_shape`` that is not three counts, or has other than one or three channels.
-        ValueError: not an image, one that is damaged or cut short, or one whose pixels are not 8 or 16 bits.
+        ValueError: not a file in one of these formats, one that is damaged or cut short, has more pixels than
+            ``PIL.Image.MAX_IMAGE_PIXELS``, or has pixels of other than 8 or 16 bits.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "wide.png"
@@ -70,52 +66,6 @@ def check_channels(channels: int, *, who: str) -> None:
     """
     if channels not in (1, 3):
         raise ShapeError(f"{who}: images have 1 channel (grey) or 3 (colour), not {channels}.")
-
-
-def open_picture(file: str | Path | bytes, *, name: str | None = None) -> Image.Image:
-    """The decoded image in a file, or in the bytes of one, upright.
-
-    Args:
-        file: where it is, or its content.
-        name: what errors call it; the path unless given.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is a folder, cannot be read, is not an image, is damaged, or would not fit in memory.
-    """
-    name = name or str(file)
-    content = file if isinstance(file, bytes) else _read_file(Path(file), name)
-    try:
-        picture = Image.open(io.BytesIO(content))
-    except UnidentifiedImageError:
-        raise ValueError(
-            f"{name} is not an image that can be read: it begins with {content[:12]!r}. Write it as PNG or JPEG, or "
-            f"leave it out."
-        ) from None
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{name} is too large to be decoded safely: {error}") from None
-    except _DAMAGED as error:
-        raise _damaged(name, error) from None
-    try:
-        return ImageOps.exif_transpose(picture)
-    except _DAMAGED as error:
-        raise _damaged(name, error) from None
-
-
-def _read_file(path: Path, name: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no image file {name}.") from None
-    except IsADirectoryError:
-        raise ValueError(f"{name} is a folder; name an image file in it.") from None
-    except OSError as error:
-        raise ValueError(f"{name} cannot be read: {error.strerror or error}.") from None
-
-
-def _damaged(name: str, error: Exception) -> ValueError:
-    reason = str(error) or type(error).__name__
-    return ValueError(f"{name} is damaged or cut short ({reason}). Copy it again from where it came, or leave it out.")
 
 
 def to_pixels(picture: Image.Image, *, name: str, channels: int | None = None, invert: bool = False) -> np.ndarray:

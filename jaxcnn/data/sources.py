@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from jaxcnn.data._open_picture import open_picture
 from jaxcnn.data.folder import TEST_FRACTION, Labelled, find_files
-from jaxcnn.data.images import brought_to, check_channels, open_picture, to_pixels
+from jaxcnn.data.images import brought_to, check_channels, to_pixels
 from jaxcnn.data.stream import MAX_CORRUPT, Source, StreamedDataset, StreamedSplit
 from jaxcnn.data.tfds import TFRecordFile, class_names, data_folder, open_prepared, prepared_folder, split_names
 from jaxcnn.shapes.axes import as_int

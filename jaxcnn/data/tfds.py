@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from jaxcnn.data._open_picture import open_picture
 from jaxcnn.data.arrays import Dataset, Split
 from jaxcnn.data.decode import decode_all, stack
-from jaxcnn.data.images import fit, open_picture, to_pixels
+from jaxcnn.data.images import fit, to_pixels
 from jaxcnn.data.tfds_prepare import SOURCES, download_and_prepare
 
 NAMES = tuple(SOURCES)

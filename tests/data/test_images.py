@@ -1,14 +1,17 @@
 """Image files of every mode and size; what is no image is refused by name."""
 
 import io
+import os
 import re
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from jaxcnn.data.digits import digits
 from jaxcnn.data.images import fit, is_grey, read_image
@@ -206,7 +209,7 @@ def png_bytes() -> bytes:
     [
         (
             b"not a picture",
-            "bad.png is not an image that can be read: it begins with b'not a pictur'. Write it as PNG or JPEG",
+            "bad.png is not an image that can be read: it begins with b'not a pictur'. PNG, JPEG, WebP, GIF, BMP and",
         ),
         (b"", "bad.png is not an image that can be read: it begins with b''"),
         (png_bytes()[:1000], "bad.png is damaged or cut short (image file is truncated"),
@@ -252,11 +255,97 @@ def test_colours_that_pillow_cannot_convert(tmp_path: Path) -> None:
         read_image(path, image_shape=(4, 4, 1))
 
 
-def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("most", [10, 29])
+def test_more_pixels_than_pillow_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Of up to twice as many Pillow only warns, and here warnings are errors."""
     path = write(tmp_path, COLOUR)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
     with pytest.raises(ValueError, match=re.escape(f"{path} is too large to be decoded safely")):
         read_image(path, image_shape=SHAPE)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)
+    assert read_image(path, image_shape=SHAPE).shape == SHAPE
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    """177 megapixels in 21 kB, in a process with little memory, where Pillow's warning is none but a warning."""
+    path = write(tmp_path, Image.new("1", (13312, 13312)))
+    assert path.stat().st_size < 30_000
+    code = f"""
+import resource, warnings
+from jaxcnn.data import read_image
+warnings.simplefilter("ignore")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    read_image({str(path)!r}, image_shape=(8, 8, 1))
+except ValueError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8")
+    message, kilobytes = done.stdout.splitlines()
+    assert "13312 x 13312 = 177,209,344 pixels, but at most 89,478,485 are decoded. Shrink it" in message
+    assert int(kilobytes) < 100_000
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PPM", "TGA", "ICO", "PCX"])
+def test_other_formats_are_refused_whatever_the_name(tmp_path: Path, kind: str) -> None:
+    """Pillow would read them, and start Ghostscript for the first."""
+    path = tmp_path / "x.png"
+    Image.new("RGB", (16, 16)).save(path, kind)
+    with pytest.raises(ValueError, match=r"x\.png is not an image that can be read: .*; convert it, or leave it out"):
+        read_image(path, image_shape=SHAPE)
+
+
+def test_the_content_decides_the_format(tmp_path: Path) -> None:
+    Image.fromarray(COLOUR).save(tmp_path / "x.jpg", "PNG")
+    np.testing.assert_array_equal(read_image(tmp_path / "x.jpg", image_shape=SHAPE), COLOUR)
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "x.png", "MPO", save_all=True, append_images=frames[1:])  # JPEG, of some cameras
+    assert read_image(tmp_path / "x.png", image_shape=(16, 16, 3))[8, 8].tolist() == [254, 0, 0]
+
+
+def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", Path("/dev/zero")):
+        with pytest.raises(ValueError, match=re.escape(f"{path} is a pipe, a socket or a device, not an image file")):
+            read_image(path, image_shape=SHAPE)
+
+
+def with_text(kind: str) -> dict[str, object]:
+    """Options of ``save`` that put more text into a PNG file than Pillow reads."""
+    info = PngImagePlugin.PngInfo()
+    if kind == "zTXt":
+        info.add_text("Comment", "a" * 2_000_000, zip=True)
+    if kind == "iTXt":
+        info.add_itxt("Comment", "a" * 2_000_000, zip=True)
+    if kind == "XMP":
+        info.add_itxt("XML:com.adobe.xmp", "a" * 2_000_000, zip=True)
+    return {"icc_profile": b"a" * 2_000_000} if kind == "iCCP" else {"pnginfo": info}
+
+
+@pytest.mark.parametrize("kind", ["zTXt", "iTXt", "iCCP", "XMP"])
+def test_much_text_is_no_damage(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path, COLOUR, **with_text(kind))
+    with pytest.raises(ValueError, match="MAX_TEXT_CHUNK"):
+        Image.open(path).load()
+    np.testing.assert_array_equal(read_image(path, image_shape=SHAPE), COLOUR)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ValueError, match=r"x\.png is damaged or cut short \("):
+        read_image(path, image_shape=SHAPE)
+
+
+def test_beside_much_text_a_picture_is_still_turned_upright(tmp_path: Path) -> None:
+    options = with_text("zTXt")
+    options["pnginfo"].add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="3"/>')  # type: ignore[attr-defined]
+    path = write(tmp_path, COLOUR, **options)
+    np.testing.assert_array_equal(read_image(path, image_shape=SHAPE), np.rot90(COLOUR, 2))
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.webp"])
+def test_exif_data_that_make_no_sense_are_no_damage(tmp_path: Path, name: str) -> None:
+    options = {"lossless": True} if name == "x.webp" else {}
+    path = write(tmp_path, COLOUR, name, exif=b"no EXIF data", **options)
+    np.testing.assert_array_equal(read_image(path, image_shape=SHAPE), COLOUR)
 
 
 @pytest.mark.parametrize(
