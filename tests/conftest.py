@@ -1,7 +1,10 @@
 """One screen of strictness for the whole suite."""
 
+import atexit
 import gc
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 # Read on import of jax, here and in processes that tests start. Nearly all of the suite's time goes to compiling, and
@@ -9,10 +12,13 @@ from collections.abc import Iterator
 # table of everything (``tests/functional/transforms/calls.py``).
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+# The register of experiments that were run is not the user's.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="jaxcnn_state_")
 
 import jax
 import pytest
 
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 gc.set_threshold(200_000, 20, 20)  # JAX keeps a million objects, which Python would look through hundreds of times
 
 jax.config.update("jax_platforms", "cpu")

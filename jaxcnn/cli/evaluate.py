@@ -1,7 +1,10 @@
 """Evaluate a run's checkpoint on its test images."""
 
 import argparse
+import sys
 from pathlib import Path
+
+from jaxcnn.cli import _trust
 
 HELP = "evaluate a run on its test images"
 
@@ -16,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="last (the default), or best; best was chosen by test accuracy, so it flatters itself",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    _trust.add_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,25 +29,29 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn.cli.output import print_json, print_table
     from jaxcnn.train.evaluate import Evaluator
     from jaxcnn.train.run_folder import RunFolder
-    from jaxcnn.train.trained import load_trained
 
-    trained = load_trained(RunFolder.open(options.run_folder), options.checkpoint)
-    dataset = trained.experiment.dataset
-    evaluation = Evaluator(trained.experiment, dataset.test)(trained.variables)
+    folder = RunFolder.open(options.run_folder)
+    model = _trust.load_model(folder, options)
+    images = model.test_images()
+    if images is None:
+        print(f"jaxcnn evaluate: {model.dataset} is not found by its name, only by the run's own code", file=sys.stderr)
+        file, config = _trust.load_experiment(folder, options)
+        images = file.build(config).dataset.test
+    evaluation = Evaluator(model, images)(model.variables)
     hits = evaluation.predictions == evaluation.labels
     classes = {
         name: {
             "images": int(np.sum(evaluation.labels == index)),
             "correct": int(np.sum(hits[evaluation.labels == index])),
         }
-        for index, name in enumerate(dataset.class_names)
+        for index, name in enumerate(model.class_names)
     }
     if options.json:
         print_json(
             {
                 "run": str(options.run_folder),
                 "checkpoint": options.checkpoint,
-                "step": trained.step,
+                "step": model.step,
                 "images": len(evaluation.labels),
                 "test/accuracy": evaluation.accuracy,
                 "test/loss": evaluation.loss,
@@ -55,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     rows.append(["all", len(hits), int(np.sum(~hits))])
     print_table(["class", "images", "wrong"], rows)
     print(
-        f"{options.checkpoint} checkpoint, step {trained.step}: "
+        f"{options.checkpoint} checkpoint, step {model.step}: "
         f"test accuracy {100 * evaluation.accuracy:.2f} %, loss {evaluation.loss:.4f}"
     )
     return 0

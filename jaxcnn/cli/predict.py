@@ -8,6 +8,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from jaxcnn.cli import _trust
+
 HELP = "predict the classes of image files"
 
 
@@ -19,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--invert", action="store_true", help="turn dark on light into light on dark")
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="which checkpoint (last)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    _trust.add_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,18 +32,16 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn.data.images import read_image
     from jaxcnn.train.errors import ConfigError
     from jaxcnn.train.run_folder import RunFolder
-    from jaxcnn.train.trained import load_trained
 
     if options.top < 1:
         raise ConfigError(f"--top {options.top}: show at least one class.")
-    trained = load_trained(RunFolder.open(options.run_folder), options.checkpoint)
-    dataset = trained.experiment.dataset
-    form = {"image_shape": dataset.image_shape, "resize": getattr(dataset, "resize", "fit"), "invert": options.invert}
+    model = _trust.load_model(RunFolder.open(options.run_folder), options)
+    form = {"image_shape": model.image_shape, "resize": model.resize, "invert": options.invert}
     images = [read_image(path, **form) for path in options.images]
     found: list[dict[str, Any]] = []
-    for path, probabilities in zip(options.images, trained.probabilities(np.stack(images)), strict=True):
+    for path, probabilities in zip(options.images, model.probabilities(np.stack(images)), strict=True):
         best = np.argsort(-probabilities, kind="stable")[: options.top]
-        top = [{"class": dataset.class_names[index], "probability": float(probabilities[index])} for index in best]
+        top = [{"class": model.class_names[index], "probability": float(probabilities[index])} for index in best]
         found.append({"image": str(path), "top": top})
     if options.json:
         print_json(found)

@@ -6,7 +6,7 @@ The run itself is left as it is. The trace is written into its folder; XProf rea
 import argparse
 from pathlib import Path
 
-from jaxcnn.cli import devices
+from jaxcnn.cli import _trust, devices
 
 HELP = "show where the time of a run's step goes"
 MOST_ROWS = 25
@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=10, metavar="N", help="how many steps are traced (10)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the trace; RUN/profile unless given")
     parser.add_argument("--json", action="store_true", help="print JSON, with every layer")
+    _trust.add_argument(parser)
     devices.add_arguments(parser)
 
 
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn.train.state import abstract_state
 
     folder = RunFolder.open(options.run_folder)
-    file, config = folder.load_experiment()
+    file, config = _trust.load_experiment(folder, options)
     experiment = file.build(config)
     parallel = devices.choose_devices(options, folder.path)
     state = restore(folder.checkpoints, "last", parallel.template(abstract_state(experiment)))

@@ -10,7 +10,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from jaxcnn.cli import devices
+from jaxcnn.cli import _trust, devices
 from jaxcnn.cli.signals import stop_on_signals
 
 HELP = "train an experiment, or continue a run"
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint-minutes", type=float, default=10.0, metavar="M", help="save so often within an epoch, too (10)"
     )
+    _trust.add_argument(parser)
     devices.add_arguments(parser)
 
 
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         if options.set or options.run_dir:
             raise ConfigError("--resume continues a run as it was recorded; --set and --run-dir do not go with it.")
         folder = RunFolder.open(options.resume)
-        file, config = folder.load_experiment()
+        file, config = _trust.load_experiment(folder, options)
         chosen = devices.choose_devices(options, folder.path)
         return _train(folder, file.build(config), chosen, options.checkpoint_minutes)
     file = find_experiment(options.experiment)
@@ -81,6 +82,7 @@ def _new_folder(name: str) -> Path:
 
 def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
     from jaxcnn.cli.output import console
+    from jaxcnn.train._recorded import record_model
     from jaxcnn.train.distributed import is_first
     from jaxcnn.train.loop import fit
     from jaxcnn.train.progress import ConsoleProgress
@@ -89,6 +91,8 @@ def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
     screen.quiet = not is_first()
     screen.print(f"run folder  {folder.path}", highlight=False, soft_wrap=True)
     with devices.one_writer(folder), stop_on_signals() as stop:
+        if is_first():
+            record_model(experiment, folder)
         with ConsoleProgress(
             screen, steps_per_epoch=experiment.steps_per_epoch, batch_size=experiment.batch_size
         ) as progress:

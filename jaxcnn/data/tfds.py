@@ -4,9 +4,11 @@ A prepared folder is read as it is, whatever version and whether its records are
 writes unless told otherwise. Where mnist, fashion_mnist or cifar10 are not prepared, they are downloaded first.
 """
 
+import contextlib
+import json
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,9 @@ from jaxcnn.data.tfds_prepare import SOURCES, download_and_prepare
 NAMES = tuple(SOURCES)
 # A CIFAR-10 folder that was not prepared from the original archive may lack these.
 _CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+# TFDS's own classes of features.
+_FEATURES = "tensorflow_datasets.core.features."
 
 Examples = Callable[[int, int], list[dict[str, Any]]]
 
@@ -85,6 +90,7 @@ def open_prepared(folder: Path) -> Any:
     """TFDS's builder of a prepared folder, after a look at what it holds."""
     import tensorflow_datasets as tfds
 
+    _check_features(folder)
     try:
         builder = tfds.builder_from_directory(str(folder))
     except Exception as error:  # TFDS raises what its parts raise: of JSON, protobuf, its own
@@ -97,6 +103,37 @@ def open_prepared(folder: Path) -> Any:
             f"a set for classification has an image and a label."
         )
     return builder
+
+
+def _check_features(folder: Path) -> None:
+    """Refuses features of classes outside of TFDS, whose modules TFDS would import: any module on Python's path.
+
+    Raises:
+        ValueError: names the class.
+    """
+    try:
+        content = json.loads((folder / "features.json").read_text(encoding="utf-8"))
+        names = set(_feature_classes(content))
+    except (OSError, ValueError, RecursionError):
+        return  # TFDS says what is wrong with it
+    if foreign := sorted(name for name in names if not name.startswith(_FEATURES)):
+        raise ValueError(
+            f"{folder / 'features.json'} names the class {foreign[0]!r}. Expected classes of {_FEATURES[:-1]} only: "
+            f"to read others is to run their code."
+        )
+
+
+def _feature_classes(content: Any) -> Iterator[str]:
+    """The names of classes in a ``features.json``, which may hold further JSON in strings."""
+    if isinstance(content, str) and content.lstrip()[:1] in ("{", "["):
+        with contextlib.suppress(ValueError):
+            yield from _feature_classes(json.loads(content))
+    elif isinstance(content, dict | list):
+        for name, value in content.items() if isinstance(content, dict) else enumerate(content):
+            if name in ("type", "pythonClassName", "python_class_name"):
+                yield str(value)
+            else:
+                yield from _feature_classes(value)
 
 
 def split_names(builder: Any, folder: Path) -> tuple[str, str]:

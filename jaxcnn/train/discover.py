@@ -5,7 +5,6 @@ so a fork is a copied file.
 """
 
 import dataclasses
-import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,10 +20,11 @@ _PACKAGE = Path(jaxcnn.shapes.__file__).parent.parent
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentFile:
-    """A loaded experiment: its ``Config``, its ``build``, and the text that they came from."""
+    """A loaded experiment: its ``Config``, its ``build``, the text that they came from, and its import path."""
 
     name: str
     path: Path
+    siblings: Path
     source: str
     doc: str
     config_class: type
@@ -47,6 +47,12 @@ def experiment_folders() -> list[Path]:
         if folder.is_dir() and folder.resolve() not in [other.resolve() for other in found]:
             found.append(folder)
     return found
+
+
+def list_packaged() -> list[Path]:
+    """The files of the experiments that the package carries, in a wheel or in a checkout."""
+    folders = (_PACKAGE / "_experiments", _PACKAGE.parent / "experiments")
+    return [path for folder in folders for path in sorted(folder.glob("*.py"))]
 
 
 def list_experiments() -> dict[str, Path]:
@@ -81,40 +87,47 @@ def find_experiment(name_or_path: str) -> ExperimentFile:
     return load_experiment(known[name_or_path])
 
 
-def load_experiment(path: Path, *, name: str | None = None, siblings: Path | None = None) -> ExperimentFile:
+def load_experiment(
+    path: Path, *, name: str | None = None, siblings: Path | None = None, source: str | None = None
+) -> ExperimentFile:
     """Runs an experiment file and takes its ``Config`` and ``build``.
 
     Args:
         path: the file.
         name: what the experiment is called; the file's stem unless given.
         siblings: the folder whose modules the file may import; its own unless given.
+        source: the text of the file, if it has been read already; exactly this text is run.
 
     Raises:
         ConfigError: the file lacks ``Config`` or ``build``.
     """
     name = name or path.stem
-    module = _run_module(path, f"jaxcnn_experiment_{name}", siblings or path.parent)
+    source = path.read_text(encoding="utf-8") if source is None else source
+    siblings = siblings or path.parent
+    module = _run_module(path, source, f"jaxcnn_experiment_{name}", siblings)
     config_class, build = getattr(module, "Config", None), getattr(module, "build", None)
     if not (isinstance(config_class, type) and dataclasses.is_dataclass(config_class) and callable(build)):
         raise ConfigError(f"{path} is not an experiment: it needs a dataclass Config and a function build(config).")
     return ExperimentFile(
         name=name,
         path=path.resolve(),
-        source=path.read_text(encoding="utf-8"),
+        siblings=siblings.resolve(),
+        source=source,
         doc=module.__doc__ or "",
         config_class=config_class,
         build=build,
     )
 
 
-def _run_module(path: Path, module_name: str, siblings: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+def _run_module(path: Path, source: str, module_name: str, siblings: Path) -> ModuleType:
+    """Runs the text itself: Python's import would prefer compiled code from ``__pycache__`` next to the file."""
+    module = ModuleType(module_name)
+    module.__file__ = str(path)
     sys.modules[module_name] = module  # dataclasses look their module up by name
-    sys.path.insert(0, str(siblings.resolve()))
+    folder = str(siblings.resolve())
+    sys.path.insert(0, folder)
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     finally:
-        sys.path.remove(str(siblings.resolve()))
+        sys.path.remove(folder)
     return module

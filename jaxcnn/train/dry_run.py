@@ -37,5 +37,7 @@ def dry_run(experiment: Experiment) -> TrainState:
         lambda leaf: (leaf.shape, leaf.dtype), state
     ):
         raise ValueError("a training step changes the shapes or types of the state; does the optimizer keep its own?")
-    jax.eval_shape(eval_step(experiment), state.eval_variables, batch, jax.ShapeDtypeStruct(wanted[:-1], jnp.int32))
+    jax.eval_shape(
+        eval_step(experiment.logits), state.eval_variables, batch, jax.ShapeDtypeStruct(wanted[:-1], jnp.int32)
+    )
     return state

@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,6 @@ import numpy as np
 from jaxcnn.data.arrays import Split
 from jaxcnn.data.batches import eval_batches
 from jaxcnn.data.stream import StreamedSplit
-from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.feed import Feed
 from jaxcnn.train.parallel import Parallel
 from jaxcnn.train.state import Variables
@@ -76,6 +76,14 @@ class Seen(NamedTuple):
     good: jax.Array
 
 
+class HasLogits(Protocol):
+    """An experiment, or a recorded model."""
+
+    @property
+    def logits(self) -> Callable[[Variables, jax.Array], jax.Array]:
+        """The function from variables and uint8 images to logits."""
+
+
 class Evaluator:
     """Evaluates variables on one split; compiled once, each batch split over the devices.
 
@@ -84,7 +92,7 @@ class Evaluator:
 
     def __init__(
         self,
-        experiment: Experiment,
+        model: HasLogits,
         split: Split | StreamedSplit,
         *,
         batch_size: int = 500,
@@ -95,7 +103,7 @@ class Evaluator:
         self._batches = list(eval_batches(len(split), self._size))
         self._streamed = split if isinstance(split, StreamedSplit) else None
         self._resident = () if isinstance(split, StreamedSplit) else parallel.replicate((split.images, split.labels))
-        step = eval_step(experiment)
+        step = eval_step(model.logits)
 
         # The images are an argument: as a constant of the program they would be compiled into it.
         def evaluate(variables: Variables, images: jax.Array, labels: jax.Array, index: jax.Array) -> Seen:

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jaxcnn.train._trust import remember, trusted_folder
 from jaxcnn.train.config import config_from_json
-from jaxcnn.train.discover import ExperimentFile, load_experiment
+from jaxcnn.train.discover import ExperimentFile, experiment_folders, load_experiment
 from jaxcnn.train.errors import ConfigError, RunError
 from jaxcnn.train.files import write_json, write_text
 from jaxcnn.train.metrics import MetricsLog
@@ -50,6 +51,7 @@ class RunFolder:
             write_json(path / "versions.json", versions(file.path))
             origin = {"experiment": file.name, "experiment_file": str(file.path)}
             write_json(path / "config.json", origin | settings)
+            remember(file.source, file.siblings)
         except OSError as error:
             raise RunError(
                 f"cannot write the run folder {path}: {error.strerror}. Name another with --run-dir DIR."
@@ -81,17 +83,34 @@ class RunFolder:
                 f"{self.path / 'config.json'} is damaged ({error}); restore it or start a new run."
             ) from error
 
-    def load_experiment(self) -> tuple[ExperimentFile, Any]:
-        """The experiment as recorded, and its config; later edits of the original file do not matter.
+    def load_experiment(self, *, trust: bool = False) -> tuple[ExperimentFile, Any]:
+        """Runs the recorded ``experiment.py``; the experiment, and its config. Edits of the original do not matter.
+
+        The modules that it may import are those of the folder that it was first run from; nothing in the run folder
+        is on the import path.
+
+        Args:
+            trust: whether to run code that this user has not run before.
 
         Raises:
-            RunError: the recorded file does not load, or the recorded settings do not fit it.
+            RunError: this user has not run this code before; the recorded file does not load; or the recorded
+                settings do not fit it.
         """
         settings = self.recorded()
-        name, origin = settings.pop("experiment"), Path(settings.pop("experiment_file"))
-        siblings = origin.parent if origin.parent.is_dir() else self.path
+        name, _ = settings.pop("experiment"), settings.pop("experiment_file")
         try:
-            file = load_experiment(self.path / "experiment.py", name=name, siblings=siblings)
+            source = (self.path / "experiment.py").read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path / 'experiment.py'} cannot be read ({error}); restore it.") from error
+        siblings = trusted_folder(source)
+        if siblings is None and not trust:
+            raise RunError(
+                f"{self.path / 'experiment.py'} is a program that you have not run before on this machine, and to use "
+                f"it is to run it. Read it; then add --trust (in Python: trust=True)."
+            )
+        try:
+            siblings = siblings or experiment_folders()[0]
+            file = load_experiment(self.path / "experiment.py", name=name, siblings=siblings, source=source)
         except ImportError as error:
             raise RunError(
                 f"{self.path / 'experiment.py'} was recorded with other versions and does not load with these: "

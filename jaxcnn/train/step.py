@@ -270,11 +270,14 @@ class BatchEvaluation(struct.PyTreeNode):
     losses: jax.Array
 
 
-def eval_step(experiment: Experiment) -> Callable[..., BatchEvaluation]:
-    """The function ``(variables, images, labels) -> BatchEvaluation`` of uint8 images, without augmentation."""
+def eval_step(logits_of: Callable[..., jax.Array]) -> Callable[..., BatchEvaluation]:
+    """The function ``(variables, images, labels) -> BatchEvaluation`` of uint8 images.
+
+    ``logits_of`` maps variables and images to logits, as ``Experiment.logits``.
+    """
 
     def step(variables: Variables, images: jax.Array, labels: jax.Array) -> BatchEvaluation:
-        logits = experiment.logits(variables, images)
+        logits = logits_of(variables, images)
         return BatchEvaluation(
             probabilities=jax.nn.softmax(logits),
             losses=optax.softmax_cross_entropy_with_integer_labels(logits, labels),

@@ -25,14 +25,27 @@ class Trained:
         return np.asarray(jax.nn.softmax(self.experiment.logits(self.variables, jax.device_put(images))))
 
 
-def load_trained(run: RunFolder, kind: str) -> Trained:
+def load_trained(run: RunFolder, kind: str, *, trust: bool = False) -> Trained:
     """Builds a run's recorded experiment and reads its ``"last"`` or ``"best"`` checkpoint.
 
+    Args:
+        run: the folder of the run.
+        kind: ``"last"`` or ``"best"``.
+        trust: whether to run the recorded ``experiment.py`` if this user has not run it before.
+
     Raises:
-        RunError: the run has no such checkpoint, or its record is damaged.
+        RunError: the run has no such checkpoint, its record is damaged, or its code is not trusted.
     """
-    file, config = run.load_experiment()
-    experiment = file.build(config)
+    file, config = run.load_experiment(trust=trust)
+    return load_variables(run, file.build(config), kind)
+
+
+def load_variables(run: RunFolder, experiment: Experiment, kind: str) -> Trained:
+    """Reads the ``"last"`` or ``"best"`` checkpoint of a run whose experiment has been built.
+
+    Raises:
+        RunError: the run has no such checkpoint, or it is damaged.
+    """
     # On one device, on however many it was trained.
     template = Parallel.over(1).template(abstract_state(experiment))
     state = restore(run.checkpoints, kind, template)

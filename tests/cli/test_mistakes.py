@@ -115,7 +115,7 @@ def test_a_damaged_record(tiny_run: Path, tmp_path: Path, capsys: pytest.Capture
 def test_a_run_of_other_versions(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = shutil.copytree(tiny_run, tmp_path / "run")
     (run / "experiment.py").write_text("from jaxcnn.train import something_since_removed\n", encoding="utf-8")
-    error = refusal(capsys, "evaluate", str(run))
+    error = refusal(capsys, "evaluate", str(run), "--trust")
     assert "was recorded with other versions and does not load with these" in error and "versions.json" in error
 
 

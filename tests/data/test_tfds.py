@@ -56,6 +56,32 @@ def test_where_sets_are_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert data_folder("/elsewhere") == Path("/elsewhere")
 
 
+@pytest.mark.parametrize("place", ["class", "nested json"])
+def test_a_set_imports_no_module_of_its_own(
+    sets: Path, mnist: Dataset, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """TFDS imports the module of a class that it does not know, from anywhere on the path."""
+    (sets / "foreign_features.py").write_text("raise SystemExit('imported')", encoding="utf-8")
+    monkeypatch.syspath_prepend(sets)
+    path = sets / "mnist" / "3.0.1" / "features.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    foreign = {"pythonClassName": "foreign_features.Image", "tensor": {}}
+    if place == "class":
+        content["featuresDict"]["features"]["image"] = foreign
+    else:
+        legacy = {"type": "foreign_features.Image", "content": {}}
+        content = {
+            "pythonClassName": content["pythonClassName"],
+            "jsonFeature": {"json": json.dumps({"image": json.dumps(legacy)})},
+        }
+    path.write_text(json.dumps(content), encoding="utf-8")
+    message = (
+        r"features\.json names the class 'foreign_features\.Image'\. Expected classes of tensorflow_datasets\.core"
+    )
+    with pytest.raises(ValueError, match=message):
+        load("mnist", data_dir=sets)
+
+
 def test_the_environment_names_the_folder(sets: Path, mnist: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TFDS_DATA_DIR", str(sets))
     assert load("mnist").fingerprint == mnist.fingerprint
