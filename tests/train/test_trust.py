@@ -37,7 +37,9 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     place = tmp_path_factory.mktemp("own")
     (place / "sibling.py").write_text("SHIFT = 0.3\n", encoding="utf-8")
     source = TINY.read_text(encoding="utf-8").replace("standardize([0.3]", "standardize([sibling.SHIFT]")
-    (place / "mine.py").write_text(source.replace("import dataclasses", "import dataclasses\nimport sibling"))
+    (place / "mine.py").write_text(
+        source.replace("import dataclasses", "import dataclasses\nimport sibling"), encoding="utf-8"
+    )
     file = load_experiment(place / "mine.py")
     config = file.config_class(epochs=2)
     run = RunFolder.create(place / "run", file, dataclasses.asdict(config))
@@ -72,7 +74,9 @@ def test_code_from_elsewhere_runs_only_when_trusted(foreign: RunFolder, tmp_path
     with pytest.raises(RunError, match="No module named 'sibling'"):  # nor does the import path come from the run
         foreign.load_experiment(trust=True)
     source = (foreign.path / "experiment.py").read_text(encoding="utf-8")
-    (foreign.path / "experiment.py").write_text(source.replace("import sibling", "").replace("sibling.SHIFT", "0.3"))
+    (foreign.path / "experiment.py").write_text(
+        source.replace("import sibling", "").replace("sibling.SHIFT", "0.3"), encoding="utf-8"
+    )
     foreign.load_experiment(trust=True)
     assert (tmp_path / "ran").exists()
 
