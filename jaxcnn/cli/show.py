@@ -1,33 +1,45 @@
-"""Show an experiment: what it is, and its settings with types, defaults and meaning."""
+"""Show an experiment and its settings, or what a folder of images holds.
+
+`jaxcnn show lenet5_digits` shows an experiment: its settings with types, defaults and meaning. `jaxcnn show
+folder:/path` (or the path alone) shows the splits and classes of a folder of images, how many images each class has,
+and which files are left out.
+"""
 
 import argparse
+import collections
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jaxcnn.train.discover import ExperimentFile
 
-HELP = "show an experiment's settings"
+HELP = "show an experiment's settings, or what a folder of images holds"
+FOLDER = "folder:"
+EXAMPLES = 3  # paths that are printed for each reason to leave out a file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
-    parser.add_argument("experiment", help="name of an experiment, or path of its file")
+    parser.add_argument("experiment", help="name of an experiment, path of its file, or a folder of images")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--augment",
         nargs="?",
         const="augmentations.png",
         metavar="PICTURE",
-        help="draw what each augmentation makes of some training images (augmentations.png unless said)",
+        help="draw what each augmentation makes of some training images (in augmentations.png unless given)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the experiment's docstring and the table of its settings."""
-    from jaxcnn.cli.output import print_json, print_table
+    """Prints the experiment's docstring and the table of its settings, or the contents of a folder."""
+    from jaxcnn.cli.output import print_json, print_table, say
     from jaxcnn.train.config import settings_of
-    from jaxcnn.train.discover import find_experiment
+    from jaxcnn.train.discover import find_experiment, list_experiments
 
+    folder = options.experiment.removeprefix(FOLDER)
+    if folder != options.experiment or (Path(folder).is_dir() and folder not in list_experiments()):
+        return show_folder(folder, as_json=options.json)
     file = find_experiment(options.experiment)
     if options.augment is not None:
         _draw(file, options.augment)
@@ -37,15 +49,50 @@ def run(options: argparse.Namespace) -> int:
         rows = [{"name": s.name, "type": s.type_name, "default": s.default, "meaning": s.meaning} for s in settings]
         print_json({"experiment": file.name, "file": str(file.path), "about": file.doc.strip(), "settings": rows})
         return 0
-    print(f"{file.doc.strip()}\n\nfile    {file.path}\n")
+    say(f"{file.doc.strip()}\n\nfile    {file.path}\n")
     print_table(
         ["setting", "type", "default", "meaning"], [[s.name, s.type_name, s.default, s.meaning] for s in settings]
     )
     return 0
 
 
+def show_folder(path: str, *, as_json: bool) -> int:
+    """Prints the number of images of each class in each split, and what is left out, by reason."""
+    from jaxcnn.cli.output import print_json, print_table, say
+    from jaxcnn.data._folder_scan import scan_folder
+
+    found = scan_folder(path)
+    counts = {split: {name: len(files) for name, files in classes.items()} for split, classes in found.splits.items()}
+    if as_json:
+        skipped = [{"path": str(place), "reason": reason} for place, reason in found.skipped.items()]
+        print_json({"folder": str(found.root), "splits": counts, "skipped": skipped})
+        return 0
+    say(f"folder  {found.root}")
+    for split, place in found.folders.items():
+        held_out = "no folders train and test: a part of each class is held out for testing"
+        say(f"{split:7} {held_out if split == 'all' else place}")
+    print()
+    rows = [[name, *(counts[split].get(name, 0) for split in counts)] for name in found.class_names]
+    total = ["total", *(sum(classes.values()) for classes in counts.values())]
+    print_table(["class", *counts], [*rows, total])
+    reasons: dict[str, list[Path]] = collections.defaultdict(list)
+    for place, reason in found.skipped.items():
+        reasons[reason].append(place)
+    if reasons:
+        print()
+        print_table(
+            ["left out", "count", "such as"],
+            [
+                [reason, len(places), ", ".join(str(place.relative_to(found.root)) for place in places[:EXAMPLES])]
+                for reason, places in reasons.items()
+            ],
+        )
+    return 0
+
+
 def _draw(file: "ExperimentFile", path: str) -> None:
-    """The first training images of the experiment, as they are, after its own augmentation, and after every other."""
+    """The first training images of the experiment: unchanged, after its own augmentation, and after every other."""
+    from jaxcnn.cli.output import say
     from jaxcnn.data.arrays import Split
     from jaxcnn.vis.augmentations import draw_augmentations
 
@@ -53,4 +100,4 @@ def _draw(file: "ExperimentFile", path: str) -> None:
     train = experiment.dataset.train
     images = experiment.prepare(train.images[:8] if isinstance(train, Split) else train.read(range(8)).images)
     draw_augmentations(images, path, title=f"{file.name}: augmentations", own=experiment.augment)
-    print(path)
+    say(path)

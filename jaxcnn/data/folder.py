@@ -1,20 +1,18 @@
 """A folder of images, one sub-folder for each class."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
 
+from jaxcnn.data._folder_scan import scan_folder
 from jaxcnn.data._open_picture import open_picture
 from jaxcnn.data.arrays import Dataset, Split
 from jaxcnn.data.decode import decode_all, stack
 from jaxcnn.data.images import check_channels, fit, to_pixels
 from jaxcnn.shapes.axes import as_int
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 TEST_FRACTION = 0.2
-TEST_FOLDERS = ("test", "val", "valid", "validation")
 
 # A file and the number of its class.
 Labelled = tuple[Path, int]
@@ -27,23 +25,26 @@ def load_folder(
     channels: int | None = None,
     test_fraction: float = TEST_FRACTION,
 ) -> Dataset:
-    """The images below a folder, decoded, labelled by the sub-folder that they lie in.
+    """The images below a folder, decoded, labelled by the sub-folder that they are in.
 
     Either ``path`` has one sub-folder for each class, and a fixed ``test_fraction`` of every class is held out for
-    testing: the images whose relative path hashes lowest, so the division is the same on every machine. Or it has the
-    sub-folders ``train`` and ``test`` (or ``val``, ``valid``, ``validation``), and each of them one for each class.
-    Classes are numbered in the order of their names. Hidden files and those with another suffix are passed over; images
-    may lie deeper in the folder of their class.
+    testing: the images whose relative path has the lowest SHA-256, so the division is the same on every machine. Or it
+    has a sub-folder ``train`` (or ``training``) and one for testing, the first of ``test``, ``testing``, ``val``,
+    ``valid`` and ``validation``, in upper or lower case, each with one sub-folder for each class. Classes are numbered
+    in the order of their names. Images may be deeper in the folder of their class. Hidden files, what tools leave
+    behind, files with another suffix and links to what is read already are left out; ``jaxcnn show folder:/path`` lists
+    them.
 
     Args:
         path: the folder.
-        image_size: height and width to bring all images to, as ``jaxcnn.data.images`` says; None: they have one size.
+        image_size: height and width of all images after ``jaxcnn.data.images.fit``; None: they already have one size.
         channels: 1 for grey, 3 for colour; None: grey where every image is.
         test_fraction: the share of each class held out, between 0 and 1; at least one image.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: no classes, a class without images, a file that is not an image, images of several sizes.
+        ValueError: no classes, a class without images, classes that hold the same sub-folders, an image under two
+            classes, a file that is not an image, images of several sizes.
     """
     _check_options(image_size, channels, test_fraction)
     root, train, test, names = find_files(path, test_fraction)
@@ -59,24 +60,22 @@ def load_folder(
 
 
 def find_files(path: str | Path, test_fraction: float) -> tuple[Path, list[Labelled], list[Labelled], tuple[str, ...]]:
-    """The folder, the files to train on and to test on with their labels, and the names of the classes.
+    """The folder, the files of the training and of the test split with their labels, and the names of the classes.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: no classes, or a class without images.
+        ValueError: fewer than two classes, or what ``scan_folder`` refuses.
     """
-    if not str(path):
-        raise ValueError("folder: which folder? Write folder:/path, with one sub-folder of images for each class.")
-    root = Path(path).expanduser()
-    parts = _parts(root)
-    names = tuple(sorted({name for files in parts.values() for name in files}))
+    found = scan_folder(path)
+    root, names = found.root, found.class_names
     if len(names) < 2:
-        inner = root / names[0]
-        above = f" Or name the folder above the classes: folder:{inner}" if len(_folders(inner)) > 1 else ""
-        raise ValueError(f"folder: {root} has one class only, {names[0]!r}; classification wants two or more.{above}")
-    if "test" in parts:
-        return root, _listed(parts["train"], names), _listed(parts["test"], names), names
-    return root, *_divided(parts["all"], names, root, test_fraction), names
+        inner = next(iter(found.folders.values())) / names[0]
+        folders = [each for each in inner.iterdir() if each.is_dir()]
+        above = f" Or name the folder above the classes: folder:{inner}" if len(folders) > 1 else ""
+        raise ValueError(f"folder: {root} has one class only, {names[0]!r}; classification has two or more.{above}")
+    if "test" in found.splits:
+        return root, _listed(found.splits["train"], names), _listed(found.splits["test"], names), names
+    return root, *_divided(found.splits["all"], names, root, test_fraction), names
 
 
 def _check_options(image_size: int | None, channels: int | None, test_fraction: float) -> None:
@@ -86,48 +85,6 @@ def _check_options(image_size: int | None, channels: int | None, test_fraction: 
         check_channels(channels, who="folder")
     if not 0 < test_fraction < 1:
         raise ValueError(f"folder: test_fraction={test_fraction} must lie between 0 and 1, such as 0.2.")
-
-
-def _parts(root: Path) -> dict[str, dict[str, list[Path]]]:
-    """The files of each class: under ``train`` and ``test`` where these are divided, else under ``all``."""
-    if not root.is_dir():
-        kind = "is not a folder" if root.exists() else "does not exist"
-        raise FileNotFoundError(f"folder: {root} {kind}. It wants one sub-folder of images for each class.")
-    folders = {folder.name: folder for folder in _folders(root)}
-    test = next((folders[name] for name in TEST_FOLDERS if name in folders), None)
-    if test is None or "train" not in folders or not _folders(folders["train"]):
-        return {"all": _classes(root)}
-    train_files, test_files = _classes(folders["train"]), _classes(test)
-    if strange := sorted(set(test_files) - set(train_files)):
-        raise ValueError(f"folder: {test} has the class {strange[0]!r}, which {folders['train']} has not.")
-    return {"train": train_files, "test": test_files}
-
-
-def _folders(path: Path) -> list[Path]:
-    """Sub-folders that a user made: not ``.git``, not ``__MACOSX``."""
-    return sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith((".", "__")))
-
-
-def _classes(root: Path) -> dict[str, list[Path]]:
-    """The image files of each class, sorted."""
-    found = {folder.name: _image_files(folder) for folder in _folders(root)}
-    if not found:
-        loose = len(_image_files(root))
-        held = f"has {loose} images but no sub-folder" if loose else "has no sub-folder"
-        raise ValueError(f"folder: {root} {held}. It wants one sub-folder of images for each class.")
-    for name, files in found.items():
-        if not files:
-            raise ValueError(
-                f"folder: the class {root / name} has no images ({', '.join(SUFFIXES)}). Fill it or remove it."
-            )
-    return found
-
-
-def _image_files(folder: Path) -> list[Path]:
-    files = []
-    for place, _, names in os.walk(folder, followlinks=True):
-        files += [Path(place, name) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
-    return sorted(files)
 
 
 def _listed(files: dict[str, list[Path]], names: tuple[str, ...]) -> list[Labelled]:

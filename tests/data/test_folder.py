@@ -1,5 +1,6 @@
 """Folders of images: how they are labelled and divided, and what is refused."""
 
+import os
 import re
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxcnn.data import Dataset
+from jaxcnn.data._folder_scan import scan_folder
 from jaxcnn.data.folder import load_folder
 from jaxcnn.data.images import read_image
 from jaxcnn.shapes.errors import ShapeError
@@ -114,6 +117,116 @@ def test_what_is_passed_over_and_what_is_not(tmp_path: Path) -> None:
     assert len(data.train) + len(data.test) == 6
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("Train", "Test"), ("training", "testing"), ("TRAIN", "VAL"), ("Training", "Validation"), ("train", "valid")],
+)
+def test_splits_have_several_names_in_upper_or_lower_case(tmp_path: Path, train: str, test: str) -> None:
+    fill(tmp_path / train, {"a": 3, "b": 4})
+    fill(tmp_path / test, {"a": 2, "b": 1})
+    data = load_folder(tmp_path)
+    assert data.class_names == ("a", "b")
+    assert data.train.labels.tolist() == [0] * 3 + [1] * 4 and data.test.labels.tolist() == [0] * 2 + [1]
+
+
+def count(data: Dataset) -> list[list[int]]:
+    return [np.bincount(split.labels).tolist() for split in (data.train, data.test)]
+
+
+def test_what_tools_leave_behind_is_skipped_at_every_level(tmp_path: Path) -> None:
+    left = (".ipynb_checkpoints", "@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN", "System Volume Information")
+    fill(tmp_path, {"a": 5, "b": 5, "a/deeper": 5})
+    for name in left:
+        for level in ("", "a", "a/deeper"):
+            write(tmp_path / level / name / "x.png", seed=99)
+    write(tmp_path / "a" / "._000.png")
+    assert count(load_folder(tmp_path)) == [[8, 4], [2, 1]]
+    skipped = scan_folder(tmp_path).skipped
+    assert {path for path, reason in skipped.items() if reason == "left by a tool"} >= {
+        tmp_path / level / name for name in left for level in ("", "a", "a/deeper")
+    }
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    """To a parent, to this folder, to another class, to an image: 6 images stay 6, each in its own class."""
+    root = tmp_path / "images"
+    made = fill(root, {"a": 3, "b": 3})
+    for place, target in {
+        "a/up": root,
+        "a/further_up": tmp_path,
+        "latest": root,
+        "a/b": root / "b",
+        "a/0.png": root / "b" / "000.png",
+        "a/again": root / "a",
+        "b/again.png": root / "b" / "000.png",
+    }.items():
+        (root / place).symlink_to(target)
+    found = scan_folder(root)
+    assert {str(path.relative_to(root)) for path in found.splits["all"]["a"]} == {
+        f"a/00{index}.png" for index in range(3)
+    }
+    assert {str(path.relative_to(root)) for path in found.splits["all"]["b"]} == {
+        f"b/00{index}.png" for index in range(3)
+    }
+    assert {str(path.relative_to(root)): reason for path, reason in found.skipped.items()} == {
+        "a/up": "a link to a folder that contains this one",
+        "a/further_up": "a link to a folder that contains this one",
+        "latest": "a link to a folder that contains this one",
+        "a/b": "a link to what is read already",
+        "a/0.png": "a link to what is read already",
+        "a/again": "a link to what is read already",
+        "b/again.png": "a link to what is read already",
+    }
+    expected = {pixels.tobytes(): name for pixels, name in made.values()}
+    data = load_folder(root)
+    for image, label in zip(data.train.images, data.train.labels, strict=True):
+        assert expected[image.tobytes()] == data.class_names[label]
+
+
+def test_links_to_other_places_are_followed(tmp_path: Path) -> None:
+    fill(tmp_path / "store", {"x": 4, "y": 3, "more": 2})
+    root = tmp_path / "images"
+    root.mkdir()
+    (root / "a").symlink_to("../store/x")
+    (root / "b").mkdir()
+    for index in range(3):
+        (root / "b" / f"{index}.png").symlink_to(tmp_path / "store" / "y" / f"00{index}.png")
+    (root / "b" / "more").symlink_to(tmp_path / "store" / "more")
+    assert count(load_folder(root)) == [[3, 4], [1, 1]]
+    linked = tmp_path / "linked"
+    linked.symlink_to(root)
+    assert count(load_folder(linked)) == [[3, 4], [1, 1]]
+
+
+def test_a_sub_folder_of_one_name_in_every_class_says_nothing(tmp_path: Path) -> None:
+    """As in Tiny ImageNet: class/images/x.png."""
+    fill(tmp_path, {"a/images": 3, "b/images": 3})
+    assert load_folder(tmp_path).class_names == ("a", "b")
+
+
+def test_pipes_are_skipped_not_waited_for(tmp_path: Path) -> None:
+    fill(tmp_path, {"a": 2, "b": 2})
+    os.mkfifo(tmp_path / "a" / "x.png")
+    (tmp_path / "b" / "x.png").symlink_to(tmp_path / "a" / "x.png")
+    assert len(load_folder(tmp_path).train) == 2
+    reasons = scan_folder(tmp_path).skipped
+    assert [reasons[tmp_path / name / "x.png"] for name in "ab"] == ["a pipe, a socket or a device"] * 2
+
+
+def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, {"a": 2, "b": 2})
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path).name == "b":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ValueError, match=re.escape(f"folder: {tmp_path / 'b'} cannot be read: Permission denied.")):
+        load_folder(tmp_path)
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"])
 def test_formats(tmp_path: Path, suffix: str) -> None:
     for name in ("a", "b"):
@@ -210,6 +323,55 @@ def a_strange_test_class(root: Path) -> None:
     fill(root / "test", {"a": 3, "c": 3})
 
 
+def two_training_splits(root: Path) -> None:
+    for split in ("train", "Training", "test"):
+        fill(root / split, {"a": 3, "b": 3})
+
+
+def classes_with_the_same_sub_folders(root: Path) -> None:
+    for domain in ("photo", "sketch"):
+        fill(root / domain, {"a": 2, "b": 2, domain: 2})
+
+
+def splits_inside_classes(root: Path) -> None:
+    for name in ("a", "b"):
+        fill(root / name, {"train": 2, "test": 2})
+
+
+def a_class_that_is_another(root: Path) -> None:
+    fill(root, {"a": 3, "c": 3})
+    (root / "b").symlink_to(root / "a")
+
+
+def a_test_split_that_is_the_training_split(root: Path) -> None:
+    fill(root / "train", {"a": 3, "b": 3})
+    (root / "test").symlink_to("train")
+
+
+def one_image_under_two_classes(root: Path) -> None:
+    fill(root, {"a": 3, "b": 3})
+    write(root.parent / "elsewhere.png")
+    for name in ("a", "b"):
+        (root / name / "x.png").symlink_to(root.parent / "elsewhere.png")
+
+
+def one_folder_under_two_classes(root: Path) -> None:
+    fill(root, {"a": 3, "b": 3})
+    fill(root.parent / "elsewhere", {"x": 2})
+    for name in ("a", "b"):
+        (root / name / "more").symlink_to(root.parent / "elsewhere" / "x")
+
+
+def a_link_to_nothing(root: Path) -> None:
+    fill(root, {"a": 3, "b": 3})
+    (root / "a" / "x.png").symlink_to(root / "absent.png")
+
+
+def a_link_to_itself(root: Path) -> None:
+    fill(root, {"a": 3, "b": 3})
+    (root / "a" / "x.png").symlink_to(root / "a" / "x.png")
+
+
 def a_text_file(root: Path) -> None:
     fill(root, {"a": 3, "b": 3})
     (root / "b" / "text.png").write_text("not an image", encoding="utf-8")
@@ -227,24 +389,58 @@ def a_cut_image(root: Path) -> None:
         (
             missing,
             FileNotFoundError,
-            "folder: {root} does not exist. It wants one sub-folder of images for each class.",
+            "folder: {root} does not exist. A folder of images has one sub-folder for each class.",
         ),
         (
             a_file,
             FileNotFoundError,
-            "folder: {root} is not a folder. It wants one sub-folder of images for each class.",
+            "folder: {root} is not a folder. A folder of images has one sub-folder for each class.",
         ),
-        (nothing, ValueError, "folder: {root} has no sub-folder. It wants one sub-folder of images for each class."),
-        (loose_images, ValueError, "folder: {root} has 2 images but no sub-folder. It wants one sub-folder"),
+        (
+            nothing,
+            ValueError,
+            "folder: {root} has no sub-folder. A folder of images has one sub-folder for each class.",
+        ),
+        (loose_images, ValueError, "folder: {root} has 2 images but no sub-folder. A folder of images has"),
         (
             a_class_without_images,
             ValueError,
             "folder: the class {root}/b has no images (.png, .jpg, .jpeg, .webp, .bmp",
         ),
         (one_image, ValueError, "folder: the class {root}/b has one image only; it needs two"),
-        (one_class, ValueError, "folder: {root} has one class only, 'a'; classification wants two or more."),
+        (one_class, ValueError, "folder: {root} has one class only, 'a'; classification has two or more."),
         (a_folder_too_high, ValueError, "Or name the folder above the classes: folder:{root}/images"),
         (a_strange_test_class, ValueError, "folder: {root}/test has the class 'c', which {root}/train has not."),
+        (two_training_splits, ValueError, "folder: {root}/Training and {root}/train are names of the same split. Keep"),
+        (
+            classes_with_the_same_sub_folders,
+            ValueError,
+            "folder: {root}/photo and {root}/sketch hold the same sub-folders (a, b). If these are the classes, name "
+            "the folders above them train and test, or read one of them: folder:{root}/photo. If 'photo' and",
+        ),
+        (splits_inside_classes, ValueError, "folder: {root}/a and {root}/b hold the same sub-folders (test, train)."),
+        (
+            a_class_that_is_another,
+            ValueError,
+            "folder: the class {root}/b has no images of its own: it is a link to what is read already. Fill it or",
+        ),
+        (
+            a_test_split_that_is_the_training_split,
+            ValueError,
+            "folder: the class {root}/test/a has no images of its own: it is a link to what is read already.",
+        ),
+        (
+            one_image_under_two_classes,
+            ValueError,
+            "folder: links to the same place are under two classes or splits, {root}/a/x.png and {root}/b/x.png. An",
+        ),
+        (
+            one_folder_under_two_classes,
+            ValueError,
+            "two classes or splits, {root}/a/more and {root}/b/more. An image",
+        ),
+        (a_link_to_nothing, ValueError, "{root}/a/x.png is a link to {root}/absent.png, which does not exist. Remove"),
+        (a_link_to_itself, ValueError, "{root}/a/x.png is a link to {root}/a/x.png, which does not exist. Remove"),
         (a_text_file, ValueError, "{root}/b/text.png is not an image that can be read: it begins with b'not an image'"),
         (a_cut_image, ValueError, "{root}/b/001.png is damaged or cut short ("),
     ],

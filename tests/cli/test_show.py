@@ -1,0 +1,53 @@
+"""``jaxcnn show`` of a folder of images."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jaxcnn.cli import main
+from tests.data.test_folder import fill
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    fill(tmp_path / "Train", {"ant": 3, "[bold]": 2})
+    fill(tmp_path / "testing", {"ant": 1})
+    fill(tmp_path / "val", {"ant": 1})
+    (tmp_path / "Train" / "ant" / "up").symlink_to(tmp_path)
+    (tmp_path / "Train" / "ant" / "labels.txt").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize("prefix", ["", "folder:"])
+def test_a_folder_shows_splits_classes_counts_and_what_is_left_out(
+    folder: Path, capsys: pytest.CaptureFixture[str], prefix: str
+) -> None:
+    assert main(["show", f"{prefix}{folder}"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[:3] == [["folder", str(folder)], ["train", f"{folder}/Train"], ["test", f"{folder}/testing"]]
+    assert lines[4:8] == [["class", "train", "test"], ["[bold]", "2", "0"], ["ant", "3", "1"], ["total", "5", "1"]]
+    left_out = {" ".join(words[:-2]): words[-2:] for words in lines[10:]}
+    assert left_out == {
+        "not among the splits that are read": ["1", "val"],
+        "a link to a folder that contains this one": ["1", "Train/ant/up"],
+        "not named as an image": ["1", "Train/ant/labels.txt"],
+    }
+
+
+def test_a_folder_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(folder), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["splits"] == {"train": {"[bold]": 2, "ant": 3}, "test": {"ant": 1}}
+    assert {"path": str(folder / "val"), "reason": "not among the splits that are read"} in shown["skipped"]
+
+
+def test_a_folder_without_splits_or_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path / "good", {"ant": 3, "bee": 2})
+    assert main(["show", str(tmp_path / "good")]) == 0
+    out = capsys.readouterr().out
+    assert "a part of each class is held out for testing" in out and "left out" not in out
+    assert main(["show", str(tmp_path / "good" / "ant")]) == 2
+    assert "has 3 images but no sub-folder" in capsys.readouterr().err
+    assert main(["show", f"folder:{tmp_path / 'absent'}"]) == 2
+    assert "does not exist" in capsys.readouterr().err
