@@ -12,6 +12,7 @@ from jax import export, lax
 
 from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.dtypes import accumulator_dtype
+from jaxcnn.shapes._symbolic import is_less
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.batch_norm import check_per_channel, full_rank_mask
 from jaxcnn.shapes.errors import ShapeError
@@ -300,7 +301,7 @@ def _sample(x: jax.Array) -> jax.Array:
     A split axis is taken whole, so that every device has its part.
     """
     height = x.shape[1] if x.ndim > 3 else 0
-    if height < SAMPLE_EVERY or jax.typeof(x).sharding.spec[1] is not None:
+    if not is_less(SAMPLE_EVERY - 1, height) or jax.typeof(x).sharding.spec[1] is not None:
         return x
     return lax.slice_in_dim(x, SAMPLE_EVERY // 2, height, SAMPLE_EVERY, axis=1)
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.arrays import as_arrays
+from jaxcnn.shapes._symbolic import is_less
 from jaxcnn.shapes.axes import IntPerAxis, window_per_axis
 from jaxcnn.shapes.padding import Padding
 from jaxcnn.shapes.patches import PatchPlan, plan_fold, plan_patches, split_image_shape
@@ -133,7 +134,7 @@ def _gather_axis(x: jax.Array, plan: PatchPlan, axis: int, batch_ndim: int) -> j
         x = lax.slice_in_dim(x, 0, count * stride, axis=at)
         x = x.reshape(*x.shape[:at], count, window, *x.shape[at + 1 :])
         return jnp.moveaxis(x, at + 1, to)
-    if count < window:  # few large windows: a slice for each position instead of one for each entry
+    if is_less(count, window):  # few large windows: a slice for each position instead of one for each entry
         span = dilation * (window - 1) + 1
         parts = [lax.slice_in_dim(x, o * stride, o * stride + span, dilation, axis=at) for o in range(count)]
         return jnp.moveaxis(jnp.stack(parts, axis=at), at + 1, to)
@@ -163,7 +164,7 @@ def _add_axis(x: jax.Array, plan: PatchPlan, axis: int, batch_ndim: int) -> jax.
         x = jnp.moveaxis(x, to, at + 1)
         x = x.reshape(*x.shape[:at], count * window, *x.shape[at + 2 :])
         return _spread(x, at, 1, -before, padded - count * window - after)
-    if count < window:
+    if is_less(count, window):
         parts, step, gap, span = jnp.moveaxis(x, to, at + 1), stride, dilation, dilation * (window - 1) + 1
         split, number = at, count
     else:

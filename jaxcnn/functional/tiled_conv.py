@@ -173,6 +173,13 @@ def _repeat_bias(bias: jax.Array, out_sizes: Sizes) -> jax.Array:
     if bias.ndim == 1:
         return bias
     for axis, size in enumerate(out_sizes):
-        turns = -(-size // bias.shape[axis])
-        bias = lax.slice_in_dim(jnp.concatenate([bias] * turns, axis=axis), 0, size, axis=axis)
+        tiles = bias.shape[axis]
+        turns = (size - 1) // tiles + 1
+        repeated = lax.broadcast_in_dim(
+            bias,
+            (*bias.shape[:axis], turns, *bias.shape[axis:]),
+            [at + (at >= axis) for at in range(bias.ndim)],
+        )
+        bias = repeated.reshape(*bias.shape[:axis], turns * tiles, *bias.shape[axis + 1 :])
+        bias = lax.slice_in_dim(bias, 0, size, axis=axis)
     return bias

@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Sequence
 
+from jaxcnn.shapes._symbolic import is_less, is_symbolic
 from jaxcnn.shapes.errors import ShapeError
 
 IntPerAxis = int | Sequence[int]
@@ -20,6 +21,15 @@ def as_int(value: object, *, who: str, name: str) -> int:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"{who}: {name} wants an integer, not {value!r} ({type(value).__name__}).") from None
+
+
+def as_size(value: object, *, who: str, name: str) -> int:
+    """The size of an axis as a Python int; a symbolic dimension of JAX is left as it is.
+
+    Raises:
+        TypeError: the value is neither an integer nor a symbolic dimension.
+    """
+    return value if is_symbolic(value) else as_int(value, who=who, name=name)  # type: ignore[return-value]
 
 
 def int_per_axis(value: IntPerAxis, ndim: int, *, who: str, name: str, minimum: int = 1) -> tuple[int, ...]:
@@ -50,8 +60,18 @@ def int_per_axis(value: IntPerAxis, ndim: int, *, who: str, name: str, minimum: 
     return entries
 
 
+def check_sizes(sizes: Sequence[int], *, who: str, name: str) -> None:
+    """Refuses an axis without entries.
+
+    Raises:
+        ShapeError: a size under 1.
+    """
+    if any(is_less(size, 1) for size in sizes):
+        raise ShapeError(f"{who}: {name}={tuple(sizes)} must be at least 1 on every axis.")
+
+
 def whole_shape(value: object, *, who: str, name: str = "input_shape") -> tuple[int, ...]:
-    """The whole shape of an array, batch axes and channels included; an axis may be empty.
+    """The whole shape of an array, batch axes and channels included; an axis may be empty or symbolic.
 
     Raises:
         TypeError: not a sequence of integers.
@@ -62,8 +82,10 @@ def whole_shape(value: object, *, who: str, name: str = "input_shape") -> tuple[
     """
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         raise TypeError(f"{who}: {name} wants the whole shape, such as (8, 32, 32, 3), not {value!r}.")
-    entries = tuple(value)
-    return int_per_axis(entries, len(entries), who=who, name=name, minimum=0)
+    entries = tuple(as_size(entry, who=who, name=name) for entry in value)
+    if any(is_less(entry, 0) for entry in entries):
+        raise ShapeError(f"{who}: {name}={entries} must be at least 0 on every axis.")
+    return entries
 
 
 def window_per_axis(value: object, *, who: str, name: str = "window_shape") -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """Where padding that is not zeros comes from, as runs of positions of the input."""
 
+from jaxcnn.shapes._symbolic import is_less, is_symbolic, larger, smaller
 from jaxcnn.shapes.errors import ShapeError, check_choice
 from jaxcnn.shapes.padding import PADDING_MODES
 
@@ -28,7 +29,7 @@ def boundary_runs(size: int, pads: tuple[int, int], *, padding_mode: str, who: s
     """A padded axis as runs ``(start, step, count)`` of the input's positions, the step being 1, -1 or 0.
 
     Raises:
-        ShapeError: an empty axis, which has nothing to pad with.
+        ShapeError: an empty axis, which has nothing to pad with, or a symbolic size that may be less than the padding.
 
     >>> boundary_runs(4, (2, 1), padding_mode="reflect")  # 2 1 | 0 1 2 3 | 2
     [(2, -1, 3), (1, 1, 3), (2, 0, 1)]
@@ -38,6 +39,8 @@ def boundary_runs(size: int, pads: tuple[int, int], *, padding_mode: str, who: s
     check_choice(padding_mode, PADDING_MODES[1:], who=who, name="padding_mode")
     if size == 0:
         raise ShapeError(f"{who}: padding_mode={padding_mode!r} has nothing to pad an empty axis with.")
+    if is_symbolic(size):
+        return _runs_once(size, pads, padding_mode, who)
     before, after = pads
     wanted = [boundary_position(i, size, padding_mode) for i in range(-before, size + after)]
     runs: list[Run] = []
@@ -49,3 +52,22 @@ def boundary_runs(size: int, pads: tuple[int, int], *, padding_mode: str, who: s
         runs.append((wanted[0], step, count))
         wanted = wanted[count:]
     return runs
+
+
+def _runs_once(size: int, pads: tuple[int, int], padding_mode: str, who: str) -> list[Run]:
+    """The runs where neither side is padded by more than the axis holds, so that they do not depend on its size."""
+    before, after = (larger(count, 0) for count in pads)
+    first, last = larger(-pads[0], 0), size - 1 + smaller(pads[1], 0)
+    least = 1 if padding_mode == "edge" else larger(before, after) + (padding_mode == "reflect")
+    if not is_less(least - 1, size):
+        raise ShapeError(
+            f"{who}: padding_mode={padding_mode!r} with padding {pads} requires an axis of at least {least} entries, "
+            f'and {size} may be less. Pass a constraint to jax.export.symbolic_shape, such as "{size} >= 8".'
+        )
+    start, step, end = {
+        "edge": (0, 0, size - 1),
+        "circular": (size - before, 1, 0),
+        "reflect": (before, -1, size - 2),
+    }[padding_mode]
+    runs = [(start, step, before), (first, 1, last - first + 1), (end, step, after)]
+    return [run for run in runs if run[2] != 0]

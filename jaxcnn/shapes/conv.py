@@ -2,9 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import chain
 from math import prod
 
-from jaxcnn.shapes.axes import IntPerAxis, as_int, int_per_axis
+from jaxcnn.shapes._symbolic import is_symbolic
+from jaxcnn.shapes.axes import IntPerAxis, as_int, check_sizes, int_per_axis
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.padding import Padding, Pads, dilated_size, output_size, pads_per_axis, reach
 
@@ -64,6 +66,16 @@ class ConvGeometry:
     def dilated_sizes(self) -> Sizes:
         """Sizes of ``x`` once zeros are put between its entries, before any padding."""
         return tuple(dilated_size(n, d) for n, d in zip(self.sizes, self.input_dilation, strict=True))
+
+    @property
+    def is_static(self) -> bool:
+        """Whether every size is an integer; the batch or the positions of an exported program may be symbolic."""
+        return not any(map(is_symbolic, (*self.x_shape, *self.kernel_shape, *self.out_shape, *chain(*self.pads))))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether one of the arrays has no entries."""
+        return 0 in (*self.x_shape, *self.kernel_shape, *self.out_shape)
 
     @property
     def multiply_adds(self) -> int:
@@ -144,7 +156,7 @@ def conv_geometry(
     x_shape, kernel_shape = tuple(x_shape), tuple(kernel_shape)
     ndim = _spatial_rank(x_shape, kernel_shape, who=who)
     batch, sizes, window = x_shape[: -ndim - 1], x_shape[-ndim - 1 : -1], kernel_shape[:-2]
-    int_per_axis(window, ndim, who=who, name="the window of kernel")
+    check_sizes(window, who=who, name="the window of kernel")
     steps = int_per_axis(strides, ndim, who=who, name="strides")
     gaps = int_per_axis(kernel_dilation, ndim, who=who, name="kernel_dilation")
     spread = int_per_axis(input_dilation, ndim, who=who, name="input_dilation")

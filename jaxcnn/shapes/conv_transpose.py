@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from jaxcnn.shapes.axes import IntPerAxis, as_int, int_per_axis
+from jaxcnn.shapes._symbolic import is_less
+from jaxcnn.shapes.axes import IntPerAxis, as_int, check_sizes, int_per_axis
 from jaxcnn.shapes.conv import ConvGeometry, Sizes, check_groups, conv_geometry
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.padding import Padding, pads_per_axis, reach
@@ -34,7 +35,7 @@ def conv_transpose_geometry(
     x_shape, kernel_shape = tuple(x_shape), tuple(kernel_shape)
     ndim = _spatial_rank(x_shape, kernel_shape, who=who)
     sizes, window = x_shape[-ndim - 1 : -1], kernel_shape[:-2]
-    int_per_axis(window, ndim, who=who, name="the window of kernel")
+    check_sizes(window, who=who, name="the window of kernel")
     steps = int_per_axis(strides, ndim, who=who, name="strides")
     gaps = int_per_axis(kernel_dilation, ndim, who=who, name="kernel_dilation")
     extra = int_per_axis(output_padding, ndim, who=who, name="output_padding", minimum=0)
@@ -55,7 +56,7 @@ def conv_transpose_geometry(
             (n - 1) * s + reach(w, d) - sum(p) + e
             for n, s, w, d, p, e in zip(sizes, steps, window, gaps, pads, extra, strict=True)
         )
-    if min(result) < 1:
+    if any(is_less(size, 1) for size in result):
         raise ShapeError(
             f"{who}: the output would have spatial sizes {result}: padding {pads} takes away more than the input "
             f"of {sizes} spreads. Pad less."

@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from jaxcnn.shapes.axes import IntPerAxis, int_per_axis, window_per_axis
+from jaxcnn.shapes._symbolic import is_symbolic, larger
+from jaxcnn.shapes.axes import IntPerAxis, check_sizes, window_per_axis
 from jaxcnn.shapes.conv import ConvGeometry, Sizes, conv_geometry, conv_kernel_shape
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.padding import Padding
@@ -50,7 +51,7 @@ def unshared_geometry(
         TypeError: an option that is not an integer where one is wanted.
     """
     lead, shared = split_kernel_shape(kernel_shape, leading=leading, who=who)
-    int_per_axis(lead, len(lead), who=who, name=leading)
+    check_sizes(lead, who=who, name=leading)
     if len(x_shape) < len(lead) + 1:
         raise ShapeError(
             f"{who}: a kernel of {len(kernel_shape)} axes (kernel.shape={tuple(kernel_shape)}) wants x as (*batch, "
@@ -159,11 +160,14 @@ def plan_tiles(tiles: Sizes, geometry: ConvGeometry) -> TilePlan:
     >>> plan.blocks, plan.windows.positions, plan.missing
     ((3,), (6,), (1,))
     """
-    tiles = tuple(map(min, tiles, geometry.out_sizes))
-    blocks = tuple(-(-out // tile) for out, tile in zip(geometry.out_sizes, tiles, strict=True))
+    # Tiles beyond a symbolic number of outputs stay: what they give is cut off.
+    columns = zip(tiles, geometry.out_sizes, strict=True)
+    tiles = tuple(tile if is_symbolic(out) else min(tile, out) for tile, out in columns)
+    columns = zip(tiles, geometry.out_sizes, strict=True)
+    blocks = tuple(1 if tile == out else (out - 1) // tile + 1 for tile, out in columns)
     positions = tuple(block * tile for block, tile in zip(blocks, tiles, strict=True))
     ends = [(p - 1) * s + span for p, s, span in zip(positions, geometry.strides, geometry.reaches, strict=True)]
-    missing = tuple(max(end - size, 0) for end, size in zip(ends, geometry.sizes, strict=True))
+    missing = tuple(larger(end - size, 0) for end, size in zip(ends, geometry.sizes, strict=True))
     windows = PatchPlan(
         sizes=tuple(map(sum, zip(geometry.sizes, missing, strict=True))),
         window=geometry.window,

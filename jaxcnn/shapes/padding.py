@@ -8,7 +8,8 @@ Negative counts crop.
 
 from collections.abc import Sequence
 
-from jaxcnn.shapes.axes import as_int
+from jaxcnn.shapes._symbolic import is_less, larger
+from jaxcnn.shapes.axes import as_size
 from jaxcnn.shapes.errors import ShapeError, check_choice
 
 Pads = tuple[tuple[int, int], ...]
@@ -33,7 +34,7 @@ def dilated_size(size: int, dilation: int = 1) -> int:
     >>> dilated_size(3, 2)
     5
     """
-    return max(dilation * (size - 1) + 1, 0)
+    return dilation * (size - 1) + 1 if size != 0 else 0
 
 
 def same_pads(size: int, window: int, *, stride: int = 1, dilation: int = 1, lower: bool = False) -> tuple[int, int]:
@@ -44,8 +45,7 @@ def same_pads(size: int, window: int, *, stride: int = 1, dilation: int = 1, low
     >>> same_pads(224, 7, stride=2)  # asymmetric, where PyTorch's padding=3 is not
     (2, 3)
     """
-    positions = -(-size // stride)
-    total = max((positions - 1) * stride + reach(window, dilation) - size, 0)
+    total = larger((size - 1) // stride * stride + reach(window, dilation) - size, 0)
     small, large = total // 2, total - total // 2
     return (large, small) if lower else (small, large)
 
@@ -95,7 +95,7 @@ def explicit_pads(padding: int | Sequence[int] | Sequence[tuple[int, int]], ndim
     (((1, 1), (1, 1)), ((0, 1),))
     """
     if not hasattr(padding, "__iter__"):
-        count = as_int(padding, who=who, name="padding")
+        count = as_size(padding, who=who, name="padding")
         return ((count, count),) * ndim
     entries = tuple(padding)  # type: ignore[arg-type]
     if len(entries) != ndim:
@@ -105,12 +105,12 @@ def explicit_pads(padding: int | Sequence[int] | Sequence[tuple[int, int]], ndim
     pads = []
     for entry in entries:
         if hasattr(entry, "__iter__") and not isinstance(entry, str):
-            pair = tuple(as_int(count, who=who, name="padding") for count in entry)
+            pair = tuple(as_size(count, who=who, name="padding") for count in entry)
             if len(pair) != 2:
                 raise ShapeError(f"{who}: padding={entries} holds {entry!r}, which is not a pair (before, after).")
             pads.append((pair[0], pair[1]))
         else:
-            count = as_int(entry, who=who, name="padding")
+            count = as_size(entry, who=who, name="padding")
             pads.append((count, count))
     return tuple(pads)
 
@@ -144,7 +144,7 @@ def output_size(
     """
     padded = size + sum(pads)
     span = reach(window, dilation)
-    if padded < span:
+    if is_less(padded, span):
         gaps = f", {span} with dilation {dilation}" if dilation > 1 else ""
         raise ShapeError(
             f"{who}: on spatial axis {axis} the window of {window}{gaps} is larger than the input of {size} "

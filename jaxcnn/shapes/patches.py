@@ -7,7 +7,7 @@ on each spatial axis by itself.
 import dataclasses
 from collections.abc import Sequence
 
-from jaxcnn.shapes.axes import IntPerAxis, as_int, int_per_axis, window_per_axis
+from jaxcnn.shapes.axes import IntPerAxis, as_size, int_per_axis, window_per_axis
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.padding import Padding, Pads, output_size, pads_per_axis
 
@@ -132,7 +132,7 @@ def plan_fold(
     window = window_per_axis(window_shape, who=who)
     if isinstance(output_shape, int):
         raise ShapeError(f"{who}: output_shape={output_shape} is one integer; write the spatial shape, such as (8, 8).")
-    sizes = tuple(as_int(size, who=who, name="output_shape") for size in output_shape)
+    sizes = tuple(as_size(size, who=who, name="output_shape") for size in output_shape)
     if len(sizes) != len(window):
         raise ShapeError(
             f"{who}: output_shape={sizes} and window_shape={window} differ in length. "

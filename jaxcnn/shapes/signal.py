@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from jaxcnn.shapes._symbolic import is_less, larger, smaller
 from jaxcnn.shapes.errors import ShapeError, check_choice
 
 Sizes = tuple[int, ...]
@@ -34,7 +35,8 @@ def kept(size: int, other: int, mode: str) -> tuple[int, int]:
         return 0, size + other - 1
     if mode == "same":
         return (other - 1) // 2, size
-    return min(size, other) - 1, abs(size - other) + 1
+    least, most = smaller(size, other), larger(size, other)
+    return least - 1, most - least + 1
 
 
 def slide(x_shape: Sizes, y_shape: Sizes, *, mode: str, mirrored: bool, who: str) -> Slide:
@@ -64,14 +66,14 @@ def slide(x_shape: Sizes, y_shape: Sizes, *, mode: str, mirrored: bool, who: str
         )
     if not all((*x_shape, *y_shape)):
         raise ShapeError(f"{who}: nothing can be made of an empty array; the shapes are {x_shape} and {y_shape}.")
-    contains = all(n >= m for n, m in zip(x_shape, y_shape, strict=True))
-    contained = all(n <= m for n, m in zip(x_shape, y_shape, strict=True))
+    contains = all(is_less(m - 1, n) for n, m in zip(x_shape, y_shape, strict=True))
+    contained = all(is_less(n - 1, m) for n, m in zip(x_shape, y_shape, strict=True))
     if mode == "valid" and not (contains or contained):
         raise ShapeError(
             f'{who}: mode="valid" wants one array at least as large as the other on every axis, '
             f'but the shapes are {x_shape} and {y_shape}. mode="full" or "same" serve them.'
         )
-    swapped = not contains if contains or contained else _volume(x_shape) < _volume(y_shape)
+    swapped = not contains if contains or contained else is_less(_volume(x_shape), _volume(y_shape))
     pads = []
     for n, m in zip(x_shape, y_shape, strict=True):
         first, count = kept(n, m, mode)

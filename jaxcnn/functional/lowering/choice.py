@@ -1,8 +1,9 @@
-"""Which formulation ``algorithm="auto"`` takes: a pure function of static shapes, dtype and platform.
+"""Which formulation ``algorithm="auto"`` takes: a pure function of shapes, dtype and platform.
 
 On a CPU every formulation that serves is given an estimate of its seconds, and the cheapest is taken, unless XLA's own
 is not clearly slower: what is close to it in an estimate may be slower on another machine, and a program of one's own
-takes longer to compile. On GPUs and TPUs XLA's own is taken. Where the user asks for a table that ``jaxcnn bench
+takes longer to compile. On GPUs and TPUs XLA's own is taken, and where an array is empty or a size is symbolic, as in
+programs that are exported for any batch. Where the user asks for a table that ``jaxcnn bench
 --tune`` wrote, it comes first. Nothing is timed at run time.
 """
 
@@ -60,10 +61,16 @@ def choose(
         partitioned: whether XLA splits the program over devices at places of its own choice. Then only formulations
             are taken that it splits without moving data.
     """
+    stock_only = None
     if platform != "cpu":
-        if partitioned and _xla_gathers(geometry, operation):
-            return Choice("grouped", GATHERS)
-        return Choice("xla", f"on {platform} XLA's own convolution is taken")
+        stock_only = f"on {platform} XLA's own convolution is taken"
+    elif not geometry.is_static:
+        stock_only = "a size is symbolic, so nothing can be estimated"
+    elif geometry.is_empty:
+        stock_only = "an array is empty"
+    if stock_only is not None:
+        gathers = partitioned and not geometry.is_empty and _xla_gathers(geometry, operation)
+        return Choice("grouped", GATHERS) if gathers else Choice("xla", stock_only)
     geometry = geometry.with_batch(prod(geometry.batch_shape))  # as the formulations see it
     measured = None if partitioned else tuned(geometry, dtype, operation)
     if measured is not None:

@@ -42,9 +42,13 @@ class Lowering:
     forward: Forward | None = None
     kernel_grad: KernelGrad | None = None
     partitions: frozenset[Operation] = frozenset()
+    symbolic: bool = False  # whether every size may be symbolic; the batch may be where an operation is partitioned
 
     def why_not(self, geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
         """Why this formulation does not serve the operation, or None where it does."""
         if getattr(self, operation) is None:
             return f"it has no {operation.replace('_', ' ')}"
+        sized = geometry.with_batch() if operation in self.partitions else geometry
+        if not self.symbolic and not sized.is_static:
+            return f"it requires sizes that are integers, and these are {sized.x_shape} and {sized.out_shape}"
         return self.unserved(geometry, dtype, operation)

@@ -5,6 +5,7 @@ batch, the partitioner multiplies the kernel gradient by the size of that axis (
 The formulations ``shifted`` and ``grouped`` are right there.
 """
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -16,6 +17,7 @@ from jaxcnn.functional.lowering.linear import transposed_kernel_grad
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.xla_abort import without_abort
 from jaxcnn.functional.lowering.xla_cost import xla_seconds
+from jaxcnn.functional.padding import dilate_and_pad
 from jaxcnn.shapes.conv import ConvGeometry
 
 
@@ -24,6 +26,8 @@ def forward(
 ) -> jax.Array:
     """One ``conv_general_dilated``, over one merged batch axis."""
     wanted, geometry = geometry, without_abort(geometry)
+    if not geometry.with_batch().is_static:
+        x, geometry = _pad_exactly(x, geometry)
     x, extra, restore = merge_batch(x, geometry)
     # Batch axes that cannot be merged ride along as spatial axes under a window of one.
     kernel = lax.expand_dims(kernel, range(extra))
@@ -45,7 +49,22 @@ def forward(
         preferred_element_type=preferred_element_type,
     )
     y = restore(y)
-    return y if geometry is wanted else lax.slice(y, (0,) * y.ndim, wanted.out_shape)
+    return y if y.shape == wanted.out_shape else lax.slice(y, (0,) * y.ndim, wanted.out_shape)
+
+
+def _pad_exactly(x: jax.Array, geometry: ConvGeometry) -> tuple[jax.Array, ConvGeometry]:
+    """The input dilated and padded to what the windows read, and the convolution of that.
+
+    ``lax.conv_general_dilated`` refuses symbolic padding, which it would need itself, or its transpose would.
+    """
+    pads = tuple(
+        (before, (out - 1) * stride + span - size - before)
+        for (before, _), out, stride, span, size in zip(
+            geometry.pads, geometry.out_sizes, geometry.strides, geometry.reaches, geometry.dilated_sizes, strict=True
+        )
+    )
+    exact = dataclasses.replace(geometry, pads=pads)
+    return dilate_and_pad(x, pads, input_dilation=geometry.input_dilation), exact.padded()
 
 
 def _pads_for(geometry: ConvGeometry) -> tuple[tuple[int, int], ...]:
@@ -73,4 +92,5 @@ LOWERING = Lowering(
     forward=forward,
     kernel_grad=functools.partial(transposed_kernel_grad, forward),
     partitions=frozenset({"forward", "kernel_grad"}),
+    symbolic=True,
 )

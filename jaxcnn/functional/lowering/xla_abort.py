@@ -13,6 +13,7 @@ beforehand does not help: XLA folds it back.)
 import dataclasses
 from typing import NamedTuple
 
+from jaxcnn.shapes._symbolic import is_less, larger
 from jaxcnn.shapes.conv import ConvGeometry
 from jaxcnn.shapes.padding import dilated_size
 
@@ -31,12 +32,17 @@ class Axis(NamedTuple):
     def taken_for_groups(self) -> bool:
         """Whether the swap leaves this axis alone though it must not."""
         return (
-            self.window > 1
+            not is_less(self.window, 2)
             and self.input_dilation == self.window != self.size
-            and self.stride == max(self.window - 1, 1)
+            and self.stride == larger(self.window - 1, 1)
             and self.kernel_dilation == 1
             and self.pads == (0, 0)
         )
+
+    @property
+    def may_be_short(self) -> bool:
+        """Whether the kernel has more positions than the input, or may have where a size is symbolic."""
+        return not is_less(self.window, self.size + 1)
 
 
 def aborts_xla(geometry: ConvGeometry) -> bool:
@@ -59,7 +65,7 @@ def without_abort(geometry: ConvGeometry) -> ConvGeometry:
 
 
 def _aborts(axes: list[Axis]) -> bool:
-    return any(axis.taken_for_groups for axis in axes) and any(axis.window > axis.size for axis in axes)
+    return any(axis.taken_for_groups for axis in axes) and any(axis.may_be_short for axis in axes)
 
 
 def _axes(geometry: ConvGeometry) -> list[Axis]:

@@ -26,6 +26,8 @@ class Case:
         scoped: for such a function, the same call with ``axis_name="data"``: what a device that holds a part of the
             batch calls under shard_map and pmap, to get what ``call`` gives for the whole batch.
         reduces_batch: outputs without a batch axis are sums over the batch (the gradient of a kernel).
+        symbolic: for each array, its shape in the notation of ``jax.export.symbolic_shape``, with symbolic spatial
+            sizes where the function supports them; a batch axis is symbolic in every row.
         dtypes: the floating types that the row is checked in.
         like: the id of a row with the same code path; then only the gate checks meshes, ``pmap`` and export here.
     """
@@ -43,6 +45,7 @@ class Case:
     couples_batch: bool = False
     scoped: Callable[..., Any] | None = None
     reduces_batch: bool = False
+    symbolic: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ("float32", "bfloat16", "float16", "float64")
     like: str = ""
 

@@ -43,6 +43,7 @@ CASES = [
         function="conv_kernel_grad",
         call=lambda x, g: conv_kernel_grad(x, g, (3,), padding_mode="edge", feature_group_count=2),
         shapes=((8, 5, 4), (8, 5, 6)),
+        symbolic=("b, h, ...", "b, h, ..."),
         batched=(True, True),
         reduces_batch=True,
         note="grouped, edge",

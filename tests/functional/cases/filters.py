@@ -8,6 +8,7 @@ CASES = [
         function="filters.apply_filter",
         call=lambda x, kernel: filters.apply_filter(x, kernel, padding_mode="reflect"),
         shapes=((8, 5, 4, 3), (3, 3)),
+        symbolic=("b, h, w, ...", "..."),
         batched=(True, False),
     ),
     Case(

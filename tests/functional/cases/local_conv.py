@@ -8,6 +8,7 @@ CASES = [
         function="local_conv",
         call=lambda x, kernel, bias: local_conv(x, kernel, bias=bias),
         shapes=((8, 4, 3, 2), (4, 3, 3, 2, 2, 3), (4, 3, 3)),
+        symbolic=("b, h, w, ...", "h, w, ...", "h, w, ..."),
         batched=(True, False, False),
         note="bias per position",
         like="local_conv-grouped, strided, dilated, flipped",

@@ -8,6 +8,7 @@ CASES = [
         function="local_response_norm",
         call=lambda x: local_response_norm(x, alpha=0.5),
         shapes=((8, 2, 2, 7),),
+        symbolic=("b, h, w, ...",),
         batched=(True,),
     ),
     Case(

@@ -8,6 +8,7 @@ CASES = [
         function="extract_patches",
         call=lambda x: extract_patches(x, (3, 2), strides=(2, 1), padding=((1, 2), (0, -1)), window_dilation=(2, 1)),
         shapes=((8, 7, 6, 3),),
+        symbolic=("b, h, w, ...",),
         batched=(True,),
         note="strided, dilated, asymmetric",
     ),

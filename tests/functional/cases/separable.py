@@ -8,6 +8,7 @@ CASES = [
         function="depthwise_conv",
         call=lambda x, kernel, bias: depthwise_conv(x, kernel, bias=bias, strides=2),
         shapes=((8, 5, 4, 3), (3, 3, 1, 6), (6,)),
+        symbolic=("b, h, w, ...", "...", "..."),
         batched=(True, False, False),
         like="conv-shifted",
     ),
@@ -15,6 +16,7 @@ CASES = [
         function="pointwise_conv",
         call=lambda x, kernel, bias: pointwise_conv(x, kernel, bias=bias),
         shapes=((8, 3, 2, 3), (3, 4), (4,)),
+        symbolic=("b, h, w, ...", "...", "..."),
         batched=(True, False, False),
         like="conv-matmul",
     ),
@@ -22,6 +24,7 @@ CASES = [
         function="separable_conv",
         call=lambda x, depthwise, pointwise, bias: separable_conv(x, depthwise, pointwise, bias=bias),
         shapes=((8, 4, 3, 2), (3, 2, 1, 4), (1, 1, 4, 3), (3,)),
+        symbolic=("b, h, w, ...", "...", "...", "..."),
         batched=(True, False, False, False),
     ),
 ]

@@ -4,7 +4,9 @@ from jaxcnn.functional.signal import autocorrelate, convolve, correlate
 from tests.functional.cases.case import Case
 
 CASES = [
-    Case(function="correlate", call=correlate, shapes=((5, 4), (3, 2)), batched=(False, False)),
+    Case(
+        function="correlate", call=correlate, shapes=((5, 4), (3, 2)), batched=(False, False), symbolic=("h, w", "n, m")
+    ),
     Case(
         function="correlate",
         call=lambda x, y: correlate(x, y, mode="same"),
