@@ -7,6 +7,8 @@ This file is the face of the library: names only. Each is imported when it is fi
 import importlib
 from typing import Any
 
+from jaxcnn._extras import with_hint
+
 _MODULES = ("augment", "data", "functional", "models", "nn", "shapes", "train", "vis")
 _NAMES = {"ShapeError": "jaxcnn.shapes", "accelerate": "jaxcnn.functional", "summary": "jaxcnn.models"}
 
@@ -16,7 +18,10 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(f"jaxcnn.{name}")
+        try:
+            return importlib.import_module(f"jaxcnn.{name}")
+        except ModuleNotFoundError as error:
+            raise with_hint(error) from None
     if name in _NAMES:
         return getattr(importlib.import_module(_NAMES[name]), name)
     raise AttributeError(f"module 'jaxcnn' has no attribute {name!r}; there are {', '.join(__all__)}")

@@ -2,8 +2,10 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,66 @@ def test_no_function_of_the_core_imports_them_late() -> None:
 )
 def test_late_imports_are_found(source: str, names: list[str]) -> None:
     assert heavy_imports(source) == names
+
+
+DISTRIBUTIONS = {
+    "ml_dtypes": "ml-dtypes",
+    "PIL": "pillow",
+    "orbax": "orbax-checkpoint",
+    "tensorflow_datasets": "tensorflow-datasets",
+}
+OPTIONAL = {"torch"}  # asked for by the user, and imported only then
+NEEDS_TRAIN = ("bench", "cli", "data", "export", "train", "unsupervised", "vis")
+
+
+def third_party(folder: Path) -> set[str]:
+    """The distributions that the files of a folder import, late imports included."""
+    names = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add((node.module or "").split(".")[0])
+    names -= sys.stdlib_module_names | OPTIONAL | {"jaxcnn"}
+    return {DISTRIBUTIONS.get(name, name) for name in names}
+
+
+def required(*extras: str) -> set[str]:
+    """The distributions that pyproject.toml names for the core and for these extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    return {re.split(r"[\[<>=~! ]", line)[0] for line in lines}
+
+
+def test_each_folder_imports_only_what_its_install_brings() -> None:
+    folders = [path for path in sorted((ROOT / "jaxcnn").iterdir()) if (path / "__init__.py").exists()]
+    found = {
+        path.name: third_party(path) - required(*(("train",) if path.name in NEEDS_TRAIN else ())) for path in folders
+    }
+    assert {name: missing for name, missing in found.items() if missing} == {}
+    assert "matplotlib" in third_party(ROOT / "jaxcnn" / "vis") and "matplotlib" not in required()
+
+
+def test_without_the_extra_the_core_works_and_the_rest_says_what_to_install() -> None:
+    code = """
+import sys
+for name in ("grain", "importlib_resources", "matplotlib", "PIL", "tensorflow_datasets"):
+    sys.modules[name] = None
+import jax.numpy as jnp, jaxcnn
+print(jaxcnn.functional.conv(jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 2))).shape)
+print(jaxcnn.summary(jaxcnn.models.create("lenet5"), (1, 32, 32, 1)).parameters)
+try:
+    jaxcnn.data
+except ModuleNotFoundError as error:
+    print(error)
+from jaxcnn.cli import main
+print(main(["show", "lenet5_digits"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    hint = "import of PIL halted; None in sys.modules: it comes with pip install 'jaxcnn[train]'"
+    assert done.stdout.splitlines() == ["(1, 8, 8, 2)", "61706", hint, "2"], done.stderr
+    assert done.stderr == f"jaxcnn show: {hint}\n"
 
 
 def test_import_of_jaxcnn_is_quick() -> None:

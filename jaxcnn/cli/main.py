@@ -5,6 +5,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from jaxcnn._extras import TRAIN, with_hint
 from jaxcnn.cli._encoding import show_any_text
 from jaxcnn.shapes.errors import printable
 
@@ -37,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read the output has gone; Python would complain at exit
         return 141
+    except ModuleNotFoundError as error:
+        if options.traceback or (error.name or "").split(".")[0] not in TRAIN:
+            raise
+        print(f"jaxcnn {options.verb}: {with_hint(error).msg}", file=sys.stderr)
+        return 2
     except (ValueError, OSError, RuntimeError) as error:
         if options.traceback or not _is_for_users(error):
             raise
