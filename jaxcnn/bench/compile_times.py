@@ -1,15 +1,9 @@
-"""How long a model waits before its first training step: to trace, to lower, to compile, and to run it once.
-
-``python -m jaxcnn.bench.compile_times RESULTS.json`` prints the page of what ``jaxcnn bench --compile`` measured.
-"""
+"""How long a model waits before its first training step: to trace, to lower, to compile, and to run it once."""
 
 import functools
-import json
 import statistics
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,26 +11,11 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from jaxcnn.bench.page import machine_line
 from jaxcnn.bench.program import random_array
-from jaxcnn.bench.report import markdown
 from jaxcnn.bench.steps import OPTIMIZER, State, initial_state
 from jaxcnn.models.registry import create, info
 
 PHASES = ("trace", "lower", "compile", "first_step", "second_step")
-HEAD = """# How long each model compiles
-
-<!-- written by `python -m jaxcnn.bench.compile_times`; do not edit -->
-
-The first training step of every model at the input size of its paper, one image in the batch: loss, gradients and an
-update by SGD with momentum. To trace is to make JAX's equations, to lower is to hand them to XLA, to compile is XLA's
-own work; all three are cold. They hardly depend on the number of images. The command line keeps compiled programs, so
-a second start of the same run waits for tracing and lowering only.
-
-```bash
-jaxcnn bench --compile --json results.json
-```
-"""
 COLUMNS = ("model", "input", "trace s", "lower s", "compile s", "first step s", "second step s")
 
 
@@ -118,13 +97,3 @@ def row(result: Mapping[str, Any]) -> list[str]:
 def medians(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """The last line of the table."""
     return ["median", "", *(f"{statistics.median(each['seconds'][phase] for each in results):.2f}" for phase in PHASES)]
-
-
-def page(report: Mapping[str, Any]) -> str:
-    """The page in Markdown, from the JSON of ``jaxcnn bench --compile --json``."""
-    lines = [*(row(result) for result in report["results"]), medians(report["results"])]
-    return "\n\n".join([HEAD.strip("\n"), machine_line(report["machine"]), markdown(COLUMNS, lines).strip("\n")]) + "\n"
-
-
-if __name__ == "__main__":
-    print(page(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), end="")

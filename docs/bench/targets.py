@@ -1,4 +1,4 @@
-"""What the convolution engine was asked to reach on two CPU cores, each held against a report."""
+"""The targets of the convolution engine on two CPU cores, and the figure that a report has for each."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -11,14 +11,14 @@ Value = Callable[[Sequence[Result], str], float | None]
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """One figure that was asked for.
+    """A bound on one figure.
 
     Attributes:
-        key: heads its paragraph in the notes.
-        text: in words.
-        value: the figure that the results show, by a statistic; None where nothing of the kind was measured.
-        asked: what it should be.
-        at_least: whether more is better.
+        key: the heading of its paragraph in the notes.
+        text: a description.
+        value: computes the figure from the results and a statistic; None without a result of its kind.
+        asked: the bound.
+        at_least: whether it is a lower bound.
     """
 
     key: str
@@ -28,7 +28,7 @@ class Target:
     at_least: bool = True
 
     def is_met(self, value: float) -> bool:
-        """Whether a figure is as asked, to the digits that are shown."""
+        """Whether a figure is within the bound, at the precision that is printed."""
         shown = float(f"{value:.3g}")
         return shown >= self.asked if self.at_least else shown <= self.asked
 
@@ -120,7 +120,7 @@ TARGETS = (
 
 
 def table(results: Sequence[Result], *, statistic: str) -> list[tuple[Target, float, str]]:
-    """Each target that the results say something about, with its figure and ``"reached"`` or ``"not reached"``."""
+    """Each target that has a figure in the results, with the figure and ``"reached"`` or ``"not reached"``."""
     values = [(target, target.value(results, statistic)) for target in TARGETS]
     return [
         (target, value, "reached" if target.is_met(value) else "not reached")
@@ -130,7 +130,7 @@ def table(results: Sequence[Result], *, statistic: str) -> list[tuple[Target, fl
 
 
 def asked(target: Target) -> str:
-    """The figure that was asked for, in words."""
+    """The bound in words."""
     return f"{'at least' if target.at_least else 'at most'} {number(target.asked)}"
 
 

@@ -1,7 +1,10 @@
-"""Writes the page of the measurements: ``python -m jaxcnn.bench.page RESULTS.json ... --notes FILE --picture FILE``.
+"""Prints docs/bench.md, from the root of a checkout:
 
-Every entry of the first file is listed; others, of other releases of JAX, say beside it what they reach of what was
-asked. In the notes, what follows ``## KEY`` is the paragraph of the target with that key (``jaxcnn/bench/targets.py``).
+    python -m docs.bench.page docs/bench/jax-0.12.json docs/bench/jax-0.10.json \\
+        --notes docs/bench/notes.md --picture images/bench.png
+
+The page lists every entry of the first file; further files, of other releases of JAX, add columns to the table of
+targets. In the notes, the text after ``## KEY`` is the paragraph of the target with that key (``targets.py``).
 """
 
 import argparse
@@ -10,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from docs.bench.targets import TARGETS, Target, asked, slower_than_stock, table
 from jaxcnn.bench.report import (
     COLUMNS,
     STEP_COLUMNS,
@@ -21,11 +25,10 @@ from jaxcnn.bench.report import (
     summary,
     summary_rows,
 )
-from jaxcnn.bench.targets import TARGETS, Target, asked, slower_than_stock, table
 
 HEAD = """# How fast it is
 
-<!-- written by `python -m jaxcnn.bench.page`; do not edit -->
+<!-- written by `python -m docs.bench.page`; do not edit -->
 
 Each layer and each whole training step beside stock JAX and PyTorch, measured in turns within one process by
 
@@ -49,7 +52,7 @@ def page(
 
     Args:
         reports: the JSON of ``jaxcnn bench --json``, each with another release of JAX; the first is the main one.
-        notes: paragraphs by the keys of the targets.
+        notes: the paragraph of each target, by its key.
         picture: the picture's path, relative to the page.
 
     Raises:
@@ -134,7 +137,7 @@ def read_notes(text: str) -> dict[str, str]:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Prints the page of the files named."""
-    parser = argparse.ArgumentParser(prog="python -m jaxcnn.bench.page", description="prints the page in Markdown")
+    parser = argparse.ArgumentParser(prog="python -m docs.bench.page", description="prints the page in Markdown")
     parser.add_argument("results", nargs="+", type=Path, help="JSON of jaxcnn bench; the first is the main one")
     parser.add_argument("--notes", type=Path, help="paragraphs on the figures that were asked for")
     parser.add_argument("--picture", help="path of the picture, relative to the page")

@@ -1,0 +1,35 @@
+"""Prints docs/compile_times.md: ``python -m docs.bench.compile_page docs/bench/compile_times.json``."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from docs.bench.page import machine_line
+from jaxcnn.bench.compile_times import COLUMNS, medians, row
+from jaxcnn.bench.report import markdown
+
+HEAD = """# How long each model compiles
+
+<!-- written by `python -m docs.bench.compile_page`; do not edit -->
+
+The first training step of every model at the input size of its paper, one image in the batch: loss, gradients and an
+update by SGD with momentum. Tracing makes JAX's equations, lowering translates them for XLA, and XLA compiles them;
+all three start with empty caches and hardly depend on the number of images. The command caches compiled programs, so a
+second start of the same run only traces and lowers.
+
+```bash
+jaxcnn bench --compile --json results.json
+```
+"""
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """The page in Markdown, from the JSON of ``jaxcnn bench --compile --json``."""
+    lines = [*(row(result) for result in report["results"]), medians(report["results"])]
+    return "\n\n".join([HEAD.strip("\n"), machine_line(report["machine"]), markdown(COLUMNS, lines).strip("\n")]) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), end="")
