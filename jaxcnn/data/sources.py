@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-import hashlib
+import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from jaxcnn.data._open_picture import open_picture
+from jaxcnn.data._sampled_content import digest, sampled_content
 from jaxcnn.data.folder import TEST_FRACTION, Labelled, find_files
 from jaxcnn.data.images import brought_to, check_channels, to_pixels
 from jaxcnn.data.stream import MAX_CORRUPT, Source, StreamedDataset, StreamedSplit
-from jaxcnn.data.tfds import TFRecordFile, class_names, data_folder, open_prepared, prepared_folder, split_names
+from jaxcnn.data.tfds import class_names, data_folder, open_examples, open_prepared, prepared_folder, split_names
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.errors import check_choice
 
@@ -72,7 +73,7 @@ def stream(
         train=split(found.train),
         test=split(found.test),
         class_names=found.class_names,
-        fingerprint=_digest([options, *found.contents]),
+        fingerprint=digest([options, *found.contents]),
         resize=resize,
         citation=found.citation,
     )
@@ -80,7 +81,7 @@ def stream(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Found:
-    """What ``stream`` makes a data set of; ``contents`` tells these images from others."""
+    """What ``stream`` makes a data set of; ``contents`` distinguishes these images from others."""
 
     name: str
     train: Source
@@ -88,14 +89,6 @@ class _Found:
     class_names: tuple[str, ...]
     contents: Iterable[str]
     citation: str = ""
-
-
-def _digest(lines: Iterable[str]) -> str:
-    """SHA-256 over names and sizes: to read all the images would take as long as an epoch."""
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
-    return digest.hexdigest()
 
 
 def _decode(file: str | Path | bytes, name: str, *, channels: int, size: tuple[int, int], resize: str) -> np.ndarray:
@@ -124,7 +117,7 @@ class FolderSource:
 
 def _folder(path: str, decode: Decoder, test_fraction: float) -> _Found:
     root, train, test, names = find_files(path, test_fraction)
-    contents = (
+    names_and_sizes = (
         f"{part} {label} {file.relative_to(root).as_posix()} {file.stat().st_size}"
         for part, files in (("train", train), ("test", test))
         for file, label in files
@@ -134,7 +127,7 @@ def _folder(path: str, decode: Decoder, test_fraction: float) -> _Found:
         train=FolderSource(train, decode),
         test=FolderSource(test, decode),
         class_names=names,
-        contents=contents,
+        contents=itertools.chain(names_and_sizes, sampled_content([file for file, _ in train + test])),
     )
 
 
@@ -142,26 +135,9 @@ class PreparedSource:
     """The records of a split of a TFDS set, of either format."""
 
     def __init__(self, builder: Any, split: str, folder: Path, decode: Decoder) -> None:
-        import tensorflow_datasets as tfds
-
         self._name, self._decode = f"{folder} {split}", decode
         self._count = builder.info.splits[split].num_examples
-        encoded = {"image": tfds.decode.SkipDecoding()}
-        kind = builder.info.file_format.value
-        if kind == "array_record":
-            self._example: Callable[[int], Any] = builder.as_data_source(split, decoders=encoded).__getitem__
-        elif kind == "tfrecord":
-            files = [TFRecordFile(Path(path)) for path in builder.info.splits[split].filepaths]
-            ends = np.cumsum([len(file) for file in files])
-            parse = functools.partial(builder.info.features.deserialize_example_np, decoders=encoded)
-
-            def example(index: int) -> Any:
-                which = int(np.searchsorted(ends, index, side="right"))
-                return parse(files[which].read(index - int(ends[which])))
-
-            self._example = example
-        else:
-            raise ValueError(f"{folder} is in the format {kind}; array_record and tfrecord are read.")
+        self._examples = open_examples(builder, split, folder)
 
     def __len__(self) -> int:
         return self._count
@@ -174,7 +150,7 @@ class PreparedSource:
         """An image and its label."""
         name = self.name_of(index)
         try:
-            example = self._example(index)
+            (example,) = self._examples([index])
             content, label = example["image"], int(example["label"])
         except Exception as error:  # whatever the reader of a format raises
             raise ValueError(f"{name} cannot be read ({type(error).__name__}: {error}).") from error
@@ -203,6 +179,6 @@ def _prepared(name: str, decode: Decoder, data_dir: str | Path | None) -> _Found
         train=PreparedSource(builder, train, folder, decode),
         test=PreparedSource(builder, test, folder, decode),
         class_names=names,
-        contents=(f"{path.name} {path.stat().st_size}" for path in paths),
+        contents=itertools.chain((f"{path.name} {path.stat().st_size}" for path in paths), sampled_content(paths)),
         citation=builder.info.citation or "",
     )

@@ -185,7 +185,9 @@ class StreamedDataset:
         train: images to learn from.
         test: images to be judged by.
         class_names: the name of label 0, of label 1, and so on.
-        fingerprint: says which images these are, so that a resumed run can refuse others.
+        fingerprint: identifies the images, so that a resumed run can refuse others: a SHA-256 of the names and sizes of
+            all files and of a sample of their content (of at most 256 files the first, middle and last 16 KiB). A
+            change that keeps the size of a file and is outside of the sample is not seen.
         resize: how images of other sizes were brought to this one, ``"fit"`` or ``"cover"``; prediction does the same.
         licence: under what terms the images may be used, where that is known.
         citation: whom to cite.

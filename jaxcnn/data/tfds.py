@@ -7,14 +7,14 @@ writes unless told otherwise. Where mnist, fashion_mnist or cifar10 are not prep
 import contextlib
 import json
 import os
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxcnn.data._open_picture import open_picture
+from jaxcnn.data._tfrecord import TFRecords
 from jaxcnn.data.arrays import Dataset, Split
 from jaxcnn.data.decode import decode_all, stack
 from jaxcnn.data.images import fit, to_pixels
@@ -27,7 +27,7 @@ _CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "fro
 # TFDS's own classes of features.
 _FEATURES = "tensorflow_datasets.core.features."
 
-Examples = Callable[[int, int], list[dict[str, Any]]]
+Examples = Callable[[Sequence[int]], list[dict[str, Any]]]
 
 
 def data_folder(data_dir: str | Path | None = None) -> Path:
@@ -161,7 +161,7 @@ def class_names(builder: Any, name: str) -> tuple[str, ...] | None:
 def _read_split(builder: Any, split: str, folder: Path, image_size: int | None) -> Split:
     channels = {1: 1, 3: 3, 4: 3}.get(builder.info.features["image"].shape[-1])
     count = builder.info.splits[split].num_examples
-    examples = _examples(builder, split, folder)
+    examples = open_examples(builder, split, folder)
     labels = np.empty(count, np.int64)
 
     def name_of(place: int) -> str:
@@ -169,7 +169,7 @@ def _read_split(builder: Any, split: str, folder: Path, image_size: int | None) 
 
     def read(start: int, stop: int) -> list[dict[str, Any]]:
         try:
-            found = examples(start, stop)
+            found = examples(range(start, stop))
         except Exception as error:  # whatever the reader of a format raises
             raise ValueError(_unreadable(split, folder, _first_line(error))) from error
         if not all(isinstance(example["image"], bytes) for example in found):
@@ -198,67 +198,20 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _examples(builder: Any, split: str, folder: Path) -> Examples:
-    """A function that gives the examples from ``start`` to ``stop``, their images still encoded."""
+def open_examples(builder: Any, split: str, folder: Path) -> Examples:
+    """A function that gives the examples of some indices, their images still encoded; for any thread.
+
+    Raises:
+        ValueError: the set is in another format than array_record and tfrecord, or a tfrecord file is damaged.
+    """
     import tensorflow_datasets as tfds
 
     encoded = {"image": tfds.decode.SkipDecoding()}
     kind = builder.info.file_format.value
     if kind == "array_record":
-        source = builder.as_data_source(split, decoders=encoded)
-        return lambda start, stop: source.__getitems__(range(start, stop))
+        return builder.as_data_source(split, decoders=encoded).__getitems__
     if kind == "tfrecord":
-        records = [record for path in builder.info.splits[split].filepaths for record in read_tfrecord(Path(path))]
+        records = TFRecords([Path(path) for path in builder.info.splits[split].filepaths])
         parse = builder.info.features.deserialize_example_np
-        return lambda start, stop: [parse(record, decoders=encoded) for record in records[start:stop]]
+        return lambda indices: [parse(records[index], decoders=encoded) for index in indices]
     raise ValueError(f"{folder} is in the format {kind}; array_record and tfrecord are read. Prepare it again in one.")
-
-
-def read_tfrecord(path: Path) -> list[bytes]:
-    """The records of a TFRecord file: each is its length (8 bytes), a checksum (4), the bytes, a checksum (4).
-
-    The checksums are not looked at: PNG and JPEG have their own, or are checked by their decoder.
-
-    Raises:
-        ValueError: the file ends within a record.
-    """
-    raw = path.read_bytes()
-    records, start = [], 0
-    while start < len(raw):
-        body = start + 12
-        length = struct.unpack_from("<Q", raw, start)[0] if body <= len(raw) else len(raw)
-        start = body + length + 4
-        if start > len(raw):
-            raise ValueError(f"{path} is cut short. Copy it again.")
-        records.append(raw[body : body + length])
-    return records
-
-
-class TFRecordFile:
-    """The records of a TFRecord file, as ``read_tfrecord``, but each is read when it is asked for, by any thread.
-
-    Raises:
-        ValueError: the file ends within a record.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path, places, size = path, [], path.stat().st_size
-        with path.open("rb") as file:
-            start = 0
-            while start < size:
-                header = os.pread(file.fileno(), 8, start)
-                length = struct.unpack("<Q", header)[0] if len(header) == 8 else size
-                places.append((start + 12, length))
-                start += length + 16
-            if start > size:
-                raise ValueError(f"{path} is cut short. Copy it again.")
-        self._places = np.array(places, np.int64).reshape(-1, 2)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def read(self, index: int) -> bytes:
-        """The record of a number; from the end where that is negative."""
-        start, length = self._places[index].tolist()
-        with self._path.open("rb") as file:
-            return os.pread(file.fileno(), length, start)

@@ -5,9 +5,10 @@ import functools
 import gzip
 import http.server
 import io
+import struct
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,25 @@ def write_cifar(folder: Path) -> Path:
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return folder
+
+
+def as_tfrecords(records: Sequence[bytes]) -> bytes:
+    """A TFRecord file of some records."""
+    return b"".join(
+        length + checksum(length) + record + checksum(record)
+        for length, record in ((struct.pack("<Q", len(record)), record) for record in records)
+    )
+
+
+def checksum(data: bytes) -> bytes:
+    """The masked CRC32C bit by bit, from its polynomial."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 @dataclasses.dataclass

@@ -12,7 +12,6 @@ from PIL import Image
 from jaxcnn.data import load, stream
 from jaxcnn.data.images import cover
 from jaxcnn.data.stream import Source, StreamedDataset, StreamedSplit
-from jaxcnn.data.tfds import TFRecordFile, read_tfrecord
 from tests.data.conftest import Internet, write_mnist
 from tests.data.test_folder import fill
 from tests.data.test_tfds import as_tfrecord
@@ -83,18 +82,6 @@ def test_a_prepared_set_streams_what_it_loads(tmp_path: Path, internet: Internet
     assert streamed.train.corrupt == ()
 
 
-def test_the_records_of_a_file(tmp_path: Path) -> None:
-    records = [b"first", b"", b"the third"]
-    path = tmp_path / "records"
-    path.write_bytes(b"".join(len(one).to_bytes(8, "little") + b"sum_" + one + b"sum_" for one in records))
-    file = TFRecordFile(path)
-    assert [file.read(index) for index in range(len(file))] == records == read_tfrecord(path)
-    assert file.read(-1) == b"the third"
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"records is cut short"):
-        TFRecordFile(path)
-
-
 @pytest.mark.parametrize("size", [3, 16, 24, 40])
 def test_batches_are_those_of_their_steps_from_any_step_on(size: int) -> None:
     split, steps = split_of(Numbers(100)), 7
@@ -132,7 +119,7 @@ def test_evaluation_goes_without_what_cannot_be_read() -> None:
 @pytest.mark.parametrize(("most", "count"), [(2, 10), (100, 3)])
 def test_too_many_are_an_error_that_names_them(most: int, count: int) -> None:
     split = split_of(Numbers(count, damaged=tuple(range(count))), max_corrupt=most)
-    message = rf"3 images cannot be read, more than max_corrupt={most}: (number \d(, )?){{3}}. The last: number \d is"
+    message = rf"images cannot be read, more than max_corrupt={most}: (number \d(, )?){{3,5}}.*. The last: number \d is"
     with pytest.raises(ValueError, match=message):
         list(split.batches(lambda step: np.arange(count), 0, 1))
 
@@ -156,6 +143,10 @@ def test_the_fingerprint_tells_other_images_and_sizes(tmp_path: Path) -> None:
     name = f"folder:{tmp_path / 'one'}"
     first = stream(name, image_size=5).fingerprint
     assert first == stream(f"folder:{tmp_path / 'two'}", image_size=5).fingerprint
+    content = bytearray((tmp_path / "two/cat/001.png").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "two/cat/001.png").write_bytes(content)
+    assert first != stream(f"folder:{tmp_path / 'two'}", image_size=5).fingerprint
     (tmp_path / "two/cat/001.png").unlink()
     others = [stream(f"folder:{tmp_path / 'two'}", image_size=5), stream(name, image_size=6)]
     others += [stream(name, image_size=5, resize="cover"), stream(name, image_size=5, channels=1)]
