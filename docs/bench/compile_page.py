@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from docs.bench.page import machine_line
-from jaxcnn.bench.compile_times import COLUMNS, medians, row
-from jaxcnn.bench.report import markdown
+from jaxcnn.cli._bench_tables import markdown
+from jaxcnn.cli.compile_times import COLUMNS, medians, row
 
 HEAD = """# How long each model compiles
 

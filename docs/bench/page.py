@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from docs.bench.targets import TARGETS, Target, asked, slower_than_stock, table
-from jaxcnn.bench.report import (
+from jaxcnn.bench._report import summary
+from jaxcnn.cli._bench_tables import (
     COLUMNS,
     STEP_COLUMNS,
     SUMMARY_COLUMNS,
@@ -22,7 +23,6 @@ from jaxcnn.bench.report import (
     number,
     row,
     step_rows,
-    summary,
     summary_rows,
 )
 

@@ -3,8 +3,9 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from jaxcnn.bench.report import entry_name, geometric_mean, number, ratio
-from jaxcnn.bench.runner import Result
+from jaxcnn.bench._report import entry_name, geometric_mean, ratio
+from jaxcnn.bench._runner import Result
+from jaxcnn.cli._bench_tables import number
 
 Value = Callable[[Sequence[Result], str], float | None]
 

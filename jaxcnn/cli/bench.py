@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measures, printing each line as it is known, then the summary."""
-    from jaxcnn.bench.suite import select
+    from jaxcnn.bench import select
     from jaxcnn.cli.output import print_table
 
     if options.seconds_per_entry <= 0:
@@ -69,10 +69,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _measure(options: argparse.Namespace, entries: Sequence[Any]) -> int:
-    from jaxcnn.bench import torch_layers
-    from jaxcnn.bench.report import machine
+    from jaxcnn.bench import machine, torch_is_installed
 
-    torch = not options.no_torch and torch_layers.is_installed()
+    torch = not options.no_torch and torch_is_installed()
     about = machine(torch=torch)
     earlier = _earlier(options, about)
     results: list[dict[str, Any]] = []
@@ -102,7 +101,7 @@ def _earlier(options: argparse.Namespace, about: dict[str, Any]) -> list[dict[st
 
 def _in_order(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The last result of each entry, in the order of the suite."""
-    from jaxcnn.bench.suite import select
+    from jaxcnn.bench import select
 
     found = {(each["name"], each["operation"]): each for each in results}
     places = {(entry.layer.name, entry.operation): number for number, entry in enumerate(select())}
@@ -114,8 +113,8 @@ def _run_all(entries: Sequence[Any], seconds: float, torch: bool) -> Iterator[di
     import jax
     from rich.progress import Progress
 
-    from jaxcnn.bench.report import COLUMNS, row
-    from jaxcnn.bench.runner import run_entry
+    from jaxcnn.bench import run_entry
+    from jaxcnn.cli._bench_tables import COLUMNS, row
     from jaxcnn.cli.output import console
 
     jax.config.update("jax_enable_compilation_cache", False)  # compile times are measured
@@ -138,7 +137,8 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _finish(options: argparse.Namespace, results: list[dict[str, Any]], about: dict[str, Any]) -> list[str]:
     """Prints the summary, writes the files; the names of wrong results."""
-    from jaxcnn.bench.report import STEP_COLUMNS, SUMMARY_COLUMNS, report, step_rows, summary_rows
+    from jaxcnn.bench import report
+    from jaxcnn.cli._bench_tables import STEP_COLUMNS, SUMMARY_COLUMNS, step_rows, summary_rows
     from jaxcnn.cli.output import console, print_table
     from jaxcnn.train.files import write_json
     from jaxcnn.vis.bench import draw_bench

@@ -2,15 +2,19 @@
 
 import argparse
 import json
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+PHASES = ("trace", "lower", "compile", "first_step", "second_step")
+COLUMNS = ("model", "input", "trace s", "lower s", "compile s", "first step s", "second step s")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measures every model whose name matches, printing each line as it is known, and writes the JSON."""
     import jax
 
-    from jaxcnn.bench.compile_times import COLUMNS, compile_times, medians, row
-    from jaxcnn.bench.report import machine
+    from jaxcnn.bench import compile_times, machine
     from jaxcnn.cli.output import print_table
     from jaxcnn.models.registry import list_models
     from jaxcnn.shapes.errors import did_you_mean
@@ -53,3 +57,14 @@ def _earlier(options: argparse.Namespace, about: dict[str, Any]) -> dict[str, An
     if ours != theirs:
         raise ValueError(f"{options.json} was measured on another machine or with other versions: start a new file.")
     return {each["name"]: each for each in found["results"]}
+
+
+def row(result: Mapping[str, Any]) -> list[str]:
+    """One result as a line of the table."""
+    seconds = [f"{result['seconds'][phase]:.2f}" for phase in PHASES]
+    return [result["name"], "x".join(map(str, result["input"])), *seconds]
+
+
+def medians(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The last line of the table."""
+    return ["median", "", *(f"{statistics.median(each['seconds'][phase] for each in results):.2f}" for phase in PHASES)]

@@ -10,7 +10,7 @@ def run(options: argparse.Namespace) -> int:
     """Measures every formulation of every operation asked for, and writes the table."""
     import jax
 
-    from jaxcnn.bench.tune import table, time_algorithms
+    from jaxcnn.bench import time_algorithms, tuning_table
     from jaxcnn.functional.lowering.tuned import read
     from jaxcnn.train.files import write_json
 
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     if not measured:
         return 130
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_json(path, table(measured, earlier))
+    write_json(path, tuning_table(measured, earlier=earlier))
     print(f"wrote {path}. To use it: JAXCNN_TUNED={path}, or jaxcnn.functional.use_tuning({str(path)!r})")
     return 0 if len(measured) == len(operations) else 130
 
@@ -42,8 +42,7 @@ def _usual_table() -> Path:
 
 
 def _operations(options: argparse.Namespace) -> list[Any]:
-    from jaxcnn.bench.suite import select
-    from jaxcnn.bench.tune import operations_of_model, operations_of_suite
+    from jaxcnn.bench import operations_of_model, operations_of_suite, select
     from jaxcnn.cli.summary import read_input_shape
     from jaxcnn.models.registry import create, info
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jaxcnn.bench.runner import Result
+from jaxcnn.bench._runner import Result
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,9 +8,10 @@ import jax
 import pytest
 
 from docs.bench.compile_page import page
-from jaxcnn.bench import compile_times as module
-from jaxcnn.bench.compile_times import PHASES, compile_times, medians, row
+from jaxcnn import bench
+from jaxcnn.bench._compile_times import PHASES, compile_times
 from jaxcnn.cli import main
+from jaxcnn.cli.compile_times import medians, row
 from jaxcnn.models.registry import list_models
 
 
@@ -48,7 +49,7 @@ def test_rows_and_medians() -> None:
 
 def test_the_verb_prints_a_table_and_adds_to_its_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "new" / "compile.json"
-    with mock.patch.object(module, "compile_times", side_effect=made):
+    with mock.patch.object(bench, "compile_times", side_effect=made):
         assert main(["bench", "lenet5", "--compile", "--json", str(file)]) == 0
         assert main(["bench", "resnet1*_cifar", "--compile", "--json", str(file), "--append"]) == 0
     out = capsys.readouterr().out
@@ -62,7 +63,7 @@ def test_the_verb_prints_a_table_and_adds_to_its_file(capsys: pytest.CaptureFixt
 
 def test_ctrl_c_keeps_what_was_measured(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "compile.json"
-    with mock.patch.object(module, "compile_times", side_effect=[made("lenet5"), KeyboardInterrupt]):
+    with mock.patch.object(bench, "compile_times", side_effect=[made("lenet5"), KeyboardInterrupt]):
         assert main(["bench", "lenet5*", "--compile", "--json", str(file)]) == 130
     assert "stopped; what was measured is kept" in capsys.readouterr().out
     assert len(json.loads(file.read_text(encoding="utf-8"))["results"]) == 1

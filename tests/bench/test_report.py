@@ -7,8 +7,9 @@ import pytest
 
 from docs.bench.page import main, page, read_notes
 from docs.bench.targets import TARGETS, slower_than_stock, table
-from jaxcnn.bench.report import machine, markdown, report, row, step_rows, summary, summary_rows
-from jaxcnn.bench.runner import Result, is_wrong
+from jaxcnn.bench._report import machine, report, summary
+from jaxcnn.bench._runner import Result, is_wrong
+from jaxcnn.cli._bench_tables import markdown, row, step_rows, summary_rows
 from tests.bench.conftest import made
 
 STEP = {"kind": "step", "family": "training step", "gradient_error": 1e-4, "gradient_limit": 1e-2}

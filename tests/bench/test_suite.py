@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxcnn.bench import flax_models, jax_layers, steps, suite, torch_layers, torch_models
-from jaxcnn.bench.layers import ConvLayer, Entry, NormLayer, PoolLayer, Step
-from jaxcnn.bench.program import relative_error
-from jaxcnn.bench.runner import is_wrong, run_entry
+from jaxcnn.bench import _flax_models, _jax_layers, _steps, _suite, _torch_layers, _torch_models
+from jaxcnn.bench._layers import ConvLayer, Entry, NormLayer, PoolLayer, Step
+from jaxcnn.bench._program import relative_error
+from jaxcnn.bench._runner import is_wrong, run_entry
 
 TINY = (
     ConvLayer(name="plain", about="", x_shape=(2, 6, 7, 4), kernel_shape=(3, 3, 4, 5)),
@@ -30,22 +30,22 @@ TINY = (
 
 
 def test_suite_has_what_the_engine_is_held_to() -> None:
-    convs = [layer for layer in suite.LAYERS if isinstance(layer, ConvLayer)]
-    assert len(convs) >= 45 and len({layer.name for layer in suite.LAYERS}) == len(suite.LAYERS)
+    convs = [layer for layer in _suite.LAYERS if isinstance(layer, ConvLayer)]
+    assert len(convs) >= 45 and len({layer.name for layer in _suite.LAYERS}) == len(_suite.LAYERS)
     assert {layer.x_shape[0] for layer in convs} >= {1, 8, 64, 128, 512}
     assert {layer.geometry.ndim for layer in convs} == {1, 2, 3}
     assert {layer.family for layer in convs} == {"depthwise", "grouped", "dense"}
-    assert sum(isinstance(layer, Step) for layer in suite.LAYERS) == 5
+    assert sum(isinstance(layer, Step) for layer in _suite.LAYERS) == 5
     assert all(math.prod(layer.geometry.out_shape) for layer in convs)
 
 
 def test_select() -> None:
-    assert len(suite.select(kinds=["step"])) == 5
-    assert {str(entry) for entry in suite.select("max2s2_64")} == {"max2s2_64 forward", "max2s2_64 forward_backward"}
+    assert len(_suite.select(kinds=["step"])) == 5
+    assert {str(entry) for entry in _suite.select("max2s2_64")} == {"max2s2_64 forward", "max2s2_64 forward_backward"}
     with pytest.raises(ValueError, match=r"no layer's name matches 'dw3_129'\. Did you mean 'dw3_128'\?"):
-        suite.select("dw3_129")
+        _suite.select("dw3_129")
     with pytest.raises(ValueError, match=r"matching 'dw\*' none is of the kind pool with the operation any"):
-        suite.select("dw*", kinds=["pool"])
+        _suite.select("dw*", kinds=["pool"])
 
 
 @pytest.mark.parametrize("entry", [Entry(layer, op) for layer in TINY for op in layer.operations], ids=str)
@@ -59,7 +59,7 @@ def test_an_entry_is_measured_and_right(entry: Entry) -> None:
 
 
 def test_a_wrong_formulation_is_seen() -> None:
-    with mock.patch.object(jax_layers, "conv", lambda x, kernel, **options: _almost(x, kernel, options)):
+    with mock.patch.object(_jax_layers, "conv", lambda x, kernel, **options: _almost(x, kernel, options)):
         assert is_wrong(run_entry(Entry(TINY[0], "forward"), seconds=1e-3, torch=False))
 
 
@@ -78,13 +78,13 @@ def test_relative_error_refuses_other_shapes_and_sees_nan() -> None:
 def shapes(model: nn.Module, step: Step) -> Any:
     """Parameters and running statistics by their names."""
     x = jax.ShapeDtypeStruct(step.x_shape, jnp.float32)
-    return jax.tree.map(jnp.shape, jax.eval_shape(lambda x: steps.initial_state(model, x)[:2], x))
+    return jax.tree.map(jnp.shape, jax.eval_shape(lambda x: _steps.initial_state(model, x)[:2], x))
 
 
-@pytest.mark.parametrize("name", sorted(flax_models.MODELS))
+@pytest.mark.parametrize("name", sorted(_flax_models.MODELS))
 def test_the_flax_model_has_our_variables(name: str) -> None:
-    (step,) = [layer for layer in suite.STEPS if layer.name == name]
-    ours, stock = shapes(steps.our_model(step), step), shapes(steps.stock_model(step), step)
+    (step,) = [layer for layer in _suite.STEPS if layer.name == name]
+    ours, stock = shapes(_steps.our_model(step), step), shapes(_steps.stock_model(step), step)
     assert ours == stock
 
 
@@ -100,23 +100,23 @@ def _is_shape(value: object) -> bool:
 
 
 def test_torch_is_not_imported_without_need() -> None:
-    assert torch_layers.is_installed() == (importlib.util.find_spec("torch") is not None)
+    assert _torch_layers.torch_is_installed() == (importlib.util.find_spec("torch") is not None)
 
 
-@pytest.mark.skipif(not torch_layers.is_installed(), reason="PyTorch is not installed")
+@pytest.mark.skipif(not _torch_layers.torch_is_installed(), reason="PyTorch is not installed")
 @pytest.mark.parametrize("entry", [Entry(layer, op) for layer in TINY for op in layer.operations], ids=str)
 def test_torch_runs_every_layer(entry: Entry) -> None:
-    program = torch_layers.make(entry, jax_layers.arguments(entry))
+    program = _torch_layers.make(entry, _jax_layers.arguments(entry))
     assert program is not None
     program.run()
 
 
-@pytest.mark.skipif(not torch_layers.is_installed(), reason="PyTorch is not installed")
-@pytest.mark.parametrize("name", sorted(torch_models.MODELS))
+@pytest.mark.skipif(not _torch_layers.torch_is_installed(), reason="PyTorch is not installed")
+@pytest.mark.parametrize("name", sorted(_torch_models.MODELS))
 def test_the_torch_model_has_as_many_parameters(name: str) -> None:
-    (step,) = [layer for layer in suite.STEPS if layer.name == name]
-    model = torch_models.MODELS[name](torch_layers.load(), step.num_classes)
-    params, _ = shapes(steps.our_model(step), step)
+    (step,) = [layer for layer in _suite.STEPS if layer.name == name]
+    model = _torch_models.MODELS[name](_torch_layers.load(), step.num_classes)
+    params, _ = shapes(_steps.our_model(step), step)
     unused = 2 * (64 + 256 + 256) if name == "cifar_speedrun" else 0  # scales that are frozen at 1
     assert (
         sum(p.numel() for p in model.parameters())

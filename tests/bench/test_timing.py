@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxcnn.bench.timing import BURST, MOST_RUNS, measure
+from jaxcnn.bench._timing import BURST, MOST_RUNS, measure
 
 
 class Clock:

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn.bench import suite
-from jaxcnn.bench.tune import operation_of, operations_of_model, operations_of_suite, table, time_algorithms
+from jaxcnn.bench import select
+from jaxcnn.bench._tune import operation_of, operations_of_model, operations_of_suite, time_algorithms, tuning_table
 from jaxcnn.functional import conv, explain_conv, use_tuning
 from jaxcnn.functional.lowering import tuned
 from jaxcnn.functional.lowering.tuned import this_machine
@@ -22,7 +22,7 @@ GEOMETRY = conv_geometry(X, KERNEL)
 
 def written(path: Path, algorithm: str = "fft", **changes: object) -> Path:
     forward = operation_of(GEOMETRY, "float32", "forward")
-    content = table({forward.key: {algorithm: 1.0, "xla": 2.0}}) | changes
+    content = tuning_table({forward.key: {algorithm: 1.0, "xla": 2.0}}) | changes
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
 
@@ -80,7 +80,7 @@ def test_no_table_at_all_is_refused(content: str, tmp_path: Path) -> None:
     path.write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=r"table\.json is no table of jaxcnn bench --tune"):
         use_tuning(path)
-    path.write_text(json.dumps(table({}) | {"format": 0}), encoding="utf-8")
+    path.write_text(json.dumps(tuning_table({}) | {"format": 0}), encoding="utf-8")
     with pytest.raises(ValueError, match="of this version of jaxcnn"):
         use_tuning(path)
     with pytest.raises(ValueError, match="is no table"):
@@ -91,10 +91,10 @@ def test_operations_are_what_the_choice_sees() -> None:
     up = conv_geometry((2, 3, 3, 4), (4, 4, 4, 2), input_dilation=2, padding=2)
     assert operation_of(up, "float32", "kernel_grad").geometry == up.transposed()
     assert operation_of(up, "float32", "input_grad").operation == "forward"
-    strided = operations_of_suite(suite.select("dw3s2_128"))
+    strided = operations_of_suite(select("dw3s2_128"))
     assert [each.operation for each in strided] == ["forward", "forward", "kernel_grad"]
     assert len({each.key for each in strided}) == 3
-    same = operations_of_suite(suite.select("dw3_128"))  # there the way back is the same convolution
+    same = operations_of_suite(select("dw3_128"))  # there the way back is the same convolution
     assert [each.operation for each in same] == ["forward", "kernel_grad"]
 
 
@@ -112,8 +112,8 @@ def test_times_are_of_formulations_that_serve_the_fastest_first() -> None:
 
 
 def test_a_table_keeps_what_was_measured_before_on_the_same_machine() -> None:
-    first = table({"a": {"xla": 2.0, "fft": 1.0}})
+    first = tuning_table({"a": {"xla": 2.0, "fft": 1.0}})
     assert first["algorithms"] == {"a": "fft"}
-    second = table({"b": {"xla": 1.0}, "a": {"xla": 1.0, "fft": 3.0}}, first)
+    second = tuning_table({"b": {"xla": 1.0}, "a": {"xla": 1.0, "fft": 3.0}}, earlier=first)
     assert second["algorithms"] == {"a": "xla", "b": "xla"}
-    assert table({"b": {"xla": 1.0}}, first | {"machine": {}})["algorithms"] == {"b": "xla"}
+    assert tuning_table({"b": {"xla": 1.0}}, earlier=first | {"machine": {}})["algorithms"] == {"b": "xla"}

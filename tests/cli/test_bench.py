@@ -6,7 +6,7 @@ from unittest import mock
 
 import pytest
 
-from jaxcnn.bench import runner
+from jaxcnn import bench
 from jaxcnn.cli import main
 from jaxcnn.vis.bench import draw_bench
 from tests.bench.conftest import made
@@ -41,14 +41,14 @@ def test_a_layer_is_measured_listed_and_drawn(capsys: pytest.CaptureFixture[str]
 
 def test_a_wrong_result_ends_in_status_1(capsys: pytest.CaptureFixture[str]) -> None:
     wrong = made("dw3_960_mb", "forward", ours=1.0, stock=1.0, error=1e-3)
-    with mock.patch.object(runner, "run_entry", return_value=wrong):
+    with mock.patch.object(bench, "run_entry", return_value=wrong):
         assert main(QUICK) == 1
     assert "WRONG, not within rounding of stock: dw3_960_mb forward" in capsys.readouterr().out
 
 
 def test_ctrl_c_prints_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     first = made("dw3_960_mb", "forward", ours=1.0, stock=4.0)
-    with mock.patch.object(runner, "run_entry", side_effect=[first, KeyboardInterrupt]):
+    with mock.patch.object(bench, "run_entry", side_effect=[first, KeyboardInterrupt]):
         assert main(["bench", "dw3_960_mb", "--no-torch"]) == 130
     assert "geometric means over" in capsys.readouterr().out
 

@@ -1,4 +1,4 @@
-"""Measures every formulation that serves, for the table that ``jaxcnn.functional.use_tuning`` reads."""
+"""Measures every algorithm that supports an operation, for the table that ``jaxcnn.functional.use_tuning`` reads."""
 
 import dataclasses
 import time
@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.bench.layers import ConvLayer, Entry
-from jaxcnn.bench.program import compile_jax, random_array, relative_error
-from jaxcnn.bench.runner import LIMIT, ROUGH
-from jaxcnn.bench.timing import measure
+from jaxcnn.bench._layers import ConvLayer, Entry
+from jaxcnn.bench._program import compile_jax, random_array, relative_error
+from jaxcnn.bench._runner import LIMIT, ROUGH
+from jaxcnn.bench._timing import measure
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.registry import LOWERINGS
 from jaxcnn.functional.lowering.tuned import FORMAT, key, this_machine
@@ -51,7 +51,12 @@ def operation_of(geometry: ConvGeometry, dtype: Any, operation: str) -> Operand:
 
 
 def operations_of_suite(entries: Iterable[Entry]) -> list[Operand]:
-    """The operations of the convolutions among the entries, each once."""
+    """The distinct operations of the convolutions among the entries.
+
+    >>> from jaxcnn.bench import select
+    >>> [operand.operation for operand in operations_of_suite(select("dw3_128"))]
+    ['forward', 'kernel_grad']
+    """
     found = [
         operation_of(entry.layer.geometry, "float32", entry.operation)
         for entry in entries
@@ -61,7 +66,12 @@ def operations_of_suite(entries: Iterable[Entry]) -> list[Operand]:
 
 
 def operations_of_model(model: nn.Module, input_shape: tuple[int, ...]) -> list[Operand]:
-    """The operations that a training step of a model is made of, each once; found by tracing, nothing is computed."""
+    """The distinct convolution operations of a model's training step, found by tracing; nothing is computed.
+
+    >>> from jaxcnn.models import create
+    >>> len(operations_of_model(create("lenet5"), (1, 32, 32, 1)))
+    8
+    """
     x = jax.ShapeDtypeStruct(input_shape, jnp.float32)
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
     variables = dict(jax.eval_shape(lambda x: model.init(keys, x, train=False), x))
@@ -94,11 +104,17 @@ def _is_program(value: Any) -> bool:
 
 
 def time_algorithms(operand: Operand, *, seconds: float) -> dict[str, float]:
-    """Milliseconds of each formulation that serves and is exact enough, the fastest first; medians.
+    """Median milliseconds of each algorithm that supports the operation and is exact enough, the fastest first.
 
     Args:
-        operand: the operation.
-        seconds: for the timed runs of all of them.
+        operand: the operation, one of those that ``operations_of_suite`` or ``operations_of_model`` return.
+        seconds: for the timed runs of all algorithms.
+
+    >>> from jaxcnn.bench import ConvLayer, Entry
+    >>> layer = ConvLayer(name="small", about="", x_shape=(1, 4, 4, 1), kernel_shape=(3, 3, 1, 1))
+    >>> (operand,) = operations_of_suite([Entry(layer, "forward")])
+    >>> "xla" in time_algorithms(operand, seconds=0.001)
+    True
     """
     geometry, dtype = operand.geometry, jnp.dtype(operand.dtype)
     second = geometry.kernel_shape if operand.operation == "forward" else geometry.out_shape
@@ -137,12 +153,17 @@ def _compile(lowering: Lowering, operand: Operand, arrays: list[jax.Array]) -> A
     return compiled
 
 
-def table(measured: Mapping[str, Mapping[str, float]], earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The content of a table's file.
+def tuning_table(
+    measured: Mapping[str, Mapping[str, float]], *, earlier: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The content of a table's file: for each operation the fastest algorithm, and the times of all of them.
 
     Args:
-        measured: for each key the milliseconds of each formulation.
-        earlier: the content of the file so far; its other lines are kept if it is of this machine.
+        measured: for the ``key`` of each operation the milliseconds of each algorithm.
+        earlier: the content of the file so far; its other entries are kept if they are of this machine.
+
+    >>> tuning_table({"an operation": {"xla": 2.0, "fft": 1.5}})["algorithms"]
+    {'an operation': 'fft'}
     """
     same = bool(earlier) and earlier["format"] == FORMAT and earlier["machine"] == this_machine()  # type: ignore[index]
     milliseconds = {

@@ -12,14 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from jaxcnn.bench.layers import ConvLayer, Entry, NormLayer, PoolLayer
-from jaxcnn.bench.program import Program
+from jaxcnn.bench._layers import ConvLayer, Entry, NormLayer, PoolLayer
+from jaxcnn.bench._program import Program
 
 Run = Callable[[], Any]
 
 
-def is_installed() -> bool:
-    """Whether there is a PyTorch to compare with."""
+def torch_is_installed() -> bool:
+    """Whether PyTorch can be imported, to compare with.
+
+    >>> torch_is_installed() in (True, False)
+    True
+    """
     return importlib.util.find_spec("torch") is not None
 
 

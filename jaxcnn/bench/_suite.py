@@ -3,7 +3,7 @@
 import fnmatch
 from collections.abc import Collection, Iterable
 
-from jaxcnn.bench.layers import ConvLayer, Entry, Layer, NormLayer, PoolLayer, Step
+from jaxcnn.bench._layers import ConvLayer, Entry, Layer, NormLayer, PoolLayer, Step
 from jaxcnn.shapes.errors import did_you_mean
 
 Shape = tuple[int, ...]

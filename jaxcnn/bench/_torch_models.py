@@ -4,9 +4,9 @@ import functools
 import time
 from typing import Any
 
-from jaxcnn.bench.layers import Step
-from jaxcnn.bench.program import Program, random_array
-from jaxcnn.bench.torch_layers import load
+from jaxcnn.bench._layers import Step
+from jaxcnn.bench._program import Program, random_array
+from jaxcnn.bench._torch_layers import load
 from jaxcnn.models.mobilenet import STAGES
 
 

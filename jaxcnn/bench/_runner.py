@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcnn.bench import jax_layers, steps, torch_layers, torch_models
-from jaxcnn.bench.layers import Entry, Step
-from jaxcnn.bench.program import Program, jax_program, relative_error
-from jaxcnn.bench.timing import measure
+from jaxcnn.bench import _jax_layers, _steps, _torch_layers, _torch_models
+from jaxcnn.bench._layers import Entry, Step
+from jaxcnn.bench._program import Program, jax_program, relative_error
+from jaxcnn.bench._timing import measure
 
 # In units of the largest entry of the result.
 LIMIT = 1e-5
@@ -32,11 +32,16 @@ def run_entry(entry: Entry, *, seconds: float, torch: bool) -> Result:
         entry: what to measure.
         seconds: for the timed runs of all peers; slow ones overrun it.
         torch: whether to measure PyTorch too.
+
+    >>> from jaxcnn.bench import ConvLayer
+    >>> layer = ConvLayer(name="small", about="", x_shape=(1, 4, 4, 1), kernel_shape=(3, 3, 1, 1))
+    >>> sorted(run_entry(Entry(layer, "forward"), seconds=0.001, torch=False)["milliseconds"])
+    ['ours', 'stock']
     """
     programs = _programs(entry, torch)
     times = measure({name: program.run for name, program in programs.items()}, seconds=seconds)
     layer = entry.layer
-    chosen = jax_layers.algorithm(entry)
+    chosen = _jax_layers.algorithm(entry)
     compiled = {name: program for name, program in programs.items() if program.compile_seconds is not None}
     result: Result = {
         "name": layer.name,
@@ -65,7 +70,11 @@ def run_entry(entry: Entry, *, seconds: float, torch: bool) -> Result:
 
 
 def is_wrong(result: Result) -> bool:
-    """Whether our result differs from stock by more than rounding."""
+    """Whether our result differs from stock's by more than rounding: by more than its ``limit``.
+
+    >>> is_wrong({"error": 2e-5, "limit": 1e-5})
+    True
+    """
     right = result["error"] <= result["limit"]
     return not (right and result.get("gradient_error", 0.0) <= result.get("gradient_limit", 0.0))
 
@@ -73,14 +82,14 @@ def is_wrong(result: Result) -> bool:
 def _programs(entry: Entry, torch: bool) -> dict[str, Program]:
     layer = entry.layer
     if isinstance(layer, Step):
-        programs = {peer: steps.make(layer, peer) for peer in STEP_PEERS}
-        return programs | ({"torch": torch_models.make(layer)} if torch else {})
-    arguments = jax_layers.arguments(entry)
+        programs = {peer: _steps.make(layer, peer) for peer in STEP_PEERS}
+        return programs | ({"torch": _torch_models.make(layer)} if torch else {})
+    arguments = _jax_layers.arguments(entry)
     programs = {
-        "ours": jax_program(jax_layers.ours(entry), arguments),
-        "stock": jax_program(jax_layers.stock(entry), arguments),
+        "ours": jax_program(_jax_layers.ours(entry), arguments),
+        "stock": jax_program(_jax_layers.stock(entry), arguments),
     }
-    theirs = torch_layers.make(entry, arguments) if torch else None
+    theirs = _torch_layers.make(entry, arguments) if torch else None
     return programs if theirs is None else programs | {"torch": theirs}
 
 

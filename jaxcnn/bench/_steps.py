@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxcnn.bench import flax_models
-from jaxcnn.bench.layers import Step
-from jaxcnn.bench.program import Program, compile_jax, random_array
+from jaxcnn.bench import _flax_models
+from jaxcnn.bench._layers import Step
+from jaxcnn.bench._program import Program, compile_jax, random_array
 from jaxcnn.functional.accelerate import accelerate
 from jaxcnn.models.registry import create
 
@@ -31,7 +31,7 @@ def our_model(step: Step) -> nn.Module:
 
 def stock_model(step: Step) -> nn.Module:
     """The same network of Flax's layers."""
-    return flax_models.MODELS[step.name](step.num_classes)
+    return _flax_models.MODELS[step.name](step.num_classes)
 
 
 def make(step: Step, peer: str) -> Program:

@@ -1,9 +1,7 @@
 """How long a model waits before its first training step: to trace, to lower, to compile, and to run it once."""
 
 import functools
-import statistics
 import time
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,12 +9,11 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from jaxcnn.bench.program import random_array
-from jaxcnn.bench.steps import OPTIMIZER, State, initial_state
+from jaxcnn.bench._program import random_array
+from jaxcnn.bench._steps import OPTIMIZER, State, initial_state
 from jaxcnn.models.registry import create, info
 
 PHASES = ("trace", "lower", "compile", "first_step", "second_step")
-COLUMNS = ("model", "input", "trace s", "lower s", "compile s", "first step s", "second step s")
 
 
 def compile_times(name: str, *, batch: int = 1) -> dict[str, Any]:
@@ -86,14 +83,3 @@ def _step(model: nn.Module, state: State, x: jax.Array, labels: jax.Array) -> tu
     (loss, new_stats), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
     updates, opt_state = OPTIMIZER.update(gradients, opt_state, params)
     return (optax.apply_updates(params, updates), new_stats, opt_state), loss
-
-
-def row(result: Mapping[str, Any]) -> list[str]:
-    """One result as a line of the table."""
-    seconds = [f"{result['seconds'][phase]:.2f}" for phase in PHASES]
-    return [result["name"], "x".join(map(str, result["input"])), *seconds]
-
-
-def medians(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The last line of the table."""
-    return ["median", "", *(f"{statistics.median(each['seconds'][phase] for each in results):.2f}" for phase in PHASES)]

@@ -1,4 +1,4 @@
-"""What the measurements say together: machine, geometric means, the slowest, rows of a table."""
+"""Summaries of measurements: the machine, geometric means, and the slowest entry of each kind."""
 
 import datetime
 import importlib.metadata
@@ -8,22 +8,32 @@ import platform
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from jaxcnn.bench.runner import Result, is_wrong
+from jaxcnn.bench._runner import Result, is_wrong
 from jaxcnn.functional.lowering.tuned import this_machine
 
 PACKAGES = ("jaxcnn", "jax", "jaxlib", "flax", "numpy", "torch")
 STATISTICS = ("median", "min")
-COLUMNS = ("layer", "operation", "algorithm", "ours ms", "stock ms", "torch ms", "stock/ours", "ours/torch", "error")
 
 
 def report(results: Sequence[Result], *, machine: dict[str, Any]) -> dict[str, Any]:
-    """Everything, ready for JSON: ``machine``, ``summary`` by medians and by minima, ``results``."""
+    """Everything, ready for JSON: ``machine``, ``summary`` by medians and by minima, ``results``.
+
+    >>> sorted(report([], machine={}))
+    ['machine', 'results', 'summary']
+    """
     summaries = {statistic: summary(results, statistic=statistic) for statistic in STATISTICS}
     return {"machine": machine, "summary": summaries, "results": list(results)}
 
 
 def machine(*, torch: bool) -> dict[str, Any]:
-    """What the numbers depend on: processor, cores, memory, versions, date."""
+    """What the times depend on: processor, cores, memory, device, versions, date.
+
+    Args:
+        torch: whether to list the version of PyTorch.
+
+    >>> sorted(machine(torch=False)["versions"])
+    ['flax', 'jax', 'jaxcnn', 'jaxlib', 'numpy']
+    """
     import jax
 
     packages = [name for name in PACKAGES if name != "torch" or torch]
@@ -53,11 +63,14 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-# ------------------------------------------------------------------------------------------------------- summary
-
-
 def ratio(result: Result, above: str, below: str, *, statistic: str = "median") -> float | None:
-    """Time of one peer over that of another, or None where one of them has none.
+    """The time of one peer divided by that of another, or None without one of the two.
+
+    Args:
+        result: of ``run_entry``.
+        above: the peer whose time is divided: ``"ours"``, ``"stock"``, ``"accelerated"`` or ``"torch"``.
+        below: the peer to divide by.
+        statistic: ``"median"`` or ``"min"``.
 
     >>> ratio({"milliseconds": {"ours": {"median": 2.0}, "stock": {"median": 8.0}}}, "stock", "ours")
     4.0
@@ -129,79 +142,3 @@ def _step(result: Result, statistic: str) -> dict[str, float | None]:
         "compile time, accelerated/stock": quotient("compile_seconds", "accelerated"),
         "memory, ours/stock": quotient("memory_bytes"),
     }
-
-
-# -------------------------------------------------------------------------------------------------------- tables
-
-
-def row(result: Result, *, statistic: str = "median") -> list[str]:
-    """One line of the table under ``COLUMNS``."""
-    times = result["milliseconds"]
-
-    def cell(name: str, width: int = 8) -> str:
-        return number(times[name][statistic]).rjust(width) if name in times else " " * width
-
-    def share(above: str, below: str) -> str:
-        return number(ratio(result, above, below, statistic=statistic)).rjust(8)
-
-    error = f"{result['error']:.0e}" + (" WRONG" if is_wrong(result) else "")
-    return [
-        *(result["name"], result["operation"], result["algorithm"] or "-"),
-        *(cell("ours"), cell("stock"), cell("torch")),
-        *(share("stock", "ours"), share("ours", "torch"), error),
-    ]
-
-
-def number(value: float | None) -> str:
-    """Three digits, never in powers of ten.
-
-    >>> number(0.01234), number(2.0), number(1234.5), number(None)
-    ('0.0123', '2', '1234', '')
-    """
-    if value is None:
-        return ""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    digits = max(2 - math.floor(math.log10(abs(value))), 0)
-    text = f"{value:.{digits}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def summary_rows(found: dict[str, Any]) -> list[list[str]]:
-    """Rows under ``SUMMARY_COLUMNS``."""
-
-    def line(name: str, means: dict[str, Any]) -> list[str]:
-        slowest = f"{means['slowest']} {number(means['slowest stock/ours'])}"
-        return [
-            name,
-            str(means["entries"]).rjust(7),
-            number(means["stock/ours"]).rjust(10),
-            number(means["ours/torch"]).rjust(10),
-            slowest,
-        ]
-
-    rows = [line(name, means) for name, means in found["kinds"].items()]
-    return rows + [line(name, means) for name, means in found["classes"].items()]
-
-
-SUMMARY_COLUMNS = ("geometric means over", "entries", "stock/ours", "ours/torch", "least stock/ours")
-STEP_COLUMNS = (
-    "training step",
-    "stock/ours",
-    "stock/accelerated",
-    "ours/torch",
-    "compile time, ours/stock",
-    "compile time, accelerated/stock",
-    "memory, ours/stock",
-)
-
-
-def step_rows(found: dict[str, Any]) -> list[list[str]]:
-    """Rows under ``STEP_COLUMNS``."""
-    return [[name, *(number(each[key]) for key in STEP_COLUMNS[1:])] for name, each in found["steps"].items()]
-
-
-def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(cell.strip() for cell in line) + " |" for line in lines)

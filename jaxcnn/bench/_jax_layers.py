@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcnn.bench.layers import ConvLayer, Entry, NormLayer, PoolLayer
-from jaxcnn.bench.program import random_array
+from jaxcnn.bench._layers import ConvLayer, Entry, NormLayer, PoolLayer
+from jaxcnn.bench._program import random_array
 from jaxcnn.functional.batch_norm import BatchStats, batch_norm
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.conv_grads import conv_input_grad, conv_kernel_grad
