@@ -4,8 +4,10 @@
 """
 
 import argparse
+import contextlib
 import dataclasses
 import datetime
+import hashlib
 import signal
 from pathlib import Path
 from typing import Any
@@ -37,9 +39,10 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn.train.compile_cache import keep_compiled_programs
     from jaxcnn.train.config import with_settings
     from jaxcnn.train.discover import find_experiment
-    from jaxcnn.train.distributed import is_first, wait_for_all
+    from jaxcnn.train.distributed import is_first, together
     from jaxcnn.train.dry_run import dry_run
     from jaxcnn.train.errors import ConfigError
+    from jaxcnn.train.loop import comparable
     from jaxcnn.train.run_folder import RunFolder
 
     if (options.experiment is None) == (options.resume is None):
@@ -48,25 +51,44 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"--checkpoint-minutes {options.checkpoint_minutes}: expected a number greater than 0.")
     devices.join_processes(options)
     keep_compiled_programs()
-    if options.resume is not None:
-        if options.set or options.run_dir:
-            raise ConfigError("--resume continues a run as it was recorded; --set and --run-dir do not go with it.")
-        folder = RunFolder.open(options.resume)
-        file, config = _trust.load_experiment(folder, options)
-        chosen = devices.choose_devices(options, folder.path)
-        return _train(folder, file.build(config), chosen, options.checkpoint_minutes)
-    file = find_experiment(options.experiment)
-    config = with_settings(file.config_class(), options.set)
-    experiment = file.build(config)
-    parallel = devices.choose_devices(options)
-    parallel.check(experiment.batch_size)
-    dry_run(experiment)  # before the folder is made: a mistake leaves nothing behind
-    place = options.run_dir or _new_folder(file.name)
-    if is_first():
-        RunFolder.create(place, file, dataclasses.asdict(config))
-        devices.record_devices(parallel, place)
-    wait_for_all("the run folder is made")
-    return _train(RunFolder.open(place), experiment, parallel, options.checkpoint_minutes)
+    with together("prepare the run") as same:
+        if options.resume is not None:
+            if options.set or options.run_dir:
+                raise ConfigError("--resume continues a run as it was recorded; --set and --run-dir do not go with it.")
+            place = options.resume
+            folder = RunFolder.open(place)
+            file, config = _trust.load_experiment(folder, options)
+            experiment = file.build(config)
+            parallel = devices.choose_devices(options, folder.path)
+        else:
+            file = find_experiment(options.experiment)
+            config = with_settings(file.config_class(), options.set)
+            experiment = file.build(config)
+            parallel = devices.choose_devices(options)
+            parallel.check(experiment.batch_size)
+            dry_run(experiment)  # before the folder is made: a mistake leaves nothing behind
+            place = options.run_dir or _new_folder(file.name)
+        same |= {"experiment": file.name, "text of the experiment": _digest(file.source)}
+        same |= dataclasses.asdict(config) | comparable(experiment, parallel)
+    with together("make the run folder"):
+        if options.resume is None and is_first():
+            RunFolder.create(place, file, dataclasses.asdict(config))
+            devices.record_devices(parallel, place)
+    with together("find the run folder") as same:
+        folder = RunFolder.open(place)
+        same["the run in the folder"] = _which_run(folder.path)
+    return _train(folder, experiment, parallel, options.checkpoint_minutes)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _which_run(folder: Path) -> str:
+    """What tells a run from another one in a folder of the same name on another machine."""
+    file = folder / "config.json"
+    made = datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC)
+    return f"that of {made.isoformat()} with settings {_digest(file.read_text(encoding='utf-8'))}"
 
 
 def _new_folder(name: str) -> Path:
@@ -83,16 +105,19 @@ def _new_folder(name: str) -> Path:
 def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
     from jaxcnn.cli.output import console
     from jaxcnn.train._recorded import record_model
-    from jaxcnn.train.distributed import is_first
+    from jaxcnn.train.distributed import is_first, together
     from jaxcnn.train.loop import fit
     from jaxcnn.train.progress import ConsoleProgress
 
     screen = console()
     screen.quiet = not is_first()
     screen.print(f"run folder  {folder.path}", highlight=False, soft_wrap=True)
-    with devices.one_writer(folder), stop_on_signals() as stop:
-        if is_first():
-            record_model(experiment, folder)
+    with contextlib.ExitStack() as stack:
+        with together("lock the run folder"):
+            stack.enter_context(devices.one_writer(folder))
+            if is_first():
+                record_model(experiment, folder)
+        stop = stack.enter_context(stop_on_signals())
         with ConsoleProgress(
             screen, steps_per_epoch=experiment.steps_per_epoch, batch_size=experiment.batch_size
         ) as progress:

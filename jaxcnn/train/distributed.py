@@ -1,10 +1,15 @@
 """A run of several processes, each with its own devices: joining them, and what they have to agree upon."""
 
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jaxcnn.train.errors import ConfigError
+from jaxcnn.train.errors import ConfigError, RunError
 
 
 def join(
@@ -65,6 +70,64 @@ def agreed(flag: bool) -> bool:
     if jax.process_count() == 1:
         return flag
     return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
+
+
+@contextlib.contextmanager
+def together(doing: str) -> Iterator[dict[str, Any]]:
+    """A part of the work that all processes finish, or none does; entered and left by all of them.
+
+    What the processes write into the dictionary has to be equal in all of them. Inside, no process waits for another.
+
+    Args:
+        doing: what is done inside, to follow "could not".
+
+    Raises:
+        RunError: another process had an error inside, which is named.
+        ConfigError: the dictionaries differ; names each difference.
+    """
+    described: dict[str, Any] = {}
+    if jax.process_count() == 1:
+        yield described
+        return
+    try:
+        yield described
+    except Exception as error:
+        _gather({"error": str(error) or type(error).__name__})
+        raise
+    answers = _gather({"described": described})
+    for process, answer in enumerate(answers):
+        if "error" in answer:
+            raise RunError(f"process {process} could not {doing}: {answer['error']}")
+    if differing := differences([answer["described"] for answer in answers]):
+        raise ConfigError(
+            f"the processes of this run were not given the same: {'; '.join(differing)}. Start all of them with the "
+            f"same command, the same files and the same versions."
+        )
+
+
+def differences(records: list[dict[str, Any]]) -> list[str]:
+    """The entries that are not equal in all records, each as a phrase.
+
+    >>> differences([{"seed": 0, "epochs": 3}, {"seed": 1, "epochs": 3}])
+    ['seed is 0 in process 0 and 1 in process 1']
+    """
+    found = []
+    for name in dict.fromkeys(name for record in records for name in record):
+        by_value: dict[str, list[str]] = {}
+        for process, record in enumerate(records):
+            by_value.setdefault(str(record.get(name, "not set")), []).append(str(process))
+        if len(by_value) > 1:
+            named = [f"{value} in process{'es' * (len(at) > 1)} {', '.join(at)}" for value, at in by_value.items()]
+            found.append(f"{name} is {' and '.join(named)}")
+    return found
+
+
+def _gather(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The records of all processes, in their order."""
+    text = np.frombuffer(json.dumps(record).encode(), np.uint8)
+    lengths = np.ravel(multihost_utils.process_allgather(np.asarray(len(text), np.int32)))
+    texts = multihost_utils.process_allgather(np.pad(text, (0, int(lengths.max()) - len(text))))
+    return [json.loads(bytes(row[:length])) for row, length in zip(texts, lengths, strict=True)]
 
 
 def wait_for_all(where: str) -> None:

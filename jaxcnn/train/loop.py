@@ -3,8 +3,10 @@
 import contextlib
 import dataclasses
 import functools
+import platform
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from jaxcnn.train.checkpoint import origin_of, resume
 from jaxcnn.train.compile_cache import CacheHits
 from jaxcnn.train.diagnose import first_not_finite
-from jaxcnn.train.distributed import agreed, is_first, wait_for_all
+from jaxcnn.train.distributed import agreed, is_first, together, wait_for_all
 from jaxcnn.train.errors import RunError
 from jaxcnn.train.evaluate import Evaluation, Evaluator
 from jaxcnn.train.experiment import Experiment
@@ -26,6 +28,7 @@ from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.saving import Checkpoints, open_checkpoints
 from jaxcnn.train.state import TrainState, create_state
 from jaxcnn.train.step import StepMetrics, epoch_order
+from jaxcnn.train.versions import installed_packages
 
 # A step's metrics are fetched this often for the display: to fetch them is to wait for the device.
 DISPLAY_SECONDS = 0.25
@@ -67,10 +70,13 @@ def fit(
 
     Raises:
         RunError: steps are no longer finite, checkpoints cannot be saved, or none of those that are there can be used.
-        ConfigError: the batch cannot be split evenly over the devices.
+        ConfigError: the batch cannot be split evenly over the devices; or data, settings, versions or the compiled
+            step are not the same in all processes.
     """
     parallel = parallel or Parallel.over(1 if jax.process_count() == 1 else None)
     parallel.check(experiment.batch_size)
+    with together("prepare the training") as same:
+        same |= comparable(experiment, parallel)
     state = parallel.place(create_state(experiment))
     origin = origin_of(experiment)
     state = resume(run.checkpoints, state, origin) or state
@@ -83,6 +89,19 @@ def fit(
         source = stack.enter_context(contextlib.closing(open_input(experiment, parallel, start=int(state.step))))
         fitting = _Fit(experiment, run, parallel, progress, should_stop, checkpoints, source, 60 * checkpoint_minutes)
         return fitting.run_from(state)
+
+
+def comparable(experiment: Experiment, parallel: Parallel) -> dict[str, Any]:
+    """What has to be equal in all processes of a run, apart from its program: versions, data, and how it is split."""
+    scalars = (int, float, str, bool, type(None))
+    values = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    return {
+        "python": platform.python_version(),
+        **{f"the version of {name}": version for name, version in installed_packages().items()},
+        "the fingerprint of the data": experiment.dataset.fingerprint,
+        **{name: value for name, value in values.items() if isinstance(value, scalars)},
+        **{name: getattr(parallel, name) for name in ("spelling", "batch_stats", "accumulate", "fsdp")},
+    }
 
 
 class _Fit:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxcnn.nn.batch_norm_axis import batch_norm_axis
 from jaxcnn.shapes.errors import check_choice
+from jaxcnn.train.distributed import together
 from jaxcnn.train.errors import ConfigError
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.part_keys import part_key
@@ -183,13 +185,17 @@ def compile_step(
     """``train_step`` for the devices, compiled ahead of time; its first argument is donated.
 
     Raises:
-        ConfigError: the batch cannot be split evenly.
+        ConfigError: the batch cannot be split evenly, or the processes have traced different steps.
     """
     parallel.check(experiment.batch_size)
     if parallel.spelling == "pmap":
         return _compile_pmap(experiment, parallel, state, images, labels, order)
     with parallel.context():
         lowered = lowered_step(experiment, parallel, state, images, labels, order)
+    with together("trace the training step") as same:
+        if jax.process_count() > 1:  # to spell the program takes a while
+            digest = hashlib.sha256(lowered.as_text().encode()).hexdigest()[:16]
+            same["the program of a step (model, loss, augmentation, optimizer)"] = digest
     return lowered.compile()
 
 

@@ -37,17 +37,22 @@ def git_state(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def versions(source: Path) -> dict[str, Any]:
-    """Versions of everything that decides a run's numbers, for ``versions.json`` and results files."""
+def installed_packages() -> dict[str, str]:
+    """The installed version of each of ``PACKAGES``."""
     installed = {}
     for name in PACKAGES:
         try:
             installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             installed[name] = "not installed"
+    return installed
+
+
+def versions(source: Path) -> dict[str, Any]:
+    """Versions of everything that decides a run's numbers, for ``versions.json`` and results files."""
     return {
         "python": platform.python_version(),
-        "packages": installed,
+        "packages": installed_packages(),
         "platform": platform.platform(),
         "device": {
             "kind": jax.devices()[0].device_kind,

@@ -188,6 +188,104 @@ def test_when_one_process_is_killed_the_other_ends_and_the_run_goes_on(tmp_path:
     assert before >= 6 and int(final_state(run, experiment).step) == before + 3
 
 
+TWISTED = """
+import dataclasses, os
+import numpy as np
+from tests.train import tiny
+from jaxcnn.train import cross_entropy
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(tiny.Config):
+    "As of the tiny experiment."
+
+def build(config):
+    experiment = tiny.build(config)
+    train, twist = experiment.dataset.train, os.environ.get("TWIST")
+    if twist == "loss":
+        return dataclasses.replace(experiment, loss=cross_entropy(0.1))
+    if twist == "labels":
+        train = dataclasses.replace(train, labels=train.labels[::-1].copy())
+    if twist == "pixel":
+        images = train.images.copy()
+        images[99, 31, 31, 0] ^= 1
+        train = dataclasses.replace(train, images=images)
+    return dataclasses.replace(experiment, dataset=dataclasses.replace(experiment.dataset, train=train))
+"""
+
+# Both processes start a run for each line of what they are given; only the second one follows the twist.
+TWISTER = """
+import importlib.metadata, json, os, sys, time
+sys.path.insert(0, os.getcwd())
+from jaxcnn.cli import main
+from jaxcnn.train.distributed import join
+experiment, folder, process, port = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+join(f"localhost:{port}", num_processes=2, process_id=process)
+version = importlib.metadata.version
+for name, words in json.loads(sys.argv[5]):
+    second = process == 1
+    os.environ["TWIST"] = name if second else ""
+    importlib.metadata.version = lambda of: "0.0.1" if second and name == "versions" and of == "optax" else version(of)
+    start = time.monotonic()
+    print(f"<{name}>", flush=True)
+    sys.stderr = sys.stdout
+    status = main(["train", experiment, "--run-dir", f"{folder}/{name}", *(words if second else [])])
+    print(f"status {status} after {time.monotonic() - start:.0f} s", flush=True)
+"""
+
+
+def test_processes_that_were_given_different_things_end_and_name_the_difference(tmp_path: Path) -> None:
+    """In seconds, in both processes. All runs are started in one pair of processes, since a start is slow."""
+    both = r"jaxcnn train: the processes of this run were not given the same: "
+    expected: dict[str, tuple[list[str], str, str]] = {
+        "labels": ([], both + r"the fingerprint of the data is \w+ in process 0 and \w+ in process 1\. Start", ""),
+        "pixel": ([], both + r"the fingerprint of the data is \w+ in process 0 and \w+ in process 1\. Start", ""),
+        "loss": ([], both + r"the program of a step \(model, loss, augmentation, optimizer\) is \w+ in process 0", ""),
+        "batch": (["--set", "batch_size=32"], both + r"batch_size is 16 in process 0 and 32 in process 1\. Start", ""),
+        "versions": ([], both + r"the version of optax is [\d.]+ in process 0 and 0\.0\.1 in process 1\. Start", ""),
+        "folder": (
+            ["--run-dir", str(tmp_path / "elsewhere")],
+            r"jaxcnn train: process 1 could not find the run folder: there is no folder .*elsewhere",
+            r"jaxcnn train: there is no folder .*elsewhere",
+        ),
+        "epochs": (
+            ["--set", "epochs=0"],
+            r"jaxcnn train: process 1 could not prepare the run: epochs=0: a run needs at least one",
+            r"jaxcnn train: epochs=0: a run needs at least one",
+        ),
+    }
+    experiment = tmp_path / "twisted.py"
+    experiment.write_text(TWISTED, encoding="utf-8")
+    scenarios = json.dumps([(name, words) for name, (words, _, _) in expected.items()])
+    port = free_port()
+    settings = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4", "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", TWISTER, str(experiment), str(tmp_path), str(process), str(port), scenarios],
+            env=os.environ | settings,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for process in range(2)
+    ]
+    try:
+        said = [process.communicate(timeout=200)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for process, text in enumerate(said):
+        parts = re.split(r"^<(\w+)>$", text, flags=re.MULTILINE)
+        found = dict(zip(parts[1::2], parts[2::2], strict=True))
+        assert list(found) == list(expected), text
+        for name, (_, first, second) in expected.items():
+            assert re.search((second if process else first) or first, found[name]), (name, process, text)
+            assert (ended := re.search(r"status 2 after (\d+) s", found[name])), (name, process, text)
+            assert int(ended[1]) < 60
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"twisted.py", "loss", "folder"}, "what is refused before the run folder leaves nothing behind"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
