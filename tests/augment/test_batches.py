@@ -11,6 +11,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxcnn import augment
+from tests.tiers import default_rows
 
 TARGETS = jax.nn.one_hot(jnp.arange(16) % 5, 5)
 AXES = jnp.asarray([[0.3, 0.1, 0], [0.3, -0.1, 0.02], [0.2, 0, -0.03]], jnp.float32)
@@ -54,7 +55,9 @@ def images() -> jax.Array:
     return jnp.asarray(np.random.default_rng(0).uniform(size=(16, 6, 7, 3)).astype(np.float32))
 
 
-@each
+@pytest.mark.parametrize(
+    "name", default_rows(list(AUGMENTS), keep=["crop", "elastic", "mixup_or_cutmix", "rand_augment"])
+)
 def test_compiled_mapped_and_in_eight_parts(name: str, key: jax.Array, images: jax.Array) -> None:
     """All say the same; a batch in parts stays in its parts, and only what mixes images sends any."""
     function = AUGMENTS[name]

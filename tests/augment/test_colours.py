@@ -125,6 +125,7 @@ def test_tables_are_torchvisions() -> None:
     ]
 
 
+@pytest.mark.gate
 def test_policies_draw_all_operations_equally_often(key: jax.Array) -> None:
     """On one grey only brightness and solarize show: 1 of 14 each, brightness darker as often as brighter."""
     grey = np.full((4200, 1, 1, 1), 0.75, np.float32)

@@ -23,6 +23,7 @@ def keep_cache_setting() -> object:
     jax.config.update("jax_enable_compilation_cache", before)
 
 
+@pytest.mark.gate  # the doctest of compile_times measures one model
 def test_every_phase_is_measured_and_cold() -> None:
     first, second, other = compile_times("lenet5"), compile_times("lenet5"), compile_times("convnetjs_cifar10", batch=2)
     for found in (first, second, other):

@@ -59,6 +59,7 @@ def test_mistakes(words: list[str], message: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.skipif("resnet152" not in list_models(), reason="there is no ResNet-152")
+@pytest.mark.gate
 def test_resnet152_takes_no_compilation() -> None:
     """Two seconds, of which importing JAX and Flax takes 0.8: a ratio of processor time, which a busy machine keeps."""
     for _attempt in range(3):

@@ -31,6 +31,7 @@ def test_profile_of_a_run(tiny_run: Path, tmp_path: Path, capsys: pytest.Capture
     assert {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.gate
 def test_profile_on_eight_devices_as_a_table(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,7 @@ from jaxcnn.functional.accelerate import accelerate
 from jaxcnn.functional.lowering import compute, lax_rule
 from jaxcnn.functional.lowering.choice import Choice
 from jaxcnn.functional.lowering.registry import LOWERINGS
+from tests.tiers import default_rows
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 depthwise = functools.partial(
@@ -185,7 +186,7 @@ def mapped(variables: Any, images: jax.Array) -> Any:
 PROGRAMS = [gradients, per_example, ensemble, rematerialised, curvature, sharded, mapped]
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", default_rows(PROGRAMS, keep=[gradients, per_example, sharded]))
 def test_a_flax_model_under_every_transform(any_size: None, program: Callable[..., Any]) -> None:
     run = program if program is mapped else jax.jit(program)
     expected = run(VARIABLES, IMAGES)

@@ -1,7 +1,8 @@
 """The table of all functions: each row through each check.
 
-The checks of one row follow each other, so that one test process computes what they share once. Meshes, ``pmap`` and
-export are checked for one row of each code path by default, and for all rows in the gate.
+The checks of one row follow each other, so that one test process computes what they share once. By default one row of
+each code path goes through all checks, and the others through ``jit``, ``vmap`` and differentiation alone; in the gate
+all rows go through all checks.
 """
 
 from typing import Any
@@ -12,7 +13,7 @@ from tests.functional.cases import collect
 from tests.functional.cases.case import Case
 from tests.functional.transforms import CHECKS
 
-ONE_FOR_EACH_PATH = {"export", "auto_mesh", "explicit_mesh", "pmap"}
+ONE_FOR_EACH_PATH = set(CHECKS) - {"jit", "vmap", "derivatives"}
 ROWS = collect()
 
 

@@ -58,6 +58,7 @@ def test_images_are_black_or_white(file: ExperimentFile) -> None:
     assert file.build.__globals__["black_and_white"](jnp.array([0, 127, 128, 255], jnp.uint8)).tolist() == [0, 0, 1, 1]
 
 
+@pytest.mark.gate
 def test_a_history_is_what_the_runs_recorded(
     file: ExperimentFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from jaxcnn.train.discover import list_experiments, load_experiment
 from jaxcnn.train.dry_run import dry_run
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.peak import macs_per_image
+from tests.tiers import default_rows
 
 EXPERIMENTS = sorted((Path(__file__).parent.parent.parent / "experiments").glob("*.py"))
 
@@ -59,7 +60,11 @@ def streamed_stand_in(name: str, *, image_size: int, **_: object) -> data.Stream
     return data.StreamedDataset(name=name, train=split, test=split, class_names=names, fingerprint="black")
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+# A stream and a map of classes are paths of their own; the others share theirs with these.
+USUAL = ["bn_inception_imagenet", "lenet5_digits", "lenet5_mnist", "neocognitron_digits", "unet_strokes"]
+
+
+@pytest.mark.parametrize("path", default_rows({path.stem: path for path in EXPERIMENTS}, keep=USUAL))
 def test_experiment_traces(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "load", stand_in)
     monkeypatch.setattr(data, "stream", streamed_stand_in)
@@ -91,6 +96,7 @@ def built(name: str, **settings: object) -> Experiment:
     return file.build(file.config_class(**settings))
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("network", [name for name in PAPER_RUNS if name != "bn_x30"])  # which is the default
 def test_the_networks_of_the_batch_norm_paper(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "stream", streamed_stand_in)

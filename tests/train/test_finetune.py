@@ -37,6 +37,7 @@ def equal(a: Any, b: Any) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
+@pytest.mark.gate
 def test_a_run_starts_from_trained_variables_with_a_new_head(experiment: Experiment) -> None:
     trained = after_steps(experiment, 3).eval_variables
     start = functools.partial(start_from, trained=trained, keep_fresh=["params/output/*"])

@@ -13,6 +13,7 @@ from jaxcnn.train.errors import RunError
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.step import epoch_order
+from tests.tiers import default_rows
 from tests.train.runs import TINY, assert_same, final_state, new_run, train, without_seconds
 
 
@@ -32,6 +33,7 @@ def test_two_runs_of_one_seed_are_equal(uninterrupted: tuple[Experiment, RunFold
     assert_same(final_state(first, experiment), final_state(second, experiment))
 
 
+@pytest.mark.gate
 def test_another_seed_gives_another_run(uninterrupted: tuple[Experiment, RunFolder], tmp_path: Path) -> None:
     experiment, first = uninterrupted
     _, second = new_run(tmp_path / "other")
@@ -39,7 +41,7 @@ def test_another_seed_gives_another_run(uninterrupted: tuple[Experiment, RunFold
     assert without_seconds(first) != without_seconds(second)
 
 
-@pytest.mark.parametrize("stop_after", [0, 4, 6, 11])
+@pytest.mark.parametrize("stop_after", default_rows([0, 4, 6, 11], keep=[4]))
 def test_stopped_and_resumed_equals_uninterrupted(
     uninterrupted: tuple[Experiment, RunFolder], tmp_path: Path, stop_after: int
 ) -> None:

@@ -36,6 +36,7 @@ def test_rows_show_what_was_made_in_their_order() -> None:
         augmentations_figure(images, {}, title="")
 
 
+@pytest.mark.gate
 def test_the_verb_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "sheet.png"
     assert main(["show", "lenet5_digits", "--augment", str(path)]) == 0

@@ -29,7 +29,8 @@ class Case:
         symbolic: for each array, its shape in the notation of ``jax.export.symbolic_shape``, with symbolic spatial
             sizes where the function supports them; a batch axis is symbolic in every row.
         dtypes: the floating types that the row is checked in.
-        like: the id of a row with the same code path; then only the gate checks meshes, ``pmap`` and export here.
+        like: the id of a row with the same code path. Outside the gate this row is checked under ``jit``, ``vmap`` and
+            differentiation alone.
     """
 
     function: str
