@@ -8,6 +8,8 @@ import importlib
 from typing import Any
 
 from jaxcnn._extras import with_hint
+from jaxcnn._hints import missing_name
+from jaxcnn._other_names import NAMES
 
 _MODULES = ("augment", "data", "functional", "models", "nn", "shapes", "train", "vis")
 _NAMES = {"ShapeError": "jaxcnn.shapes", "accelerate": "jaxcnn.functional", "summary": "jaxcnn.models"}
@@ -24,7 +26,7 @@ def __getattr__(name: str) -> Any:
             raise with_hint(error) from None
     if name in _NAMES:
         return getattr(importlib.import_module(_NAMES[name]), name)
-    raise AttributeError(f"module 'jaxcnn' has no attribute {name!r}; there are {', '.join(__all__)}")
+    missing_name(__name__, __all__, NAMES[__name__], name)
 
 
 def __dir__() -> list[str]:

@@ -1,11 +1,16 @@
-"""Image to image functions: batched, on the device, key first.
+"""Random and fixed changes of images: on the device, under ``jit``, with the key as the first argument.
 
-Images are ``(batch, height, width, channels)``, floating; functions of colour want them in [0, 1], those of geometry
-take any range. Each image gets a draw of its own, and the key decides it. Amounts are plain numbers, part of what is
-compiled. Functions that mix images take their targets along. Under ``shard_map`` or ``pmap`` every device draws by
-itself, so fold the device's index into its key.
+Images are ``(*batch, height, width, channels)`` with any number of batch axes, and floating. Functions of colour expect
+values in [0, 1]; those of geometry take any range. Each image gets random amounts of its own, determined by the key.
+Amounts are plain numbers and part of the compiled program. ``chain`` composes functions. Functions that mix images mix
+their targets as well. Under ``shard_map`` or ``pmap`` every device draws from its own key, so fold the index of the
+device into it.
 """
 
+from typing import TYPE_CHECKING
+
+from jaxcnn._hints import install_hints
+from jaxcnn.augment.chain import chain
 from jaxcnn.augment.color import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, random_color
 from jaxcnn.augment.crop import random_crop, random_resized_crop
 from jaxcnn.augment.elastic import random_elastic
@@ -26,6 +31,7 @@ __all__ = [
     "affine",
     "alternating_flip",
     "average_over_views",
+    "chain",
     "color_axes",
     "cutmix",
     "flip_views",
@@ -46,3 +52,6 @@ __all__ = [
     "ten_crop",
     "trivial_augment",
 ]
+
+if not TYPE_CHECKING:  # or type checkers would accept every name
+    __getattr__ = install_hints(globals())

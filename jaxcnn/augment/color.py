@@ -2,142 +2,147 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from jaxcnn.augment.images import as_amount, as_images, beside
+from jaxcnn.augment.images import as_amount, as_images, as_key, per_image, with_batch_shape, with_sharding_of
 from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.shapes.errors import ShapeError
 
-# How bright red, green and blue are: ITU-R BT.601, as in Pillow and torchvision.
+# Weights of red, green and blue in the luminance: ITU-R BT.601, as in Pillow and torchvision.
 _LUMA = (0.299, 0.587, 0.114)
 
 
-def adjust_brightness(images: jax.Array, factors: jax.Array) -> jax.Array:
-    """Multiplies each image by its own factor, ``clip(f x, 0, 1)``: 0 is black, 1 the image.
+def adjust_brightness(images: ArrayLike, factors: ArrayLike) -> jax.Array:
+    """Multiplies images by factors: ``clip(f x, 0, 1)``. A factor of 0 gives black, 1 the image.
 
     Args:
-        images: ``(batch, height, width, channels)``, floating, in [0, 1].
-        factors: ``(batch,)``, real.
+        images: ``(*batch, height, width, channels)``, floating, in [0, 1].
+        factors: a number for all images, or one for each, ``batch``.
+
+    Returns:
+        images of the same shape and dtype.
 
     Raises:
-        ShapeError: images that are not a batch, or other than one factor for each.
+        ShapeError: images with fewer than three axes or no pixels, or factors of another shape.
         TypeError: images that are not floating, or factors that are not real numbers.
 
     >>> adjust_brightness(jnp.full((2, 1, 1, 1), 0.6), jnp.array([0.5, 2.0]))[:, 0, 0, 0]
     Array([0.3, 1. ], dtype=float32)
+    >>> adjust_brightness(jnp.full((1, 1, 1), 0.6), 0.5)
+    Array([[[0.3]]], dtype=float32)
     """
-    images, factors = _pair(images, factors, who="adjust_brightness")
-    return _blend(images, jnp.zeros_like(images), factors)
+    x, factors, batch_shape = _as_pair(images, factors, who="adjust_brightness", name="factors")
+    return with_batch_shape(_blend(x, jnp.zeros_like(x), factors), batch_shape)
 
 
-def adjust_contrast(images: jax.Array, factors: jax.Array) -> jax.Array:
-    """Moves each image away from its mean luminance ``m``: ``clip(m + f (x - m), 0, 1)``; 0 is grey, 1 the image.
+def adjust_contrast(images: ArrayLike, factors: ArrayLike) -> jax.Array:
+    """Scales the distance from the mean luminance ``m`` of each image: ``clip(m + f (x - m), 0, 1)``.
+
+    A factor of 0 gives uniform grey, 1 the image.
 
     Args:
-        images: ``(batch, height, width, channels)``, floating, in [0, 1]. The luminance of three channels is
-            ``0.299 red + 0.587 green + 0.114 blue``, of any other number their mean.
-        factors: ``(batch,)``, real.
+        images: ``(*batch, height, width, channels)``, floating, in [0, 1]. The luminance of three channels is
+            ``0.299 red + 0.587 green + 0.114 blue``, that of any other number of channels is their mean.
+        factors: a number for all images, or one for each, ``batch``.
+
+    Returns:
+        images of the same shape and dtype.
 
     Raises:
-        ShapeError: images that are not a batch, or other than one factor for each.
+        ShapeError: images with fewer than three axes or no pixels, or factors of another shape.
         TypeError: images that are not floating, or factors that are not real numbers.
 
-    >>> adjust_contrast(jnp.array([0.25, 0.75]).reshape(1, 1, 2, 1), jnp.array([0.5]))[0, 0, :, 0]
+    >>> adjust_contrast(jnp.array([0.25, 0.75]).reshape(1, 2, 1), 0.5)[0, :, 0]
     Array([0.375, 0.625], dtype=float32)
     """
-    images, factors = _pair(images, factors, who="adjust_contrast")
-    return _blend(images, luminance(images).mean((1, 2), keepdims=True), factors)
+    x, factors, batch_shape = _as_pair(images, factors, who="adjust_contrast", name="factors")
+    return with_batch_shape(_blend(x, luminance(x).mean((1, 2), keepdims=True), factors), batch_shape)
 
 
-def adjust_saturation(images: jax.Array, factors: jax.Array) -> jax.Array:
-    """Moves each pixel away from its own luminance ``l``: ``clip(l + f (x - l), 0, 1)``; 0 is grey, 1 the image.
+def adjust_saturation(images: ArrayLike, factors: ArrayLike) -> jax.Array:
+    """Scales the distance of each pixel from its luminance ``l``: ``clip(l + f (x - l), 0, 1)``.
+
+    A factor of 0 gives a grey image, 1 the image.
 
     Args:
-        images: ``(batch, height, width, channels)``, floating, in [0, 1]; 3 channels, or 1, which has no colour and
-            comes back as it is.
-        factors: ``(batch,)``, real.
+        images: ``(*batch, height, width, channels)``, floating, in [0, 1], with 3 channels; images with 1 channel have
+            no colour and come back unchanged.
+        factors: a number for all images, or one for each, ``batch``.
+
+    Returns:
+        images of the same shape and dtype.
 
     Raises:
-        ShapeError: images that are not a batch, other channels, or other than one factor for each.
+        ShapeError: images with fewer than three axes, no pixels or other channels, or factors of another shape.
         TypeError: images that are not floating, or factors that are not real numbers.
 
-    >>> adjust_saturation(jnp.array([1.0, 0, 0]).reshape(1, 1, 1, 3), jnp.array([0.0]))[0, 0, 0]
+    >>> adjust_saturation(jnp.array([1.0, 0, 0]).reshape(1, 1, 3), 0.0)[0, 0]
     Array([0.299, 0.299, 0.299], dtype=float32)
     """
-    images, factors = _pair(images, factors, who="adjust_saturation")
-    if not _has_colour(images, who="adjust_saturation"):
-        return images
-    return _blend(images, luminance(images), factors)
+    x, factors, batch_shape = _as_pair(images, factors, who="adjust_saturation", name="factors")
+    y = _blend(x, luminance(x), factors) if _has_colour(x, who="adjust_saturation") else x
+    return with_batch_shape(y, batch_shape)
 
 
-def adjust_hue(images: jax.Array, turns: jax.Array) -> jax.Array:
-    """Turns the hue of each image round the colour circle: 1/3 of a turn makes red green, green blue, blue red.
+def adjust_hue(images: ArrayLike, turns: ArrayLike) -> jax.Array:
+    """Rotates the hue of images on the colour circle: 1/3 of a turn maps red to green, green to blue, blue to red.
 
-    In the hexcone model HSV, of which value and saturation stay: with ``v`` the largest channel, ``c`` that less the
-    smallest, and ``h`` the hue in sixths of a turn, channel ``n`` of (5, 3, 1) becomes
+    The model is the hexcone (HSV); value and saturation do not change. With ``v`` the largest channel, ``c`` the
+    largest minus the smallest, and ``h`` the hue in sixths of a turn, channel ``n`` of (5, 3, 1) becomes
     ``v - c max(0, min(k, 4 - k, 1))`` where ``k = (n + h + 6 turns) mod 6``.
 
     Args:
-        images: ``(batch, height, width, channels)``, floating, in [0, 1]; 3 channels, or 1, which has no hue and comes
-            back as it is.
-        turns: ``(batch,)``, real, in whole turns.
+        images: ``(*batch, height, width, channels)``, floating, in [0, 1], with 3 channels; images with 1 channel have
+            no hue and come back unchanged.
+        turns: a number of turns for all images, or one for each, ``batch``.
+
+    Returns:
+        images of the same shape and dtype.
 
     Raises:
-        ShapeError: images that are not a batch, other channels, or other than one turn for each.
+        ShapeError: images with fewer than three axes, no pixels or other channels, or turns of another shape.
         TypeError: images that are not floating, or turns that are not real numbers.
 
     Source: Smith (1978), "Color gamut transform pairs", SIGGRAPH 12, section "hexcone".
 
-    >>> adjust_hue(jnp.array([1.0, 0.5, 0]).reshape(1, 1, 1, 3), jnp.array([0.5]))[0, 0, 0]  # orange, sky blue
+    >>> adjust_hue(jnp.array([1.0, 0.5, 0]).reshape(1, 1, 3), 0.5)[0, 0]  # orange becomes sky blue
     Array([0. , 0.5, 1. ], dtype=float32)
     """
-    images, turns = _pair(images, turns, who="adjust_hue")
-    if not _has_colour(images, who="adjust_hue"):
-        return images
-    x = images.astype(accumulator_dtype(images.dtype))
-    red, green, blue = x[..., 0], x[..., 1], x[..., 2]
-    value = x.max(-1)
-    spread = value - x.min(-1)
-    divisor = jnp.where(spread > 0, spread, 1)
-    hue = jnp.where(
-        value == red,
-        (green - blue) / divisor,
-        jnp.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
-    )
-    hue = hue + 6 * turns.astype(x.dtype)[:, None, None]
-    places = [(n + hue) % 6 for n in (5, 3, 1)]
-    y = [value - spread * jnp.clip(jnp.minimum(place, 4 - place), 0, 1) for place in places]
-    return jnp.clip(jnp.stack(y, axis=-1), 0, 1).astype(images.dtype)
+    x, turns, batch_shape = _as_pair(images, turns, who="adjust_hue", name="turns")
+    y = _rotate_hue(x, turns) if _has_colour(x, who="adjust_hue") else x
+    return with_batch_shape(y, batch_shape)
 
 
 def random_color(
     key: jax.Array,
-    images: jax.Array,
+    images: ArrayLike,
     *,
     brightness: float = 0.0,
     contrast: float = 0.0,
     saturation: float = 0.0,
     hue: float = 0.0,
 ) -> jax.Array:
-    """Changes brightness, contrast, saturation and hue of each image, in this order, by draws of its own.
+    """Changes brightness, contrast, saturation and hue of each image by random amounts, in this order.
 
     The first three are factors uniform in ``[max(0, 1 - a), 1 + a]``, hue is a turn uniform in ``[-hue, hue]``. The
-    order is fixed: with an order for each image every image would pay for all orders.
+    order is the same for all images: under ``jit``, a random order would compute every order for every image.
 
     Args:
-        key: decides the draws, together with the number of images.
-        images: ``(batch, height, width, channels)``, floating, in [0, 1].
+        key: determines the amounts, together with the number of images.
+        images: ``(*batch, height, width, channels)``, floating, in [0, 1].
         brightness: amount ``a`` of ``adjust_brightness``.
-        contrast: amount of ``adjust_contrast``.
-        saturation: amount of ``adjust_saturation``.
-        hue: in turns, at most a half, of ``adjust_hue``.
+        contrast: amount ``a`` of ``adjust_contrast``.
+        saturation: amount ``a`` of ``adjust_saturation``.
+        hue: amount of ``adjust_hue`` in turns, at most 0.5.
 
     Returns:
         images of the same shape and dtype, in [0, 1].
 
     Raises:
-        ShapeError: images that are not a batch, an amount that is negative, not finite or too large, or channels other
-            than 1 and 3 where saturation or hue are asked for.
-        TypeError: images that are not floating, or an amount that is not a plain number.
+        ShapeError: images with fewer than three axes or no pixels, or with channels other than 1 and 3 where
+            saturation or hue change.
+        ValueError: an amount that is negative, not finite or too large.
+        TypeError: images that are not floating, an amount that is not a plain number, or a key that is not one.
 
     Source: Howard (2013), "Some improvements on deep convolutional neural network based image classification",
     section 2.1; the ranges as in torchvision's ``ColorJitter``.
@@ -148,26 +153,44 @@ def random_color(
     [0.68, 0.69, 0.43]
     """
     who = "random_color"
-    images = as_images(images, who=who)
+    key = as_key(key, who=who)
+    x, batch_shape = as_images(images, who=who)
     factors = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
     amounts = {name: as_amount(amount, who=who, name=name) for name, amount in factors.items()}
     hue = as_amount(hue, who=who, name="hue", most=0.5)
     if amounts["saturation"] or hue:
-        _has_colour(images, who=who)
-    draws = jax.random.uniform(key, (4, len(images)), jnp.float32)
+        _has_colour(x, who=who)
+    draws = jax.random.uniform(key, (4, len(x)), jnp.float32)
     adjust = (adjust_brightness, adjust_contrast, adjust_saturation)
     for draw, change, amount in zip(draws, adjust, amounts.values(), strict=False):
         low = max(0.0, 1 - amount)
-        images = change(images, low + (1 + amount - low) * draw) if amount else images
-    return adjust_hue(images, hue * (2 * draws[3] - 1)) if hue else images
+        x = change(x, low + (1 + amount - low) * draw) if amount else x
+    return with_batch_shape(adjust_hue(x, hue * (2 * draws[3] - 1)) if hue else x, batch_shape)
 
 
 def luminance(images: jax.Array) -> jax.Array:
-    """How bright each pixel is, ``(batch, height, width, 1)``, in float32 or float64."""
+    """The luminance of each pixel, ``(n, height, width, 1)``, in float32 or float64."""
     x = images.astype(accumulator_dtype(images.dtype))
     if images.shape[-1] != 3:
         return x.mean(-1, keepdims=True)
     return sum(weight * x[..., index : index + 1] for index, weight in enumerate(_LUMA))  # type: ignore[return-value]
+
+
+def _rotate_hue(images: jax.Array, turns: jax.Array) -> jax.Array:
+    x = images.astype(accumulator_dtype(images.dtype))
+    red, green, blue = x[..., 0], x[..., 1], x[..., 2]
+    value = x.max(-1)
+    chroma = value - x.min(-1)
+    divisor = jnp.where(chroma > 0, chroma, 1)
+    hue = jnp.where(
+        value == red,
+        (green - blue) / divisor,
+        jnp.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
+    )
+    hue = hue + 6 * turns.astype(x.dtype)[:, None, None]
+    shifted = [(n + hue) % 6 for n in (5, 3, 1)]
+    y = [value - chroma * jnp.clip(jnp.minimum(k, 4 - k), 0, 1) for k in shifted]
+    return jnp.clip(jnp.stack(y, axis=-1), 0, 1).astype(images.dtype)
 
 
 def _blend(images: jax.Array, base: jax.Array, factors: jax.Array) -> jax.Array:
@@ -177,22 +200,17 @@ def _blend(images: jax.Array, base: jax.Array, factors: jax.Array) -> jax.Array:
     return jnp.clip(base + factors * (x - base), 0, 1).astype(images.dtype)
 
 
-def _pair(images: jax.Array, numbers: jax.Array, *, who: str) -> tuple[jax.Array, jax.Array]:
-    """Images, and one real number for each beside them."""
-    images, numbers = as_images(images, who=who), jnp.asarray(numbers)
-    if not jnp.issubdtype(numbers.dtype, jnp.floating) and not jnp.issubdtype(numbers.dtype, jnp.integer):
-        raise TypeError(f"{who}: one real number for each image is wanted, not {numbers.dtype}.")
-    if numbers.shape != (len(images),):
-        raise ShapeError(
-            f"{who}: {len(images)} images want numbers of the shape ({len(images)},), not {numbers.shape}. "
-            f"One for all: jnp.full({len(images)}, number)."
-        )
-    return images, beside(numbers, images)
+def _as_pair(
+    images: ArrayLike, values: ArrayLike, *, who: str, name: str
+) -> tuple[jax.Array, jax.Array, tuple[int, ...]]:
+    """Images and a real number for each, with one batch axis, and the batch shape."""
+    x, batch_shape = as_images(images, who=who)
+    return x, with_sharding_of(per_image(values, batch_shape, who=who, name=name), x), batch_shape
 
 
 def _has_colour(images: jax.Array, *, who: str) -> bool:
     if images.shape[-1] not in (1, 3):
         raise ShapeError(
-            f"{who}: colour wants 3 channels (red, green, blue), or 1 for grey, but images.shape={images.shape}."
+            f"{who}: images must have 3 channels (red, green, blue), or 1 for grey, but images.shape={images.shape}."
         )
     return images.shape[-1] == 3

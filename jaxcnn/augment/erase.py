@@ -1,34 +1,33 @@
-"""Images with a rectangle missing."""
+"""Images with a rectangle replaced by a constant or by noise."""
 
-import math
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from jaxcnn.augment.images import as_amount, as_images, as_range, beside
+from jaxcnn.augment.images import as_amount, as_fill, as_images, as_key, as_range, with_batch_shape, with_sharding_of
+from jaxcnn.augment.rectangles import TRIES, random_offset, random_sides, rectangle_mask
 from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
-from jaxcnn.shapes.errors import ShapeError
-
-_TRIES = 10
 
 
-def random_cutout(key: jax.Array, images: jax.Array, *, size: IntPerAxis, fill: float = 0.0) -> jax.Array:
-    """Fills a square of each image whose centre is uniform over its pixels; what lies outside the image is lost.
+def random_cutout(key: jax.Array, images: ArrayLike, *, size: IntPerAxis, fill: float = 0.0) -> jax.Array:
+    """Fills a square of each image whose centre is uniform over the pixels; the part outside the image is cut off.
 
-    Rows ``centre - size // 2`` to ``centre - size // 2 + size - 1`` and columns alike, so near an edge less is filled.
+    Rows ``centre - size // 2`` to ``centre - size // 2 + size - 1``, and columns likewise.
 
     Args:
-        key: decides the centres, together with the number of images.
-        images: ``(batch, height, width, channels)``, floating, of any range.
+        key: determines the centres, together with the number of images.
+        images: ``(*batch, height, width, channels)``, floating, of any range.
         size: height and width of the square, or one integer for both; 16 in the paper for CIFAR-10, 8 for CIFAR-100.
-        fill: what is put there; the paper's zero comes after normalisation, which is the mean before it.
+        fill: the value of the square. In the paper it is zero after normalisation, the mean before it.
 
     Returns:
         images of the same shape and dtype.
 
     Raises:
-        ShapeError: images that are not a batch, or a negative size.
-        TypeError: images that are not floating, or a size that is not whole.
+        ShapeError: images with fewer than three axes or no pixels, or a negative size.
+        TypeError: images that are not floating, a size that is not an integer, or a key that is not one.
 
     Source: DeVries and Taylor (2017), "Improved regularization of convolutional neural networks with cutout",
     section 3.2.
@@ -40,34 +39,36 @@ def random_cutout(key: jax.Array, images: jax.Array, *, size: IntPerAxis, fill: 
            [1., 0., 0., 0., 1., 1.]], dtype=float32)
     """
     who = "random_cutout"
-    images = as_images(images, who=who)
+    key = as_key(key, who=who)
+    x, batch_shape = as_images(images, who=who)
     lengths = int_per_axis(size, 2, who=who, name="size", minimum=0)
-    first = [
-        jax.random.randint(axis_key, (len(images),), 0, axis, jnp.int32) - length // 2
-        for axis_key, axis, length in zip(jax.random.split(key), images.shape[1:3], lengths, strict=True)
-    ]
-    last = [start + length for start, length in zip(first, lengths, strict=True)]
-    return jnp.where(rectangle(images, first[0], last[0], first[1], last[1]), jnp.asarray(fill, images.dtype), images)
+    fill = as_fill(fill, who=who)
+    ends = []
+    for axis_key, axis, length in zip(jax.random.split(key), x.shape[1:3], lengths, strict=True):
+        first = jax.random.randint(axis_key, (len(x),), 0, axis, jnp.int32) - length // 2
+        ends += [first, first + length]
+    return with_batch_shape(jnp.where(rectangle_mask(x, *ends), jnp.asarray(fill, x.dtype), x), batch_shape)
 
 
 def random_erasing(
     key: jax.Array,
-    images: jax.Array,
+    images: ArrayLike,
     *,
     probability: float = 0.5,
     area: tuple[float, float] = (0.02, 0.4),
     aspect: tuple[float, float] = (0.3, 1 / 0.3),
-    fill: float | str = "noise",
+    fill: float | Literal["noise"] = "noise",
 ) -> jax.Array:
-    """Fills a rectangle of random area and shape that lies wholly within the image, of some of the images.
+    """Fills a rectangle of random area and shape inside some of the images.
 
-    It covers a share of the image uniform in ``area``; its height over width is uniform in its logarithm in
-    ``aspect``; its place is uniform. Of ten such draws the first that fits is taken; where none does, the image stays.
+    The share of the image that it covers is uniform in ``area``; the logarithm of its height over its width is uniform
+    in ``aspect``; its position is uniform. The first of ten draws that fits is used; where none fits, the image does
+    not change.
 
     Args:
-        key: decides images, rectangles and noise, together with the shape of the images.
-        images: ``(batch, height, width, channels)``, floating, in [0, 1] if they are to be filled with noise.
-        probability: of an image being changed.
+        key: determines images, rectangles and noise, together with the shape of the images.
+        images: ``(*batch, height, width, channels)``, floating; in [0, 1] for noise.
+        probability: that an image changes.
         area: least and largest share of the image.
         aspect: least and largest height over width.
         fill: a number, or ``"noise"``: each value of each channel uniform in [0, 1).
@@ -76,9 +77,9 @@ def random_erasing(
         images of the same shape and dtype.
 
     Raises:
-        ShapeError: images that are not a batch, a probability outside [0, 1], ends that are out of order or out of
-            bounds, or another ``fill``.
-        TypeError: images that are not floating, or amounts that are not plain numbers.
+        ShapeError: images with fewer than three axes or no pixels.
+        ValueError: a probability outside [0, 1], a range that is out of order or out of bounds, or another ``fill``.
+        TypeError: images that are not floating, amounts that are not plain numbers, or a key that is not one.
 
     Source: Zhong et al. (2020), "Random erasing data augmentation", algorithm 1; the logarithm (algorithm 1 draws the
     ratio itself, so tall more often than wide) and the ten draws as in torchvision's ``RandomErasing``.
@@ -91,39 +92,22 @@ def random_erasing(
            [1., 1., 1., 1.]], dtype=float32)
     """
     who = "random_erasing"
-    images = as_images(images, who=who)
+    key = as_key(key, who=who)
+    x, batch_shape = as_images(images, who=who)
     probability = as_amount(probability, who=who, name="probability", most=1)
     area, aspect = as_range(area, who=who, name="area", most=1), as_range(aspect, who=who, name="aspect")
     if isinstance(fill, str) and fill != "noise":
-        raise ShapeError(f"{who}: fill={fill!r} is not known. Write a number, or 'noise'.")
-    batch, height, width, _ = images.shape
+        raise ValueError(f"{who}: fill={fill!r} does not exist. Write a number, or 'noise'.")
+    batch, height, width, _ = x.shape
     draw_key, noise_key = jax.random.split(key)
-    draws = jax.random.uniform(draw_key, (5, batch, _TRIES), jnp.float32)
-    covered = height * width * (area[0] + (area[1] - area[0]) * draws[0])
-    low, high = math.log(aspect[0]), math.log(aspect[1])
-    ratio = jnp.exp(low + (high - low) * draws[1])
-    tall, wide = jnp.round(jnp.sqrt(covered * ratio)), jnp.round(jnp.sqrt(covered / ratio))
-    fits = (tall >= 1) & (tall <= height) & (wide >= 1) & (wide <= width)
-    first = jnp.argmax(fits, axis=1)[:, None]
-    tall, wide = (jnp.take_along_axis(values, first, axis=1)[:, 0] for values in (tall, wide))
-    # A draw just under 1 can round up to 1 times the room, which floor would turn into one place too many.
-    top, left = (
-        jnp.minimum(jnp.floor(draw * (room + 1)), room)
-        for draw, room in ((draws[2, :, 0], height - tall), (draws[3, :, 0], width - wide))
-    )
-    changed = fits.any(axis=1) & (draws[4, :, 0] < probability)
-    inside = rectangle(images, top, top + jnp.where(changed, tall, 0), left, left + wide)
-    if fill == "noise":
-        noise = beside(jax.random.uniform(noise_key, images.shape, jnp.float32), images).astype(images.dtype)
+    draws = jax.random.uniform(draw_key, (5, batch, TRIES), jnp.float32)
+    fits, part_height, part_width = random_sides(draws[:2], (height, width), area, aspect)
+    top = random_offset(draws[2, :, 0], height - part_height)
+    left = random_offset(draws[3, :, 0], width - part_width)
+    changed = fits & (draws[4, :, 0] < probability)
+    inside = rectangle_mask(x, top, top + jnp.where(changed, part_height, 0), left, left + part_width)
+    if isinstance(fill, str):
+        values = with_sharding_of(jax.random.uniform(noise_key, x.shape, jnp.float32), x).astype(x.dtype)
     else:
-        noise = jnp.asarray(fill, images.dtype)
-    return jnp.where(inside, noise, images)
-
-
-def rectangle(images: jax.Array, top: jax.Array, bottom: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
-    """Where the rectangle of each image is: rows from ``top`` and columns from ``left``, each up to before its end."""
-    _, height, width, _ = images.shape
-    top, bottom, left, right = (beside(end, images)[:, None] for end in (top, bottom, left, right))
-    rows, columns = jnp.arange(height, dtype=top.dtype)[None], jnp.arange(width, dtype=left.dtype)[None]
-    within_rows, within_columns = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
-    return (within_rows[:, :, None] & within_columns[:, None, :])[..., None]
+        values = jnp.asarray(as_fill(fill, who=who), x.dtype)
+    return with_batch_shape(jnp.where(inside, values, x), batch_shape)

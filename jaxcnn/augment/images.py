@@ -1,63 +1,200 @@
-"""What every augmentation does first: look at its images, and at the amounts that it was asked for."""
+"""Checks of keys, images and amounts, and the one batch axis that every augmentation computes with."""
 
 import math
 import numbers
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jaxcnn.shapes.errors import ShapeError
 
+BatchShape = tuple[int, ...]
 
-def as_images(images: jax.Array, *, who: str) -> jax.Array:
-    """The batch of floating images as a JAX array.
+
+def as_key(key: Any, *, who: str) -> jax.Array:
+    """The key, where it is one.
 
     Raises:
-        ShapeError: not four axes, or no pixel.
+        TypeError: anything but one JAX key, of the new kind or of raw ``uint32``.
+
+    >>> as_key(3, who="random_flip")
+    Traceback (most recent call last):
+    TypeError: random_flip: key must be a JAX random key, but is 3. Make one: jax.random.key(3).
+    """
+    dtype, ndim = getattr(key, "dtype", None), getattr(key, "ndim", None)
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        if ndim == 0:
+            return key
+        raise TypeError(f"{who}: key must be a single JAX random key for all images, but key.shape={key.shape}.")
+    if dtype == jnp.uint32 and ndim == 1:
+        return jnp.asarray(key)
+    if isinstance(key, numbers.Integral):
+        raise TypeError(f"{who}: key must be a JAX random key, but is {key!r}. Make one: jax.random.key({key}).")
+    got = f"an array of {dtype} with shape {key.shape}" if ndim is not None else repr(key)
+    raise TypeError(
+        f"{who}: key must be a JAX random key, such as jax.random.key(0), but is {got}. The key comes first."
+    )
+
+
+def as_images(images: ArrayLike, *, who: str) -> tuple[jax.Array, BatchShape]:
+    """Images with exactly one batch axis, ``(n, height, width, channels)``, and the batch shape that they came with.
+
+    Raises:
+        ShapeError: fewer than three axes, or no pixel.
         TypeError: a dtype that is not floating.
 
-    >>> as_images([[[[0.5]]]], who="random_affine").shape
-    (1, 1, 1, 1)
+    >>> x, batch_shape = as_images(jnp.zeros((2, 5, 8, 8, 1)), who="random_flip")
+    >>> x.shape, batch_shape
+    ((10, 8, 8, 1), (2, 5))
     """
-    images = jnp.asarray(images)
-    if not jnp.issubdtype(images.dtype, jnp.floating):
+    if images is None:
+        raise TypeError(f"{who}: images must be an array, not None.")
+    x = jnp.asarray(images)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
-            f"{who}: images want a floating dtype, not {images.dtype}. Convert them first: "
+            f"{who}: images must have a floating dtype, not {x.dtype}. Convert them first: "
             f"images.astype(jnp.float32) / 255 for uint8."
         )
-    if images.ndim != 4:
+    if x.ndim < 3:
         raise ShapeError(
-            f"{who}: images want the shape (batch, height, width, channels), but images.shape={images.shape}. "
-            f"One image alone is images[None]; grey images have one channel, images[..., None]."
+            f"{who}: images must have the shape (*batch, height, width, channels), but images.shape={x.shape}. "
+            f"Grey images have one channel: images[..., None]."
         )
-    if not all(images.shape[1:]):
-        raise ShapeError(f"{who}: there is no pixel in images of the shape {images.shape}.")
-    return images
+    if not all(x.shape[-3:]):
+        raise ShapeError(f"{who}: images of shape {x.shape} have no pixels.")
+    batch_shape = x.shape[:-3]
+    return (x if x.ndim == 4 else x.reshape(math.prod(batch_shape), *x.shape[-3:])), batch_shape
+
+
+def with_batch_shape(y: jax.Array, batch_shape: BatchShape) -> jax.Array:
+    """Undoes ``as_images``: ``(n, ...)`` -> ``(*batch_shape, ...)``.
+
+    >>> with_batch_shape(jnp.zeros((10, 8, 8, 1)), (2, 5)).shape
+    (2, 5, 8, 8, 1)
+    """
+    return y if len(batch_shape) == 1 else y.reshape(*batch_shape, *y.shape[1:])
+
+
+def per_image(
+    values: ArrayLike, batch_shape: BatchShape, shape: tuple[int, ...] = (), *, who: str, name: str
+) -> jax.Array:
+    """Values for each image with one batch axis, ``(n, *shape)``.
+
+    Args:
+        values: ``(*batch_shape, *shape)``, or ``shape`` where all images have the same.
+        batch_shape: of the images.
+        shape: of the values of one image.
+        who: the public function.
+        name: of the argument.
+
+    Raises:
+        ShapeError: another shape.
+        TypeError: values that are not real numbers.
+
+    >>> per_image(0.5, (2,), who="adjust_hue", name="turns").tolist()
+    [0.5, 0.5]
+    """
+    array = jnp.asarray(values)
+    if not jnp.issubdtype(array.dtype, jnp.floating) and not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(f"{who}: {name} must be real numbers, not {array.dtype}.")
+    if array.shape == shape:
+        array = jnp.broadcast_to(array, (*batch_shape, *shape))
+    if array.shape != (*batch_shape, *shape):
+        raise ShapeError(
+            f"{who}: {name} must have the shape {(*batch_shape, *shape)}, one for each image, or {shape}, the same for "
+            f"all, but {name}.shape={array.shape}."
+        )
+    return array.reshape(math.prod(batch_shape), *shape)
 
 
 def as_amount(value: float, *, who: str, name: str, most: float = math.inf, below: float = math.inf) -> float:
-    """A finite number from 0 to ``most``, or under ``below``.
+    """A finite number from 0 to ``most``, or less than ``below``.
 
     Raises:
-        ShapeError: negative, not finite, or too large.
-        TypeError: not a plain number. It decides what is compiled, so it cannot be traced.
+        ValueError: negative, not finite, or too large.
+        TypeError: not a plain number. Amounts decide what is compiled, so they cannot be traced.
 
     >>> as_amount(12, who="random_affine", name="rotate", most=180)
     12.0
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{who}: {name} wants a plain number, not {value!r} ({type(value).__name__}).")
+        traced = (
+            " It decides what is compiled: jax.jit(..., static_argnames)." if isinstance(value, jax.core.Tracer) else ""
+        )
+        raise TypeError(f"{who}: {name} must be a plain number, not {value!r} ({type(value).__name__}).{traced}")
     amount = float(value)
     if not (math.isfinite(amount) and 0 <= amount <= most and amount < below):
-        limits = f" and at most {most:g}" if most < math.inf else f" and under {below:g}" if below < math.inf else ""
-        raise ShapeError(f"{who}: {name}={value} must be finite, at least 0{limits}.")
+        limits = (
+            f" and at most {most:g}" if most < math.inf else f" and less than {below:g}" if below < math.inf else ""
+        )
+        raise ValueError(f"{who}: {name}={value} must be finite, at least 0{limits}.")
     return amount
 
 
-def beside(values: jax.Array, images: jax.Array) -> jax.Array:
-    """Numbers of each image, ``(batch, ...)``, placed on the devices where the images are.
+def as_range(value: object, *, who: str, name: str, above: float = 0.0, most: float = math.inf) -> tuple[float, float]:
+    """Two finite numbers ``(low, high)`` with ``above < low <= high <= most``.
 
-    Only a mesh with Explicit axes needs telling; elsewhere the values come back as they are.
+    Raises:
+        ValueError: out of order or out of bounds.
+        TypeError: not a pair of plain numbers.
+
+    >>> as_range((0.08, 1), who="random_resized_crop", name="area", most=1)
+    (0.08, 1.0)
+    """
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{who}: {name} must be a pair (low, high), not {value!r}.")
+    low, high = (as_amount(end, who=who, name=name) for end in value)
+    if not above < low <= high <= most:
+        limit = f" <= {most:g}" if most < math.inf else ""
+        raise ValueError(f"{who}: {name}={value!r} must have {above:g} < low <= high{limit}.")
+    return low, high
+
+
+def as_fill(value: float, *, who: str) -> float:
+    """The number that pixels from outside an image have.
+
+    Raises:
+        TypeError: not a single real number.
+
+    >>> as_fill((0, 0, 0), who="random_affine")
+    Traceback (most recent call last):
+    TypeError: random_affine: fill must be a single number for all channels, not (0, 0, 0).
+    """
+    scalar = isinstance(value, numbers.Real) or getattr(value, "shape", None) == ()
+    if not scalar or isinstance(value, bool):
+        raise TypeError(f"{who}: fill must be a single number for all channels, not {value!r}.")
+    return value
+
+
+def as_targets(targets: ArrayLike, batch_shape: BatchShape, *, who: str) -> jax.Array:
+    """The targets of images with one batch axis, ``(n, ..., classes)``, floating.
+
+    Raises:
+        ShapeError: targets without the batch axes of the images, or without an axis of classes.
+        TypeError: targets that are not floating, such as labels.
+
+    >>> as_targets([[0.0, 1.0]], (1,), who="mixup").shape
+    (1, 2)
+    """
+    array = jnp.asarray(targets)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(
+            f"{who}: targets must be floating, a share for each class, not {array.dtype}. "
+            f"Of labels: jax.nn.one_hot(labels, num_classes)."
+        )
+    ndim = len(batch_shape)
+    if array.ndim <= ndim or array.shape[:ndim] != batch_shape:
+        expected = ", ".join([*map(str, batch_shape), "..., classes"])
+        raise ShapeError(f"{who}: targets must have the shape ({expected}), but targets.shape={array.shape}.")
+    return array if ndim == 1 else array.reshape(math.prod(batch_shape), *array.shape[ndim:])
+
+
+def with_sharding_of(values: jax.Array, images: jax.Array) -> jax.Array:
+    """Values of each image, ``(n, ...)``, on the devices that hold the images.
+
+    Only a mesh with Explicit axes needs it; elsewhere the values come back unchanged.
     """
     sharding = jax.typeof(images).sharding
     if sharding.spec[0] is None:
@@ -67,50 +204,7 @@ def beside(values: jax.Array, images: jax.Array) -> jax.Array:
 
 
 def take_pixels(images: jax.Array, index: jax.Array) -> jax.Array:
-    """Pixels of each image by flat index, ``(batch, count)`` -> ``(batch, count, channels)``; indices are clipped."""
+    """Pixels of each image by flat index, ``(n, count)`` -> ``(n, count, channels)``; indices are clipped."""
     batch, height, width, channels = images.shape
     flat = images.reshape(batch, height * width, channels)
     return jax.vmap(lambda pixels, chosen: pixels.at[chosen].get(mode="clip"))(flat, index)
-
-
-def as_range(value: object, *, who: str, name: str, above: float = 0.0, most: float = math.inf) -> tuple[float, float]:
-    """Two finite numbers ``(low, high)`` with ``above < low <= high <= most``.
-
-    Raises:
-        ShapeError: other than two, out of order or out of bounds.
-        TypeError: an end that is not a plain number.
-
-    >>> as_range((0.08, 1), who="random_resized_crop", name="area", most=1)
-    (0.08, 1.0)
-    """
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise ShapeError(f"{who}: {name} wants its two ends (low, high), not {value!r}.")
-    low, high = (as_amount(end, who=who, name=name) for end in value)
-    if not above < low <= high <= most:
-        limit = f" <= {most:g}" if most < math.inf else ""
-        raise ShapeError(f"{who}: {name}={value!r} must have {above:g} < low <= high{limit}.")
-    return low, high
-
-
-def as_targets(targets: jax.Array, images: jax.Array, *, who: str) -> jax.Array:
-    """The targets of each image as a JAX array, ``(batch, ..., classes)``, floating.
-
-    Raises:
-        ShapeError: other than one for each image, or no axis of classes.
-        TypeError: targets that are not floating, such as labels.
-
-    >>> as_targets([[0.0, 1.0]], jnp.zeros((1, 4, 4, 1)), who="mixup").shape
-    (1, 2)
-    """
-    targets = jnp.asarray(targets)
-    if not jnp.issubdtype(targets.dtype, jnp.floating):
-        raise TypeError(
-            f"{who}: targets want a share for each class, floating, not {targets.dtype}. "
-            f"Of labels: jax.nn.one_hot(labels, num_classes)."
-        )
-    if targets.ndim < 2 or len(targets) != len(images):
-        raise ShapeError(
-            f"{who}: {len(images)} images want targets of the shape ({len(images)}, classes), but "
-            f"targets.shape={targets.shape}."
-        )
-    return targets

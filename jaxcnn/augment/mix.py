@@ -1,67 +1,77 @@
-"""Two images and their targets made into one: the labels go along, so these take and give both."""
+"""Pairs of images mixed into one, together with their targets."""
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from jaxcnn.augment.erase import rectangle
-from jaxcnn.augment.images import as_amount, as_images, as_targets, beside
+from jaxcnn.augment.images import as_amount, as_images, as_key, as_targets, with_batch_shape, with_sharding_of
+from jaxcnn.augment.rectangles import rectangle_mask
 from jaxcnn.functional.dtypes import accumulator_dtype
 
+Pair = tuple[jax.Array, jax.Array]
 
-def mixup(key: jax.Array, images: jax.Array, targets: jax.Array, *, alpha: float = 0.2) -> tuple[jax.Array, jax.Array]:
-    """Averages each image with the one before it in the batch, and their targets alike: ``l x[i] + (1 - l) x[i - 1]``.
 
-    ``l`` is drawn from Beta(alpha, alpha) for each image. The batch is in random order already, so its neighbour is a
-    random partner; the first image's is the last.
+def mixup(key: jax.Array, images: ArrayLike, targets: ArrayLike, *, alpha: float = 0.2) -> Pair:
+    """Averages each image with the previous one in the batch, and their targets alike: ``l x[i] + (1 - l) x[i - 1]``.
+
+    ``l`` is drawn from Beta(alpha, alpha) for each image. Batches are in random order, so the previous image is a
+    random partner; that of the first image is the last.
 
     Args:
-        key: decides the weights, together with the number of images.
-        images: ``(batch, height, width, channels)``, floating, of any range.
-        targets: ``(batch, ..., classes)``, floating, such as ``jax.nn.one_hot(labels, num_classes)``.
-        alpha: 0.1 to 0.4 for ImageNet, 1 for CIFAR-10; 0 leaves everything as it is.
+        key: determines the weights, together with the number of images.
+        images: ``(*batch, height, width, channels)``, floating, of any range. Several batch axes count as one; an image
+            without a batch axis is its own partner.
+        targets: ``(*batch, ..., classes)``, floating, such as ``jax.nn.one_hot(labels, num_classes)``.
+        alpha: 0.1 to 0.4 for ImageNet, 1 for CIFAR-10; 0 changes nothing.
 
     Returns:
         images and targets of the same shapes and dtypes.
 
     Raises:
-        ShapeError: images that are not a batch, other than one target for each, or a negative ``alpha``.
-        TypeError: images or targets that are not floating, or an ``alpha`` that is not a plain number.
+        ShapeError: images with fewer than three axes or no pixels, or targets with other batch axes.
+        ValueError: a negative ``alpha``.
+        TypeError: images or targets that are not floating, an ``alpha`` that is not a plain number, or a key that is
+            not one.
 
     Source: Zhang et al. (2018), "mixup: beyond empirical risk minimization", equation 2 (there one weight for all
     images of a batch).
 
     >>> black_and_white = jnp.array([0.0, 1.0]).reshape(2, 1, 1, 1)
     >>> x, targets = mixup(jax.random.key(1), black_and_white, jnp.eye(2), alpha=1.0)
-    >>> bool(jnp.allclose(x[:, 0, 0, 0], targets[:, 1]))  # as white as its target says
+    >>> bool(jnp.allclose(x[:, 0, 0, 0], targets[:, 1]))  # as white as its target
     True
     """
     who = "mixup"
-    images, targets, alpha = _checked(images, targets, alpha, who=who)
-    if not alpha or not len(images):
-        return images, targets
-    weights = beside(_weights(key, alpha, len(images)), images)
-    return _mixed(images, weights), _mixed(targets, weights)
+    key, alpha = as_key(key, who=who), as_amount(alpha, who=who, name="alpha")
+    x, t, batch_shape = _as_pair(images, targets, who=who)
+    if alpha and len(x):
+        weights = with_sharding_of(_beta(key, alpha, len(x)), x)
+        x, t = _mixed(x, weights), _mixed(t, weights)
+    return with_batch_shape(x, batch_shape), with_batch_shape(t, batch_shape)
 
 
-def cutmix(key: jax.Array, images: jax.Array, targets: jax.Array, *, alpha: float = 1.0) -> tuple[jax.Array, jax.Array]:
-    """Pastes a rectangle of the image before it in the batch into each image, and mixes their targets by area.
+def cutmix(key: jax.Array, images: ArrayLike, targets: ArrayLike, *, alpha: float = 1.0) -> Pair:
+    """Pastes a rectangle of the previous image in the batch into each image, and mixes their targets by area.
 
     With ``l`` from Beta(alpha, alpha) for each image, the rectangle is ``sqrt(1 - l)`` times as high and wide as the
-    image and has its centre anywhere in it; the part outside is cut off. The targets' weights are the shares of pixels
-    that were really kept and pasted.
+    image; its centre is uniform over the image, and the part outside is cut off. The weights of the targets are the
+    shares of the pixels after the cut.
 
     Args:
-        key: decides the rectangles, together with the number of images.
-        images: ``(batch, height, width, channels)``, floating, of any range.
-        targets: ``(batch, ..., classes)``, floating, such as ``jax.nn.one_hot(labels, num_classes)``.
-        alpha: 1 draws the area uniformly; 0 leaves everything as it is.
+        key: determines the rectangles, together with the number of images.
+        images: ``(*batch, height, width, channels)``, floating, of any range. Several batch axes count as one; an image
+            without a batch axis is its own partner.
+        targets: ``(*batch, ..., classes)``, floating, such as ``jax.nn.one_hot(labels, num_classes)``.
+        alpha: 1 draws the area uniformly; 0 changes nothing.
 
     Returns:
         images and targets of the same shapes and dtypes.
 
     Raises:
-        ShapeError: images that are not a batch, other than one target for each, or a negative ``alpha``.
-        TypeError: images or targets that are not floating, or an ``alpha`` that is not a plain number.
+        ShapeError: images with fewer than three axes or no pixels, or targets with other batch axes.
+        ValueError: a negative ``alpha``.
+        TypeError: images or targets that are not floating, an ``alpha`` that is not a plain number, or a key that is
+            not one.
 
     Source: Yun et al. (2019), "CutMix: regularization strategy to train strong classifiers with localizable features",
     equations 1 and 2.
@@ -72,33 +82,33 @@ def cutmix(key: jax.Array, images: jax.Array, targets: jax.Array, *, alpha: floa
     True
     """
     who = "cutmix"
-    images, targets, alpha = _checked(images, targets, alpha, who=who)
-    if not alpha or not len(images):
-        return images, targets
-    batch, height, width, _ = images.shape
-    size_key, place_key = jax.random.split(key)
-    side = jnp.sqrt(1 - _weights(size_key, alpha, batch))
-    places = jax.random.uniform(place_key, (2, batch), jnp.float32)
-    ends = []
-    for place, size in zip(places, (height, width), strict=True):
-        centre, length = jnp.floor(place * size), jnp.floor(side * size)
-        first = centre - jnp.floor(length / 2)
-        ends += [jnp.clip(first, 0, size), jnp.clip(first + length, 0, size)]
-    pasted = rectangle(images, *ends)
-    share = (ends[1] - ends[0]) * (ends[3] - ends[2]) / (height * width)
-    mixed = jnp.where(pasted, _one_before(images), images)
-    return mixed, _mixed(targets, beside(1 - share, images))
+    key, alpha = as_key(key, who=who), as_amount(alpha, who=who, name="alpha")
+    x, t, batch_shape = _as_pair(images, targets, who=who)
+    if alpha and len(x):
+        batch, height, width, _ = x.shape
+        size_key, place_key = jax.random.split(key)
+        share_of_side = jnp.sqrt(1 - _beta(size_key, alpha, batch))
+        centres = jax.random.uniform(place_key, (2, batch), jnp.float32)
+        ends = []
+        for centre, size in zip(centres, (height, width), strict=True):
+            middle, length = jnp.floor(centre * size), jnp.floor(share_of_side * size)
+            first = middle - jnp.floor(length / 2)
+            ends += [jnp.clip(first, 0, size), jnp.clip(first + length, 0, size)]
+        pasted = (ends[1] - ends[0]) * (ends[3] - ends[2]) / (height * width)
+        x = jnp.where(rectangle_mask(x, *ends), _previous(x), x)
+        t = _mixed(t, with_sharding_of(1 - pasted, x))
+    return with_batch_shape(x, batch_shape), with_batch_shape(t, batch_shape)
 
 
 def mixup_or_cutmix(
-    key: jax.Array, images: jax.Array, targets: jax.Array, *, mixup_alpha: float = 0.2, cutmix_alpha: float = 1.0
-) -> tuple[jax.Array, jax.Array]:
-    """One of ``mixup`` and ``cutmix`` for each image, each as often as the other.
+    key: jax.Array, images: ArrayLike, targets: ArrayLike, *, mixup_alpha: float = 0.2, cutmix_alpha: float = 1.0
+) -> Pair:
+    """Applies ``mixup`` or ``cutmix`` to each image, with equal probabilities.
 
     Args:
-        key: decides everything, together with the number of images.
-        images: ``(batch, height, width, channels)``, floating, of any range.
-        targets: ``(batch, ..., classes)``, floating, such as ``jax.nn.one_hot(labels, num_classes)``.
+        key: determines everything, together with the number of images.
+        images: ``(*batch, height, width, channels)``, floating, of any range.
+        targets: ``(*batch, ..., classes)``, floating, such as ``jax.nn.one_hot(labels, num_classes)``.
         mixup_alpha: ``alpha`` of ``mixup``.
         cutmix_alpha: ``alpha`` of ``cutmix``.
 
@@ -106,8 +116,10 @@ def mixup_or_cutmix(
         images and targets of the same shapes and dtypes.
 
     Raises:
-        ShapeError: as the two do.
-        TypeError: as the two do.
+        ShapeError: images with fewer than three axes or no pixels, or targets with other batch axes.
+        ValueError: a negative ``alpha``.
+        TypeError: images or targets that are not floating, an ``alpha`` that is not a plain number, or a key that is
+            not one.
 
     Source: torchvision's reference recipe (2021), "How to train state-of-the-art models using TorchVision's latest
     primitives"; there one choice for the whole batch.
@@ -116,19 +128,28 @@ def mixup_or_cutmix(
     >>> targets.sum(-1).round(4)
     Array([1., 1., 1., 1.], dtype=float32)
     """
+    who = "mixup_or_cutmix"
+    key = as_key(key, who=who)
+    as_amount(mixup_alpha, who=who, name="mixup_alpha")
+    as_amount(cutmix_alpha, who=who, name="cutmix_alpha")
+    x, t, batch_shape = _as_pair(images, targets, who=who)
     coin_key, mixup_key, cutmix_key = jax.random.split(key, 3)
-    blended, blended_targets = mixup(mixup_key, images, targets, alpha=mixup_alpha)
-    pasted, pasted_targets = cutmix(cutmix_key, images, targets, alpha=cutmix_alpha)
-    coins = beside(jax.random.bernoulli(coin_key, 0.5, (len(blended),)), blended)
-    by_target = _beside_axes(coins, blended_targets)
-    return (
-        jnp.where(coins[:, None, None, None], blended, pasted),
-        jnp.where(by_target, blended_targets, pasted_targets),
-    )
+    averaged, averaged_targets = mixup(mixup_key, x, t, alpha=mixup_alpha)
+    pasted, pasted_targets = cutmix(cutmix_key, x, t, alpha=cutmix_alpha)
+    coins = with_sharding_of(jax.random.bernoulli(coin_key, 0.5, (len(x),)), x)
+    x = jnp.where(_with_ndim_of(coins, x), averaged, pasted)
+    t = jnp.where(_with_ndim_of(coins, t), averaged_targets, pasted_targets)
+    return with_batch_shape(x, batch_shape), with_batch_shape(t, batch_shape)
 
 
-def _weights(key: jax.Array, alpha: float, count: int) -> jax.Array:
-    """Draws from Beta(alpha, alpha); that of 1 is uniform, and much sooner compiled as such."""
+def _as_pair(images: ArrayLike, targets: ArrayLike, *, who: str) -> tuple[jax.Array, jax.Array, tuple[int, ...]]:
+    """Images and targets with one batch axis, and the batch shape."""
+    x, batch_shape = as_images(images, who=who)
+    return x, with_sharding_of(as_targets(targets, batch_shape, who=who), x), batch_shape
+
+
+def _beta(key: jax.Array, alpha: float, count: int) -> jax.Array:
+    """Draws from Beta(alpha, alpha). Beta(1, 1) is uniform, and compiles much faster as that."""
     if alpha == 1:
         return jax.random.uniform(key, (count,), jnp.float32)
     return jax.random.beta(key, alpha, alpha, (count,), jnp.float32)
@@ -137,29 +158,24 @@ def _weights(key: jax.Array, alpha: float, count: int) -> jax.Array:
 def _mixed(values: jax.Array, weights: jax.Array) -> jax.Array:
     """``w v[i] + (1 - w) v[i - 1]`` over the first axis."""
     dtype = accumulator_dtype(values.dtype)
-    weights = _beside_axes(weights.astype(dtype), values)
-    wide = values.astype(dtype)
-    return (weights * wide + (1 - weights) * _one_before(wide)).astype(values.dtype)
+    weights = _with_ndim_of(weights.astype(dtype), values)
+    x = values.astype(dtype)
+    return (weights * x + (1 - weights) * _previous(x)).astype(values.dtype)
 
 
-def _one_before(values: jax.Array) -> jax.Array:
-    """``v[i - 1]`` over the first axis, the last before the first.
+def _previous(values: jax.Array) -> jax.Array:
+    """``v[i - 1]`` over the first axis; the last precedes the first.
 
-    Explicit axes refuse to be rolled over, so there the batch is gathered first; otherwise devices pass on one image.
+    JAX does not roll a sharded axis of an Explicit mesh, so there the batch is replicated first. Otherwise XLA sends
+    one image from each device to the next.
     """
     sharding = jax.typeof(values).sharding
     if sharding.spec[0] is None:
         return jnp.roll(values, 1, axis=0)
-    everywhere = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
-    return beside(jnp.roll(jax.sharding.reshard(values, everywhere), 1, axis=0), values)
+    replicated = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+    return with_sharding_of(jnp.roll(jax.sharding.reshard(values, replicated), 1, axis=0), values)
 
 
-def _beside_axes(numbers: jax.Array, values: jax.Array) -> jax.Array:
-    """Numbers ``(batch,)`` with as many axes as the values."""
-    return jnp.expand_dims(numbers, tuple(range(1, values.ndim)))
-
-
-def _checked(images: jax.Array, targets: jax.Array, alpha: float, *, who: str) -> tuple[jax.Array, jax.Array, float]:
-    images = as_images(images, who=who)
-    targets = beside(as_targets(targets, images, who=who), images)
-    return images, targets, as_amount(alpha, who=who, name="alpha")
+def _with_ndim_of(values: jax.Array, array: jax.Array) -> jax.Array:
+    """Values ``(n,)`` with axes of size 1 added, as many as the array has."""
+    return jnp.expand_dims(values, tuple(range(1, array.ndim)))

@@ -1,8 +1,8 @@
-"""The fourteen operations of RandAugment and TrivialAugment, one of them for each image of a batch.
+"""The fourteen operations of RandAugment and TrivialAugment, another one for each image of a batch.
 
-Under ``jit`` each image of a batch may want another operation, and a switch over fourteen of them would compute all
-fourteen for every image. Here they are five computations: one sampling serves all that move pixels, one blend all that
-move pixels away from something, and posterize, solarize and the two that look at histograms are cheap.
+Under ``jit``, a switch over fourteen operations would compute all fourteen for every image. Here they are five
+computations: one sampling for all operations that move pixels, one blend for all that scale the distance from a base
+image, and posterize, solarize and the two operations on histograms, which are cheap.
 """
 
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn.augment.color import luminance
-from jaxcnn.augment.images import beside
+from jaxcnn.augment.images import with_sharding_of
 from jaxcnn.augment.sampling import affine_positions, nearest
 from jaxcnn.functional.dtypes import accumulator_dtype
 
@@ -41,10 +41,10 @@ def strength_table(
     factor: float,
     bits: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How strong each operation is at each of ``bins`` magnitudes, and which operations come with either sign.
+    """The strength of each operation at each of ``bins`` magnitudes, and which operations have a random sign.
 
-    Strengths rise evenly from 0 to what is given, whole pixels for ``translate`` (columns, rows); posterize goes from 8
-    bits down by ``bits`` of them, solarize from a threshold of 255 to 0.
+    Strengths rise linearly from 0 to the given maximum, in whole pixels for ``translate`` (columns, rows); posterize
+    goes from 8 bits down by ``bits``, solarize from a threshold of 255 to 0.
 
     Returns:
         ``(operations, bins)`` and ``(operations,)``.
@@ -53,29 +53,30 @@ def strength_table(
     >>> table[OPERATIONS.index("posterize")], int(signed.sum())
     (array([8., 6., 4.], dtype=float32), 9)
     """
-    even = np.linspace(0, 1, bins)
-    across, along = (np.trunc(even * most) for most in translate)
+    linear = np.linspace(0, 1, bins)
+    translate_x, translate_y = (np.trunc(linear * most) for most in translate)
     none = np.zeros(bins)
     posterize = 8 - np.round(np.arange(bins) / ((bins - 1) / bits))
-    moves = [even * shear, even * shear, across, along, even * rotate]
-    rows = [none, *moves, *[even * factor] * 4, posterize, 255 * (1 - even), none, none]
+    moves = [linear * shear, linear * shear, translate_x, translate_y, linear * rotate]
+    rows = [none, *moves, *[linear * factor] * 4, posterize, 255 * (1 - linear), none, none]
     signed = np.array([1 <= index <= 9 for index in range(len(OPERATIONS))])
     return np.stack(rows).astype(np.float32), signed
 
 
 def apply_operations(images: jax.Array, which: jax.Array, strengths: jax.Array, *, fill: float) -> jax.Array:
-    """Applies to each image the operation ``OPERATIONS[which]`` with its own strength.
+    """Applies to each image the operation ``OPERATIONS[which]`` with a strength.
 
-    Strengths are slopes for the shears (about the first pixel's corner), pixels for the translations, degrees against
-    the clock, what is added to a factor of 1 (0 is grey, black or smooth, 1 the image) for the four blends, the bits
-    that posterize keeps, and the level, 0 to 255, from which solarize inverts. Pixels that move are copied from the
-    nearest, as in the papers. Each is what Pillow computes of images of bytes, but for rounding.
+    Strengths are slopes for the shears (relative to the corner of the first pixel), pixels for the translations,
+    degrees counterclockwise for the rotation, the difference of the factor from 1 for the four blends (a factor of 0 is
+    grey, black or smooth, 1 the image), the number of bits that remain for posterize, and the level, 0 to 255, from
+    which solarize inverts. Moves take the nearest pixel, as in the papers. Each result equals Pillow's for images of
+    bytes up to rounding.
 
     Args:
-        images: ``(batch, height, width, channels)``, floating, in [0, 1].
-        which: ``(batch,)``, indices into ``OPERATIONS``.
-        strengths: ``(batch,)``.
-        fill: what comes in from outside.
+        images: ``(n, height, width, channels)``, floating, in [0, 1].
+        which: ``(n,)``, indices into ``OPERATIONS``.
+        strengths: ``(n,)``.
+        fill: the value outside the images.
 
     >>> image = jnp.array([0.0, 0.25, 0.5]).reshape(1, 1, 3, 1)
     >>> apply_operations(image, jnp.array([12]), jnp.zeros(1), fill=0.0)[0, 0, :, 0]  # auto_contrast
@@ -83,23 +84,23 @@ def apply_operations(images: jax.Array, which: jax.Array, strengths: jax.Array, 
     """
     dtype = accumulator_dtype(images.dtype)
     x = images.astype(dtype)
-    which, strengths = beside(which, images), beside(strengths.astype(dtype), images)
-    drawn = {name: (which == index)[:, None, None, None] for index, name in enumerate(OPERATIONS)}
+    which, strengths = with_sharding_of(which, images), with_sharding_of(strengths.astype(dtype), images)
+    selected = {name: (which == index)[:, None, None, None] for index, name in enumerate(OPERATIONS)}
     levels = jnp.clip(jnp.round(255 * x), 0, 255).astype(jnp.int32)
     amount = strengths[:, None, None, None]
-    # An image that does not move is sampled at its own pixels: exactly itself.
+    # For an image that does not move, the positions are those of its own pixels, so it does not change.
     y = nearest(x, *affine_positions(x, _matrices(x, which, strengths)), fill)
-    y = _blended(x, y, drawn, 1 + amount)
+    y = _blended(x, y, selected, 1 + amount)
     dropped = 8 - jnp.clip(amount, 0, 8).astype(jnp.int32)
-    y = jnp.where(drawn["posterize"], ((levels >> dropped) << dropped).astype(dtype) / 255, y)
-    y = jnp.where(drawn["solarize"], jnp.where(levels.astype(dtype) >= amount, 1 - x, x), y)
-    y = jnp.where(drawn["auto_contrast"], _stretched(x), y)
-    y = jnp.where(drawn["equalize"], _equalized(levels).astype(dtype) / 255, y)
+    y = jnp.where(selected["posterize"], ((levels >> dropped) << dropped).astype(dtype) / 255, y)
+    y = jnp.where(selected["solarize"], jnp.where(levels.astype(dtype) >= amount, 1 - x, x), y)
+    y = jnp.where(selected["auto_contrast"], _stretched(x), y)
+    y = jnp.where(selected["equalize"], _equalized(levels).astype(dtype) / 255, y)
     return y.astype(images.dtype)
 
 
 def _matrices(x: jax.Array, which: jax.Array, strengths: jax.Array) -> jax.Array:
-    """From output to input about the centre, ``(batch, 2, 3)``; the identity for what does not move."""
+    """Matrices from output to input relative to the centre, ``(n, 2, 3)``; identities for operations without a move."""
     _, height, width, _ = x.shape
 
     def of(name: str) -> jax.Array:
@@ -108,24 +109,24 @@ def _matrices(x: jax.Array, which: jax.Array, strengths: jax.Array) -> jax.Array
     by_row, by_column, angle = of("shear_x"), of("shear_y"), jnp.deg2rad(of("rotate"))
     right, down = of("translate_x"), of("translate_y")
     cosine, sine = jnp.cos(angle), jnp.sin(angle)
-    # A shear leaves the upper left corner where it is, half the image away from the centre.
+    # A shear fixes the upper left corner, half an image from the centre.
     rows = (cosine, sine + by_column, by_column * (width / 2) + down)
     columns = (by_row - sine, cosine, by_row * (height / 2) + right)
     return jnp.stack([jnp.stack(rows, -1), jnp.stack(columns, -1)], axis=1)
 
 
-def _blended(x: jax.Array, y: jax.Array, drawn: dict[str, jax.Array], factor: jax.Array) -> jax.Array:
-    """``base + factor (x - base)`` where a blend was drawn, else ``y``; the base is what a factor of 0 leaves."""
+def _blended(x: jax.Array, y: jax.Array, selected: dict[str, jax.Array], factor: jax.Array) -> jax.Array:
+    """``base + factor (x - base)`` where a blend is selected, else ``y``; a factor of 0 gives the base."""
     grey = luminance(x)
-    base = jnp.where(drawn["color"], grey if x.shape[-1] == 3 else x, _smooth(x))
-    base = jnp.where(drawn["contrast"], grey.mean((1, 2), keepdims=True), base)
-    base = jnp.where(drawn["brightness"], jnp.zeros((), x.dtype), base)
-    any_blend = drawn["brightness"] | drawn["color"] | drawn["contrast"] | drawn["sharpness"]
+    base = jnp.where(selected["color"], grey if x.shape[-1] == 3 else x, _smooth(x))
+    base = jnp.where(selected["contrast"], grey.mean((1, 2), keepdims=True), base)
+    base = jnp.where(selected["brightness"], jnp.zeros((), x.dtype), base)
+    any_blend = selected["brightness"] | selected["color"] | selected["contrast"] | selected["sharpness"]
     return jnp.where(any_blend, jnp.clip(base + factor * (x - base), 0, 1), y)
 
 
 def _smooth(x: jax.Array) -> jax.Array:
-    """Each inner pixel averaged with its eight neighbours, itself five times; the border stays."""
+    """Inner pixels averaged with their eight neighbours, with weight 5 of 13; the border does not change."""
     _, height, width, _ = x.shape
     if height < 3 or width < 3:
         return x
@@ -140,18 +141,18 @@ def _smooth(x: jax.Array) -> jax.Array:
 
 
 def _stretched(x: jax.Array) -> jax.Array:
-    """Each channel from its darkest value at 0 to its brightest at 1; one of a single value stays."""
+    """Each channel scaled linearly to the range [0, 1]; a constant channel does not change."""
     low, high = x.min((1, 2), keepdims=True), x.max((1, 2), keepdims=True)
     flat = high == low
     return jnp.where(flat, x, (x - low) / jnp.where(flat, 1, high - low))
 
 
 def _equalized(levels: jax.Array) -> jax.Array:
-    """Levels 0 to 255 of each channel, spread so that each is about equally frequent."""
+    """Levels 0 to 255 of each channel, mapped so that all are about equally frequent."""
     batch, height, width, channels = levels.shape
     flat = jnp.moveaxis(levels, 3, 1).reshape(batch, channels, height * width)
     counts = jax.vmap(jax.vmap(lambda values: jnp.zeros(256, jnp.int32).at[values].add(1)))(flat)
-    # Pillow's arithmetic: the brightest level's pixels do not count towards the size of a step.
+    # As in Pillow, the pixels of the highest level do not count in the size of a step.
     brightest = (flat == flat.max(-1, keepdims=True)).sum(-1, keepdims=True, dtype=jnp.int32)
     step = (height * width - brightest) // 255
     before = jnp.cumsum(counts, axis=-1, dtype=jnp.int32) - counts

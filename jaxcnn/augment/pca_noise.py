@@ -1,86 +1,91 @@
-"""Images tinted along the directions in which the colours of a data set vary most."""
+"""Random changes of colour along the principal axes of the colours of a data set."""
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from jaxcnn.augment.images import as_amount, as_images, beside
+from jaxcnn.augment.images import as_amount, as_images, as_key, with_batch_shape, with_sharding_of
 from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.shapes.errors import ShapeError
 
 
-def color_axes(images: jax.Array) -> jax.Array:
-    """The principal axes of a set's colours, each as long as the standard deviation along it: ``E sqrt(L)``.
+def color_axes(images: ArrayLike) -> jax.Array:
+    """The principal axes of the colours of a set of images, scaled by their standard deviations: ``E sqrt(L)``.
 
-    ``E L E^T`` is the covariance of the pixels' channels, so that ``axes @ axes.T`` is it again. Longest first; the
-    largest entry of each axis is positive.
+    ``E L E^T`` is the covariance of the channels over all pixels, so ``axes @ axes.T`` equals it. The longest axis is
+    first; the largest entry of each axis is positive.
 
     Args:
-        images: ``(batch, height, width, channels)``, floating: the training images, or a few thousand of them.
+        images: ``(*batch, height, width, channels)``, floating: the training images, or a few thousand of them.
 
     Returns:
         ``(channels, channels)``, an axis in each column, in float32 or float64.
 
     Raises:
-        ShapeError: images that are not a batch, or none.
+        ShapeError: images with fewer than three axes or no pixels, or no image.
         TypeError: images that are not floating.
 
     >>> reds = jnp.array([[0.0, 0.0], [0.5, 0.0], [1.0, 0.0]]).reshape(3, 1, 1, 2)
     >>> [[round(value, 3) for value in row] for row in color_axes(reds).tolist()]
     [[0.408, 0.0], [0.0, 0.0]]
     """
-    images = as_images(images, who="color_axes")
-    if not len(images):
-        raise ShapeError("color_axes: there is no image to look at.")
-    pixels = images.astype(accumulator_dtype(images.dtype)).reshape(-1, images.shape[-1])
+    x, _ = as_images(images, who="color_axes")
+    if not len(x):
+        raise ShapeError(f"color_axes: there are no images in an array of shape {jnp.shape(images)}.")
+    pixels = x.astype(accumulator_dtype(x.dtype)).reshape(-1, x.shape[-1])
     centred = pixels - pixels.mean(0, keepdims=True)
     covariance = jnp.matmul(centred.T, centred, precision=jax.lax.Precision.HIGHEST) / len(pixels)
     values, vectors = jnp.linalg.eigh(covariance)
-    # NumPy and each device choose signs of their own.
+    # The signs of eigenvectors differ between devices.
     largest = jnp.take_along_axis(vectors, jnp.argmax(jnp.abs(vectors), axis=0)[None], axis=0)
     axes = vectors * jnp.where(largest < 0, -1, 1).astype(vectors.dtype) * jnp.sqrt(jnp.maximum(values, 0))[None]
     return axes[:, ::-1]
 
 
-def random_pca_noise(key: jax.Array, images: jax.Array, axes: jax.Array, *, strength: float = 0.1) -> jax.Array:
-    """Adds one colour to all pixels of each image: ``x + axes @ a``, each ``a`` normal of deviation ``strength``.
+def random_pca_noise(key: jax.Array, images: ArrayLike, axes: ArrayLike, *, strength: float = 0.1) -> jax.Array:
+    """Adds one random colour to all pixels of each image: ``x + axes @ a``, ``a`` normal of deviation ``strength``.
 
-    The paper multiplies each axis by its eigenvalue. In pixels of 0..255 that would be hundreds of grey levels, and
-    the numbers in use since (55.46, 4.794 and 1.148 of 255) have the size of deviations, so ``axes`` are as long as
-    those. Nothing is clipped, as in the paper: it is light that changes, and the mean is subtracted next.
+    The paper multiplies each axis by its eigenvalue. For pixels of 0 to 255 these would be hundreds of grey levels, and
+    the values in common use (55.46, 4.794 and 1.148 of 255) have the size of standard deviations, so ``axes`` are
+    scaled by standard deviations. Nothing is clipped, as in the paper.
 
     Args:
-        key: decides the colours, together with the number of images.
-        images: ``(batch, height, width, channels)``, floating.
+        key: determines the colours, together with the number of images.
+        images: ``(*batch, height, width, channels)``, floating.
         axes: ``(channels, channels)``, from ``color_axes`` of the training images.
-        strength: deviation of the draws.
+        strength: standard deviation of the draws.
 
     Returns:
-        images of the same shape and dtype; they may leave [0, 1] a little.
+        images of the same shape and dtype; values may be slightly outside [0, 1].
 
     Raises:
-        ShapeError: images that are not a batch, axes of another shape, or a negative ``strength``.
-        TypeError: images or axes that are not floating, or a ``strength`` that is not a plain number.
+        ShapeError: images with fewer than three axes or no pixels, or axes of another shape.
+        ValueError: a negative ``strength``.
+        TypeError: images or axes that are not floating, a ``strength`` that is not a plain number, or a key that is not
+            one.
 
     Source: Krizhevsky, Sutskever and Hinton (2012), "ImageNet classification with deep convolutional neural networks",
     section 4.1.
 
-    >>> axes = jnp.diag(jnp.array([1.0, 0.0, 0.0]))  # only the red varies
+    >>> axes = jnp.diag(jnp.array([1.0, 0.0, 0.0]))  # only red varies
     >>> y = random_pca_noise(jax.random.key(0), jnp.full((2, 1, 1, 3), 0.5), axes)
     >>> [[round(value, 2) for value in colour] for colour in y[:, 0, 0].tolist()]
     [[0.66, 0.5, 0.5], [0.49, 0.5, 0.5]]
     """
     who = "random_pca_noise"
-    images, axes = as_images(images, who=who), jnp.asarray(axes)
+    key, axes = as_key(key, who=who), jnp.asarray(axes)
+    x, batch_shape = as_images(images, who=who)
     strength = as_amount(strength, who=who, name="strength")
-    channels = images.shape[-1]
+    channels = x.shape[-1]
     if not jnp.issubdtype(axes.dtype, jnp.floating):
-        raise TypeError(f"{who}: axes want a floating dtype, not {axes.dtype}.")
+        raise TypeError(f"{who}: axes must have a floating dtype, not {axes.dtype}.")
     if axes.shape != (channels, channels):
         raise ShapeError(
-            f"{who}: images of {channels} channels want axes of the shape {(channels, channels)}, but "
-            f"axes.shape={axes.shape}. They come from color_axes(training_images)."
+            f"{who}: axes of images with {channels} channels must have the shape {(channels, channels)}, but "
+            f"axes.shape={axes.shape}. Compute them by color_axes(training_images)."
         )
-    dtype = accumulator_dtype(images.dtype)
-    draws = strength * jax.random.normal(key, (len(images), channels), jnp.float32)
+    dtype = accumulator_dtype(x.dtype)
+    draws = strength * jax.random.normal(key, (len(x), channels), jnp.float32)
     colours = jnp.matmul(draws.astype(dtype), axes.astype(dtype).T, precision=jax.lax.Precision.HIGHEST)
-    return (images.astype(dtype) + beside(colours, images)[:, None, None]).astype(images.dtype)
+    y = (x.astype(dtype) + with_sharding_of(colours, x)[:, None, None]).astype(x.dtype)
+    return with_batch_shape(y, batch_shape)

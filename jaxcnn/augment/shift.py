@@ -1,35 +1,41 @@
-"""Images moved by whole pixels, which copies pixels and blends none."""
+"""Images moved by whole pixels: pixels are copied, not interpolated."""
+
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from jaxcnn.augment.images import as_images, beside, take_pixels
+from jaxcnn.augment.images import as_images, as_key, take_pixels, with_batch_shape, with_sharding_of
 from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
 from jaxcnn.shapes.boundary import boundary_position
 from jaxcnn.shapes.errors import check_choice
 from jaxcnn.shapes.padding import PADDING_MODES
 
+PaddingMode = Literal["zeros", "reflect", "edge", "circular"]
+
 
 def random_shift(
-    key: jax.Array, images: jax.Array, *, max_pixels: IntPerAxis, padding_mode: str = "zeros"
+    key: jax.Array, images: ArrayLike, *, max_pixels: IntPerAxis, padding_mode: PaddingMode = "zeros"
 ) -> jax.Array:
-    """Moves each image by whole pixels of its own, rows and columns apart: ``y[r, c] = x[r - down, c - right]``.
+    """Moves each image by a random number of rows and of columns: ``y[r, c] = x[r - down, c - right]``.
 
-    ``down`` and ``right`` are uniform over the whole numbers in ``[-max_pixels, max_pixels]``. This is the random crop
-    of an image padded by ``max_pixels``, without the padded copy.
+    ``down`` and ``right`` are independent, each uniform over the integers in ``[-max_pixels, max_pixels]``. The result
+    is that of padding each image by ``max_pixels`` and cropping it at a random position, without the padded copy.
 
     Args:
-        key: decides the shifts, together with the number of images.
-        images: ``(batch, height, width, channels)``, floating, of any range.
+        key: determines the shifts, together with the number of images.
+        images: ``(*batch, height, width, channels)``, floating, of any range.
         max_pixels: an integer, or one for rows and one for columns.
-        padding_mode: what comes in: ``"zeros"``, ``"reflect"``, ``"edge"`` or ``"circular"``.
+        padding_mode: what enters from outside: ``"zeros"``, ``"reflect"``, ``"edge"`` or ``"circular"``.
 
     Returns:
         images of the same shape and dtype.
 
     Raises:
-        ShapeError: images that are not a batch, a negative ``max_pixels``, or a misspelt ``padding_mode``.
-        TypeError: images that are not floating, or pixels that are not whole.
+        ShapeError: images with fewer than three axes or no pixels, or a negative ``max_pixels``.
+        ValueError: a ``padding_mode`` that does not exist.
+        TypeError: images that are not floating, pixels that are not integers, or a key that is not one.
 
     Source: Krizhevsky, Sutskever and Hinton (2012), "ImageNet classification with deep convolutional neural networks",
     section 4.1.
@@ -42,31 +48,39 @@ def random_shift(
            [2., 1., 2., 3., 4.]], dtype=float32)
     """
     who = "random_shift"
-    images = as_images(images, who=who)
-    most = int_per_axis(max_pixels, 2, who=who, name="max_pixels", minimum=0)
+    key = as_key(key, who=who)
+    x, batch_shape = as_images(images, who=who)
+    pads = int_per_axis(max_pixels, 2, who=who, name="max_pixels", minimum=0)
     check_choice(padding_mode, PADDING_MODES, who=who, name="padding_mode")
-    if most == (0, 0):
-        return images
-    batch, height, width, _ = images.shape
+    if pads == (0, 0):
+        return with_batch_shape(x, batch_shape)
+    return with_batch_shape(random_windows(key, x, x.shape[1:3], pads, padding_mode), batch_shape)
+
+
+def random_windows(
+    key: jax.Array, x: jax.Array, window: tuple[int, ...], pads: tuple[int, ...], padding_mode: str
+) -> jax.Array:
+    """A window of each padded image at a random position, ``(n, *window, channels)``."""
+    batch, height, width, channels = x.shape
     rows, columns = (
-        _shifted_positions(axis_key, batch, size, bound, padding_mode)
-        for axis_key, size, bound in zip(jax.random.split(key), (height, width), most, strict=True)
+        _source_positions(axis_key, batch, size, pad, length, padding_mode)
+        for axis_key, size, pad, length in zip(jax.random.split(key), (height, width), pads, window, strict=True)
     )
-    rows, columns = beside(rows, images)[:, :, None], beside(columns, images)[:, None, :]
-    index = (rows * width + columns).reshape(batch, height * width)
-    y = take_pixels(images, index).reshape(images.shape)
-    if padding_mode != "zeros":
+    rows, columns = with_sharding_of(rows, x)[:, :, None], with_sharding_of(columns, x)[:, None, :]
+    index = (rows * width + columns).reshape(batch, window[0] * window[1])
+    y = take_pixels(x, index).reshape(batch, *window, channels)
+    if padding_mode != "zeros" or not any(pads):
         return y
     inside = (rows >= 0) & (columns >= 0)
     return jnp.where(inside[..., None], y, jnp.zeros((), y.dtype))
 
 
-def _shifted_positions(key: jax.Array, batch: int, size: int, most: int, padding_mode: str) -> jax.Array:
-    """Which position of an axis each output position of each image copies, ``(batch, size)``; -1 is none."""
-    outside = range(-most, size + most)
+def _source_positions(key: jax.Array, batch: int, size: int, pad: int, length: int, padding_mode: str) -> jax.Array:
+    """The position of an axis that each position of each window copies, ``(n, length)``; -1 is a zero."""
+    padded = range(-pad, size + pad)
     if padding_mode == "zeros":
-        sources = [position if 0 <= position < size else -1 for position in outside]
+        sources = [position if 0 <= position < size else -1 for position in padded]
     else:
-        sources = [boundary_position(position, size, padding_mode) for position in outside]
-    first = jax.random.randint(key, (batch, 1), 0, 2 * most + 1, jnp.int32)
-    return jnp.array(sources, jnp.int32)[first + jnp.arange(size, dtype=jnp.int32)[None]]
+        sources = [boundary_position(position, size, padding_mode) for position in padded]
+    first = jax.random.randint(key, (batch, 1), 0, len(sources) - length + 1, jnp.int32)
+    return jnp.array(sources, jnp.int32)[first + jnp.arange(length, dtype=jnp.int32)[None]]

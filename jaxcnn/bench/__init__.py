@@ -1,5 +1,8 @@
 """How fast the layers and whole training steps are next to stock JAX and PyTorch, on the user's own machine."""
 
+from typing import TYPE_CHECKING
+
+from jaxcnn._hints import install_hints
 from jaxcnn.bench._compile_times import compile_times
 from jaxcnn.bench._layers import ConvLayer, Entry, NormLayer, PoolLayer, Step
 from jaxcnn.bench._report import machine, ratio, report
@@ -28,3 +31,6 @@ __all__ = [
     "torch_is_installed",
     "tuning_table",
 ]
+
+if not TYPE_CHECKING:  # or type checkers would accept every name
+    __getattr__ = install_hints(globals())

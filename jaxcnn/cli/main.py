@@ -1,14 +1,18 @@
 """Reads the command line and calls a verb; a mistake of the user ends in one sentence."""
 
 import argparse
+import dis
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType, TracebackType
 
 from jaxcnn._extras import TRAIN, with_hint
 from jaxcnn.cli._encoding import show_any_text
 from jaxcnn.shapes.errors import printable
 
+EXPERIMENT = "jaxcnn_experiment_"  # what the modules of experiment files are called
 # Each verb is a module with HELP, add_arguments(parser) and run(options) -> exit status.
 VERBS = ("train", "evaluate", "predict", "list", "show", "repeat", "results", "models", "summary", "bench", "profile")
 
@@ -29,32 +33,100 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb and gives the exit status: 0 done, 2 a mistake in what was asked, 130 stopped."""
     show_any_text()
-    options = build_parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = build_parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        print(f"jaxcnn {options.verb}: {printable(unknown_options(options, unknown, arguments))}", file=sys.stderr)
+        return 2
     try:
         return options.run(options)
     except KeyboardInterrupt:
         print("jaxcnn: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read the output has gone; Python would complain at exit
+        sys.stderr.close()  # the reader of the output has ended; Python would complain at exit
         return 141
     except ModuleNotFoundError as error:
         if options.traceback or (error.name or "").split(".")[0] not in TRAIN:
             raise
         print(f"jaxcnn {options.verb}: {with_hint(error).msg}", file=sys.stderr)
         return 2
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, TypeError, AttributeError, ImportError) as error:
         if options.traceback or not _is_for_users(error):
             raise
-        message = printable(str(error), keep="\n")
+        message = printable(f"{error}{_place_in_experiment(error)}", keep="\n")
         print(f"jaxcnn {options.verb}: {message}", file=sys.stderr)
         return 2
 
 
+def unknown_options(options: argparse.Namespace, unknown: Sequence[str], arguments: Sequence[str]) -> str:
+    """A sentence about options that a verb does not have.
+
+    Args:
+        options: the options that the verb has.
+        unknown: what was left over.
+        arguments: the whole command line.
+    """
+    from jaxcnn.shapes.errors import did_you_mean
+
+    word = next((word for word in unknown if word.startswith("-")), unknown[0])
+    name, equals, value = word.partition("=")
+    setting = name.lstrip("-").replace("-", "_")
+    if setting in _setting_names(options, unknown):
+        after = arguments[arguments.index(word) + 1 :]
+        value = value if equals else after[0] if after and not after[0].startswith("--") else "VALUE"
+        return f"there is no option {name}. Settings of an experiment are changed by --set: --set {setting}={value}"
+    if not word.startswith("-"):
+        return f"unexpected argument {word!r}. `jaxcnn {options.verb} --help` shows what the verb takes."
+    known = [f"--{key.replace('_', '-')}" for key in vars(options) if key not in ("verb", "run", "experiment")]
+    return f"there is no option {name}. {did_you_mean(name, known)}"
+
+
+def _setting_names(options: argparse.Namespace, unknown: Sequence[str]) -> list[str]:
+    """The settings of the experiment on the command line, if the verb takes settings and there is one."""
+    if not hasattr(options, "set"):
+        return []
+    from jaxcnn.train.config import settings_of
+    from jaxcnn.train.discover import find_experiment, list_experiments
+
+    # In `train --epochs 3 NAME` the value stands where the experiment is expected, and the name is left over.
+    for word in (options.experiment, *unknown):
+        if word and (word in list_experiments() or (word.endswith(".py") and Path(word).is_file())):
+            return [setting.name for setting in settings_of(find_experiment(word).config_class)]
+    return []
+
+
 def _is_for_users(error: BaseException) -> bool:
-    """Whether an error was worded for the user: raised in jaxcnn, not in a library below it."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
-    return module.split(".")[0] == "jaxcnn" or module.startswith("jaxcnn_experiment_")
+    """Whether the message of an error is written for users: raised in jaxcnn or in an experiment, not in a library.
+
+    Mistakes in code raise TypeError, AttributeError and ImportError too, so of these only a ``raise`` statement in
+    jaxcnn counts.
+    """
+    places = _places(error)
+    if not places:
+        return False
+    frame, instruction = places[-1].tb_frame, places[-1].tb_lasti
+    ours = _module(frame).split(".")[0] == "jaxcnn"
+    if isinstance(error, TypeError | AttributeError | ImportError):
+        return ours and frame.f_code.co_code[instruction] == dis.opmap["RAISE_VARARGS"]
+    return ours or _module(frame).startswith(EXPERIMENT)
+
+
+def _place_in_experiment(error: BaseException) -> str:
+    """The line of an experiment from which an error came, where one of its lines was under way."""
+    lines = [place for place in _places(error) if _module(place.tb_frame).startswith(EXPERIMENT)]
+    return f" ({lines[-1].tb_frame.f_code.co_filename}, line {lines[-1].tb_lineno})" if lines else ""
+
+
+def _places(error: BaseException) -> list[TracebackType]:
+    """The traceback of an error as a list, the innermost frame last."""
+    places, place = [], error.__traceback__
+    while place is not None:
+        places.append(place)
+        place = place.tb_next
+    return places
+
+
+def _module(frame: FrameType) -> str:
+    return frame.f_globals.get("__name__", "")

@@ -92,12 +92,16 @@ def show_folder(path: str, *, as_json: bool) -> int:
 
 def _draw(file: "ExperimentFile", path: str) -> None:
     """The first training images of the experiment: unchanged, after its own augmentation, and after every other."""
+    import jax.numpy as jnp
+
     from jaxcnn.cli.output import say
     from jaxcnn.data.arrays import Split
     from jaxcnn.vis.augmentations import draw_augmentations
 
     experiment = file.build(file.config_class())
     train = experiment.dataset.train
-    images = experiment.prepare(train.images[:8] if isinstance(train, Split) else train.read(range(8)).images)
-    draw_augmentations(images, path, title=f"{file.name}: augmentations", own=experiment.augment)
+    images = train.images[:8] if isinstance(train, Split) else train.read(range(8)).images
+    draw_augmentations(
+        experiment.prepare(jnp.asarray(images)), path, title=f"{file.name}: augmentations", own=experiment.augment
+    )
     say(path)

@@ -1,34 +1,45 @@
-"""Show a model layer by layer: shapes, parameters, multiply-adds, receptive fields, memory of activations."""
+"""Show a model layer by layer: shapes, parameters, multiply-adds, receptive fields, memory of activations.
+
+The model is one of `jaxcnn models`, or that of an experiment or of a run.
+"""
 
 import argparse
 import gc
 from pathlib import Path
+from typing import Any
+
+from jaxcnn.cli import _trust
 
 HELP = "show a model layer by layer"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
-    parser.add_argument("model", help="name of a model (see `jaxcnn models`)")
-    parser.add_argument("--input", metavar="SIZE", help="224, 224x160 or 224x160x3; that of the paper unless given")
+    parser.add_argument("model", help="name of a model or an experiment, file of an experiment, or folder of a run")
+    parser.add_argument(
+        "--input",
+        metavar="SIZE",
+        help="size of the input: 224, 224x160 or 224x160x3; by default that of the paper or of the experiment",
+    )
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="images in a batch (1)")
-    parser.add_argument("--classes", type=int, metavar="N", help="number of classes; that of the paper unless given")
+    parser.add_argument(
+        "--classes", type=int, metavar="N", help="number of classes of a named model; by default that of the paper"
+    )
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw what each map sees of the input")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    _trust.add_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints the table, and draws the picture if asked for."""
     gc.disable()  # the process ends with the table; collecting while modules load and the model is traced costs a third
     from jaxcnn.cli.output import print_table
-    from jaxcnn.models.registry import create, info
     from jaxcnn.models.summary import COLUMNS, summary
 
-    known = info(options.model)
-    shape = read_input_shape(options.input, known.input_shape)
     if options.batch < 1:
         raise ValueError(f"--batch {options.batch}: a batch has at least one image.")
-    found = summary(create(options.model, num_classes=options.classes), (options.batch, *shape))
+    model, usual, title = find_model(options)
+    found = summary(model, (options.batch, *read_input_shape(options.input, usual)))
     if options.picture is not None:
         from jaxcnn.vis.receptive_fields import draw_receptive_fields
 
@@ -36,11 +47,56 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(found.to_json())
         return 0
-    print_table(COLUMNS, found.rows(), title=f"{options.model}: {known.paper}")
+    print_table(COLUMNS, found.rows(), title=title)
     return 0
 
 
-def read_input_shape(text: str | None, usual: tuple[int, int, int]) -> tuple[int, ...]:
+def find_model(options: argparse.Namespace) -> tuple[Any, tuple[int, ...], str]:
+    """The model, the shape of its input without the batch, and a title.
+
+    Raises:
+        ValueError: there is no such model, or ``--classes`` for a model whose classes its data set decides.
+    """
+    from jaxcnn.models.registry import create, info, list_models
+    from jaxcnn.shapes.errors import did_you_mean
+
+    name: str = options.model
+    if name in list_models():
+        return create(name, num_classes=options.classes), info(name).input_shape, f"{name}: {info(name).paper}"
+    experiment = _experiment(options)
+    if experiment is None:
+        from jaxcnn.train.discover import list_experiments
+
+        known = [*list_models(), *list_experiments()]
+        raise ValueError(
+            f"{name!r} is not a model, an experiment, an experiment file (.py) or a run folder. "
+            f"{did_you_mean(name, known)}"
+        )
+    if options.classes is not None:
+        raise ValueError("--classes is for a named model; the classes of an experiment are those of its data set.")
+    import jax
+
+    images = jax.ShapeDtypeStruct((1, *experiment.dataset.image_shape), "uint8")
+    x = jax.eval_shape(lambda images: experiment.normalize(experiment.prepare(images)), images)
+    return experiment.model, x.shape[1:], f"{name}: {type(experiment.model).__name__}"
+
+
+def _experiment(options: argparse.Namespace) -> Any:
+    """The experiment of a name, a file or a run folder, with its recorded or its default settings; None without one."""
+    name: str = options.model
+    from jaxcnn.train.discover import find_experiment, list_experiments
+    from jaxcnn.train.run_folder import RunFolder
+
+    if Path(name).is_dir():
+        file, config = _trust.load_experiment(RunFolder.open(Path(name)), options)
+        return file.build(config)
+    if name.endswith(".py") or name in list_experiments():
+        file = find_experiment(name)
+        return file.build(file.config_class())
+    return None
+
+
+def read_input_shape(text: str | None, usual: tuple[int, ...]) -> tuple[int, ...]:
     """Height, width and channels from what the user wrote."""
     if text is None:
         return usual

@@ -1,5 +1,8 @@
 """Sources of images: decoded in memory, or streamed."""
 
+from typing import TYPE_CHECKING
+
+from jaxcnn._hints import install_hints
 from jaxcnn.data.arrays import Dataset, Split
 from jaxcnn.data.batches import steps_per_epoch
 from jaxcnn.data.hold_out import hold_out
@@ -23,3 +26,6 @@ __all__ = [
     "steps_per_epoch",
     "stream",
 ]
+
+if not TYPE_CHECKING:  # or type checkers would accept every name
+    __getattr__ = install_hints(globals())

@@ -1,5 +1,8 @@
 """Pure functions of arrays: every operation of the field, channels last, under every JAX transform."""
 
+from typing import TYPE_CHECKING
+
+from jaxcnn._hints import install_hints
 from jaxcnn.functional import filters
 from jaxcnn.functional.accelerate import accelerate
 from jaxcnn.functional.adaptive_pool import (
@@ -68,3 +71,6 @@ __all__ = [
     "use_tuning",
     "weighted_pool",
 ]
+
+if not TYPE_CHECKING:  # or type checkers would accept every name
+    __getattr__ = install_hints(globals())

@@ -9,12 +9,13 @@ differentiable in every parameter that is a number.
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcnn._hints import install_hints
 from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.conv import compute_conv
 from jaxcnn.functional.dtypes import accumulator_dtype, common_dtype
@@ -337,3 +338,7 @@ def _check_positive(value: Any, *, who: str, name: str) -> None:
     entries = value if isinstance(value, Sequence) else (value,)
     if any(isinstance(entry, int | float) and entry <= 0 for entry in entries):
         raise ValueError(f"{who}: {name}={value!r} must be positive.")
+
+
+if not TYPE_CHECKING:  # or type checkers would accept every name
+    __getattr__ = install_hints(globals())

@@ -1,5 +1,8 @@
 """Networks of the history, in training mode: one file per family, found by name."""
 
+from typing import TYPE_CHECKING
+
+from jaxcnn._hints import install_hints
 from jaxcnn.models.alexnet import AlexNet, AlexNet2012
 from jaxcnn.models.bn_inception import PAPER_RUNS, BNInception
 from jaxcnn.models.cifar_speedrun import CifarSpeedrun, whitening_kernel
@@ -54,3 +57,6 @@ __all__ = [
     "summary",
     "whitening_kernel",
 ]
+
+if not TYPE_CHECKING:  # or type checkers would accept every name
+    __getattr__ = install_hints(globals(), names={name: f'create("{name}")' for name in list_models()})

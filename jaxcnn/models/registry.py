@@ -7,6 +7,7 @@ from typing import Any
 
 from flax import linen as nn
 
+from jaxcnn._hints import explain_arguments
 from jaxcnn.models.torch_names import TorchNames
 from jaxcnn.shapes.errors import did_you_mean
 
@@ -76,14 +77,14 @@ def create(name: str, *, num_classes: int | None = None, dtype: Any = None, **op
 
     Raises:
         ValueError: there is no such model; the nearest name is suggested.
-        TypeError: the model has no such option.
+        TypeError: the model has no such option, or ``name`` is not a string.
 
     >>> create("lenet5", num_classes=26).num_classes
     26
     """
     known, build = _find(name)
     classes = known.num_classes if num_classes is None else num_classes
-    return build(num_classes=classes, dtype=dtype, **options)
+    return explain_arguments(build, f"create({name!r})")(num_classes=classes, dtype=dtype, **options)
 
 
 def torch_names(name: str) -> tuple[TorchNames, ...]:
@@ -96,6 +97,10 @@ def torch_names(name: str) -> tuple[TorchNames, ...]:
 
 
 def _find(name: str) -> tuple[ModelInfo, Callable[..., nn.Module]]:
+    if not isinstance(name, str):
+        raise TypeError(
+            f"expected the name of a model, such as 'resnet18', but got an object of {type(name).__name__}."
+        )
     if name not in _MODELS:
         raise ValueError(f"there is no model {name!r}. {did_you_mean(name, _MODELS)}")
     return _MODELS[name]

@@ -14,6 +14,7 @@ from flax import linen
 
 from jaxcnn.models.abstract import abstract_variables
 from jaxcnn.models.equations import View
+from jaxcnn.models.registry import create
 from jaxcnn.models.tracing import Call, trace_model
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.errors import ShapeError
@@ -144,7 +145,7 @@ COLUMNS = ("layer", "kind", "output", "parameters", "multiply-adds", "sees", "ju
 
 
 def summary(
-    model: linen.Module,
+    model: linen.Module | str,
     input_shape: Sequence[int],
     *,
     dtype: Any = jnp.float32,
@@ -161,7 +162,7 @@ def summary(
     each: more than it sees of them, but without the padding that convolutions and pools inside the loop add.
 
     Args:
-        model: any Linen module that is called on one array.
+        model: any Linen module that is called on one array, or the name of a model in ``models.list_models()``.
         input_shape: of that array, ``(*batch, *spatial, channels)``.
         dtype: of that array.
         spatial_ndim: how many axes before the last are those of the image; None takes all but the first and the last.
@@ -169,8 +170,8 @@ def summary(
 
     Raises:
         ShapeError: an input shape that the model refuses, with no entry, or with too few axes.
-        TypeError: an option that the model does not take.
-        ValueError: a loop that multiplies and turns a number of times that only the run knows.
+        TypeError: an option that the model does not take, or something other than a Linen module or a name.
+        ValueError: a name that does not exist, or a loop that multiplies and whose number of turns is not static.
 
     >>> from jaxcnn.models import create
     >>> found = summary(create("lenet5"), (1, 32, 32, 1))
@@ -180,6 +181,13 @@ def summary(
     layer   kind    output           parameters  multiply-adds  sees  jump   memory
     c1      Conv    1\N{MULTIPLICATION SIGN}28\N{MULTIPLICATION SIGN}28\N{MULTIPLICATION SIGN}6 ...
     """
+    if isinstance(model, str):
+        model = create(model)
+    if not isinstance(model, linen.Module):
+        raise TypeError(
+            f"summary: expected a Flax Linen module or the name of a model, but got an object of "
+            f"{type(model).__name__}. The call is summary(model, input_shape)."
+        )
     shape = tuple(as_int(size, who="summary", name="input_shape") for size in input_shape)
     spatial = _spatial_axes(shape, spatial_ndim)
     if "train" in inspect.signature(type(model).__call__).parameters:

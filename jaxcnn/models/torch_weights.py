@@ -1,6 +1,7 @@
 """Weights from PyTorch libraries and back, with NumPy alone."""
 
 import importlib
+import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from jaxcnn.models.torch_names import TorchNames, counterparts, paths
 from jaxcnn.shapes.errors import ShapeError, check_choice
 
 COUNTER = ".num_batches_tracked"  # how many batches a norm of PyTorch has seen, which nothing here reads
+STATE_DICT = "model.state_dict()"  # in PyTorch, the tensors of a model by name
 WRAPPERS = ("state_dict", "model")  # under these keys training scripts keep their state dict
 
 
@@ -47,7 +49,8 @@ def load_torch(
         The model and ``{"params": ..., "batch_stats": ...}``, for ``model.apply``.
 
     Raises:
-        ValueError: there is no such model, or neither library has it; or the file is damaged.
+        ValueError: there is no such model, or neither library has it; or the file is damaged, or holds a whole model.
+        TypeError: a model in place of its name or of its tensors.
         ShapeError: tensors are missing, left over or of another shape; they are listed.
         ImportError: the file wants PyTorch, which is not installed.
 
@@ -122,6 +125,11 @@ def save_torch(name: str, variables: Mapping[str, Any], path: str | Path, *, sou
 
 
 def _tables(name: str, *, who: str) -> tuple[TorchNames, ...]:
+    if not isinstance(name, str):
+        raise TypeError(
+            f"{who}: expected the name of a model, such as 'resnet18', but got an object of {type(name).__name__}. "
+            f"load_torch makes the model: model, variables = load_torch('resnet18', path)."
+        )
     tables = torch_names(name)
     if not tables:
         known = ", ".join(repr(other) for other in list_models() if torch_names(other))
@@ -131,6 +139,10 @@ def _tables(name: str, *, who: str) -> tuple[TorchNames, ...]:
 
 def _read(path: str | Path | Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The tensors of a file by name, without the prefix that a wrapper for parallel training puts before all."""
+    if hasattr(path, "state_dict"):
+        raise TypeError(
+            f"load_torch: expected a file or tensors by name, but got a model of PyTorch; pass {STATE_DICT}."
+        )
     if isinstance(path, Mapping):
         tensors = {name: np.asarray(tensor) for name, tensor in path.items()}
     elif Path(path).suffix == ".safetensors":
@@ -151,7 +163,14 @@ def _read_pickled(path: Path) -> dict[str, np.ndarray]:
             f"load_torch: {path.name} is a pickle of PyTorch, which is not installed. Where it is, "
             "safetensors.torch.save_file(torch.load(path), 'weights.safetensors') makes a file that needs nothing."
         ) from error
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"load_torch: {path} is damaged, or holds more than tensors, such as a whole pickled model. Loading that "
+            f"runs code from the file. Where the code of the model is installed, write its tensors alone: "
+            f"torch.save({STATE_DICT}, 'weights.pth')."
+        ) from error
     for wrapper in WRAPPERS:
         if isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]

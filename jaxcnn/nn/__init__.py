@@ -1,5 +1,8 @@
 """Flax Linen modules: each makes parameters and calls one function of ``jaxcnn.functional``."""
 
+from typing import TYPE_CHECKING
+
+from jaxcnn._hints import install_hints
 from jaxcnn.functional.adaptive_pool import (
     adaptive_avg_pool,
     adaptive_max_pool,
@@ -46,3 +49,6 @@ __all__ = [
     "spatial_pyramid_pool",
     "weighted_pool",
 ]
+
+if not TYPE_CHECKING:  # or type checkers would accept every name
+    __getattr__ = install_hints(globals())

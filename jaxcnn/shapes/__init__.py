@@ -3,6 +3,9 @@
 Nothing here imports jax, so every size can be known and tested without an array.
 """
 
+from typing import TYPE_CHECKING
+
+from jaxcnn._hints import install_hints
 from jaxcnn.shapes.adaptive_pool import adaptive_bins
 from jaxcnn.shapes.conv import conv_output_shape
 from jaxcnn.shapes.conv_transpose import conv_transpose_output_shape
@@ -45,3 +48,6 @@ __all__ = [
     "same_pads",
     "tiled_conv_counts",
 ]
+
+if not TYPE_CHECKING:  # or type checkers would accept every name
+    __getattr__ = install_hints(globals())

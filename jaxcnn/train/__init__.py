@@ -1,5 +1,8 @@
 """Training: what an experiment is, the loop that runs it, and the folder that a run leaves behind."""
 
+from typing import TYPE_CHECKING
+
+from jaxcnn._hints import install_hints
 from jaxcnn.train.config import with_settings
 from jaxcnn.train.errors import ConfigError, RunError
 from jaxcnn.train.experiment import Experiment, cross_entropy, standardize, to_unit
@@ -33,3 +36,6 @@ __all__ = [
     "warmup_cosine",
     "with_settings",
 ]
+
+if not TYPE_CHECKING:  # or type checkers would accept every name
+    __getattr__ = install_hints(globals())

@@ -14,6 +14,7 @@ from typing import Any
 import jaxcnn.shapes  # the package's own folder is found through its lowest layer
 from jaxcnn.shapes.errors import did_you_mean
 from jaxcnn.train.errors import ConfigError
+from jaxcnn.train.experiment import Experiment
 
 _PACKAGE = Path(jaxcnn.shapes.__file__).parent.parent
 
@@ -28,7 +29,21 @@ class ExperimentFile:
     source: str
     doc: str
     config_class: type
-    build: Callable[[Any], Any]
+    build_function: Callable[[Any], Any]
+
+    def build(self, config: Any) -> Experiment:
+        """The experiment for a config.
+
+        Raises:
+            ConfigError: ``build`` in the file returns something other than an ``Experiment``.
+        """
+        experiment = self.build_function(config)
+        if not isinstance(experiment, Experiment):
+            raise ConfigError(
+                f"{self.path}: build(config) returns {'None' if experiment is None else type(experiment).__name__}, "
+                f"expected an Experiment." + (" Does it lack a return statement?" if experiment is None else "")
+            )
+        return experiment
 
     @property
     def headline(self) -> str:
@@ -115,7 +130,7 @@ def load_experiment(
         source=source,
         doc=module.__doc__ or "",
         config_class=config_class,
-        build=build,
+        build_function=build,
     )
 
 

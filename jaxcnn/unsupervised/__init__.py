@@ -1,5 +1,11 @@
 """Learning without labels."""
 
+from typing import TYPE_CHECKING
+
+from jaxcnn._hints import install_hints
 from jaxcnn.unsupervised.neocognitron import learn_neocognitron, reinforce, winners
 
 __all__ = ["learn_neocognitron", "reinforce", "winners"]
+
+if not TYPE_CHECKING:  # or type checkers would accept every name
+    __getattr__ = install_hints(globals())

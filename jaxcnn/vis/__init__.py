@@ -1,5 +1,8 @@
 """Pictures of runs, made without a display: curves, confusions, and the images a model gets wrong."""
 
+from typing import TYPE_CHECKING
+
+from jaxcnn._hints import install_hints
 from jaxcnn.vis.augmentations import augmentations_figure, draw_augmentations
 from jaxcnn.vis.confusion import confusion_figure, confusion_matrix, draw_confusion
 from jaxcnn.vis.contact_sheet import contact_sheet
@@ -31,3 +34,6 @@ __all__ = [
     "segmentation_figure",
     "sweep_figure",
 ]
+
+if not TYPE_CHECKING:  # or type checkers would accept every name
+    __getattr__ = install_hints(globals())

@@ -87,5 +87,5 @@ def test_images_do_not_see_each_other_and_keep_their_dtype(name: str, key: jax.A
 @each
 def test_no_image_and_wrong_images(name: str, key: jax.Array) -> None:
     assert len(AUGMENTS[name](key, jnp.zeros((0, 6, 7, 3)))) == 0
-    with pytest.raises(TypeError, match=r"^\w+: images want a floating dtype, not uint8. Convert them first"):
+    with pytest.raises(TypeError, match=r"^\w+: images must have a floating dtype, not uint8. Convert them first"):
         AUGMENTS[name](key, jnp.zeros((2, 6, 7, 3), jnp.uint8))

@@ -161,33 +161,33 @@ def test_colour_noise_has_the_covariance_of_the_set(key: jax.Array) -> None:
 
 ONE, BYTE = jnp.zeros((2, 4, 4, 3)), jnp.zeros((2, 4, 4, 2))
 MISTAKES: list[tuple[Any, type[Exception], str]] = [
-    (lambda k: augment.random_color(k, BYTE, hue=0.1), ShapeError, r"random_color: colour wants 3 channels"),
+    (lambda k: augment.random_color(k, BYTE, hue=0.1), ShapeError, r"random_color: images must have 3 channels"),
     (
         lambda k: augment.random_color(k, ONE, hue=0.6),
-        ShapeError,
+        ValueError,
         r"hue=0.6 must be finite, at least 0 and at most 0.5",
     ),
     (
         lambda k: augment.adjust_hue(ONE, jnp.zeros(3)),
         ShapeError,
-        r"2 images want numbers of the shape \(2,\), not \(3",
+        r"turns must have the shape \(2,\), one for each image, or \(\), the same for all, but turns.shape=\(3",
     ),
-    (lambda k: augment.adjust_contrast(ONE, jnp.zeros(2, bool)), TypeError, "one real number for each image is wanted"),
+    (lambda k: augment.adjust_contrast(ONE, jnp.zeros(2, bool)), TypeError, "factors must be real numbers, not bool"),
     (
         lambda k: augment.random_pca_noise(k, ONE, jnp.eye(2)),
         ShapeError,
-        r"axes of the shape \(3, 3\), but axes.shape=\(2",
+        r"must have the shape \(3, 3\), but axes.shape=\(2",
     ),
-    (lambda k: augment.random_pca_noise(k, ONE, jnp.eye(3, dtype=int)), TypeError, "axes want a floating dtype"),
-    (lambda k: augment.color_axes(ONE[:0]), ShapeError, "there is no image to look at"),
+    (lambda k: augment.random_pca_noise(k, ONE, jnp.eye(3, dtype=int)), TypeError, "axes must have a floating dtype"),
+    (lambda k: augment.color_axes(ONE[:0]), ShapeError, r"there are no images in an array of shape \(0, 4"),
     (
         lambda k: augment.rand_augment(k, ONE, magnitude=31),
-        ShapeError,
+        ValueError,
         "magnitude=31 must be from 0 to num_bins - 1 = 30",
     ),
-    (lambda k: augment.rand_augment(k, ONE, num_ops=-1), ShapeError, "num_ops=-1 must be at least 0"),
+    (lambda k: augment.rand_augment(k, ONE, num_ops=-1), ValueError, "num_ops=-1 must be at least 0"),
     (lambda k: augment.rand_augment(k, ONE, magnitude=9.5), TypeError, "magnitude wants an integer, not 9.5"),
-    (lambda k: augment.trivial_augment(k, ONE, num_bins=1), ShapeError, "num_bins=1 must be at least 2"),
+    (lambda k: augment.trivial_augment(k, ONE, num_bins=1), ValueError, "num_bins=1 must be at least 2"),
 ]
 
 

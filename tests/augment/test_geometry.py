@@ -177,19 +177,25 @@ def test_gradient_of_the_matrices() -> None:
 GOOD = np.zeros((2, 4, 4, 1), np.float32)
 MISTAKES: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (GOOD.astype(np.uint8), {}, TypeError, "not uint8. Convert them first: images.astype(jnp.float32) / 255 for"),
-    (GOOD.astype(np.int32), {}, TypeError, "want a floating dtype, not int32"),
-    (GOOD.astype(bool), {}, TypeError, "want a floating dtype, not bool"),
-    (GOOD[0], {}, ShapeError, "images.shape=(4, 4, 1). One image alone is images[None]; grey images have one channel"),
-    (GOOD[None], {}, ShapeError, "want the shape (batch, height, width, channels), but images.shape=(1, 2, 4, 4, 1)"),
-    (GOOD[:, :0], {}, ShapeError, "no pixel in images of the shape (2, 0, 4, 1)"),
-    (GOOD, {"shift": -1}, ShapeError, "shift=-1 must be finite, at least 0."),
-    (GOOD, {"shift": float("nan")}, ShapeError, "shift=nan must be finite, at least 0."),
-    (GOOD, {"scale": -0.5}, ShapeError, "scale=-0.5 must be finite, at least 0."),
-    (GOOD, {"rotate": 181}, ShapeError, "rotate=181 must be finite, at least 0 and at most 180."),
-    (GOOD, {"shear": 90.0}, ShapeError, "shear=90.0 must be finite, at least 0 and under 90."),
-    (GOOD, {"rotate": "12"}, TypeError, "rotate wants a plain number, not '12' (str)"),
-    (GOOD, {"shift": True}, TypeError, "shift wants a plain number, not True"),
-    (GOOD, {"shift": (2, 2)}, TypeError, "shift wants a plain number, not (2, 2) (tuple)"),
+    (GOOD.astype(np.int32), {}, TypeError, "must have a floating dtype, not int32"),
+    (GOOD.astype(bool), {}, TypeError, "must have a floating dtype, not bool"),
+    (
+        GOOD[0, 0],
+        {},
+        ShapeError,
+        "must have the shape (*batch, height, width, channels), but images.shape=(4, 1). Grey",
+    ),
+    (GOOD[:, :0], {}, ShapeError, "images of shape (2, 0, 4, 1) have no pixels"),
+    (None, {}, TypeError, "images must be an array, not None"),
+    (GOOD, {"shift": -1}, ValueError, "shift=-1 must be finite, at least 0."),
+    (GOOD, {"shift": float("nan")}, ValueError, "shift=nan must be finite, at least 0."),
+    (GOOD, {"scale": -0.5}, ValueError, "scale=-0.5 must be finite, at least 0."),
+    (GOOD, {"rotate": 181}, ValueError, "rotate=181 must be finite, at least 0 and at most 180."),
+    (GOOD, {"shear": 90.0}, ValueError, "shear=90.0 must be finite, at least 0 and less than 90."),
+    (GOOD, {"rotate": "12"}, TypeError, "rotate must be a plain number, not '12' (str)"),
+    (GOOD, {"shift": True}, TypeError, "shift must be a plain number, not True"),
+    (GOOD, {"fill": (0, 0, 0)}, TypeError, "fill must be a single number for all channels, not (0, 0, 0)"),
+    (GOOD, {"shift": (2, 2)}, TypeError, "shift must be a plain number, not (2, 2) (tuple)"),
 ]
 
 
@@ -200,9 +206,12 @@ def test_mistakes(key: jax.Array, images: Any, options: dict[str, Any], kind: ty
 
 
 def test_mistakes_in_matrices() -> None:
-    with pytest.raises(ShapeError, match=re.escape("matrices of the shape (2, 2, 3), but matrices.shape=(2, 3). One")):
-        affine(GOOD, jnp.eye(2, 3))
-    with pytest.raises(TypeError, match="affine: matrices want real numbers, not complex64"):
+    message = (
+        "matrices must have the shape (2, 2, 3), one for each image, or (2, 3), the same for all, but matrices.shape"
+    )
+    with pytest.raises(ShapeError, match=re.escape(message)):
+        affine(GOOD, jnp.ones((3, 2, 3)))
+    with pytest.raises(TypeError, match="affine: matrices must be real numbers, not complex64"):
         affine(GOOD, jnp.zeros((2, 2, 3), jnp.complex64))
-    with pytest.raises(TypeError, match="affine: images want a floating dtype"):
+    with pytest.raises(TypeError, match="affine: images must have a floating dtype"):
         affine(GOOD.astype(np.uint8), jnp.zeros((2, 2, 3)))

@@ -85,7 +85,11 @@ def test_no_image_at_all(augment: Augment, key: jax.Array) -> None:
 
 @each
 def test_integers_are_refused(augment: Augment, key: jax.Array) -> None:
-    with pytest.raises(TypeError, match=r"^random_\w+: images want a floating dtype, not uint8. Convert them first"):
+    with pytest.raises(
+        TypeError, match=r"^random_\w+: images must have a floating dtype, not uint8. Convert them first"
+    ):
         augment(key, np.zeros((2, 4, 4, 1), np.uint8))
-    with pytest.raises(ValueError, match=r"^random_\w+: images want the shape \(batch, height, width, channels\), but"):
+    with pytest.raises(
+        ValueError, match=r"^random_\w+: images must have the shape \(\*batch, height, width, channels\), but"
+    ):
         augment(key, np.zeros((4, 4, 1), np.float32))

@@ -39,6 +39,21 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         (["evaluate", "runs/none"], "there is no folder runs/none"),
         (["show", "resnet"], "there is no experiment 'resnet'"),
         (["repeat", "lenet5_digits", "--seeds", "0"], "--seeds 0: at least one run is needed"),
+        (
+            ["train", "lenet5_digits", "--epochs", "3"],
+            "there is no option --epochs. Settings of an experiment are changed by --set: --set epochs=3\n",
+        ),
+        (["train", "--epochs", "3", "lenet5_digits"], "are changed by --set: --set epochs=3\n"),
+        (["train", "lenet5_digits", "--batch-size=64"], "are changed by --set: --set batch_size=64\n"),
+        (["repeat", "lenet5_digits", "epochs=3"], "are changed by --set: --set epochs=3\n"),
+        (["train", "lenet5_digits", "--rundir", "x"], "there is no option --rundir. Did you mean '--run-dir'?"),
+        (["train", "lenet5_digits", "--resme=x"], "there is no option --resme. Did you mean '--resume'?"),
+        (["list", "runs"], "unexpected argument 'runs'. `jaxcnn list --help` shows what the verb takes."),
+        (
+            ["summary", "lenet6"],
+            "'lenet6' is not a model, an experiment, an experiment file (.py) or a run folder. Did",
+        ),
+        (["summary", "lenet5_digits", "--classes", "3"], "--classes is for a named model"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -71,6 +86,40 @@ def test_a_file_that_is_no_experiment(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "mine.py").write_text("x = 1\n", encoding="utf-8")
     error = refusal(capsys, "train", str(tmp_path / "mine.py"))
     assert "mine.py is not an experiment: it needs a dataclass Config and a function build(config)" in error
+
+
+def test_a_build_that_returns_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(TINY.read_text() + "\n\ndef build(config):\n    pass\n")
+    expected = "mine.py: build(config) returns None, expected an Experiment. Does it lack a return statement?"
+    for verb, *options in (["train"], ["summary"], ["show", "--augment"]):
+        assert expected in refusal(capsys, verb, str(tmp_path / "mine.py"), *options)
+    (tmp_path / "mine.py").write_text(TINY.read_text() + "\n\ndef build(config):\n    return 3\n")
+    assert "build(config) returns int, expected an Experiment.\n" in refusal(capsys, "train", str(tmp_path / "mine.py"))
+
+
+@pytest.mark.parametrize(
+    ("augment", "message"),
+    [
+        ("lambda key, x: augment.random_crop(key, x, padding=4)", "random_crop: size is missing. The call is random_"),
+        ("lambda key, x: augment.random_flip(x, key)", "random_flip: key must be a JAX random key"),
+        (
+            "lambda key, x: augment.RandomCrop",
+            "module 'jaxcnn.augment' has no attribute 'RandomCrop'. Use random_crop.",
+        ),
+    ],
+)
+def test_a_wrong_call_in_an_experiment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], augment: str, message: str
+) -> None:
+    """Under ``jit``, too: one sentence and the line."""
+    text = TINY.read_text() + (
+        "\n\ndef build(config, build=build):\n    from jaxcnn import augment\n\n"
+        f"    return dataclasses.replace(build(config), augment={augment})\n"
+    )
+    (tmp_path / "mine.py").write_text(text)
+    error = refusal(capsys, "train", str(tmp_path / "mine.py"), "--run-dir", str(tmp_path / "run"))
+    assert message in error and error.endswith(f"({tmp_path / 'mine.py'}, line {text.count(chr(10))})\n")
+    assert len(error.splitlines()) == 1 and not (tmp_path / "run").exists()
 
 
 def test_pictures_that_are_none(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,4 +203,7 @@ def test_an_error_of_a_library_keeps_its_traceback(tmp_path: Path) -> None:
     broken = TINY.read_text(encoding="utf-8") + "\n\ndef build(config):\n    import json\n\n    return json.loads('')\n"
     (tmp_path / "broken.py").write_text(broken, encoding="utf-8")
     with pytest.raises(ValueError, match="Expecting value"):
+        main(["train", str(tmp_path / "broken.py")])
+    (tmp_path / "broken.py").write_text(TINY.read_text() + "\n\ndef build(config):\n    return None + 1\n")
+    with pytest.raises(TypeError, match="unsupported operand"):
         main(["train", str(tmp_path / "broken.py")])

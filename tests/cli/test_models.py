@@ -45,7 +45,10 @@ def test_summary_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "message"),
     [
         (["models", "lenett*"], "no model's name matches 'lenett*'. Did you mean 'lenet5'?"),
-        (["summary", "lenet"], "there is no model 'lenet'. Did you mean 'lenet5'?"),
+        (
+            ["summary", "lenet"],
+            "'lenet' is not a model, an experiment, an experiment file (.py) or a run folder. Did you",
+        ),
         (["summary", "lenet5", "--input", "big"], "--input big: write a size as 224, as 224x160, or as 224x160x3"),
         (["summary", "lenet5", "--input", "224"], "lenet5: wants images of 32x32"),
         (["summary", "lenet5", "--batch", "0"], "--batch 0: a batch has at least one image"),

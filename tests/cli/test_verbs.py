@@ -140,3 +140,14 @@ def test_show_gives_types_defaults_and_meaning(capsys: pytest.CaptureFixture[str
     assert main(["show", "lenet5_mnist"]) == 0
     out = capsys.readouterr().out
     assert "LeNet-5 on MNIST" in out and "str or none" in out
+
+
+def test_summary_of_a_run_and_of_an_experiment(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The input is what the experiment's ``prepare`` and ``normalize`` make of its images."""
+    expected = None
+    for model in (str(tiny_run), str(TINY)):
+        found = run_json(capsys, "summary", model)
+        assert isinstance(found, dict) and found["name"] == "TinyNetwork"
+        assert found["input_shape"] == [1, 32, 32, 1] and found == (expected or found)
+        expected = found
+    assert run_json(capsys, "summary", "lenet5_digits", "--batch", "3")["input_shape"] == [3, 32, 32, 1]  # type: ignore[index]

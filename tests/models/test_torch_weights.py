@@ -4,6 +4,7 @@ import importlib
 import json
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -167,3 +168,20 @@ def test_a_pickle_is_read_where_pytorch_is_installed(tmp_path: Path) -> None:
     torch.save({"model": {name: torch.from_numpy(tensor) for name, tensor in state.items()}}, tmp_path / "weights.pth")
     read = models.load_torch("resnet18_cifar", tmp_path / "weights.pth")[1]
     jax.tree.map(np.testing.assert_array_equal, models.load_torch("resnet18_cifar", state)[1], read)
+
+
+def test_a_pickled_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As PyTorch reports it for ``torch.save(model, path)``: a class that is not among those of tensors."""
+
+    def load(path: Path, *, map_location: str, weights_only: bool) -> Any:
+        assert weights_only, "anything else runs code from the file"
+        raise pickle.UnpicklingError(
+            "Weights only load failed. GLOBAL torchvision.models.resnet.ResNet was not allowed"
+        )
+
+    monkeypatch.setattr(importlib, "import_module", lambda name: SimpleNamespace(load=load))
+    (tmp_path / "weights.pth").write_bytes(b"")
+    with pytest.raises(
+        ValueError, match=r"holds more than tensors, such as a whole pickled model.*model.state_dict\(\)"
+    ):
+        models.load_torch("resnet18", tmp_path / "weights.pth")

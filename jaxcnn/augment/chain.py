@@ -1,0 +1,47 @@
+"""Augmentations in a row."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jaxcnn.augment.images import as_key
+
+
+def chain(*functions: Callable[[jax.Array, Any], Any]) -> Callable[[jax.Array, Any], Any]:
+    """Composes random functions: each gets a key of its own and the result of the one before it.
+
+    ``chain(f, g)(key, x) = g(k[1], f(k[0], x))`` with ``k = jax.random.split(key, 2)``.
+
+    Args:
+        functions: each ``(key, x) -> x``, such as ``random_flip`` or ``functools.partial(random_crop, size=32)``. What
+            ``x`` is does not matter: images, or a pytree that all of them take.
+
+    Returns:
+        a function ``(key, x) -> x``.
+
+    Raises:
+        TypeError: an argument that cannot be called, or a key that is not one.
+
+    >>> import functools
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn.augment import random_crop, random_flip
+    >>> augment = chain(functools.partial(random_crop, size=4, padding=1), random_flip)
+    >>> jax.jit(augment)(jax.random.key(0), jnp.zeros((8, 4, 4, 3))).shape
+    (8, 4, 4, 3)
+    """
+    for number, function in enumerate(functions, 1):
+        if not callable(function):
+            raise TypeError(
+                f"chain: argument {number} must be a function (key, x) -> x, not {type(function).__name__}. "
+                f"To set options of a function, write functools.partial(random_crop, size=32)."
+            )
+    return functools.partial(_apply, functions)
+
+
+def _apply(functions: tuple[Callable[[jax.Array, Any], Any], ...], key: jax.Array, x: Any) -> Any:
+    keys = jax.random.split(as_key(key, who="chain"), len(functions))
+    for one, function in zip(keys, functions, strict=True):
+        x = function(one, x)
+    return x
