@@ -90,6 +90,7 @@ def test_late_imports_are_found(source: str, names: list[str]) -> None:
 
 
 DISTRIBUTIONS = {
+    "google_crc32c": "google-crc32c",
     "ml_dtypes": "ml-dtypes",
     "PIL": "pillow",
     "orbax": "orbax-checkpoint",
