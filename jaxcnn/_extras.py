@@ -1,7 +1,17 @@
 """The packages that ``pip install 'jaxcnn[train]'`` adds to the core, and what is said where one of them is missing."""
 
 # Names as they are imported.
-TRAIN = {"google_crc32c", "grain", "importlib_resources", "matplotlib", "optax", "orbax", "PIL", "rich", "tensorflow_datasets"}
+TRAIN = {
+    "google_crc32c",
+    "grain",
+    "importlib_resources",
+    "matplotlib",
+    "optax",
+    "orbax",
+    "PIL",
+    "rich",
+    "tensorflow_datasets",
+}
 
 
 def with_hint(error: ModuleNotFoundError) -> ModuleNotFoundError:

@@ -1,86 +1,85 @@
-"""Reading and writing ``.safetensors`` files with NumPy alone.
+"""Files in the safetensors format, as NumPy arrays.
 
-The format: eight bytes with the length of a header, the header in JSON (for each tensor its dtype, shape, and where
-its bytes begin and end after the header), and then the bytes, little-endian and in row-major order.
+The reference implementation reads and writes them, and refuses whatever is not exactly such a file. Its functions for
+NumPy are not used for reading, since they have no 8-bit floats.
 """
 
 import json
-import math
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+import safetensors
+import safetensors.numpy
+
+from jaxcnn._replace_file import replacing
 
 _DTYPES: dict[str, Any] = {
     "F64": np.float64,
     "F32": np.float32,
     "F16": np.float16,
     "BF16": ml_dtypes.bfloat16,
+    "F8_E4M3": ml_dtypes.float8_e4m3fn,
+    "F8_E5M2": ml_dtypes.float8_e5m2,
     "I64": np.int64,
     "I32": np.int32,
     "I16": np.int16,
     "I8": np.int8,
+    "U64": np.uint64,
+    "U32": np.uint32,
+    "U16": np.uint16,
     "U8": np.uint8,
     "BOOL": np.bool_,
+    "C64": np.complex64,
 }
-_NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+_SUPPORTED = {np.dtype(dtype) for dtype in _DTYPES.values()}
 
 
 def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
-    """The tensors of a file by name, mapped into memory: bytes are read when they are used.
+    """The tensors of a file by name.
 
     Raises:
-        ValueError: the file is cut off, or is no such file; or a tensor has a dtype that NumPy has not.
+        ValueError: the file is not in the format or damaged, a name is there twice, or a dtype is not supported.
     """
-    path = Path(path)
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-        if length > size - 8:
-            raise ValueError(f"{path} is no .safetensors file, or it is cut off: its header would end after the file.")
-        try:
-            header = json.loads(file.read(length))
-        except ValueError as error:
-            raise ValueError(f"{path} is no .safetensors file: its header is not JSON.") from error
-    header.pop("__metadata__", None)
-    data = np.memmap(path, np.uint8, mode="r", offset=8 + length) if size > 8 + length else np.zeros(0, np.uint8)
-    return {name: _tensor(path, name, entry, data) for name, entry in header.items()}
+    content = Path(path).read_bytes()
+    try:
+        entries = safetensors.deserialize(content)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is not a .safetensors file, or it is damaged: {error}.") from None
+    _check_names(path, content)
+    tensors = {}
+    for name, entry in entries:
+        if entry["dtype"] not in _DTYPES:
+            raise ValueError(f"{path}: {name!r} has dtype {entry['dtype']}; supported are {', '.join(_DTYPES)}.")
+        tensors[name] = np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return tensors
 
 
-def _tensor(path: Path, name: str, entry: Mapping[str, Any], data: np.ndarray) -> np.ndarray:
-    if entry["dtype"] not in _DTYPES:
-        raise ValueError(f"{path}: {name} has dtype {entry['dtype']}; known are {', '.join(_DTYPES)}.")
-    dtype, (start, stop) = np.dtype(_DTYPES[entry["dtype"]]), entry["data_offsets"]
-    if not 0 <= start <= stop <= data.size or stop - start != math.prod(entry["shape"]) * dtype.itemsize:
-        raise ValueError(f"{path} is cut off or damaged: {name} of shape {entry['shape']} has bytes {start} to {stop}.")
-    return data[start:stop].view(dtype).reshape(entry["shape"])
+def _check_names(path: str | Path, content: bytes) -> None:
+    """Refuses a name that the header has twice, of which the reference implementation takes the last."""
+
+    def refuse(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"{path} is not a .safetensors file, or it is damaged: its header has {twice!r} twice.")
+        return found
+
+    json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")], object_pairs_hook=refuse)
 
 
 def write_safetensors(tensors: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """Writes tensors by name to a file.
+    """Writes tensors by name to a file, which replaces one that is there once it is complete.
 
     Raises:
         TypeError: the format has no dtype for an array.
     """
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    arrays, stop = [], 0
-    for name, tensor in tensors.items():
-        array = np.ascontiguousarray(tensor)
-        if array.dtype not in _NAMES:
-            raise TypeError(f"{name} has dtype {array.dtype}, which a .safetensors file cannot hold.")
-        arrays.append(array)
-        header[name] = {
-            "dtype": _NAMES[array.dtype],
-            "shape": np.shape(tensor),
-            "data_offsets": [stop, stop := stop + array.nbytes],
-        }
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # so that the numbers begin where a processor likes to read them
-    with Path(path).open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for array in arrays:
-            file.write(array.tobytes())
+    arrays = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}  # else they are written wrongly
+    for name, array in arrays.items():
+        if array.dtype.newbyteorder("=") not in _SUPPORTED:
+            raise TypeError(f"{name!r} has dtype {array.dtype}, which a .safetensors file cannot hold.")
+    with replacing(Path(path)) as file:
+        file.write(safetensors.numpy.save(arrays, metadata={"format": "pt"}))

@@ -1,7 +1,6 @@
 """Weights from PyTorch libraries and back, with NumPy alone."""
 
-import importlib
-import pickle
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jaxcnn.models._state_dict import read_state_dict
 from jaxcnn.models.fill import filled, take_over
 from jaxcnn.models.registry import create, info, list_models, torch_names
-from jaxcnn.models.safetensors import read_safetensors, write_safetensors
+from jaxcnn.models.safetensors import write_safetensors
 from jaxcnn.models.torch_names import TorchNames, counterparts, paths
-from jaxcnn.shapes.errors import ShapeError, check_choice
+from jaxcnn.shapes.errors import check_choice
 
 COUNTER = ".num_batches_tracked"  # how many batches a norm of PyTorch has seen, which nothing here reads
-STATE_DICT = "model.state_dict()"  # in PyTorch, the tensors of a model by name
-WRAPPERS = ("state_dict", "model")  # under these keys training scripts keep their state dict
+log = logging.getLogger("jaxcnn")
 
 
 def load_torch(
@@ -33,13 +32,16 @@ def load_torch(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """A model, and its variables from a state dict of torchvision or timm.
 
-    Layout, the order in which maps are flattened, and names are translated; parameters become float32. The library is
-    told by the names. A tensor that is missing, left over, or of another shape than the model's is an error; only the
+    Layout, the order in which maps are flattened, and names are translated; parameters become float32. The names say
+    which library it is. What training scripts put around the state dict is removed, and a warning says what: other
+    entries (``{"model_state_dict": ..., "epoch": ...}``) and prefixes (``module.``, ``model.``, ``_orig_mod.``). After
+    that a tensor that is missing, left over, or of another shape than the model's is an error; only the
     ``num_batches_tracked`` of norms are left out.
 
     Args:
         name: of the model here, as in ``list_models``.
-        path: a ``.safetensors`` file; or ``.pth``, ``.pt`` or ``.bin``, which need PyTorch; or the arrays by name.
+        path: a ``.safetensors`` file; or ``.pth``, ``.pt``, ``.bin``, ``.ckpt`` or ``.tar``, which need PyTorch; or the
+            arrays by name, as NumPy, JAX or PyTorch has them.
         num_classes: number of logits. Where the file has another number, its last layer is left out and a new one
             drawn; without it the model has as many as the file.
         key: of a new last layer; key 0 unless given.
@@ -50,9 +52,10 @@ def load_torch(
 
     Raises:
         ValueError: there is no such model, or neither library has it; or the file is damaged, or holds a whole model.
-        TypeError: a model in place of its name or of its tensors.
         ShapeError: tensors are missing, left over or of another shape; they are listed.
-        ImportError: the file wants PyTorch, which is not installed.
+        FileNotFoundError: there is no such file.
+        TypeError: a model in place of its name or of its tensors, or something else than tensors.
+        ImportError: the file requires PyTorch, which is not installed.
 
     >>> import tempfile
     >>> model = create("resnet18", num_classes=10)
@@ -65,7 +68,6 @@ def load_torch(
     """
     tables = _tables(name, who="load_torch")
     where = "the state dict" if isinstance(path, Mapping) else str(path)
-    tensors = {name: tensor for name, tensor in _read(path).items() if not name.endswith(COUNTER)}
     x = jnp.zeros((1, *info(name).input_shape))
 
     def specify(classes: int, names: TorchNames) -> tuple[nn.Module, Any, dict[str, Any]]:
@@ -74,6 +76,11 @@ def load_torch(
         return model, shapes, counterparts(names, shapes)
 
     usual = {names.source: specify(info(name).num_classes, names)[2] for names in tables}
+    known = {tensor.name for specs in usual.values() for tensor in specs.values()}
+    state = read_state_dict(path, known)
+    if state.removed:
+        log.warning("load_torch: %s: %s", where, state.removed)
+    tensors = {name: tensor for name, tensor in state.tensors.items() if not name.endswith(COUNTER)}
     names = max(tables, key=lambda names: sum(tensor.name in tensors for tensor in usual[names.source].values()))
     heads = {
         path: spec.name
@@ -104,8 +111,8 @@ def save_torch(name: str, variables: Mapping[str, Any], path: str | Path, *, sou
         source: the library whose names to write, ``"torchvision"`` or ``"timm"``.
 
     Raises:
-        ValueError: there is no such model, or neither library has it.
-        ShapeError: the library does not know the model or some of the parameters, or the file has another ending.
+        ValueError: there is no such model, neither library has it, or the file has another ending.
+        ShapeError: the library does not know some of the parameters.
 
     >>> save_torch("lenet5", {}, "lenet5.safetensors")
     Traceback (most recent call last):
@@ -114,7 +121,7 @@ def save_torch(name: str, variables: Mapping[str, Any], path: str | Path, *, sou
     tables = {names.source: names for names in _tables(name, who="save_torch")}
     check_choice(source, tables, who="save_torch", name="source")
     if Path(path).suffix != ".safetensors":
-        raise ShapeError(f"save_torch: writes .safetensors files; got {str(path)!r}.")
+        raise ValueError(f"save_torch: expected a file that ends in .safetensors, but got {str(path)!r}.")
     leaves = dict(paths({part: variables[part] for part in ("params", "batch_stats") if part in variables}))
     tensors: dict[str, np.ndarray] = {}
     for place, tensor in counterparts(tables[source], variables).items():
@@ -135,46 +142,6 @@ def _tables(name: str, *, who: str) -> tuple[TorchNames, ...]:
         known = ", ".join(repr(other) for other in list_models() if torch_names(other))
         raise ValueError(f"{who}: neither torchvision nor timm has {name!r}. They have {known}.")
     return tables
-
-
-def _read(path: str | Path | Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The tensors of a file by name, without the prefix that a wrapper for parallel training puts before all."""
-    if hasattr(path, "state_dict"):
-        raise TypeError(
-            f"load_torch: expected a file or tensors by name, but got a model of PyTorch; pass {STATE_DICT}."
-        )
-    if isinstance(path, Mapping):
-        tensors = {name: np.asarray(tensor) for name, tensor in path.items()}
-    elif Path(path).suffix == ".safetensors":
-        tensors = read_safetensors(path)
-    elif Path(path).suffix in {".pth", ".pt", ".bin"}:
-        tensors = _read_pickled(Path(path))
-    else:
-        raise ShapeError(f"load_torch: reads .safetensors, .pth, .pt and .bin files; got {str(path)!r}.")
-    wrapped = all(name.startswith("module.") for name in tensors)
-    return {name.removeprefix("module.") if wrapped else name: tensor for name, tensor in tensors.items()}
-
-
-def _read_pickled(path: Path) -> dict[str, np.ndarray]:
-    try:
-        torch = importlib.import_module("torch")
-    except ImportError as error:
-        raise ImportError(
-            f"load_torch: {path.name} is a pickle of PyTorch, which is not installed. Where it is, "
-            "safetensors.torch.save_file(torch.load(path), 'weights.safetensors') makes a file that needs nothing."
-        ) from error
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"load_torch: {path} is damaged, or holds more than tensors, such as a whole pickled model. Loading that "
-            f"runs code from the file. Where the code of the model is installed, write its tensors alone: "
-            f"torch.save({STATE_DICT}, 'weights.pth')."
-        ) from error
-    for wrapper in WRAPPERS:
-        if isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-    return {name: (x.float() if x.is_floating_point() else x).numpy() for name, x in state.items()}
 
 
 def _drawn(model: nn.Module, x: jax.Array, heads: Mapping[str, str], key: jax.Array) -> dict[str, jax.Array]:

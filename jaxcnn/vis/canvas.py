@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jaxcnn._replace_file import replacing
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -89,15 +91,8 @@ def save_figure(figure: "Figure", path: str | os.PathLike[str], *, who: str) -> 
     ending = path.suffix.lower()
     if ending not in _METADATA:
         raise ValueError(f"{who}: a picture is written as .pdf, .png or .svg, but the path is {path}.")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with style(), temporary.open("wb") as file:
-            figure.savefig(file, format=ending[1:], dpi=200, metadata=_METADATA[ending])
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with style(), replacing(path) as file:
+        figure.savefig(file, format=ending[1:], dpi=200, metadata=_METADATA[ending])
 
 
 def shortened(name: str, longest: int) -> str:
