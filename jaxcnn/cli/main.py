@@ -3,6 +3,7 @@
 import argparse
 import dis
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import FrameType, TracebackType
 
 from jaxcnn._extras import TRAIN, with_hint
 from jaxcnn.cli._encoding import show_any_text
+from jaxcnn.cli._standard_output import checked_output
 from jaxcnn.shapes.errors import printable
 
 EXPERIMENT = "jaxcnn_experiment_"  # what the modules of experiment files are called
@@ -40,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"jaxcnn {options.verb}: {printable(unknown_options(options, unknown, arguments))}", file=sys.stderr)
         return 2
     try:
-        return options.run(options)
+        with checked_output():
+            _import_slow_modules(options.verb)
+            return options.run(options)
     except KeyboardInterrupt:
         print("jaxcnn: stopped", file=sys.stderr)
         return 130
@@ -58,6 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = printable(f"{error}{_place_in_experiment(error)}", keep="\n")
         print(f"jaxcnn {options.verb}: {message}", file=sys.stderr)
         return 2
+
+
+def _import_slow_modules(verb: str) -> None:
+    """Imports what takes the time, and has Ctrl-C raise ``KeyboardInterrupt`` from then on, see ``jaxcnn.__main__``."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        importlib.import_module("jaxcnn.train.loop" if verb in ("train", "evaluate", "predict", "profile") else "jax")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def unknown_options(options: argparse.Namespace, unknown: Sequence[str], arguments: Sequence[str]) -> str:

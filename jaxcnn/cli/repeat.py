@@ -19,7 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from jaxcnn.cli.signals import WATCHED
+from jaxcnn.cli._standard_output import lasting_output
+from jaxcnn.cli.signals import WATCHED, watched
 
 HELP = "train once per seed and write a results file"
 
@@ -48,6 +49,11 @@ class _Stopped(Exception):
 
 def run(options: argparse.Namespace) -> int:
     """Trains every seed in turn and writes the results file."""
+    with lasting_output():
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     from jaxcnn.train.config import with_settings
     from jaxcnn.train.discover import find_experiment
     from jaxcnn.train.errors import ConfigError
@@ -151,7 +157,7 @@ def _wait_for(command: Sequence[str]) -> int:
         for process in started:
             process.send_signal(number)
 
-    earlier = {number: signal.signal(number, tell) for number in WATCHED}
+    earlier = {number: signal.signal(number, tell) for number in watched()}
     try:
         # In a group of its own: a terminal would tell it of Ctrl-C a second time, which ends it at once.
         started.append(subprocess.Popen(command, env=environment, process_group=0))

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks for a stop at the next step, a second one stops at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first asks for a stop at the next step, a second one stops at once."""
 
 import contextlib
 import dataclasses
@@ -9,7 +9,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-WATCHED = (signal.SIGINT, signal.SIGTERM)
+# SIGHUP is what a terminal that closes sends, or a connection that ends.
+WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHOW_CURSOR = "\x1b[?25h"  # a live display had hidden it
 
 
@@ -18,6 +19,11 @@ class Stop:
     """Which signal asked for a stop, if one did."""
 
     signal: int | None = None
+
+
+def watched() -> list[signal.Signals]:
+    """The signals that ask for a stop; without SIGHUP where it is ignored, as ``nohup`` has it ignored."""
+    return [number for number in WATCHED if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
 
 
 @contextlib.contextmanager
@@ -35,7 +41,7 @@ def stop_on_signals() -> Iterator[Stop]:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     thread = threading.Thread(target=_end_at_the_second, args=(reader,), daemon=True, name="signals")
-    earlier = {number: signal.signal(number, ask) for number in WATCHED}
+    earlier = {number: signal.signal(number, ask) for number in watched()}
     earlier_pipe = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     thread.start()
     try:
@@ -55,5 +61,6 @@ def _end_at_the_second(reader: int) -> None:
         seen += number[0] in WATCHED
         if seen == 2:
             cursor = SHOW_CURSOR if sys.stdout.isatty() else ""
-            print(f"{cursor}stopped at once; the last checkpoint is kept", flush=True)
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                print(f"{cursor}stopped at once; the last checkpoint is kept", flush=True)
             os._exit(128 + number[0])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxcnn.cli import _trust, devices
+from jaxcnn.cli._standard_output import lasting_output
 from jaxcnn.cli.signals import stop_on_signals
 
 HELP = "train an experiment, or continue a run"
@@ -35,7 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Trains; 0 when finished, 130 or 143 when stopped by a signal."""
+    """Trains; 0 when finished, 128 and the number of the signal when stopped by one."""
+    with lasting_output():
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     from jaxcnn.train.compile_cache import keep_compiled_programs
     from jaxcnn.train.config import with_settings
     from jaxcnn.train.discover import find_experiment

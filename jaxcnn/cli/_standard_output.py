@@ -1,0 +1,81 @@
+"""Standard output that ends, as ``| head -1`` ends it, or that cannot be written, as a file on a full disk."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+class OutputError(OSError):
+    """Standard output that cannot be written, in words for the user."""
+
+
+class _Guarded:
+    """A stream that calls ``lost`` with the first error of writing, and writes to nowhere from then on."""
+
+    def __init__(self, stream: Any, lost: Callable[[OSError], None]) -> None:
+        self._stream, self._lost = stream, lost
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes, as the stream does."""
+        with self._guard():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes, as the stream does."""
+        with self._guard():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._to_nowhere()
+            self._lost(error)
+
+    def _to_nowhere(self) -> None:
+        """What the stream still holds, and what comes, goes to the null device; else Python would complain at exit."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        with contextlib.suppress(OSError, ValueError):  # a stream without a file descriptor
+            os.dup2(null, self._stream.fileno())
+        os.close(null)
+
+
+@contextlib.contextmanager
+def checked_output() -> Iterator[None]:
+    """Errors of standard output become one of two: ``BrokenPipeError`` where its reader has gone, else ``OutputError``.
+
+    All that was printed inside is written when this ends without an error.
+    """
+
+    def lost(error: OSError) -> None:
+        if isinstance(error, BrokenPipeError):
+            raise error
+        raise OutputError(f"standard output cannot be written: {error.strerror}.") from error
+
+    with contextlib.redirect_stdout(_Guarded(sys.stdout, lost)):  # type: ignore[type-var]
+        yield
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def lasting_output() -> Iterator[None]:
+    """Standard output and standard error that may end: what is done inside goes on without them, and warns once."""
+    from jaxcnn.train.warnings_log import log
+
+    def lost(error: OSError) -> None:
+        cause = error.__cause__ if isinstance(error, OutputError) else error
+        log.warning("standard output cannot be written (%s); training continues without it", cause)
+
+    with (
+        contextlib.redirect_stdout(_Guarded(sys.stdout, lost)),  # type: ignore[type-var]
+        contextlib.redirect_stderr(_Guarded(sys.stderr, lambda error: None)),  # type: ignore[type-var]
+    ):
+        yield
+        sys.stdout.flush()

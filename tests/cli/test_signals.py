@@ -1,0 +1,118 @@
+"""Signals and standard output that ends: nothing is lost, and nothing is said twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jaxcnn.cli import main
+from jaxcnn.cli.signals import stop_on_signals
+from jaxcnn.train.checkpoint import saved
+from tests.cli.conftest import TINY
+
+ROOT = Path(__file__).parent.parent.parent
+
+# Ctrl-C at the moment at which a module is about to be imported.
+INTERRUPTED = """
+import os, signal, sys, time
+
+module, folder = sys.argv[1:]
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+sys.meta_path.insert(0, Interrupt())
+sys.argv = ["jaxcnn", "train", "lenet5_digits", "--run-dir", folder]
+from jaxcnn.__main__ import command
+command()
+"""
+
+
+@pytest.mark.parametrize("module", ["argparse", "jaxlib", "optax"])
+def test_ctrl_c_during_imports_is_quiet(tmp_path: Path, module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, module, str(tmp_path / "run")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_closed_terminal_saves_like_sigterm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+
+    def hang_up() -> None:
+        deadline = time.monotonic() + 120
+        while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    threading.Thread(target=hang_up).start()
+    assert main(["train", str(TINY), "--set", "epochs=500", "--run-dir", str(folder)]) == 128 + signal.SIGHUP
+    assert "everything is saved" in capsys.readouterr().out
+    assert saved(folder / "checkpoints", ["last"])
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    earlier = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.01)
+            assert stop.signal is None
+    finally:
+        signal.signal(signal.SIGHUP, earlier)
+
+
+def broken_pipe() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+OUTPUTS = [
+    pytest.param(broken_pipe, "Broken pipe", id="| head -1"),
+    pytest.param(lambda: os.open("/dev/full", os.O_WRONLY), "No space left on device", id="full"),
+]
+
+
+@pytest.mark.parametrize(("output", "reason"), OUTPUTS)
+def test_training_outlives_its_output(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    output: Callable[[], int],
+    reason: str,
+) -> None:
+    folder = tmp_path / "run"
+    with os.fdopen(output(), "w", buffering=1, encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(["train", str(TINY), "--set", "epochs=1", "--run-dir", str(folder)]) == 0
+    assert [one.step for one in saved(folder / "checkpoints", ["last"])] == [6]
+    assert caplog.text.count(reason) == caplog.text.count("training continues without it") == 1
+
+
+@pytest.mark.parametrize(("output", "reason"), OUTPUTS)
+def test_other_verbs_end_with_a_sentence_or_none(output: Callable[[], int], reason: str) -> None:
+    """In a process, since Python complains at its end about what it could not write."""
+    descriptor = output()
+    words = [sys.executable, "-m", "jaxcnn", "models", "lenet*"]
+    done = subprocess.run(words, cwd=ROOT, stdout=descriptor, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(descriptor)
+    if reason == "Broken pipe":
+        assert (done.returncode, done.stderr) == (141, "")
+    else:
+        sentence = "jaxcnn models: standard output cannot be written: No space left on device.\n"
+        assert (done.returncode, done.stderr) == (2, sentence)
