@@ -89,11 +89,15 @@ def test_a_file_that_is_no_experiment(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_build_that_returns_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "mine.py").write_text(TINY.read_text() + "\n\ndef build(config):\n    pass\n")
+    (tmp_path / "mine.py").write_text(
+        TINY.read_text(encoding="utf-8") + "\n\ndef build(config):\n    pass\n", encoding="utf-8"
+    )
     expected = "mine.py: build(config) returns None, expected an Experiment. Does it lack a return statement?"
     for verb, *options in (["train"], ["summary"], ["show", "--augment"]):
         assert expected in refusal(capsys, verb, str(tmp_path / "mine.py"), *options)
-    (tmp_path / "mine.py").write_text(TINY.read_text() + "\n\ndef build(config):\n    return 3\n")
+    (tmp_path / "mine.py").write_text(
+        TINY.read_text(encoding="utf-8") + "\n\ndef build(config):\n    return 3\n", encoding="utf-8"
+    )
     assert "build(config) returns int, expected an Experiment.\n" in refusal(capsys, "train", str(tmp_path / "mine.py"))
 
 
@@ -112,11 +116,11 @@ def test_a_wrong_call_in_an_experiment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], augment: str, message: str
 ) -> None:
     """Under ``jit``, too: one sentence and the line."""
-    text = TINY.read_text() + (
+    text = TINY.read_text(encoding="utf-8") + (
         "\n\ndef build(config, build=build):\n    from jaxcnn import augment\n\n"
         f"    return dataclasses.replace(build(config), augment={augment})\n"
     )
-    (tmp_path / "mine.py").write_text(text)
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
     error = refusal(capsys, "train", str(tmp_path / "mine.py"), "--run-dir", str(tmp_path / "run"))
     assert message in error and error.endswith(f"({tmp_path / 'mine.py'}, line {text.count(chr(10))})\n")
     assert len(error.splitlines()) == 1 and not (tmp_path / "run").exists()
@@ -204,6 +208,8 @@ def test_an_error_of_a_library_keeps_its_traceback(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(broken, encoding="utf-8")
     with pytest.raises(ValueError, match="Expecting value"):
         main(["train", str(tmp_path / "broken.py")])
-    (tmp_path / "broken.py").write_text(TINY.read_text() + "\n\ndef build(config):\n    return None + 1\n")
+    (tmp_path / "broken.py").write_text(
+        TINY.read_text(encoding="utf-8") + "\n\ndef build(config):\n    return None + 1\n", encoding="utf-8"
+    )
     with pytest.raises(TypeError, match="unsupported operand"):
         main(["train", str(tmp_path / "broken.py")])
