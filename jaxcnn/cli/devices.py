@@ -68,13 +68,36 @@ def choose_devices(options: argparse.Namespace, folder: Path | None = None) -> "
 
     chosen: dict[str, Any] = dict(USUAL)
     if folder is not None and (folder / FILE).exists():
-        chosen |= json.loads((folder / FILE).read_text(encoding="utf-8"))
+        chosen |= _recorded(folder / FILE)
     if jax.process_count() > 1:
         chosen["devices"] = "all"
     asked = {name: getattr(options, name) for name in USUAL}
     chosen |= {name: value for name, value in asked.items() if value is not None}
     devices = chosen.pop("devices")
     return Parallel.over(None if devices == "all" else devices, **chosen)
+
+
+def _recorded(file: Path) -> dict[str, Any]:
+    """The content of ``parallel.json``.
+
+    Raises:
+        RunError: it cannot be read, or an entry is unknown or of another type.
+    """
+    from jaxcnn.train.errors import RunError
+
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"expected a JSON object, got {type(content).__name__}")
+        for name, value in content.items():
+            if name not in USUAL or type(value) is not type(USUAL[name]):
+                raise ValueError(f"unexpected entry {name!r}: {str(value)[:50]!r}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(
+            f"{file} is damaged ({error}). It records --devices, --spelling, --batch-stats, --accumulate and --fsdp: "
+            f"delete it, and give those that the run was started with."
+        ) from error
+    return content
 
 
 def record_devices(parallel: "Parallel", folder: Path) -> None:

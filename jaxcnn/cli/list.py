@@ -36,23 +36,35 @@ def _headline(path: Path) -> str:
     """First line of a file's docstring, read without running the file."""
     import ast
 
-    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    try:
+        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        return f"cannot be read: {error}"
     return doc.splitlines()[0] if doc else ""
 
 
 def _describe(folder: Path) -> dict[str, Any]:
+    """A run in a row; one that cannot be read is a row that says so."""
+    from jaxcnn.train.errors import RunError
     from jaxcnn.train.run_folder import RunFolder
 
     run_folder = RunFolder(folder)
-    records = run_folder.metrics.read()
+    try:
+        experiment = str(run_folder.recorded()["experiment"])
+        records = run_folder.metrics.read()
+    except (RunError, OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        experiment, records = f"damaged: {error}", []
     last = records[-1] if records else {}
     return {
         "run": str(folder),
-        "experiment": run_folder.recorded()["experiment"],
-        "epoch": last.get("epoch", 0),
-        "step": last.get("step", 0),
-        "test/accuracy": last.get("test/accuracy"),
+        "experiment": experiment,
+        **{name: _number(last.get(name)) or 0 for name in ("epoch", "step")},
+        "test/accuracy": _number(last.get("test/accuracy")),
     }
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) else None
 
 
 def _per_cent(row: dict[str, Any]) -> str:

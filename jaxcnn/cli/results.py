@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,28 @@ COLUMNS = ("experiment", "test accuracy", "test error", "mean IoU", "seeds", "ti
 
 
 def read_results() -> list[dict[str, Any]]:
-    """Every results file beside the experiments that can be called by name; the first folder wins."""
+    """Every results file of the experiments that can be called by name; the first folder wins.
+
+    A file that is not one of results is left out and named on standard error.
+    """
+    from jaxcnn.shapes.errors import printable
     from jaxcnn.train.discover import experiment_folders
 
     files: dict[str, Path] = {}
     for folder in experiment_folders():
         for path in sorted(folder.glob("results/*.json")):
             files.setdefault(path.stem, path)
-    return [json.loads(path.read_text(encoding="utf-8")) for _, path in sorted(files.items())]
+    found = []
+    for _, path in sorted(files.items()):
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+            rows([result])  # whether every entry is there, of its type
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            reason = f"it has no entry {error}" if isinstance(error, KeyError) else str(error)
+            print(f"jaxcnn results: {printable(str(path))} is left out: {printable(reason)}", file=sys.stderr)
+        else:
+            found.append(result)
+    return found
 
 
 def rows(results: list[dict[str, Any]]) -> list[list[str]]:
