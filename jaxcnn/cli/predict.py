@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     import numpy as np
 
     from jaxcnn.cli.output import print_json, print_table
-    from jaxcnn.data.images import read_image
+    from jaxcnn.data import read_image
     from jaxcnn.train.errors import ConfigError
     from jaxcnn.train.run_folder import RunFolder
 

@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 def show_folder(path: str, *, as_json: bool) -> int:
     """Prints the number of images of each class in each split, and what is left out, by reason."""
     from jaxcnn.cli.output import print_json, print_table, say
-    from jaxcnn.data._folder_scan import scan_folder
+    from jaxcnn.data import scan_folder
 
     found = scan_folder(path)
     counts = {split: {name: len(files) for name, files in classes.items()} for split, classes in found.splits.items()}
@@ -95,7 +95,7 @@ def _draw(file: "ExperimentFile", path: str) -> None:
     import jax.numpy as jnp
 
     from jaxcnn.cli.output import say
-    from jaxcnn.data.arrays import Split
+    from jaxcnn.data import Split
     from jaxcnn.vis.augmentations import draw_augmentations
 
     experiment = file.build(file.config_class())

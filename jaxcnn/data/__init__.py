@@ -3,26 +3,33 @@
 from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
-from jaxcnn.data.arrays import Dataset, Split
-from jaxcnn.data.batches import steps_per_epoch
-from jaxcnn.data.hold_out import hold_out
-from jaxcnn.data.images import read_image
-from jaxcnn.data.load import load, names
-from jaxcnn.data.scenes import digit_scenes
-from jaxcnn.data.sources import stream
-from jaxcnn.data.stream import Source, StreamedDataset, StreamedSplit
+from jaxcnn.data._arrays import Dataset, Split
+from jaxcnn.data._batches import eval_batches, steps_per_epoch
+from jaxcnn.data._folder_scan import FolderContents, scan_folder
+from jaxcnn.data._hold_out import hold_out
+from jaxcnn.data._images import read_image
+from jaxcnn.data._load import load, names
+from jaxcnn.data._scenes import digit_scenes
+from jaxcnn.data._sources import stream
+from jaxcnn.data._stream import Batch, Source, StreamedDataset, StreamedSplit
+from jaxcnn.data._tfds import is_prepared
 
 __all__ = [
+    "Batch",
     "Dataset",
+    "FolderContents",
     "Source",
     "Split",
     "StreamedDataset",
     "StreamedSplit",
     "digit_scenes",
+    "eval_batches",
     "hold_out",
+    "is_prepared",
     "load",
     "names",
     "read_image",
+    "scan_folder",
     "steps_per_epoch",
     "stream",
 ]

@@ -56,10 +56,24 @@ class FolderContents:
 def scan_folder(path: str | Path) -> FolderContents:
     """Finds the images of a folder, without opening them.
 
+    Args:
+        path: the folder, with one sub-folder for each class, or with ``train`` and ``test`` above these.
+
     Raises:
         FileNotFoundError: there is no such folder.
         ValueError: no classes, a class without images, two folders for one split, classes that hold the same
             sub-folders, an image under two classes, a link to a file that does not exist, a folder that cannot be read.
+
+    >>> import tempfile
+    >>> root = Path(tempfile.mkdtemp())
+    >>> for name in ("ant/1.png", "ant/notes.txt", "bee/1.png", "bee/2.png"):
+    ...     (root / name).parent.mkdir(exist_ok=True)
+    ...     (root / name).touch()
+    >>> found = scan_folder(root)
+    >>> {name: len(files) for name, files in found.splits["all"].items()}
+    {'ant': 1, 'bee': 2}
+    >>> [(path.name, reason) for path, reason in found.skipped.items()]
+    [('notes.txt', 'not named as an image')]
     """
     if not str(path):
         raise ValueError("folder: which folder? Write folder:/path, with one sub-folder of images for each class.")

@@ -22,10 +22,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax import export
 
-from jaxcnn.data import load, names, stream
-from jaxcnn.data.arrays import Split
-from jaxcnn.data.stream import StreamedSplit
-from jaxcnn.data.tfds import data_folder, prepared_folder
+from jaxcnn.data import Split, StreamedSplit, is_prepared, load, names, stream
 from jaxcnn.train.checkpoint import KINDS, STATE, Saved, read_record, saved
 from jaxcnn.train.checksums import check_arrays, check_seal, named_leaves, seal
 from jaxcnn.train.errors import DamageError, RunError
@@ -79,7 +76,7 @@ class Model:
     def test_images(self) -> Split | StreamedSplit | None:
         """The run's test images, if they can be found by name; their fingerprint says that they are the same."""
         name, (height, width, channels) = self.dataset, self.image_shape
-        if name not in names() or (name != "digits" and not prepared_folder(name, data_folder())):
+        if name not in names() or (name != "digits" and not is_prepared(name)):
             return None  # to load others would download them
         if self.streamed:
             found = stream(name, image_size=height, channels=channels, resize=self.resize)

@@ -10,9 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.data.arrays import Split
-from jaxcnn.data.batches import eval_batches
-from jaxcnn.data.stream import StreamedSplit
+from jaxcnn.data import Split, StreamedSplit, eval_batches
 from jaxcnn.train.feed import Feed
 from jaxcnn.train.parallel import Parallel
 from jaxcnn.train.state import Variables

@@ -11,9 +11,7 @@ import optax
 from flax import linen as nn
 from jax.typing import ArrayLike
 
-from jaxcnn.data.arrays import Dataset
-from jaxcnn.data.batches import steps_per_epoch
-from jaxcnn.data.stream import StreamedDataset
+from jaxcnn.data import Dataset, StreamedDataset, steps_per_epoch
 
 PerExampleLoss = Callable[[jax.Array, jax.Array], jax.Array]
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxcnn.data.stream import Batch, StreamedSplit
+from jaxcnn.data import Batch, StreamedSplit
 from jaxcnn.train.errors import ConfigError
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.parallel import Parallel

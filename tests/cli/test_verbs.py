@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxcnn.cli import main, train
-from jaxcnn.data.arrays import Dataset, Split
+from jaxcnn.data import Dataset, Split
 from jaxcnn.train.evaluate import Evaluation, Evaluator
 from jaxcnn.train.run_folder import RunFolder
 from tests.cli.conftest import TINY

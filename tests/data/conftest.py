@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxcnn.data import tfds_prepare
+from jaxcnn.data import _tfds_prepare as tfds_prepare
 
 MNIST_COUNTS = {"train": 150, "t10k": 20}  # more than are decoded at once, and fewer
 CIFAR_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

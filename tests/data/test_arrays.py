@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from jaxcnn.data.arrays import Dataset, Split
+from jaxcnn.data._arrays import Dataset, Split
 
 
 def split(count: int = 6, *, shape: tuple[int, ...] = (5, 4, 3), classes: int = 3, seed: int = 0) -> Split:

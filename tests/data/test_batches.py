@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxcnn.data.batches import eval_batches, steps_per_epoch
+from jaxcnn.data._batches import eval_batches, steps_per_epoch
 
 
 @settings(max_examples=60, deadline=None)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxcnn.data import digits as module
-from jaxcnn.data.arrays import Dataset
-from jaxcnn.data.digits import digits, enlarge, originals
+from jaxcnn.data import _digits as module
+from jaxcnn.data._arrays import Dataset
+from jaxcnn.data._digits import digits, enlarge, originals
 
 
 @pytest.fixture(scope="module")

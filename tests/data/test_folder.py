@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from jaxcnn.data import Dataset
+from jaxcnn.data._folder import load_folder
 from jaxcnn.data._folder_scan import scan_folder
-from jaxcnn.data.folder import load_folder
-from jaxcnn.data.images import read_image
+from jaxcnn.data._images import read_image
 from jaxcnn.shapes.errors import ShapeError
 
 

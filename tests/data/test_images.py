@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from jaxcnn.data.digits import digits
-from jaxcnn.data.images import fit, is_grey, read_image
+from jaxcnn.data._digits import digits
+from jaxcnn.data._images import fit, is_grey, read_image
 from jaxcnn.shapes.errors import ShapeError
 
 GENERATOR = np.random.default_rng(7)

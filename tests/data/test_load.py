@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxcnn.data import Dataset, load, names, read_image
-from jaxcnn.data.digits import digits
+from jaxcnn.data._digits import digits
 
 
 def images(root: Path, size: int = 6) -> Path:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcnn.data.arrays import Dataset, Split
-from jaxcnn.data.digits import digits
-from jaxcnn.data.hold_out import hold_out
-from jaxcnn.data.scenes import digit_scenes, enlarge, write
+from jaxcnn.data._arrays import Dataset, Split
+from jaxcnn.data._digits import digits
+from jaxcnn.data._hold_out import hold_out
+from jaxcnn.data._scenes import digit_scenes, enlarge, write
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from jaxcnn.data import load, stream
-from jaxcnn.data.images import cover
-from jaxcnn.data.stream import Source, StreamedDataset, StreamedSplit
+from jaxcnn.data._images import cover
+from jaxcnn.data._stream import Source, StreamedDataset, StreamedSplit
 from tests.data.conftest import Internet, write_mnist
 from tests.data.test_folder import fill
 from tests.data.test_tfds import as_tfrecord

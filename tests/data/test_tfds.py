@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from jaxcnn.data import Dataset, load, stream
-from jaxcnn.data import tfds as tfds_module
-from jaxcnn.data.tfds import data_folder, prepared_folder
+from jaxcnn.data import _tfds as tfds_module
+from jaxcnn.data._tfds import data_folder, prepared_folder
 from tests.data.conftest import CIFAR_CLASSES, Internet, as_tfrecords, idx, write_cifar, write_mnist
 
 SHARED = Path(os.environ.get("JAXCNN_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -225,7 +225,7 @@ def test_reading_needs_no_tensorflow(sets: Path) -> None:
 
 
 def read_real(stem: str) -> tuple[np.ndarray, np.ndarray]:
-    from jaxcnn.data.tfds_prepare import read_idx
+    from jaxcnn.data._tfds_prepare import read_idx
 
     images = read_idx(SHARED / f"{stem}-images-idx3-ubyte.gz", rank=3)
     return images, read_idx(SHARED / f"{stem}-labels-idx1-ubyte.gz", rank=1)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxcnn.data import load, tfds_prepare
-from jaxcnn.data.arrays import Split
-from jaxcnn.data.tfds_prepare import SOURCES, download_and_prepare, read_idx
+from jaxcnn.data import _tfds_prepare as tfds_prepare
+from jaxcnn.data import load
+from jaxcnn.data._arrays import Split
+from jaxcnn.data._tfds_prepare import SOURCES, download_and_prepare, read_idx
 from tests.data.conftest import CIFAR_CLASSES, Internet, cifar_rows, idx, mnist_arrays, write_cifar, write_mnist
 
 

@@ -4,8 +4,7 @@ import time
 
 import numpy as np
 
-from jaxcnn.data.arrays import Dataset, Split
-from jaxcnn.data.stream import StreamedDataset, StreamedSplit
+from jaxcnn.data import Dataset, Split, StreamedDataset, StreamedSplit
 
 
 class Memory:

@@ -12,7 +12,7 @@ import optax
 import pytest
 from flax import linen as nn
 
-from jaxcnn.data.arrays import Dataset, Split
+from jaxcnn.data import Dataset, Split
 from jaxcnn.nn.conv import Conv
 from jaxcnn.train.dry_run import dry_run
 from jaxcnn.train.evaluate import Evaluation, Evaluator

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxcnn.data.arrays import Split
+from jaxcnn.data import Split
 from jaxcnn.train.discover import load_experiment
 from jaxcnn.train.evaluate import Evaluator
 from jaxcnn.train.experiment import Experiment, cross_entropy

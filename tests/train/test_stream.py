@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import augment
-from jaxcnn.data.arrays import Split
+from jaxcnn.data import Split
 from jaxcnn.train.discover import load_experiment
 from jaxcnn.train.dry_run import dry_run
 from jaxcnn.train.errors import ConfigError, RunError

@@ -16,7 +16,7 @@ import pytest
 from jax import export
 
 from jaxcnn.cli import main
-from jaxcnn.data.arrays import Split
+from jaxcnn.data import Split
 from jaxcnn.train import load_trained
 from jaxcnn.train._recorded import model_of, read_model, record_model
 from jaxcnn.train._trust import register_folder

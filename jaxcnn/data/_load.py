@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from jaxcnn.data.arrays import Dataset
-from jaxcnn.data.digits import digits
-from jaxcnn.data.folder import TEST_FRACTION, load_folder
-from jaxcnn.data.tfds import NAMES as TFDS_NAMES
-from jaxcnn.data.tfds import data_folder, load_tfds, prepared_folder
+from jaxcnn.data._arrays import Dataset
+from jaxcnn.data._digits import digits
+from jaxcnn.data._folder import TEST_FRACTION, load_folder
+from jaxcnn.data._tfds import NAMES as TFDS_NAMES
+from jaxcnn.data._tfds import data_folder, is_prepared, load_tfds
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.errors import did_you_mean
 
@@ -65,7 +65,7 @@ def load(
         raise ValueError(f"load: {' and '.join(given)} can be given for a folder:/path only, not for {name!r}.")
     if name == "digits":
         return digits() if image_size is None else digits(image_size)
-    if name in TFDS_NAMES or prepared_folder(name, data_folder(data_dir)):
+    if name in TFDS_NAMES or is_prepared(name, data_dir=data_dir):
         return load_tfds(name, data_dir=data_dir, image_size=image_size)
     raise ValueError(f"load: {_unknown(name, data_folder(data_dir))}")
 

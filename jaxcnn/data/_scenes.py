@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from jaxcnn.data.arrays import Dataset, Split
+from jaxcnn.data._arrays import Dataset, Split
 from jaxcnn.shapes.axes import as_int
 
 # How much of a digit's own colour shows at its darkest; the rest is what was there before.
@@ -42,7 +42,7 @@ def digit_scenes(
     Raises:
         ValueError: digits that are not grey, a scene smaller than a digit, or no scene.
 
-    >>> from jaxcnn.data.load import load
+    >>> from jaxcnn.data._load import load
     >>> digits = load("digits", image_size=16)
     >>> scenes = digit_scenes(digits, digits, size=32, train_count=3, test_count=2)
     >>> scenes.train.images.shape, scenes.train.labels.shape, scenes.class_names[:3]

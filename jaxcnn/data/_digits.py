@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxcnn.data.arrays import Dataset, Split
+from jaxcnn.data._arrays import Dataset, Split
 from jaxcnn.shapes.axes import as_int
 
 FILE = Path(__file__).with_name("digits.csv.gz")

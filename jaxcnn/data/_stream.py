@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from jaxcnn.data.decode import MOST_THREADS
+from jaxcnn.data._decode import MOST_THREADS
 
 log = logging.getLogger("jaxcnn")
 

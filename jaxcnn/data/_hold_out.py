@@ -1,6 +1,6 @@
 """A part of the training images to choose by, so that the test images are looked at once."""
 
-from jaxcnn.data.arrays import Dataset, Split
+from jaxcnn.data._arrays import Dataset, Split
 from jaxcnn.shapes.axes import as_int
 
 
@@ -16,7 +16,7 @@ def hold_out(dataset: Dataset, *, one_in: int) -> Dataset:
     Raises:
         ValueError: ``one_in`` under 2, or more than there are training images.
 
-    >>> from jaxcnn.data.load import load
+    >>> from jaxcnn.data._load import load
     >>> digits = hold_out(load("digits"), one_in=5)
     >>> len(digits.train), len(digits.test)
     (1150, 287)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxcnn.data._arrays import Dataset, Split
+from jaxcnn.data._decode import decode_all, stack
 from jaxcnn.data._folder_scan import scan_folder
+from jaxcnn.data._images import check_channels, fit, to_pixels
 from jaxcnn.data._open_picture import open_picture
-from jaxcnn.data.arrays import Dataset, Split
-from jaxcnn.data.decode import decode_all, stack
-from jaxcnn.data.images import check_channels, fit, to_pixels
 from jaxcnn.shapes.axes import as_int
 
 TEST_FRACTION = 0.2
@@ -37,7 +37,7 @@ def load_folder(
 
     Args:
         path: the folder.
-        image_size: height and width of all images after ``jaxcnn.data.images.fit``; None: they already have one size.
+        image_size: height and width of all images, resized as by ``read_image``; None: they already have one size.
         channels: 1 for grey, 3 for colour; None: grey where every image is.
         test_fraction: the share of each class held out, between 0 and 1; at least one image.
 

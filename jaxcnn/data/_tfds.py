@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from jaxcnn.data._arrays import Dataset, Split
+from jaxcnn.data._decode import decode_all, stack
+from jaxcnn.data._images import fit, to_pixels
 from jaxcnn.data._open_picture import open_picture
+from jaxcnn.data._tfds_prepare import SOURCES, download_and_prepare
 from jaxcnn.data._tfrecord import TFRecords
-from jaxcnn.data.arrays import Dataset, Split
-from jaxcnn.data.decode import decode_all, stack
-from jaxcnn.data.images import fit, to_pixels
-from jaxcnn.data.tfds_prepare import SOURCES, download_and_prepare
 
 NAMES = tuple(SOURCES)
 # A CIFAR-10 folder that was not prepared from the original archive may lack these.
@@ -48,13 +48,26 @@ def prepared_folder(name: str, root: Path) -> Path | None:
     return versions[max(versions)] if versions else None
 
 
+def is_prepared(name: str, *, data_dir: str | Path | None = None) -> bool:
+    """Whether a set of tensorflow-datasets is on this machine, so that ``load`` reads it without a download.
+
+    Args:
+        name: the set, such as ``"mnist"``.
+        data_dir: the folder of prepared sets; ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets`` unless given.
+
+    >>> is_prepared("mnist", data_dir="/nowhere")
+    False
+    """
+    return prepared_folder(name, data_folder(data_dir)) is not None
+
+
 def load_tfds(name: str, *, data_dir: str | Path | None = None, image_size: int | None = None) -> Dataset:
     """The images and labels of a TFDS set, decoded.
 
     Args:
         name: one of ``NAMES``, or any set that lies prepared and has the features ``image`` and ``label``.
         data_dir: the folder of prepared sets; see ``data_folder``.
-        image_size: height and width to bring all images to, as ``jaxcnn.data.images`` says; None leaves them.
+        image_size: height and width of all images, resized as by ``read_image``; None: their own.
 
     Raises:
         FileNotFoundError: the set is not prepared, and cannot be; says where it was looked for and what to do.
