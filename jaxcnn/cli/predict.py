@@ -1,14 +1,19 @@
 """Predict the classes of image files with a run's model.
 
-Grey, colour, transparent and palette images of any size are read; they are brought to the size and channels that
-the run was trained on. Digits are light on dark: --invert turns dark on light.
+Images of any size and mode are read and brought to the size and channels of the data set. Where the data set holds
+light strokes on dark, such as digits, dark strokes on light are recognised and inverted; --invert and --no-invert
+decide for all images. --show draws what the network gets.
 """
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxcnn.cli import _trust
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
 
 HELP = "predict the classes of image files"
 
@@ -18,7 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image files")
     parser.add_argument("--top", type=int, default=3, metavar="K", help="classes shown for each image (3)")
-    parser.add_argument("--invert", action="store_true", help="turn dark on light into light on dark")
+    parser.add_argument(
+        "--invert",
+        action=argparse.BooleanOptionalAction,
+        help="turn dark on light into light on dark; by default guessed, where the data set holds strokes",
+    )
+    parser.add_argument(
+        "--show",
+        nargs="?",
+        type=Path,
+        const=Path("prediction.png"),
+        metavar="PICTURE",
+        help="draw the images as the network gets them, with their classes (prediction.png)",
+    )
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="which checkpoint (last)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _trust.add_argument(parser)
@@ -28,21 +45,31 @@ def run(options: argparse.Namespace) -> int:
     """Prints the most probable classes of every image."""
     import numpy as np
 
-    from jaxcnn.cli.output import print_json, print_table
-    from jaxcnn.data import read_image
+    from jaxcnn.cli.output import print_json, print_table, say
+    from jaxcnn.data import holds_strokes, is_dark_on_light, read_image
     from jaxcnn.train.errors import ConfigError
     from jaxcnn.train.run_folder import RunFolder
 
     if options.top < 1:
         raise ConfigError(f"--top {options.top}: show at least one class.")
     model = _trust.load_model(RunFolder.open(options.run_folder), options)
-    form = {"image_shape": model.image_shape, "resize": model.resize, "invert": options.invert}
-    images = [read_image(path, **form) for path in options.images]
+    guessed = options.invert is None and holds_strokes(model.dataset)
+    inverted = [is_dark_on_light(path) if guessed else bool(options.invert) for path in options.images]
+    images = np.stack(
+        [
+            read_image(path, image_shape=model.image_shape, resize=model.resize, invert=invert)
+            for path, invert in zip(options.images, inverted, strict=True)
+        ]
+    )
     found: list[dict[str, Any]] = []
-    for path, probabilities in zip(options.images, model.probabilities(np.stack(images)), strict=True):
+    for path, invert, probabilities in zip(options.images, inverted, model.probabilities(images), strict=True):
         best = np.argsort(-probabilities, kind="stable")[: options.top]
         top = [{"class": model.class_names[index], "probability": float(probabilities[index])} for index in best]
-        found.append({"image": str(path), "top": top})
+        found.append({"image": str(path), "inverted": invert, "top": top})
+    if options.show is not None:
+        from jaxcnn.vis.canvas import save_figure
+
+        save_figure(prediction_figure(images, found), options.show, who="predict")
     if options.json:
         print_json(found)
         return 0
@@ -51,4 +78,22 @@ def run(options: argparse.Namespace) -> int:
         for row in found
     ]
     print_table(["image", "prediction", *[""] * (len(rows[0]) - 2)], rows)
+    if guessed and any(inverted):
+        names = ", ".join(row["image"] for row in found if row["inverted"])
+        say(f"dark on light, so inverted: {names} (--no-invert keeps them)")
+    if options.show is not None:
+        say(f"what the network gets: {options.show}")
     return 0
+
+
+def prediction_figure(images: "np.ndarray", found: list[dict[str, Any]]) -> "Figure":
+    """Draws the images that the network gets, each with its file and its most probable class."""
+    from jaxcnn.vis.canvas import shortened
+    from jaxcnn.vis.contact_sheet import contact_sheet
+
+    captions = [
+        f"{shortened(Path(row['image']).name, 18)}{' (inverted)' if row['inverted'] else ''}\n"
+        f"{shortened(row['top'][0]['class'], 18)} {100 * row['top'][0]['probability']:.1f} %"
+        for row in found
+    ]
+    return contact_sheet(images, captions, columns=min(len(images), 8), title="What the network gets")

@@ -9,6 +9,7 @@ from jaxcnn.data._folder_scan import FolderContents, scan_folder
 from jaxcnn.data._hold_out import hold_out
 from jaxcnn.data._images import read_image
 from jaxcnn.data._load import load, names
+from jaxcnn.data._polarity import holds_strokes, is_dark_on_light
 from jaxcnn.data._scenes import digit_scenes
 from jaxcnn.data._sources import stream
 from jaxcnn.data._stream import Batch, Source, StreamedDataset, StreamedSplit
@@ -25,6 +26,8 @@ __all__ = [
     "digit_scenes",
     "eval_batches",
     "hold_out",
+    "holds_strokes",
+    "is_dark_on_light",
     "is_prepared",
     "load",
     "names",

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcnn.cli import main, train
-from jaxcnn.data import Dataset, Split
+from jaxcnn.cli import main, predict, train
+from jaxcnn.data import Dataset, Split, load
 from jaxcnn.train.evaluate import Evaluation, Evaluator
 from jaxcnn.train.run_folder import RunFolder
 from tests.cli.conftest import TINY
@@ -151,3 +151,35 @@ def test_summary_of_a_run_and_of_an_experiment(tiny_run: Path, capsys: pytest.Ca
         assert found["input_shape"] == [1, 32, 32, 1] and found == (expected or found)
         expected = found
     assert run_json(capsys, "summary", "lenet5_digits", "--batch", "3")["input_shape"] == [3, 32, 32, 1]  # type: ignore[index]
+
+
+def test_predict_guesses_the_polarity_of_strokes_and_shows_what_it_read(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    light = load("digits").test.images[3, ..., 0]
+    Image.fromarray(light).save(tmp_path / "light.png")
+    Image.fromarray(255 - light).resize((96, 96)).save(tmp_path / "dark.png")
+    paths = [str(tmp_path / name) for name in ("light.png", "dark.png")]
+    first, second = run_json(capsys, "predict", str(tiny_run), *paths)  # type: ignore[misc]
+    assert (first["inverted"], second["inverted"]) == (False, True)
+    assert second["top"][0]["probability"] == pytest.approx(first["top"][0]["probability"], abs=0.05)
+    for option, inverted in (("--no-invert", False), ("--invert", True)):
+        rows = run_json(capsys, "predict", str(tiny_run), *paths, option)
+        assert [row["inverted"] for row in rows] == [inverted, inverted]  # type: ignore[attr-defined]
+    assert main(["predict", str(tiny_run), *paths, "--show", str(tmp_path / "seen.png")]) == 0
+    out = capsys.readouterr().out
+    assert f"dark on light, so inverted: {paths[1]} (--no-invert keeps them)\n" in out and "light.png (" not in out
+    assert f"what the network gets: {tmp_path / 'seen.png'}\n" in out
+    with Image.open(tmp_path / "seen.png") as picture:
+        grey = np.asarray(picture.convert("L"))
+    assert (grey < 8).mean() > 0.05, "both tiles are black with light strokes, not one"
+
+
+def test_the_picture_of_a_prediction_has_every_image_and_its_class(tmp_path: Path) -> None:
+    images = np.stack([np.zeros((8, 8, 1), np.uint8), np.full((8, 8, 1), 255, np.uint8)])
+    top = [{"class": "seven", "probability": 0.75}]
+    rows = [{"image": f"a/{name}.png", "inverted": name == "two", "top": top} for name in ("one", "two")]
+    figure = predict.prediction_figure(images, rows)
+    assert len(figure.axes[0].images) == 2
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["one.png\nseven 75.0 %", "two.png (inverted)\nseven 75.0 %"]
