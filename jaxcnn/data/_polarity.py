@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxcnn.data._open_picture import open_picture
 from jaxcnn.data._images import to_pixels
+from jaxcnn.data._open_picture import open_picture
 
 # Their images are light strokes on a black background.
 STROKE_DATASETS = ("digits", "emnist", "kmnist", "mnist", "qmnist")
