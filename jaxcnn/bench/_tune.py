@@ -122,7 +122,7 @@ def time_algorithms(operand: Operand, *, seconds: float) -> dict[str, float]:
     exact = np.asarray(_compile(LOWERINGS["xla"], operand, arrays)(*arrays), np.float64)
     runs, first = {}, {}
     for name, lowering in LOWERINGS.items():
-        if lowering.why_not(geometry, dtype, operand.operation) is not None:
+        if lowering.why_not_auto(geometry, dtype, operand.operation) is not None:
             continue
         program = _compile(lowering, operand, arrays)
         result = np.asarray(program(*arrays), np.float64)

@@ -31,7 +31,7 @@ def conv_algorithms() -> tuple[str, ...]:
     ``"phases"``        one convolution per phase of a dilated input, as in the input gradient of strides
     ``"winograd"``      minimal filtering of 3x3 windows, in float32
     ``"depth"``         three axes as two, with the third in the batch and the channels
-    ``"fft"``           a product of spectra: floating and complex numbers, up to three axes
+    ``"fft"``           a product of spectra: floating and complex numbers, up to three axes; by name only
     ==================  ==========================================================================================
 
     >>> len(conv_algorithms())

@@ -24,7 +24,8 @@ def correlate(
         y: the same number of axes.
         mode: ``"full"``: every offset at which they touch. ``"same"``: as many as ``x`` has entries, from the middle
             of the full result. ``"valid"``: the offsets at which one lies inside the other.
-        algorithm: as in ``conv``; ``"auto"`` goes by the sizes, ``"fft"`` takes spectra. Integers are never rounded.
+        algorithm: as in ``conv``. ``"fft"`` multiplies spectra: fastest by far for long arrays, with an error relative
+            to the largest entry of the whole array, and refused for integers. ``"auto"`` never takes it.
         precision: as in ``conv``.
 
     Returns:
@@ -58,7 +59,8 @@ def convolve(
         y: the same number of axes.
         mode: ``"full"``: every entry. ``"same"``: as many as ``x`` has entries, from the middle of the full result.
             ``"valid"``: the entries that need nothing outside the larger array.
-        algorithm: as in ``conv``; ``"auto"`` goes by the sizes, ``"fft"`` takes spectra. Integers are never rounded.
+        algorithm: as in ``conv``. ``"fft"`` multiplies spectra: fastest by far for long arrays, with an error relative
+            to the largest entry of the whole array, and refused for integers. ``"auto"`` never takes it.
         precision: as in ``conv``.
 
     Returns:

@@ -97,7 +97,7 @@ def _xla_gathers(geometry: ConvGeometry, operation: Operation) -> bool:
 def _consider(
     lowering: Lowering, geometry: ConvGeometry, dtype: Any, operation: Operation, partitioned: bool
 ) -> Candidate:
-    why_not = lowering.why_not(geometry, dtype, operation)
+    why_not = lowering.why_not_auto(geometry, dtype, operation)
     if why_not is None and partitioned:
         if operation not in lowering.partitions:
             why_not = "XLA cannot split it over devices without moving data"

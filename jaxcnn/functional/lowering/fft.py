@@ -1,4 +1,8 @@
-"""The convolution theorem: a product of spectra, for windows so large that every tap by itself costs more."""
+"""The convolution theorem: a product of spectra, for windows so large that every tap on its own costs more.
+
+The error of each output is relative to the norm of the whole input, not to the entries that it reads: a quiet part of a
+signal has the error of its loudest, and one infinity or NaN makes every output NaN. So it is used by name only.
+"""
 
 import functools
 from math import prod
@@ -15,6 +19,7 @@ from jaxcnn.functional.lowering.taps import padded_for, tap_slice
 from jaxcnn.shapes.conv import ConvGeometry
 from jaxcnn.shapes.spectrum import fast_length
 
+INEXACT = "its error is relative to the largest entry of the whole input, and one infinity spreads over all of it"
 TRANSFORM, PRODUCT = 2.3e-9, 2.5e-10  # seconds per number and per complex product
 
 
@@ -86,6 +91,7 @@ def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float
 
 LOWERING = Lowering(
     name="fft",
+    inexact=lambda geometry, operation: INEXACT,
     unserved=_unserved,
     estimate=_estimate,
     forward=forward,

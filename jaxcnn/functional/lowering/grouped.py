@@ -12,9 +12,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxcnn.functional.lowering import xla
+from jaxcnn.functional.lowering.isolation import recompute_unless_finite
 from jaxcnn.functional.lowering.linear import transposed_kernel_grad
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.shapes.conv import ConvGeometry, groups_per_block
@@ -23,7 +25,43 @@ from jaxcnn.shapes.conv import ConvGeometry, groups_per_block
 def forward(
     x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
 ) -> jax.Array:
-    """One dense convolution per block of groups."""
+    """One dense convolution per block of groups.
+
+    A block multiplies the entries of other groups by zero. All output channels of the block read them, so that one
+    channel of each block shows whether one of them is not finite.
+    """
+    options = {"precision": precision, "preferred_element_type": preferred_element_type}
+    y = _by_blocks(x, kernel, geometry, **options)
+    merged = groups_per_block(geometry)
+    if merged == 1 or not jnp.issubdtype(y.dtype, jnp.inexact):
+        return y
+    witness = lax.slice_in_dim(y, 0, None, geometry.out_channels // geometry.groups * merged, axis=y.ndim - 1)
+    recompute = functools.partial(_one_group_of_each_block, geometry=geometry, **options)
+    return recompute_unless_finite(y, witness, recompute, x, kernel)
+
+
+def _one_group_of_each_block(
+    y: jax.Array, x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, **options: Any
+) -> jax.Array:
+    """The blocks once for each group of a block, with zeros in place of the other groups; all of ``y`` is replaced."""
+    merged = groups_per_block(geometry)
+
+    def select(a: jax.Array, index: jax.Array, other: jax.Array) -> jax.Array:
+        places = jnp.arange(a.shape[-1], dtype=jnp.int32) // (a.shape[-1] // geometry.groups) % merged
+        # Added to zeros that are split over a mesh as ``a`` is.
+        own = jnp.zeros_like(a, jnp.int32) + lax.expand_dims(places, range(a.ndim - 1)) == index
+        return jnp.where(own, a, other)
+
+    def add_group(index: jax.Array, y: jax.Array) -> jax.Array:
+        own = _by_blocks(select(x, index, jnp.zeros_like(x)), kernel, geometry, **options)
+        return select(own, index, y)
+
+    return lax.fori_loop(0, merged, add_group, y)
+
+
+def _by_blocks(
+    x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
+) -> jax.Array:
     merged = groups_per_block(geometry)
     block = geometry.group_block(merged)
     outputs = []
@@ -47,9 +85,9 @@ def _block_diagonal(kernel: jax.Array, groups: int) -> jax.Array:
     if groups == 1:
         return kernel
     *window, reads, writes = kernel.shape
-    own = jnp.eye(groups, dtype=kernel.dtype)[:, None, :, None]
+    own = lax.expand_dims(np.eye(groups, dtype=bool)[:, None, :, None], range(len(window)))
     split = lax.reshape(kernel, (*window, 1, reads, groups, writes // groups))
-    dense = split * lax.expand_dims(own, range(len(window)))
+    dense = jnp.where(own, split, jnp.zeros((), kernel.dtype))  # not a product: zero times NaN is NaN
     return lax.reshape(dense, (*window, groups * reads, writes))
 
 
@@ -72,6 +110,6 @@ LOWERING = Lowering(
     unserved=_unserved,
     estimate=_estimate,
     forward=forward,
-    kernel_grad=functools.partial(transposed_kernel_grad, forward),
+    kernel_grad=functools.partial(transposed_kernel_grad, _by_blocks),
     partitions=frozenset({"forward", "kernel_grad"}),
 )

@@ -30,6 +30,7 @@ from jaxcnn.shapes.conv import ConvGeometry
 BLOCK_BYTES = 1 << 20  # of both operands: about what one core's cache holds
 PRODUCTS = 50  # per entry of a pair, over the taps of a group: with many more, LLVM does not unroll the pair
 GROUP = 9  # the most taps whose sums stay in registers
+MANY_TAPS = 128  # the sums of more are a loop over groups of taps: written out they take seconds to compile
 
 
 def kernel_grad(x: jax.Array, g: jax.Array, geometry: ConvGeometry, *, precision: Any) -> jax.Array:
@@ -110,15 +111,37 @@ def _widened(g: jax.Array, more: int) -> jax.Array:
 
 def _block_sums(z: jax.Array, g: jax.Array, plan: _Plan) -> jax.Array:
     """``(taps, channels)``: the sums over one block of images."""
-    width, channels, sums = plan.block.window[-1], g.shape[-1], []
+    width, channels = plan.block.window[-1], g.shape[-1]
     axis = g.ndim - 2
     cuts = [lax.slice_in_dim(g, u, g.shape[axis], plan.unrolled, axis) for u in range(plan.unrolled)]
-    for row in itertools.product(*map(range, plan.block.window[:-1])):
-        for first in range(0, width, GROUP):
-            pairs = [_pairs(z, cuts, (*row, last), plan) for last in range(first, min(first + GROUP, width))]
-            zeros = [np.zeros((), pairs[0].dtype)] * len(pairs)
-            sums += lax.reduce(pairs, zeros, _add, (g.ndim - 1,))
-    return jnp.sum(jnp.stack([lax.reshape(s, (s.size // channels, channels)) for s in sums]), 1)
+
+    def sums_of(z: jax.Array, row: tuple[int, ...], taps: range) -> list[jax.Array]:
+        pairs = [_pairs(z, cuts, (*row, tap), plan) for tap in taps]
+        zeros = [np.zeros((), pairs[0].dtype)] * len(pairs)
+        return [lax.reshape(s, (s.size // channels, channels)) for s in lax.reduce(pairs, zeros, _add, (g.ndim - 1,))]
+
+    rows = plan.block.window[:-1]
+    if prod(plan.block.window) <= MANY_TAPS:
+        groups = [range(first, min(first + GROUP, width)) for first in range(0, width, GROUP)]
+        sums = [sums_of(z, row, taps) for row in itertools.product(*map(range, rows)) for taps in groups]
+        return jnp.sum(jnp.stack(list(itertools.chain(*sums))), 1)
+
+    taps = min(GROUP, width)
+    turns = -(-width // taps)
+    sizes = [(o - 1) * s + 1 for o, s in zip(plan.block.out_sizes, plan.block.strides, strict=True)]
+    sizes[-1] += (taps - 1) * plan.block.kernel_dilation[-1] + plan.more * plan.block.strides[-1]
+
+    def turn(index: jax.Array, sums: jax.Array) -> jax.Array:
+        """A group of neighbouring taps; the last one of a row begins early enough to be as long as the others."""
+        row, first = index // turns, jnp.minimum(index % turns * taps, width - taps)
+        tap = (*jnp.unravel_index(row, rows), first) if rows else (first,)
+        starts: list[Any] = [0, *(t * d for t, d in zip(tap, plan.block.kernel_dilation, strict=True)), 0]
+        read = lax.dynamic_slice(z, starts, (z.shape[0], *sizes, channels))
+        new = jnp.sum(jnp.stack(sums_of(read, (0,) * len(rows), range(taps))), 1)
+        return lax.dynamic_update_slice(sums, new[None], (row, first, 0))
+
+    zeros = zeros_like_product((prod(rows), width, channels), z, g).astype(accumulator_dtype(z.dtype))
+    return lax.reshape(lax.fori_loop(0, prod(rows) * turns, turn, zeros), (prod(rows) * width, channels))
 
 
 def _add(a: list[jax.Array], b: list[jax.Array]) -> tuple[jax.Array, ...]:
@@ -138,12 +161,25 @@ def _pairs(z: jax.Array, cuts: Sequence[jax.Array], tap: tuple[int, ...], plan: 
     # One slice, not a slice of one: XLA would see that the middle tap reads what was there before the padding, and
     # then go back to it, in the loop over all of ``x``.
     products = []
-    for cut in cuts:
+    for first, cut in enumerate(cuts):
         limits = [start + (size - 1) * stride + 1 for start, size, stride in zip(starts, sizes, strides, strict=False)]
         read = lax.slice(z, starts, [*limits, z.shape[-1]], strides).astype(work)
-        products.append(read * cut.astype(work))
+        products.append(_without_added(read * cut.astype(work), first, plan))
         starts[len(outer)] += plan.block.strides[-1]
     return lax.reshape(functools.reduce(operator.add, products), (*outer, count // 2, 2, channels))
+
+
+def _without_added(products: jax.Array, first: int, plan: _Plan) -> jax.Array:
+    """Zero where ``g`` was widened: its zeros meet entries of ``x`` that this tap does not read, which may be infinite.
+
+    The products are those of positions ``first``, ``first + unrolled``, ... along the last spatial axis.
+    """
+    axis = products.ndim - 2
+    own = first + plan.unrolled * np.arange(products.shape[axis]) < plan.block.out_sizes[-1]
+    if own.all():
+        return products
+    shape = [own.size if entry == axis else 1 for entry in range(products.ndim)]
+    return jnp.where(own.reshape(shape), products, jnp.zeros((), products.dtype))
 
 
 def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:

@@ -17,6 +17,7 @@ from jax import lax
 
 from jaxcnn.functional.lowering import im2col, matmul, xla
 from jaxcnn.functional.lowering.counts import count_dense, why_not_dense
+from jaxcnn.functional.lowering.isolation import recompute_unless_finite
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.shapes.conv import ConvGeometry
 
@@ -28,10 +29,25 @@ def forward(
     options = {"precision": precision, "preferred_element_type": preferred_element_type}
     if max(geometry.strides) > 1:
         inner = folded(geometry)
-        return _dense(inner).forward(fold_input(x, geometry), fold_kernel(kernel, geometry), inner, **options)
+        y = _dense(inner).forward(fold_input(x, geometry), fold_kernel(kernel, geometry), inner, **options)
+    else:
+        inner, firsts = unfolded(geometry)
+        y = _dense(inner).forward(x, _phase_kernel(kernel, geometry, inner, firsts), inner, **options)
+        y = _interleave(y, geometry)
+    if not _adds_zeros(geometry) or not jnp.issubdtype(y.dtype, jnp.inexact):
+        return y
+    # Every output channel multiplies the same entries by the zeros that round the window up.
+    return recompute_unless_finite(
+        y, y[..., 0], lambda _, x, kernel: xla.forward(x, kernel, geometry, **options), x, kernel
+    )
+
+
+def _adds_zeros(geometry: ConvGeometry) -> bool:
+    """Whether the window has to be rounded up."""
+    if max(geometry.strides) > 1:
+        return any(w % s for w, s in zip(geometry.window, geometry.strides, strict=True))
     inner, firsts = unfolded(geometry)
-    y = _dense(inner).forward(x, _phase_kernel(kernel, geometry, inner, firsts), inner, **options)
-    return _interleave(y, geometry)
+    return any(pads != (0, 0) for pads in _phase_pads(geometry, inner, firsts))
 
 
 def kernel_grad(x: jax.Array, g: jax.Array, geometry: ConvGeometry, *, precision: Any) -> jax.Array:
@@ -142,17 +158,23 @@ def _phase_kernel(kernel: jax.Array, geometry: ConvGeometry, inner: ConvGeometry
     Counting phases backwards the index runs in single steps, so one padding and one reshape do it.
     """
     ndim, steps = geometry.ndim, geometry.input_dilation
-    pads = []
-    for taps, step, (before, _), first, count in zip(
-        geometry.window, steps, geometry.pads, firsts, inner.window, strict=True
-    ):
-        low = step - 1 - step * first - before
-        pads.append((low, count * step - taps - low, 0))
+    pads = [(before, after, 0) for before, after in _phase_pads(geometry, inner, firsts)]
     full = lax.pad(kernel, jnp.zeros((), kernel.dtype), [*pads, (0, 0, 0), (0, 0, 0)])
     split = lax.reshape(full, (*_pairs(inner.window, steps), *kernel.shape[-2:]))
     split = lax.rev(split, range(1, 2 * ndim, 2))
     order = (*range(0, 2 * ndim, 2), 2 * ndim, *range(1, 2 * ndim, 2), 2 * ndim + 1)
     return lax.reshape(lax.transpose(split, order), inner.kernel_shape)
+
+
+def _phase_pads(geometry: ConvGeometry, inner: ConvGeometry, firsts: tuple[int, ...]) -> list[tuple[int, int]]:
+    """The zeros before and after the taps of each axis that make every phase as long as the longest."""
+    pads = []
+    for taps, step, (before, _), first, count in zip(
+        geometry.window, geometry.input_dilation, geometry.pads, firsts, inner.window, strict=True
+    ):
+        low = step - 1 - step * first - before
+        pads.append((low, count * step - taps - low))
+    return pads
 
 
 def _interleave(y: jax.Array, geometry: ConvGeometry) -> jax.Array:

@@ -14,12 +14,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.dtypes import accumulator_dtype
-from jaxcnn.functional.lowering.linear import transposed_kernel_grad
+from jaxcnn.functional.lowering.linear import transposed_kernel_grad, zeros_like_product
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice
 from jaxcnn.shapes.conv import ConvGeometry
 
-FEW_TAPS = 16  # in the sum of so many XLA:CPU finds nothing that it would rather compute elsewhere
+FEW_TAPS = 16  # in a sum of this many XLA:CPU finds nothing that it would rather compute elsewhere
+MANY_TAPS = 128  # a sum of more is a loop over rows of taps: written out it takes seconds to compile, and runs slower
+TAPS_OF_A_TURN = 32
 
 
 def forward(
@@ -90,6 +92,8 @@ def _sum(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result: Any, a
     it cannot decide; the other side of this one is never taken, and has one tap, which is of the type of the sum.
     """
     count = prod(geometry.window)
+    if count > MANY_TAPS:
+        return _sum_by_rows(x, kernel, geometry, result)
     taps = functools.partial(_first_taps, geometry=geometry, result=result)
     if not apart or count <= FEW_TAPS:
         return taps(x, kernel, count)
@@ -103,11 +107,40 @@ def _is_true(array: jax.Array) -> jax.Array:
 
 
 def _first_taps(x: jax.Array, kernel: jax.Array, count: int, *, geometry: ConvGeometry, result: Any) -> jax.Array:
-    """So many taps in one loop over the output."""
-    z, work = _by_multiples(padded_for(x, geometry), geometry), accumulator_dtype(result)
+    """The first ``count`` taps in one loop over the output."""
+    y = _unrolled(_by_multiples(padded_for(x, geometry), geometry), kernel, geometry, accumulator_dtype(result), count)
+    return y.astype(result).reshape(geometry.out_shape)
+
+
+def _unrolled(z: jax.Array, kernel: jax.Array, geometry: ConvGeometry, work: Any, count: int | None) -> jax.Array:
     y = jnp.zeros((), work)
     for tap in itertools.islice(itertools.product(*map(range, geometry.window)), count):
         y = y + tap_slice(z, tap, geometry).astype(work) * _row(kernel[tap], geometry).astype(work)
+    return y
+
+
+def _sum_by_rows(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result: Any) -> jax.Array:
+    """A loop whose every turn adds a few rows of taps, and the rows that are left over."""
+    z, work = _by_multiples(padded_for(x, geometry), geometry), accumulator_dtype(result)
+    axis, (rows, *rest) = len(geometry.batch_shape), geometry.window
+    step = max(1, TAPS_OF_A_TURN // prod(rest))
+
+    def add(y: jax.Array, first: Any, count: int) -> jax.Array:
+        part = dataclasses.replace(geometry, window=(count, *rest))
+        reads = part.reaches[0] + (geometry.out_sizes[0] - 1) * geometry.strides[0]
+        read = lax.dynamic_slice_in_dim(z, first * geometry.kernel_dilation[0], reads, axis)
+        return y + _unrolled(read, lax.dynamic_slice_in_dim(kernel, first, count), part, work, None)
+
+    multiples = z.ndim - x.ndim
+    shape = (
+        *geometry.out_shape[:-1],
+        geometry.in_channels,
+        *([geometry.out_channels // geometry.in_channels] * multiples),
+    )
+    y = zeros_like_product(shape, x, kernel).astype(work)
+    y = lax.fori_loop(0, rows // step, lambda turn, y: add(y, turn * step, step), y)
+    if rows % step:
+        y = add(y, rows - rows % step, rows % step)
     return y.astype(result).reshape(geometry.out_shape)
 
 

@@ -29,7 +29,7 @@ _table: Table | None = None  # None until the environment is asked
 
 
 def tuned(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
-    """The formulation that the table names for an operation on the CPU; None where it names none that serves.
+    """The formulation that the table names for an operation on the CPU; None where it names none that "auto" may take.
 
     >>> from jaxcnn.shapes.conv import conv_geometry
     >>> tuned(conv_geometry((8, 56, 56, 64), (3, 3, 64, 64)), "float32", "forward")  # no table was asked for
@@ -37,7 +37,9 @@ def tuned(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | Non
     table = current()
     name = table.get(key(geometry, dtype, operation)) if table else None
     lowering = LOWERINGS.get(name) if name is not None else None
-    return name if lowering is not None and lowering.why_not(geometry, dtype, operation) is None else None
+    if lowering is None or lowering.why_not_auto(geometry, dtype, operation) is not None:
+        return None
+    return name
 
 
 def current() -> Table:

@@ -2,7 +2,8 @@
 
 Known to be wrong in one case, in XLA itself: with groups, under a mesh of several axes of which one does not split the
 batch, the partitioner multiplies the kernel gradient by the size of that axis (jax 0.10.2 and 0.12.0, seen on CPUs).
-The formulations ``shifted`` and ``grouped`` are right there.
+``shifted`` and ``grouped`` are right there. With several channels in a group, its kernel gradient lets a value that is
+not finite spread to the other groups.
 """
 
 import dataclasses
@@ -85,8 +86,20 @@ def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str |
     return None
 
 
+def _inexact(geometry: ConvGeometry, operation: Operation) -> str | None:
+    """XLA makes a dense kernel gradient of one with groups, and multiplies what other groups read by zero."""
+    if (
+        operation == "kernel_grad"
+        and geometry.groups > 1
+        and not geometry.in_channels == geometry.out_channels == geometry.groups
+    ):
+        return "XLA's own kernel gradient spreads what is not finite to other groups"
+    return None
+
+
 LOWERING = Lowering(
     name="xla",
+    inexact=_inexact,
     unserved=_unserved,
     estimate=xla_seconds,
     forward=forward,

@@ -47,6 +47,8 @@ def test_agrees_with_loops(geometry: ConvGeometry) -> None:
         ((3, 14, 14, 3), (5, 5), {"strides": 2}),
         ((2, 20, 40, 2), (2, 13), {"kernel_dilation": (1, 2)}),  # two groups of taps in a row
         ((2, 50, 4), (9,), {"padding": "VALID"}),
+        ((1, 14, 15, 2), (11, 13), {"strides": (1, 2), "padding": 5}),  # a loop over groups of taps
+        ((2, 300, 2), (131,), {"kernel_dilation": 2, "padding": 40}),
     ],
 )
 def test_agrees_with_loops_in_float64(x_shape: tuple[int, ...], window: tuple[int, ...], options: Any) -> None:

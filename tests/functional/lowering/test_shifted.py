@@ -1,6 +1,7 @@
 """Depthwise convolutions by shifted copies, held to loops, phases of a dilated input included."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +46,23 @@ def test_phases_agree_with_loops(window: int, strides: int) -> None:
         (2, 11, 12, 3), (window, window, 1, 3), strides=strides, feature_group_count=3
     ).transposed()
     assert has_phases(geometry)
+    _check(geometry)
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "window", "multiplier", "options"),
+    [
+        ((2, 12, 13, 2), (11, 13), 2, {"strides": (2, 1)}),  # two rows a turn, one row left over
+        ((1, 6, 7, 3, 2), (5, 6, 5), 1, {"kernel_dilation": (2, 1, 1)}),
+        ((2, 200, 1), (131,), 1, {"padding": "FULL"}),
+        ((1, 20, 20, 1), (23, 23), 1, {"input_dilation": 2}),  # phases of 11 or 12 taps per axis
+    ],
+)
+def test_many_taps_are_a_loop(
+    x_shape: tuple[int, ...], window: tuple[int, ...], multiplier: int, options: dict[str, Any]
+) -> None:
+    channels = x_shape[-1]
+    geometry = conv_geometry(x_shape, (*window, 1, multiplier * channels), feature_group_count=channels, **options)
     _check(geometry)
 
 
