@@ -94,8 +94,9 @@ def batch_norm(
             ``jit`` over a mesh needs none: there the batch is whole.
         axis_index_groups: groups of indices of that axis, each a batch of its own, as in ``jax.lax.psum``.
         mask: true where an entry counts. ``(batch,)`` or any leading axes of ``x``, or its full rank with 1 for axes
-            that it does not tell apart. What does not count is normalised like the rest. Channels of which nothing
-            counts are normalised by ``stats``, which stay as they are; a batch of size zero is such a case.
+            that share an entry. What does not count is normalised like the rest, an Inf or NaN there as a 0, with a
+            gradient of 0. Channels of which nothing counts are normalised by ``stats``, which stay as they are; a
+            batch of size zero is such a case.
         unbiased: the factor ``m / (m - 1)`` of the running variance; without it the numbers are those of Flax. Where
             ``m`` is 1 there is no unbiased variance, and the running one stays as it is.
         dtype: of ``y``; None keeps that of ``x``.
@@ -134,6 +135,8 @@ def batch_norm(
     if mask is not None:
         mask = jnp.asarray(mask).astype(bool)
         mask = mask.reshape(full_rank_mask(mask.shape, x.shape, who="batch_norm"))
+        # A derivative multiplies such an entry by a cotangent of 0, which would give NaN for its whole channel.
+        x = jnp.where(mask | jnp.isfinite(x), x, jnp.zeros((), x.dtype))
     moments = _batch_moments(x, stats, mask, axis_name, axis_index_groups)
     y = _normalize(x, moments.centre, moments.rest, moments.var, scale, bias, epsilon)
     return y.astype(dtype), _updated(stats, moments, momentum, unbiased)

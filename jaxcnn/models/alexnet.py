@@ -9,6 +9,7 @@ from flax import linen as nn
 from jaxcnn.functional.adaptive_pool import adaptive_avg_pool
 from jaxcnn.functional.local_response_norm import local_response_norm
 from jaxcnn.functional.max_pool import max_pool
+from jaxcnn.models._head import classifier
 from jaxcnn.models.images import check_images
 from jaxcnn.models.initializers import torch_bias, torch_kernel
 from jaxcnn.models.registry import ModelInfo, register
@@ -73,7 +74,8 @@ class AlexNet2012(nn.Module):
         flat = pool5.reshape(*x.shape[:-3], 6 * 6 * 256)
         fc6 = nn.relu(dense(self.hidden, bias_init=ones, name="fc6")(flat))
         fc7 = nn.relu(dense(self.hidden, bias_init=ones, name="fc7")(dropout(fc6)))
-        logits = dense(self.num_classes, name="fc8")(dropout(fc7))
+        head = classifier(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01), name="fc8")
+        logits = head(dropout(fc7))
         found = {"conv1": conv1, "pool1": pool1, "conv2": conv2, "pool2": pool2, "conv3": conv3, "conv4": conv4}
         return found | {"conv5": conv5, "pool5": pool5, "fc6": fc6, "fc7": fc7, "logits": logits}
 
@@ -125,7 +127,7 @@ class AlexNet(nn.Module):
 
         def dense(features: int, x: jax.Array, *, name: str) -> jax.Array:
             options = {"dtype": self.dtype, "kernel_init": torch_kernel, "bias_init": torch_bias(x.shape[-1])}
-            return nn.Dense(features, name=name, **options)(x)
+            return classifier(features, name=name, **options)(x)
 
         dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
         conv1 = conv(64, 11, x, strides=4, padding=2, name="conv1")

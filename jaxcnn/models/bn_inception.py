@@ -12,6 +12,7 @@ from jaxcnn.functional.adaptive_pool import global_avg_pool
 from jaxcnn.functional.local_response_norm import local_response_norm
 from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.functional.pool import avg_pool
+from jaxcnn.models._head import classifier
 from jaxcnn.models.images import check_images
 from jaxcnn.models.inception import Branches, ConvUnit, scaled
 from jaxcnn.models.registry import ModelInfo, register
@@ -134,7 +135,7 @@ class BNInception(nn.Module):
             found[f"inception{name}"] = x = self._block(name, row, unit)(x)
         found["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
-        return found | {"logits": nn.Dense(self.num_classes, dtype=self.dtype, name="head")(x)}
+        return found | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
 
     def _unit(self, train: bool) -> Callable[..., nn.Module]:
         norm = None
@@ -167,7 +168,8 @@ class BNInception(nn.Module):
         chains.append(("branch3", ((double_reduce, 1, 1), (double, 3, 1), (double, 3, strides))))
         chains.append(("branch4", ((projection, 1, 1),) if projection else ()))
         if strides == 2:
-            pool: Any = functools.partial(max_pool, window_shape=(3, 3), strides=2, ceil_mode=True)
+            # At even sizes the windows of the paper. An odd size has one more, to meet the strided convolutions.
+            pool: Any = functools.partial(max_pool, window_shape=(3, 3), strides=2, padding=((0, 2), (0, 2)))
         elif name == "5b":
             pool = functools.partial(max_pool, window_shape=(3, 3), strides=1, padding=1)
         else:

@@ -13,6 +13,7 @@ from flax.linen.dtypes import promote_dtype
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.functional.patches import extract_patches
+from jaxcnn.models._head import classifier
 from jaxcnn.models.images import check_images
 from jaxcnn.models.initializers import torch_bias, torch_kernel
 from jaxcnn.models.registry import ModelInfo, register
@@ -179,8 +180,8 @@ class CifarSpeedrun(nn.Module):
             found[f"group{group}"] = x
         x = max_pool(x, (3, 3), strides=3)
         found["pooled"] = x = x.reshape(*x.shape[:-3], x.shape[-1])
-        head = nn.Dense(self.num_classes, use_bias=False, dtype=self.dtype, kernel_init=unit_kernel, name="head")
-        return found | {"logits": head(x) / self.logit_divisor}
+        head = classifier(self.num_classes, use_bias=False, dtype=self.dtype, kernel_init=unit_kernel, name="head")
+        return found | {"logits": head(x) / self.logit_divisor if self.num_classes else x}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""

@@ -7,6 +7,7 @@ import jax
 from flax import linen as nn
 
 from jaxcnn.functional.max_pool import max_pool
+from jaxcnn.models._head import classifier
 from jaxcnn.models.images import check_images
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.nn.conv import Conv
@@ -50,7 +51,7 @@ class ConvNetJS(nn.Module):
             found[name] = x = nn.relu(conv(x))
             found[f"pool{index}"] = x = max_pool(x, (2, 2), strides=2)
         x = x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2] * x.shape[-1])
-        return found | {"logits": nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=init, name="head")(x)}
+        return found | {"logits": classifier(self.num_classes, dtype=self.dtype, kernel_init=init, name="head")(x)}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""

@@ -8,6 +8,7 @@ import jax
 from flax import linen as nn
 
 from jaxcnn.functional.adaptive_pool import global_avg_pool
+from jaxcnn.models._head import classifier
 from jaxcnn.models.images import check_images
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.models.stochastic_depth import StochasticDepth
@@ -123,7 +124,9 @@ class ConvNeXt(nn.Module):
             )
             found[f"stage{stage}"] = x
         found["pooled"] = x = make_norm(self.dtype, "head_norm")(global_avg_pool(x, spatial_ndim=2))
-        return found | {"logits": nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=normal_init, name="head")(x)}
+        return found | {
+            "logits": classifier(self.num_classes, dtype=self.dtype, kernel_init=normal_init, name="head")(x)
+        }
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""

@@ -9,6 +9,7 @@ import jax
 from flax import linen as nn
 
 from jaxcnn.functional.adaptive_pool import global_avg_pool
+from jaxcnn.models._head import classifier
 from jaxcnn.models.images import check_images
 from jaxcnn.models.initializers import he_fan_out
 from jaxcnn.models.registry import ModelInfo, register
@@ -159,7 +160,9 @@ class EfficientNet(nn.Module):
         found["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         kernel_init = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
-        return found | {"logits": nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=kernel_init, name="head")(x)}
+        return found | {
+            "logits": classifier(self.num_classes, dtype=self.dtype, kernel_init=kernel_init, name="head")(x)
+        }
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""

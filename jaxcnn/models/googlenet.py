@@ -11,6 +11,7 @@ from jaxcnn.functional.adaptive_pool import adaptive_avg_pool, global_avg_pool
 from jaxcnn.functional.local_response_norm import local_response_norm
 from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.functional.pool import avg_pool
+from jaxcnn.models._head import classifier, require_classes
 from jaxcnn.models.images import check_images
 from jaxcnn.models.inception import Branches, ConvUnit, scaled
 from jaxcnn.models.registry import ModelInfo, register
@@ -106,7 +107,8 @@ class GoogLeNet(nn.Module):
     where the paper has 5x5, 2x2 in the last pool, and auxiliary heads that pool to 4x4 at any size. Its weights
     load.
 
-    Any image of at least 15x15 does; with auxiliary heads the published form trains on 209 to 256 pixels.
+    The published form reads images of at least 31x31, and trains with auxiliary heads on 209x209 to 256x256;
+    ``googlenet_torchvision`` reads images of at least 15x15.
     ``features`` gives ``stem``, the blocks ``inception3a`` to ``inception5b``, ``pooled`` and ``logits``.
 
     Args:
@@ -143,7 +145,10 @@ class GoogLeNet(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and each block, the pooled vector, auxiliary logits in training, the logits."""
-        check_images(x.shape, who="googlenet", smallest=15)
+        wide_last_pool = self.last_pool > 2 and any(name[0] == "5" for name, _ in self.blocks)
+        check_images(x.shape, who="googlenet", smallest=31 if wide_last_pool else 15)
+        if self.aux_heads:
+            require_classes(self.num_classes, who="googlenet", instead="the auxiliary heads have nothing to classify")
         unit = self._unit(train)
         x = unit(scaled(64, self.width), 7, 2, name="conv1")(x)
         x = self._response_norm(max_pool(x, (3, 3), strides=2, ceil_mode=True))
@@ -161,7 +166,7 @@ class GoogLeNet(nn.Module):
                 auxiliary[AUXILIARY[name]] = self._auxiliary(AUXILIARY[name], unit)(x, train)
         found["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
-        return found | auxiliary | {"logits": nn.Dense(self.num_classes, dtype=self.dtype, name="head")(x)}
+        return found | auxiliary | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
 
     def _unit(self, train: bool) -> Callable[..., nn.Module]:
         if self.norm is None:

@@ -6,6 +6,7 @@ import jax
 from flax import linen as nn
 
 from jaxcnn.functional.max_pool import max_pool
+from jaxcnn.models._head import classifier
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.nn.conv import Conv
 from jaxcnn.shapes.errors import ShapeError
@@ -50,7 +51,7 @@ class LeNet5(nn.Module):
         s4 = max_pool(c3, (2, 2), strides=2)
         c5 = nn.relu(Conv(120, **valid, name="c5")(s4))
         f6 = nn.relu(nn.Dense(84, dtype=self.dtype, name="f6")(c5.reshape(*x.shape[:-3], 120)))
-        logits = nn.Dense(self.num_classes, dtype=self.dtype, name="output")(f6)
+        logits = classifier(self.num_classes, dtype=self.dtype, name="output")(f6)
         return {"c1": c1, "s2": s2, "c3": c3, "s4": s4, "c5": c5, "f6": f6, "logits": logits}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:

@@ -143,7 +143,7 @@ class LeNet5of1998(nn.Module):
                 f"got x.shape={x.shape}. Pad 28x28 digits by 2 on every side, or resize."
             )
         if not 1 <= self.num_classes <= len(DIGITS):
-            raise ShapeError(f"lenet5_1998: there are codes for 1 to {len(DIGITS)} classes, not {self.num_classes}.")
+            raise ValueError(f"lenet5_1998: there are codes for 1 to {len(DIGITS)} classes, not {self.num_classes}.")
         found = {"c1": squash(self._conv("c1", 6, 25 * x.shape[-1])(x))}
         found["s2"] = Subsampling(self.dtype, name="s2")(found["c1"])
         found["c3"] = squash(SparseConv(C3_READS, 5, self.dtype, name="c3")(found["s2"]))

@@ -8,6 +8,7 @@ import jax
 from flax import linen as nn
 
 from jaxcnn.functional.adaptive_pool import global_avg_pool
+from jaxcnn.models._head import classifier
 from jaxcnn.models.images import check_images
 from jaxcnn.models.initializers import he_fan_out
 from jaxcnn.models.registry import ModelInfo, register
@@ -124,7 +125,7 @@ class MobileNetV2(nn.Module):
         found["last"] = x = nn.relu6(norm(name="last_norm")(x))
         found["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
-        head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01), name="head")
+        head = classifier(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01), name="head")
         return found | {"logits": head(x)}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:

@@ -11,6 +11,7 @@ from flax import linen as nn
 
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.separable import depthwise_conv
+from jaxcnn.models._head import classifier
 from jaxcnn.models.images import check_images
 from jaxcnn.models.registry import ModelInfo, register
 
@@ -162,7 +163,7 @@ class Neocognitron(nn.Module):
             found[f"s{index}"] = x = SCells(stage, self.dtype, name=f"s{index}")(x)
             found[f"c{index}"] = x = CCells(stage, name=f"c{index}")(x)
         x = x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2] * x.shape[-1])
-        return found | {"logits": nn.Dense(self.num_classes, dtype=self.dtype, name="head")(x)}
+        return found | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""

@@ -8,6 +8,7 @@ from typing import Any
 from flax import linen as nn
 
 from jaxcnn._hints import explain_arguments
+from jaxcnn.models._head import check_classes
 from jaxcnn.models.torch_names import TorchNames
 from jaxcnn.shapes.errors import did_you_mean
 
@@ -71,19 +72,20 @@ def create(name: str, *, num_classes: int | None = None, dtype: Any = None, **op
 
     Args:
         name: one of ``list_models()``.
-        num_classes: number of logits.
+        num_classes: number of logits. With 0 the model has no head and returns the features that the head reads,
+            ``(*batch, channels)``; models of pixels (``unet``, ``fcn*``) and of codes (``lenet5_1998``) refuse it.
         dtype: type of the computation; parameters stay float32.
         **options: the model's own.
 
     Raises:
-        ValueError: there is no such model; the nearest name is suggested.
-        TypeError: the model has no such option, or ``name`` is not a string.
+        ValueError: there is no such model (the nearest name is suggested), or a negative number of classes.
+        TypeError: the model has no such option, ``name`` is not a string, or ``num_classes`` not an integer.
 
     >>> create("lenet5", num_classes=26).num_classes
     26
     """
     known, build = _find(name)
-    classes = known.num_classes if num_classes is None else num_classes
+    classes = known.num_classes if num_classes is None else check_classes(num_classes, who="create")
     return explain_arguments(build, f"create({name!r})")(num_classes=classes, dtype=dtype, **options)
 
 

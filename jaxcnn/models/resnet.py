@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from jaxcnn.functional.adaptive_pool import global_avg_pool
 from jaxcnn.functional.max_pool import max_pool
+from jaxcnn.models._head import classifier
 from jaxcnn.models.images import check_images
 from jaxcnn.models.initializers import he_fan_out, torch_bias, torch_kernel
 from jaxcnn.models.registry import ModelInfo, register
@@ -177,7 +178,9 @@ class ResNet(nn.Module):
             found[f"stage{stage}"] = x
         pooled = global_avg_pool(x, spatial_ndim=2)
         bias_init = torch_bias(pooled.shape[-1])
-        head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=torch_kernel, bias_init=bias_init, name="head")
+        head = classifier(
+            self.num_classes, dtype=self.dtype, kernel_init=torch_kernel, bias_init=bias_init, name="head"
+        )
         return found | {"pooled": pooled, "logits": head(pooled)}
 
     def _make_block(self, stage: int, index: int, conv: Any, norm: Any) -> nn.Module:

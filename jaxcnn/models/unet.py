@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxcnn.functional.max_pool import max_pool
+from jaxcnn.models._head import require_classes
 from jaxcnn.models.images import check_images
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.nn.conv import Conv
@@ -60,6 +61,9 @@ class UNet(nn.Module):
         """The maps of each level on the way down and up, and the logits."""
         check_choice(self.padding, ("VALID", "SAME"), who="unet", name="padding")
         check_images(x.shape, who="unet")
+        require_classes(
+            self.num_classes, who="unet", instead='method="features" of a model with classes gives its maps'
+        )
         for size in x.shape[-3:-1]:
             check_size(size, depth=len(self.widths) - 1, padding=self.padding)
         found: dict[str, jax.Array] = {}

@@ -9,6 +9,7 @@ from flax import linen as nn
 
 from jaxcnn.functional.adaptive_pool import adaptive_avg_pool
 from jaxcnn.functional.max_pool import max_pool
+from jaxcnn.models._head import classifier
 from jaxcnn.models.images import check_images
 from jaxcnn.models.initializers import he_fan_out
 from jaxcnn.models.registry import ModelInfo, register
@@ -75,7 +76,8 @@ class VGG(nn.Module):
         x = adaptive_avg_pool(x, (7, 7)).reshape(*x.shape[:-3], 7 * 7 * x.shape[-1])
         found["fc6"] = x = nn.relu(dense(self.hidden, name="fc6")(x))
         found["fc7"] = x = nn.relu(dense(self.hidden, name="fc7")(dropout(x)))
-        return found | {"logits": dense(self.num_classes, name="fc8")(dropout(x))}
+        head = classifier(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01), name="fc8")
+        return found | {"logits": head(dropout(x))}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxcnn.models._head import classifier
 from jaxcnn.models.images import check_images
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.models.torch_names import TorchNames
@@ -128,7 +129,7 @@ class ViT(nn.Module):
             found[f"block{index}"] = x = block(x, train)
         norm = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")
         found["pooled"] = x = norm(x)[..., 0, :]
-        head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="head")
+        head = classifier(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="head")
         return found | {"logits": head(x)}
 
     def _check(self, shape: tuple[int, ...]) -> None:

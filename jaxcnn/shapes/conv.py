@@ -294,6 +294,8 @@ def _group_count(feature_group_count: int, x_shape: Sizes, kernel_shape: Sizes, 
     """Checks groups and channels of both arrays against each other."""
     groups = as_int(feature_group_count, who=who, name="feature_group_count")
     channels, reads, writes = x_shape[-1], kernel_shape[-2], kernel_shape[-1]
+    if groups == channels == 0:
+        raise ShapeError(f"{who}: a group for each channel requires channels, and x has none (x.shape={x_shape}).")
     if groups < 1:
         raise ShapeError(f"{who}: feature_group_count={groups} must be at least 1.")
     if reads * groups != channels:

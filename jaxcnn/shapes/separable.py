@@ -30,7 +30,11 @@ def check_depthwise(x_shape: Sequence[int], kernel_shape: Sequence[int], *, who:
             f"{len(kernel_shape) - 2} spatial axes, but x.shape={tuple(x_shape)}. "
             f"Is the channel axis missing? Try x[..., None]."
         )
-    if x_shape[-1] == 0 or kernel_shape[-1] % x_shape[-1]:
+    if x_shape[-1] == 0:
+        raise ShapeError(
+            f"{who}: a filter for each channel requires channels, and x has none (x.shape={tuple(x_shape)})."
+        )
+    if kernel_shape[-1] % x_shape[-1]:
         raise ShapeError(
             f"{who}: the depthwise kernel has {kernel_shape[-1]} outputs, which is no multiple of the {x_shape[-1]} "
             f"channels of x (kernel {tuple(kernel_shape)}, x.shape={tuple(x_shape)}). Is x channels-first?"

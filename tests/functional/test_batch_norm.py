@@ -359,3 +359,26 @@ IMAGES = np.ones((2, 4, 4, 3), np.float32)
 def test_errors(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e38])
+@pytest.mark.parametrize("spatial", [False, True])
+def test_what_is_masked_out_may_be_anything(value: float, spatial: bool, key: jax.Array) -> None:
+    """Output, statistics and gradients are those of the batch without it, and its own gradient is 0."""
+    whole = np.array(jax.random.normal(key, (5, 3, 2, 2) if spatial else (5, 2)))
+    counts = np.arange(5) != 2
+    whole[2] = value
+
+    def loss(x: jax.Array, scale: jax.Array, mask: Any) -> Any:
+        y, stats = batch_norm(x, batch_stats(2), scale=scale, train=True, mask=mask)
+        counted = y if mask is None else y[counts]
+        return jnp.sin(counted).sum() + stats.var.sum() + stats.mean.sum(), (counted, stats)
+
+    scale = jnp.array([0.5, 2.0])
+    gradient = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))
+    (_, got), (dx, d_scale) = gradient(whole, scale, counts)
+    (_, expected), (dx_alone, d_scale_alone) = gradient(whole[counts], scale, None)
+    for one, two in zip(jax.tree.leaves((got, d_scale)), jax.tree.leaves((expected, d_scale_alone)), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(dx[counts], dx_alone, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(dx[2], 0)

@@ -164,6 +164,8 @@ def _batch_conv(operands: tuple[jax.Array, jax.Array], axes: tuple[Any, Any], **
         more = dataclasses.replace(geometry, batch_shape=(x.shape[0], *geometry.batch_shape))
         return conv_p.bind(x, kernel, geometry=more, **params), 0
     size = kernel.shape[kernel_axis]
+    if size == 0:
+        return jnp.zeros((0, *geometry.out_shape), params["preferred_element_type"] or x.dtype), 0
     kernel = jnp.moveaxis(kernel, kernel_axis, 0)
     if x_axis is None:
         more = dataclasses.replace(geometry, out_channels=size * geometry.out_channels)
@@ -180,6 +182,8 @@ def _batch_kernel_grad(
 ) -> tuple[jax.Array, int]:
     """One kernel gradient per example: more channels on the side that is batched, more groups if both are."""
     (x, g), (x_axis, g_axis), geometry = operands, axes, params.pop("geometry")
+    if 0 in [a.shape[axis] for a, axis in zip(operands, axes, strict=True) if axis is not None]:
+        return jnp.zeros((0, *geometry.kernel_shape), x.dtype), 0
     if x_axis is None:
         size = g.shape[g_axis]
         more = dataclasses.replace(geometry, out_channels=size * geometry.out_channels)

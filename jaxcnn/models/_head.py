@@ -1,0 +1,52 @@
+"""The last layer of a model, which it may be without."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from jaxcnn.shapes.axes import as_int
+
+
+def check_classes(num_classes: int, *, who: str) -> int:
+    """The number of classes, 0 for a model without a head.
+
+    Raises:
+        ValueError: a negative number.
+        TypeError: not an integer.
+
+    >>> check_classes(10, who="create")
+    10
+    """
+    classes = as_int(num_classes, who=who, name="num_classes")
+    if classes < 0:
+        raise ValueError(f"{who}: num_classes={classes} must be at least 1, or 0 for features without a head.")
+    return classes
+
+
+def classifier(num_classes: int, **options: Any) -> Callable[[jax.Array], jax.Array]:
+    """A dense layer that makes logits; without classes the features pass unchanged, as in timm.
+
+    Args:
+        num_classes: number of logits, or 0.
+        **options: of ``flax.linen.Dense``.
+
+    Raises:
+        ValueError: a negative number of classes.
+        TypeError: a number of classes that is not an integer.
+    """
+    if check_classes(num_classes, who="model") == 0:
+        return lambda features: features
+    return nn.Dense(num_classes, **options)
+
+
+def require_classes(num_classes: int, *, who: str, instead: str) -> None:
+    """Refuses a model without a head where there is no vector of features that it could return.
+
+    Raises:
+        ValueError: no class, or a negative number.
+        TypeError: not an integer.
+    """
+    if check_classes(num_classes, who=who) == 0:
+        raise ValueError(f"{who}: num_classes=0 would leave no output: {instead}.")
