@@ -3,6 +3,8 @@
 import contextlib
 import os
 import sys
+import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -79,3 +81,20 @@ def lasting_output() -> Iterator[None]:
     ):
         yield
         sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def quiet_threads() -> Iterator[None]:
+    """Errors in threads of libraries print nothing.
+
+    When a checkpoint cannot be written, Orbax raises one error, which training reports, and its threads and callbacks
+    end with further ones: hundreds of lines.
+    """
+    warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
+    # A callback that is called from C++ and fails is reported through ``sys.excepthook``.
+    sys.excepthook, sys.unraisablehook, threading.excepthook = (lambda *_: None,) * 3
+    try:
+        yield
+    finally:
+        sys.excepthook, sys.unraisablehook, threading.excepthook = hooks

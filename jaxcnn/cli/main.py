@@ -51,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of the output has ended; Python would complain at exit
         return 141
+    except MemoryError as error:
+        if options.traceback:
+            raise
+        print(f"jaxcnn {options.verb}: there is too little memory {error}".rstrip() + ".", file=sys.stderr)
+        return 2
     except ModuleNotFoundError as error:
         if options.traceback or (error.name or "").split(".")[0] not in TRAIN:
             raise

@@ -9,11 +9,13 @@ import dataclasses
 import datetime
 import hashlib
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jaxcnn.cli import _trust, devices
-from jaxcnn.cli._standard_output import lasting_output
+from jaxcnn.cli._limits import check_limits
+from jaxcnn.cli._standard_output import lasting_output, quiet_threads
 from jaxcnn.cli.signals import stop_on_signals
 
 HELP = "train an experiment, or continue a run"
@@ -37,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Trains; 0 when finished, 128 and the number of the signal when stopped by one."""
-    with lasting_output():
+    check_limits()
+    with lasting_output(), contextlib.nullcontext() if options.traceback else quiet_threads():
         return _run(options)
 
 
@@ -141,7 +144,9 @@ def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
             return 128 + int(stop.signal or signal.SIGINT)
         pictures = _draw(folder, experiment, outcome.evaluation) if is_first() else []
     screen.print(
-        f"test {_in_words(outcome.evaluation)}   pictures  {', '.join(pictures)}", highlight=False, soft_wrap=True
+        f"test {_in_words(outcome.evaluation)}   pictures  {', '.join(pictures) or 'none'}",
+        highlight=False,
+        soft_wrap=True,
     )
     return 0
 
@@ -153,28 +158,52 @@ def _in_words(evaluation: Any) -> str:
 
 
 def _draw(folder: Any, experiment: Any, evaluation: Any) -> list[str]:
-    """Draws the run's pictures; their names."""
-    from jaxcnn.vis import confusion_matrix, draw_confusion, draw_curves, draw_mistakes, draw_segmentation
+    """Draws the run's pictures; the names of those that could be drawn.
 
-    dataset = experiment.dataset
+    A picture that cannot be drawn costs a warning: the run is finished, and its checkpoints and metrics are saved.
+    """
+    from jaxcnn.train.warnings_log import log
+
+    drawn = []
+    for name, draw in _pictures(folder, experiment, evaluation).items():
+        path = folder.path / name
+        try:
+            draw(path)
+        except Exception as error:  # of the operating system, Matplotlib, Pillow
+            log.warning("%s could not be drawn (%s: %s); the run itself is saved", path, type(error).__name__, error)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        else:
+            drawn.append(name)
+    return drawn
+
+
+def _pictures(folder: Any, experiment: Any, evaluation: Any) -> dict[str, Callable[[Path], object]]:
+    """A function for each picture that draws it into a file."""
+    from jaxcnn import vis
+
+    dataset, names = experiment.dataset, experiment.dataset.class_names
     labels, predictions = evaluation.labels, evaluation.predictions
-    matrix = confusion_matrix(labels.ravel(), predictions.ravel(), len(dataset.class_names))
-    draw_curves(folder.metrics.read(), folder.path / "curves.png")
-    if len(dataset.class_names) > MOST_CLASSES:
-        return ["curves.png"]
-    draw_confusion(matrix, dataset.class_names, folder.path / "confusion.png")
-    if dataset.test.by_pixel:
+
+    def confusion(path: Path) -> None:
+        matrix = vis.confusion_matrix(labels.ravel(), predictions.ravel(), len(names))
+        vis.draw_confusion(matrix, names, path)
+
+    def segmentation(path: Path) -> None:
         title = f"The first of {len(labels):,} test images: {_in_words(evaluation)}"
-        path = folder.path / "segmentation.png"
-        draw_segmentation(dataset.test.images, labels, predictions, dataset.class_names, path, title=title)
-        return ["curves.png", "confusion.png", "segmentation.png"]
-    if experiment.streams:  # its images are not at hand any more
-        return ["curves.png", "confusion.png"]
-    draw_mistakes(
-        dataset.test.images,
-        evaluation.labels,
-        evaluation.probabilities,
-        dataset.class_names,
-        folder.path / "mistakes.png",
-    )
-    return ["curves.png", "confusion.png", "mistakes.png"]
+        vis.draw_segmentation(dataset.test.images, labels, predictions, names, path, title=title)
+
+    def mistakes(path: Path) -> None:
+        vis.draw_mistakes(dataset.test.images, labels, evaluation.probabilities, names, path)
+
+    found: dict[str, Callable[[Path], object]] = {
+        "curves.png": lambda path: vis.draw_curves(folder.metrics.read(), path)
+    }
+    if len(names) > MOST_CLASSES:
+        return found
+    found["confusion.png"] = confusion
+    if dataset.test.by_pixel:
+        found["segmentation.png"] = segmentation
+    elif not experiment.streams:  # the images of a stream are no longer in memory
+        found["mistakes.png"] = mistakes
+    return found

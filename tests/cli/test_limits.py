@@ -1,0 +1,68 @@
+"""A disk that is full, few file handles, little memory: a sentence, and what is finished stays finished."""
+
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from jaxcnn.cli import main, show, train
+from jaxcnn.data import Dataset, Split
+from jaxcnn.train.evaluate import Evaluation
+from jaxcnn.train.run_folder import RunFolder
+from tests.cli.conftest import TINY
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """Files cannot grow beyond 100 bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_while_drawing_costs_the_pictures_only(
+    full_disk: None, tiny_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    split = Split(np.zeros((3, 4, 4, 1), np.uint8), np.zeros(3, int))
+    dataset = Dataset(name="blank", train=split, test=split, class_names=("background", "other"))
+    evaluation = Evaluation(split.labels, np.full((3, 2), 0.5), np.zeros(3))
+    run = SimpleNamespace(path=tmp_path, metrics=RunFolder(tiny_run).metrics)
+    assert train._draw(run, SimpleNamespace(dataset=dataset, streams=False), evaluation) == []
+    assert list(tmp_path.iterdir()) == [], "no half pictures"
+    for name in ("curves", "confusion", "mistakes"):
+        assert f"{name}.png could not be drawn (OSError: [Errno 27] File too large); the run itself is" in caplog.text
+
+
+def test_few_file_handles_are_named_before_training(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "jaxcnn", "train", str(TINY), "--run-dir", str(tmp_path / "run")]
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -n 24; exec "$@"', "sh", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2 and not (tmp_path / "run").exists()
+    assert done.stderr.startswith("jaxcnn train: this process may have 24 files open at a time, and training needs at")
+    assert done.stderr.count("\n") == 1
+
+
+def test_little_memory_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def allocate(options: object) -> int:
+        return len(np.ones((1 << 45,), np.uint8))
+
+    monkeypatch.setattr(show, "run", allocate)
+    assert main(["show", "lenet5_digits"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("jaxcnn show: there is too little memory") and error.count("\n") == 1
