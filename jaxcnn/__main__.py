@@ -13,8 +13,11 @@ def command() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from jaxcnn.cli import main
+    from jaxcnn.cli._standard_output import silence_hooks
 
-    sys.exit(main())
+    status = main()
+    silence_hooks()  # what threads of libraries report while the process ends has been reported
+    sys.exit(status)
 
 
 if __name__ == "__main__":

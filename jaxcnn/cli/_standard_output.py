@@ -1,6 +1,7 @@
 """Standard output that ends, as ``| head -1`` ends it, or that cannot be written, as a file on a full disk."""
 
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -90,11 +91,16 @@ def quiet_threads() -> Iterator[None]:
     When a checkpoint cannot be written, Orbax raises one error, which training reports, and its threads and callbacks
     end with further ones: hundreds of lines.
     """
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
     hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
-    # A callback that is called from C++ and fails is reported through ``sys.excepthook``.
-    sys.excepthook, sys.unraisablehook, threading.excepthook = (lambda *_: None,) * 3
+    silence_hooks()
     try:
         yield
     finally:
         sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
+
+
+def silence_hooks() -> None:
+    """Errors that reach no caller print nothing: in threads, destructors, and callbacks from C++."""
+    sys.excepthook, sys.unraisablehook, threading.excepthook = (lambda *_: None,) * 3
