@@ -25,7 +25,7 @@ AUGMENTS: dict[str, Augment] = {
     "shift_reflect": functools.partial(random_shift, max_pixels=3, padding_mode="reflect"),
 }
 each = pytest.mark.parametrize("augment", AUGMENTS.values(), ids=AUGMENTS)
-one_of_each_path = pytest.mark.parametrize("augment", default_rows(AUGMENTS, keep=["affine", "flip"]))
+one_of_each_path = pytest.mark.parametrize("augment", default_rows(AUGMENTS, keep=["affine", "shift_reflect"]))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def images() -> jax.Array:
     return jnp.asarray(np.random.default_rng(0).normal(size=(16, 6, 7, 2)).astype(np.float32))
 
 
-@each
+@one_of_each_path
 def test_jit_and_vmap(augment: Augment, key: jax.Array, images: jax.Array) -> None:
     check_jit_and_vmap(augment, key, images)
 
@@ -61,7 +61,7 @@ def test_the_key_decides(augment: Augment, key: jax.Array, images: jax.Array) ->
     assert float(jnp.abs(y - augment(jax.random.fold_in(key, 1), images)).max()) > 0.1
 
 
-@each
+@one_of_each_path
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_is_the_rounded_result(augment: Augment, key: jax.Array, images: jax.Array, dtype: str) -> None:
     halves = images.astype(dtype)

@@ -43,7 +43,7 @@ def test_names_and_shapes_are_torchvisions(name: str) -> None:
     assert digest(shapes_here(name)) == json.loads(STORED.read_text(encoding="utf-8"))[name]["digest"]
 
 
-@pytest.mark.parametrize("name", default_rows(COMPUTED, keep=["alexnet", "resnet18"]))
+@pytest.mark.parametrize("name", default_rows(COMPUTED, keep=["alexnet", "resnet18", "resnet50"]))
 def test_logits_are_those_that_torchvision_gave(name: str) -> None:
     stored = json.loads(STORED.read_text(encoding="utf-8"))[name]
     model, variables = models.load_torch(name, generated(shapes_here(name)))

@@ -26,6 +26,7 @@ from jaxcnn.train.part_keys import part_key
 from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.state import TrainState, create_state
 from jaxcnn.train.step import epoch_order
+from tests.tiers import default_rows
 from tests.train.runs import TINY, Quiet, final_state, new_run, without_seconds
 
 STEPS = 50
@@ -80,19 +81,18 @@ def assert_close(left: Any, right: Any, tolerance: float) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance), left, right)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: Parallel.over(8),
-        lambda: Parallel.over(8, spelling="shard_map"),
-        lambda: Parallel.over(8, spelling="pmap"),
-        lambda: Parallel(mesh=mesh((2, 4), ("a", "b"), AxisType.Explicit)),
-        lambda: Parallel(mesh=mesh((2, 4), ("a", "b"), AxisType.Auto), spelling="shard_map"),
-        lambda: Parallel(mesh=mesh((8,), ("data",), AxisType.Explicit), fsdp=True),
-        lambda: Parallel.over(4, spelling="shard_map", fsdp=True),
-    ],
-    ids=["jit", "shard_map", "pmap", "explicit", "shard_map 2x4", "fsdp explicit", "fsdp shard_map"],
-)
+SPELLINGS: dict[str, Any] = {
+    "jit": lambda: Parallel.over(8),
+    "shard_map": lambda: Parallel.over(8, spelling="shard_map"),
+    "pmap": lambda: Parallel.over(8, spelling="pmap"),
+    "explicit": lambda: Parallel(mesh=mesh((2, 4), ("a", "b"), AxisType.Explicit)),
+    "shard_map 2x4": lambda: Parallel(mesh=mesh((2, 4), ("a", "b"), AxisType.Auto), spelling="shard_map"),
+    "fsdp explicit": lambda: Parallel(mesh=mesh((8,), ("data",), AxisType.Explicit), fsdp=True),
+    "fsdp shard_map": lambda: Parallel.over(4, spelling="shard_map", fsdp=True),
+}
+
+
+@pytest.mark.parametrize("make", default_rows(SPELLINGS, keep=["jit", "shard_map", "pmap", "fsdp explicit"]))
 def test_devices_and_spellings_change_nothing(
     experiment: Experiment, alone: tuple[np.ndarray, TrainState], make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,7 +113,7 @@ def test_devices_and_spellings_change_nothing(
     np.testing.assert_allclose(evaluation.probabilities, expected.probabilities, atol=1e-4)
 
 
-@pytest.mark.parametrize("spelling", ["jit", "pmap"])
+@pytest.mark.parametrize("spelling", default_rows(["jit", "pmap"], keep=["jit"]))
 def test_statistics_per_device(experiment: Experiment, spelling: str) -> None:
     """Every part of the batch is normalised by itself; running statistics are the mean of those of the parts."""
     experiment = dataclasses.replace(experiment, augment=None, ema_decay=0.0)
