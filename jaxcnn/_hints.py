@@ -10,10 +10,13 @@ import inspect
 import re
 import sys
 import types
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from jaxcnn._other_names import ARGUMENT_NOTES, ARGUMENTS, NAMES
+
+_LIBRARIES = ("contextlib", "flax", "functools", "jax", "jaxcnn")
 
 
 def install_hints(namespace: dict[str, Any], *, names: Mapping[str, str] | None = None) -> Callable[[str], NoReturn]:
@@ -151,6 +154,16 @@ def argument_problem(
         options = ", ".join(f"{word}={value!r}" for word, value in kwargs.items())
         sentence += f" To set options now and call later: functools.partial({name}, {options})."
     return sentence
+
+
+def warn_user(message: str | None) -> None:
+    """Warns at the line outside of jaxcnn, Flax and JAX from which the call comes, so once for each line."""
+    if message is None:
+        return
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _LIBRARIES:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def unknown_arguments(unknown: Sequence[str], known: Sequence[str]) -> str:

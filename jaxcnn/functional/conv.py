@@ -5,10 +5,12 @@ from typing import Any
 import jax
 from jax import lax
 
+from jaxcnn._hints import warn_user
 from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.dtypes import operands
 from jaxcnn.functional.lowering import dispatch
 from jaxcnn.functional.padding import dilate_and_pad
+from jaxcnn.shapes._torch_layout import torch_layout_warning
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.conv import ConvGeometry, check_bias, conv_geometry
 from jaxcnn.shapes.errors import check_choice
@@ -120,6 +122,9 @@ def compute_conv(
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
         who=who,
+    )
+    warn_user(
+        torch_layout_warning(x.shape, kernel.shape, feature_group_count=feature_group_count, transposed=False, who=who)
     )
     check_choice(padding_mode, PADDING_MODES, who=who, name="padding_mode")
     if bias is not None:

@@ -4,10 +4,12 @@ from typing import Any
 
 import jax
 
+from jaxcnn._hints import warn_user
 from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.conv import add_bias, flip_window
 from jaxcnn.functional.dtypes import operands
 from jaxcnn.functional.lowering import dispatch
+from jaxcnn.shapes._torch_layout import torch_layout_warning
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.conv import check_bias
 from jaxcnn.shapes.conv_transpose import conv_transpose_geometry
@@ -84,6 +86,11 @@ def conv_transpose(
         output_padding=output_padding,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
+    )
+    warn_user(
+        torch_layout_warning(
+            x.shape, kernel.shape, feature_group_count=feature_group_count, transposed=True, who="conv_transpose"
+        )
     )
     if bias is not None:
         check_bias(bias.shape, geometry.in_channels, who="conv_transpose")

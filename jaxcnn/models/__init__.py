@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
+from jaxcnn.models._train_mode import warn_without_train
 from jaxcnn.models.alexnet import AlexNet, AlexNet2012
 from jaxcnn.models.bn_inception import PAPER_RUNS, BNInception
 from jaxcnn.models.cifar_speedrun import CifarSpeedrun, whitening_kernel
@@ -57,6 +58,8 @@ __all__ = [
     "summary",
     "whitening_kernel",
 ]
+
+warn_without_train(globals()[name] for name in __all__)
 
 if not TYPE_CHECKING:  # or type checkers would accept every name
     __getattr__ = install_hints(globals(), names={name: f'create("{name}")' for name in list_models()})

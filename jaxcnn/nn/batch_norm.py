@@ -84,6 +84,11 @@ class BatchNorm(linen.Module):
         """
         x = jnp.asarray(x)
         use_running_average = linen.merge_param("use_running_average", self.use_running_average, use_running_average)
+        if isinstance(use_running_average, int) and use_running_average not in (0, 1):
+            raise TypeError(
+                f"BatchNorm: use_running_average must be True or False, not {use_running_average}. The number of "
+                f"features is read from the input."
+            )
         axes = feature_axes(self.axis, x.shape, who="BatchNorm")
         shape = tuple(x.shape[axis] for axis in axes)
         mean, var, count = self._statistics(shape)

@@ -77,6 +77,24 @@ def test_as_in_flax(row: Row) -> None:
         assert_close(here(row), evaluate(row.there, {"linen": linen, **names}, names["x"]))
 
 
+SILENT = """\
+Some calls in the layout or with the defaults of PyTorch are accepted, because their arguments fit:
+
+- A kernel `(out, in, *window)` given to `conv`, or `(in, out, *window)` given to `conv_transpose`, fits where the
+  window is as wide as `x` has channels: a 3x3 window on RGB, and every window of one spatial axis. `conv` and
+  `conv_transpose` warn where the reading as `(*window, in, out)` is implausible: two or more spatial axes, no
+  groups, at least 8 output channels. They cannot where both readings are plausible: `(3, 3, 3, 3)`, `(5, 3, 3, 3)`,
+  `(64, 3, 9)`. Use `jnp.transpose(kernel, (2, 3, 1, 0))`.
+- A kernel `(*window, in, out)` given to `conv_transpose` fits where `in` equals `out`, and is then read with the
+  two exchanged.
+- Channels-first `x` given to pools, norms and `jaxcnn.augment`: the last axis is the channels, whatever its size.
+- `momentum` of batch norm is the weight of the old value: 0.1 in PyTorch is 0.9 here.
+- `model.apply(variables, x, mutable=["batch_stats"])`: evaluation is the default, and it returns the statistics
+  without an update. The models of `jaxcnn.models` warn; a network of your own cannot.
+- `nn.BatchNorm(64)`: the number of features is read from the input, and the first argument is
+  `use_running_average`; a number other than 0 and 1 is refused."""
+
+
 def page() -> str:
     """The page in Markdown."""
     parts = [
@@ -98,6 +116,8 @@ def page() -> str:
         lines = [f"| operation | {library} | jaxcnn | to know |", "| --- | --- | --- | --- |"]
         lines += [f"| {row.operation} | `{row.there}` | `{row.here}` | {row.note} |" for row in rows]
         parts += [f"## {library}", preamble, "\n".join(lines)]
+        if library == "PyTorch":
+            parts += ["### What is accepted and may be a mistake", SILENT]
     return "\n\n".join(parts) + "\n"
 
 
