@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from jaxcnn.bench._program import random_array
 from jaxcnn.bench._steps import OPTIMIZER, State, initial_state
-from jaxcnn.models.registry import create, info
+from jaxcnn.models import create, info
 
 PHASES = ("trace", "lower", "compile", "first_step", "second_step")
 

@@ -14,7 +14,7 @@ from jaxcnn.bench import _flax_models
 from jaxcnn.bench._layers import Step
 from jaxcnn.bench._program import Program, compile_jax, random_array
 from jaxcnn.functional.accelerate import accelerate
-from jaxcnn.models.registry import create
+from jaxcnn.models import create
 
 State = tuple[Any, Any, Any]
 

@@ -16,7 +16,7 @@ def run(options: argparse.Namespace) -> int:
 
     from jaxcnn.bench import compile_times, machine
     from jaxcnn.cli.output import print_table
-    from jaxcnn.models.registry import list_models
+    from jaxcnn.models import list_models
     from jaxcnn.shapes.errors import did_you_mean
     from jaxcnn.train.files import write_json
 

@@ -16,7 +16,7 @@ def run(options: argparse.Namespace) -> int:
     import dataclasses
 
     from jaxcnn.cli.output import print_json, print_table
-    from jaxcnn.models.registry import info, list_models
+    from jaxcnn.models import info, list_models
     from jaxcnn.shapes.errors import did_you_mean
 
     known = [info(name) for name in list_models(options.pattern)]

@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints the table, and draws the picture if asked for."""
     gc.disable()  # the process ends with the table; collecting while modules load and the model is traced costs a third
     from jaxcnn.cli.output import print_table
-    from jaxcnn.models.summary import COLUMNS, summary
+    from jaxcnn.models import summary
 
     if options.batch < 1:
         raise ValueError(f"--batch {options.batch}: a batch has at least one image.")
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(found.to_json())
         return 0
-    print_table(COLUMNS, found.rows(), title=title)
+    print_table(found.COLUMNS, found.rows(), title=title)
     return 0
 
 
@@ -57,7 +57,7 @@ def find_model(options: argparse.Namespace) -> tuple[Any, tuple[int, ...], str]:
     Raises:
         ValueError: there is no such model, or ``--classes`` for a model whose classes its data set decides.
     """
-    from jaxcnn.models.registry import create, info, list_models
+    from jaxcnn.models import create, info, list_models
     from jaxcnn.shapes.errors import did_you_mean
 
     name: str = options.model

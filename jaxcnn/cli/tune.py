@@ -44,7 +44,7 @@ def _usual_table() -> Path:
 def _operations(options: argparse.Namespace) -> list[Any]:
     from jaxcnn.bench import operations_of_model, operations_of_suite, select
     from jaxcnn.cli.summary import read_input_shape
-    from jaxcnn.models.registry import create, info
+    from jaxcnn.models import create, info
 
     if options.model is None:
         return operations_of_suite(select(options.pattern, kinds=["conv"], operations=options.operation))

@@ -38,15 +38,16 @@ class ReceptiveField:
 
     Attributes:
         size: how many input positions the span covers, padding and the holes of dilation included.
-        jump: how far the span moves from one output to the next, the product of the strides.
+        jump: how far the span moves from one output to the next, the product of the strides; a fraction after
+            up-sampling, and 0 where every output sees the same.
         offset: where the span of output 0 begins; negative in the padding.
     """
 
     size: tuple[int, ...]
-    jump: tuple[int, ...]
+    jump: tuple[float, ...]
     offset: tuple[int, ...]
 
-    def span(self, position: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    def span(self, position: Sequence[int]) -> tuple[tuple[float, float], ...]:
         """First and last input position that one output sees, on each axis; outside the image where it is padded.
 
         >>> ReceptiveField(size=(5,), jump=(2,), offset=(-1,)).span((3,))

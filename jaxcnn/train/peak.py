@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.models.summary import summary
+from jaxcnn.models import summary
 from jaxcnn.train.experiment import Experiment
 
 # Operations a second in bfloat16, in 10**12, by what JAX calls the device; of the makers' data sheets, where NVIDIA's

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxcnn.models.summary import Sight, Summary
+from jaxcnn.models import Summary
+from jaxcnn.shapes.receptive_field import ReceptiveField
 from jaxcnn.vis.canvas import FAINT, INK, new_figure, no_frame, save_figure, style
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def receptive_fields_figure(summary: Summary, *, image: np.ndarray | None = None
     Raises:
         ValueError: the model's input is no image, none of its maps is one, or ``image`` has another size.
 
-    >>> from jaxcnn.models.registry import create
-    >>> from jaxcnn.models.summary import summary
+    >>> from jaxcnn.models import create
+    >>> from jaxcnn.models import summary
     >>> figure = receptive_fields_figure(summary(create("lenet5"), (1, 32, 32, 1)))
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['c1  5', 's2  6', 'c3  14', 's4  16', 'c5  32']
@@ -49,10 +50,10 @@ def receptive_fields_figure(summary: Summary, *, image: np.ndarray | None = None
         axes = figure.add_axes((0.02, 0.03, 0.7, 0.88))
         axes.imshow(background, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
         left, right, top, bottom = 0.0, float(width), 0.0, float(height)
-        for index, (name, shape, sight) in enumerate(frames):
+        for index, (name, shape, field) in enumerate(frames):
             colour = colormaps["viridis"](0.92 * index / max(len(frames) - 1, 1))
-            y, x = (o + j * (n // 2) for o, j, n in zip(sight.offset, sight.jump, shape, strict=True))
-            high, wide = sight.size
+            y, x = (o + j * (n // 2) for o, j, n in zip(field.offset, field.jump, shape, strict=True))
+            high, wide = field.size
             axes.add_patch(Rectangle((x, y), wide, high, fill=False, edgecolor=colour, linewidth=1.6))
             left, right = min(left, x), max(right, x + wide)
             top, bottom = min(top, y), max(bottom, y + high)
@@ -80,8 +81,8 @@ def draw_receptive_fields(summary: Summary, path: str | os.PathLike[str], *, ima
     Raises:
         ValueError: as ``receptive_fields_figure``, or a path with another ending.
 
-    >>> from jaxcnn.models.registry import create
-    >>> from jaxcnn.models.summary import summary
+    >>> from jaxcnn.models import create
+    >>> from jaxcnn.models import summary
     >>> draw_receptive_fields(summary(create("lenet5"), (1, 32, 32, 1)), "fields.tiff")
     Traceback (most recent call last):
     ValueError: draw_receptive_fields: a picture is written as .pdf, .png or .svg, but the path is fields.tiff.
@@ -89,14 +90,14 @@ def draw_receptive_fields(summary: Summary, path: str | os.PathLike[str], *, ima
     save_figure(receptive_fields_figure(summary, image=image), Path(path), who="draw_receptive_fields")
 
 
-def _frames(summary: Summary) -> list[tuple[str, Sequence[int], Sight]]:
+def _frames(summary: Summary) -> list[tuple[str, Sequence[int], ReceptiveField]]:
     """Name, spatial shape and view of the maps to draw."""
-    named = [(each.name, each.shape, each.sight) for each in summary.maps]
-    listed = named or [(layer.path, layer.output_shape, layer.sight) for layer in summary.layers]
-    frames: list[tuple[str, Sequence[int], Sight]] = []
-    for name, shape, sight in listed:
-        if sight is not None and len(shape) == 4 and sight.size not in [seen.size for _, _, seen in frames]:
-            frames.append((name, shape[1:3], sight))
+    named = [(each.name, each.shape, each.receptive_field) for each in summary.maps]
+    listed = named or [(layer.path, layer.output_shape, layer.receptive_field) for layer in summary.layers]
+    frames: list[tuple[str, Sequence[int], ReceptiveField]] = []
+    for name, shape, field in listed:
+        if field is not None and len(shape) == 4 and field.size not in [seen.size for _, _, seen in frames]:
+            frames.append((name, shape[1:3], field))
     if not frames:
         raise ValueError(f"receptive_fields_figure: {summary.name} has no layer that gives a map of the image.")
     if len(frames) > _MOST:

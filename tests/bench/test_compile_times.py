@@ -12,7 +12,7 @@ from jaxcnn import bench
 from jaxcnn.bench._compile_times import PHASES, compile_times
 from jaxcnn.cli import main
 from jaxcnn.cli.compile_times import medians, row
-from jaxcnn.models.registry import list_models
+from jaxcnn.models import list_models
 
 
 @pytest.fixture(autouse=True)

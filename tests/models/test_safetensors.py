@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from jaxcnn.models.safetensors import read_safetensors, write_safetensors
+from jaxcnn.models._weights._safetensors import read_safetensors, write_safetensors
 
 
 def by_hand(path: Path, header: Any, data: bytes) -> Path:
@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     write_safetensors({"a": np.arange(3)}, path)
     code = f"""
 import resource, signal, numpy as np
-from jaxcnn.models.safetensors import write_safetensors
+from jaxcnn.models._weights._safetensors import write_safetensors
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:

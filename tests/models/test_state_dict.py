@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import models
-from jaxcnn.models._state_dict import read_state_dict
+from jaxcnn.models._weights._state_dict import read_state_dict
 
 STATE = {
     name: np.full(2, place, np.float32)

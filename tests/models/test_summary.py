@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import jaxcnn
 from jaxcnn import functional as F
 from jaxcnn import nn
-from jaxcnn.models.summary import Summary, summary
+from jaxcnn.models._summary._summary import Summary, summary
 from jaxcnn.shapes import ShapeError, SlidingWindow, conv_counts, receptive_field
 from tests.examples import examples
 
@@ -61,8 +61,7 @@ def test_stacks_see_what_the_closed_form_says(layers: list[tuple[str, SlidingWin
     found = summary(Stack(layers=tuple(layers)), (1, size, 1))
     for index, each in enumerate(found.maps):
         wanted = receptive_field([window for _, window in layers[: index + 1]], input_shape=(size,))
-        assert each.sight is not None
-        assert (each.sight.size, each.sight.jump, each.sight.offset) == (wanted.size, wanted.jump, wanted.offset)
+        assert each.receptive_field == wanted
 
 
 class Branches(linen.Module):
@@ -125,8 +124,8 @@ def widest_footprint(model: linen.Module, shape: tuple[int, ...], key: jax.Array
 @pytest.mark.parametrize("model", [Branches(), UpAndDown(), Turned()], ids=lambda model: type(model).__name__)
 def test_gradients_reach_as_far_as_the_summary_says(model: linen.Module, key: jax.Array) -> None:
     shape = (1, 20, 20, 1)
-    sight = summary(model, shape).maps[0].sight
-    assert sight is not None and sight.size == widest_footprint(model, shape, key)
+    field = summary(model, shape).maps[0].receptive_field
+    assert field is not None and field.size == widest_footprint(model, shape, key)
 
 
 class Published(linen.Module):
@@ -161,8 +160,8 @@ def test_published_receptive_fields(layers: Any, size: int, jump: int) -> None:
     ResNet-50 has its strides in 1x1 convolutions as in its paper; in the 3x3 ones, as torchvision has them, it sees
     less.
     """
-    sight = summary(Published(layers=layers), (1, 227, 227, 1)).layers[-1].sight
-    assert sight is not None and (sight.size, sight.jump) == ((size,) * 2, (jump,) * 2)
+    field = summary(Published(layers=layers), (1, 227, 227, 1)).layers[-1].receptive_field
+    assert field is not None and (field.size, field.jump) == ((size,) * 2, (jump,) * 2)
 
 
 class Attention(linen.Module):
@@ -185,7 +184,7 @@ def test_attention_by_hand() -> None:
     rows = {layer.path: layer for layer in found.layers}
     assert rows["att"].macs == 5 * products and rows["att/query"].macs == 5 * tokens * width * width
     assert rows[""].parameters == 24
-    assert rows["patches"].sight.size == (4, 4) and rows["head"].sight.size == (8, 8)  # type: ignore[union-attr]
+    assert rows["patches"].receptive_field.size == (4, 4) and rows["head"].receptive_field.size == (8, 8)  # type: ignore[union-attr]
     assert summary(Attention(), (5, 8, 8, 3), train=True).macs == found.macs
 
 
@@ -248,7 +247,7 @@ class Doubts(linen.Module):
 def test_of_a_choice_the_costlier_counts() -> None:
     found = summary(Doubts(), (1, 6, 6, 2))
     assert found.macs == 36 * 9 * 4
-    assert found.layers[0].sight.size == (3, 3)  # type: ignore[union-attr]
+    assert found.layers[0].receptive_field.size == (3, 3)  # type: ignore[union-attr]
 
 
 class Turns(linen.Module):
@@ -279,15 +278,15 @@ def test_a_loop_sees_what_its_turns_see(reverse: bool) -> None:
     """Ten turns of a 3x3 window see 21 positions, more than the image has."""
     shape = (10, 6, 6, 1)
     looped, unrolled = (summary(Turns(loop=loop, reverse=reverse), shape) for loop in (True, False))
-    assert [each.sight for each in looped.maps] == [each.sight for each in unrolled.maps]
-    assert looped.maps[0].sight.size == (21, 21)  # type: ignore[union-attr]
+    assert [each.receptive_field for each in looped.maps] == [each.receptive_field for each in unrolled.maps]
+    assert looped.maps[0].receptive_field.size == (21, 21)  # type: ignore[union-attr]
     assert looped.macs == unrolled.macs == 10 * (10 * 36 + 3) * 9
 
 
 def test_a_long_loop_counts_every_turn_and_sees_the_whole_image() -> None:
     found = summary(Turns(loop=True, length=65), (65, 6, 6, 1))
     assert found.macs == 65 * (65 * 36 + 3) * 9
-    assert found.maps[0].sight.size == (6, 6)  # type: ignore[union-attr]
+    assert found.maps[0].receptive_field.size == (6, 6)  # type: ignore[union-attr]
 
 
 class Endless(linen.Module):
@@ -311,7 +310,7 @@ def test_refusals() -> None:
 
 def test_spatial_axes_can_be_said() -> None:
     one, many = summary(Branches(), (1, 20, 20, 1)), summary(Branches(), (2, 3, 20, 20, 1), spatial_ndim=2)
-    assert one.maps[0].sight == many.maps[0].sight and many.macs == 6 * one.macs
+    assert one.maps[0].receptive_field == many.maps[0].receptive_field and many.macs == 6 * one.macs
 
 
 @pytest.fixture(scope="module")
@@ -330,7 +329,7 @@ def test_json_holds_everything(lenet: Summary) -> None:
         "parameters": 2416,
         "macs": 240_000,
         "activation_bytes": 6400,
-        "sight": {"size": [14, 14], "jump": [2, 2], "offset": [0, 0]},
+        "receptive_field": {"size": [14, 14], "jump": [2, 2], "offset": [0, 0]},
     }
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from jaxcnn import ShapeError, models
+from jaxcnn.models._weights._safetensors import read_safetensors
 from jaxcnn.models.registry import torch_names
-from jaxcnn.models.safetensors import read_safetensors
 from jaxcnn.models.torch_names import counterparts
 from tests.models import timm_states
 from tests.models.small import quick_jit

@@ -6,35 +6,21 @@ import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen
 
-from jaxcnn.models.abstract import abstract_variables
-from jaxcnn.models.equations import View
+from jaxcnn.models._summary._abstract import abstract_variables
+from jaxcnn.models._summary._equations import View
+from jaxcnn.models._summary._tracing import Call, trace_model
 from jaxcnn.models.registry import create
-from jaxcnn.models.tracing import Call, trace_model
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.shapes.receptive_field import ReceptiveField
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Sight:
-    """What one position of a map sees of the input image, a number for each spatial axis.
-
-    Attributes:
-        size: how many positions, padding included; after up-sampling, of the position that sees most.
-        jump: how far the view moves from one position to the next; 0 where every entry sees the same.
-        offset: where the view of the first position begins; negative in the padding.
-    """
-
-    size: tuple[int, ...]
-    jump: tuple[float, ...]
-    offset: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +35,7 @@ class LayerSummary:
         parameters: that it holds itself, and that no call before it held.
         macs: multiply-adds in it itself.
         activation_bytes: of all its results.
-        sight: what its first result sees of the image; None where it does not depend on it.
+        receptive_field: what its first result sees of the image; None where it does not depend on it.
     """
 
     path: str
@@ -59,7 +45,7 @@ class LayerSummary:
     parameters: int
     macs: int
     activation_bytes: int
-    sight: Sight | None
+    receptive_field: ReceptiveField | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,12 +55,12 @@ class MapSummary:
     Attributes:
         name: as ``features`` calls it.
         shape: batch axis included.
-        sight: what it sees of the image.
+        receptive_field: what it sees of the image.
     """
 
     name: str
     shape: tuple[int, ...]
-    sight: Sight | None
+    receptive_field: ReceptiveField | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,6 +76,17 @@ class Summary:
         macs: multiply-adds of convolutions, dense layers and attention products, of the whole batch.
         activation_bytes: of the results of all layers together.
     """
+
+    COLUMNS: ClassVar[tuple[str, ...]] = (
+        "layer",
+        "kind",
+        "output",
+        "parameters",
+        "multiply-adds",
+        "sees",
+        "jump",
+        "memory",
+    )
 
     name: str
     input_shape: tuple[int, ...]
@@ -116,21 +113,22 @@ class Summary:
                 _shape_text(layer.output_shape),
                 f"{layer.parameters:,}" if layer.parameters else "",
                 f"{layer.macs:,}" if layer.macs else "",
-                *_sight_text(layer.sight),
+                *_field_text(layer.receptive_field),
                 _bytes_text(layer.activation_bytes),
             )
             for layer in self.layers
         ]
         rows += [
-            (each.name, "(map)", _shape_text(each.shape), "", "", *_sight_text(each.sight), "") for each in self.maps
+            (each.name, "(map)", _shape_text(each.shape), "", "", *_field_text(each.receptive_field), "")
+            for each in self.maps
         ]
         total = _bytes_text(self.activation_bytes)
         rows.append(("total", self.name, "", f"{self.parameters:,}", f"{self.macs:,}", "", "", total))
         return rows
 
     def __str__(self) -> str:
-        table = [COLUMNS, *self.rows()]
-        widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))]
+        table = [self.COLUMNS, *self.rows()]
+        widths = [max(len(row[column]) for row in table) for column in range(len(self.COLUMNS))]
         lines = []
         for row in table:
             cells = [
@@ -139,9 +137,6 @@ class Summary:
             ]
             lines.append("  ".join(cells).rstrip())
         return "\n".join(lines)
-
-
-COLUMNS = ("layer", "kind", "output", "parameters", "multiply-adds", "sees", "jump", "memory")
 
 
 def summary(
@@ -204,7 +199,7 @@ def summary(
         input_shape=shape,
         layers=tuple(layers),
         maps=tuple(
-            MapSummary(name=name, shape=tuple(kind.shape), sight=_sight(view))
+            MapSummary(name=name, shape=tuple(kind.shape), receptive_field=_receptive_field(view))
             for name, (kind, view) in trace.maps.items()
         ),
         parameters=total,
@@ -251,7 +246,7 @@ def _layers(calls: Sequence[Call], held: dict[tuple[str, ...], int]) -> list[Lay
                 parameters=parameters,
                 macs=0,
                 activation_bytes=0,
-                sight=None,
+                receptive_field=None,
             )
         )
     return layers
@@ -268,14 +263,14 @@ def _layer(call: Call, parameters: int) -> LayerSummary:
         macs=call.macs,
         # An outer module that is listed for what it does itself gives what an inner one has given already.
         activation_bytes=0 if call.inside else sum(prod(each.shape) * each.dtype.itemsize for each in call.outputs),
-        sight=_sight(call.views[0]) if call.views else None,
+        receptive_field=_receptive_field(call.views[0]) if call.views else None,
     )
 
 
-def _sight(view: View | None) -> Sight | None:
+def _receptive_field(view: View | None) -> ReceptiveField | None:
     if view is None:
         return None
-    return Sight(
+    return ReceptiveField(
         size=tuple(span.bounds[1] for span in view),
         jump=tuple(float(span.jump) if isinstance(span.jump, Fraction) else span.jump for span in view),
         offset=tuple(span.bounds[0] for span in view),
@@ -286,12 +281,12 @@ def _shape_text(shape: Sequence[int]) -> str:
     return _TIMES.join(map(str, shape))
 
 
-def _sight_text(sight: Sight | None) -> tuple[str, str]:
+def _field_text(receptive_field: ReceptiveField | None) -> tuple[str, str]:
     """Size and jump, once where all axes agree."""
-    if sight is None:
+    if receptive_field is None:
         return "", ""
-    jump = "" if not any(sight.jump) else _same_once([f"{value:g}" for value in sight.jump])
-    return _same_once([str(value) for value in sight.size]), jump
+    jump = "" if not any(receptive_field.jump) else _same_once([f"{value:g}" for value in receptive_field.jump])
+    return _same_once([str(value) for value in receptive_field.size]), jump
 
 
 def _same_once(values: Sequence[str]) -> str:

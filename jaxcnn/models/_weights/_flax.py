@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import serialization
 
-from jaxcnn.models.fill import filled, take_over
+from jaxcnn.models._weights._match import as_variables, match_tensors
 from jaxcnn.models.registry import create, info
 from jaxcnn.models.resnet import IMAGENET_FORMS, Bottleneck
 from jaxcnn.models.torch_names import Counterpart, paths
@@ -68,8 +68,8 @@ def load_flax_resnet(
     shapes = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), x)
     specs = {path: _counterpart(name, path, tuple(leaf.shape)) for path, leaf in paths(shapes)}
     where = "the tree" if isinstance(checkpoint, Mapping) else str(checkpoint)
-    found = take_over(specs, tensors, who="load_flax_resnet", where=f"{where}, read as the Flax example's {name}")
-    return model, filled(shapes, found)
+    found = match_tensors(specs, tensors, who="load_flax_resnet", where=f"{where}, read as the Flax example's {name}")
+    return model, as_variables(shapes, found)
 
 
 def _counterpart(name: str, path: str, shape: tuple[int, ...]) -> Counterpart:

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxcnn.models._state_dict import read_state_dict
-from jaxcnn.models.fill import filled, take_over
+from jaxcnn.models._weights._match import as_variables, match_tensors
+from jaxcnn.models._weights._safetensors import write_safetensors
+from jaxcnn.models._weights._state_dict import read_state_dict
 from jaxcnn.models.registry import create, info, list_models, torch_names
-from jaxcnn.models.safetensors import write_safetensors
 from jaxcnn.models.torch_names import TorchNames, counterparts, paths
 from jaxcnn.shapes.errors import check_choice
 
@@ -95,8 +95,8 @@ def load_torch(
         tensors = {name: tensor for name, tensor in tensors.items() if name not in heads.values()}
         specs = {path: spec for path, spec in specs.items() if path not in heads}
         fresh = _drawn(model, x, heads, jax.random.key(0) if key is None else key)
-    found = take_over(specs, tensors, who="load_torch", where=f"{where}, read as {names.source}'s {name}")
-    return model, filled(shapes, {**found, **fresh})
+    found = match_tensors(specs, tensors, who="load_torch", where=f"{where}, read as {names.source}'s {name}")
+    return model, as_variables(shapes, {**found, **fresh})
 
 
 def save_torch(name: str, variables: Mapping[str, Any], path: str | Path, *, source: str = "torchvision") -> None:

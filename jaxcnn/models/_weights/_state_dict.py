@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcnn.models.safetensors import read_safetensors
+from jaxcnn.models._weights._safetensors import read_safetensors
 
 SAFETENSORS = ".safetensors"
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".tar")

@@ -14,8 +14,8 @@ from flax import linen
 from jax.extend.core import Literal, Primitive, Var
 from jax.interpreters import ad, batching
 
-from jaxcnn.models.abstract import BlankParameters, keys
-from jaxcnn.models.equations import View, multiply_adds, union_of, views_after
+from jaxcnn.models._summary._abstract import BlankParameters, keys
+from jaxcnn.models._summary._equations import View, multiply_adds, union_of, views_after
 from jaxcnn.shapes.span import Span, cover
 
 # A loop of more turns is not followed turn by turn.

@@ -10,7 +10,7 @@ from jaxcnn.models.torch_names import Counterpart, listed, nested, paths
 from jaxcnn.shapes.errors import ShapeError
 
 
-def take_over(
+def match_tensors(
     specs: Mapping[str, Counterpart], tensors: Mapping[str, np.ndarray], *, who: str, where: str
 ) -> dict[str, np.ndarray]:
     """The variables by path, from tensors by name.
@@ -40,6 +40,6 @@ def take_over(
     return {path: spec.to_ours(np.asarray(tensors[spec.name], np.float32)) for path, spec in specs.items()}
 
 
-def filled(shapes: Any, leaves: Mapping[str, Any]) -> dict[str, Any]:
+def as_variables(shapes: Any, leaves: Mapping[str, Any]) -> dict[str, Any]:
     """The tree of variables, from its leaves by path."""
     return nested({path: jnp.asarray(leaves[path]) for path, _ in paths(shapes)})
