@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxcnn.augment.images import as_amount, as_images, as_key, with_batch_shape, with_sharding_of
+from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.shapes.errors import ShapeError, check_choice
 
 _AXES = {"height": 1, "width": 2}
@@ -76,20 +77,20 @@ def alternating_flip(key: jax.Array, images: ArrayLike, numbers: ArrayLike, *, e
     [[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]]
     """
     who = "alternating_flip"
-    key, numbers, epoch = as_key(key, who=who), jnp.asarray(numbers), jnp.asarray(epoch)
+    key, (positions, turn) = as_key(key, who=who), as_arrays(who, numbers=numbers, epoch=epoch)
     x, batch_shape = as_images(images, who=who)
-    for name, value in (("numbers", numbers), ("epoch", epoch)):
+    for name, value in (("numbers", positions), ("epoch", turn)):
         if not jnp.issubdtype(value.dtype, jnp.integer):
             raise TypeError(f"{who}: {name} must be integers, not {value.dtype}.")
-    if numbers.shape != batch_shape or epoch.ndim:
+    if positions.shape != batch_shape or turn.ndim:
         raise ShapeError(
             f"{who}: numbers must have the shape {batch_shape}, one for each image, and epoch the shape (), but "
-            f"numbers.shape={numbers.shape} and epoch.shape={epoch.shape}."
+            f"numbers.shape={positions.shape} and epoch.shape={turn.shape}."
         )
     bits = jax.vmap(lambda number: jax.random.bits(jax.random.fold_in(key, number), (), jnp.uint32) & 1)(
-        numbers.reshape(len(x))
+        positions.reshape(len(x))
     )
-    return with_batch_shape(_flip_where((bits + epoch.astype(jnp.uint32)) % 2 == 1, x, 2), batch_shape)
+    return with_batch_shape(_flip_where((bits + turn.astype(jnp.uint32)) % 2 == 1, x, 2), batch_shape)
 
 
 def _flip_where(mirrored: jax.Array, x: jax.Array, axis: int) -> jax.Array:

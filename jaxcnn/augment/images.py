@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxcnn.functional.arrays import as_array
 from jaxcnn.shapes.errors import ShapeError
 
 BatchShape = tuple[int, ...]
@@ -49,9 +50,7 @@ def as_images(images: ArrayLike, *, who: str) -> tuple[jax.Array, BatchShape]:
     >>> x.shape, batch_shape
     ((10, 8, 8, 1), (2, 5))
     """
-    if images is None:
-        raise TypeError(f"{who}: images must be an array, not None.")
-    x = jnp.asarray(images)
+    x = as_array(images, who=who, name="images")
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
             f"{who}: images must have a floating dtype, not {x.dtype}. Convert them first: "
@@ -96,7 +95,7 @@ def per_image(
     >>> per_image(0.5, (2,), who="adjust_hue", name="turns").tolist()
     [0.5, 0.5]
     """
-    array = jnp.asarray(values)
+    array = as_array(values, who=who, name=name)
     if not jnp.issubdtype(array.dtype, jnp.floating) and not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"{who}: {name} must be real numbers, not {array.dtype}.")
     if array.shape == shape:
@@ -178,7 +177,7 @@ def as_targets(targets: ArrayLike, batch_shape: BatchShape, *, who: str) -> jax.
     >>> as_targets([[0.0, 1.0]], (1,), who="mixup").shape
     (1, 2)
     """
-    array = jnp.asarray(targets)
+    array = as_array(targets, who=who, name="targets")
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(
             f"{who}: targets must be floating, a share for each class, not {array.dtype}. "

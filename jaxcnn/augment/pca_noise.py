@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxcnn.augment.images import as_amount, as_images, as_key, with_batch_shape, with_sharding_of
+from jaxcnn.functional.arrays import as_array
 from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.shapes.errors import ShapeError
 
@@ -73,7 +74,7 @@ def random_pca_noise(key: jax.Array, images: ArrayLike, axes: ArrayLike, *, stre
     [[0.66, 0.5, 0.5], [0.49, 0.5, 0.5]]
     """
     who = "random_pca_noise"
-    key, axes = as_key(key, who=who), jnp.asarray(axes)
+    key, axes = as_key(key, who=who), as_array(axes, who=who, name="axes")
     x, batch_shape = as_images(images, who=who)
     strength = as_amount(strength, who=who, name="strength")
     channels = x.shape[-1]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxcnn.augment.images import as_images
+from jaxcnn.functional.arrays import as_array
 from jaxcnn.shapes.axes import IntPerAxis, as_int, int_per_axis
 from jaxcnn.shapes.errors import ShapeError, check_choice
 
@@ -128,7 +129,7 @@ def average_over_views(
     """
     who = "average_over_views"
     check_choice(average, ("probabilities", "logits"), who=who, name="average")
-    views = jnp.asarray(views)
+    views = as_array(views, who=who, name="views")
     if views.ndim < 4 or not len(views):
         raise ShapeError(
             f"{who}: views must have the shape (views, *batch, height, width, channels), but views.shape={views.shape}."

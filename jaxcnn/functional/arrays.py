@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 # The arrays that a function may be called without, under the one name that each has everywhere.
-OPTIONAL = ("bias", "scale", "offset")
+OPTIONAL = ("bias", "scale", "offset", "mask")
 
 
 def as_arrays(who: str, **arrays: Any) -> tuple[Any, ...]:
@@ -14,7 +16,38 @@ def as_arrays(who: str, **arrays: Any) -> tuple[Any, ...]:
     Raises:
         TypeError: None for an argument that is needed, or something that is not made of numbers.
     """
-    for name, array in arrays.items():
-        if array is None and name not in OPTIONAL:
-            raise TypeError(f"{who}: {name} wants an array, not None.")
-    return tuple(None if array is None else jnp.asarray(array) for array in arrays.values())
+    return tuple(
+        None if array is None and name in OPTIONAL else as_array(array, who=who, name=name)
+        for name, array in arrays.items()
+    )
+
+
+def as_array(value: Any, *, who: str, name: str) -> jax.Array:
+    """One argument as a JAX array. NumPy arrays of the other byte order are converted.
+
+    Raises:
+        TypeError: something that is not made of numbers, such as None, text, or Python objects.
+
+    >>> as_array(["cat", "dog"], who="conv", name="x")
+    Traceback (most recent call last):
+    TypeError: conv: x must be an array of numbers, not a list of str.
+    """
+    if isinstance(value, jax.Array):
+        return value
+    if isinstance(value, np.ndarray | np.generic) and not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        if "numpy_dtype_promotion" in str(error):  # a list of mixed dtypes, under strict promotion
+            raise
+        raise TypeError(f"{who}: {name} must be an array of numbers, not {_kind(value)}.") from None
+
+
+def _kind(value: Any) -> str:
+    """What an argument is, for a message."""
+    if isinstance(value, np.ndarray | np.generic):
+        return f"an array of dtype {value.dtype}"
+    if isinstance(value, list | tuple) and value:
+        return f"a {type(value).__name__} of {type(value[0]).__name__}"
+    return "None" if value is None else f"of type {type(value).__name__}"

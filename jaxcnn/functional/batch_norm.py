@@ -12,7 +12,7 @@ from jax import export, lax
 
 from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.dtypes import accumulator_dtype
-from jaxcnn.shapes._symbolic import is_less
+from jaxcnn.shapes._symbolic import is_less, is_symbolic, larger
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.batch_norm import check_per_channel, full_rank_mask
 from jaxcnn.shapes.errors import ShapeError
@@ -123,7 +123,7 @@ def batch_norm(
     >>> print(stats.var.round(4))  # unbiased
     [1.3333 2.25  ]
     """
-    x, scale, bias = as_arrays("batch_norm", x=x, scale=scale, bias=bias)
+    x, scale, bias, mask = as_arrays("batch_norm", x=x, scale=scale, bias=bias, mask=mask)
     stats = _checked(x, stats, scale, bias)
     _check_numbers(train, momentum, epsilon)
     if not jnp.issubdtype(x.dtype, jnp.floating):
@@ -133,7 +133,7 @@ def batch_norm(
     if not train:
         return _normalize(x, stats.mean, None, stats.var, scale, bias, epsilon).astype(dtype), stats
     if mask is not None:
-        mask = jnp.asarray(mask).astype(bool)
+        mask = mask.astype(bool)
         mask = mask.reshape(full_rank_mask(mask.shape, x.shape, who="batch_norm"))
         # A derivative multiplies such an entry by a cotangent of 0, which would give NaN for its whole channel.
         x = jnp.where(mask | jnp.isfinite(x), x, jnp.zeros((), x.dtype))
@@ -150,7 +150,8 @@ def _checked(x: Any, stats: Any, scale: Any, bias: Any) -> BatchStats:
         )
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise TypeError(f"batch_norm: x wants real numbers, not {x.dtype}. Normalise x.real and x.imag.")
-    stats = BatchStats(*(jnp.asarray(entry) for entry in stats))
+    names = {"stats.mean": stats.mean, "stats.var": stats.var, "stats.count": stats.count}
+    stats = BatchStats(*as_arrays("batch_norm", **names))
     vectors = {"stats.mean": stats.mean, "stats.var": stats.var, "scale": scale, "bias": bias}
     shapes = {name: vector.shape for name, vector in vectors.items() if vector is not None}
     check_per_channel(x.shape, shapes, who="batch_norm")
@@ -171,6 +172,7 @@ def _check_numbers(train: Any, momentum: Any, epsilon: Any) -> None:
         raise ValueError(f"batch_norm: epsilon={epsilon} must not be negative, or the root has no value.")
 
 
+INT32_END = 2**31
 SAMPLE_EVERY = 16
 NEAR = 8.0  # times the variance: the square of a mean up to which sums of squares are exact enough as they are
 
@@ -273,7 +275,8 @@ def _about_sample(
     if mask is None:
         sample = _sample(x)
         (first,) = _sums(None, sample)
-        centre = over.sum(first) / over.sum(max(math.prod(sample.shape[:-1]), 1))
+        number = larger(math.prod(sample.shape[:-1]), 1)
+        centre = over.sum(first) / over.sum(number if is_symbolic(number) else float(number))
     else:
         (first,) = _sums(mask, x)
         centre = over.sum(first) / entries
@@ -283,11 +286,18 @@ def _about_sample(
 
 
 def _entries(x: jax.Array, mask: jax.Array | None) -> Any:
-    """How many entries count on this device: a plain integer, or one of each channel."""
+    """The number of entries on this device that count: one number, or one for each channel.
+
+    A number, where it is known, is a float: integers of 32 bits end at 2**31.
+    """
+    number = math.prod(x.shape[:-1])
     if mask is None:
-        return math.prod(x.shape[:-1])
+        return number if is_symbolic(number) else float(number)
     whole = jnp.broadcast_to(mask, (*x.shape[:-1], mask.shape[-1]))
-    return jnp.sum(whole, tuple(range(x.ndim - 1)), dtype=jnp.int32)
+    if is_symbolic(number) or number < INT32_END:
+        return jnp.sum(whole, tuple(range(x.ndim - 1)), dtype=jnp.int32)
+    rows = jnp.sum(whole, x.ndim - 2, dtype=jnp.int32)
+    return jnp.sum(rows.astype(x.dtype), tuple(range(x.ndim - 2)))
 
 
 def _sums(mask: jax.Array | None, *arrays: jax.Array) -> tuple[jax.Array, ...]:

@@ -132,7 +132,7 @@ def gaussian(window_shape: Sequence[int], *, sigma: float | Sequence[float], dty
      [1. 2. 1.]]
     """
     window = window_per_axis(window_shape, who="gaussian")
-    (spread,), dtype = _numbers(dtype, sigma)
+    (spread,), dtype = _numbers("gaussian", dtype, sigma=sigma)
     _check_positive(sigma, who="gaussian", name="sigma")
     if spread.shape not in ((), (len(window),)):
         raise ShapeError(f"gaussian: sigma has shape {spread.shape}, but window_shape={window} has {len(window)} axes.")
@@ -245,7 +245,7 @@ def sharpen(*, amount: float = 1.0, ndim: int = 2, dtype: Any = None) -> jax.Arr
      [ 0. -1.  0.]]
     """
     ndim = filter_ndim(ndim, who="sharpen")
-    (strength,), dtype = _numbers(dtype, amount)
+    (strength,), dtype = _numbers("sharpen", dtype, amount=amount)
     kernel = _identity((3,) * ndim, strength.dtype) - strength * laplacian(ndim=ndim, dtype=strength.dtype)
     return kernel.astype(dtype)
 
@@ -290,7 +290,9 @@ def gabor(
         raise ShapeError(f"gabor: window_shape={window} wants two sizes; a Gabor filter is two-dimensional.")
     _check_positive(wavelength, who="gabor", name="wavelength")
     _check_positive(sigma, who="gabor", name="sigma")
-    (period, width, angle, ratio, shift), dtype = _numbers(dtype, wavelength, sigma, orientation, aspect, phase)
+    (period, width, angle, ratio, shift), dtype = _numbers(
+        "gabor", dtype, wavelength=wavelength, sigma=sigma, orientation=orientation, aspect=aspect, phase=phase
+    )
     y, x = _offsets(window[0], angle.dtype)[:, None], _offsets(window[1], angle.dtype)[None, :]
     u = x * jnp.cos(angle) + y * jnp.sin(angle)
     v = y * jnp.cos(angle) - x * jnp.sin(angle)
@@ -323,9 +325,9 @@ def _offsets(size: int, dtype: Any) -> jax.Array:
     return jnp.asarray(np.arange(size) - (size - 1) / 2, dtype)
 
 
-def _numbers(dtype: Any, *values: Any) -> tuple[list[jax.Array], Any]:
+def _numbers(who: str, dtype: Any, **values: Any) -> tuple[list[jax.Array], Any]:
     """Parameters as arrays of the dtype to compute in, and the dtype of the kernel: theirs, at least a float."""
-    arrays = [jnp.asarray(value) for value in values]
+    arrays = as_arrays(who, **values)
     if dtype is None:
         dtype = common_dtype(*arrays)
         dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)

@@ -58,12 +58,11 @@ def fold_batch_norm(
     """
     if not isinstance(stats, BatchStats):
         raise TypeError(f"fold_batch_norm: stats wants a BatchStats, not {type(stats).__name__}.")
-    kernel, mean, var, scale, offset = as_arrays(
-        "fold_batch_norm", kernel=kernel, mean=stats.mean, var=stats.var, scale=scale, offset=offset
-    )
+    kernel, bias, scale, offset = as_arrays("fold_batch_norm", kernel=kernel, bias=bias, scale=scale, offset=offset)
+    mean, var = as_arrays("fold_batch_norm", **{"stats.mean": stats.mean, "stats.var": stats.var})
     if not jnp.issubdtype(kernel.dtype, jnp.inexact):
         raise TypeError(f"fold_batch_norm: the kernel wants floating numbers, not {kernel.dtype}.")
-    bias = jnp.zeros(mean.shape, kernel.dtype) if bias is None else jnp.asarray(bias)
+    bias = jnp.zeros(mean.shape, kernel.dtype) if bias is None else bias
     vectors = {"stats.mean": mean, "stats.var": var, "bias": bias, "scale": scale, "offset": offset}
     shapes = {name: vector.shape for name, vector in vectors.items() if vector is not None}
     check_per_channel(mean.shape, shapes, who="fold_batch_norm")

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.arrays import as_arrays
+from jaxcnn.functional.arrays import as_array, as_arrays
 from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.errors import ShapeError
@@ -51,6 +51,8 @@ def local_response_norm(
         raise ShapeError(f"local_response_norm: size={size} must be at least 1.")
     if not x.ndim:
         raise ShapeError("local_response_norm: x wants shape (*batch, *spatial, channels) but is a scalar.")
+    for name, value in (("k", k), ("alpha", alpha), ("beta", beta)):
+        as_array(value, who="local_response_norm", name=name)
     for name, value in (("k", k), ("alpha", alpha)):
         if isinstance(value, int | float) and value < 0:
             raise ValueError(f"local_response_norm: {name}={value} must not be negative, or the divisor may vanish.")

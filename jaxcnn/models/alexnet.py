@@ -10,7 +10,7 @@ from jaxcnn.functional.adaptive_pool import adaptive_avg_pool
 from jaxcnn.functional.local_response_norm import local_response_norm
 from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.models._head import classifier
-from jaxcnn.models.images import check_images
+from jaxcnn.models.images import as_images
 from jaxcnn.models.initializers import torch_bias, torch_kernel
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.models.torch_names import TorchNames
@@ -56,9 +56,7 @@ class AlexNet2012(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1`` to ``logits``."""
-        check_images(
-            x.shape, who="alexnet_2012", smallest=227, largest=254, advice="The dense layers want a map of 6x6."
-        )
+        x = as_images(x, who="alexnet_2012", smallest=227, largest=254, advice="The dense layers want a map of 6x6.")
         ones = nn.initializers.ones
         conv = functools.partial(Conv, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01))
         dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01))
@@ -116,7 +114,7 @@ class AlexNet(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1`` to ``logits``."""
-        check_images(x.shape, who="alexnet", smallest=63)
+        x = as_images(x, who="alexnet", smallest=63)
 
         def conv(
             features: int, window: int, x: jax.Array, *, name: str, strides: int = 1, padding: int = 1

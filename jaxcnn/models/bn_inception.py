@@ -13,7 +13,7 @@ from jaxcnn.functional.local_response_norm import local_response_norm
 from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.functional.pool import avg_pool
 from jaxcnn.models._head import classifier
-from jaxcnn.models.images import check_images
+from jaxcnn.models.images import as_images
 from jaxcnn.models.inception import Branches, ConvUnit, scaled
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.nn.batch_norm import BatchNorm
@@ -120,7 +120,7 @@ class BNInception(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and each block, the pooled vector, and the logits."""
-        check_images(x.shape, who="bn_inception", smallest=15)
+        x = as_images(x, who="bn_inception", smallest=15)
         check_choice(self.stem, ("7x7", "3x3"), who="bn_inception", name="stem")
         unit = self._unit(train)
         x = self._first(x, unit)

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 
+from jaxcnn.functional.arrays import as_array
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.functional.patches import extract_patches
 from jaxcnn.models._head import classifier
-from jaxcnn.models.images import check_images
+from jaxcnn.models.images import as_images, check_images
 from jaxcnn.models.initializers import torch_bias, torch_kernel
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.nn.batch_norm import BatchNorm
@@ -62,7 +63,7 @@ def whitening_kernel(images: jax.Array, *, window_shape: Sequence[int] = (2, 2),
     >>> kernel.shape, bool((kernel[..., 12:] == -kernel[..., :12]).all())
     ((2, 2, 3, 24), True)
     """
-    images = jnp.asarray(images)
+    images = as_array(images, who="whitening_kernel", name="images")
     check_images(images.shape, who="whitening_kernel", smallest=max(window_shape))
     patches = extract_patches(images, tuple(window_shape), strides=1)
     shape = patches.shape[-3:]
@@ -166,8 +167,8 @@ class CifarSpeedrun(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after whitening and after each group, the pooled vector, and the logits."""
-        check_images(
-            x.shape, who="cifar_speedrun", smallest=25, largest=48, advice="The last pooling wants a map of 3x3 to 5x5."
+        x = as_images(
+            x, who="cifar_speedrun", smallest=25, largest=48, advice="The last pooling wants a map of 3x3 to 5x5."
         )
         if len(self.widths) != 3:
             raise ShapeError(f"cifar_speedrun: widths are those of three groups; got {tuple(self.widths)}.")

@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.models._head import classifier
-from jaxcnn.models.images import check_images
+from jaxcnn.models.images import as_images
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.nn.conv import Conv
 
@@ -42,7 +42,7 @@ class ConvNetJS(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1`` to ``logits``."""
-        check_images(x.shape, who="convnetjs_cifar10", smallest=2 ** len(self.widths))
+        x = as_images(x, who="convnetjs_cifar10", smallest=2 ** len(self.widths))
         found, init = {}, nn.initializers.variance_scaling(1.0, "fan_in", "normal")
         bias = nn.initializers.constant(0.1)
         for index, width in enumerate(self.widths, 1):

@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from jaxcnn.functional.adaptive_pool import global_avg_pool
 from jaxcnn.models._head import classifier
-from jaxcnn.models.images import check_images
+from jaxcnn.models.images import as_images
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.models.stochastic_depth import StochasticDepth
 from jaxcnn.models.torch_names import TorchNames
@@ -112,7 +112,7 @@ class ConvNeXt(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and after each stage, the pooled and normalised vector, and the logits."""
-        check_images(x.shape, who="convnext", smallest=2 ** (len(self.stage_sizes) + 1))
+        x = as_images(x, who="convnext", smallest=2 ** (len(self.stage_sizes) + 1))
         x = Conv(self.widths[0], (4, 4), 4, "VALID", dtype=self.dtype, kernel_init=normal_init, name="stem_conv")(x)
         found = {"stem": (x := make_norm(self.dtype, "stem_norm")(x))}
         done, last = 0, sum(self.stage_sizes) - 1

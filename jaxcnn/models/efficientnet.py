@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from jaxcnn.functional.adaptive_pool import global_avg_pool
 from jaxcnn.models._head import classifier
-from jaxcnn.models.images import check_images
+from jaxcnn.models.images import as_images
 from jaxcnn.models.initializers import he_fan_out
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.models.stochastic_depth import StochasticDepth
@@ -134,7 +134,7 @@ class EfficientNet(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem, each stage and the last convolution, the pooled vector, and the logits."""
-        check_images(x.shape, who="efficientnet")
+        x = as_images(x, who="efficientnet")
         conv = functools.partial(Conv, use_bias=False, dtype=self.dtype, kernel_init=he_fan_out)
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
         x = conv(scaled_width(32, self.width), (3, 3), 2, 1, name="stem_conv")(x)

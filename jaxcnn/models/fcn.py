@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.models._head import require_classes
-from jaxcnn.models.images import check_images
+from jaxcnn.models.images import as_images
 from jaxcnn.models.initializers import he_fan_out
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.nn.conv import Conv
@@ -85,7 +85,7 @@ class FCN(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after each pool and each hidden layer, the scores of the last map, and the logits of all pixels."""
-        check_images(x.shape, who="fcn")
+        x = as_images(x, who="fcn")
         require_classes(self.num_classes, who="fcn", instead='method="features" of a model with classes gives its maps')
         if self.stride not in OFFSETS:
             raise ShapeError(f"fcn: stride={self.stride!r} is not known. Known: 32, 16, 8.")

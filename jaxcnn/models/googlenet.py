@@ -12,7 +12,7 @@ from jaxcnn.functional.local_response_norm import local_response_norm
 from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.functional.pool import avg_pool
 from jaxcnn.models._head import classifier, require_classes
-from jaxcnn.models.images import check_images
+from jaxcnn.models.images import as_images
 from jaxcnn.models.inception import Branches, ConvUnit, scaled
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.models.torch_names import TorchNames
@@ -146,7 +146,7 @@ class GoogLeNet(nn.Module):
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and each block, the pooled vector, auxiliary logits in training, the logits."""
         wide_last_pool = self.last_pool > 2 and any(name[0] == "5" for name, _ in self.blocks)
-        check_images(x.shape, who="googlenet", smallest=31 if wide_last_pool else 15)
+        x = as_images(x, who="googlenet", smallest=31 if wide_last_pool else 15)
         if self.aux_heads:
             require_classes(self.num_classes, who="googlenet", instead="the auxiliary heads have nothing to classify")
         unit = self._unit(train)

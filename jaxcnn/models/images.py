@@ -1,8 +1,24 @@
 """What the models ask of their input."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import jax
+
+from jaxcnn.functional.arrays import as_array
 from jaxcnn.shapes.errors import ShapeError
+
+
+def as_images(x: Any, *, who: str, smallest: int = 1, largest: int | None = None, advice: str = "") -> jax.Array:
+    """Images as a JAX array, of a shape that ``check_images`` accepts.
+
+    Raises:
+        ShapeError: what ``check_images`` refuses.
+        TypeError: something that is not made of numbers.
+    """
+    x = as_array(x, who=who, name="x")
+    check_images(x.shape, who=who, smallest=smallest, largest=largest, advice=advice)
+    return x
 
 
 def check_images(

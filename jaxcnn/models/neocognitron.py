@@ -12,7 +12,7 @@ from flax import linen as nn
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.separable import depthwise_conv
 from jaxcnn.models._head import classifier
-from jaxcnn.models.images import check_images
+from jaxcnn.models.images import as_images
 from jaxcnn.models.registry import ModelInfo, register
 
 
@@ -157,7 +157,12 @@ class Neocognitron(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The answers of every layer of cells, and the logits."""
-        check_images(x.shape, who="neocognitron", smallest=8)
+        x = as_images(x, who="neocognitron", smallest=8)
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise TypeError(
+                f"neocognitron: x must be floating, in [0, 1] with ink on a background of 0, not {x.dtype}. "
+                f"Convert it first: x / 255 for uint8."
+            )
         found: dict[str, jax.Array] = {}
         for index, stage in enumerate(self.stages, 1):
             found[f"s{index}"] = x = SCells(stage, self.dtype, name=f"s{index}")(x)

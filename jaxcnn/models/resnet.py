@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxcnn.functional.adaptive_pool import global_avg_pool
 from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.models._head import classifier
-from jaxcnn.models.images import check_images
+from jaxcnn.models.images import as_images
 from jaxcnn.models.initializers import he_fan_out, torch_bias, torch_kernel
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.models.torch_names import TorchNames
@@ -159,7 +159,7 @@ class ResNet(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and after each stage, the pooled vector, and the logits."""
-        check_images(x.shape, who="resnet")
+        x = as_images(x, who="resnet")
         check_choice(self.stem, ("7x7", "3x3"), who="resnet", name="stem")
         check_choice(self.shortcut, SHORTCUTS, who="resnet", name="shortcut")
         check_choice(self.stride_in, STRIDE_PLACES, who="resnet", name="stride_in")

@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.models._head import require_classes
-from jaxcnn.models.images import check_images
+from jaxcnn.models.images import as_images
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.conv_transpose import ConvTranspose
@@ -60,7 +60,7 @@ class UNet(nn.Module):
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps of each level on the way down and up, and the logits."""
         check_choice(self.padding, ("VALID", "SAME"), who="unet", name="padding")
-        check_images(x.shape, who="unet")
+        x = as_images(x, who="unet")
         require_classes(
             self.num_classes, who="unet", instead='method="features" of a model with classes gives its maps'
         )

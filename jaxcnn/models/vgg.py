@@ -10,7 +10,7 @@ from flax import linen as nn
 from jaxcnn.functional.adaptive_pool import adaptive_avg_pool
 from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.models._head import classifier
-from jaxcnn.models.images import check_images
+from jaxcnn.models.images import as_images
 from jaxcnn.models.initializers import he_fan_out
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.models.torch_names import TorchNames
@@ -60,7 +60,7 @@ class VGG(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1_1`` to ``logits``."""
-        check_images(x.shape, who="vgg", smallest=2 ** len(self.stage_sizes))
+        x = as_images(x, who="vgg", smallest=2 ** len(self.stage_sizes))
         found = {}
         for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True), 1):
             for index in range(1, size + 1):

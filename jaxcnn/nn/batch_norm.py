@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 
+from jaxcnn.functional.arrays import as_array
 from jaxcnn.functional.batch_norm import BatchStats, batch_norm
 from jaxcnn.functional.dtypes import common_dtype
 from jaxcnn.shapes.batch_norm import feature_axes, full_rank_mask
@@ -82,7 +83,7 @@ class BatchNorm(linen.Module):
             use_running_average: whether to normalise by the running statistics; here or in the constructor.
             mask: true where an entry counts; broadcastable to ``x``, or of its leading axes.
         """
-        x = jnp.asarray(x)
+        x = as_array(x, who="BatchNorm", name="x")
         use_running_average = linen.merge_param("use_running_average", self.use_running_average, use_running_average)
         if isinstance(use_running_average, int) and use_running_average not in (0, 1):
             raise TypeError(
@@ -104,7 +105,7 @@ class BatchNorm(linen.Module):
             epsilon=self.epsilon,
             axis_name=None if self.is_initializing() else self.axis_name,
             axis_index_groups=self.axis_index_groups,
-            mask=None if mask is None else _merge_mask(jnp.asarray(mask), x.shape, axes),
+            mask=None if mask is None else _merge_mask(as_array(mask, who="BatchNorm", name="mask"), x.shape, axes),
             unbiased=self.unbiased,
             dtype=self._result_dtype(x, scale, bias),
         )

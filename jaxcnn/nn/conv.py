@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 
+from jaxcnn.functional.arrays import as_array
 from jaxcnn.functional.conv import conv
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.conv import conv_kernel_shape
@@ -78,7 +79,7 @@ class Conv(linen.Module):
     @linen.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
-        inputs = jnp.asarray(inputs)
+        inputs = as_array(inputs, who=type(self).__name__, name="inputs")
         window = kernel_size_per_axis(self.kernel_size, inputs.shape, who="Conv")
         kernel_dilation = 1 if self.kernel_dilation is None else self.kernel_dilation
         padding, padding_mode = flax_conv_padding(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 
+from jaxcnn.functional.arrays import as_array
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.padding import dilate_and_pad
 from jaxcnn.nn.conv import Initializer, make_parameters
@@ -74,7 +75,7 @@ class ConvTranspose(linen.Module):
     @linen.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Carries ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
-        inputs = jnp.asarray(inputs)
+        inputs = as_array(inputs, who=type(self).__name__, name="inputs")
         window = kernel_size_per_axis(self.kernel_size, inputs.shape, who="ConvTranspose")
         ndim, in_features = len(window), inputs.shape[-1]
         strides = int_per_axis(1 if self.strides is None else self.strides, ndim, who="ConvTranspose", name="strides")

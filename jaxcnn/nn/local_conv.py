@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 
+from jaxcnn.functional.arrays import as_array
 from jaxcnn.functional.local_conv import local_conv
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.errors import ShapeError
@@ -79,7 +80,7 @@ class LocalConv(linen.Module):
     @linen.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
-        inputs = jnp.asarray(inputs)
+        inputs = as_array(inputs, who=type(self).__name__, name="inputs")
         options, padding_mode = unshared_options(self, inputs.shape)
         shape = local_conv_kernel_shape(
             inputs.shape, self.features, self.kernel_size, who=type(self).__name__, **options

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 
+from jaxcnn.functional.arrays import as_array
 from jaxcnn.functional.separable import depthwise_conv, separable_conv
 from jaxcnn.nn.conv import Initializer
 from jaxcnn.shapes.axes import IntPerAxis, as_int
@@ -62,7 +63,7 @@ class DepthwiseConv(linen.Module):
     @linen.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Convolves ``(*batch, *spatial, channels)`` to ``(*batch, *out_spatial, channels * channel_multiplier)``."""
-        inputs = jnp.asarray(inputs)
+        inputs = as_array(inputs, who=type(self).__name__, name="inputs")
         window = kernel_size_per_axis(self.kernel_size, inputs.shape, who="DepthwiseConv")
         width = inputs.shape[-1] * _multiplier(self.channel_multiplier, who="DepthwiseConv")
         kernel = self.param("kernel", self.kernel_init, (*window, 1, width), self.param_dtype)
@@ -122,7 +123,7 @@ class SeparableConv(linen.Module):
     @linen.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
-        inputs = jnp.asarray(inputs)
+        inputs = as_array(inputs, who=type(self).__name__, name="inputs")
         window = kernel_size_per_axis(self.kernel_size, inputs.shape, who="SeparableConv")
         width = inputs.shape[-1] * _multiplier(self.channel_multiplier, who="SeparableConv")
         ones = (1,) * len(window)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 
+from jaxcnn.functional.arrays import as_array
 from jaxcnn.functional.tiled_conv import tiled_conv
 from jaxcnn.nn.local_conv import Initializer, make_filters, unshared_options
 from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
@@ -74,7 +75,7 @@ class TiledConv(linen.Module):
     @linen.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
-        inputs = jnp.asarray(inputs)
+        inputs = as_array(inputs, who=type(self).__name__, name="inputs")
         who = type(self).__name__
         options, padding_mode = unshared_options(self, inputs.shape)
         window = kernel_size_per_axis(self.kernel_size, inputs.shape, who=who)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn.functional.arrays import as_array
 from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.models.neocognitron import INHIBITION_DECAY, Neocognitron, inhibition, window_weights
 from jaxcnn.shapes.axes import as_int
@@ -110,8 +111,11 @@ def learn_neocognitron(
     >>> bool((learned["s1"]["b"] > 0).any()), bool((learned["head"]["kernel"] == params["head"]["kernel"]).all())
     (True, True)
     """
-    if jnp.ndim(images) != 4 or not images.shape[0]:
-        raise ShapeError(f"learn_neocognitron: images want (n, height, width, channels), not {jnp.shape(images)}.")
+    images = as_array(images, who="learn_neocognitron", name="images")
+    if images.ndim != 4 or not images.shape[0]:
+        raise ShapeError(
+            f"learn_neocognitron: images must have the shape (n, height, width, channels), not {images.shape}."
+        )
     if as_int(passes, who="learn_neocognitron", name="passes") < 1:
         raise ShapeError(f"learn_neocognitron: passes={passes} must be at least 1.")
     learned = dict(params)

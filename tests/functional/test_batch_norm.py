@@ -1,5 +1,6 @@
 """Batch norm against loops, against the textbook's gradient, across devices, and where there is little to normalise."""
 
+import sys
 from typing import Any
 
 import jax
@@ -11,10 +12,20 @@ from hypothesis import strategies as st
 from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 
-from jaxcnn.functional.batch_norm import BatchStats, _about_sample, _Axis, _sums_then_centred, batch_norm, batch_stats
+from jaxcnn.functional.batch_norm import (
+    BatchStats,
+    _about_sample,
+    _Axis,
+    _entries,
+    _sums_then_centred,
+    batch_norm,
+    batch_stats,
+)
 from jaxcnn.shapes.errors import ShapeError
 from tests.examples import examples
 from tests.oracles import batch_norm as oracle
+
+batch_norm_module = sys.modules["jaxcnn.functional.batch_norm"]  # the package has a function of that name
 
 
 @st.composite
@@ -341,7 +352,7 @@ IMAGES = np.ones((2, 4, 4, 3), np.float32)
             TypeError,
             "train is True or False, .* static_argnames='train'",
         ),
-        (lambda: batch_norm(None, STATS, train=True), TypeError, "batch_norm: x wants an array, not None"),
+        (lambda: batch_norm(None, STATS, train=True), TypeError, "batch_norm: x must be an array"),
         (
             lambda: batch_norm(IMAGES, (0, 1), train=True),
             TypeError,
@@ -382,3 +393,24 @@ def test_what_is_masked_out_may_be_anything(value: float, spatial: bool, key: ja
         np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(dx[counts], dx_alone, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(dx[2], 0)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_more_entries_than_integers_of_32_bits(masked: bool) -> None:
+    """By shape alone: the program is traced and lowered, and never run."""
+    x = jax.ShapeDtypeStruct((1, 60_000, 60_000, 1), jnp.float32)
+    mask = jax.ShapeDtypeStruct((1, 60_000, 60_000), jnp.bool_) if masked else None
+
+    def call(x: jax.Array, mask: jax.Array | None) -> jax.Array:
+        return batch_norm(x, batch_stats(1), train=True, mask=mask)[0].sum()
+
+    lowered = jax.jit(jax.value_and_grad(call)).lower(x, mask)
+    assert lowered.out_info[1].shape == x.shape
+
+
+def test_a_mask_of_many_entries_is_counted_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The count of the largest batches, at a size that fits: the limit is lowered."""
+    mask = np.random.default_rng(0).random((3, 5, 7)) < 0.5
+    x = jnp.zeros((3, 5, 7, 2))
+    monkeypatch.setattr(batch_norm_module, "INT32_END", 8)
+    assert float(_entries(x, jnp.asarray(mask)[..., None])[0]) == mask.sum()

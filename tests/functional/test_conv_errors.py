@@ -228,16 +228,40 @@ KINDS: list[tuple[str, Callable[[], Any], str]] = [
         lambda: conv_input_grad(X, ones(3, 3, 3, 3), (1, 8.0, 8, 3)),
         "input_shape wants an integer, not 8.0",
     ),
-    ("no x", lambda: conv(None, KERNEL), "conv: x wants an array, not None"),
-    ("no kernel", lambda: conv(X, None), "conv: kernel wants an array, not None"),
-    ("no x to transpose", lambda: conv_transpose(None, KERNEL), "conv_transpose: x wants an array, not None"),
-    ("no cotangent", lambda: conv_input_grad(None, KERNEL, (8, 8, 3)), "conv_input_grad: g wants an array, not None"),
-    ("no input", lambda: conv_kernel_grad(None, X, (3, 3)), "conv_kernel_grad: x wants an array, not None"),
-    ("no depthwise kernel", lambda: depthwise_conv(X, None), "depthwise_conv: kernel wants an array, not None"),
-    ("no pointwise kernel", lambda: pointwise_conv(X, None), "pointwise_conv: kernel wants an array, not None"),
-    ("half separable", lambda: separable_conv(X, ones(3, 3, 1, 3), None), "pointwise_kernel wants an array, not None"),
-    ("no local kernel", lambda: local_conv(X, None), "local_conv: kernel wants an array, not None"),
-    ("no tiled kernel", lambda: tiled_conv(X, None), "tiled_conv: kernel wants an array, not None"),
+    ("no x", lambda: conv(None, KERNEL), "conv: x must be an array"),
+    ("no kernel", lambda: conv(X, None), "conv: kernel must be an array"),
+    (
+        "no x to transpose",
+        lambda: conv_transpose(None, KERNEL),
+        "conv_transpose: x must be an array",
+    ),
+    (
+        "no cotangent",
+        lambda: conv_input_grad(None, KERNEL, (8, 8, 3)),
+        "conv_input_grad: g must be an array",
+    ),
+    (
+        "no input",
+        lambda: conv_kernel_grad(None, X, (3, 3)),
+        "conv_kernel_grad: x must be an array",
+    ),
+    (
+        "no depthwise kernel",
+        lambda: depthwise_conv(X, None),
+        "depthwise_conv: kernel must be an array",
+    ),
+    (
+        "no pointwise kernel",
+        lambda: pointwise_conv(X, None),
+        "pointwise_conv: kernel must be an array",
+    ),
+    (
+        "half separable",
+        lambda: separable_conv(X, ones(3, 3, 1, 3), None),
+        "pointwise_kernel must be an array",
+    ),
+    ("no local kernel", lambda: local_conv(X, None), "local_conv: kernel must be an array"),
+    ("no tiled kernel", lambda: tiled_conv(X, None), "tiled_conv: kernel must be an array"),
 ]
 
 

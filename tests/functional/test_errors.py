@@ -166,14 +166,14 @@ WITHOUT: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", WITHOUT)
 def test_none_for_an_array_is_refused(name: str) -> None:
-    with pytest.raises(TypeError, match=f"{name}: x wants an array, not None"):
+    with pytest.raises(TypeError, match=f"{name}: x must be an array"):
         WITHOUT[name]()
 
 
 def test_none_for_patches_and_indices_is_refused() -> None:
-    with pytest.raises(TypeError, match="fold_patches: patches wants an array, not None"):
+    with pytest.raises(TypeError, match="fold_patches: patches must be an array"):
         F.fold_patches(None, output_shape=(5,), window_shape=(3,), strides=1)
-    with pytest.raises(TypeError, match="max_unpool: indices wants an array, not None"):
+    with pytest.raises(TypeError, match="max_unpool: indices must be an array"):
         F.max_unpool(jnp.ones((2, 2, 1)), None, (4, 4))
 
 

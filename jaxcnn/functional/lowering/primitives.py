@@ -21,6 +21,7 @@ from jax.interpreters import ad, batching, mlir
 
 from jaxcnn.functional.lowering import xla
 from jaxcnn.functional.lowering.compute import compute_conv, compute_kernel_grad
+from jaxcnn.functional.lowering.jet_rule import add_jet_rule
 from jaxcnn.functional.lowering.kernels import transpose_kernel
 from jaxcnn.functional.lowering.linear import transposed_kernel_grad
 from jaxcnn.shapes.conv import ConvGeometry
@@ -41,6 +42,7 @@ def bind_conv(
     preferred_element_type: Any = None,
 ) -> jax.Array:
     """``y`` from ``x`` and ``kernel`` of one dtype."""
+    add_jet_rule(conv_p)
     x, kernel = _vary_together(x, kernel)
     return conv_p.bind(
         x,
@@ -56,6 +58,7 @@ def bind_kernel_grad(
     x: jax.Array, g: jax.Array, geometry: ConvGeometry, *, algorithm: str, precision: Any
 ) -> jax.Array:
     """The cotangent of the kernel from ``x`` and the cotangent of ``y``, of one dtype."""
+    add_jet_rule(kernel_grad_p)
     x, g = _vary_together(x, g)
     return kernel_grad_p.bind(x, g, geometry=geometry, algorithm=algorithm, precision=precision)
 
