@@ -29,22 +29,22 @@ class Split:
         images, labels = self.images, self.labels
         for name, array in (("images", images), ("labels", labels)):
             if not isinstance(array, np.ndarray):
-                raise TypeError(f"Split: {name} want a NumPy array, not {type(array).__name__}; try np.asarray.")
+                raise TypeError(f"Split: {name} must be a NumPy array, not {type(array).__name__}; try np.asarray.")
         if images.dtype != np.uint8:
             raise TypeError(
-                f"Split: images want dtype uint8 (0..255), not {images.dtype}. "
+                f"Split: images must have dtype uint8 (0..255), not {images.dtype}. "
                 f"Are they in [0, 1]? Then write np.rint(255 * images).astype(np.uint8)."
             )
         if not np.issubdtype(labels.dtype, np.integer):
-            raise TypeError(f"Split: labels want an integer dtype, not {labels.dtype}.")
+            raise TypeError(f"Split: labels must have an integer dtype, not {labels.dtype}.")
         if images.ndim != 4:
             raise ValueError(
-                f"Split: images want the shape (n, height, width, channels), not {images.shape}. "
+                f"Split: images must have the shape (n, height, width, channels), not {images.shape}. "
                 f"Grey images have one channel: images[..., None]."
             )
         if labels.shape not in (images.shape[:1], images.shape[:3]):
             raise ValueError(
-                f"Split: {len(images)} images want as many labels, in one row, or one for each pixel "
+                f"Split: {len(images)} images require as many labels, in one row, or one for each pixel "
                 f"{images.shape[:3]}, but the labels have the shape {labels.shape}."
             )
         if not images.size:
@@ -90,7 +90,7 @@ class Dataset:
     def __post_init__(self) -> None:
         names = self.class_names
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
-            raise TypeError(f"{self.name}: class_names want a tuple of strings, not {names!r}.")
+            raise TypeError(f"{self.name}: class_names must be a tuple of strings, not {names!r}.")
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{self.name}: two classes are both called {twice[0]!r}; every name must be its own.")
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
@@ -124,7 +124,7 @@ class Dataset:
 
     @property
     def std(self) -> np.ndarray:
-        """Standard deviation (of the population) beside ``mean``; 0 where a channel never changes."""
+        """Standard deviation (of the population) of each channel, as ``mean``; 0 where a channel is constant."""
         return self._moments[1]
 
     @functools.cached_property

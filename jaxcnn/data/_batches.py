@@ -47,7 +47,7 @@ def eval_batches(count: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.n
 
 
 def _eval_batches(count: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The generator behind ``eval_batches``; apart, so that mistakes are refused at the call."""
+    """The generator of ``eval_batches``, a separate function so that mistakes are refused at the call."""
     for start in range(0, count, batch_size):
         index = np.arange(start, start + batch_size, dtype=np.int32)
         mask = index < count

@@ -54,7 +54,7 @@ def digits(image_size: int = 32) -> Dataset:
 
 
 def originals() -> tuple[np.ndarray, np.ndarray]:
-    """The file as it is: ink ``(1797, 8, 8)`` from 0 to 16, and labels ``(1797,)``.
+    """The content of the file: ink ``(1797, 8, 8)`` from 0 to 16, and labels ``(1797,)``.
 
     >>> ink, labels = originals()
     >>> for row in ink[0]:

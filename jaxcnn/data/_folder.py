@@ -84,7 +84,7 @@ def _check_options(image_size: int | None, channels: int | None, test_fraction: 
     if channels is not None:
         check_channels(channels, who="folder")
     if not 0 < test_fraction < 1:
-        raise ValueError(f"folder: test_fraction={test_fraction} must lie between 0 and 1, such as 0.2.")
+        raise ValueError(f"folder: test_fraction={test_fraction} must be between 0 and 1, such as 0.2.")
 
 
 def _listed(files: dict[str, list[Path]], names: tuple[str, ...]) -> list[Labelled]:

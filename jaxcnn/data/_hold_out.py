@@ -5,7 +5,7 @@ from jaxcnn.shapes.axes import as_int
 
 
 def hold_out(dataset: Dataset, *, one_in: int) -> Dataset:
-    """The data set in which every ``one_in``-th training image stands in place of the test images.
+    """The data set in which every ``one_in``-th training image replaces the test images.
 
     Settings that are chosen by these images leave the figure on the test images honest.
 

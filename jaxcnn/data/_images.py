@@ -50,7 +50,7 @@ def read_image(
     """
     if not isinstance(image_shape, Sequence) or len(image_shape) != 3:
         raise ShapeError(
-            f"read_image: image_shape wants (height, width, channels), such as (32, 32, 1): {image_shape!r}."
+            f"read_image: image_shape must be (height, width, channels), such as (32, 32, 1): {image_shape!r}."
         )
     height, width, channels = int_per_axis(image_shape, 3, who="read_image", name="image_shape")
     check_channels(channels, who="read_image")

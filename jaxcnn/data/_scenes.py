@@ -26,7 +26,7 @@ def digit_scenes(
 ) -> Dataset:
     """Scenes of one to four digits over photographs; class 0 is the background, class ``d + 1`` the strokes of ``d``.
 
-    A photograph is enlarged to the scene. Each digit stands in a quarter of its own, moved by up to 3 pixels, in a
+    A photograph is enlarged to the scene. Each digit is in a quarter of its own, moved by up to 3 pixels, in a
     random colour of which 60 to 100 % covers the photograph: no threshold, on brightness or on colour, finds it.
     Training scenes are made of training digits and training photographs, test scenes of test ones.
 
@@ -49,7 +49,7 @@ def digit_scenes(
     ((3, 32, 32, 3), (3, 32, 32), ('background', '0', '1'))
     """
     if digits.image_shape[2] != 1:
-        raise ValueError(f"digit_scenes: digits want one channel, but {digits.name} has {digits.image_shape[2]}.")
+        raise ValueError(f"digit_scenes: digits must have one channel, but {digits.name} has {digits.image_shape[2]}.")
     if as_int(size, who="digit_scenes", name="size") < max(digits.image_shape):
         raise ValueError(f"digit_scenes: size={size} is under {max(digits.image_shape)}, the size of the digits.")
     for name, count in (("train_count", train_count), ("test_count", test_count)):

@@ -44,7 +44,7 @@ def stream(
         channels: 1 for grey, 3 for colour.
         resize: ``"fit"`` keeps the whole image, in a margin of zeros; ``"cover"`` the largest central square.
         test_fraction: of a folder without a part for testing: the share of each class held out.
-        max_corrupt: in each split so many images that cannot be read are left out, with a warning; more are an error.
+        max_corrupt: the number of images of each split that may be unreadable; they are left out, with a warning.
 
     Raises:
         FileNotFoundError: a set or a folder that is not there.
@@ -56,7 +56,7 @@ def stream(
         raise ValueError(f"stream: image_size={image_size} must be at least 1.")
     check_choice(resize, ("fit", "cover"), who="stream", name="resize")
     if not 0 < test_fraction < 1:
-        raise ValueError(f"stream: test_fraction={test_fraction} must lie between 0 and 1, such as 0.2.")
+        raise ValueError(f"stream: test_fraction={test_fraction} must be between 0 and 1, such as 0.2.")
     decode = functools.partial(_decode, channels=channels, size=(image_size, image_size), resize=resize)
     if name.startswith(_FOLDER):
         found = _folder(name.removeprefix(_FOLDER), decode, test_fraction)

@@ -15,7 +15,7 @@ from jaxcnn.data._decode import MOST_THREADS
 
 log = logging.getLogger("jaxcnn")
 
-# A thread decodes at most so many images at a time; to hand over single ones costs more than to decode small ones.
+# The most images that a thread decodes at a time; to hand over single ones costs more than to decode small ones.
 CHUNK = 16
 MAX_CORRUPT = 100
 NAMED = 5
@@ -28,7 +28,7 @@ class Source(Protocol):
         """How many there are."""
 
     def name_of(self, index: int) -> str:
-        """What errors call an image: where it lies."""
+        """The name of an image in errors, such as its path."""
 
     def read(self, index: int) -> tuple[np.ndarray, int]:
         """An image, uint8 ``(height, width, channels)``, the same shape for all, and its label.
@@ -58,7 +58,7 @@ class StreamedSplit:
         source: where the images come from.
         image_shape: ``(height, width, channels)`` of every image.
         classes: how many there are; labels are smaller.
-        max_corrupt: more images than so many that cannot be read are an error.
+        max_corrupt: the number of images that may be unreadable; more are an error.
 
     Raises:
         ValueError: there is no image, or ``max_corrupt`` is negative.
@@ -70,7 +70,9 @@ class StreamedSplit:
         if not len(source):
             raise ValueError("StreamedSplit: there is no image.")
         if max_corrupt < 0:
-            raise ValueError(f"StreamedSplit: max_corrupt={max_corrupt} cannot be negative; 0 bears no image.")
+            raise ValueError(
+                f"StreamedSplit: max_corrupt={max_corrupt} cannot be negative; 0 makes each bad image an error."
+            )
         self.image_shape, self.by_pixel = image_shape, False
         self._source, self._classes, self._max_corrupt = source, classes, max_corrupt
         self._corrupt: dict[int, str] = {}
@@ -89,7 +91,7 @@ class StreamedSplit:
 
         Args:
             indices: ``(n,)``, integers.
-            replace: whether the next image that can be read stands for one that cannot; else that is black, and False
+            replace: whether the next readable image replaces an unreadable one; else that is black, and False
                 in ``good``.
 
         Raises:
@@ -178,7 +180,7 @@ class StreamedSplit:
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class StreamedDataset:
-    """Training and test images that are read when they are needed; in an ``Experiment`` it stands for a ``Dataset``.
+    """Training and test images that are read when they are needed, for an ``Experiment`` in place of a ``Dataset``.
 
     Attributes:
         name: what the data set is called in reports.

@@ -1,7 +1,7 @@
 """Sets of tensorflow-datasets, read into memory without TensorFlow.
 
-A prepared folder is read as it is, whatever version and whether its records are array_record or the tfrecord that TFDS
-writes unless told otherwise. Where mnist, fashion_mnist or cifar10 are not prepared, they are downloaded first.
+A prepared folder of any version is read, in the format array_record or in tfrecord, which TFDS writes by default. Where
+mnist, fashion_mnist or cifar10 are not prepared, they are downloaded first.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ Examples = Callable[[Sequence[int]], list[dict[str, Any]]]
 
 
 def data_folder(data_dir: str | Path | None = None) -> Path:
-    """Where prepared sets lie: the folder given, else ``$TFDS_DATA_DIR``, else ``~/tensorflow_datasets``."""
+    """The folder of prepared sets: the one given, else ``$TFDS_DATA_DIR``, else ``~/tensorflow_datasets``."""
     return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
@@ -65,7 +65,7 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, image_size: int 
     """The images and labels of a TFDS set, decoded.
 
     Args:
-        name: one of ``NAMES``, or any set that lies prepared and has the features ``image`` and ``label``.
+        name: one of ``NAMES``, or any prepared set that has the features ``image`` and ``label``.
         data_dir: the folder of prepared sets; see ``data_folder``.
         image_size: height and width of all images, resized as by ``read_image``; None: their own.
 
@@ -77,7 +77,7 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, image_size: int 
     folder = prepared_folder(name, root)
     if folder is None and prepared_folder(root.name, root.parent):
         raise ValueError(
-            f"{root} is the folder of one set; data_dir wants the one that holds it: --set data_dir={root.parent}"
+            f"{root} is the folder of one set; data_dir is the folder that holds it: --set data_dir={root.parent}"
         )
     if folder is None:
         try:
@@ -163,7 +163,7 @@ def split_names(builder: Any, folder: Path) -> tuple[str, str]:
 
 
 def class_names(builder: Any, name: str) -> tuple[str, ...] | None:
-    """The names of the classes, where a set tells them; or their numbers, where it tells how many there are."""
+    """The names of the classes where a set has them; else their numbers, where it has the number of classes."""
     feature = builder.info.features["label"]
     names = tuple(getattr(feature, "names", None) or ())
     if name == "cifar10" and names == tuple(map(str, range(10))):

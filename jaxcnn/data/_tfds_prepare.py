@@ -41,7 +41,7 @@ class Source:
 def download_and_prepare(name: str, root: Path) -> None:
     """Downloads a set and writes it below ``root``, as TFDS does; where it fails, nothing stays that looks prepared.
 
-    Archives that lie in ``root/downloads/NAME/manual`` are taken from there, and then no network is needed. TFDS checks
+    Archives in ``root/downloads/NAME/manual`` are taken from there, and then no network is needed. TFDS checks
     their SHA-256 either way.
 
     Raises:
@@ -185,7 +185,7 @@ def _how_to_get(name: str, root: Path, downloads: Path, error: Exception) -> str
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return (
         f"{name} is not prepared: there is no {root / name} with a version in it, and downloading from "
-        f"{source.address} failed ({reason}). If the set lies elsewhere, name the folder that holds {name}/: "
+        f"{source.address} failed ({reason}). If the set is elsewhere, name the folder that holds {name}/: "
         f"--set data_dir=DIR, or the environment variable TFDS_DATA_DIR. Otherwise load it once on a machine with "
         f"internet and copy that machine's {name} folder to {root / name}; or put {', '.join(source.archives)} "
         f"into {downloads / 'manual'}."

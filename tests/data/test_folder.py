@@ -264,7 +264,7 @@ def test_several_sizes_without_a_size(tmp_path: Path) -> None:
     write(tmp_path / "b" / "0.png")
     write(tmp_path / "b" / "1.png", size=(7, 9))
     with pytest.raises(
-        ValueError, match=r"images want one size, but .* is 6 high and 5 wide, and .* is 7 high and 9"
+        ValueError, match=r"images must have one size, but .* is 6 high and 5 wide, and .* is 7 high and 9"
     ) as e:
         load_folder(tmp_path)
     assert str(tmp_path / "b" / "1.png") in str(e.value)
@@ -460,8 +460,8 @@ def test_what_is_refused(tmp_path: Path, make: object, kind: type[Exception], me
         ({"image_size": 0}, ValueError, "folder: image_size=0 must be at least 1"),
         ({"image_size": 8.0}, TypeError, "folder: image_size wants an integer, not 8.0"),
         ({"channels": 4}, ShapeError, "folder: images have 1 channel (grey) or 3 (colour), not 4"),
-        ({"test_fraction": 0}, ValueError, "folder: test_fraction=0 must lie between 0 and 1, such as 0.2"),
-        ({"test_fraction": 1.0}, ValueError, "folder: test_fraction=1.0 must lie between 0 and 1"),
+        ({"test_fraction": 0}, ValueError, "folder: test_fraction=0 must be between 0 and 1, such as 0.2"),
+        ({"test_fraction": 1.0}, ValueError, "folder: test_fraction=1.0 must be between 0 and 1"),
     ],
 )
 def test_options_that_make_no_sense(

@@ -65,7 +65,7 @@ def test_refusals(small: Dataset) -> None:
     colour = Split(np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2, int))
     photographs = Dataset(name="photos", train=colour, test=colour, class_names=("none",))
     for arguments, options, message in (
-        ((photographs, small), {}, "digits want one channel, but photos has 3"),
+        ((photographs, small), {}, "digits must have one channel, but photos has 3"),
         ((small, photographs), {"size": 15}, "size=15 is under 16, the size of the digits"),
         ((small, photographs), {"test_count": 0}, "test_count=0 must be at least 1"),
     ):

@@ -159,7 +159,7 @@ def test_the_fingerprint_tells_other_images_and_sizes(tmp_path: Path) -> None:
         ({"image_size": 0}, "stream: image_size=0 must be at least 1."),
         ({"channels": 2}, "stream: images have 1 channel (grey) or 3 (colour), not 2."),
         ({"resize": "covr"}, "Did you mean 'cover'?"),
-        ({"test_fraction": 1.0}, "stream: test_fraction=1.0 must lie between 0 and 1"),
+        ({"test_fraction": 1.0}, "stream: test_fraction=1.0 must be between 0 and 1"),
         ({"max_corrupt": -1}, "max_corrupt=-1 cannot be negative"),
         (
             {"name": "imagenet2012", "data_dir": "nowhere"},

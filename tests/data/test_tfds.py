@@ -145,7 +145,7 @@ def test_the_classes_of_cifar10_have_names_even_where_the_folder_has_none(tmp_pa
 def test_the_folder_of_one_set_in_place_of_the_folder_of_sets(sets: Path) -> None:
     with pytest.raises(
         ValueError,
-        match=re.escape(f"the folder of one set; data_dir wants the one that holds it: --set data_dir={sets}"),
+        match=re.escape(f"the folder of one set; data_dir is the folder that holds it: --set data_dir={sets}"),
     ):
         load("mnist", data_dir=sets / "mnist")
 

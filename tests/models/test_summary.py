@@ -300,7 +300,7 @@ class Endless(linen.Module):
 def test_refusals() -> None:
     with pytest.raises(ValueError, match=r"inside a while loop.*jax\.lax\.scan"):
         summary(Endless(), (1, 6, 6, 2))
-    with pytest.raises(ShapeError, match=r"input_shape wants \(\*batch, \*spatial, channels\)"):
+    with pytest.raises(ShapeError, match=r"input_shape must be \(\*batch, \*spatial, channels\)"):
         summary(Branches(), (3,))
     with pytest.raises(ShapeError, match="spatial_ndim=5 does not fit"):
         summary(Branches(), (1, 6, 6, 1), spatial_ndim=5)

@@ -211,7 +211,7 @@ def summary(
 def _spatial_axes(shape: tuple[int, ...], spatial_ndim: int | None) -> range:
     """The axes of the image."""
     if len(shape) < 2 or min(shape) < 1:
-        raise ShapeError(f"summary: input_shape wants (*batch, *spatial, channels), each at least 1, not {shape}.")
+        raise ShapeError(f"summary: input_shape must be (*batch, *spatial, channels), each at least 1, not {shape}.")
     if spatial_ndim is None:
         return range(1, len(shape) - 1)
     ndim = as_int(spatial_ndim, who="summary", name="spatial_ndim")

@@ -73,7 +73,7 @@ def load_flax_resnet(
 
 
 def _counterpart(name: str, path: str, shape: tuple[int, ...]) -> Counterpart:
-    """The example counts blocks from the first stage to the last; everything else lies as it does here."""
+    """The example counts blocks from the first stage to the last; everything else has the same layout."""
     block, sizes, *_ = IMAGENET_FORMS[name]
     part, _, rest = path.partition("/")
     module, _, leaf = rest.rpartition("/")
