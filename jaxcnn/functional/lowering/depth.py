@@ -80,12 +80,20 @@ def _unserved(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str |
 
 
 def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float:
-    """For kernel gradients a product and rows of windows; else a product and one copy of each plane per tap."""
+    """For kernel gradients a product and rows of windows; else a product and one copy of each plane per tap.
+
+    The zeros of a dilated input are multiplied like other entries. XLA exchanges image and kernel of a plane that is
+    smaller than its window, and takes many times as long.
+    """
     n = count_dense(geometry)
     if operation == "kernel_grad":
         return 2e-4 + 1.42e-11 * n.products + 3.2e-10 * n.entries
     copied = n.images * geometry.out_sizes[0] * prod(geometry.sizes[1:]) * geometry.window[0] * n.reads
-    return 1.5e-4 + 9e-12 * n.products + 4.9e-10 * copied + 2.9e-10 * n.positions * n.writes
+    if any(window > size for window, size in zip(geometry.window[1:], geometry.dilated_sizes[1:], strict=True)):
+        return 1e-3 + 1e-9 * geometry.multiply_adds
+    laid_out = 4.9e-10 * prod(geometry.kernel_shape)
+    products = prod(geometry.input_dilation) * n.products
+    return 1.5e-4 + 9e-12 * products + laid_out + 4.9e-10 * copied + 2.9e-10 * n.positions * n.writes
 
 
 LOWERING = Lowering(name="depth", unserved=_unserved, estimate=_estimate, forward=forward, kernel_grad=kernel_grad)

@@ -213,7 +213,7 @@ def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float
     if max(geometry.strides) > 1:
         seconds += 2.8e-9 * prod(inner.x_shape) / min(geometry.in_channels, 16)
     elif geometry.out_channels < 16:
-        seconds += 7e-9 * prod(geometry.out_shape) / geometry.out_channels
+        seconds += 5.5e-9 * prod(geometry.out_shape) / geometry.out_channels
     return seconds
 
 
