@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 
+from jaxcnn._reprs import html_table, short_repr, short_text
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
@@ -24,6 +26,8 @@ class Split:
 
     images: np.ndarray
     labels: np.ndarray
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -87,6 +91,8 @@ class Dataset:
     licence: str = ""
     citation: str = ""
 
+    __repr__ = short_repr
+
     def __post_init__(self) -> None:
         names = self.class_names
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
@@ -110,6 +116,15 @@ class Dataset:
                     f"{self.name}: label {high} of the {which} images has no class: there are {len(names)} "
                     f"class_names, for the labels 0 to {len(names) - 1}."
                 )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (which, f"{len(split):,}", short_text(split.images), short_text(split.labels))
+            for which, split in (("train", self.train), ("test", self.test))
+        ]
+        names = ", ".join(self.class_names[:20]) + (", ..." if len(self.class_names) > 20 else "")
+        caption = f"{self.name}: {len(self.class_names)} classes ({names})"
+        return html_table(("split", "images", "array of images", "array of labels"), rows, caption=caption)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

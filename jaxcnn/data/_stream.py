@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from jaxcnn._reprs import short_repr
 from jaxcnn.data._decode import MOST_THREADS
 
 log = logging.getLogger("jaxcnn")
@@ -80,6 +81,9 @@ class StreamedSplit:
 
     def __len__(self) -> int:
         return len(self._source)
+
+    def __repr__(self) -> str:
+        return f"StreamedSplit({len(self)} images of {self.image_shape})"
 
     @property
     def corrupt(self) -> tuple[int, ...]:
@@ -206,6 +210,8 @@ class StreamedDataset:
     resize: str = "fit"
     licence: str = ""
     citation: str = ""
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         if self.train.image_shape != self.test.image_shape:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export, lax
 
+from jaxcnn._reprs import short_repr
 from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.shapes._symbolic import is_less, is_symbolic, larger
@@ -30,6 +31,9 @@ class BatchStats(NamedTuple):
     mean: jax.Array
     var: jax.Array
     count: jax.Array  # type: ignore[assignment]  # over the method of tuples
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 # So that a function with statistics among its arguments or results can be written to a file and read back.

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcnn._reprs import short_repr
 from jaxcnn.data import Split, StreamedSplit, eval_batches
 from jaxcnn.train.feed import Feed
 from jaxcnn.train.parallel import Parallel
@@ -30,6 +31,8 @@ class Evaluation:
     labels: np.ndarray
     probabilities: np.ndarray
     losses: np.ndarray
+
+    __repr__ = short_repr
 
     @property
     def predictions(self) -> np.ndarray:

@@ -11,6 +11,7 @@ import optax
 from flax import linen as nn
 from jax.typing import ArrayLike
 
+from jaxcnn._reprs import short_repr
 from jaxcnn.data import Dataset, StreamedDataset, steps_per_epoch
 
 PerExampleLoss = Callable[[jax.Array, jax.Array], jax.Array]
@@ -136,6 +137,8 @@ class Experiment:
     loss_scale: float | None = None
     test_time: Callable[[Callable[[jax.Array], jax.Array], jax.Array], jax.Array] | None = None
     evaluate_every: int = 1
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         steps_per_epoch(len(self.dataset.train), self.batch_size)

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
+from jaxcnn._reprs import short_repr
 from jaxcnn.train.checkpoint import restore
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.parallel import Parallel
@@ -19,6 +20,8 @@ class Trained:
     experiment: Experiment
     variables: Variables
     step: int
+
+    __repr__ = short_repr
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Class probabilities ``(n, classes)`` of uint8 images shaped as the experiment's own."""

@@ -11,6 +11,7 @@ import dataclasses
 from math import prod
 from typing import Any
 
+from jaxcnn._reprs import html_table
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.registry import LOWERINGS
 from jaxcnn.functional.lowering.tuned import tuned
@@ -46,6 +47,13 @@ class Choice:
 
     def __str__(self) -> str:
         return "\n".join([f"{self.algorithm}: {self.reason}", *(f"    {candidate}" for candidate in self.candidates)])
+
+    def __repr__(self) -> str:
+        return f"Choice({self.algorithm!r}, {self.reason!r}, {len(self.candidates)} candidates)"
+
+    def _repr_html_(self) -> str:
+        rows = [(candidate.algorithm, str(candidate).partition(":")[2].strip()) for candidate in self.candidates]
+        return html_table(("algorithm", "estimate"), rows, caption=f"{self.algorithm}: {self.reason}")
 
 
 def choose(

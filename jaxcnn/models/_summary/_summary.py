@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 
+from jaxcnn._reprs import html_table
 from jaxcnn.models._summary._abstract import abstract_variables
 from jaxcnn.models._summary._equations import View
 from jaxcnn.models._summary._tracing import Call, trace_model
@@ -125,6 +126,15 @@ class Summary:
         total = _bytes_text(self.activation_bytes)
         rows.append(("total", self.name, "", f"{self.parameters:,}", f"{self.macs:,}", "", "", total))
         return rows
+
+    def __repr__(self) -> str:
+        return (
+            f"Summary({self.name}, input {_shape_text(self.input_shape)}, {len(self.layers)} layers, "
+            f"{self.parameters:,} parameters, {self.macs:,} multiply-adds; print it for the table)"
+        )
+
+    def _repr_html_(self) -> str:
+        return html_table(self.COLUMNS, self.rows(), caption=f"{self.name}, input {_shape_text(self.input_shape)}")
 
     def __str__(self) -> str:
         table = [self.COLUMNS, *self.rows()]

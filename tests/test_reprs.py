@@ -1,0 +1,80 @@
+"""What a REPL and a notebook show of objects that hold arrays, functions and long tuples."""
+
+import re
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+import jaxcnn
+from jaxcnn import data, models, train
+from jaxcnn import functional as F
+from jaxcnn.train.evaluate import Evaluation
+
+
+def made() -> dict[str, Any]:
+    digits = data.load("digits")
+    experiment = train.Experiment(
+        model=models.create("lenet5"),
+        dataset=digits,
+        optimizer=optax.sgd(0.1),
+        schedule=lambda step: 0.1,
+        epochs=3,
+        batch_size=32,
+    )
+    return {
+        "Split": digits.train,
+        "Dataset": digits,
+        "Experiment": experiment,
+        "Trained": train.Trained(experiment=experiment, variables={"params": {"a": np.zeros((99, 99))}}, step=3),
+        "Evaluation": Evaluation(digits.test.labels, np.zeros((360, 10)), np.zeros(360)),
+        "Summary": jaxcnn.summary("resnet18", (1, 224, 224, 3)),
+        "Choice": F.explain_conv((8, 56, 56, 128), (3, 3, 1, 128), feature_group_count=128, platform="cpu"),
+        "BatchStats": F.batch_stats(512),
+    }
+
+
+MADE = made()
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_repr_is_short_and_names_its_class(name: str) -> None:
+    text = repr(MADE[name])
+    assert text.startswith(f"{name}(") and text.count("(") == text.count(")")
+    assert len(text) < 800 and len(text.splitlines()) < 25 and max(map(len, text.splitlines())) <= 125
+    assert "[0 0" not in text and "0 at 0x" not in text, "neither numbers of arrays nor addresses"
+
+
+def test_what_a_repr_says() -> None:
+    assert repr(MADE["Split"]) == "Split(images=uint8[1437,32,32,1], labels=int32[1437])"
+    assert "class_names=('0', '1', '2', ... 10 entries)" in repr(MADE["Dataset"])
+    shown = repr(MADE["Experiment"])
+    assert "model=LeNet5(...)" in shown and "epochs=3" in shown and "ema_decay" not in shown, "defaults are left out"
+    assert "images=uint8[1437,32,32,1]" in shown
+    assert "variables={'params': ...}" in repr(MADE["Trained"])
+    assert repr(MADE["BatchStats"]) == "BatchStats(mean=float32[512], var=float32[512], count=float32[])"
+    summary = repr(MADE["Summary"]).replace("\N{MULTIPLICATION SIGN}", "x")
+    assert summary.startswith("Summary(ResNet, input 1x224x224x3, 41 layers, 11,689,512 parameters, ")
+    assert re.match(r"^Choice\('shifted', 'it has the lowest estimate', \d+ candidates\)$", repr(MADE["Choice"]))
+
+
+def test_statistics_in_a_traced_function() -> None:
+    seen = []
+    jax.eval_shape(lambda stats: seen.append(repr(stats)), MADE["BatchStats"])
+    assert seen == [repr(MADE["BatchStats"])]
+
+
+def test_tables_in_a_notebook() -> None:
+    summary = MADE["Summary"]
+    rows = summary._repr_html_().split("<tr>")[2:]
+    assert len(rows) == len(summary.rows()) and "<td>11,689,512</td>" in rows[-1]
+    choice = MADE["Choice"]
+    assert choice._repr_html_().count("<tr>") == len(choice.candidates) + 1
+    assert "<caption>shifted: it has the lowest estimate</caption>" in choice._repr_html_()
+    table = MADE["Dataset"]._repr_html_()
+    assert "<td>train</td><td>1,437</td><td>uint8[1437,32,32,1]</td>" in table and "10 classes (0, 1, 2" in table
+    split = MADE["Dataset"].train
+    names = ("<b>", *map(str, range(9)))
+    assert "&lt;b&gt;" in data.Dataset(name="x", train=split, test=split, class_names=names)._repr_html_()
