@@ -48,7 +48,7 @@ def batch_stats(channels: int, *, dtype: Any = jnp.float32) -> BatchStats:
         TypeError: ``channels`` is not an integer.
 
     >>> batch_stats(2)
-    BatchStats(mean=Array([0., 0.], dtype=float32), var=Array([1., 1.], dtype=float32), count=Array(0., dtype=float32))
+    BatchStats(mean=float32[2], var=float32[2], count=float32[])
     """
     channels = as_int(channels, who="batch_stats", name="channels")
     if channels < 1:
