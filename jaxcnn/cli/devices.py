@@ -100,13 +100,6 @@ def _recorded(file: Path) -> dict[str, Any]:
     return content
 
 
-def record_devices(parallel: "Parallel", folder: Path) -> None:
-    """Writes down what a run was started with, for its resumption."""
-    from jaxcnn.train.files import write_json
-
-    write_json(folder / FILE, {name: getattr(parallel, name) for name in USUAL})
-
-
 def one_writer(folder: Any) -> contextlib.AbstractContextManager[None]:
     """The lock of a run folder, in the process that writes."""
     from jaxcnn.train.distributed import is_first

@@ -58,6 +58,7 @@ def _run(options: argparse.Namespace) -> int:
     from jaxcnn.train.discover import find_experiment
     from jaxcnn.train.errors import ConfigError
     from jaxcnn.train.files import write_json
+    from jaxcnn.train.run_folder import RunFolder
 
     file = find_experiment(options.experiment)
     for other in ([], *([each] for each in options.beside)):  # a misspelt setting is known before the first seed
@@ -66,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ConfigError(f"--seeds {options.seeds}: at least one run is needed.")
     output = options.output or Path("experiments") / "results" / f"{file.name}.json"
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    options.run_dir = folder = options.run_dir or Path("runs") / f"{file.name}-{stamp}"
+    options.run_dir = folder = options.run_dir or RunFolder.unused(Path("runs") / f"{file.name}-{stamp}")
     try:
         results = _repeat(options, file.name, folder, [])
         beside = {each: _repeat(options, file.name, folder / each, [each]) for each in options.beside}
@@ -187,9 +188,8 @@ def summarise(experiment: str, folders: list[Path], wall_seconds: list[float | N
                 "history": _history(records),
             }
         )
-    settings = RunFolder(folders[0]).recorded()
-    for name in ("experiment", "experiment_file", "seed"):
-        del settings[name]
+    settings = RunFolder(folders[0]).settings()
+    del settings["seed"]
     return {
         "experiment": experiment,
         "seeds": len(runs),

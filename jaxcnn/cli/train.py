@@ -81,11 +81,10 @@ def _run(options: argparse.Namespace) -> int:
         same |= dataclasses.asdict(config) | comparable(experiment, parallel)
     with together("make the run folder"):
         if options.resume is None and is_first():
-            RunFolder.create(place, file, dataclasses.asdict(config))
-            devices.record_devices(parallel, place)
+            RunFolder.create(place, file, dataclasses.asdict(config), parallel.settings)
     with together("find the run folder") as same:
         folder = RunFolder.open(place)
-        same["the run in the folder"] = _which_run(folder.path)
+        same["the run in the folder"] = folder.identity
     return _train(folder, experiment, parallel, options.checkpoint_minutes)
 
 
@@ -93,22 +92,16 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _which_run(folder: Path) -> str:
-    """What tells a run from another one in a folder of the same name on another machine."""
-    file = folder / "config.json"
-    made = datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC)
-    return f"that of {made.isoformat()} with settings {_digest(file.read_text(encoding='utf-8'))}"
-
-
 def _new_folder(name: str) -> Path:
     import jax
 
     from jaxcnn.train.errors import ConfigError
+    from jaxcnn.train.run_folder import RunFolder
 
     if jax.process_count() > 1:
-        raise ConfigError("several processes want one folder that all of them see: name it with --run-dir DIR.")
+        raise ConfigError("several processes need one folder that all of them see: name it with --run-dir DIR.")
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / f"{name}-{stamp}"
+    return RunFolder.unused(Path("runs") / f"{name}-{stamp}")
 
 
 def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:

@@ -10,6 +10,7 @@ checked. ``docs/decisions/0007-trust.md`` gives the reasons.
 import base64
 import contextlib
 import dataclasses
+import functools
 import json
 import re
 from collections.abc import Callable
@@ -19,13 +20,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 from jax import export
 
 from jaxcnn.data import Split, StreamedSplit, is_prepared, load, names, stream
-from jaxcnn.train.checkpoint import KINDS, STATE, Saved, read_record, saved
-from jaxcnn.train.checksums import check_arrays, check_seal, named_leaves, seal
-from jaxcnn.train.errors import DamageError, RunError
+from jaxcnn.train.checkpoint import Saved, newest_good, present, read_arrays
+from jaxcnn.train.checksums import Record, check_seal, named_leaves, seal
+from jaxcnn.train.errors import RunError
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.files import write_json
 from jaxcnn.train.run_folder import RunFolder
@@ -201,42 +201,17 @@ def _content(file: Path) -> dict[str, Any]:
 
 def _read_variables(folder: Path, kind: str, wanted: Variables) -> tuple[Variables, int]:
     """The variables of the newest good checkpoint and its step, without the rest of the state."""
-    there = saved(folder, KINDS if kind == "last" else [kind])
-    if not there:
-        raise RunError(
-            f"there is no {kind} checkpoint in {folder}: the run ended before its first epoch did. "
-            f"Start it again with: jaxcnn train --resume {folder.parent}"
-        )
-    problems = []
-    for one in there:
-        try:
-            found = _read_some(one, wanted)
-        except DamageError as error:
-            problems.append(f"the {one} is damaged: {error}")
-            continue
-        for problem in problems:
-            log.warning("%s; using the %s instead", problem, one)
-        return found, one.step
-    listed = "\n".join(f"  {problem}" for problem in problems)
-    raise RunError(f"no checkpoint in {folder} can be used:\n{listed}\nRestore one from a copy.")
+    found = newest_good(present(folder, kind), functools.partial(_read_some, wanted))
+    return found.content, found.step
 
 
-def _read_some(one: Saved, wanted: Variables) -> Variables:
-    arrays = read_record(one)["arrays"]
+def _read_some(wanted: Variables, one: Saved, record: Record) -> Variables:
+    arrays = record["arrays"]
     params = "ema_params" if any(name.startswith("ema_params/") for name in arrays) else "params"
     place = {"params": params, "batch_stats": "batch_stats"}
     template = {place[name]: tree for name, tree in wanted.items() if jax.tree.leaves(tree)}
     if missing := [name for name in named_leaves(template) if name not in arrays]:
         raise RunError(f"the {one} in {one.folder} does not fit the recorded model: it has no {missing[0]}.")
     template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
-    numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), template)
-    arguments = ocp.args.PyTreeRestore(item=template, restore_args=numpy, partial_restore=True)
-    try:
-        state = ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).restore(one.path / STATE, args=arguments)
-    except MemoryError:
-        raise
-    except Exception as error:  # Orbax raises a bare Exception where TensorStore cannot read
-        reason = (str(error).strip().splitlines() or [""])[0][:300]
-        raise DamageError(f"{one.path / STATE} cannot be read ({type(error).__name__}: {reason})") from error
-    check_arrays(arrays, state)
+    state = read_arrays(one.path, arrays, template, some=True)
     return {name: state.get(place[name], {}) for name in wanted}

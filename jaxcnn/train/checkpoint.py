@@ -1,35 +1,37 @@
-"""Reading checkpoints: every array is held against its checksum, and a damaged checkpoint gives way to an older one."""
+"""Reading checkpoints: every array is compared with its checksum, and an older checkpoint replaces a damaged one.
+
+A checkpoint is a folder ``KIND/STEP`` with two entries: ``state``, the arrays as Orbax writes them, and
+``record.json``, what jaxcnn knows about them, with a checksum of its own: format, kind, step, the run it belongs to,
+what that run was trained with, the metrics up to this step, and the checksum of every array.
+"""
 
 import dataclasses
-import shutil
-from collections.abc import Iterable
+import functools
+import json
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from jaxcnn.train._held_folder import HeldFolder
+from jaxcnn.train._provenance import ORIGIN, changes
 from jaxcnn.train.checksums import Record, check_arrays, check_fits, check_seal
 from jaxcnn.train.distributed import is_first, wait_for_all
 from jaxcnn.train.errors import DamageError, RunError
-from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.files import make_folder, sync
+from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.state import TrainState
 from jaxcnn.train.warnings_log import log
 
-FORMAT = 1
+T = TypeVar("T")
+
+FORMAT = 2
 KINDS = ("last", "best")
-STATE, RECORD = "state", "record"  # the two items of a checkpoint, which Orbax commits together
+STATE, RECORD = "state", "record.json"
 DAMAGED = "damaged"
-
-
-def origin_of(experiment: Experiment) -> Record:
-    """What decides which images a step reads: a checkpoint of another origin is not gone on from."""
-    return {
-        "dataset": experiment.dataset.fingerprint,
-        "batch_size": experiment.batch_size,
-        "seed": experiment.seed,
-    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,74 +48,78 @@ class Saved:
     @property
     def path(self) -> Path:
         """Its folder."""
-        return (self.folder / self.kind / str(self.step)).resolve()
+        return self.folder / self.kind / str(self.step)
 
 
 def saved(folder: Path, kinds: Iterable[str]) -> list[Saved]:
     """The finished checkpoints of some kinds, newest first."""
-    places = {kind: (folder / kind).resolve() for kind in kinds}
-    found = [
-        Saved(folder, kind, step)
-        for kind, place in places.items()
-        if place.is_dir()
-        for step in ocp.utils.checkpoint_steps(place)
-    ]
+    found = []
+    for kind in kinds:
+        names = [path.name for path in (folder / kind).iterdir()] if (folder / kind).is_dir() else []
+        found += [Saved(folder, kind, int(name)) for name in names if name.isdecimal() and name == str(int(name))]
     return sorted(found, key=lambda one: (one.step, one.kind == "last"), reverse=True)
 
 
-def read_record(one: Saved) -> Record:
-    """What was recorded with a checkpoint: ``format``, ``origin`` and ``arrays``.
+def read_record(place: Path) -> Record:
+    """The record of the checkpoint in a folder.
 
     Raises:
         DamageError: the record is missing or damaged.
         RunError: it is in a format of a later jaxcnn.
     """
-    file = one.path / RECORD
-    if not file.is_dir():
+    file = place / RECORD
+    if not file.is_file():
         raise DamageError(f"{file} is missing")
     try:
-        reader = ocp.Checkpointer(ocp.JsonCheckpointHandler(), multiprocessing_options=_alone())
-        content = check_seal(reader.restore(file))
-    except (OSError, ValueError, KeyError) as error:
+        content = check_seal(json.loads(file.read_bytes()))
+    except (OSError, ValueError, RecursionError) as error:
         raise DamageError(f"{file} cannot be read ({_first_line(error)})") from error
     if content["format"] > FORMAT:
-        raise RunError(f"the {one} in {one.folder} was written by a later jaxcnn; update this one to read it.")
+        raise RunError(f"{place} was written by a later jaxcnn; update this one to read it.")
     return content
 
 
-def read_arrays(one: Saved, arrays: Record, template: Any) -> Any:
-    """The state, every array checked; where and of what kind ``template`` says: NumPy, or with a sharding.
+def read_arrays(place: Path, arrays: Record, template: Any, *, some: bool = False) -> Any:
+    """The state in a checkpoint's folder, every array checked.
+
+    ``template`` has the shapes and types, and says where the arrays go: NumPy arrays, or a sharding for each. With
+    ``some`` it is a dict of some of the arrays, as NumPy arrays, and no others are read.
 
     Raises:
         DamageError: something is missing, cannot be read, or is not what was saved.
     """
-    file = one.path / STATE
+    file = place / STATE
     if not file.is_dir():
         raise DamageError(f"{file} is missing")
+    if some:
+        numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), template)
+        reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+        wanted = ocp.args.PyTreeRestore(item=template, restore_args=numpy, partial_restore=True)
+    else:
+        reader, wanted = _reader(template), ocp.args.StandardRestore(template)
+    held = HeldFolder(file)
     try:
-        state = _reader(template).restore(file, args=ocp.args.StandardRestore(template))
+        state = reader.restore(held.place, args=wanted)
     except (MemoryError, jax.errors.JaxRuntimeError):
-        raise  # the machine's trouble, not the checkpoint's
+        raise  # a fault of the machine, not of the checkpoint
     except Exception as error:  # Orbax raises a bare Exception where TensorStore cannot read
         raise DamageError(f"{file} cannot be read ({_first_line(error)})") from error
+    finally:
+        held.close()
     check_arrays(arrays, state)
     return state
 
 
 def _reader(template: Any) -> ocp.Checkpointer:
-    """Reads NumPy arrays in this process alone, others in all of them together."""
+    """Reads NumPy arrays in this process alone, others in all processes together."""
     if not all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(template)):
         return ocp.Checkpointer(ocp.StandardCheckpointHandler())
-    handler = ocp.StandardCheckpointHandler(multiprocessing_options=_alone())
-    return ocp.Checkpointer(handler, multiprocessing_options=_alone())
-
-
-def _alone() -> ocp.options.MultiprocessingOptions:
-    """Of several processes only this one takes part, and waits for no other."""
     me = jax.process_index()
-    return ocp.options.MultiprocessingOptions(
+    alone = ocp.options.MultiprocessingOptions(
         primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"read_back_{me}"
     )
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def _first_line(error: BaseException) -> str:
@@ -129,48 +135,99 @@ def restore(folder: Path, kind: str, template: TrainState) -> TrainState:
     Raises:
         RunError: there is no checkpoint, all are damaged, or it does not fit the template.
     """
+    return newest_good(present(folder, kind), functools.partial(_read_state, template, {})).content
+
+
+def present(folder: Path, kind: str) -> list[Saved]:
+    """The checkpoints that are read as a kind: for the last also the best, which may be newer than a good one of them.
+
+    Raises:
+        RunError: there is none.
+    """
     there = saved(folder, KINDS if kind == "last" else [kind])
     if not there:
         raise RunError(
             f"there is no {kind} checkpoint in {folder}: the run ended before its first epoch did. "
             f"Start it again with: jaxcnn train --resume {folder.parent}"
         )
-    return _newest_good(there, template, origin=None)[0]
+    return there
 
 
-def resume(folder: Path, template: TrainState, origin: Record) -> TrainState | None:
-    """The newest good state to go on from, or None where nothing is saved; damaged ones are moved to ``damaged``.
+@dataclasses.dataclass(frozen=True)
+class Resumed:
+    """A state to continue from, the metrics up to its step, and what of the run has changed since it was saved."""
+
+    state: TrainState
+    metrics: list[Record]
+    changes: list[str]
+
+
+def resume(folder: Path, template: TrainState, now: Record) -> Resumed | None:
+    """The newest good state to continue from, or None where nothing is saved. Damaged ones move to ``damaged``.
+
+    ``now`` is the run's ``provenance``.
 
     Raises:
-        RunError: all are damaged, or the newest good one is of other data or another model.
+        RunError: all are damaged, or the newest good one has other data or another model.
     """
     there = saved(folder, KINDS)
     if not there:
         return None
-    state, damaged = _newest_good(there, template, origin=origin)
+    found = newest_good(there, functools.partial(_read_state, template, now.get(ORIGIN, {})))
+    damaged = found.damaged + _not_ours(there[len(found.damaged) + 1 :])
     wait_for_all("checkpoints are read")
     if is_first():
         for one in damaged:
             _set_aside(one)
     wait_for_all("damaged checkpoints are set aside")
+    changed = changes(found.record.get("environment", {}), now.get("environment", {}))
+    return Resumed(state=found.content, metrics=found.record["metrics"], changes=changed)
+
+
+def _read_state(template: TrainState, origin: Record, one: Saved, record: Record) -> TrainState:
+    """The whole state of a checkpoint.
+
+    Raises:
+        DamageError: it is not what was saved.
+        RunError: it has other data, or does not fit the template.
+    """
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
+    _check_belongs(one, record, abstract, origin)
+    state: TrainState = read_arrays(one.path, record["arrays"], abstract)
     return state
 
 
-def _newest_good(there: list[Saved], template: TrainState, *, origin: Record | None) -> tuple[TrainState, list[Saved]]:
-    """The first that is as it was saved, and those before it, which are not."""
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
+@dataclasses.dataclass(frozen=True)
+class Found(Generic[T]):
+    """What was read from the newest good checkpoint, its record, and the newer ones, which are damaged."""
+
+    content: T
+    step: int
+    record: Record
+    damaged: list[Saved]
+
+
+def newest_good(there: Sequence[Saved], read: Callable[[Saved, Record], T]) -> Found[T]:
+    """Reads the first checkpoint that is good; warns of those before it, which are damaged.
+
+    Args:
+        there: checkpoints, the newest first.
+        read: the content of a checkpoint, given its record; raises a ``DamageError`` where it is damaged.
+
+    Raises:
+        RunError: all are damaged; says what is wrong with each.
+    """
     problems: list[str] = []
     for index, one in enumerate(there):
         try:
-            content = read_record(one)
-            _check_belongs(one, content, abstract, origin)
-            state = read_arrays(one, content["arrays"], abstract)
+            record = _read_own_record(one)
+            content = read(one, record)
         except DamageError as error:
             problems.append(f"the {one} is damaged: {error}")
             continue
         for problem in problems:
             log.warning("%s; using the %s instead", problem, one)
-        return state, there[:index]
+        return Found(content, one.step, record, list(there[:index]))
     listed = "\n".join(f"  {problem}" for problem in problems)
     folder = there[0].folder
     others = saved(folder, set(KINDS) - {one.kind for one in there})
@@ -178,27 +235,71 @@ def _newest_good(there: list[Saved], template: TrainState, *, origin: Record | N
     raise RunError(f"no checkpoint in {folder} can be used:\n{listed}\nRestore one from a copy.{advice}")
 
 
-def _check_belongs(one: Saved, content: Record, template: Any, origin: Record | None) -> None:
-    """Refuses to go on with other images, another batch or seed, or another model.
+def _not_ours(older: Sequence[Saved]) -> list[Saved]:
+    """Those of the older checkpoints whose record is damaged or not of this run; the arrays are not read."""
+    bad = []
+    for one in older:
+        try:
+            _read_own_record(one)
+        except DamageError as error:
+            log.warning("the %s is damaged: %s", one, error)
+            bad.append(one)
+    return bad
+
+
+def _read_own_record(one: Saved) -> Record:
+    """The record of a checkpoint, which must be of this kind, step and run: it may have been copied or renamed.
+
+    Raises:
+        DamageError: the record is missing or damaged, or says that the checkpoint is another one.
+    """
+    record = read_record(one.path)
+    if (record["kind"], record["step"]) != (one.kind, one.step):
+        origin = Saved(one.folder, record["kind"], record["step"])
+        raise DamageError(f"{one.path} holds the {origin}; it was renamed or copied")
+    run = RunFolder(one.folder.parent)
+    if (run.path / "config.json").is_file() and record.get("run") != run.identity:
+        raise DamageError(
+            f"{one.path} belongs to another run (its identity is {record.get('run')}, not {run.identity})"
+        )
+    return record
+
+
+def _check_belongs(one: Saved, record: Record, template: Any, origin: Record) -> None:
+    """Refuses to continue with other images, another batch size or seed, or another model.
 
     Raises:
         RunError: says what differs.
     """
-    for name, value in (origin or {}).items():
-        if content["origin"][name] != value:
+    for name, value in origin.items():
+        if record[ORIGIN][name] != value:
             raise RunError(
-                f"the {one} in {one.folder} was trained with {name} {content['origin'][name]}, but this run has "
+                f"the {one} in {one.folder} was trained with {name} {record[ORIGIN][name]}, but this run has "
                 f"{value}: its place in the data would be another. Set it back, or start a new run."
             )
     try:
-        check_fits(content["arrays"], template)
+        check_fits(record["arrays"], template)
     except RunError as error:
         raise RunError(f"the {one} in {one.folder} does not fit this model: {error}") from error
 
 
 def _set_aside(one: Saved) -> None:
-    """Moves a damaged checkpoint out of the way of the one that will be saved at its step."""
-    target = one.folder / DAMAGED / f"{one.kind}-{one.step}"
-    shutil.rmtree(target, ignore_errors=True)
-    target.parent.mkdir(exist_ok=True)
-    one.path.rename(target)
+    """Moves a damaged checkpoint to ``damaged``, so that a new one of its step can be saved.
+
+    Raises:
+        RunError: it cannot be moved.
+    """
+    parent, name, number = one.folder / DAMAGED, f"{one.kind}-{one.step}", 1
+    try:
+        make_folder(parent)
+        while (parent / name).exists():
+            number += 1
+            name = f"{one.kind}-{one.step}-{number}"
+        one.path.rename(parent / name)
+        sync(parent)
+        sync(one.path.parent)
+    except OSError as error:
+        raise RunError(
+            f"the damaged checkpoint {one.path} cannot be moved to {parent}: {error.strerror}. "
+            f"Move it out of the run folder and resume."
+        ) from error

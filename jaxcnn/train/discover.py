@@ -114,8 +114,9 @@ def load_experiment(
         source: the text of the file, if it has been read already; exactly this text is run.
 
     Raises:
-        ConfigError: the file lacks ``Config`` or ``build``.
+        ConfigError: the file lacks ``Config`` or ``build``, or its path is not UTF-8.
     """
+    check_path(path)
     name = name or path.stem
     source = path.read_text(encoding="utf-8") if source is None else source
     siblings = siblings or path.parent
@@ -132,6 +133,18 @@ def load_experiment(
         config_class=config_class,
         build_function=build,
     )
+
+
+def check_path(path: Path) -> None:
+    """Refuses a path that is not UTF-8: XLA, which records where each operation comes from, cannot compile it.
+
+    Raises:
+        ConfigError: it is not UTF-8.
+    """
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"the path {str(path)!r} is not UTF-8, and XLA needs one that is. Rename it.") from None
 
 
 def _run_module(path: Path, source: str, module_name: str, siblings: Path) -> ModuleType:

@@ -11,3 +11,7 @@ class RunError(RuntimeError):
 
 class DamageError(RunError):
     """What is on the disk is not what was saved."""
+
+
+class FolderLostError(RunError):
+    """The path of a run folder no longer leads to the folder that the run was started in."""

@@ -89,7 +89,7 @@ class Experiment:
         schedule: the learning rate by step, for the record; the optimizer has it already.
         epochs: passes over the training images; a last batch that would not be full is left out, each time another.
         batch_size: images of a step.
-        seed: decides initial parameters, order and augmentation.
+        seed: decides initial parameters, order and augmentation; from 0 to 2**32 - 1.
         prepare: uint8 images -> floats in [0, 1] of the size that the model reads.
         alternate: key, prepared images, their numbers in the training set and ``epoch=`` -> prepared images; the key is
             the same in every step, for what takes turns and is not drawn anew, as ``augment.alternating_flip``.
@@ -149,6 +149,11 @@ class Experiment:
             raise ValueError(
                 f"epochs={self.epochs}: a run has at most {MOST_STEPS:,} steps, because they are counted in 32 bits; "
                 f"with {self.steps_per_epoch} steps in an epoch that is {most:,} epochs."
+            )
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(
+                f"seed={self.seed}: expected 0 to {2**32 - 1}. JAX's keys ignore all other bits, so a seed outside of "
+                f"this range would be the same run as one inside."
             )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay={self.ema_decay}: it is a weight, at least 0 and under 1.")

@@ -11,7 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcnn.train.checkpoint import origin_of, resume
+from jaxcnn.train._provenance import provenance
+from jaxcnn.train.checkpoint import resume
 from jaxcnn.train.compile_cache import CacheHits
 from jaxcnn.train.diagnose import first_not_finite
 from jaxcnn.train.distributed import agreed, is_first, together, wait_for_all
@@ -29,12 +30,15 @@ from jaxcnn.train.saving import Checkpoints, open_checkpoints
 from jaxcnn.train.state import TrainState, create_state
 from jaxcnn.train.step import StepMetrics, epoch_order
 from jaxcnn.train.versions import installed_packages
+from jaxcnn.train.warnings_log import log
 
 # A step's metrics are fetched this often for the display: to fetch them is to wait for the device.
 DISPLAY_SECONDS = 0.25
 
 # Several processes ask each other this often, in steps, whether one of them was told to stop.
 AGREE_EVERY = 10
+
+_CHANGED = "since the checkpoint of step %d was saved, this run has changed: %s. The numbers may differ from here on."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +69,9 @@ def fit(
     resumed on others. Of several processes each calls this with the same arguments, and the first one writes.
     The state is saved at the end of each epoch, and within one every ``checkpoint_minutes``.
 
-    The caller holds the run's lock. Given the same experiment, the parameters and metrics at the end are the same
-    bit for bit on the CPU, however often the run was stopped or killed in between.
+    The caller holds the run's lock. Given the same experiment, the same versions of all packages, the same devices and
+    the same model of CPU, the parameters and metrics at the end are the same bit for bit on the CPU, however often the
+    run was stopped or killed in between. Where one of these has changed, a warning names it and training continues.
 
     Raises:
         RunError: steps are no longer finite, checkpoints cannot be saved, or none of those that are there can be used.
@@ -78,13 +83,18 @@ def fit(
     with together("prepare the training") as same:
         same |= comparable(experiment, parallel)
     state = parallel.place(create_state(experiment))
-    origin = origin_of(experiment)
-    state = resume(run.checkpoints, state, origin) or state
+    now = provenance(experiment, run, parallel)
+    earlier = resume(run.checkpoints, state, now)
+    state = earlier.state if earlier else state
     if is_first():
-        run.metrics.keep_until(int(state.step))
-    wait_for_all("metrics are cut back")
+        run.metrics.restore(earlier.metrics if earlier else [])
+        if earlier and earlier.changes:
+            log.warning(_CHANGED, int(state.step), "; ".join(earlier.changes))
+    wait_for_all("metrics are restored")
     with contextlib.ExitStack() as stack:
-        checkpoints = stack.enter_context(open_checkpoints(run.checkpoints, origin, kinds(experiment)))
+        checkpoints = stack.enter_context(
+            open_checkpoints(run.checkpoints, now, kinds(experiment), metrics=run.metrics.read)
+        )
         stack.enter_context(memory_advice(experiment.batch_size))
         source = stack.enter_context(contextlib.closing(open_input(experiment, parallel, start=int(state.step))))
         fitting = _Fit(experiment, run, parallel, progress, should_stop, checkpoints, source, 60 * checkpoint_minutes)

@@ -100,6 +100,15 @@ class Parallel:
         return self.mesh.size
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The number of devices and the options, as a run folder records them.
+
+        >>> Parallel.over(1).settings
+        {'devices': 1, 'spelling': 'jit', 'batch_stats': 'global', 'accumulate': 1, 'fsdp': False}
+        """
+        return {name: getattr(self, name) for name in ("devices", "spelling", "batch_stats", "accumulate", "fsdp")}
+
+    @property
     def split(self) -> PartitionSpec:
         """The first axis of an array, the batch, over all axes of the mesh."""
         return PartitionSpec(self.mesh.axis_names)

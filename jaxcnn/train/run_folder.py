@@ -1,26 +1,31 @@
-"""A run is a folder: what was run, with what, how it went, and where it stands.
+"""A run is a folder: what was run, with what, how it went, and where it is.
 
-``config.json`` (experiment and resolved settings), ``experiment.py`` (its text), ``versions.json``, ``metrics.jsonl``,
-``timing.json``, ``warnings.log`` where there was something to warn of, ``checkpoints/last`` and ``checkpoints/best``,
-and pictures.
+``config.json`` (experiment and resolved settings), ``experiment.py`` (its text), ``versions.json``, ``parallel.json``
+(devices), ``metrics.jsonl``, ``timing.json``, ``warnings.log`` if there were warnings, ``checkpoints/last`` and
+``checkpoints/best``, and pictures.
 """
 
 import contextlib
-import fcntl
 import json
 import os
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jaxcnn.train._run_lock import run_lock
 from jaxcnn.train._trust import remember, trusted_folder
 from jaxcnn.train.config import config_from_json
-from jaxcnn.train.discover import ExperimentFile, experiment_folders, load_experiment
+from jaxcnn.train.discover import ExperimentFile, check_path, experiment_folders, load_experiment
 from jaxcnn.train.errors import ConfigError, RunError
-from jaxcnn.train.files import write_json, write_text
+from jaxcnn.train.files import make_folder, new_folder, write_json, write_text
 from jaxcnn.train.metrics import MetricsLog
 from jaxcnn.train.versions import versions
 from jaxcnn.train.warnings_log import log, warnings_kept
+
+# Entries of config.json that are not settings.
+_ABOUT = ("run", "experiment", "experiment_file")
 
 
 class RunFolder:
@@ -32,56 +37,96 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Where the checkpoints lie."""
+        """The folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @staticmethod
-    def create(path: Path, file: ExperimentFile, settings: dict[str, Any]) -> "RunFolder":
+    def unused(path: Path) -> Path:
+        """Makes an empty folder for a run: the path, or ``path-2``, ``path-3``, ... where others have taken it.
+
+        Raises:
+            RunError: it cannot be made.
+            ConfigError: the path is not UTF-8.
+        """
+        check_path(path)
+        with _cannot_write(path):
+            return new_folder(path)
+
+    @staticmethod
+    def create(
+        path: Path, file: ExperimentFile, settings: dict[str, Any], devices: dict[str, Any] | None = None
+    ) -> "RunFolder":
         """Makes the folder of a new run and records what is about to be run.
+
+        Of two processes that create a run in one folder at the same time, one gets an error and changes nothing.
+        ``config.json`` is written last: a folder without it holds no run.
 
         Raises:
             RunError: the folder holds a run already, or cannot be written.
+            ConfigError: a setting has the name of another entry of ``config.json``, or the path is not UTF-8.
         """
-        run = RunFolder(path)
-        if (path / "config.json").exists():
-            raise RunError(f"{path} holds a run already. Continue it with: jaxcnn train --resume {path}")
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            write_text(path / "experiment.py", file.source)
-            write_json(path / "versions.json", versions(file.path))
-            origin = {"experiment": file.name, "experiment_file": str(file.path)}
-            write_json(path / "config.json", origin | settings)
-            remember(file.source, file.siblings)
-        except OSError as error:
-            raise RunError(
-                f"cannot write the run folder {path}: {error.strerror}. Name another with --run-dir DIR."
-            ) from error
-        return run
+        check_path(path)
+        if reserved := set(_ABOUT) & settings.keys():
+            raise ConfigError(f"Config: a setting cannot be named {' or '.join(sorted(reserved))}. Rename it.")
+        with _cannot_write(path):
+            make_folder(path)
+            with run_lock(path):
+                if (path / "config.json").exists():
+                    raise RunError(f"{path} holds a run already. Continue it with: jaxcnn train --resume {path}")
+                write_text(path / "experiment.py", file.source)
+                write_json(path / "versions.json", versions(file.path))
+                if devices is not None:
+                    write_json(path / "parallel.json", devices)
+                about = dict(zip(_ABOUT, (secrets.token_hex(8), file.name, str(file.path)), strict=True))
+                write_json(path / "config.json", about | settings)
+                remember(file.source, file.siblings)
+        return RunFolder(path)
 
     @staticmethod
     def open(path: Path) -> "RunFolder":
         """An existing run.
 
         Raises:
-            RunError: the folder holds no run.
+            RunError: the folder holds no run, or a link.
         """
-        if not (path / "config.json").is_file():
-            what = "there is no folder" if not path.exists() else "there is no run (no config.json) in"
+        try:
+            there, holds_run = path.exists(), (path / "config.json").is_file()
+        except (OSError, ValueError) as error:  # a path that is too long, or has a NUL character
+            raise RunError(f"cannot read the run folder {path}: {_reason(error)}.") from error
+        if not holds_run:
+            what = "there is no run (no config.json) in" if there else "there is no folder"
             raise RunError(f"{what} {path}. `jaxcnn list` names the runs in ./runs.")
-        return RunFolder(path)
+        refuse_links(path)
+        run = RunFolder(path)
+        if not run.metrics.path.exists() and any(run.checkpoints.glob("last/*")):
+            log.warning("%s is missing; `jaxcnn train --resume %s` restores it from the checkpoint", *_paths(run))
+        return run
 
     def recorded(self) -> dict[str, Any]:
         """The content of ``config.json``.
 
         Raises:
-            RunError: it is not readable JSON.
+            RunError: it cannot be read, or lacks an entry.
         """
+        file = self.path / "config.json"
         try:
-            return json.loads((self.path / "config.json").read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RunError(
-                f"{self.path / 'config.json'} is damaged ({error}); restore it or start a new run."
-            ) from error
+            content = json.loads(file.read_text(encoding="utf-8"))
+            missing = [name for name in _ABOUT if name not in content]
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise RunError(f"{file} is damaged ({error}); restore it or start a new run.") from error
+        if missing or not isinstance(content, dict):
+            raise RunError(f"{file} is damaged (it has no {', '.join(missing)}); restore it or start a new run.")
+        return content
+
+    @property
+    def identity(self) -> str:
+        """A random number that this run's checkpoints carry."""
+        identity: str = self.recorded()["run"]
+        return identity
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of ``config.json``."""
+        return {name: value for name, value in self.recorded().items() if name not in _ABOUT}
 
     def load_experiment(self, *, trust: bool = False) -> tuple[ExperimentFile, Any]:
         """Runs the recorded ``experiment.py``; the experiment, and its config. Edits of the original do not matter.
@@ -96,8 +141,7 @@ class RunFolder:
             RunError: this user has not run this code before; the recorded file does not load; or the recorded
                 settings do not fit it.
         """
-        settings = self.recorded()
-        name, _ = settings.pop("experiment"), settings.pop("experiment_file")
+        name = self.recorded()["experiment"]
         try:
             source = (self.path / "experiment.py").read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
@@ -117,12 +161,12 @@ class RunFolder:
                 f"{error}. {self.path / 'versions.json'} names them; install those, or mend the file."
             ) from error
         try:
-            return file, config_from_json(file.config_class, settings)
+            return file, config_from_json(file.config_class, self.settings())
         except ConfigError as error:
             raise RunError(f"{self.path / 'config.json'}: {error}") from error
 
     def write_timing(self, timing: dict[str, float]) -> None:
-        """``timing.json``; where it cannot be written a warning, for a run is not to end with an error for it."""
+        """Writes ``timing.json``; warns where it cannot be written, since a finished run is not to end in an error."""
         try:
             write_json(self.path / "timing.json", timing)
         except OSError as error:
@@ -132,30 +176,58 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Holds the folder for this process; the lock goes with the process, however it ends.
 
-        Meanwhile warnings are kept in ``warnings.log``, beside what is printed.
+        Meanwhile warnings are printed and kept in ``warnings.log``.
 
         Raises:
-            RunError: another process trains here, or the folder cannot be written.
+            RunError: another process trains here, the folder cannot be written, or it has a link in it.
         """
-        lock = self.path / ".lock"
-        try:
-            handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise RunError(
-                f"cannot write the run folder {self.path}: {error.strerror}. Name another with --run-dir DIR."
-            ) from error
-        try:
+        with contextlib.ExitStack() as stack:
+            with _cannot_write(self.path):
+                stack.enter_context(run_lock(self.path))
+            refuse_links(self.path)
+            stack.enter_context(warnings_kept(self.path / "warnings.log"))
+            yield
+
+
+def refuse_links(path: Path) -> None:
+    """Refuses a run folder with anything in it but files and folders: writing through a link changes something else.
+
+    The run folder itself may be a link.
+
+    Raises:
+        RunError: names the first that is not a file or a folder.
+    """
+    for place, folders, files in os.walk(path):
+        for each in (Path(place, name) for name in (*folders, *files)):
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                holder = os.read(handle, 32).decode() or "unknown"
+                kind = each.lstat().st_mode
+            except FileNotFoundError:  # a process that trains here has removed it
+                continue
+            if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+                what = f"a link to {each.readlink()}" if stat.S_ISLNK(kind) else "neither a file nor a folder"
                 raise RunError(
-                    f"another process (pid {holder}) is training into {self.path}. "
-                    f"Wait for it, or name another folder with --run-dir DIR."
-                ) from None
-            os.ftruncate(handle, 0)
-            os.write(handle, str(os.getpid()).encode())
-            with warnings_kept(self.path / "warnings.log"):
-                yield
-        finally:
-            os.close(handle)
+                    f"{each} is {what}, which a run folder may not contain: what is written there would change "
+                    f"something outside of it. Put the file or folder itself in its place. To keep a run on another "
+                    f"disk, name a folder there with --run-dir DIR."
+                )
+
+
+@contextlib.contextmanager
+def _cannot_write(path: Path) -> Iterator[None]:
+    """Turns an error of the operating system into one for the user."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
+        if isinstance(error, ConfigError):
+            raise
+        raise RunError(
+            f"cannot write the run folder {path}: {_reason(error)}. Name another with --run-dir DIR."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _paths(run: RunFolder) -> tuple[Path, Path]:
+    return run.metrics.path, run.path

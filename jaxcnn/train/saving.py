@@ -1,10 +1,16 @@
-"""Saving checkpoints through Orbax: the last two states, and the best by test accuracy, each read back and checked."""
+"""Saving checkpoints through Orbax: the last two states, and the best by test accuracy, each read back and checked.
+
+A state is written to a temporary folder and read back from the disk. Only then is the folder renamed to its step, and
+only after that is an older checkpoint deleted. Each of these is on the disk before the next one begins.
+"""
 
 import contextlib
+import dataclasses
+import itertools
+import json
 import logging
 import shutil
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,176 +19,247 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxcnn.train.checkpoint import FORMAT, KINDS, RECORD, STATE, Saved, read_arrays, read_record, saved
+from jaxcnn.train._held_folder import HeldFolder
+from jaxcnn.train.checkpoint import FORMAT, KINDS, RECORD, STATE, read_arrays, read_record, saved
 from jaxcnn.train.checksums import Record, checksums, seal
-from jaxcnn.train.distributed import is_first
-from jaxcnn.train.errors import RunError
+from jaxcnn.train.distributed import agreed, is_first, wait_for_all
+from jaxcnn.train.errors import FolderLostError, RunError
+from jaxcnn.train.files import make_folder, sync, sync_tree, write_text
 from jaxcnn.train.state import TrainState
 from jaxcnn.train.warnings_log import log
 
 # Two of the last, so that one is whole whatever happens to the other.
 KEEP = {"last": 2, "best": 1, "calm": 1}
-# A full disk may be emptied by somebody: a run goes on without checkpoints, but not for long.
+# A user may make room on a full disk: a run continues without checkpoints, but not for long.
 FAILURES_IN_ROW = 3
-CLEAR_TRIES = 100  # a twentieth of a second apart
+# What begins with a dot is not a checkpoint: being written, or being deleted.
+WRITING, DELETING = ".writing", ".deleting"
+FAILURES = (OSError, ValueError, RuntimeError, MemoryError)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Save:
+    """A save that has begun: its step, the folder that is written, and the rest of the work."""
+
+    step: int
+    place: Path
+    work: Future[None]
 
 
 class Checkpoints:
-    """Saves in the background, reads back what was saved, and only then drops older ones.
+    """Saves in the background, reads back what was saved, and only then deletes older checkpoints.
 
-    Use as ``with open_checkpoints(...)``, which finishes what is under way. ``origin`` says which images a step means,
-    and is recorded with every checkpoint; ``kinds`` are those that will be saved.
+    Use as ``with open_checkpoints(...)``, which finishes the saves that have begun.
+
+    Args:
+        folder: of the run's checkpoints; made where it does not exist.
+        provenance: what the run is trained with; part of the record of every checkpoint.
+        kinds: those that will be saved.
+        metrics: the records of the run so far; part of the record of every checkpoint.
     """
 
-    def __init__(self, folder: Path, origin: Record | None = None, kinds: Sequence[str] = KINDS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        provenance: Record | None = None,
+        kinds: Sequence[str] = KINDS,
+        metrics: Callable[[], list[Record]] = list,
+    ) -> None:
         # Orbax logs a failure with all its tracebacks, twice; here each becomes one sentence, or an error.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
-        self.folder, self.origin = folder.resolve(), origin or {}  # Orbax wants absolute paths
-        self._managers = {kind: self._open(kind) for kind in kinds}
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="read_back")
-        self._pending: dict[str, tuple[int, Future[None]]] = {}
+        self.folder, self.provenance, self.metrics = folder, provenance or {}, metrics
+        if is_first():
+            for kind in kinds:
+                make_folder(folder / kind)
+        wait_for_all("the folders of the checkpoints are made")
+        self._held = HeldFolder(folder)
+        self._steps = {kind: sorted(one.step for one in saved(folder, [kind])) for kind in kinds}
+        self._savers = {kind: _saver() for kind in kinds}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+        self._numbers = itertools.count()
+        self._pending: dict[str, _Save] = {}
         self._failures = dict.fromkeys(kinds, 0)
         self._unsaved: dict[str, str] = {}
-
-    def _open(self, kind: str) -> ocp.CheckpointManager:
-        # Retention is not left to Orbax: it would drop the older before anybody has read the newer.
-        options = ocp.CheckpointManagerOptions(cleanup_tmp_directories=True)
-        return ocp.CheckpointManager(self.folder / kind, options=options)
+        self._remove_temporary()
 
     def save(self, kind: str, state: TrainState) -> None:
-        """Starts to save a state under its step; a step that is there already is the same state, and is left.
+        """Starts to save a state under its step; does nothing where that step is saved already.
 
-        Waits for the save of this kind before. That a save failed is logged then, or by ``check``, whichever is first.
+        Waits for the previous save of this kind. That a save failed is logged then, or by ``check``.
 
         Raises:
-            RunError: several saves failed one after the other.
+            RunError: several saves failed in a row, or the folder's path no longer leads to it.
         """
         self.settle(kind)
         step = int(state.step)
-        manager = self._managers[kind]
-        if step in manager.all_steps() and (self.folder / kind / str(step)).is_dir():
+        if step in self._steps[kind]:
             return
+        self._held.check()
+        place = self._held.place / kind / f"{WRITING}-{step}-{next(self._numbers)}"
+        own = {"format": FORMAT, "kind": kind, "step": step, "metrics": self.metrics(), "arrays": checksums(state)}
         try:
-            if not (self.folder / kind).is_dir():  # Orbax would make it again, wherever that now is
-                raise FileNotFoundError(f"the folder {self.folder / kind} is gone")
-            record = {"format": FORMAT, "origin": self.origin, "arrays": checksums(state)}
-            items: dict[str, Any] = {STATE: ocp.args.StandardSave(state), RECORD: ocp.args.JsonSave(seal(record))}
-            manager.save(step, args=ocp.args.Composite(**items))
-        except (OSError, ValueError) as error:
-            self._drop_failed(kind, step)
+            with _in_all_processes():
+                if is_first():
+                    place.mkdir()
+            self._savers[kind].save(place / STATE, args=ocp.args.StandardSave(state))
+        except FAILURES as error:
             self._failed(kind, step, error)
             return
         template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), state)
-        self._pending[kind] = step, self._thread.submit(self._confirm, kind, step, template)
+        work = self._thread.submit(self._finish, kind, step, place, self.provenance | own, template)
+        self._pending[kind] = _Save(step, place, work)
         if jax.process_count() > 1:  # processes wait for each other in there, which steps meanwhile would confuse
             self.settle(kind)
 
     def steps(self, kind: str) -> set[int]:
-        """The steps of a kind that are on the disk, or on their way there."""
-        there = {one.step for one in saved(self.folder, [kind])}
-        return there | {self._pending[kind][0]} if kind in self._pending else there
+        """The steps of a kind that are saved, or being saved."""
+        return {*self._steps[kind], *(save.step for other, save in self._pending.items() if other == kind)}
 
     def check(self) -> None:
-        """Looks after saves that ended meanwhile; costs next to nothing, so every step may ask.
+        """Handles the saves that have ended; costs next to nothing, so every step may call it.
 
         Of several processes each learns of its own failures only in ``save``, where all wait for each other.
 
         Raises:
-            RunError: several saves failed one after the other.
+            RunError: several saves failed in a row, or the folder's path no longer leads to it.
         """
         if jax.process_count() == 1:
-            for kind in [kind for kind, (_, future) in self._pending.items() if future.done()]:
+            for kind in [kind for kind, save in self._pending.items() if save.work.done()]:
                 self.settle(kind)
+
+    def settle(self, kind: str) -> None:
+        """Waits for the save that has begun, and deletes the oldest checkpoint if it succeeded.
+
+        Raises:
+            RunError: several saves failed in a row, or the folder's path no longer leads to it.
+        """
+        if kind not in self._pending:
+            return
+        save = self._pending.pop(kind)
+        try:
+            save.work.result()
+        except FolderLostError:
+            raise
+        except FAILURES as error:
+            self._failed(kind, save.step, error)
+            return
+        self._failures[kind] = 0
+        self._unsaved.pop(kind, None)
+        self._steps[kind].append(save.step)
+        while len(self._steps[kind]) > KEEP[kind]:
+            self._delete(kind, self._steps[kind].pop(0))
 
     def close(self) -> None:
         """Waits until everything is on the disk.
 
         Raises:
-            RunError: the last state could not be saved; that the best one could not was said before.
+            RunError: the last state could not be saved; that the best one could not was logged before.
         """
         try:
-            for kind in self._managers:
+            for kind in self._savers:
                 self.settle(kind)
             if "last" in self._unsaved:
                 raise RunError(self._unsaved["last"])
         finally:
             self._thread.shutdown()
-            for manager in self._managers.values():
-                with contextlib.suppress(OSError, ValueError):  # said already
-                    manager.close()
+            for saver in self._savers.values():
+                with contextlib.suppress(*FAILURES):  # said already
+                    saver.close()
+            self._remove_temporary()
+            if not self._unsaved:  # threads of a save that failed may still write
+                self._held.close()
 
-    def _confirm(self, kind: str, step: int, template: Any) -> None:
-        """In the background: waits for the disk, and reads back what is on it."""
-        self._managers[kind].wait_until_finished()
-        if is_first():
-            one = Saved(self.folder, kind, step)
-            read_arrays(one, read_record(one)["arrays"], template)
+    def _finish(self, kind: str, step: int, place: Path, record: Record, template: Any) -> None:
+        """In the background: waits for the disk, reads back what is on it, and makes it a checkpoint.
 
-    def settle(self, kind: str) -> None:
-        """Waits for the save under way; good, it takes the place of the oldest, else it is dropped itself."""
-        if kind not in self._pending:
-            return
-        step, future = self._pending.pop(kind)
-        manager = self._managers[kind]
-        try:
-            future.result()
-        except (OSError, ValueError, RunError) as error:
-            self._drop_failed(kind, step)
-            self._failed(kind, step, error)
-            return
-        self._failures[kind] = 0
-        self._unsaved.pop(kind, None)
-        for old in sorted(manager.all_steps())[: -KEEP[kind]]:
-            manager.delete(old)
-
-    def _drop_failed(self, kind: str, step: int) -> None:
-        """Gives its space back and its step free, by a new manager: the old one would raise its error once more."""
-        with contextlib.suppress(OSError, ValueError):
-            self._managers[kind].close()
-        place = self.folder / kind
-        if place.is_dir():
+        Raises:
+            DamageError: what is on the disk is not what was saved.
+            FolderLostError: the folder's path no longer leads to it.
+            OSError: it could not be written.
+        """
+        with _in_all_processes():
+            self._savers[kind].wait_until_finished()
+            sync_tree(place / STATE)
+        with _in_all_processes():
             if is_first():
-                _clear(place, step)
-            with contextlib.suppress(OSError, ValueError):
-                self._managers[kind] = self._open(kind)
+                write_text(place / RECORD, json.dumps(seal(record)))
+                read_arrays(place, read_record(place)["arrays"], template)
+                self._held.check()
+                place.rename(place.with_name(str(step)))
+                sync(place.parent)
 
-    def _failed(self, kind: str, step: int, error: Exception) -> None:
-        """Says so, and stops a run that cannot save any more."""
+    def _delete(self, kind: str, step: int) -> None:
+        """Renamed first: a folder that has the name of a step is whole, also if the process is killed here."""
+        old = self._held.place / kind / str(step)
+        if is_first():
+            with contextlib.suppress(OSError):  # deleted by somebody else, or the disk is read-only meanwhile
+                shutil.rmtree(old.rename(old.with_name(f"{DELETING}-{step}-{next(self._numbers)}")))
+
+    def _remove_temporary(self) -> None:
+        """Removes what failed saves and killed processes have left."""
+        writing = {save.place for save in self._pending.values()}
+        for kind in self._savers if is_first() else ():
+            for name in (WRITING, DELETING):
+                for path in {*(self._held.place / kind).glob(f"{name}-*")} - writing:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def _failed(self, kind: str, step: int, error: BaseException) -> None:
+        """Warns, and stops a run that cannot save any more.
+
+        Raises:
+            RunError: this is the last of several failures in a row, or there are several processes.
+        """
+        with contextlib.suppress(*FAILURES):
+            self._savers[kind].close()
+        self._savers[kind] = _saver()  # the old one would raise its error once more
+        self._remove_temporary()
         self._failures[kind] += 1
-        good = max((one.step for one in saved(self.folder, KEEP)), default=None)
+        good = max(itertools.chain.from_iterable(self._steps.values()), default=None)
         kept = "nothing is saved yet" if good is None else f"step {good} is kept"
-        message = f"the {kind} checkpoint of step {step} in {self.folder / kind} could not be saved ({kept}): {error}"
+        reason = str(error).replace(str(self._held.place), str(self.folder))
+        message = f"the {kind} checkpoint of step {step} in {self.folder / kind} could not be saved ({kept}): {reason}"
         self._unsaved[kind] = f"{message}\nIs the disk full, or the folder not writable? Mend that and resume."
         if self._failures[kind] >= FAILURES_IN_ROW or jax.process_count() > 1:
             raise RunError(self._unsaved[kind])
-        log.warning("%s; training goes on and tries again at the next", message)
+        log.warning("%s; training continues and tries again at the next", message)
 
 
-def _clear(place: Path, step: int) -> None:
-    """Removes what a failed save left.
-
-    When one of Orbax's threads has failed, others may still be writing: then what was removed comes back, and a
-    manager that is opened meanwhile fails over it.
-    """
-    quiet = 0
-    for _ in range(CLEAR_TRIES):
-        left = [path for path in (place / str(step), *place.glob(f"{step}.orbax-checkpoint-tmp*")) if path.exists()]
-        for path in left:
-            shutil.rmtree(path, ignore_errors=True)
-        quiet = 0 if left else quiet + 1
-        if quiet == 3:
-            return
-        time.sleep(0.05)
+def _saver() -> ocp.AsyncCheckpointer:
+    return ocp.AsyncCheckpointer(ocp.StandardCheckpointHandler())
 
 
 @contextlib.contextmanager
-def open_checkpoints(folder: Path, origin: Record | None = None, kinds: Sequence[str] = KINDS) -> Iterator[Checkpoints]:
-    """Checkpoints to be written; closed, and so finished, whatever happens inside."""
-    checkpoints = Checkpoints(folder, origin, kinds)
+def _in_all_processes() -> Iterator[None]:
+    """Work that fails in every process where it fails in one, which would otherwise be waited for.
+
+    Raises:
+        RunError: it failed in another process.
+    """
+    error: BaseException | None = None
+    try:
+        yield
+    except FAILURES as caught:
+        error = caught
+    failed = agreed(error is not None)
+    if error is not None:
+        raise error
+    if failed:
+        raise RunError("another process of this run could not write its part; its own output says why")
+
+
+@contextlib.contextmanager
+def open_checkpoints(
+    folder: Path,
+    provenance: Record | None = None,
+    kinds: Sequence[str] = KINDS,
+    metrics: Callable[[], list[Record]] = list,
+) -> Iterator[Checkpoints]:
+    """Checkpoints to write to; closed, and so finished, whatever happens inside. Arguments as for ``Checkpoints``."""
+    checkpoints = Checkpoints(folder, provenance, kinds, metrics)
     try:
         yield checkpoints
     except BaseException:
-        with contextlib.suppress(RunError):  # what happened inside is what to tell
+        with contextlib.suppress(RunError):  # the error inside is the one to report
             checkpoints.close()
         raise
     checkpoints.close()

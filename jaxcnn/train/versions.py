@@ -48,12 +48,23 @@ def installed_packages() -> dict[str, str]:
     return installed
 
 
+def cpu_kind() -> str:
+    """The model of the CPU, or its architecture where the model is not known: XLA compiles for the model."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
 def versions(source: Path) -> dict[str, Any]:
     """Versions of everything that decides a run's numbers, for ``versions.json`` and results files."""
     return {
         "python": platform.python_version(),
         "packages": installed_packages(),
         "platform": platform.platform(),
+        "cpu": cpu_kind(),
         "device": {
             "kind": jax.devices()[0].device_kind,
             "platform": jax.default_backend(),

@@ -10,5 +10,5 @@ GOLDEN = Path(__file__).parent / "golden"
 
 if __name__ == "__main__":
     origin = {"dataset": "0" * 64, "batch_size": 16, "seed": 0}
-    with open_checkpoints(GOLDEN / f"format_{FORMAT}", origin) as checkpoints:
+    with open_checkpoints(GOLDEN / f"format_{FORMAT}", {"origin": origin}) as checkpoints:
         checkpoints.save("last", state_at(7, rows=8))

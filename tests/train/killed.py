@@ -56,7 +56,7 @@ def work(folder: Path, cache: Path) -> None:
 
 def saving(run: RunFolder) -> bool:
     """Whether a checkpoint is being written at this moment."""
-    return any(any((run.checkpoints / kind).glob("*-tmp")) for kind in ("last", "best"))
+    return any(any((run.checkpoints / kind).glob(".writing-*")) for kind in ("last", "best"))
 
 
 def recorded_more_than(run: RunFolder, lines: int) -> bool:

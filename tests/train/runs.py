@@ -11,6 +11,7 @@ from jaxcnn.train.discover import ExperimentFile, load_experiment
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.loop import Outcome, fit
 from jaxcnn.train.metrics import Record
+from jaxcnn.train.parallel import Parallel
 from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.state import TrainState, create_state
 
@@ -35,9 +36,14 @@ def new_run(folder: Path) -> tuple[ExperimentFile, RunFolder]:
 
 
 def train(
-    run: RunFolder, experiment: Experiment, *, stop_after: int | None = None, checkpoint_minutes: float = 10.0
+    run: RunFolder,
+    experiment: Experiment,
+    *,
+    stop_after: int | None = None,
+    checkpoint_minutes: float = 10.0,
+    parallel: Parallel | None = None,
 ) -> Outcome:
-    """Trains; ``stop_after`` steps of this call a stop is asked for."""
+    """Trains; ``stop_after`` steps of this call a stop is requested."""
     asked = 0
 
     def should_stop() -> bool:
@@ -46,7 +52,14 @@ def train(
         return stop_after is not None and asked > stop_after
 
     with run.locked():
-        return fit(experiment, run, progress=Quiet(), should_stop=should_stop, checkpoint_minutes=checkpoint_minutes)
+        return fit(
+            experiment,
+            run,
+            progress=Quiet(),
+            should_stop=should_stop,
+            checkpoint_minutes=checkpoint_minutes,
+            parallel=parallel,
+        )
 
 
 def final_state(run: RunFolder, experiment: Experiment) -> TrainState:

@@ -29,7 +29,7 @@ def state_at(step: int, *, rows: int = 64) -> TrainState:
 
 
 def save_steps(folder: Path, *steps: int, kind: str = "last", **origin: Any) -> None:
-    with open_checkpoints(folder, origin) as checkpoints:
+    with open_checkpoints(folder, {"origin": origin}) as checkpoints:
         for step in steps:
             checkpoints.save(kind, state_at(step))
 

@@ -1,6 +1,7 @@
 """Checkpoints that are damaged, or that do not fit."""
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -37,15 +38,19 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "file_truncated": (truncate, r"state cannot be read"),
     "file_missing": (lambda step: array_file(step).unlink(), r"state cannot be read"),
     "arrays_missing": (lambda step: shutil.rmtree(step / "state"), r"2/state is missing"),
-    "record_missing": (lambda step: shutil.rmtree(step / "record"), r"2/record is missing"),
+    "record_missing": (lambda step: (step / "record.json").unlink(), r"2/record.json is missing"),
     "record_emptied": (
-        lambda step: (step / "record/metadata").write_text("", encoding="utf-8"),
-        r"2/record cannot be read",
+        lambda step: (step / "record.json").write_text("", encoding="utf-8"),
+        r"2/record.json cannot be read",
     ),
-    "record_garbage": (lambda step: (step / "record/metadata").write_bytes(b"\xff{]"), r"2/record cannot be read"),
-    "record_flipped": (lambda step: flip_bit(step / "record/metadata", share=0.5), r"record (cannot|of checksums)"),
+    "record_garbage": (lambda step: (step / "record.json").write_bytes(b"\xff{]"), r"2/record.json cannot be read"),
+    "record_deep": (
+        lambda step: (step / "record.json").write_text("[" * 100000, encoding="utf-8"),
+        r"2/record.json cannot be read",
+    ),
+    "record_flipped": (lambda step: flip_bit(step / "record.json", share=0.5), r"record(.json cannot| of checksums)"),
     "record_foreign": (
-        lambda step: (step / "record/metadata").write_text("[1]", encoding="utf-8"),
+        lambda step: (step / "record.json").write_text("[1]", encoding="utf-8"),
         r"record has no checksum",
     ),
     "metadata_garbage": (
@@ -63,9 +68,9 @@ def test_damage_is_found_and_named_and_the_one_before_is_used(
     damage, message = DAMAGES[name]
     save_steps(tmp_path, 1, 2)
     damage(tmp_path / "last/2")
-    state = resume(tmp_path, state_at(0), {})
-    assert state is not None
-    assert_same(state, state_at(1))
+    resumed = resume(tmp_path, state_at(0), {})
+    assert resumed is not None
+    assert_same(resumed.state, state_at(1))
     assert "the last checkpoint of step 2 is damaged" in caplog.text
     assert "using the last checkpoint of step 1 instead" in caplog.text
     assert re.search(message, caplog.text), caplog.text
@@ -93,9 +98,9 @@ def test_every_byte_counts(tmp_path: Path) -> None:
 def test_none_good_lists_what_is_wrong_with_each(tmp_path: Path) -> None:
     save_steps(tmp_path, 1, 2)
     truncate(tmp_path / "last/1")
-    shutil.rmtree(tmp_path / "last/2/record")
+    (tmp_path / "last/2/record.json").unlink()
     expected = (
-        r"(?s)no checkpoint .* can be used:\n.*step 2 is damaged: .*record is missing\n.*step 1 is damaged: .*read"
+        r"(?s)no checkpoint .* can be used:\n.*step 2 is damaged: .*record.json is missing\n.*step 1 is damaged: .*read"
     )
     with pytest.raises(RunError, match=expected):
         resume(tmp_path, state_at(0), {})
@@ -110,6 +115,90 @@ def test_the_best_stands_in_for_the_last(tmp_path: Path) -> None:
     save_steps(tmp_path, 3)
     with pytest.raises(RunError, match=r"step 1 is damaged.*\n.*Try --checkpoint last"):
         restore(tmp_path, "best", state_at(0))
+
+
+MOVES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
+    "renamed to a later step": (
+        lambda mine, other: (mine / "last/2").rename(mine / "last/9999"),
+        r"last/9999 holds the last checkpoint of step 2; it was renamed or copied",
+    ),
+    "steps swapped": (
+        lambda mine, other: [(mine / f"last/{a}").rename(mine / f"last/{b}") for a, b in ((2, 0), (1, 2), (0, 1))],
+        r"last/2 holds the last checkpoint of step 1",
+    ),
+    "another kind": (
+        lambda mine, other: shutil.copytree(mine / "last/2", mine / "best/2"),
+        r"best/2 holds the last checkpoint of step 2",
+    ),
+    "another run": (
+        lambda mine, other: shutil.copytree(other / "last/3", mine / "last/3"),
+        r"last/3 belongs to another run \(its identity is theirs, not ours\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_a_checkpoint_that_was_renamed_or_copied_is_not_believed(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine, other = (tmp_path / run / "checkpoints" for run in ("ours", "theirs"))
+    for folder, steps in ((mine, (1, 2)), (other, (3,))):
+        folder.parent.mkdir()
+        about = {"run": folder.parent.name, "experiment": "tiny", "experiment_file": "tiny.py"}
+        (folder.parent / "config.json").write_text(json.dumps(about), encoding="utf-8")
+        with open_checkpoints(folder, {"run": folder.parent.name}) as checkpoints:
+            for step in steps:
+                checkpoints.save("last", state_at(step))
+    move, message = MOVES[name]
+    move(mine, other)
+    if name == "steps swapped":  # neither is what it is called
+        with pytest.raises(RunError, match=message):
+            resume(mine, state_at(0), {})
+        return
+    resumed = resume(mine, state_at(0), {})
+    assert resumed is not None
+    assert_same(resumed.state, state_at(1 if name.startswith("renamed") else 2))
+    assert re.search(message, caplog.text), caplog.text
+    with open_checkpoints(mine, {"run": "ours"}) as checkpoints:
+        checkpoints.save("last", state_at(4))
+    assert int(restore(mine, "last", state_at(0)).step) == 4
+
+
+def test_what_is_no_checkpoint_is_left_alone(tmp_path: Path) -> None:
+    """Also where its name appears while a run saves: only what was saved here is deleted."""
+    names = ["notes", "7.tmp", "007", "-1", "\N{FULLWIDTH DIGIT ONE}"]
+    save_steps(tmp_path, 1)
+    for name in names:
+        (tmp_path / "last" / name).mkdir()
+    with open_checkpoints(tmp_path) as checkpoints:
+        (tmp_path / "last/9999").mkdir()
+        for step in (2, 3, 4):
+            checkpoints.save("last", state_at(step))
+    assert sorted(path.name for path in (tmp_path / "last").iterdir()) == sorted([*names, "3", "4", "9999"])
+
+
+def test_damage_that_cannot_be_moved_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As to another disk, which a rename does not reach."""
+    save_steps(tmp_path, 1, 2)
+    truncate(tmp_path / "last/2")
+
+    def rename(*_: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(Path, "rename", rename)
+    message = r"damaged checkpoint .*last/2 cannot be moved to .*damaged: Invalid cross-device link\. Move it out of"
+    with pytest.raises(RunError, match=message):
+        resume(tmp_path, state_at(0), {})
+    assert (tmp_path / "last/2").is_dir()
+
+
+def test_a_second_damage_of_a_step_keeps_the_first(tmp_path: Path) -> None:
+    save_steps(tmp_path, 1)
+    for _ in range(2):
+        save_steps(tmp_path, 2)
+        truncate(tmp_path / "last/2")
+        resume(tmp_path, state_at(0), {})
+    assert sorted(path.name for path in (tmp_path / "damaged").iterdir()) == ["last-2", "last-2-2"]
 
 
 @pytest.mark.gate  # a whole run twice; the tests above cover each kind of damage

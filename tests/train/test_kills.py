@@ -27,7 +27,7 @@ def test_killed_at_random_moments_it_ends_the_same_bit_for_bit(
     tmp_path: Path, experiment_file: Path, kills: int
 ) -> None:
     words = [sys.executable, "-m", "tests.train.killed", str(experiment_file), str(tmp_path), str(kills), "1"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=30 + 10 * kills, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120 + 20 * kills, check=False)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["kills"] == kills and report["statuses"] == [0, 0], (report, done.stderr)

@@ -1,0 +1,62 @@
+"""What a run is trained with, as its checkpoints record it, and what of it has changed since."""
+
+import hashlib
+import platform
+from collections.abc import Iterator
+from typing import Any
+
+from jaxcnn.train.experiment import Experiment
+from jaxcnn.train.parallel import Parallel
+from jaxcnn.train.run_folder import RunFolder
+from jaxcnn.train.versions import cpu_kind, installed_packages
+
+Record = dict[str, Any]
+
+# A change in these makes the steps mean other images, or is another run; a change in the rest may change the numbers.
+ORIGIN = "origin"
+
+
+def provenance(experiment: Experiment, run: RunFolder, parallel: Parallel) -> Record:
+    """The run's identity, data, settings, code, devices and versions.
+
+    ``origin`` is what decides which images a step reads. ``environment`` is the rest of what decides the numbers: with
+    the same environment a run that is stopped and resumed ends the same bit for bit on the CPU.
+    """
+    code = run.path / "experiment.py"
+    return {
+        "run": run.identity,
+        ORIGIN: {
+            "dataset": experiment.dataset.fingerprint,
+            "batch_size": experiment.batch_size,
+            "seed": experiment.seed,
+        },
+        "environment": {
+            "config.json": run.settings(),
+            "experiment.py": {"sha256": hashlib.sha256(code.read_bytes()).hexdigest() if code.exists() else None},
+            "devices": parallel.settings,
+            "versions": {"python": platform.python_version(), **installed_packages()},
+            "hardware": {"cpu": cpu_kind(), "device": parallel.mesh.devices.flat[0].device_kind},
+        },
+    }
+
+
+def changes(before: Record, now: Record) -> list[str]:
+    """The values that differ between two nested records, each as a phrase.
+
+    >>> changes({"versions": {"jax": "0.10.2"}, "seed": 1}, {"versions": {"jax": "0.12.0"}, "seed": 1})
+    ['versions: jax was 0.10.2 and is 0.12.0']
+    """
+    left, right = dict(_flatten(before)), dict(_flatten(now))
+    return [
+        f"{name} was {left.get(name, 'not set')} and is {right.get(name, 'not set')}"
+        for name in dict.fromkeys([*left, *right])
+        if left.get(name) != right.get(name)
+    ]
+
+
+def _flatten(record: Record, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}: ")
+        else:
+            yield f"{prefix}{name}", value
