@@ -97,9 +97,9 @@ def read_arrays(place: Path, arrays: Record, template: Any, *, some: bool = Fals
         wanted = ocp.args.PyTreeRestore(item=template, restore_args=numpy, partial_restore=True)
     else:
         reader, wanted = _reader(template), ocp.args.StandardRestore(template)
-    held = HeldFolder(file)
+    held = HeldFolder(place)  # not the file: several processes wait for each other by the last part of its path
     try:
-        state = reader.restore(held.place, args=wanted)
+        state = reader.restore(held.place / STATE, args=wanted)
     except (MemoryError, jax.errors.JaxRuntimeError):
         raise  # a fault of the machine, not of the checkpoint
     except Exception as error:  # Orbax raises a bare Exception where TensorStore cannot read

@@ -76,7 +76,7 @@ class Checkpoints:
         self._steps = {kind: sorted(one.step for one in saved(folder, [kind])) for kind in kinds}
         self._savers = {kind: _saver() for kind in kinds}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
-        self._numbers = itertools.count()
+        self._saves = itertools.count()  # the same in all processes, which write to one folder
         self._pending: dict[str, _Save] = {}
         self._failures = dict.fromkeys(kinds, 0)
         self._unsaved: dict[str, str] = {}
@@ -95,7 +95,7 @@ class Checkpoints:
         if step in self._steps[kind]:
             return
         self._held.check()
-        place = self._held.place / kind / f"{WRITING}-{step}-{next(self._numbers)}"
+        place = self._held.place / kind / f"{WRITING}-{step}-{next(self._saves)}"
         own = {"format": FORMAT, "kind": kind, "step": step, "metrics": self.metrics(), "arrays": checksums(state)}
         try:
             with _in_all_processes():
@@ -193,7 +193,7 @@ class Checkpoints:
         old = self._held.place / kind / str(step)
         if is_first():
             with contextlib.suppress(OSError):  # deleted by somebody else, or the disk is read-only meanwhile
-                shutil.rmtree(old.rename(old.with_name(f"{DELETING}-{step}-{next(self._numbers)}")))
+                shutil.rmtree(old.rename(old.with_name(f"{DELETING}-{step}")))
 
     def _remove_temporary(self) -> None:
         """Removes what failed saves and killed processes have left."""
