@@ -22,7 +22,7 @@ import orbax.checkpoint as ocp
 from jaxcnn.train._held_folder import HeldFolder
 from jaxcnn.train.checkpoint import FORMAT, KINDS, RECORD, STATE, read_arrays, read_record, saved
 from jaxcnn.train.checksums import Record, checksums, seal
-from jaxcnn.train.distributed import agreed, is_first, wait_for_all
+from jaxcnn.train.distributed import is_first, together, wait_for_all
 from jaxcnn.train.errors import FolderLostError, RunError
 from jaxcnn.train.files import make_folder, sync, sync_tree, write_text
 from jaxcnn.train.state import TrainState
@@ -98,7 +98,7 @@ class Checkpoints:
         place = self._held.place / kind / f"{WRITING}-{step}-{next(self._saves)}"
         own = {"format": FORMAT, "kind": kind, "step": step, "metrics": self.metrics(), "arrays": checksums(state)}
         try:
-            with _in_all_processes():
+            with together("make a folder for a checkpoint"):
                 if is_first():
                     place.mkdir()
             self._savers[kind].save(place / STATE, args=ocp.args.StandardSave(state))
@@ -177,10 +177,10 @@ class Checkpoints:
             FolderLostError: the folder's path no longer leads to it.
             OSError: it could not be written.
         """
-        with _in_all_processes():
+        with together("write its part of a checkpoint"):
             self._savers[kind].wait_until_finished()
             sync_tree(place / STATE)
-        with _in_all_processes():
+        with together("check and name the checkpoint"):
             if is_first():
                 write_text(place / RECORD, json.dumps(seal(record)))
                 read_arrays(place, read_record(place)["arrays"], template)
@@ -226,25 +226,6 @@ class Checkpoints:
 
 def _saver() -> ocp.AsyncCheckpointer:
     return ocp.AsyncCheckpointer(ocp.StandardCheckpointHandler())
-
-
-@contextlib.contextmanager
-def _in_all_processes() -> Iterator[None]:
-    """Work that fails in every process where it fails in one, which would otherwise be waited for.
-
-    Raises:
-        RunError: it failed in another process.
-    """
-    error: BaseException | None = None
-    try:
-        yield
-    except FAILURES as caught:
-        error = caught
-    failed = agreed(error is not None)
-    if error is not None:
-        raise error
-    if failed:
-        raise RunError("another process of this run could not write its part; its own output says why")
 
 
 @contextlib.contextmanager
