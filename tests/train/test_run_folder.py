@@ -224,7 +224,7 @@ def test_metrics_are_not_written_into_another_folder(tmp_path: Path) -> None:
 
 def edit(run: RunFolder, **settings: object) -> None:
     path = run.path / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | settings))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | settings), encoding="utf-8")
 
 
 def test_what_changed_between_two_starts_is_named(
@@ -236,7 +236,7 @@ def test_what_changed_between_two_starts_is_named(
     train(run, experiment, stop_after=1)
     assert "has changed" not in caplog.text
     edit(run, peak_lr=0.5)
-    (run.path / "experiment.py").write_text(TINY.read_text(encoding="utf-8") + "\n")
+    (run.path / "experiment.py").write_text(TINY.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     packages = provenance.installed_packages() | {"jax": "0.0.1"}
     monkeypatch.setattr(provenance, "installed_packages", lambda: packages)
     monkeypatch.setattr(provenance, "cpu_kind", lambda: "another")
