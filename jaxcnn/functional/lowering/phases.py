@@ -207,11 +207,18 @@ def _estimate(geometry: ConvGeometry, dtype: Any, operation: Operation) -> float
     """Of the inner convolution, and of the copies that interleave; pieces of fewer channels than a vector are slow."""
     inner = folded(geometry) if max(geometry.strides) > 1 else unfolded(geometry)[0]
     n, single = count_dense(inner), max(inner.window) == 1
+    folding = 2.8e-9 * prod(inner.x_shape) / min(geometry.in_channels, 16)
     if operation == "kernel_grad":
-        return 3e-5 + 1.14e-11 * n.products + 5.5e-10 * n.entries * (not single) + 4.5e-10 * n.positions * n.writes
+        return (
+            folding
+            + 3e-5
+            + 1.14e-11 * n.products
+            + 5.5e-10 * n.entries * (not single)
+            + 4.5e-10 * n.positions * n.writes
+        )
     seconds = 8e-5 + 1.05e-11 * n.products + 4.4e-11 * n.entries * (not single) + 9e-11 * n.arrays
     if max(geometry.strides) > 1:
-        seconds += 2.8e-9 * prod(inner.x_shape) / min(geometry.in_channels, 16)
+        seconds += folding
     elif geometry.out_channels < 16:
         seconds += 5.5e-9 * prod(geometry.out_shape) / geometry.out_channels
     return seconds

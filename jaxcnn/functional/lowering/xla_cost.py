@@ -36,14 +36,17 @@ def dense_seconds(geometry: ConvGeometry, dtype: Any, operation: Operation) -> f
         if operation == "kernel_grad":
             return 6e-3 + 1.9e-9 * n.entries + 1.2e-11 * n.entries * n.writes
         if any(n > 1 < d for n, d in zip(geometry.sizes, geometry.input_dilation, strict=True)):
-            return 1e-3 + 2.4e-9 * geometry.multiply_adds
+            # XLA exchanges image and kernel where the kernel is larger, and is then as fast as without dilation.
+            small = all(w > n for w, n in zip(geometry.window, geometry.dilated_sizes, strict=True))
+            return 1e-3 + (1.6e-11 if small else 2.4e-9) * geometry.multiply_adds
         return 3e-4 + n.entries * (1.6e-9 if n.reads >= 8 else 7e-9)
     if operation == "forward":
         slow = SLOW_PACKING and 1 < n.taps <= 9 and (16 < n.writes <= 32 or _is_wide_and_dense(geometry))
         packing = 2.7e-9 * n.entries / (1 + n.reads / 40) if slow else 1.5e-9 * n.entries / n.reads
-        # Of a dilated input few output channels are summed in half a vector.
-        few = max(geometry.input_dilation) > 1 and n.writes <= 8
-        return 7e-5 + (6.5e-12 if few else 1.03e-11) * n.products + packing + 4.7e-11 * n.arrays
+        products = 1.03e-11 * n.products
+        if max(geometry.input_dilation) > 1 and n.writes <= 3:
+            products = 2.7e-11 * n.entries * n.writes  # so few output channels are summed one by one
+        return 7e-5 + products + packing + 4.7e-11 * n.arrays
     if n.taps == 1:
         return 3.5e-5 + 2.8e-11 * n.entries * n.writes + 4e-10 * n.arrays
     many = n.images >= 100 and n.positions >= 100 * n.images
