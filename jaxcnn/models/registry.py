@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ class ModelInfo:
         parameters: trainable parameters in that form.
         macs: multiply-adds of convolutions and dense layers for one image.
         accuracy: published top-1 accuracy, as text with its data set, where there is one.
+        options: names of the model's own options, which ``create`` takes; its class describes them.
     """
 
     name: str
@@ -34,6 +36,7 @@ class ModelInfo:
     parameters: int
     macs: int
     accuracy: str = ""
+    options: tuple[str, ...] = ()
 
 
 _MODELS: dict[str, tuple[ModelInfo, Callable[..., nn.Module]]] = {}
@@ -42,7 +45,9 @@ _TORCH_NAMES: dict[str, tuple[TorchNames, ...]] = {}
 
 def register(info: ModelInfo, build: Callable[..., nn.Module], *, torch_names: tuple[TorchNames, ...] = ()) -> None:
     """Makes a model known by its name, and how PyTorch libraries name its parameters."""
-    _MODELS[info.name] = (info, build)
+    every = inspect.signature(build).parameters
+    options = tuple(sorted(set(every) - {"num_classes", "dtype", "parent", "name"}))
+    _MODELS[info.name] = (dataclasses.replace(info, options=options), build)
     _TORCH_NAMES[info.name] = torch_names
 
 
@@ -56,13 +61,15 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def info(name: str) -> ModelInfo:
-    """Paper, input shape and exact sizes of a model.
+    """Paper, input shape, exact sizes and options of a model.
 
     Raises:
         ValueError: there is no such model; the nearest name is suggested.
 
     >>> info("lenet5").parameters
     61706
+    >>> info("alexnet").options
+    ('dropout_rate', 'hidden')
     """
     return _find(name)[0]
 
@@ -75,7 +82,7 @@ def create(name: str, *, num_classes: int | None = None, dtype: Any = None, **op
         num_classes: number of logits. With 0 the model has no head and returns the features that the head reads,
             ``(*batch, channels)``; models of pixels (``unet``, ``fcn*``) and of codes (``lenet5_1998``) refuse it.
         dtype: type of the computation; parameters stay float32.
-        **options: the model's own.
+        **options: the model's own; ``info(name).options`` lists them.
 
     Raises:
         ValueError: there is no such model (the nearest name is suggested), or a negative number of classes.

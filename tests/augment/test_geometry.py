@@ -186,7 +186,7 @@ MISTAKES: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
         "must have the shape (*batch, height, width, channels), but images.shape=(4, 1). Grey",
     ),
     (GOOD[:, :0], {}, ShapeError, "images of shape (2, 0, 4, 1) have no pixels"),
-    (None, {}, TypeError, "images must be an array, not None"),
+    (None, {}, TypeError, "images must be an array of numbers, not None"),
     (GOOD, {"shift": -1}, ValueError, "shift=-1 must be finite, at least 0."),
     (GOOD, {"shift": float("nan")}, ValueError, "shift=nan must be finite, at least 0."),
     (GOOD, {"scale": -0.5}, ValueError, "scale=-0.5 must be finite, at least 0."),

@@ -71,3 +71,11 @@ def test_the_last_sizes_that_it_does_allow(name: str, size: int) -> None:
     model = models.create(name)
     shape = jax.eval_shape(lambda key: model.init_with_output(key, jnp.zeros((size, size, 3)))[0], jax.random.key(0))
     assert shape.shape == (1000,)
+
+
+def test_the_info_of_a_model_lists_the_options_that_create_takes() -> None:
+    for name in models.list_models():
+        made, options = models.create(name), models.info(name).options
+        assert models.create(name, **{option: getattr(made, option) for option in options}) == made
+        assert not {"num_classes", "dtype", "parent", "name"} & set(options)
+    assert {"stem", "width", "norm"} <= set(models.info("resnet18").options)
