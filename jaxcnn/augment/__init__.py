@@ -10,18 +10,18 @@ device into it.
 from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
-from jaxcnn.augment.chain import chain
-from jaxcnn.augment.color import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, random_color
-from jaxcnn.augment.crop import random_crop, random_resized_crop
-from jaxcnn.augment.elastic import random_elastic
-from jaxcnn.augment.erase import random_cutout, random_erasing
-from jaxcnn.augment.flip import alternating_flip, random_flip
-from jaxcnn.augment.geometry import affine, random_affine
-from jaxcnn.augment.mix import cutmix, mixup, mixup_or_cutmix
-from jaxcnn.augment.pca_noise import color_axes, random_pca_noise
-from jaxcnn.augment.policy import rand_augment, trivial_augment
-from jaxcnn.augment.shift import random_shift
-from jaxcnn.augment.views import average_over_views, flip_views, shift_views, ten_crop
+from jaxcnn.augment._chain import chain
+from jaxcnn.augment._color import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, random_color
+from jaxcnn.augment._crop import random_crop, random_resized_crop
+from jaxcnn.augment._elastic import random_elastic
+from jaxcnn.augment._erase import random_cutout, random_erasing
+from jaxcnn.augment._flip import alternating_flip, random_flip
+from jaxcnn.augment._geometry import affine, random_affine
+from jaxcnn.augment._mix import cutmix, mixup, mixup_or_cutmix
+from jaxcnn.augment._pca_noise import color_axes, random_pca_noise
+from jaxcnn.augment._policy import rand_augment, trivial_augment
+from jaxcnn.augment._shift import random_shift
+from jaxcnn.augment._views import average_over_views, flip_views, shift_views, ten_crop
 
 __all__ = [
     "adjust_brightness",

@@ -9,17 +9,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.augment.color import random_color
-from jaxcnn.augment.crop import random_crop, random_resized_crop
-from jaxcnn.augment.elastic import random_elastic
-from jaxcnn.augment.erase import random_cutout, random_erasing
-from jaxcnn.augment.flip import alternating_flip, random_flip
-from jaxcnn.augment.geometry import random_affine
-from jaxcnn.augment.mix import cutmix, mixup
-from jaxcnn.augment.pca_noise import color_axes, random_pca_noise
-from jaxcnn.augment.policy import rand_augment, trivial_augment
-from jaxcnn.augment.shift import random_shift
-from jaxcnn.augment.views import ten_crop
+from jaxcnn.augment import (
+    alternating_flip,
+    color_axes,
+    cutmix,
+    mixup,
+    rand_augment,
+    random_affine,
+    random_color,
+    random_crop,
+    random_cutout,
+    random_elastic,
+    random_erasing,
+    random_flip,
+    random_pca_noise,
+    random_resized_crop,
+    random_shift,
+    ten_crop,
+    trivial_augment,
+)
 from jaxcnn.vis.canvas import INK, new_figure, save_figure, style
 
 if TYPE_CHECKING:

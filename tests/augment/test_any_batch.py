@@ -167,7 +167,7 @@ def test_a_wrong_call_is_refused_at_the_boundary_under_jit(call: Any, message: s
     with pytest.raises(TypeError, match=re.escape(message)) as caught:
         jax.jit(call)(key, IMAGES)
     last = str(caught.traceback[-1].path)
-    assert last.endswith(("_hints.py", "augment/images.py")), last
+    assert last.endswith(("_hints.py", "augment/_images.py")), last
 
 
 def test_raw_keys_are_keys(key: jax.Array) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from jaxcnn import augment
-from jaxcnn.augment.operations import OPERATIONS, apply_operations, strength_table
+from jaxcnn.augment._operations import OPERATIONS, apply_operations, strength_table
 from jaxcnn.shapes import ShapeError
 
 RNG = np.random.default_rng(0)

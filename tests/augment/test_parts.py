@@ -11,7 +11,7 @@ import scipy.ndimage
 from PIL import Image
 
 from jaxcnn import augment
-from jaxcnn.augment.crop import _random_parts
+from jaxcnn.augment._crop import _random_parts
 from jaxcnn.shapes import ShapeError
 from tests.tiers import default_rows
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxcnn.augment.images import as_amount, as_fill, as_images, as_key, per_image, with_batch_shape, with_sharding_of
-from jaxcnn.augment.sampling import affine_positions, bilinear
+from jaxcnn.augment._images import as_amount, as_fill, as_images, as_key, per_image, with_batch_shape, with_sharding_of
+from jaxcnn.augment._sampling import affine_positions, bilinear
 
 
 def affine(images: ArrayLike, matrices: ArrayLike, *, fill: float = 0.0) -> jax.Array:

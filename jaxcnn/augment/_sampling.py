@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.augment.images import take_pixels
+from jaxcnn.augment._images import take_pixels
 from jaxcnn.functional.dtypes import accumulator_dtype
 
 

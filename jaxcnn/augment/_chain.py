@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from jaxcnn.augment.images import as_key
+from jaxcnn.augment._images import as_key
 
 
 def chain(*functions: Callable[[jax.Array, Any], Any]) -> Callable[[jax.Array, Any], Any]:

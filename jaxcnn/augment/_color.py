@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxcnn.augment.images import as_amount, as_images, as_key, per_image, with_batch_shape, with_sharding_of
+from jaxcnn.augment._images import as_amount, as_images, as_key, per_image, with_batch_shape, with_sharding_of
 from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.shapes.errors import ShapeError
 

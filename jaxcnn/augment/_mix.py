@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxcnn.augment.images import as_amount, as_images, as_key, as_targets, with_batch_shape, with_sharding_of
-from jaxcnn.augment.rectangles import rectangle_mask
+from jaxcnn.augment._images import as_amount, as_images, as_key, as_targets, with_batch_shape, with_sharding_of
+from jaxcnn.augment._rectangles import rectangle_mask
 from jaxcnn.functional.dtypes import accumulator_dtype
 
 Pair = tuple[jax.Array, jax.Array]

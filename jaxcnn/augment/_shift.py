@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxcnn.augment.images import as_images, as_key, take_pixels, with_batch_shape, with_sharding_of
+from jaxcnn.augment._images import as_images, as_key, take_pixels, with_batch_shape, with_sharding_of
 from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
 from jaxcnn.shapes.boundary import boundary_position
 from jaxcnn.shapes.errors import check_choice

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxcnn.augment.images import as_amount, as_fill, as_images, as_key, as_range, with_batch_shape, with_sharding_of
-from jaxcnn.augment.rectangles import TRIES, random_offset, random_sides, rectangle_mask
+from jaxcnn.augment._images import as_amount, as_fill, as_images, as_key, as_range, with_batch_shape, with_sharding_of
+from jaxcnn.augment._rectangles import TRIES, random_offset, random_sides, rectangle_mask
 from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
 
 

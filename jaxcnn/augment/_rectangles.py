@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.augment.images import with_sharding_of
+from jaxcnn.augment._images import with_sharding_of
 
 TRIES = 10  # draws of a size before an image counts as having none that fits
 
