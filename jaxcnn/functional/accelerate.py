@@ -2,12 +2,13 @@
 
 import contextlib
 
+from jaxcnn.functional._restore import Restore
 from jaxcnn.functional.lowering import lax_rule
 
 _is_on = False
 
 
-def accelerate(enabled: bool = True) -> contextlib.ExitStack:
+def accelerate(enabled: bool = True) -> contextlib.AbstractContextManager[None]:
     """Makes every ``jax.lax.conv_general_dilated`` on the CPU take the algorithm that ``conv`` would take.
 
     A model of Flax, Equinox or Haiku need not be changed: gradients, and the grouped convolutions that ``jax.vmap``
@@ -49,10 +50,9 @@ def accelerate(enabled: bool = True) -> contextlib.ExitStack:
     """
     if not isinstance(enabled, bool):
         raise TypeError(f"accelerate: enabled wants True or False, not {enabled!r}. To undo it: accelerate(False).")
-    undo = contextlib.ExitStack()
-    undo.callback(_switch, _is_on)
+    before = _is_on
     _switch(enabled)
-    return undo
+    return Restore(lambda: _switch(before))
 
 
 def _switch(enabled: bool) -> None:

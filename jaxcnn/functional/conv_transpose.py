@@ -13,8 +13,7 @@ from jaxcnn.shapes._torch_layout import torch_layout_warning
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.conv import check_bias
 from jaxcnn.shapes.conv_transpose import conv_transpose_geometry
-from jaxcnn.shapes.errors import ShapeError, check_choice
-from jaxcnn.shapes.padding import PADDING_MODES, Padding
+from jaxcnn.shapes.padding import Padding
 
 
 def conv_transpose(
@@ -24,7 +23,6 @@ def conv_transpose(
     bias: jax.Array | None = None,
     strides: IntPerAxis = 1,
     padding: Padding = "SAME",
-    padding_mode: str = "zeros",
     output_padding: IntPerAxis = 0,
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
@@ -44,8 +42,8 @@ def conv_transpose(
         kernel: ``(*window, out_channels // feature_group_count, in_channels)``.
         bias: one number per output channel.
         strides: distance between the places of neighbouring entries of ``x`` in the output.
-        padding: what that ``conv`` pads with, so it is cut off here; negative counts add zeros.
-        padding_mode: ``"zeros"`` alone; for the adjoint of another mode take ``conv_input_grad``.
+        padding: what that ``conv`` pads with, zeros, so it is cut off here; negative counts add zeros. For the
+            adjoint of another ``padding_mode`` use ``conv_input_grad``.
         output_padding: positions more at the end of each axis, smaller than the stride or the dilation. Where that
             ``conv`` leaves over some of its input, it says how much: ``shapes.conv_transpose_output_padding``.
         kernel_dilation: distance between taps of the kernel.
@@ -71,12 +69,6 @@ def conv_transpose(
     >>> conv_transpose(jnp.array([[1.0], [0], [10]]), jnp.ones((3, 1, 1)), strides=2, padding="VALID")[:, 0]
     Array([ 1.,  1.,  1.,  0., 10., 10., 10.], dtype=float32)
     """
-    check_choice(padding_mode, PADDING_MODES, who="conv_transpose", name="padding_mode")
-    if padding_mode != "zeros":
-        raise ShapeError(
-            f'conv_transpose: padding_mode is "zeros" only, not {padding_mode!r}. '
-            f"conv_input_grad has the adjoint of the other modes."
-        )
     x, kernel, bias = as_arrays("conv_transpose", x=x, kernel=kernel, bias=bias)
     geometry = conv_transpose_geometry(
         x.shape,

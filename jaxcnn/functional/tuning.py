@@ -5,10 +5,11 @@ import os
 
 import jax
 
+from jaxcnn.functional._restore import Restore
 from jaxcnn.functional.lowering import tuned
 
 
-def use_tuning(path: str | os.PathLike[str] | None) -> contextlib.ExitStack:
+def use_tuning(path: str | os.PathLike[str] | None) -> contextlib.AbstractContextManager[None]:
     """Makes ``algorithm="auto"`` take the formulations that ``jaxcnn bench --tune`` measured to be the fastest.
 
     Shapes that are not in the table, GPUs and TPUs, and programs that XLA splits over devices by itself keep the
@@ -33,7 +34,9 @@ def use_tuning(path: str | os.PathLike[str] | None) -> contextlib.ExitStack:
     """
     before = tuned.set_table({} if path is None else tuned.read(path))
     jax.clear_caches()
-    undo = contextlib.ExitStack()
-    undo.callback(jax.clear_caches)
-    undo.callback(tuned.set_table, before)
-    return undo
+
+    def undo() -> None:
+        tuned.set_table(before)
+        jax.clear_caches()
+
+    return Restore(undo)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jaxcnn._hints import install_hints
 from jaxcnn.shapes.adaptive_pool import adaptive_bins
 from jaxcnn.shapes.conv import conv_output_shape
-from jaxcnn.shapes.conv_transpose import conv_transpose_output_shape
+from jaxcnn.shapes.conv_transpose import conv_transpose_output_padding, conv_transpose_output_shape
 from jaxcnn.shapes.counts import (
     LayerCounts,
     batch_norm_counts,
@@ -37,6 +37,7 @@ __all__ = [
     "conv_counts",
     "conv_output_shape",
     "conv_transpose_counts",
+    "conv_transpose_output_padding",
     "conv_transpose_output_shape",
     "dense_counts",
     "local_conv_counts",

@@ -153,11 +153,6 @@ TRANSPOSE: list[tuple[str, Callable[[], Any], str]] = [
         lambda: conv_transpose(ones(2, 3), ones(3, 2, 3), padding=2),
         "the output would have spatial sizes (0,)",
     ),
-    (
-        "mode",
-        lambda: conv_transpose(ones(4, 3), ones(3, 2, 3), padding_mode="reflect"),
-        "padding_mode is \"zeros\" only, not 'reflect'. conv_input_grad has the adjoint of the other modes.",
-    ),
     ("rank of the kernel", lambda: conv_transpose(ones(4, 3), ones(2, 3)), "(*window, out_channels // feature_group"),
     ("rank of x", lambda: conv_transpose(ones(4, 3), ones(3, 3, 2, 3)), "Is the channel axis missing?"),
     ("bias", lambda: conv_transpose(ones(4, 3), ones(3, 2, 3), bias=ones(3)), "shape (2,), but has (3,)"),

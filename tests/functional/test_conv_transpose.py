@@ -131,3 +131,8 @@ def test_mixed_dtypes_promote() -> None:
 
 def test_an_empty_batch_gives_an_empty_batch() -> None:
     assert conv_transpose(np.zeros((0, 4, 4, 2), np.float32), draw(3, 3, 5, 2), strides=2).shape == (0, 8, 8, 5)
+
+
+def test_a_padding_mode_is_refused_with_the_function_that_has_it() -> None:
+    with pytest.raises(TypeError, match=r"conv_transpose.*padding_mode.*conv_input_grad"):
+        conv_transpose(jnp.ones((4, 3)), jnp.ones((3, 2, 3)), padding_mode="reflect")  # type: ignore[call-arg]
