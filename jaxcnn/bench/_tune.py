@@ -14,6 +14,7 @@ from jaxcnn.bench._layers import ConvLayer, Entry
 from jaxcnn.bench._program import compile_jax, random_array, relative_error
 from jaxcnn.bench._runner import LIMIT, ROUGH
 from jaxcnn.bench._timing import measure
+from jaxcnn.functional.lowering.compute import exchanges_operands
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.registry import LOWERINGS
 from jaxcnn.functional.lowering.tuned import FORMAT, key, this_machine
@@ -44,7 +45,7 @@ def operation_of(geometry: ConvGeometry, dtype: Any, operation: str) -> Operand:
     """
     if operation == "input_grad":
         geometry, operation = geometry.transposed(), "forward"
-    if operation == "kernel_grad" and max(geometry.input_dilation) > 1 == max(geometry.strides):
+    if operation == "kernel_grad" and exchanges_operands(geometry):
         geometry = geometry.transposed()
     geometry = geometry.with_batch(int(np.prod(geometry.batch_shape, dtype=int)))
     return Operand(geometry, jnp.dtype(dtype).name, "kernel_grad" if operation == "kernel_grad" else "forward")

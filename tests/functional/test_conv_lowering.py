@@ -13,6 +13,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxcnn.functional.conv import conv
 from jaxcnn.functional.conv_transpose import conv_transpose
 from jaxcnn.functional.explain import conv_algorithms, explain_conv
+from jaxcnn.functional.lowering import compute
+from jaxcnn.functional.lowering.choice import choose
 from jaxcnn.functional.lowering.registry import LOWERINGS
 from jaxcnn.shapes.conv import conv_geometry
 from jaxcnn.shapes.spectrum import fast_length
@@ -216,6 +218,34 @@ def test_what_is_explained_is_what_is_lowered() -> None:
     assert "stablehlo.convolution" not in lowered(back, (8, 32, 32, 64), (3, 3, 1, 64))
     assert "stablehlo.convolution" not in lowered(depthwise, (8, 64, 64, 64), (31, 31, 1, 64))
     assert "stablehlo.fft" in lowered(functools.partial(conv, algorithm="fft"), (8, 8, 2), (3, 3, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_shape", "options"),
+    [
+        ((8, 28, 28, 32), (3, 3, 32, 16), {}),
+        ((8, 28, 28, 24), (3, 3, 24, 64), {"strides": 2}),
+        ((8, 14, 14, 128), (2, 2, 128, 64), {"input_dilation": 2, "padding": 1}),
+        ((8, 14, 14, 32), (3, 3, 1, 32), {"input_dilation": 2, "feature_group_count": 32}),
+        ((2, 3, 4, 14, 14, 32), (5, 5, 8, 32), {"feature_group_count": 4}),
+    ],
+)
+def test_every_operation_chooses_as_it_is_explained(
+    monkeypatch: pytest.MonkeyPatch, x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    """The choices made while the program is lowered, with their estimates, of all three operations."""
+    made = []
+
+    def record(*arguments: Any, **keywords: Any) -> Any:
+        made.append(choose(*arguments, **keywords))
+        return made[-1]
+
+    monkeypatch.setattr(compute, "choose", record)
+    structs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (x_shape, kernel_shape)]
+    jax.jit(jax.grad(lambda x, kernel: jnp.sum(jnp.sin(conv(x, kernel, **options))), (0, 1))).lower(*structs)
+    operations = ("forward", "input_grad", "kernel_grad")
+    explained = [explain_conv(x_shape, kernel_shape, operation=each, platform="cpu", **options) for each in operations]
+    assert set(map(str, made)) == set(map(str, explained))  # equal operations are lowered once
 
 
 def test_a_choice_is_a_sentence() -> None:

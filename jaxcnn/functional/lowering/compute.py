@@ -44,13 +44,9 @@ def compute_kernel_grad(
     platform: str,
     partitioned: bool,
 ) -> jax.Array:
-    """The cotangent of the kernel from ``x`` and the cotangent of ``y``.
-
-    Where ``x`` is dilated and the steps are single, as in a transposed convolution, the two change places: the
-    gradient of the transposed kernel is the transposed gradient.
-    """
+    """The cotangent of the kernel from ``x`` and the cotangent of ``y``."""
     options = {"algorithm": algorithm, "precision": precision, "platform": platform, "partitioned": partitioned}
-    if max(geometry.input_dilation) > 1 == max(geometry.strides):
+    if exchanges_operands(geometry):
         dk = compute_kernel_grad(g, x, geometry=geometry.transposed(), **options)
         return transpose_kernel(dk, geometry.groups)
     lowering = _taken(geometry, x.dtype, "kernel_grad", algorithm, platform, partitioned)
@@ -59,6 +55,15 @@ def compute_kernel_grad(
         return lowering.kernel_grad(x, g, geometry, precision=precision)
     one = geometry.with_batch(prod(geometry.batch_shape))
     return lowering.kernel_grad(lax.reshape(x, one.x_shape), lax.reshape(g, one.out_shape), one, precision=precision)
+
+
+def exchanges_operands(geometry: ConvGeometry) -> bool:
+    """Whether the kernel gradient is computed as that of the transposed convolution, with ``x`` and ``g`` exchanged.
+
+    The gradient of the transposed kernel is the transposed gradient. It is better where ``x`` is dilated and the
+    strides are 1, as in a transposed convolution.
+    """
+    return max(geometry.input_dilation) > 1 == max(geometry.strides)
 
 
 def _taken(

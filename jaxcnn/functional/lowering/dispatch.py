@@ -6,6 +6,7 @@ import jax
 
 from jaxcnn.functional.lowering.batch import share_mesh
 from jaxcnn.functional.lowering.choice import Choice, choose
+from jaxcnn.functional.lowering.compute import exchanges_operands
 from jaxcnn.functional.lowering.kernels import transpose_kernel
 from jaxcnn.functional.lowering.lowering import Operation
 from jaxcnn.functional.lowering.primitives import bind_conv, bind_kernel_grad
@@ -74,6 +75,7 @@ def check_algorithm(algorithm: str, geometry: ConvGeometry, dtype: Any, operatio
         ShapeError: naming what there is, or why it does not serve.
     """
     check_choice(algorithm, ["auto", *LOWERINGS], who=who, name="algorithm")
+    geometry = _computed(geometry, operation)
     if algorithm == "auto":
         return
     why_not = LOWERINGS[algorithm].why_not(geometry, dtype, operation)
@@ -88,4 +90,9 @@ def explain(
     check_algorithm(algorithm, geometry, dtype, operation, who=who)
     if algorithm != "auto":
         return Choice(algorithm, "asked for by name")
-    return choose(geometry, dtype, operation, platform=platform)
+    return choose(_computed(geometry, operation), dtype, operation, platform=platform)
+
+
+def _computed(geometry: ConvGeometry, operation: Operation) -> ConvGeometry:
+    """The geometry that the algorithm is given."""
+    return geometry.transposed() if operation == "kernel_grad" and exchanges_operands(geometry) else geometry
