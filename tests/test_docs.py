@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from jaxcnn.vis import Panel, panels_figure
-from jaxcnn.vis.bench import draw_bench
+from jaxcnn.vis import Panel, draw_bench, panels_figure
 from tests.ink import assert_drawn_alike, unmatched
 
 DOCS = Path(__file__).parent.parent / "docs"

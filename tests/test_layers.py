@@ -64,7 +64,7 @@ def test_imports_go_down() -> None:
 
 def test_the_check_can_fail() -> None:
     assert upward("functional", "from jaxcnn.nn.conv import Conv") == ["jaxcnn.nn.conv"]
-    assert upward("train", "import jaxcnn.vis.curves") == ["jaxcnn.vis.curves"]
+    assert upward("train", "import jaxcnn.vis._curves") == ["jaxcnn.vis._curves"]
     assert upward("nn", "from jaxcnn import models") == ["jaxcnn.models"]
     assert upward("shapes", "import jax") == ["jax"]
     assert upward("train", "from jaxcnn.functional.conv import conv") == []
@@ -76,7 +76,7 @@ def test_no_file_passes_400_lines() -> None:
 
 
 # Packages whose modules are all private: they are imported only through the package, except by their own tests.
-CLOSED = {"jaxcnn.augment", "jaxcnn.data"}
+CLOSED = {"jaxcnn.augment", "jaxcnn.data", "jaxcnn.vis"}
 
 
 def private_imports(package: str, source: str) -> list[str]:

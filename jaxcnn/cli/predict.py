@@ -7,13 +7,9 @@ decide for all images. --show draws what the network gets.
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jaxcnn.cli import _trust
-
-if TYPE_CHECKING:
-    import numpy as np
-    from matplotlib.figure import Figure
 
 HELP = "predict the classes of image files"
 
@@ -67,9 +63,9 @@ def run(options: argparse.Namespace) -> int:
         top = [{"class": model.class_names[index], "probability": float(probabilities[index])} for index in best]
         found.append({"image": str(path), "inverted": invert, "top": top})
     if options.show is not None:
-        from jaxcnn.vis.canvas import save_figure
+        from jaxcnn.vis import draw_predictions
 
-        save_figure(prediction_figure(images, found), options.show, who="predict")
+        draw_predictions(images, found, options.show)
     if options.json:
         print_json(found)
         return 0
@@ -84,16 +80,3 @@ def run(options: argparse.Namespace) -> int:
     if options.show is not None:
         say(f"what the network gets: {options.show}")
     return 0
-
-
-def prediction_figure(images: "np.ndarray", found: list[dict[str, Any]]) -> "Figure":
-    """Draws the images that the network gets, each with its file and its most probable class."""
-    from jaxcnn.vis.canvas import shortened
-    from jaxcnn.vis.contact_sheet import contact_sheet
-
-    captions = [
-        f"{shortened(Path(row['image']).name, 18)}{' (inverted)' if row['inverted'] else ''}\n"
-        f"{shortened(row['top'][0]['class'], 18)} {100 * row['top'][0]['probability']:.1f} %"
-        for row in found
-    ]
-    return contact_sheet(images, captions, columns=min(len(images), 8), title="What the network gets")

@@ -96,7 +96,7 @@ def _draw(file: "ExperimentFile", path: str) -> None:
 
     from jaxcnn.cli.output import say
     from jaxcnn.data import Split
-    from jaxcnn.vis.augmentations import draw_augmentations
+    from jaxcnn.vis import draw_augmentations
 
     experiment = file.build(file.config_class())
     train = experiment.dataset.train

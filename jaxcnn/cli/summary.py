@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     model, usual, title = find_model(options)
     found = summary(model, (options.batch, *read_input_shape(options.input, usual)))
     if options.picture is not None:
-        from jaxcnn.vis.receptive_fields import draw_receptive_fields
+        from jaxcnn.vis import draw_receptive_fields
 
         draw_receptive_fields(found, options.picture)
     if options.json:

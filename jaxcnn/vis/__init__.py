@@ -3,33 +3,40 @@
 from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
-from jaxcnn.vis.augmentations import augmentations_figure, draw_augmentations
-from jaxcnn.vis.confusion import confusion_figure, confusion_matrix, draw_confusion
-from jaxcnn.vis.contact_sheet import contact_sheet
-from jaxcnn.vis.curves import curves_figure, draw_curves
-from jaxcnn.vis.mistakes import draw_mistakes, mistakes_figure
-from jaxcnn.vis.panels import Panel, draw_panels, panels_figure
-from jaxcnn.vis.receptive_fields import draw_receptive_fields, receptive_fields_figure
-from jaxcnn.vis.segmentation import draw_segmentation, segmentation_figure
-from jaxcnn.vis.sweep import draw_sweep, sweep_figure
+from jaxcnn.vis._augmentations import augmentations, augmentations_figure, draw_augmentations
+from jaxcnn.vis._bench import bench_figure, draw_bench
+from jaxcnn.vis._confusion import confusion_figure, confusion_matrix, draw_confusion
+from jaxcnn.vis._contact_sheet import contact_sheet
+from jaxcnn.vis._curves import curves_figure, draw_curves
+from jaxcnn.vis._mistakes import draw_mistakes, mistakes_figure
+from jaxcnn.vis._panels import Panel, draw_panels, panels_figure
+from jaxcnn.vis._predictions import draw_predictions, predictions_figure
+from jaxcnn.vis._receptive_fields import draw_receptive_fields, receptive_fields_figure
+from jaxcnn.vis._segmentation import draw_segmentation, segmentation_figure
+from jaxcnn.vis._sweep import draw_sweep, sweep_figure
 
 __all__ = [
     "Panel",
+    "augmentations",
     "augmentations_figure",
+    "bench_figure",
     "confusion_figure",
     "confusion_matrix",
     "contact_sheet",
     "curves_figure",
     "draw_augmentations",
+    "draw_bench",
     "draw_confusion",
     "draw_curves",
     "draw_mistakes",
     "draw_panels",
+    "draw_predictions",
     "draw_receptive_fields",
     "draw_segmentation",
     "draw_sweep",
     "mistakes_figure",
     "panels_figure",
+    "predictions_figure",
     "receptive_fields_figure",
     "segmentation_figure",
     "sweep_figure",

@@ -8,7 +8,7 @@ import pytest
 
 from jaxcnn import bench
 from jaxcnn.cli import main
-from jaxcnn.vis.bench import draw_bench
+from jaxcnn.vis import draw_bench
 from tests.bench.conftest import made
 
 QUICK = ["bench", "dw3_960_mb", "--operation", "forward", "--no-torch", "--seconds-per-entry", "0.001"]

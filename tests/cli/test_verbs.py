@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcnn.cli import main, predict, train
+from jaxcnn.cli import main, train
 from jaxcnn.data import Dataset, Split, load
 from jaxcnn.train.evaluate import Evaluation, Evaluator
 from jaxcnn.train.run_folder import RunFolder
+from jaxcnn.vis import predictions_figure
 from tests.cli.conftest import TINY
 from tests.train.runs import final_state
 
@@ -179,7 +180,7 @@ def test_the_picture_of_a_prediction_has_every_image_and_its_class(tmp_path: Pat
     images = np.stack([np.zeros((8, 8, 1), np.uint8), np.full((8, 8, 1), 255, np.uint8)])
     top = [{"class": "seven", "probability": 0.75}]
     rows = [{"image": f"a/{name}.png", "inverted": name == "two", "top": top} for name in ("one", "two")]
-    figure = predict.prediction_figure(images, rows)
+    figure = predictions_figure(images, rows)
     assert len(figure.axes[0].images) == 2
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["one.png\nseven 75.0 %", "two.png (inverted)\nseven 75.0 %"]

@@ -13,7 +13,7 @@ from jaxcnn.train.checkpoint import restore
 from jaxcnn.train.experiment import Experiment
 from jaxcnn.train.progress import epoch_line
 from jaxcnn.train.state import create_state
-from jaxcnn.vis.curves import curves_figure
+from jaxcnn.vis import curves_figure
 from tests.train.runs import new_run, train
 from tests.train.tiny import Config, build
 

@@ -8,7 +8,7 @@ import pytest
 
 from jaxcnn import augment
 from jaxcnn.cli import main
-from jaxcnn.vis.augmentations import augmentations, augmentations_figure
+from jaxcnn.vis._augmentations import augmentations, augmentations_figure
 from tests.ink import assert_drawn_alike
 
 NOT_A_ROW = {"affine", "average_over_views", "chain", "color_axes", "flip_views", "mixup_or_cutmix", "shift_views"}

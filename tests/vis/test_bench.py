@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from jaxcnn.vis.bench import bench_figure, draw_bench
+from jaxcnn.vis._bench import bench_figure, draw_bench
 
 
 def result(name: str, **milliseconds: float) -> dict:

@@ -10,8 +10,8 @@ import matplotlib
 import pytest
 
 from jaxcnn.vis import curves_figure, draw_confusion, draw_curves
-from jaxcnn.vis.canvas import new_figure, save_figure, shortened
-from jaxcnn.vis.confusion import confusion_matrix
+from jaxcnn.vis._canvas import new_figure, save_figure, shortened
+from jaxcnn.vis._confusion import confusion_matrix
 from tests.vis.pictures import run_of
 
 
@@ -67,7 +67,7 @@ def test_shortened() -> None:
 def test_the_first_picture_on_a_machine_prints_nothing_and_needs_no_display(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib, logging\n"
-        "from jaxcnn.vis.canvas import new_figure, style\n"
+        "from jaxcnn.vis._canvas import new_figure, style\n"
         "assert 'matplotlib' not in sys.modules, 'imported before anything is drawn'\n"
         "with style():\n"
         "    new_figure(1, 1).text(0, 0, 'a')\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxcnn.vis import curves_figure, draw_curves
-from jaxcnn.vis.canvas import TEST, TRAIN
+from jaxcnn.vis._canvas import TEST, TRAIN
 from tests.vis.pictures import SIGNATURES, pixels, run_of
 
 

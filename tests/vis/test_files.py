@@ -9,8 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from jaxcnn import models, vis
-from jaxcnn.vis import bench
-from jaxcnn.vis.canvas import style
+from jaxcnn.vis._canvas import style
 from tests.ink import read
 from tests.vis.pictures import parts, run_of
 
@@ -93,8 +92,8 @@ PICTURES = {
         },
     ),
     "bench": (
-        bench.draw_bench,
-        bench.bench_figure,
+        vis.draw_bench,
+        vis.bench_figure,
         lambda: ([{"name": "a", "operation": "forward", "milliseconds": TIMES}],),
         {},
         {
@@ -109,6 +108,19 @@ PICTURES = {
                     "patches": 2,
                 }
             ],
+        },
+    ),
+    "predictions": (
+        vis.draw_predictions,
+        vis.predictions_figure,
+        lambda: (
+            np.zeros((1, 8, 8, 1), np.uint8),
+            [{"image": "a/7.png", "inverted": True, "top": [{"class": "seven", "probability": 0.75}]}],
+        ),
+        {},
+        {
+            "texts": ["What the network gets"],
+            "panels": [{"texts": ["7.png (inverted)\nseven 75.0 %"], "images": 1}],
         },
     ),
     "confusion": (

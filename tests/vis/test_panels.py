@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxcnn.vis.panels import Panel, panels_figure
+from jaxcnn.vis._panels import Panel, panels_figure
 
 
 def panel(**changes: object) -> Panel:

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from jaxcnn.vis.segmentation import colours, segmentation_figure
+from jaxcnn.vis._segmentation import colours, segmentation_figure
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
 LABELS = np.random.default_rng(1).integers(0, 3, (3, 8, 8))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxcnn.vis.sweep import sweep_figure
+from jaxcnn.vis._sweep import sweep_figure
 
 
 def result(labels: int, *accuracies: float) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxcnn.vis.canvas import INK, new_figure, save_figure, shortened, style
+from jaxcnn.vis._canvas import INK, new_figure, save_figure, shortened, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxcnn.vis.canvas import FAINT, INK, PAPER, new_figure, no_frame, save_figure, shortened, style
+from jaxcnn.vis._canvas import FAINT, INK, PAPER, new_figure, no_frame, save_figure, shortened, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

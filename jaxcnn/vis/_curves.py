@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxcnn.vis.canvas import FAINT, INK, TEST, TRAIN, new_figure, save_figure, style
+from jaxcnn.vis._canvas import FAINT, INK, TEST, TRAIN, new_figure, save_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcnn.models import Summary
 from jaxcnn.shapes.receptive_field import ReceptiveField
-from jaxcnn.vis.canvas import FAINT, INK, new_figure, no_frame, save_figure, style
+from jaxcnn.vis._canvas import FAINT, INK, new_figure, no_frame, save_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -28,7 +28,7 @@ from jaxcnn.augment import (
     ten_crop,
     trivial_augment,
 )
-from jaxcnn.vis.canvas import INK, new_figure, save_figure, style
+from jaxcnn.vis._canvas import INK, new_figure, save_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jaxcnn.vis.canvas import FAINT, TEST, TRAIN, new_figure, save_figure, style
+from jaxcnn.vis._canvas import FAINT, TEST, TRAIN, new_figure, save_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

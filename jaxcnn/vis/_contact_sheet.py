@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from jaxcnn.vis.canvas import INK, new_figure, style
+from jaxcnn.vis._canvas import INK, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

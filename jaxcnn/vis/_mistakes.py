@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxcnn.vis.canvas import save_figure, shortened
-from jaxcnn.vis.contact_sheet import contact_sheet
+from jaxcnn.vis._canvas import save_figure, shortened
+from jaxcnn.vis._contact_sheet import contact_sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,50 @@
+"""Images as a network gets them, each with its most probable class."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxcnn.vis._canvas import save_figure, shortened
+from jaxcnn.vis._contact_sheet import contact_sheet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLUMNS = 8
+_LONGEST_NAME = 18
+
+
+def draw_predictions(
+    images: np.ndarray, predictions: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]
+) -> None:
+    """Writes the picture of ``predictions_figure`` in one step, as PNG, PDF or SVG by the suffix of the path.
+
+    Raises:
+        ValueError: no image, or another suffix.
+    """
+    save_figure(predictions_figure(images, predictions), path, who="draw_predictions")
+
+
+def predictions_figure(images: np.ndarray, predictions: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Draws images, each with the name of its file and its most probable class.
+
+    Args:
+        images: ``(n, height, width, channels)``, uint8.
+        predictions: one for each image, as in the JSON of ``jaxcnn predict``: ``image``, ``inverted`` and ``top``.
+
+    Raises:
+        ValueError: no image, or another number of predictions.
+
+    >>> prediction = {"image": "a/7.png", "inverted": True, "top": [{"class": "seven", "probability": 0.75}]}
+    >>> predictions_figure(np.zeros((1, 8, 8, 1), np.uint8), [prediction]).axes[0].texts[0].get_text()
+    '7.png (inverted)\\nseven 75.0 %'
+    """
+    captions = [
+        f"{shortened(Path(each['image']).name, _LONGEST_NAME)}{' (inverted)' if each['inverted'] else ''}\n"
+        f"{shortened(each['top'][0]['class'], _LONGEST_NAME)} {100 * each['top'][0]['probability']:.1f} %"
+        for each in predictions
+    ]
+    return contact_sheet(images, captions, columns=min(len(images), _COLUMNS), title="What the network gets")
