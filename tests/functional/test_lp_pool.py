@@ -100,7 +100,7 @@ def test_mistakes_are_refused() -> None:
         F.lp_pool(x.astype(jnp.complex64), (2,), strides=1)
     with pytest.raises(TypeError, match="lp_pool: x holds booleans"):
         F.lp_pool(x > 0, (2,), strides=1)
-    with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'strides'"):
+    with pytest.raises(TypeError, match="strides is missing"):
         F.lp_pool(x, (2,))
     with pytest.raises(ShapeError, match=r"lp_pool: window_shape=3 can be read as \(3,\)"):
         F.lp_pool(x, 3, strides=1)

@@ -177,7 +177,7 @@ def test_mistakes_are_refused(pool: Any) -> None:
     x, who = jnp.ones((2, 6, 6, 3)), pool.__name__
     with pytest.raises(ShapeError, match=rf"{who}: window_shape=2 can be read as \(2,\) .* or as \(2, 2\) for images"):
         pool(x, 2, strides=2)
-    with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'strides'"):
+    with pytest.raises(TypeError, match="strides is missing"):
         pool(x, (2, 2))
     with pytest.raises(ShapeError, match=f"{who}: on spatial axis 1 the window of 7 is larger than the input of 6"):
         pool(x, (6, 7), strides=1)

@@ -130,7 +130,7 @@ def test_mistakes_are_refused() -> None:
     x = jnp.ones((2, 6, 6, 3))
     with pytest.raises(ShapeError, match=r"avg_pool: window_shape=2 can be read as \(2,\)"):
         F.avg_pool(x, 2, strides=2)
-    with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'strides'"):
+    with pytest.raises(TypeError, match="strides is missing"):
         F.avg_pool(x, (2, 2))
     with pytest.raises(ShapeError, match="avg_pool: on spatial axis 0 the window of 7 is larger than the input of 6"):
         F.avg_pool(x, (7, 6), strides=1)

@@ -82,5 +82,5 @@ def test_mistakes_are_refused() -> None:
         F.weighted_pool(x, jnp.ones(7), strides=1)
     with pytest.raises(ShapeError, match="weighted_pool: 3 spatial axes and one of channels want at least 4 axes"):
         F.weighted_pool(x, jnp.ones((2, 2, 2)), strides=1)
-    with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'strides'"):
+    with pytest.raises(TypeError, match="strides is missing"):
         F.weighted_pool(x, jnp.ones(2))
