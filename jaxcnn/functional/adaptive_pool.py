@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.ordering import MAXIMUM
-from jaxcnn.functional.pool import as_float, divisor, widened
+from jaxcnn.functional.ordering import MAXIMUM, comparable, narrowed
+from jaxcnn.functional.pool import as_float, count_as_float, divisor, widened
 from jaxcnn.functional.selection import as_ordered, best_of_rows, choose_over
+from jaxcnn.shapes._symbolic import is_symbolic
 from jaxcnn.shapes.adaptive_pool import adaptive_bins, adaptive_output, pyramid_levels, spatial_sizes
 from jaxcnn.shapes.errors import check_choice
+from jaxcnn.shapes.unpool import MOST_POSITIONS
 
 
 def adaptive_avg_pool(x: jax.Array, output_size: Sequence[int | None]) -> jax.Array:
@@ -22,8 +24,8 @@ def adaptive_avg_pool(x: jax.Array, output_size: Sequence[int | None]) -> jax.Ar
     ``m`` bins: the bins of PyTorch and Keras, which overlap by one entry where ``m`` does not divide ``n``.
 
     Args:
-        x: ``(*batch, *spatial, channels)``. Integers are averaged in the default floating type; half precision is
-            summed in float32.
+        x: ``(*batch, *spatial, channels)``. Integers are averaged in the default floating type; types of fewer than
+            32 bits are summed in float32.
         output_size: one integer per spatial axis, or None to keep an axis; it fixes how many axes are spatial.
 
     Returns:
@@ -78,16 +80,17 @@ def global_avg_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: 
     """The average over all spatial positions, per channel: ``y[..., c] = mean over o of x[..., o, c]``.
 
     Args:
-        x: ``(*batch, *spatial, channels)``. Integers are averaged in the default floating type; half precision is
-            summed in float32.
-        spatial_ndim: how many axes before the last are spatial; None takes every axis but the first and the last.
+        x: ``(*batch, *spatial, channels)``. Integers are averaged in the default floating type; types of fewer than
+            32 bits are summed in float32.
+        spatial_ndim: the number of spatial axes, those before the last. None is for a batch of images or of volumes: of
+            4 or 5 axes every one but the first and the last. Any other rank has two readings and requires the number.
         keepdims: whether the spatial axes stay, with length 1.
 
     Returns:
         ``(*batch, channels)``, or ``(*batch, 1, ..., channels)``.
 
     Raises:
-        ShapeError: no spatial axis, or one without entries.
+        ShapeError: no ``spatial_ndim`` where the rank has two readings, no spatial axis, or one without entries.
         TypeError: ``spatial_ndim`` is not an integer, or booleans to average.
 
     Source: Lin, Chen, Yan (2014), "Network in network", section 3.2.
@@ -102,7 +105,7 @@ def global_avg_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: 
     sizes = spatial_sizes(x.shape, spatial_ndim, who="global_avg_pool")
     _check_keepdims(keepdims, who="global_avg_pool")
     total = widened(x).sum(_spatial_axes(x, len(sizes)), keepdims=keepdims)
-    return (total / math.prod(sizes)).astype(x.dtype)
+    return (total / count_as_float(math.prod(sizes))).astype(x.dtype)
 
 
 def global_max_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: bool = False) -> jax.Array:
@@ -112,14 +115,15 @@ def global_max_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: 
 
     Args:
         x: ``(*batch, *spatial, channels)``, of a real type.
-        spatial_ndim: how many axes before the last are spatial; None takes every axis but the first and the last.
+        spatial_ndim: the number of spatial axes, those before the last. None is for a batch of images or of volumes: of
+            4 or 5 axes every one but the first and the last. Any other rank has two readings and requires the number.
         keepdims: whether the spatial axes stay, with length 1.
 
     Returns:
         ``(*batch, channels)``, or ``(*batch, 1, ..., channels)``, of the type of ``x``.
 
     Raises:
-        ShapeError: no spatial axis, or one without entries.
+        ShapeError: no ``spatial_ndim`` where the rank has two readings, no spatial axis, or one without entries.
         TypeError: ``spatial_ndim`` is not an integer, ``keepdims`` is not a bool, or complex numbers, which have no
             order.
 
@@ -154,13 +158,15 @@ def spatial_pyramid_pool(
         x: ``(*batch, *spatial, channels)``.
         levels: for each level the bins per axis: an integer for all axes, or one per axis.
         kind: ``"max"`` or ``"avg"``.
-        spatial_ndim: how many axes before the last are spatial; None takes every axis but the first and the last.
+        spatial_ndim: the number of spatial axes, those before the last. None is for a batch of images or of volumes: of
+            4 or 5 axes every one but the first and the last. Any other rank has two readings and requires the number.
 
     Returns:
         ``(*batch, bins * channels)``, with ``bins`` summed over the levels.
 
     Raises:
-        ShapeError: no level, one that does not match the number of axes, another kind, or no spatial axis.
+        ShapeError: no level, one that does not match the number of axes, another kind, no
+            ``spatial_ndim`` where the rank has two readings, or no spatial axis.
         TypeError: levels that are not integers, or an ``x`` that the pool refuses.
 
     Source: He et al. (2014), "Spatial pyramid pooling in deep convolutional networks", section 2.2; Coates, Lee, Ng
@@ -175,10 +181,12 @@ def spatial_pyramid_pool(
     check_choice(kind, ("max", "avg"), who=who, name="kind")
     x = as_ordered(x, who=who) if kind == "max" else as_float(x, who=who)
     ndim = len(spatial_sizes(x.shape, spatial_ndim, who=who))
-    pool = _adaptive_maximum if kind == "max" else _adaptive_average
+    dtype, pool = x.dtype, _adaptive_maximum if kind == "max" else _adaptive_average
+    x = comparable(x) if kind == "max" else x
     parts = [pool(x, level) for level in pyramid_levels(levels, ndim, who=who)]
     batch = x.shape[: -ndim - 1]
-    return jnp.concatenate([part.reshape(*batch, math.prod(part.shape[len(batch) :])) for part in parts], -1)
+    vectors = [part.reshape(*batch, math.prod(part.shape[len(batch) :])) for part in parts]
+    return narrowed(jnp.concatenate(vectors, -1), dtype)
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -192,16 +200,22 @@ def _adaptive_average(x: jax.Array, output: tuple[int, ...]) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnums=1)
 def _adaptive_maximum(x: jax.Array, output: tuple[int, ...]) -> jax.Array:
+    dtype, x = x.dtype, comparable(x)
     for at, bins in reversed(list(zip(_spatial_axes(x, len(output)), output, strict=True))):
         x = _over_bins(x, at, bins, lambda rows, axis: best_of_rows(rows, axis, MAXIMUM))
-    return x
+    return narrowed(x, dtype)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
 def _global_maximum(x: jax.Array, spatial_ndim: int, keepdims: bool) -> jax.Array:
-    axes = _spatial_axes(x, spatial_ndim)
-    greatest, _ = choose_over(x, axes, MAXIMUM)
-    return lax.expand_dims(greatest, axes) if keepdims else greatest
+    axes, dtype, x = _spatial_axes(x, spatial_ndim), x.dtype, comparable(x)
+    if any(map(is_symbolic, x.shape)) or math.prod(x.shape[axis] for axis in axes) <= MOST_POSITIONS:
+        greatest, _ = choose_over(x, axes, MAXIMUM)
+    else:  # one number for each position would not fit int32
+        greatest = x
+        for axis in reversed(axes):
+            greatest = best_of_rows(greatest, axis, MAXIMUM)
+    return narrowed(lax.expand_dims(greatest, axes) if keepdims else greatest, dtype)
 
 
 def _spatial_axes(x: jax.Array, ndim: int) -> tuple[int, ...]:

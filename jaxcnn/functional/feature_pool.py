@@ -4,8 +4,8 @@ import functools
 
 import jax
 
-from jaxcnn.functional.lp_pool import power, root
-from jaxcnn.functional.ordering import MAXIMUM
+from jaxcnn.functional.lp_pool import norm_over
+from jaxcnn.functional.ordering import MAXIMUM, comparable, narrowed
 from jaxcnn.functional.pool import as_float, widened
 from jaxcnn.functional.selection import as_ordered, best_of_rows
 from jaxcnn.shapes.errors import check_choice
@@ -52,8 +52,8 @@ def feature_pool(x: jax.Array, size: int, *, kind: str = "max") -> jax.Array:
 def _feature_pool(x: jax.Array, groups: int, kind: str) -> jax.Array:
     grouped = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
     if kind == "max":
-        return best_of_rows(grouped, x.ndim, MAXIMUM)
+        return narrowed(best_of_rows(comparable(grouped), x.ndim, MAXIMUM), x.dtype)
     wide = widened(grouped)
     if kind == "avg":
         return (wide.sum(-1) / wide.shape[-1]).astype(x.dtype)
-    return root(power(wide, 2).sum(-1), 2).astype(x.dtype)
+    return norm_over(wide, x.ndim, 2).astype(x.dtype)

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.ordering import MAXIMUM
-from jaxcnn.functional.pool import as_float, widened, window_sum
+from jaxcnn.functional.pool import as_float, by_doubling, widened, window_sum
 from jaxcnn.functional.selection import as_ordered, best_of_windows
-from jaxcnn.functional.windows import plan_windows
+from jaxcnn.functional.taps import by_taps, over_taps, passes
+from jaxcnn.functional.windows import plan_windows, rows
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.padding import Padding
 from jaxcnn.shapes.pool import PoolPlan, norm_exponent
@@ -31,12 +32,13 @@ def lp_pool(
 
     ``y[..., o, c] = (sum over j of abs(x[..., o * stride - before + j * dilation, c])**p)**(1 / p)``, and the maximum
     of ``abs(x)`` for ``p=inf``. What lies outside ``x`` adds nothing, so an incomplete window is the norm of what it
-    reads. Derivatives that grow without bound at 0 (of the root where a window is all zeros; of ``abs(x)**p`` for
+    reads. A window is divided by its greatest entry first, so that no power overflows where the norm does not.
+    Derivatives that grow without bound at 0 (of the root where a window is all zeros; of ``abs(x)**p`` for
     small ``p`` where an entry is) are taken as 0, to any order.
 
     Args:
-        x: ``(*batch, *spatial, channels)``. Integers are pooled in the default floating type; half precision is summed
-            in float32.
+        x: ``(*batch, *spatial, channels)``. Integers are pooled in the default floating type; types of fewer than
+            32 bits are summed in float32.
         window_shape: one integer per spatial axis; it fixes how many axes are spatial.
         strides: steps between windows. There is no default: libraries differ in theirs.
         p: a positive number, or ``inf``.
@@ -79,8 +81,46 @@ def lp_pool(
 def _norm(x: jax.Array, plan: PoolPlan, p: float) -> jax.Array:
     if math.isinf(p):
         greatest, _ = best_of_windows(_magnitude(x), plan, MAXIMUM)
-        return jnp.where(greatest < 0, jnp.zeros((), x.dtype), greatest)  # a window of padding has -inf
-    return root(window_sum(power(widened(x), p), plan), p).astype(x.dtype)
+        return jnp.where(greatest < 0, jnp.zeros((), x.dtype), greatest)  # a window of padding has the least value
+    wide, first = widened(x), x.ndim - 1 - len(plan)
+    if p == 1:
+        return window_sum(_magnitude(wide), plan).astype(x.dtype)
+    for start, stop in passes(plan):  # the norm of the norms of parts is the norm of all
+        few, axis, at = by_taps(plan, start, stop), plan[start], first + start
+        if few is not None:
+            wide = _norm_of_taps(wide, few, p)
+        elif axis.apart:
+            wide = norm_over(rows(wide, axis, at, fill=0), at + 1, p)
+        else:
+            wide = by_doubling(wide, axis, at, lambda one, other: norm_over(jnp.stack([one, other]), 0, p))
+    return wide.astype(x.dtype)
+
+
+def _norm_of_taps(x: jax.Array, plan: PoolPlan, p: float) -> jax.Array:
+    """The p-norm over every tap of all axes of this plan, each tap divided by the greatest of its window."""
+    scale = _scale(over_taps((jnp.abs(x),), plan, lambda entry, _: entry, lax.max, jnp.zeros((), x.dtype)))
+
+    def scaled_power(entry: jax.Array, scale: jax.Array, _: int) -> jax.Array:
+        return power(entry / scale, p)
+
+    total = over_taps((x, scale), plan, scaled_power, lax.add, jnp.zeros((), x.dtype))
+    return scale * root(total, p)
+
+
+def norm_over(x: jax.Array, axis: int, p: float) -> jax.Array:
+    """The p-norm over one whole axis, ``m * sum(abs(x / m)**p)**(1 / p)`` with ``m`` the greatest ``abs(x)``.
+
+    No power overflows or underflows unless the norm does (Blue 1978, "A portable Fortran program to find the Euclidean
+    norm of a vector"). The value does not depend on ``m``, so ``m`` is a constant to every derivative.
+    """
+    scale = _scale(jnp.abs(x).max(axis, keepdims=True))
+    return scale.squeeze(axis) * root(power(x / scale, p).sum(axis), p)
+
+
+def _scale(greatest: jax.Array) -> jax.Array:
+    """What to divide by: 1 where all entries are 0 or one is infinite."""
+    greatest = lax.stop_gradient(greatest)
+    return jnp.where((greatest == 0) | jnp.isinf(greatest), jnp.ones((), greatest.dtype), greatest)
 
 
 def _magnitude(x: jax.Array) -> jax.Array:

@@ -11,6 +11,7 @@ from jaxcnn.functional.selection import as_ordered, best_of_windows
 from jaxcnn.functional.windows import on_axis, plan_windows
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.padding import Padding
+from jaxcnn.shapes.unpool import check_positions
 
 
 def max_pool(
@@ -147,7 +148,7 @@ def max_pool_with_indices(
         padding. Indices have no derivative.
 
     Raises:
-        ShapeError: no window fits, or options that do not match the number of axes.
+        ShapeError: no window fits, options that do not match the number of axes, or more than ``2**31 - 1`` positions.
         TypeError: options of another kind, or complex numbers, which have no order.
 
     Source: Zeiler, Taylor, Fergus (2011), "Adaptive deconvolutional networks for mid and high level feature
@@ -171,6 +172,7 @@ def max_pool_with_indices(
         who="max_pool_with_indices",
     )
     first = x.ndim - 1 - len(plan)
+    check_positions(x.shape[first:-1], who="max_pool_with_indices", name="the spatial shape of x")
     index, step = jnp.zeros_like(x, jnp.int32), 1
     for i, axis in reversed(list(enumerate(plan))):
         index += on_axis(np.arange(axis.size) * step, first + i, x.ndim, jnp.int32)

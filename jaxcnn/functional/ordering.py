@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 
@@ -29,7 +30,7 @@ class Order:
         return x.max(axes, keepdims=True) if self.greatest else x.min(axes, keepdims=True)
 
     def worst(self, dtype: Any) -> Any:
-        """The value that is better than none: padding is filled with it."""
+        """The identity element, which padding is filled with."""
         if jnp.issubdtype(dtype, jnp.floating):
             return -jnp.inf if self.greatest else jnp.inf
         if dtype == jnp.bool_:
@@ -39,6 +40,31 @@ class Order:
 
 MAXIMUM = Order(greatest=True)
 MINIMUM = Order(greatest=False)
+
+
+def comparable(x: jax.Array) -> jax.Array:
+    """The array in a type that extrema are found in: numbers of fewer than 8 bits and 8-bit floats in a wider type.
+
+    The conversion is exact. XLA does not compile every operation for these types, and most of them have no infinity.
+    """
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits <= 8 else x
+    if x.dtype != jnp.bool_ and jnp.iinfo(x.dtype).bits < 8:
+        return x.astype(jnp.int8)
+    return x
+
+
+def narrowed(y: jax.Array, dtype: Any) -> jax.Array:
+    """Extrema in the type of the input again; what a window of padding gives is the last number of that type."""
+    if y.dtype == dtype:
+        return y
+    if jnp.issubdtype(dtype, jnp.floating):
+        limits = jnp.finfo(dtype)
+        if np.isinf(np.asarray(np.inf, dtype)):
+            return y.astype(dtype)
+    else:
+        limits = jnp.iinfo(dtype)
+    return jnp.clip(y, jnp.asarray(limits.min, y.dtype), jnp.asarray(limits.max, y.dtype)).astype(dtype)
 
 
 def is_best(entry: jax.Array, best: jax.Array) -> jax.Array:

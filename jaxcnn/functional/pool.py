@@ -2,15 +2,18 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.arrays import as_arrays
+from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.functional.taps import add_taps, by_taps, passes, reduce_taps
 from jaxcnn.functional.windows import on_axis, padded, plan_windows, rows
+from jaxcnn.shapes._symbolic import is_symbolic
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.padding import Padding
 from jaxcnn.shapes.pool import PoolAxis, PoolPlan
@@ -33,8 +36,8 @@ def avg_pool(
     never what ``ceil_mode`` lets hang over the padded input. A window that reads only padding gives 0.
 
     Args:
-        x: ``(*batch, *spatial, channels)``. Integers are averaged in the default floating type; half precision is
-            summed in float32.
+        x: ``(*batch, *spatial, channels)``. Integers are averaged in the default floating type; types of fewer than
+            32 bits are summed in float32.
         window_shape: one integer per spatial axis; it fixes how many axes are spatial.
         strides: steps between windows. There is no default: libraries differ in theirs.
         padding: as everywhere in the library.
@@ -85,13 +88,18 @@ def _average(x: jax.Array, plan: PoolPlan, include_pad: bool) -> jax.Array:
     return (total / divisor(counts, total)).astype(x.dtype)
 
 
-def divisor(counts: Sequence[Sequence[int]], total: jax.Array) -> jax.Array | int:
+def divisor(counts: Sequence[Sequence[int]], total: jax.Array) -> jax.Array | float:
     """How many entries were summed at each position, at least 1, from their number on each spatial axis."""
     if all(len(set(count)) == 1 for count in counts):
-        return max(math.prod(count[0] for count in counts), 1)
+        return count_as_float(max(math.prod(count[0] for count in counts), 1))
     first = total.ndim - 1 - len(counts)
     each = [on_axis([max(n, 1) for n in count], first + i, total.ndim, total.dtype) for i, count in enumerate(counts)]
     return functools.reduce(jnp.multiply, each)
+
+
+def count_as_float(count: int) -> Any:
+    """A number of entries to divide by: an integer of more than 31 bits is no JAX scalar, and a float always is."""
+    return count if is_symbolic(count) else float(count)
 
 
 def as_float(x: jax.Array, *, who: str) -> jax.Array:
@@ -107,8 +115,8 @@ def as_float(x: jax.Array, *, who: str) -> jax.Array:
 
 
 def widened(x: jax.Array) -> jax.Array:
-    """The array in the type to sum it in: float32 for half precision."""
-    return x.astype(jnp.float32) if x.dtype in (jnp.bfloat16, jnp.float16) else x
+    """The array in the type to sum it in: float32 for floating types of fewer than 32 bits."""
+    return x.astype(accumulator_dtype(x.dtype))
 
 
 def window_sum(x: jax.Array, plan: PoolPlan) -> jax.Array:
@@ -121,7 +129,7 @@ def window_sum(x: jax.Array, plan: PoolPlan) -> jax.Array:
         elif plan[start].apart:
             x = rows(x, plan[start], first + start, fill=0).sum(first + start + 1)
         else:
-            x = _sum_by_doubling(x, plan[start], first + start)
+            x = by_doubling(x, plan[start], first + start, lax.add)
     return x
 
 
@@ -138,10 +146,13 @@ def _differentiate(
     return _sum_of_taps(*primals, plan), add_taps(*tangents, plan)
 
 
-def _sum_by_doubling(x: jax.Array, axis: PoolAxis, at: int) -> jax.Array:
-    """Sums over 1, 2, 4, ... taps from every start; the window is the sum of those its length is made of.
+def by_doubling(
+    x: jax.Array, axis: PoolAxis, at: int, combine: Callable[[jax.Array, jax.Array], jax.Array]
+) -> jax.Array:
+    """Combines 1, 2, 4, ... taps from every start; a window combines the powers of two that its length is the sum of.
 
-    A running sum of which two entries are subtracted would be shorter, and lose every digit that the ends share.
+    ``combine`` is associative, with 0 as its identity element; each tap is combined once. The difference of
+    two entries of a running sum would be shorter, and would lose every digit that both share.
     """
     span = (axis.positions - 1) * axis.stride + 1
     x = padded(x, axis, at, span + axis.last, fill=0)
@@ -149,12 +160,12 @@ def _sum_by_doubling(x: jax.Array, axis: PoolAxis, at: int) -> jax.Array:
     while True:
         if axis.window & length:
             part = lax.slice_in_dim(x, offset, offset + span, axis.stride, axis=at)
-            total = part if total is None else total + part
+            total = part if total is None else combine(total, part)
             offset += length * axis.dilation
         if 2 * length > axis.window:
             assert total is not None  # the window has at least one tap
             return total
         shift = length * axis.dilation
         keep = x.shape[at] - shift
-        x = lax.slice_in_dim(x, 0, keep, axis=at) + lax.slice_in_dim(x, shift, shift + keep, axis=at)
+        x = combine(lax.slice_in_dim(x, 0, keep, axis=at), lax.slice_in_dim(x, shift, shift + keep, axis=at))
         length *= 2

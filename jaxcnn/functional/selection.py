@@ -18,7 +18,7 @@ from jax import lax
 from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.doubling import best_by_doubling
 from jaxcnn.functional.first_tap import best_tap, first_taps, tap_value
-from jaxcnn.functional.ordering import Order, is_best
+from jaxcnn.functional.ordering import Order, comparable, is_best, narrowed
 from jaxcnn.functional.taps import add_told_taps, by_taps, passes
 from jaxcnn.functional.windows import on_axis, rows
 from jaxcnn.shapes.pool import PoolAxis, PoolPlan
@@ -41,6 +41,7 @@ def best_of_windows(
     x: jax.Array, plan: PoolPlan, order: Order, index: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array | None]:
     """The best entry of each window, and what ``index`` holds where it stands (-1 for a window of only padding)."""
+    dtype, x = x.dtype, comparable(x)
     first = x.ndim - 1 - len(plan)
     for start, stop in passes(plan):
         few = by_taps(plan, start, stop)
@@ -50,7 +51,7 @@ def best_of_windows(
             x, index = _by_rows(x, index, plan[start], first + start, order)
         else:
             x, index = best_by_doubling(x, index, plan[start], first + start, order)
-    return x, index
+    return narrowed(x, dtype), index
 
 
 def _by_taps(x: jax.Array, index: jax.Array | None, plan: PoolPlan, order: Order) -> tuple[jax.Array, jax.Array | None]:

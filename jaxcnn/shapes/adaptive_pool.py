@@ -49,10 +49,12 @@ def adaptive_output(output_size: Sequence[int | None], x_shape: Sequence[int], *
 
 
 def spatial_sizes(x_shape: Sequence[int], spatial_ndim: int | None, *, who: str) -> tuple[int, ...]:
-    """The spatial part of ``(*batch, *spatial, channels)``; None takes all axes but the first and the last.
+    """The spatial part of ``(*batch, *spatial, channels)``.
+
+    ``spatial_ndim=None`` is for a batch of images or of volumes: of 4 or 5 axes every one but the first and the last.
 
     Raises:
-        ShapeError: no spatial axis, fewer axes than that, or one without entries.
+        ShapeError: None for another rank, no spatial axis, fewer axes than that, or one without entries.
         TypeError: ``spatial_ndim`` is not an integer.
 
     >>> spatial_sizes((8, 7, 7, 512), None, who="global_avg_pool")
@@ -60,10 +62,12 @@ def spatial_sizes(x_shape: Sequence[int], spatial_ndim: int | None, *, who: str)
     """
     shape = tuple(x_shape)
     if spatial_ndim is None:
-        if len(shape) < 3:
+        if len(shape) not in (4, 5):
+            batched, single = max(len(shape) - 2, 1), max(len(shape) - 1, 1)
             raise ShapeError(
-                f"{who}: x wants a batch axis, spatial axes and channels, but x.shape={shape}. "
-                f"Without a batch axis say spatial_ndim={max(len(shape) - 1, 1)}."
+                f"{who}: x.shape={shape} can be read with or without a batch axis. Write spatial_ndim={batched} if the "
+                f"first axis is a batch, spatial_ndim={single} if it is spatial, as inside jax.vmap. Without "
+                f"spatial_ndim, x is a batch of images (4 axes) or of volumes (5 axes)."
             )
         spatial_ndim = len(shape) - 2
     ndim = as_int(spatial_ndim, who=who, name="spatial_ndim")

@@ -1,9 +1,27 @@
 """What fits together in an unpooling, in plain integers."""
 
+import math
 from collections.abc import Sequence
 
+from jaxcnn.shapes._symbolic import is_symbolic
 from jaxcnn.shapes.axes import window_per_axis
 from jaxcnn.shapes.errors import ShapeError
+
+# An index counts the positions of an image from 0, as int32.
+MOST_POSITIONS = 2**31 - 1
+
+
+def check_positions(sizes: Sequence[int], *, who: str, name: str) -> None:
+    """Refuses an image with more positions than an int32 index can count.
+
+    Raises:
+        ShapeError: there are more than ``2**31 - 1`` positions.
+    """
+    if not any(map(is_symbolic, sizes)) and math.prod(sizes) > MOST_POSITIONS:
+        raise ShapeError(
+            f"{who}: {name}={tuple(sizes)} has {math.prod(sizes):,} positions, but indices are int32 and count at most "
+            f"{MOST_POSITIONS:,}. Pool parts of the image."
+        )
 
 
 def unpool_shape(
@@ -12,7 +30,8 @@ def unpool_shape(
     """The batch part of ``y`` and the spatial shape to unpool to.
 
     Raises:
-        ShapeError: ``y`` and its indices differ in shape, or ``output_shape`` has more axes than there are.
+        ShapeError: ``y`` and its indices differ in shape, or ``output_shape`` has more axes than there are or more
+            positions than an index can count.
         TypeError: ``output_shape`` is not made of integers.
 
     >>> unpool_shape((8, 2, 2, 16), (8, 2, 2, 16), (4, 5), who="max_unpool")
@@ -29,4 +48,5 @@ def unpool_shape(
             f"{who}: output_shape={sizes} has {len(sizes)} axes, which with the channels is more than "
             f"y.shape={tuple(y_shape)} has. output_shape is spatial: no batch axes, no channels."
         )
+    check_positions(sizes, who=who, name="output_shape")
     return tuple(y_shape[: -len(sizes) - 1]), sizes

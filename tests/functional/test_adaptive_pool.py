@@ -1,5 +1,7 @@
 """Adaptive, global and pyramid pools against slices of the input."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,7 +53,7 @@ def test_none_keeps_an_axis() -> None:
 
 
 def test_global_pools_reduce_all_but_the_first_and_the_last_axis() -> None:
-    for shape in ((2, 5, 3), (2, 5, 4, 3), (2, 3, 4, 5, 6)):
+    for shape in ((2, 5, 4, 3), (2, 3, 4, 5, 6)):
         x = normal(*shape)
         axes = tuple(range(1, x.ndim - 1))
         np.testing.assert_allclose(F.global_avg_pool(x), x.mean(axes), rtol=1e-5, atol=1e-6)
@@ -82,7 +84,8 @@ def test_the_gradient_of_the_global_maximum_goes_to_the_first() -> None:
 def test_nan_is_not_lost() -> None:
     x = normal(2, 9, 3)
     x[0, 4, 1] = np.nan
-    for y in (F.global_max_pool(x), F.adaptive_max_pool(x, (1,))[:, 0], F.global_avg_pool(x)):
+    pools = (functools.partial(pool, spatial_ndim=1) for pool in (F.global_max_pool, F.global_avg_pool))
+    for y in (*(pool(x) for pool in pools), F.adaptive_max_pool(x, (1,))[:, 0]):
         np.testing.assert_array_equal(np.isnan(y), [[False, True, False], [False, False, False]])
 
 
@@ -132,7 +135,7 @@ def test_a_pyramid_is_as_long_for_images_of_any_size() -> None:
     lengths = {F.spatial_pyramid_pool(normal(1, *sizes, 3), (1, 2, 4)).shape for sizes in ((4, 4), (7, 5), (9, 13))}
     assert lengths == {(1, 63)}
     assert F.spatial_pyramid_pool(normal(7, 5, 3), (1, 2), spatial_ndim=2).shape == (15,)
-    assert F.spatial_pyramid_pool(normal(2, 7, 3), (1, 2)).shape == (2, 9)
+    assert F.spatial_pyramid_pool(normal(2, 7, 3), (1, 2), spatial_ndim=1).shape == (2, 9)
 
 
 @pytest.mark.parametrize("pool", [F.adaptive_avg_pool, F.adaptive_max_pool])
@@ -154,7 +157,10 @@ def test_adaptive_mistakes_are_refused(pool: object) -> None:
 @pytest.mark.parametrize("pool", [F.global_avg_pool, F.global_max_pool])
 def test_global_mistakes_are_refused(pool: object) -> None:
     who = pool.__name__
-    with pytest.raises(ShapeError, match=rf"{who}: x wants a batch axis, .* Without a batch axis say spatial_ndim=1"):
+    both = "Write spatial_ndim=1 if the first axis is a batch, spatial_ndim=2 if it is spatial, as inside jax.vmap"
+    with pytest.raises(ShapeError, match=rf"{who}: x.shape=\(4, 4, 8\) can be read with or .* {both}"):
+        pool(jnp.ones((4, 4, 8)))
+    with pytest.raises(ShapeError, match=rf"{who}: x.shape=\(5, 3\) can be read"):
         pool(jnp.ones((5, 3)))
     with pytest.raises(ShapeError, match=f"{who}: 3 spatial axes before the channels do not fit"):
         pool(jnp.ones((2, 5, 3)), spatial_ndim=3)
@@ -163,7 +169,32 @@ def test_global_mistakes_are_refused(pool: object) -> None:
     with pytest.raises(TypeError, match=f"{who}: spatial_ndim wants an integer"):
         pool(jnp.ones((2, 5, 3)), spatial_ndim="2")
     with pytest.raises(ShapeError, match=f"{who}: x has a spatial axis without entries"):
-        pool(jnp.ones((2, 0, 3)))
+        pool(jnp.ones((2, 0, 3)), spatial_ndim=1)
+
+
+def test_images_of_more_positions_than_int32_holds() -> None:
+    """By shape only: averages and maxima have none to count, and indices are refused."""
+    huge = jax.ShapeDtypeStruct((1, 60000, 60000, 1), jnp.float32)
+    for pool in (F.global_avg_pool, F.global_max_pool, lambda x: F.avg_pool(x, (60000, 60000), strides=1)):
+        y = jax.eval_shape(pool, huge)
+        assert y.size == 1
+        assert jax.eval_shape(jax.grad(lambda x, pool=pool: pool(x).sum()), huge).shape == huge.shape
+    with pytest.raises(ShapeError, match=r"max_pool_with_indices: the spatial shape of x=.* has 3,600,000,000"):
+        jax.eval_shape(lambda x: F.max_pool_with_indices(x, (2, 2), strides=2), huge)
+    with pytest.raises(ShapeError, match=r"max_unpool: output_shape=.* 3,600,000,000 positions, but indices are int32"):
+        F.max_unpool(jnp.ones((1, 2, 2, 1)), jnp.ones((1, 2, 2, 1), jnp.int32), (60000, 60000))
+
+
+def test_a_maximum_found_axis_by_axis_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What images of too many positions take, with the limit lowered for a small one."""
+    x = np.random.default_rng(0).integers(0, 4, (3, 5, 7, 2)).astype(np.float32)
+    function = jax.value_and_grad(lambda x: F.global_max_pool(x).sum())
+    value, grad = function(x)
+    monkeypatch.setattr("jaxcnn.functional.adaptive_pool.MOST_POSITIONS", 10)
+    jax.clear_caches()
+    again, same = function(x)
+    assert value == again
+    np.testing.assert_array_equal(grad, same)
 
 
 def test_pyramid_mistakes_are_refused() -> None:

@@ -88,6 +88,28 @@ def test_dtypes(dtype: Any) -> None:
     assert float(y[0, 0]) == pytest.approx(100 * 50**0.5, rel=2**-8)
 
 
+@pytest.mark.parametrize("p", [0.5, 1, 2, 3, 7.5])
+@pytest.mark.parametrize("window", [3, 12])
+@pytest.mark.parametrize("stride", [1, 12])
+def test_no_power_overflows_or_underflows(p: float, window: int, stride: int) -> None:
+    """Values and gradients of tiny and huge entries are those of float64, also next to windows of another size."""
+    sizes = np.repeat([1e30, 1e-30, 1.0, 1e-35, 1e30], 12)[:, None]
+    x = (np.random.default_rng(0).uniform(0.5, 1, sizes.shape) * sizes).astype(np.float32)
+
+    def both(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        y, back = jax.vjp(lambda x: F.lp_pool(x, (window,), strides=stride, p=p), x)
+        return y, back(jnp.ones_like(y))[0]
+
+    y, grad = jax.jit(both)(x)
+    with jax.enable_x64(True):
+        exact, slope = jax.jit(both)(x.astype(np.float64))
+    np.testing.assert_allclose(y, exact, rtol=1e-5)
+    if p >= 1:  # else the derivative of a tiny entry in a window of huge ones grows as the entry over the norm falls
+        np.testing.assert_allclose(grad, slope, rtol=1e-4, atol=1e-30)
+    huge = np.asarray(F.feature_pool(np.full((2, 4), 1e30, np.float32), 4, kind="l2"))
+    np.testing.assert_allclose(huge, 2e30, rtol=1e-6)
+
+
 def test_mistakes_are_refused() -> None:
     x = jnp.ones((2, 6, 3))
     for p in (0, -1.5, math.nan):
