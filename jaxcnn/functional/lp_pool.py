@@ -101,10 +101,10 @@ def _norm_of_taps(x: jax.Array, plan: PoolPlan, p: float) -> jax.Array:
     scale = _scale(over_taps((jnp.abs(x),), plan, lambda entry, _: entry, lax.max, jnp.zeros((), x.dtype)))
 
     def scaled_power(entry: jax.Array, scale: jax.Array, _: int) -> jax.Array:
-        return power(entry / scale, p)
+        return _power(entry / scale, p)
 
     total = over_taps((x, scale), plan, scaled_power, lax.add, jnp.zeros((), x.dtype))
-    return scale * root(total, p)
+    return scale * _root(total, p)
 
 
 def norm_over(x: jax.Array, axis: int, p: float) -> jax.Array:
@@ -114,7 +114,7 @@ def norm_over(x: jax.Array, axis: int, p: float) -> jax.Array:
     norm of a vector"). The value does not depend on ``m``, so ``m`` is a constant to every derivative.
     """
     scale = _scale(jnp.abs(x).max(axis, keepdims=True))
-    return scale.squeeze(axis) * root(power(x / scale, p).sum(axis), p)
+    return scale.squeeze(axis) * _root(_power(x / scale, p).sum(axis), p)
 
 
 def _scale(greatest: jax.Array) -> jax.Array:
@@ -128,7 +128,7 @@ def _magnitude(x: jax.Array) -> jax.Array:
     return x * jnp.sign(x)
 
 
-def power(x: jax.Array, p: float) -> jax.Array:
+def _power(x: jax.Array, p: float) -> jax.Array:
     """``abs(x)**p``, with every derivative at 0 finite: the true one where there is one, else 0."""
     if p == 2:
         return x * x
@@ -139,7 +139,7 @@ def power(x: jax.Array, p: float) -> jax.Array:
     return jnp.where(zero, jnp.zeros((), x.dtype), jnp.where(zero, jnp.ones((), x.dtype), x) ** p)
 
 
-def root(total: jax.Array, p: float) -> jax.Array:
+def _root(total: jax.Array, p: float) -> jax.Array:
     """``total**(1 / p)``, with every derivative at 0 taken as 0."""
     if p == 1:
         return total

@@ -61,8 +61,9 @@ def test_small_types(name: str) -> None:
         np.testing.assert_allclose(np.asarray(small[key], np.float32), rounded, rtol=1e-6, err_msg=key)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if "e8m0" not in name])
 def test_a_window_of_padding_holds_the_least_value(name: str) -> None:
+    """float8_e8m0fnu is left out: its least value is subnormal in float32, and XLA takes those for 0."""
     dtype = np.dtype(getattr(ml_dtypes, name))
     x = np.ones((3, 1), dtype)
     least, greatest = jax.jit(lambda x: [f(x, (2,), strides=2, padding=((4, 0),)) for f in (F.max_pool, F.min_pool)])(x)
