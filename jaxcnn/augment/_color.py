@@ -182,10 +182,11 @@ def _rotate_hue(images: jax.Array, turns: jax.Array) -> jax.Array:
     value = x.max(-1)
     chroma = value - x.min(-1)
     divisor = jnp.where(chroma > 0, chroma, 1)
+    # The channels are compared with each other: `value` may be rounded differently, and equal none of them.
     hue = jnp.where(
-        value == red,
+        (red >= green) & (red >= blue),
         (green - blue) / divisor,
-        jnp.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
+        jnp.where(green >= blue, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
     )
     hue = hue + 6 * turns.astype(x.dtype)[:, None, None]
     shifted = [(n + hue) % 6 for n in (5, 3, 1)]

@@ -39,7 +39,9 @@ def arguments(entry: Entry) -> list[np.ndarray]:
         g = random_array("g", layer.geometry.out_shape)
         return [g, kernel] if entry.operation == "input_grad" else [x, g]
     if isinstance(layer, PoolLayer):
-        x = np.maximum(x, 0)  # pools mostly come after rectifiers, and ties matter
+        # Pools mostly come after ReLU, and ties matter. Before batch norm entries are equal or well apart: it rounds
+        # differently on the two sides, and must not decide which of two is the greater.
+        x = np.round(4 * x) / 4 if layer.after_norm else np.maximum(x, 0)
     out = jax.eval_shape(ours(Entry(layer, "forward")), jnp.asarray(x))
     return [x] if entry.operation == "forward" else [x, random_array("g", jax.tree.leaves(out)[0].shape)]
 
@@ -106,16 +108,22 @@ def _stock_conv(layer: ConvLayer, operation: str) -> Function:
 
 def _our_pool(layer: PoolLayer) -> Function:
     options: dict[str, Any] = {"strides": layer.strides, "padding": layer.padding}
-    window = (layer.window, layer.window)
-    if layer.maximum:
-        return lambda x: max_pool(x, window, **options)
-    return lambda x: avg_pool(x, window, count_include_pad=True, **options)
+    if not layer.maximum:
+        options["count_include_pad"] = True
+    pool, first = max_pool if layer.maximum else avg_pool, _normalized(_our_norm, layer)
+    return lambda x: pool(first(x), (layer.window, layer.window), **options)
 
 
 def _stock_pool(layer: PoolLayer) -> Function:
     pool = flax.linen.max_pool if layer.maximum else flax.linen.avg_pool
     pads = ((layer.padding, layer.padding),) * 2
-    return lambda x: pool(x, (layer.window,) * 2, (layer.strides,) * 2, pads)
+    first = _normalized(_stock_norm, layer)
+    return lambda x: pool(first(x), (layer.window,) * 2, (layer.strides,) * 2, pads)
+
+
+def _normalized(norm: Function, layer: PoolLayer) -> Function:
+    """What a pool reads: the argument, or what batch norm and ReLU make of it."""
+    return (lambda x: jax.nn.relu(norm(x)[0])) if layer.after_norm else lambda x: x
 
 
 def _our_norm(x: jax.Array) -> tuple[jax.Array, ...]:

@@ -55,7 +55,7 @@ class ConvLayer:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PoolLayer:
-    """A pool with a square window."""
+    """A pool with a square window, of an array or of what batch norm and ReLU make of it."""
 
     name: str
     about: str
@@ -64,14 +64,15 @@ class PoolLayer:
     window: int
     strides: int
     padding: int = 0
+    after_norm: bool = False
 
     kind: Kind = dataclasses.field(default="pool", init=False)
     operations = ("forward", "forward_backward")
 
     @property
     def family(self) -> str:
-        """Maximum or average."""
-        return "max pool" if self.maximum else "average pool"
+        """Maximum or average, and what comes first."""
+        return ("max pool" if self.maximum else "average pool") + (" after batch norm" if self.after_norm else "")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

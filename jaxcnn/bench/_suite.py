@@ -88,17 +88,31 @@ OTHERS = (
     _conv("c3d_16", "3-D, 16 channels", (2, 16, 32, 32, 16), (3, 3, 3, 16, 16)),
     _conv("c3d_64", "3-D, 64 channels", (2, 8, 14, 14, 64), (3, 3, 3, 64, 64)),
 )
-POOLS = tuple(
-    PoolLayer(name=name, about=about, x_shape=shape, maximum=maximum, window=window, strides=strides, padding=padding)
-    for name, about, shape, maximum, window, strides, padding in (
-        ("max2s2_64", "VGG, max 2x2", (8, 56, 56, 64), True, 2, 2, 0),
-        ("max3s2_64", "AlexNet, max 3x3", (8, 56, 56, 64), True, 3, 2, 0),
-        ("max3s2_stem", "ResNet, max 3x3 padded", (8, 112, 112, 64), True, 3, 2, 1),
-        ("max2s2_air", "speed run, max 2x2", (512, 31, 31, 64), True, 2, 2, 0),
-        ("max2s2_lenet", "LeNet-5, max 2x2", (128, 28, 28, 6), True, 2, 2, 0),
-        ("avg2s2_64", "average 2x2", (8, 56, 56, 64), False, 2, 2, 0),
-        ("avg3s1_192", "Inception, average 3x3", (8, 28, 28, 192), False, 3, 1, 1),
-    )
+POOLS = (
+    *(
+        PoolLayer(
+            name=name, about=about, x_shape=shape, maximum=maximum, window=window, strides=strides, padding=padding
+        )
+        for name, about, shape, maximum, window, strides, padding in (
+            ("max2s2_64", "VGG, max 2x2", (8, 56, 56, 64), True, 2, 2, 0),
+            ("max3s2_64", "AlexNet, max 3x3", (8, 56, 56, 64), True, 3, 2, 0),
+            ("max3s2_stem", "ResNet, max 3x3 padded", (8, 112, 112, 64), True, 3, 2, 1),
+            ("max2s2_air", "speed run, max 2x2", (512, 31, 31, 64), True, 2, 2, 0),
+            ("max2s2_lenet", "LeNet-5, max 2x2", (128, 28, 28, 6), True, 2, 2, 0),
+            ("avg2s2_64", "average 2x2", (8, 56, 56, 64), False, 2, 2, 0),
+            ("avg3s1_192", "Inception, average 3x3", (8, 28, 28, 192), False, 3, 1, 1),
+        )
+    ),
+    PoolLayer(
+        name="norm_max3s2",
+        about="ResNet, batch norm, ReLU, max 3x3 padded",
+        x_shape=(8, 112, 112, 64),
+        maximum=True,
+        window=3,
+        strides=2,
+        padding=1,
+        after_norm=True,
+    ),
 )
 NORMS = (
     NormLayer(name="norm64", about="ResNet, stage 1", x_shape=(8, 56, 56, 64)),

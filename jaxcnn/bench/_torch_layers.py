@@ -141,10 +141,11 @@ def _without_autograd(torch: Any, run: Run) -> Run:
 
 def _pool(torch: Any, layer: PoolLayer) -> Callable[[Any], Any]:
     pool = torch.nn.functional.max_pool2d if layer.maximum else torch.nn.functional.avg_pool2d
-    return lambda x: pool(x, layer.window, layer.strides, layer.padding)
+    first = torch.nn.Sequential(_norm(torch, layer), torch.nn.ReLU()) if layer.after_norm else torch.nn.Identity()
+    return lambda x: pool(first(x), layer.window, layer.strides, layer.padding)
 
 
-def _norm(torch: Any, layer: NormLayer) -> Callable[[Any], Any]:
+def _norm(torch: Any, layer: NormLayer | PoolLayer) -> Callable[[Any], Any]:
     return torch.nn.BatchNorm2d(layer.x_shape[-1]).train()
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn.functional._materialized import materialized_if_differentiated
 from jaxcnn.functional.ordering import MAXIMUM, comparable, narrowed
 from jaxcnn.functional.pool import as_float, count_as_float, divisor, widened
 from jaxcnn.functional.selection import as_ordered, best_of_rows, choose_over
@@ -200,7 +201,7 @@ def _adaptive_average(x: jax.Array, output: tuple[int, ...]) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnums=1)
 def _adaptive_maximum(x: jax.Array, output: tuple[int, ...]) -> jax.Array:
-    dtype, x = x.dtype, comparable(x)
+    dtype, x = x.dtype, materialized_if_differentiated(comparable(x))
     for at, bins in reversed(list(zip(_spatial_axes(x, len(output)), output, strict=True))):
         x = _over_bins(x, at, bins, lambda rows, axis: best_of_rows(rows, axis, MAXIMUM))
     return narrowed(x, dtype)
@@ -208,7 +209,8 @@ def _adaptive_maximum(x: jax.Array, output: tuple[int, ...]) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
 def _global_maximum(x: jax.Array, spatial_ndim: int, keepdims: bool) -> jax.Array:
-    axes, dtype, x = _spatial_axes(x, spatial_ndim), x.dtype, comparable(x)
+    axes, dtype = _spatial_axes(x, spatial_ndim), x.dtype
+    x = materialized_if_differentiated(comparable(x))
     if any(map(is_symbolic, x.shape)) or math.prod(x.shape[axis] for axis in axes) <= MOST_POSITIONS:
         greatest, _ = choose_over(x, axes, MAXIMUM)
     else:  # one number for each position would not fit int32

@@ -4,6 +4,7 @@ import functools
 
 import jax
 
+from jaxcnn.functional._materialized import materialized_if_differentiated
 from jaxcnn.functional.lp_pool import norm_over
 from jaxcnn.functional.ordering import MAXIMUM, comparable, narrowed
 from jaxcnn.functional.pool import as_float, widened
@@ -52,7 +53,8 @@ def feature_pool(x: jax.Array, size: int, *, kind: str = "max") -> jax.Array:
 def _feature_pool(x: jax.Array, groups: int, kind: str) -> jax.Array:
     grouped = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
     if kind == "max":
-        return narrowed(best_of_rows(comparable(grouped), x.ndim, MAXIMUM), x.dtype)
+        compared = materialized_if_differentiated(comparable(grouped))
+        return narrowed(best_of_rows(compared, x.ndim, MAXIMUM), x.dtype)
     wide = widened(grouped)
     if kind == "avg":
         return (wide.sum(-1) / wide.shape[-1]).astype(x.dtype)

@@ -12,8 +12,10 @@ a cotangent may go to.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from jaxcnn.functional._materialized import materialized
 from jaxcnn.functional.ordering import Order, is_best
 from jaxcnn.functional.taps import NO_TAP, add_told_taps, over_taps, reduce_taps
 from jaxcnn.shapes.pool import PoolPlan
@@ -34,15 +36,31 @@ def _differentiate(
 ) -> tuple[jax.Array, jax.Array]:
     (x,), (tangent,) = primals, tangents
     best = lax.optimization_barrier(best_tap(x, plan, order))
-    taps = lax.optimization_barrier(first_taps(lax.stop_gradient(x), lax.stop_gradient(best), plan))
+    taps = materialized(first_taps(lax.stop_gradient(x), lax.stop_gradient(best), plan))
     return best, add_told_taps(tangent, plan, taps)
 
 
 def first_taps(x: jax.Array, best: jax.Array, plan: PoolPlan) -> jax.Array:
-    """The number of the first tap of each window that holds the best entry, or ``NO_TAP`` where all is padding."""
+    """The number of the first tap of each window that holds the best entry, or ``NO_TAP`` where all is padding.
+
+    The last tap of a window that reads the input needs no comparison: if it is none of the others, it is this one. So
+    every window with an entry has a tap, whatever the comparisons give.
+    """
     none = jnp.uint8(NO_TAP)
 
     def number(entry: jax.Array, best: jax.Array, tap: int) -> jax.Array:
         return jnp.where(is_best(entry, best), jnp.uint8(tap), none)
 
-    return over_taps((x, best), plan, number, lax.min, none)
+    taps = over_taps((x, best), plan, number, lax.min, none)
+    return lax.min(taps, jnp.broadcast_to(jnp.asarray(_last_taps(plan), jnp.uint8), taps.shape))
+
+
+def _last_taps(plan: PoolPlan) -> np.ndarray:
+    """The number of the last tap of each window that reads the input, or ``NO_TAP``, with an axis for channels."""
+    last = np.zeros((), int)
+    for axis in plan:
+        inside = np.array([axis.inside(tap) for tap in range(axis.window)])
+        here = np.where(inside.any(0), axis.window - 1 - inside[::-1].argmax(0), NO_TAP)
+        missing = (last[..., None] == NO_TAP) | (here == NO_TAP)
+        last = np.where(missing, NO_TAP, last[..., None] * axis.window + here)
+    return last[..., None]

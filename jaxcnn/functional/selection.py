@@ -15,12 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxcnn.functional._materialized import materialized, materialized_if_differentiated
 from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.doubling import best_by_doubling
 from jaxcnn.functional.first_tap import best_tap, first_taps, tap_value
 from jaxcnn.functional.ordering import Order, comparable, is_best, narrowed
 from jaxcnn.functional.taps import add_told_taps, by_taps, passes
-from jaxcnn.functional.windows import on_axis, rows
+from jaxcnn.functional.windows import rows
 from jaxcnn.shapes.pool import PoolAxis, PoolPlan
 
 
@@ -42,6 +43,7 @@ def best_of_windows(
 ) -> tuple[jax.Array, jax.Array | None]:
     """The best entry of each window, and what ``index`` holds where it stands (-1 for a window of only padding)."""
     dtype, x = x.dtype, comparable(x)
+    x = materialized_if_differentiated(x) if index is None else materialized(x)
     first = x.ndim - 1 - len(plan)
     for start, stop in passes(plan):
         few = by_taps(plan, start, stop)
@@ -103,7 +105,7 @@ def choose_over(
     def differentiate(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
         (x,), (tangent,) = primals, tangents
         best = lax.optimization_barrier(differentiable(x))
-        place = lax.optimization_barrier(_first_place(x, best, axes, real))
+        place = materialized(_first_place(x, best, axes, real))
         return best, _at_place(tangent, place, axes)
 
     best = differentiable(x) if jnp.issubdtype(x.dtype, jnp.floating) else value(x)
@@ -113,11 +115,13 @@ def choose_over(
 
 
 def _first_place(x: jax.Array, best: jax.Array, axes: Sequence[int], real: np.ndarray | None) -> jax.Array:
-    """Where the first of the best entries over some axes stands, in row-major order."""
+    """Where the first of the best entries over some axes stands, in row-major order; at the latest at the last one."""
     hits = is_best(lax.stop_gradient(x), lax.stop_gradient(best))
+    last = jnp.asarray(math.prod(x.shape[axis] for axis in axes) - 1, jnp.int32)
     if real is not None:
         hits &= jnp.asarray(real)
-    return jnp.where(hits, _places(x, axes), math.prod(x.shape[axis] for axis in axes)).min(axes, keepdims=True)
+        last = jnp.where(jnp.asarray(real), _places(x, axes), -1).max(axes, keepdims=True)
+    return jnp.where(hits, _places(x, axes), last).min(axes, keepdims=True)
 
 
 def _at_place(x: jax.Array, place: jax.Array, axes: Sequence[int]) -> jax.Array:
@@ -127,8 +131,10 @@ def _at_place(x: jax.Array, place: jax.Array, axes: Sequence[int]) -> jax.Array:
 
 
 def _places(x: jax.Array, axes: Sequence[int]) -> jax.Array:
-    """The entries of some axes numbered in row-major order."""
-    sizes = [x.shape[axis] for axis in axes]
-    steps = [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]
-    each = (on_axis(np.arange(n) * s, a, x.ndim, jnp.int32) for n, s, a in zip(sizes, steps, axes, strict=True))
-    return functools.reduce(jnp.add, each)
+    """The entries of some axes numbered in row-major order, with length 1 on the other axes."""
+    places, step = jnp.zeros((1,) * x.ndim, jnp.int32), 1
+    for axis in reversed(axes):
+        shape = [size if i == axis else 1 for i, size in enumerate(x.shape)]
+        places += lax.broadcasted_iota(jnp.int32, shape, axis) * step
+        step *= x.shape[axis]
+    return places

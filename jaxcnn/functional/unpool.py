@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxcnn.functional._materialized import materialized
 from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.shapes.unpool import unpool_shape
 
@@ -57,7 +58,8 @@ def _unpool(y: jax.Array, indices: jax.Array, batch_ndim: int, sizes: tuple[int,
     put = jax.vmap(functools.partial(_put, length=math.prod(sizes)), -1, -1)
     for _ in range(batch_ndim):  # one example, one channel at a time: a sharded batch axis stays sharded
         put = jax.vmap(put)
-    return put(y.reshape(flat), indices.reshape(flat)).reshape(*y.shape[:batch_ndim], *sizes, y.shape[-1])
+    indices = materialized(indices.reshape(flat))  # each is read more than once, and must be one number to all readers
+    return put(y.reshape(flat), indices).reshape(*y.shape[:batch_ndim], *sizes, y.shape[-1])
 
 
 def _put(y: jax.Array, indices: jax.Array, *, length: int) -> jax.Array:

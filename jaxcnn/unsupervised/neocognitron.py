@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn.functional.arrays import as_array
-from jaxcnn.functional.max_pool import max_pool
+from jaxcnn.functional.max_pool import max_pool_with_indices
 from jaxcnn.models.neocognitron import INHIBITION_DECAY, Neocognitron, inhibition, window_weights
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.errors import ShapeError
@@ -41,9 +41,12 @@ def winners(answers: jax.Array, *, window: int) -> tuple[jax.Array, jax.Array]:
     [[[0, 0], [0, 0]], [True, False]]
     """
     height, width, planes = answers.shape
+    # Places are compared, not values: a value that XLA computes twice may be rounded differently each time.
     strongest = answers.max(-1, keepdims=True)
-    around = max_pool(strongest, (window, window), strides=1, padding="SAME")
-    candidates = jnp.where((answers >= around) & (answers > 0), answers, 0).reshape(height * width, planes)
+    _, best_around = max_pool_with_indices(strongest, (window, window), strides=1, padding="SAME")
+    cells = jnp.arange(height * width).reshape(height, width, 1)
+    wins = (best_around == cells) & (answers.argmax(-1, keepdims=True) == jnp.arange(planes)[None, None])
+    candidates = jnp.where(wins & (answers > 0), answers, 0).reshape(height * width, planes)
     best = candidates.argmax(0)
     return jnp.stack([best // width, best % width], -1), candidates.max(0) > 0
 

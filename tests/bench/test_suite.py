@@ -25,6 +25,9 @@ TINY = (
     ConvLayer(name="volume", about="", x_shape=(1, 4, 4, 4, 2), kernel_shape=(3, 3, 3, 2, 2)),
     PoolLayer(name="max", about="", x_shape=(2, 6, 6, 3), maximum=True, window=3, strides=2, padding=1),
     PoolLayer(name="average", about="", x_shape=(2, 6, 6, 3), maximum=False, window=3, strides=1, padding=1),
+    PoolLayer(
+        name="fused", about="", x_shape=(4, 9, 9, 3), maximum=True, window=3, strides=2, padding=1, after_norm=True
+    ),
     NormLayer(name="norm", about="", x_shape=(4, 5, 5, 3)),
 )
 
