@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent.parent
 INTERRUPTED = """
 import os, signal, sys, time
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background may ignore it
 module, folder = sys.argv[1:]
 
 class Interrupt:
