@@ -92,4 +92,4 @@ def test_integers_are_refused(augment: Augment, key: jax.Array) -> None:
     with pytest.raises(
         ValueError, match=r"^random_\w+: images must have the shape \(\*batch, height, width, channels\), but"
     ):
-        augment(key, np.zeros((4, 4, 1), np.float32))
+        augment(key, np.zeros((4, 1), np.float32))

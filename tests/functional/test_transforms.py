@@ -17,7 +17,7 @@ ONE_FOR_EACH_PATH = set(CHECKS) - {"jit", "vmap", "derivatives"}
 ROWS = collect()
 
 
-def tests_of(row: Case) -> list[Any]:
+def checks_of(row: Case) -> list[Any]:
     return [
         pytest.param(
             row,
@@ -30,7 +30,7 @@ def tests_of(row: Case) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("row", "check"), [test for row in ROWS for test in tests_of(row)])
+@pytest.mark.parametrize(("row", "check"), [test for row in ROWS for test in checks_of(row)])
 def test_row(row: Case, check: str) -> None:
     CHECKS[check][0](row)
 
