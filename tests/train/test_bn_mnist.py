@@ -23,7 +23,7 @@ def file() -> ExperimentFile:
 
 def test_percentiles_are_means_over_the_looks_of_a_window(file: ExperimentFile) -> None:
     """Windows of 100 steps are looked at every second step: against NumPy, over all that was looked at."""
-    layer = file.build.__globals__["Percentiles"](windows=2, steps=100)
+    layer = file.build_function.__globals__["Percentiles"](windows=2, steps=100)
     x = np.random.default_rng(0).normal(size=(150, 60, 3)).astype(np.float32)
     variables = layer.init(jax.random.key(0), jnp.asarray(x[0]), False)
 
@@ -55,7 +55,7 @@ def test_both_arms_differ_in_the_norms_alone(file: ExperimentFile) -> None:
 
 
 def test_images_are_black_or_white(file: ExperimentFile) -> None:
-    assert file.build.__globals__["black_and_white"](jnp.array([0, 127, 128, 255], jnp.uint8)).tolist() == [0, 0, 1, 1]
+    assert file.build_function.__globals__["black_and_white"](jnp.array([0, 127, 128, 255], jnp.uint8)).tolist() == [0, 0, 1, 1]
 
 
 @pytest.mark.gate
@@ -67,7 +67,7 @@ def test_a_history_is_what_the_runs_recorded(
     assert main(["train", str(PATH), "--set", "dataset=digits", "--set", "epochs=1", "--run-dir", str(run)]) == 0
     (tmp_path / "runs" / "batch_norm=false").mkdir()
     (tmp_path / "runs" / "batch_norm=false" / "seed-0").symlink_to(run)
-    write = file.build.__globals__["main"]
+    write = file.build_function.__globals__["main"]
     monkeypatch.setitem(write.__globals__, "__file__", str(tmp_path / "bn_mnist.py"))
     write(tmp_path / "runs", "history")
     found = json.loads((tmp_path / "results" / "bn_mnist" / "history.json").read_text(encoding="utf-8"))
@@ -91,7 +91,7 @@ def test_units_are_measured_in_their_own_widths(file: ExperimentFile, monkeypatc
         experiment=SimpleNamespace(model=SimpleNamespace(steps=4)),
     )
     record = {"step": 44, "test/accuracy": 0.5}
-    history = file.build.__globals__["history"]
+    history = file.build_function.__globals__["history"]
     monkeypatch.setitem(history.__globals__, "load_trained", lambda run, kind: trained)
     monkeypatch.setattr(
         history.__globals__["RunFolder"],

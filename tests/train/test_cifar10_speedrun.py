@@ -76,14 +76,14 @@ def test_six_views_are_those_of_the_reference(file: ExperimentFile) -> None:
     shown = [images, padded[:, :8, :8], padded[:, 2:, 2:]]
     both = [(np.asarray(view)[:, 0, 1] + np.asarray(view)[:, :, ::-1][:, 0, 1]) / 2 for view in shown]
     wanted = both[0] / 2 + (both[1] + both[2]) / 4
-    np.testing.assert_allclose(file.build.__globals__["six_views"](apply, images), wanted, rtol=1e-5)
+    np.testing.assert_allclose(file.build_function.__globals__["six_views"](apply, images), wanted, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("path", "rate"), [(("head", "kernel"), "head_lr"), (("group1", "norm1", "bias"), "bias_lr")])
 def test_first_update_of_head_and_biases(file: ExperimentFile, path: tuple[str, ...], rate: str) -> None:
     """By PyTorch's formula: g = sum gradient + wd / lr w, and with Nesterov the first step is lr (1 + m) g."""
     config = file.config_class(batch_size=100)
-    optimizer = file.build.__globals__["speedrun_optimizer"](config, 10)
+    optimizer = file.build_function.__globals__["speedrun_optimizer"](config, 10)
     model = models.create("cifar_speedrun", widths=(4, 4, 4))
     params: Any = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
     grads = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(1), leaf.shape), params)

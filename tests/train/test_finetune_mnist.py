@@ -67,8 +67,8 @@ def test_fine_tuning_starts_from_the_run_and_leaves_alone_what_is_frozen(
 ) -> None:
     before = create_state(built(file, digits="01234", labels_per_class=0, seed=7))
     trained = Trained(experiment=built(file), variables=before.eval_variables, step=0)
-    monkeypatch.setitem(file.build.__globals__, "load_trained", lambda run, kind: trained)
-    monkeypatch.setattr(file.build.__globals__["RunFolder"], "open", lambda path: None)
+    monkeypatch.setitem(file.build_function.__globals__, "load_trained", lambda run, kind: trained)
+    monkeypatch.setattr(file.build_function.__globals__["RunFolder"], "open", lambda path: None)
     settings = {"freeze": "conv1/*", "trained_rate": 0.1, "freeze_batch_stats": True}
     experiment = built(file, pretrained="runs/somewhere", **settings)
     start = create_state(experiment)

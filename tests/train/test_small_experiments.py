@@ -85,7 +85,7 @@ def test_pooling_is_all_that_differs_and_shifts_are_measured_from_none_on() -> N
     assert len({count(built("pooling_invariance", pooling=way)) for way in ("max", "mean", "none")}) == 1
     experiment = few(built("pooling_invariance", pooling="none"))
     variables = create_state(experiment).eval_variables
-    found = file_of("pooling_invariance").build.__globals__["measure"](Trained(experiment, variables, step=0))
+    found = file_of("pooling_invariance").build_function.__globals__["measure"](Trained(experiment, variables, step=0))
     accuracy = Evaluator(experiment, experiment.dataset.test)(variables).accuracy
     assert found["accuracy"][0] == pytest.approx(accuracy, abs=1e-4)
     assert found["change"][0] == 0 < found["change"][1] < found["change"][4]
@@ -94,7 +94,7 @@ def test_pooling_is_all_that_differs_and_shifts_are_measured_from_none_on() -> N
 
 
 def test_halving_is_what_its_name_says() -> None:
-    halved = file_of("pooling_invariance").build.__globals__["halved"]
+    halved = file_of("pooling_invariance").build_function.__globals__["halved"]
     x = np.random.default_rng(0).normal(size=(2, 6, 4, 3)).astype(np.float32)
     four = x.reshape(2, 3, 2, 2, 2, 3)
     np.testing.assert_allclose(halved(jnp.asarray(x), "max"), four.max((2, 4)))
@@ -123,7 +123,7 @@ def test_digits_are_judged_in_the_middle_and_in_the_corners() -> None:
     trained = SimpleNamespace(
         experiment=SimpleNamespace(dataset=dataset, model=SimpleNamespace(apply=apply)), variables={}
     )
-    found = file_of("padding_matters").build.__globals__["measure"](trained)
+    found = file_of("padding_matters").build_function.__globals__["measure"](trained)
     touching = (dataset.test.images[:, 0].max((1, 2)) > 0).mean()
     assert touching > 0.3 and found["middle"] == 1
     assert found["corners"] == pytest.approx(1 - touching / 2, abs=1e-4)
