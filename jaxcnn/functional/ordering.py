@@ -58,12 +58,10 @@ def narrowed(y: jax.Array, dtype: Any) -> jax.Array:
     """Extrema in the type of the input again; what a window of padding gives is the last number of that type."""
     if y.dtype == dtype:
         return y
-    if jnp.issubdtype(dtype, jnp.floating):
-        limits = jnp.finfo(dtype)
-        if np.isinf(np.asarray(np.inf, dtype)):
-            return y.astype(dtype)
-    else:
-        limits = jnp.iinfo(dtype)
+    floating = jnp.issubdtype(dtype, jnp.floating)
+    if floating and np.isinf(np.asarray(np.inf, dtype)):
+        return y.astype(dtype)
+    limits: Any = jnp.finfo(dtype) if floating else jnp.iinfo(dtype)
     return jnp.clip(y, jnp.asarray(limits.min, y.dtype), jnp.asarray(limits.max, y.dtype)).astype(dtype)
 
 

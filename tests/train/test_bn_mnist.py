@@ -55,7 +55,12 @@ def test_both_arms_differ_in_the_norms_alone(file: ExperimentFile) -> None:
 
 
 def test_images_are_black_or_white(file: ExperimentFile) -> None:
-    assert file.build_function.__globals__["black_and_white"](jnp.array([0, 127, 128, 255], jnp.uint8)).tolist() == [0, 0, 1, 1]
+    assert file.build_function.__globals__["black_and_white"](jnp.array([0, 127, 128, 255], jnp.uint8)).tolist() == [
+        0,
+        0,
+        1,
+        1,
+    ]
 
 
 @pytest.mark.gate
