@@ -63,7 +63,12 @@ def spatial_sizes(x_shape: Sequence[int], spatial_ndim: int | None, *, who: str)
     shape = tuple(x_shape)
     if spatial_ndim is None:
         if len(shape) not in (4, 5):
-            batched, single = max(len(shape) - 2, 1), max(len(shape) - 1, 1)
+            if len(shape) < 3:
+                raise ShapeError(
+                    f"{who}: x.shape={shape} is too short for a batch axis, spatial axes and channels. For one series of "
+                    f"shape (length, channels) write spatial_ndim=1."
+                )
+            batched, single = len(shape) - 2, len(shape) - 1
             raise ShapeError(
                 f"{who}: x.shape={shape} can be read with or without a batch axis. Write spatial_ndim={batched} if the "
                 f"first axis is a batch, spatial_ndim={single} if it is spatial, as inside jax.vmap. Without "

@@ -160,7 +160,7 @@ def test_global_mistakes_are_refused(pool: object) -> None:
     both = "Write spatial_ndim=1 if the first axis is a batch, spatial_ndim=2 if it is spatial, as inside jax.vmap"
     with pytest.raises(ShapeError, match=rf"{who}: x.shape=\(4, 4, 8\) can be read with or .* {both}"):
         pool(jnp.ones((4, 4, 8)))
-    with pytest.raises(ShapeError, match=rf"{who}: x.shape=\(5, 3\) can be read"):
+    with pytest.raises(ShapeError, match=rf"{who}: x.shape=\(5, 3\) is too short .* write spatial_ndim=1"):
         pool(jnp.ones((5, 3)))
     with pytest.raises(ShapeError, match=f"{who}: 3 spatial axes before the channels do not fit"):
         pool(jnp.ones((2, 5, 3)), spatial_ndim=3)

@@ -43,7 +43,7 @@ def test_spatial_axes() -> None:
     assert spatial_sizes((8, 5, 6, 2), None, who="who") == (5, 6)
     assert spatial_sizes((8, 5, 6, 2), 1, who="who") == (6,)
     assert spatial_sizes((5, 2), 1, who="who") == (5,)
-    with pytest.raises(ShapeError, match=r"who: x wants a batch axis, spatial axes and channels, but x.shape=\(5,\)"):
+    with pytest.raises(ShapeError, match=r"who: x.shape=\(5,\) is too short for a batch axis"):
         spatial_sizes((5,), None, who="who")
 
 
