@@ -65,8 +65,8 @@ def spatial_sizes(x_shape: Sequence[int], spatial_ndim: int | None, *, who: str)
         if len(shape) not in (4, 5):
             if len(shape) < 3:
                 raise ShapeError(
-                    f"{who}: x.shape={shape} is too short for a batch axis, spatial axes and channels. For one series of "
-                    f"shape (length, channels) write spatial_ndim=1."
+                    f"{who}: x.shape={shape} is too short for a batch axis, spatial axes and channels. For one series "
+                    f"of shape (length, channels) write spatial_ndim=1."
                 )
             batched, single = len(shape) - 2, len(shape) - 1
             raise ShapeError(
