@@ -168,7 +168,7 @@ class CifarSpeedrun(nn.Module):
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after whitening and after each group, the pooled vector, and the logits."""
         x = as_images(
-            x, who="cifar_speedrun", smallest=25, largest=48, advice="The last pooling wants a map of 3x3 to 5x5."
+            x, who="cifar_speedrun", smallest=25, largest=48, advice="The last pooling requires a map of 3x3 to 5x5."
         )
         if len(self.widths) != 3:
             raise ShapeError(f"cifar_speedrun: widths are those of three groups; got {tuple(self.widths)}.")

@@ -39,10 +39,10 @@ def check_choice(value: object, known: Iterable[str], *, who: str, name: str) ->
 
 
 def printable(text: str, *, keep: str = " ") -> str:
-    r"""Text from a file, a path or a user, with escape sequences in place of what a terminal would obey or not show.
+    r"""Text from a file, a path or a user, with escape sequences in place of characters that a terminal does not print.
 
     These are control characters (such as those that move the cursor), marks that reorder text, line separators, and
-    what stands for bytes that are not UTF-8 in file names.
+    the surrogates by which Python represents bytes of file names that are not UTF-8.
 
     Args:
         text: the text.

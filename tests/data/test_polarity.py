@@ -1,4 +1,4 @@
-"""Dark strokes on light and light strokes on dark are told from each other."""
+"""Dark strokes on light and light strokes on dark are distinguished."""
 
 import gzip
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a power cut leaves of a folder: a model, for a file system that writes nothing until it is told to."""
+"""What a power cut leaves of a folder: a model, for a file system that writes nothing before fsync."""
 
 import os
 import threading

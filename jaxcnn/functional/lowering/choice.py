@@ -1,7 +1,7 @@
-"""Which formulation ``algorithm="auto"`` takes: a pure function of shapes, dtype and platform.
+"""Which algorithm ``algorithm="auto"`` takes: a pure function of shapes, dtype and platform.
 
-On a CPU every formulation that serves is given an estimate of its seconds, and the cheapest is taken, unless XLA's own
-is not clearly slower: what is close to it in an estimate may be slower on another machine, and a program of one's own
+On a CPU each algorithm that supports the configuration estimates its time, and the lowest estimate is taken, unless
+XLA's own convolution is not clearly slower: an algorithm with a similar estimate may be slower on another machine, and
 takes longer to compile. On GPUs and TPUs XLA's own is taken, and where an array is empty or a size is symbolic, as in
 programs that are exported for any batch. Where the user asks for a table that ``jaxcnn bench
 --tune`` wrote, it comes first. Nothing is timed at run time.

@@ -29,7 +29,7 @@ _table: Table | None = None  # None until the environment is asked
 
 
 def tuned(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
-    """The formulation that the table names for an operation on the CPU; None where it names none that "auto" may take.
+    """The algorithm that the table names for an operation on the CPU; None where it names none that "auto" may take.
 
     >>> from jaxcnn.shapes.conv import conv_geometry
     >>> tuned(conv_geometry((8, 56, 56, 64), (3, 3, 64, 64)), "float32", "forward")  # no table was asked for
