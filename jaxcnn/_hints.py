@@ -11,7 +11,7 @@ import re
 import sys
 import types
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from jaxcnn._other_names import ARGUMENT_NOTES, ARGUMENTS, NAMES
@@ -86,6 +86,22 @@ def _hint(name: str, public: Sequence[str], hints: Mapping[str, str]) -> str:
 def _plain(name: str) -> str:
     """A name without upper case, underscores and a number of axes: ``conv`` for ``Conv2D``, ``conv_2d``, ``conv3d``."""
     return re.sub("[123]d", "", name.replace("_", "").lower())
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """The end of a message about a misspelt word: a suggestion where one is near, else the whole list.
+
+    >>> did_you_mean("smae", ["SAME", "VALID"])
+    "Did you mean 'SAME'?"
+    >>> did_you_mean("q", ["SAME", "VALID"])
+    "Known: 'SAME', 'VALID'."
+    """
+    known = list(known)
+    by_lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean {by_lower[near[0]]!r}?"
+    return "Known: " + ", ".join(repr(name) for name in known) + "."
 
 
 def explain_arguments(function: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -177,8 +193,6 @@ def unknown_arguments(unknown: Sequence[str], known: Sequence[str]) -> str:
 
 
 def _unknown_argument(word: str, known: Sequence[str]) -> str:
-    from jaxcnn.shapes.errors import did_you_mean
-
     sentence = f"there is no argument {word!r}."
     same = [name for name in ARGUMENTS.get(word, ()) if name in known]
     if same:

@@ -62,7 +62,25 @@ def test_imports_go_down() -> None:
     assert {path: names for path, names in found.items() if names} == {}
 
 
+def above_the_ground(source: str) -> list[str]:
+    """The imports of a private file next to the packages that are neither such a file nor the standard library's."""
+    allowed = {f"jaxcnn.{path.stem}" for path in (ROOT / "jaxcnn").glob("_[a-z]*.py")}
+    names = imported_modules(source)
+    return [name for name in names if name not in allowed and name.split(".")[0] not in sys.stdlib_module_names]
+
+
+def test_private_files_next_to_the_packages_import_no_package() -> None:
+    """Every package may import them, so they are below all of them."""
+    found = {
+        path.name: above_the_ground(path.read_text(encoding="utf-8")) for path in (ROOT / "jaxcnn").glob("_[a-z]*.py")
+    }
+    assert "_hints.py" in found
+    assert {name: names for name, names in found.items() if names} == {}
+
+
 def test_the_check_can_fail() -> None:
+    assert above_the_ground("from jaxcnn.shapes.errors import ShapeError") == ["jaxcnn.shapes.errors"]
+    assert above_the_ground("import jax\nimport re\nfrom jaxcnn._reprs import short_repr") == ["jax"]
     assert upward("functional", "from jaxcnn.nn.conv import Conv") == ["jaxcnn.nn.conv"]
     assert upward("train", "import jaxcnn.vis._curves") == ["jaxcnn.vis._curves"]
     assert upward("nn", "from jaxcnn import models") == ["jaxcnn.models"]

@@ -3,8 +3,8 @@
 import fnmatch
 from collections.abc import Collection, Iterable
 
+from jaxcnn._hints import did_you_mean
 from jaxcnn.bench._layers import ConvLayer, Entry, Layer, NormLayer, PoolLayer, Step
-from jaxcnn.shapes.errors import did_you_mean
 
 Shape = tuple[int, ...]
 

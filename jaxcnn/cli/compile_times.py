@@ -14,10 +14,10 @@ def run(options: argparse.Namespace) -> int:
     """Measures every model whose name matches, printing each line as it is known, and writes the JSON."""
     import jax
 
+    from jaxcnn._hints import did_you_mean
     from jaxcnn.bench import compile_times, machine
     from jaxcnn.cli.output import print_table
     from jaxcnn.models import list_models
-    from jaxcnn.shapes.errors import did_you_mean
     from jaxcnn.train.files import write_json
 
     names = list_models(options.pattern)

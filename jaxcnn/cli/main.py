@@ -84,7 +84,7 @@ def unknown_options(options: argparse.Namespace, unknown: Sequence[str], argumen
         unknown: what was left over.
         arguments: the whole command line.
     """
-    from jaxcnn.shapes.errors import did_you_mean
+    from jaxcnn._hints import did_you_mean
 
     word = next((word for word in unknown if word.startswith("-")), unknown[0])
     name, equals, value = word.partition("=")

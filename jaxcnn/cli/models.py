@@ -15,9 +15,9 @@ def run(options: argparse.Namespace) -> int:
     """Prints one row for each model."""
     import dataclasses
 
+    from jaxcnn._hints import did_you_mean
     from jaxcnn.cli.output import print_json, print_table
     from jaxcnn.models import info, list_models
-    from jaxcnn.shapes.errors import did_you_mean
 
     known = [info(name) for name in list_models(options.pattern)]
     if not known:

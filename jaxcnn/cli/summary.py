@@ -57,8 +57,8 @@ def find_model(options: argparse.Namespace) -> tuple[Any, tuple[int, ...], str]:
     Raises:
         ValueError: there is no such model, or ``--classes`` for a model whose classes its data set decides.
     """
+    from jaxcnn._hints import did_you_mean
     from jaxcnn.models import create, info, list_models
-    from jaxcnn.shapes.errors import did_you_mean
 
     name: str = options.model
     if name in list_models():

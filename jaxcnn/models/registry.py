@@ -8,10 +8,9 @@ from typing import Any
 
 from flax import linen as nn
 
-from jaxcnn._hints import explain_arguments
+from jaxcnn._hints import did_you_mean, explain_arguments
 from jaxcnn.models._head import check_classes
 from jaxcnn.models.torch_names import TorchNames
-from jaxcnn.shapes.errors import did_you_mean
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,28 +3,13 @@
 A message says who refuses, what was expected, what came, and what to try.
 """
 
-import difflib
 from collections.abc import Iterable
+
+from jaxcnn._hints import did_you_mean
 
 
 class ShapeError(ValueError):
-    """A size or a spelling that an operation cannot serve."""
-
-
-def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """The end of a message about a misspelt word: a suggestion where one is near, else the whole list.
-
-    >>> did_you_mean("smae", ["SAME", "VALID"])
-    "Did you mean 'SAME'?"
-    >>> did_you_mean("q", ["SAME", "VALID"])
-    "Known: 'SAME', 'VALID'."
-    """
-    known = list(known)
-    by_lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=0.6)
-    if near:
-        return f"Did you mean {by_lower[near[0]]!r}?"
-    return "Known: " + ", ".join(repr(name) for name in known) + "."
+    """A size or a word that an operation does not support."""
 
 
 def check_choice(value: object, known: Iterable[str], *, who: str, name: str) -> None:

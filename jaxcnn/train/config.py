@@ -11,7 +11,7 @@ import typing
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from jaxcnn.shapes.errors import did_you_mean
+from jaxcnn._hints import did_you_mean
 from jaxcnn.train.errors import ConfigError
 
 C = TypeVar("C")

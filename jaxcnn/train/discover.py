@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import jaxcnn.shapes  # the package's own folder is found through its lowest layer
-from jaxcnn.shapes.errors import did_you_mean
+from jaxcnn._hints import did_you_mean
 from jaxcnn.train.errors import ConfigError
 from jaxcnn.train.experiment import Experiment
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import optax
 
-from jaxcnn.shapes.errors import did_you_mean
+from jaxcnn._hints import did_you_mean
 
 Tree = Mapping[str, Any]
 

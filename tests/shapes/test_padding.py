@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxcnn._hints import did_you_mean
 from jaxcnn.shapes.axes import int_per_axis, window_per_axis
-from jaxcnn.shapes.errors import ShapeError, check_choice, did_you_mean
+from jaxcnn.shapes.errors import ShapeError, check_choice
 from jaxcnn.shapes.padding import explicit_pads, output_size, pads_per_axis, reach, same_pads
 
 SIZES = st.integers(1, 20)
