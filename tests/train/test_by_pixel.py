@@ -17,10 +17,9 @@ from jaxcnn.nn.conv import Conv
 from jaxcnn.train.dry_run import dry_run
 from jaxcnn.train.evaluate import Evaluation, Evaluator
 from jaxcnn.train.experiment import Experiment, cross_entropy
-from jaxcnn.train.loop import fit
-from jaxcnn.train.run_folder import RunFolder
 from jaxcnn.train.state import create_state
 from jaxcnn.train.step import epoch_order, train_step
+from tests.train.runs import new_run, train
 
 
 class Pixelwise(nn.Module):
@@ -97,15 +96,9 @@ def test_overlap_is_that_of_sets_of_pixels() -> None:
 
 
 def test_a_run_records_the_overlap(experiment: Experiment, tmp_path: Path) -> None:
-    class Silent:
-        def due(self, seconds: float) -> bool:
-            return False
-
-        def __getattr__(self, name: str) -> object:
-            return lambda *_, **__: None
-
-    outcome = fit(experiment, RunFolder(tmp_path), progress=Silent(), should_stop=lambda: False)  # type: ignore[arg-type]
-    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    _, run = new_run(tmp_path / "run")
+    outcome = train(run, experiment)
+    records = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert outcome.evaluation is not None
     assert records[-1]["test/mean_iou"] == outcome.evaluation.mean_iou
     assert records[-1]["train/loss"] < records[0]["train/loss"] and 0 < records[-1]["train/accuracy"] <= 1
