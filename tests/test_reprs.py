@@ -11,7 +11,7 @@ import pytest
 import jaxcnn
 from jaxcnn import data, models, train
 from jaxcnn import functional as F
-from jaxcnn.train.evaluate import Evaluation
+from jaxcnn.train._evaluate import Evaluation
 
 
 def made() -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxcnn.train._recorded import Model
-    from jaxcnn.train.discover import ExperimentFile
-    from jaxcnn.train.run_folder import RunFolder
+    from jaxcnn.train._runs.discover import ExperimentFile
+    from jaxcnn.train._runs.folder import RunFolder
 
 
 def add_argument(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def load_experiment(run: "RunFolder", options: argparse.Namespace) -> tuple["Exp
 def load_model(run: "RunFolder", options: argparse.Namespace) -> "Model":
     """The recorded model; that of the run's ``experiment.py`` where none is recorded."""
     from jaxcnn.train._recorded import model_of, read_model
-    from jaxcnn.train.trained import load_variables
+    from jaxcnn.train._trained import load_variables
 
     recorded = read_model(run, options.checkpoint)
     if recorded is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxcnn.train.parallel import Parallel
+    from jaxcnn.train._devices import Parallel
 
 FILE = "parallel.json"
 USUAL = {"devices": 1, "spelling": "jit", "batch_stats": "global", "accumulate": 1, "fsdp": False}
@@ -50,7 +50,7 @@ def join_processes(options: argparse.Namespace) -> None:
     """Joins the other processes, where there are some; before anything touches a device."""
     who = (options.coordinator, options.num_processes, options.process_id)
     if options.distributed or any(value is not None for value in who):
-        from jaxcnn.train.distributed import join
+        from jaxcnn.train._distributed import join
 
         join(
             options.coordinator,
@@ -64,7 +64,7 @@ def choose_devices(options: argparse.Namespace, folder: Path | None = None) -> "
     """The devices that are asked for, else those of the run in the folder, else one."""
     import jax
 
-    from jaxcnn.train.parallel import Parallel
+    from jaxcnn.train._devices import Parallel
 
     chosen: dict[str, Any] = dict(USUAL)
     if folder is not None and (folder / FILE).exists():
@@ -83,7 +83,7 @@ def _recorded(file: Path) -> dict[str, Any]:
     Raises:
         RunError: it cannot be read, or an entry is unknown or of another type.
     """
-    from jaxcnn.train.errors import RunError
+    from jaxcnn.train._errors import RunError
 
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -102,6 +102,6 @@ def _recorded(file: Path) -> dict[str, Any]:
 
 def one_writer(folder: Any) -> contextlib.AbstractContextManager[None]:
     """The lock of a run folder, in the process that writes."""
-    from jaxcnn.train.distributed import is_first
+    from jaxcnn.train._distributed import is_first
 
     return folder.locked() if is_first() else contextlib.nullcontext()

@@ -27,8 +27,8 @@ def run(options: argparse.Namespace) -> int:
     import numpy as np
 
     from jaxcnn.cli.output import print_json, print_table
-    from jaxcnn.train.evaluate import Evaluator
-    from jaxcnn.train.run_folder import RunFolder
+    from jaxcnn.train._evaluate import Evaluator
+    from jaxcnn.train._runs.folder import RunFolder
 
     folder = RunFolder.open(options.run_folder)
     model = _trust.load_model(folder, options)

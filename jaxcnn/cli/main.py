@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _import_slow_modules(verb: str) -> None:
     """Imports what takes the time, and has Ctrl-C raise ``KeyboardInterrupt`` from then on, see ``jaxcnn.__main__``."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        importlib.import_module("jaxcnn.train.loop" if verb in ("train", "evaluate", "predict", "profile") else "jax")
+        importlib.import_module("jaxcnn.train._loop" if verb in ("train", "evaluate", "predict", "profile") else "jax")
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -103,8 +103,8 @@ def _setting_names(options: argparse.Namespace, unknown: Sequence[str]) -> list[
     """The settings of the experiment on the command line, if the verb takes settings and there is one."""
     if not hasattr(options, "set"):
         return []
-    from jaxcnn.train.config import settings_of
-    from jaxcnn.train.discover import find_experiment, list_experiments
+    from jaxcnn.train._runs.config import settings_of
+    from jaxcnn.train._runs.discover import find_experiment, list_experiments
 
     # In `train --epochs 3 NAME` the value stands where the experiment is expected, and the name is left over.
     for word in (options.experiment, *unknown):

@@ -43,8 +43,8 @@ def run(options: argparse.Namespace) -> int:
 
     from jaxcnn.cli.output import print_json, print_table, say
     from jaxcnn.data import holds_strokes, is_dark_on_light, read_image
-    from jaxcnn.train.errors import ConfigError
-    from jaxcnn.train.run_folder import RunFolder
+    from jaxcnn.train._errors import ConfigError
+    from jaxcnn.train._runs.folder import RunFolder
 
     if options.top < 1:
         raise ConfigError(f"--top {options.top}: show at least one class.")

@@ -26,10 +26,10 @@ def run(options: argparse.Namespace) -> int:
     """Prints the table."""
 
     from jaxcnn.cli.output import console, print_json, print_table
-    from jaxcnn.train.checkpoint import restore
-    from jaxcnn.train.profiling import profile_steps
-    from jaxcnn.train.run_folder import RunFolder
-    from jaxcnn.train.state import abstract_state
+    from jaxcnn.train._checkpoints.reading import restore
+    from jaxcnn.train._profiling import profile_steps
+    from jaxcnn.train._runs.folder import RunFolder
+    from jaxcnn.train._state import abstract_state
 
     folder = RunFolder.open(options.run_folder)
     file, config = _trust.load_experiment(folder, options)

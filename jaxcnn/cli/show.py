@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jaxcnn.train.discover import ExperimentFile
+    from jaxcnn.train._runs.discover import ExperimentFile
 
 HELP = "show an experiment's settings, or what a folder of images holds"
 FOLDER = "folder:"
@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints the experiment's docstring and the table of its settings, or the contents of a folder."""
     from jaxcnn.cli.output import print_json, print_table, say
-    from jaxcnn.train.config import settings_of
-    from jaxcnn.train.discover import find_experiment, list_experiments
+    from jaxcnn.train._runs.config import settings_of
+    from jaxcnn.train._runs.discover import find_experiment, list_experiments
 
     folder = options.experiment.removeprefix(FOLDER)
     if folder != options.experiment or (Path(folder).is_dir() and folder not in list_experiments()):

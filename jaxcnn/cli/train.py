@@ -45,14 +45,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from jaxcnn.train.compile_cache import keep_compiled_programs
-    from jaxcnn.train.config import with_settings
-    from jaxcnn.train.discover import find_experiment
-    from jaxcnn.train.distributed import is_first, together
-    from jaxcnn.train.dry_run import dry_run
-    from jaxcnn.train.errors import ConfigError
-    from jaxcnn.train.loop import comparable
-    from jaxcnn.train.run_folder import RunFolder
+    from jaxcnn.train._compile_cache import keep_compiled_programs
+    from jaxcnn.train._distributed import is_first, together
+    from jaxcnn.train._dry_run import dry_run
+    from jaxcnn.train._errors import ConfigError
+    from jaxcnn.train._loop import comparable
+    from jaxcnn.train._runs.config import with_settings
+    from jaxcnn.train._runs.discover import find_experiment
+    from jaxcnn.train._runs.folder import RunFolder
 
     if (options.experiment is None) == (options.resume is None):
         raise ConfigError("name an experiment, such as lenet5_digits, or a run to continue with --resume RUN.")
@@ -95,8 +95,8 @@ def _digest(text: str) -> str:
 def _new_folder(name: str) -> Path:
     import jax
 
-    from jaxcnn.train.errors import ConfigError
-    from jaxcnn.train.run_folder import RunFolder
+    from jaxcnn.train._errors import ConfigError
+    from jaxcnn.train._runs.folder import RunFolder
 
     if jax.process_count() > 1:
         raise ConfigError("several processes need one folder that all of them see: name it with --run-dir DIR.")
@@ -106,10 +106,10 @@ def _new_folder(name: str) -> Path:
 
 def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
     from jaxcnn.cli.output import console
+    from jaxcnn.train._distributed import is_first, together
+    from jaxcnn.train._loop import fit
     from jaxcnn.train._recorded import record_model
-    from jaxcnn.train.distributed import is_first, together
-    from jaxcnn.train.loop import fit
-    from jaxcnn.train.progress import ConsoleProgress
+    from jaxcnn.train._reports.progress import ConsoleProgress
 
     screen = console()
     screen.quiet = not is_first()
@@ -155,7 +155,7 @@ def _draw(folder: Any, experiment: Any, evaluation: Any) -> list[str]:
 
     A picture that cannot be drawn costs a warning: the run is finished, and its checkpoints and metrics are saved.
     """
-    from jaxcnn.train.warnings_log import log
+    from jaxcnn.train._reports.warnings_log import log
 
     drawn = []
     for name, draw in _pictures(folder, experiment, evaluation).items():

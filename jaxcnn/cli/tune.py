@@ -12,7 +12,7 @@ def run(options: argparse.Namespace) -> int:
 
     from jaxcnn.bench import time_algorithms, tuning_table
     from jaxcnn.functional.lowering.tuned import read
-    from jaxcnn.train.files import write_json
+    from jaxcnn.train._runs.files import write_json
 
     if jax.default_backend() != "cpu":
         raise ValueError("--tune is for CPUs; on GPUs and TPUs XLA's own convolution is taken.")
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _usual_table() -> Path:
     """The user's own, under the user's cache folder."""
-    from jaxcnn.train.compile_cache import cache_folder
+    from jaxcnn.train._compile_cache import cache_folder
 
     return cache_folder() / "tuning.json"
 

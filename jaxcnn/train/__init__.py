@@ -3,16 +3,16 @@
 from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
-from jaxcnn.train.config import with_settings
-from jaxcnn.train.errors import ConfigError, RunError
-from jaxcnn.train.experiment import Experiment, cross_entropy, standardize, to_unit
-from jaxcnn.train.finetune import by_pattern, frozen, start_from
-from jaxcnn.train.loop import Outcome, fit
-from jaxcnn.train.muon import muon
-from jaxcnn.train.optim import decay_mask, triangular, warmup_cosine
-from jaxcnn.train.parallel import Parallel
-from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.trained import Trained, load_trained
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._errors import ConfigError, RunError
+from jaxcnn.train._experiment import Experiment, cross_entropy, standardize, to_unit
+from jaxcnn.train._finetune import by_pattern, frozen, start_from
+from jaxcnn.train._loop import Outcome, fit
+from jaxcnn.train._muon import muon
+from jaxcnn.train._optim import decay_mask, triangular, warmup_cosine
+from jaxcnn.train._runs.config import with_settings
+from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._trained import Trained, load_trained
 
 __all__ = [
     "ConfigError",

@@ -23,15 +23,15 @@ import numpy as np
 from jax import export
 
 from jaxcnn.data import Split, StreamedSplit, is_prepared, load, names, stream
-from jaxcnn.train.checkpoint import Saved, newest_good, present, read_arrays
-from jaxcnn.train.checksums import Record, check_seal, named_leaves, seal
-from jaxcnn.train.errors import RunError
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.files import write_json
-from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.state import Variables, abstract_state
-from jaxcnn.train.trained import Trained
-from jaxcnn.train.warnings_log import log
+from jaxcnn.train._checkpoints.checksums import Record, check_seal, named_leaves, seal
+from jaxcnn.train._checkpoints.reading import Saved, newest_good, present, read_arrays
+from jaxcnn.train._errors import RunError
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._reports.warnings_log import log
+from jaxcnn.train._runs.files import write_json
+from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._state import Variables, abstract_state
+from jaxcnn.train._trained import Trained
 
 FILE = "model.json"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from jaxcnn.train.compile_cache import CacheHits, cache_folder, keep_compiled_programs
+from jaxcnn.train._compile_cache import CacheHits, cache_folder, keep_compiled_programs
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxcnn.train.checkpoint import restore
-from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.state import create_state
+from jaxcnn.train._checkpoints.reading import restore
+from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._state import create_state
 from tests.cli.conftest import TINY
 
 

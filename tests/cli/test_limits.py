@@ -13,8 +13,8 @@ import pytest
 
 from jaxcnn.cli import main, show, train
 from jaxcnn.data import Dataset, Split
-from jaxcnn.train.evaluate import Evaluation
-from jaxcnn.train.run_folder import RunFolder
+from jaxcnn.train._evaluate import Evaluation
+from jaxcnn.train._runs.folder import RunFolder
 from tests.cli.conftest import TINY
 
 ROOT = Path(__file__).parent.parent.parent

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jaxcnn.cli import main
-from jaxcnn.train.profiling import place_of
+from jaxcnn.train._profiling import place_of
 
 
 def test_profile_of_a_run(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

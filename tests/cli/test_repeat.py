@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from jaxcnn.cli import main, repeat, results
-from jaxcnn.train.config import with_settings
-from jaxcnn.train.discover import find_experiment
-from jaxcnn.train.run_folder import RunFolder
+from jaxcnn.train._runs.config import with_settings
+from jaxcnn.train._runs.discover import find_experiment
+from jaxcnn.train._runs.folder import RunFolder
 from tests.cli.conftest import TINY
 from tests.train import runs
 

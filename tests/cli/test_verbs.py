@@ -10,8 +10,8 @@ from PIL import Image
 
 from jaxcnn.cli import main, train
 from jaxcnn.data import Dataset, Split, load
-from jaxcnn.train.evaluate import Evaluation, Evaluator
-from jaxcnn.train.run_folder import RunFolder
+from jaxcnn.train._evaluate import Evaluation, Evaluator
+from jaxcnn.train._runs.folder import RunFolder
 from jaxcnn.vis import predictions_figure
 from tests.cli.conftest import TINY
 from tests.train.runs import final_state

@@ -6,14 +6,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxcnn.train.checkpoint import restore
-from jaxcnn.train.discover import ExperimentFile, load_experiment
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.loop import Outcome, fit
-from jaxcnn.train.metrics import Record
-from jaxcnn.train.parallel import Parallel
-from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.state import TrainState, create_state
+from jaxcnn.train._checkpoints.reading import restore
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._loop import Outcome, fit
+from jaxcnn.train._runs.discover import ExperimentFile, load_experiment
+from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._runs.metrics import Record
+from jaxcnn.train._state import TrainState, create_state
 
 TINY = Path(__file__).parent / "tiny.py"
 

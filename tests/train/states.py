@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.train.saving import open_checkpoints
-from jaxcnn.train.state import TrainState
+from jaxcnn.train._checkpoints.saving import open_checkpoints
+from jaxcnn.train._state import TrainState
 
 
 def state_at(step: int, *, rows: int = 64) -> TrainState:

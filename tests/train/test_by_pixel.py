@@ -14,11 +14,11 @@ from flax import linen as nn
 
 from jaxcnn.data import Dataset, Split
 from jaxcnn.nn.conv import Conv
-from jaxcnn.train.dry_run import dry_run
-from jaxcnn.train.evaluate import Evaluation, Evaluator
-from jaxcnn.train.experiment import Experiment, cross_entropy
-from jaxcnn.train.state import create_state
-from jaxcnn.train.step import epoch_order, train_step
+from jaxcnn.train._dry_run import dry_run
+from jaxcnn.train._evaluate import Evaluation, Evaluator
+from jaxcnn.train._experiment import Experiment, cross_entropy
+from jaxcnn.train._state import create_state
+from jaxcnn.train._step import epoch_order, train_step
 from tests.train.runs import new_run, train
 
 

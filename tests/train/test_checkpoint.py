@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxcnn.train import checkpoint, saving
-from jaxcnn.train.checkpoint import restore, resume, saved
-from jaxcnn.train.checksums import check_seal, checksums, seal
-from jaxcnn.train.errors import DamageError, RunError
-from jaxcnn.train.saving import open_checkpoints
-from jaxcnn.train.state import TrainState
+from jaxcnn.train._checkpoints import reading as checkpoint
+from jaxcnn.train._checkpoints import saving
+from jaxcnn.train._checkpoints.checksums import check_seal, checksums, seal
+from jaxcnn.train._checkpoints.reading import restore, resume, saved
+from jaxcnn.train._checkpoints.saving import open_checkpoints
+from jaxcnn.train._errors import DamageError, RunError
+from jaxcnn.train._state import TrainState
 from tests.train.runs import assert_same, final_state, new_run, train, without_seconds
 from tests.train.states import array_file, flip_bit, save_steps, state_at
 

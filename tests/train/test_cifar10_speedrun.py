@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from jaxcnn import data, models
-from jaxcnn.train.discover import ExperimentFile, load_experiment
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.state import create_state
-from jaxcnn.train.step import epoch_order, train_step
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._runs.discover import ExperimentFile, load_experiment
+from jaxcnn.train._state import create_state
+from jaxcnn.train._step import epoch_order, train_step
 
 ROOT = Path(__file__).parent.parent.parent
 

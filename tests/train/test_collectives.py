@@ -13,9 +13,9 @@ from jax.sharding import NamedSharding
 
 from jaxcnn import models
 from jaxcnn.data import Dataset, Split
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.parallel import WHOLE, Parallel, lowered_step
-from jaxcnn.train.state import abstract_state
+from jaxcnn.train._devices import WHOLE, Parallel, lowered_step
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._state import abstract_state
 from tests.tiers import default_rows
 
 # Every family, as small as it can be had: what is read does not depend on how often a layer is repeated.

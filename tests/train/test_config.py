@@ -3,8 +3,8 @@ from typing import Annotated
 
 import pytest
 
-from jaxcnn.train.config import config_from_json, settings_of, with_settings
-from jaxcnn.train.errors import ConfigError
+from jaxcnn.train._errors import ConfigError
+from jaxcnn.train._runs.config import config_from_json, settings_of, with_settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

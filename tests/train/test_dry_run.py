@@ -9,10 +9,10 @@ import pytest
 
 from jaxcnn import data, models
 from jaxcnn.models.bn_inception import PAPER_RUNS
-from jaxcnn.train.discover import list_experiments, load_experiment
-from jaxcnn.train.dry_run import dry_run
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.peak import macs_per_image
+from jaxcnn.train._dry_run import dry_run
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._peak import macs_per_image
+from jaxcnn.train._runs.discover import list_experiments, load_experiment
 from tests.tiers import default_rows
 
 LOAD = data.load  # before a test replaces it

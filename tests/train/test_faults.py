@@ -7,12 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from jaxcnn.train import loop
-from jaxcnn.train.checkpoint import FORMAT, restore
-from jaxcnn.train.errors import RunError
-from jaxcnn.train.metrics import MetricsLog
-from jaxcnn.train.parallel import Parallel, compile_step
-from jaxcnn.train.state import create_state
+from jaxcnn.train import _loop as loop
+from jaxcnn.train._checkpoints.reading import FORMAT, restore
+from jaxcnn.train._devices import Parallel, compile_step
+from jaxcnn.train._errors import RunError
+from jaxcnn.train._runs.metrics import MetricsLog
+from jaxcnn.train._state import create_state
 from tests.train.golden import GOLDEN
 from tests.train.runs import assert_same, new_run, train
 from tests.train.states import state_at

@@ -11,11 +11,11 @@ import numpy as np
 import optax
 import pytest
 
-from jaxcnn.train.discover import load_experiment
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.finetune import by_pattern, frozen, start_from
-from jaxcnn.train.state import TrainState, create_state
-from jaxcnn.train.step import epoch_order, train_step
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._finetune import by_pattern, frozen, start_from
+from jaxcnn.train._runs.discover import load_experiment
+from jaxcnn.train._state import TrainState, create_state
+from jaxcnn.train._step import epoch_order, train_step
 
 
 @pytest.fixture(scope="module")

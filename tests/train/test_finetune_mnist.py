@@ -9,10 +9,10 @@ import numpy as np
 import optax
 import pytest
 
-from jaxcnn.train.discover import ExperimentFile, load_experiment
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.state import create_state
-from jaxcnn.train.trained import Trained
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._runs.discover import ExperimentFile, load_experiment
+from jaxcnn.train._state import create_state
+from jaxcnn.train._trained import Trained
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jaxcnn.train.checkpoint import restore
-from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.state import create_state
+from jaxcnn.train._checkpoints.reading import restore
+from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._state import create_state
 from tests.train.runs import TINY, assert_same, final_state, without_seconds
 
 STREAMED = TINY.with_name("tiny_stream.py")

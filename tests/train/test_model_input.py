@@ -11,10 +11,10 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn import augment
-from jaxcnn.train.discover import load_experiment
-from jaxcnn.train.experiment import Experiment, cross_entropy
-from jaxcnn.train.state import ALTERNATE, create_state, stream
-from jaxcnn.train.step import epoch_order, model_input, step_keys, train_step
+from jaxcnn.train._experiment import Experiment, cross_entropy
+from jaxcnn.train._runs.discover import load_experiment
+from jaxcnn.train._state import ALTERNATE, create_state, stream
+from jaxcnn.train._step import epoch_order, model_input, step_keys, train_step
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,14 @@ import pytest
 from flax import linen as nn
 
 from jaxcnn.nn import BatchNorm, Conv
-from jaxcnn.train.checkpoint import saved
-from jaxcnn.train.diagnose import first_not_finite
-from jaxcnn.train.discover import load_experiment
-from jaxcnn.train.errors import RunError
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.parallel import Parallel
-from jaxcnn.train.state import TrainState, abstract_state, create_state
-from jaxcnn.train.step import StepMetrics, epoch_order, train_step
+from jaxcnn.train._checkpoints.reading import saved
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._diagnose import first_not_finite
+from jaxcnn.train._errors import RunError
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._runs.discover import load_experiment
+from jaxcnn.train._state import TrainState, abstract_state, create_state
+from jaxcnn.train._step import StepMetrics, epoch_order, train_step
 from tests.train.runs import new_run, train
 
 TINY = Path(__file__).parent / "tiny.py"

@@ -14,18 +14,18 @@ from flax import linen as nn
 from jax.sharding import AxisType
 
 from jaxcnn.nn import BatchNorm, Conv
-from jaxcnn.train import parallel as parallel_module
-from jaxcnn.train.diagnose import first_not_finite
-from jaxcnn.train.discover import load_experiment
-from jaxcnn.train.errors import ConfigError
-from jaxcnn.train.evaluate import Evaluator
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.loop import fit
-from jaxcnn.train.parallel import Parallel, compile_step
-from jaxcnn.train.part_keys import part_key
-from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.state import TrainState, create_state
-from jaxcnn.train.step import epoch_order
+from jaxcnn.train import _devices as parallel_module
+from jaxcnn.train._devices import Parallel, compile_step
+from jaxcnn.train._diagnose import first_not_finite
+from jaxcnn.train._errors import ConfigError
+from jaxcnn.train._evaluate import Evaluator
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._loop import fit
+from jaxcnn.train._part_keys import part_key
+from jaxcnn.train._runs.discover import load_experiment
+from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._state import TrainState, create_state
+from jaxcnn.train._step import epoch_order
 from tests.tiers import default_rows
 from tests.train.runs import TINY, Quiet, final_state, new_run, without_seconds
 

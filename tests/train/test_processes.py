@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxcnn.train.checkpoint import saved
-from jaxcnn.train.distributed import join
-from jaxcnn.train.errors import ConfigError
-from jaxcnn.train.loop import fit
-from jaxcnn.train.parallel import Parallel
-from jaxcnn.train.roll_back import WENT_BACK
-from jaxcnn.train.run_folder import RunFolder
+from jaxcnn.train._checkpoints.reading import saved
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._distributed import join
+from jaxcnn.train._errors import ConfigError
+from jaxcnn.train._loop import fit
+from jaxcnn.train._roll_back import WENT_BACK
+from jaxcnn.train._runs.folder import RunFolder
 from tests.train.runs import TINY, Quiet, final_state, new_run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -217,7 +217,7 @@ TWISTER = """
 import importlib.metadata, json, os, sys, time
 sys.path.insert(0, os.getcwd())
 from jaxcnn.cli import main
-from jaxcnn.train.distributed import join
+from jaxcnn.train._distributed import join
 experiment, folder, process, port = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 join(f"localhost:{port}", num_processes=2, process_id=process)
 version = importlib.metadata.version

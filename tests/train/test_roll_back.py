@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn.train.discover import load_experiment
-from jaxcnn.train.errors import RunError
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.roll_back import WENT_BACK
-from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.step import epoch_order, train_step
+from jaxcnn.train._errors import RunError
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._roll_back import WENT_BACK
+from jaxcnn.train._runs.discover import load_experiment
+from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._step import epoch_order, train_step
 from tests.tiers import default_rows
 from tests.train import tiny_spiked
 from tests.train.runs import TINY, assert_same, final_state, new_run, train, without_seconds
@@ -97,7 +97,7 @@ def test_where_none_jumps_nothing_changes(tmp_path: Path) -> None:
 
 
 def test_without_a_checkpoint_to_go_back_to_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jaxcnn.train.roll_back.RollBack.keep", lambda self, state: None)
+    monkeypatch.setattr("jaxcnn.train._roll_back.RollBack.keep", lambda self, state: None)
     _, run = new_run(tmp_path / "run")
     train(run, spiked(3))
     assert not any(WENT_BACK in record for record in run.metrics.read())

@@ -13,13 +13,13 @@ from pathlib import Path
 import jax
 import pytest
 
-from jaxcnn.train import _provenance as provenance
-from jaxcnn.train.checkpoint import restore, saved
-from jaxcnn.train.errors import ConfigError, FolderLostError, RunError
-from jaxcnn.train.metrics import MetricsLog, Record
-from jaxcnn.train.parallel import Parallel
-from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.saving import open_checkpoints
+from jaxcnn.train._checkpoints import provenance
+from jaxcnn.train._checkpoints.reading import restore, saved
+from jaxcnn.train._checkpoints.saving import open_checkpoints
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._errors import ConfigError, FolderLostError, RunError
+from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._runs.metrics import MetricsLog, Record
 from tests.train.runs import TINY, assert_same, final_state, new_run, train, without_seconds
 from tests.train.states import save_steps, state_at
 
@@ -27,9 +27,9 @@ from tests.train.states import save_steps, state_at
 CREATE = """
 import sys
 from pathlib import Path
-from jaxcnn.train.discover import load_experiment
-from jaxcnn.train.errors import RunError
-from jaxcnn.train.run_folder import RunFolder
+from jaxcnn.train._runs.discover import load_experiment
+from jaxcnn.train._errors import RunError
+from jaxcnn.train._runs.folder import RunFolder
 file, seed = load_experiment(Path(sys.argv[1])), int(sys.argv[2])
 RunFolder.create(Path(sys.argv[3]), file, {"seed": seed})  # imports everything
 print("ready", flush=True)

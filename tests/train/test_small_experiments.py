@@ -14,12 +14,12 @@ from flax import linen
 
 from jaxcnn import data
 from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.train.discover import ExperimentFile, load_experiment
-from jaxcnn.train.dry_run import dry_run
-from jaxcnn.train.evaluate import Evaluator
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.state import create_state
-from jaxcnn.train.trained import Trained
+from jaxcnn.train._dry_run import dry_run
+from jaxcnn.train._evaluate import Evaluator
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._runs.discover import ExperimentFile, load_experiment
+from jaxcnn.train._state import create_state
+from jaxcnn.train._trained import Trained
 
 EXPERIMENTS = Path(__file__).parent.parent.parent / "experiments"
 

@@ -10,12 +10,12 @@ import optax
 import pytest
 
 from jaxcnn.data import Split
-from jaxcnn.train.discover import load_experiment
-from jaxcnn.train.evaluate import Evaluator
-from jaxcnn.train.experiment import Experiment, cross_entropy
-from jaxcnn.train.optim import decay_mask
-from jaxcnn.train.state import STEP, TrainState, create_state, stream
-from jaxcnn.train.step import epoch_order, train_step
+from jaxcnn.train._evaluate import Evaluator
+from jaxcnn.train._experiment import Experiment, cross_entropy
+from jaxcnn.train._optim import decay_mask
+from jaxcnn.train._runs.discover import load_experiment
+from jaxcnn.train._state import STEP, TrainState, create_state, stream
+from jaxcnn.train._step import epoch_order, train_step
 
 
 @pytest.fixture(scope="module")

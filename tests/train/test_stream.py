@@ -15,16 +15,16 @@ import pytest
 
 from jaxcnn import augment
 from jaxcnn.data import Split
-from jaxcnn.train.discover import load_experiment
-from jaxcnn.train.dry_run import dry_run
-from jaxcnn.train.errors import ConfigError, RunError
-from jaxcnn.train.evaluate import Evaluator
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.feed import Feed, open_input, rows_on
-from jaxcnn.train.loop import fit
-from jaxcnn.train.parallel import Parallel
-from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.state import create_state
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._dry_run import dry_run
+from jaxcnn.train._errors import ConfigError, RunError
+from jaxcnn.train._evaluate import Evaluator
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._feed import Feed, open_input, rows_on
+from jaxcnn.train._loop import fit
+from jaxcnn.train._runs.discover import load_experiment
+from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._state import create_state
 from tests.train.runs import TINY, Quiet, assert_same, final_state, new_run, train, without_seconds
 from tests.train.streams import Memory, streamed
 

@@ -13,10 +13,10 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn.data import Batch, StreamedSplit
-from jaxcnn.train.errors import ConfigError
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.parallel import Parallel
-from jaxcnn.train.step import epoch_order
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._errors import ConfigError
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._step import epoch_order
 
 # Batches on the devices or on their way there, beside the one that is computed. A step is given out only when the one
 # so many before it is done, or else batches would pile up on the devices.

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxcnn.train.errors import RunError
-from jaxcnn.train.warnings_log import log
+from jaxcnn.train._errors import RunError
+from jaxcnn.train._reports.warnings_log import log
 
 
 @contextlib.contextmanager

@@ -9,8 +9,8 @@ import optax
 from flax import struct
 from jax import lax
 
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.state import ALTERNATE, ORDER, STEP, TrainState, Variables, stream
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._state import ALTERNATE, ORDER, STEP, TrainState, Variables, stream
 
 # The parts of a step beside the model, as they are named in a profile.
 INPUT, LOSS, UPDATE = PARTS = ("prepare_input", "compute_loss", "update_state")

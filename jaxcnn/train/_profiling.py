@@ -13,12 +13,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcnn.train.errors import ConfigError
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.feed import open_input
-from jaxcnn.train.parallel import Parallel, lowered_step
-from jaxcnn.train.state import TrainState
-from jaxcnn.train.step import PARTS, epoch_order
+from jaxcnn.train._devices import Parallel, lowered_step
+from jaxcnn.train._errors import ConfigError
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._feed import open_input
+from jaxcnn.train._state import TrainState
+from jaxcnn.train._step import PARTS, epoch_order
 
 # What runs other instructions, which are in the trace themselves.
 CONTAINERS = ("while", "conditional", "call", "async-start", "async-done", "async-update")

@@ -11,26 +11,26 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcnn.train._provenance import provenance
-from jaxcnn.train.checkpoint import resume
-from jaxcnn.train.compile_cache import CacheHits
-from jaxcnn.train.diagnose import first_not_finite
-from jaxcnn.train.distributed import agreed, is_first, together, wait_for_all
-from jaxcnn.train.errors import RunError
-from jaxcnn.train.evaluate import Evaluation, Evaluator
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.feed import Input, open_input
-from jaxcnn.train.memory import memory_advice
-from jaxcnn.train.parallel import Parallel, Step, compile_step
-from jaxcnn.train.peak import macs_per_image, peak_macs, share_of_peak
-from jaxcnn.train.progress import Progress
-from jaxcnn.train.roll_back import WENT_BACK, RollBack, kinds, undone_steps
-from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.saving import Checkpoints, open_checkpoints
-from jaxcnn.train.state import TrainState, create_state
-from jaxcnn.train.step import StepMetrics, epoch_order
-from jaxcnn.train.versions import installed_packages
-from jaxcnn.train.warnings_log import log
+from jaxcnn.train._checkpoints.provenance import provenance
+from jaxcnn.train._checkpoints.reading import resume
+from jaxcnn.train._checkpoints.saving import Checkpoints, open_checkpoints
+from jaxcnn.train._compile_cache import CacheHits
+from jaxcnn.train._devices import Parallel, Step, compile_step
+from jaxcnn.train._diagnose import first_not_finite
+from jaxcnn.train._distributed import agreed, is_first, together, wait_for_all
+from jaxcnn.train._errors import RunError
+from jaxcnn.train._evaluate import Evaluation, Evaluator
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._feed import Input, open_input
+from jaxcnn.train._memory import memory_advice
+from jaxcnn.train._peak import macs_per_image, peak_macs, share_of_peak
+from jaxcnn.train._reports.progress import Progress
+from jaxcnn.train._reports.warnings_log import log
+from jaxcnn.train._roll_back import WENT_BACK, RollBack, kinds, undone_steps
+from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._runs.versions import installed_packages
+from jaxcnn.train._state import TrainState, create_state
+from jaxcnn.train._step import StepMetrics, epoch_order
 
 # A step's metrics are fetched this often for the display: to fetch them is to wait for the device.
 DISPLAY_SECONDS = 0.25

@@ -9,10 +9,10 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.parallel import Parallel
-from jaxcnn.train.state import TrainState
-from jaxcnn.train.step import find, model_input, step_keys
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._state import TrainState
+from jaxcnn.train._step import find, model_input, step_keys
 
 Path = tuple[str, ...]
 

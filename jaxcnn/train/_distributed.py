@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jaxcnn.train.errors import ConfigError, RunError
+from jaxcnn.train._errors import ConfigError, RunError
 
 
 def join(

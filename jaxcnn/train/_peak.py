@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.models import summary
-from jaxcnn.train.experiment import Experiment
+from jaxcnn.train._experiment import Experiment
 
 # Operations a second in bfloat16, in 10**12, by what JAX calls the device; of the makers' data sheets, where NVIDIA's
 # figure with sparsity is twice this.

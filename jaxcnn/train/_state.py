@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxcnn.train.experiment import Experiment
+from jaxcnn.train._experiment import Experiment
 
 Variables = dict[str, Any]
 

@@ -7,14 +7,14 @@ not, while steps are counted on: so the order of the images, a function of the s
 run that is killed in between does the same again.
 """
 
-from jaxcnn.train.checkpoint import KINDS, restore, saved
-from jaxcnn.train.distributed import agreed, is_first
-from jaxcnn.train.errors import RunError
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.saving import Checkpoints
-from jaxcnn.train.state import TrainState
-from jaxcnn.train.warnings_log import log
+from jaxcnn.train._checkpoints.reading import KINDS, restore, saved
+from jaxcnn.train._checkpoints.saving import Checkpoints
+from jaxcnn.train._distributed import agreed, is_first
+from jaxcnn.train._errors import RunError
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._reports.warnings_log import log
+from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._state import TrainState
 
 # The checkpoint to go back to, and what an epoch's record says of having done so.
 CALM, WENT_BACK = "calm", "train/went_back_to"

@@ -16,12 +16,12 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxcnn.nn.batch_norm_axis import batch_norm_axis
 from jaxcnn.shapes.errors import check_choice
-from jaxcnn.train.distributed import together
-from jaxcnn.train.errors import ConfigError
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.part_keys import part_key
-from jaxcnn.train.state import TrainState
-from jaxcnn.train.step import Findings, find, train_step
+from jaxcnn.train._distributed import together
+from jaxcnn.train._errors import ConfigError
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._part_keys import part_key
+from jaxcnn.train._state import TrainState
+from jaxcnn.train._step import Findings, find, train_step
 
 SPELLINGS = ("jit", "shard_map", "pmap")
 SCOPES = ("global", "per_device")

@@ -5,10 +5,10 @@ import platform
 from collections.abc import Iterator
 from typing import Any
 
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.parallel import Parallel
-from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.versions import cpu_kind, installed_packages
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._runs.versions import cpu_kind, installed_packages
 
 Record = dict[str, Any]
 

@@ -19,14 +19,14 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxcnn.train._held_folder import HeldFolder
-from jaxcnn.train.checkpoint import FORMAT, KINDS, RECORD, STATE, read_arrays, read_record, saved
-from jaxcnn.train.checksums import Record, checksums, seal
-from jaxcnn.train.distributed import is_first, together, wait_for_all
-from jaxcnn.train.errors import FolderLostError, RunError
-from jaxcnn.train.files import make_folder, sync, sync_tree, write_text
-from jaxcnn.train.state import TrainState
-from jaxcnn.train.warnings_log import log
+from jaxcnn.train._checkpoints.checksums import Record, checksums, seal
+from jaxcnn.train._checkpoints.held_folder import HeldFolder
+from jaxcnn.train._checkpoints.reading import FORMAT, KINDS, RECORD, STATE, read_arrays, read_record, saved
+from jaxcnn.train._distributed import is_first, together, wait_for_all
+from jaxcnn.train._errors import FolderLostError, RunError
+from jaxcnn.train._reports.warnings_log import log
+from jaxcnn.train._runs.files import make_folder, sync, sync_tree, write_text
+from jaxcnn.train._state import TrainState
 
 # Two of the last, so that one is whole whatever happens to the other.
 KEEP = {"last": 2, "best": 1, "calm": 1}

@@ -12,10 +12,10 @@ import numpy as np
 
 from jaxcnn._reprs import short_repr
 from jaxcnn.data import Split, StreamedSplit, eval_batches
-from jaxcnn.train.feed import Feed
-from jaxcnn.train.parallel import Parallel
-from jaxcnn.train.state import Variables
-from jaxcnn.train.step import BatchEvaluation, eval_step
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._feed import Feed
+from jaxcnn.train._state import Variables
+from jaxcnn.train._step import BatchEvaluation, eval_step
 
 
 @dataclasses.dataclass(frozen=True)

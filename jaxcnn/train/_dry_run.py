@@ -5,9 +5,9 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.state import TrainState, abstract_state
-from jaxcnn.train.step import epoch_order, eval_step, train_step
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._state import TrainState, abstract_state
+from jaxcnn.train._step import epoch_order, eval_step, train_step
 
 
 def dry_run(experiment: Experiment) -> TrainState:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 
-from jaxcnn.train.metrics import Record
+from jaxcnn.train._runs.metrics import Record
 
 
 class Progress(Protocol):

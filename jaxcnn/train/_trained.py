@@ -6,11 +6,11 @@ import jax
 import numpy as np
 
 from jaxcnn._reprs import short_repr
-from jaxcnn.train.checkpoint import restore
-from jaxcnn.train.experiment import Experiment
-from jaxcnn.train.parallel import Parallel
-from jaxcnn.train.run_folder import RunFolder
-from jaxcnn.train.state import Variables, abstract_state
+from jaxcnn.train._checkpoints.reading import restore
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._state import Variables, abstract_state
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import jax
 
-from jaxcnn.train.errors import RunError
+from jaxcnn.train._errors import RunError
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jaxcnn.train.errors import DamageError, RunError
+from jaxcnn.train._errors import DamageError, RunError
 
 Record = dict[str, Any]
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from jaxcnn.train.errors import FolderLostError, RunError
+from jaxcnn.train._errors import FolderLostError, RunError
 
 # Orbax takes these characters in a path for a pattern.
 _PATTERN = frozenset("[]*?")

@@ -13,8 +13,8 @@ from typing import Any
 
 import jaxcnn.shapes  # the package's own folder is found through its lowest layer
 from jaxcnn._hints import did_you_mean
-from jaxcnn.train.errors import ConfigError
-from jaxcnn.train.experiment import Experiment
+from jaxcnn.train._errors import ConfigError
+from jaxcnn.train._experiment import Experiment
 
 _PACKAGE = Path(jaxcnn.shapes.__file__).parent.parent
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from jaxcnn._hints import did_you_mean
-from jaxcnn.train.errors import ConfigError
+from jaxcnn.train._errors import ConfigError
 
 C = TypeVar("C")
 
