@@ -1,4 +1,4 @@
-"""Hints in error messages: names that other libraries use, and arguments that a function does not take.
+"""The boundary of the public functions: their names in errors, and hints for names and arguments that do not exist.
 
 Each package calls ``install_hints`` at the end of its ``__init__``. The names are data, in ``jaxcnn/_other_names.py``.
 Nothing is computed before an error is raised, and nothing here imports jax.
@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from jaxcnn._error_context import error_context
 from jaxcnn._other_names import ARGUMENT_NOTES, ARGUMENTS, NAMES
 
 _LIBRARIES = ("contextlib", "flax", "functools", "jax", "jaxcnn")
@@ -35,16 +36,17 @@ def install_hints(namespace: dict[str, Any], *, names: Mapping[str, str] | None 
     AttributeError: module 'jaxcnn.nn' has no attribute 'Conv2D'. Use Conv, for any number of spatial axes.
     """
     package, public = namespace["__name__"], namespace["__all__"]
+    folder = package.removeprefix("jaxcnn.").split(".")[0]
     for name in public:
         member = namespace[name]
         if isinstance(member, types.FunctionType):
-            namespace[name] = explained = explain_arguments(member, member.__name__)
+            namespace[name] = explained = explain_arguments(member, member.__name__, package=folder)
             # In the defining module too: pickle looks a function up there and expects the same object.
             setattr(sys.modules[member.__module__], member.__name__, explained)
         elif isinstance(member, type) and not issubclass(member, BaseException):
-            init = vars(member).get("__init__")
-            if isinstance(init, types.FunctionType):
-                member.__init__ = explain_arguments(init, member.__name__)  # type: ignore[method-assign]
+            for method in ("__init__", "__call__", "features"):
+                if isinstance(function := vars(member).get(method), types.FunctionType):
+                    setattr(member, method, explain_arguments(function, member.__name__))
     return functools.partial(missing_name, package, public, {**NAMES.get(package, {}), **(names or {})})
 
 
@@ -104,8 +106,8 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     return "Known: " + ", ".join(repr(name) for name in known) + "."
 
 
-def explain_arguments(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """The function, with a sentence where Python's own error says that arguments do not fit the signature.
+def explain_arguments(function: Callable[..., Any], name: str, *, package: str | None = None) -> Callable[..., Any]:
+    """The function, with its name in its errors, and a sentence where the arguments do not fit the signature.
 
     >>> def conv(x, kernel, *, strides=1): ...
     >>> explain_arguments(conv, "conv")(1, 2, stride=2)
@@ -117,13 +119,14 @@ def explain_arguments(function: Callable[..., Any], name: str) -> Callable[..., 
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except TypeError:
-            problem = argument_problem(function, args, kwargs, name=name)
-            if problem is None:
-                raise
-        raise TypeError(f"{name}: {problem}")
+        with error_context(name, package=package):
+            try:
+                return function(*args, **kwargs)
+            except TypeError:
+                problem = argument_problem(function, args, kwargs, name=name)
+                if problem is None:
+                    raise
+            raise TypeError(problem)
 
     call._arguments_explained = True  # type: ignore[attr-defined]
     return call

@@ -42,8 +42,8 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "BatchNorm: x": lambda value: nn.BatchNorm(use_running_average=False).init(KEY, value),
     "random_flip: images": lambda value: augment.random_flip(KEY, value),
     "adjust_brightness: factors": lambda value: augment.adjust_brightness(X, value),
-    "resnet: x": lambda value: models.create("resnet20_cifar").init(KEY, value),
-    "neocognitron: x": lambda value: models.create("neocognitron").init(KEY, value),
+    "ResNet: x": lambda value: models.create("resnet20_cifar").init(KEY, value),
+    "Neocognitron: x": lambda value: models.create("neocognitron").init(KEY, value),
     "learn_neocognitron: images": lambda value: learn_neocognitron(models.create("neocognitron"), {}, value),
 }
 VALUES = {
@@ -72,5 +72,5 @@ def test_arrays_of_the_other_byte_order_are_converted(named: str) -> None:
 
 def test_the_neocognitron_says_what_its_images_hold() -> None:
     images = jnp.ones((1, 16, 16, 1), jnp.uint8)
-    with pytest.raises(TypeError, match=r"neocognitron: x must be floating, in \[0, 1\].*not uint8.*x / 255"):
+    with pytest.raises(TypeError, match=r"Neocognitron: x must be floating, in \[0, 1\].*not uint8.*x / 255"):
         models.create("neocognitron").init(KEY, images)

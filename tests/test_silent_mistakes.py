@@ -61,7 +61,7 @@ def test_no_plausible_kernel_gives_a_warning() -> None:
     channels = (1, 2, 3, 4, 8, 16, 64, 256)
     for window, c, out, transposed in itertools.product(windows, channels, channels, (False, True)):
         kernel = (*window, out, c) if transposed else (*window, c, out)
-        options: dict[str, Any] = {"feature_group_count": 1, "transposed": transposed, "who": "conv"}
+        options: dict[str, Any] = {"feature_group_count": 1, "transposed": transposed}
         assert torch_layout_warning((8, 64, 64, c), kernel, **options) is None
         assert torch_layout_warning((8, 64, 64, 2 * c), kernel, **{**options, "feature_group_count": 2}) is None
     for kernel in ((513, 1, 1), (64, 3, 9), (3, 3, 3, 3), (3, 3, 3, 3, 3)):

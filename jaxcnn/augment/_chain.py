@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from jaxcnn._error_context import error_context
 from jaxcnn.augment._images import as_key
 
 
@@ -34,14 +35,15 @@ def chain(*functions: Callable[[jax.Array, Any], Any]) -> Callable[[jax.Array, A
     for number, function in enumerate(functions, 1):
         if not callable(function):
             raise TypeError(
-                f"chain: argument {number} must be a function (key, x) -> x, not {type(function).__name__}. "
+                f"argument {number} must be a function (key, x) -> x, not {type(function).__name__}. "
                 f"To set options of a function, write functools.partial(random_crop, size=32)."
             )
     return functools.partial(_apply, functions)
 
 
+@error_context("chain")
 def _apply(functions: tuple[Callable[[jax.Array, Any], Any], ...], key: jax.Array, x: Any) -> Any:
-    keys = jax.random.split(as_key(key, who="chain"), len(functions))
+    keys = jax.random.split(as_key(key), len(functions))
     for one, function in zip(keys, functions, strict=True):
         x = function(one, x)
     return x

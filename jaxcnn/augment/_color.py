@@ -31,7 +31,7 @@ def adjust_brightness(images: ArrayLike, factors: ArrayLike) -> jax.Array:
     >>> adjust_brightness(jnp.full((1, 1, 1), 0.6), 0.5)
     Array([[[0.3]]], dtype=float32)
     """
-    x, factors, batch_shape = _as_pair(images, factors, who="adjust_brightness", name="factors")
+    x, factors, batch_shape = _as_pair(images, factors, name="factors")
     return with_batch_shape(_blend(x, jnp.zeros_like(x), factors), batch_shape)
 
 
@@ -55,7 +55,7 @@ def adjust_contrast(images: ArrayLike, factors: ArrayLike) -> jax.Array:
     >>> adjust_contrast(jnp.array([0.25, 0.75]).reshape(1, 2, 1), 0.5)[0, :, 0]
     Array([0.375, 0.625], dtype=float32)
     """
-    x, factors, batch_shape = _as_pair(images, factors, who="adjust_contrast", name="factors")
+    x, factors, batch_shape = _as_pair(images, factors, name="factors")
     return with_batch_shape(_blend(x, luminance(x).mean((1, 2), keepdims=True), factors), batch_shape)
 
 
@@ -79,8 +79,8 @@ def adjust_saturation(images: ArrayLike, factors: ArrayLike) -> jax.Array:
     >>> adjust_saturation(jnp.array([1.0, 0, 0]).reshape(1, 1, 3), 0.0)[0, 0]
     Array([0.299, 0.299, 0.299], dtype=float32)
     """
-    x, factors, batch_shape = _as_pair(images, factors, who="adjust_saturation", name="factors")
-    y = _blend(x, luminance(x), factors) if _has_colour(x, who="adjust_saturation") else x
+    x, factors, batch_shape = _as_pair(images, factors, name="factors")
+    y = _blend(x, luminance(x), factors) if _has_colour(x) else x
     return with_batch_shape(y, batch_shape)
 
 
@@ -108,8 +108,8 @@ def adjust_hue(images: ArrayLike, turns: ArrayLike) -> jax.Array:
     >>> adjust_hue(jnp.array([1.0, 0.5, 0]).reshape(1, 1, 3), 0.5)[0, 0]  # orange becomes sky blue
     Array([0. , 0.5, 1. ], dtype=float32)
     """
-    x, turns, batch_shape = _as_pair(images, turns, who="adjust_hue", name="turns")
-    y = _rotate_hue(x, turns) if _has_colour(x, who="adjust_hue") else x
+    x, turns, batch_shape = _as_pair(images, turns, name="turns")
+    y = _rotate_hue(x, turns) if _has_colour(x) else x
     return with_batch_shape(y, batch_shape)
 
 
@@ -152,14 +152,13 @@ def random_color(
     >>> [round(value, 2) for value in y[:, 0, 0, 0].tolist()]
     [0.68, 0.69, 0.43]
     """
-    who = "random_color"
-    key = as_key(key, who=who)
-    x, batch_shape = as_images(images, who=who)
+    key = as_key(key)
+    x, batch_shape = as_images(images)
     factors = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
-    amounts = {name: as_amount(amount, who=who, name=name) for name, amount in factors.items()}
-    hue = as_amount(hue, who=who, name="hue", most=0.5)
+    amounts = {name: as_amount(amount, name=name) for name, amount in factors.items()}
+    hue = as_amount(hue, name="hue", most=0.5)
     if amounts["saturation"] or hue:
-        _has_colour(x, who=who)
+        _has_colour(x)
     draws = jax.random.uniform(key, (4, len(x)), jnp.float32)
     adjust = (adjust_brightness, adjust_contrast, adjust_saturation)
     for draw, change, amount in zip(draws, adjust, amounts.values(), strict=False):
@@ -201,17 +200,15 @@ def _blend(images: jax.Array, base: jax.Array, factors: jax.Array) -> jax.Array:
     return jnp.clip(base + factors * (x - base), 0, 1).astype(images.dtype)
 
 
-def _as_pair(
-    images: ArrayLike, values: ArrayLike, *, who: str, name: str
-) -> tuple[jax.Array, jax.Array, tuple[int, ...]]:
+def _as_pair(images: ArrayLike, values: ArrayLike, *, name: str) -> tuple[jax.Array, jax.Array, tuple[int, ...]]:
     """Images and a real number for each, with one batch axis, and the batch shape."""
-    x, batch_shape = as_images(images, who=who)
-    return x, with_sharding_of(per_image(values, batch_shape, who=who, name=name), x), batch_shape
+    x, batch_shape = as_images(images)
+    return x, with_sharding_of(per_image(values, batch_shape, name=name), x), batch_shape
 
 
-def _has_colour(images: jax.Array, *, who: str) -> bool:
+def _has_colour(images: jax.Array) -> bool:
     if images.shape[-1] not in (1, 3):
         raise ShapeError(
-            f"{who}: images must have 3 channels (red, green, blue), or 1 for grey, but images.shape={images.shape}."
+            f"images must have 3 channels (red, green, blue), or 1 for grey, but images.shape={images.shape}."
         )
     return images.shape[-1] == 3

@@ -49,17 +49,14 @@ def random_crop(
            [2., 3., 4.],
            [1., 2., 3.]], dtype=float32)
     """
-    who = "random_crop"
-    key = as_key(key, who=who)
-    x, batch_shape = as_images(images, who=who)
-    window = int_per_axis(size, 2, who=who, name="size")
-    pads = int_per_axis(padding, 2, who=who, name="padding", minimum=0)
-    check_choice(padding_mode, PADDING_MODES, who=who, name="padding_mode")
+    key = as_key(key)
+    x, batch_shape = as_images(images)
+    window = int_per_axis(size, 2, name="size")
+    pads = int_per_axis(padding, 2, name="padding", minimum=0)
+    check_choice(padding_mode, PADDING_MODES, name="padding_mode")
     _, height, width, _ = x.shape
     if window[0] > height + 2 * pads[0] or window[1] > width + 2 * pads[1]:
-        raise ShapeError(
-            f"{who}: size={window} is larger than images of {height}x{width} padded by {pads}. Increase padding?"
-        )
+        raise ShapeError(f"size={window} is larger than images of {height}x{width} padded by {pads}. Increase padding?")
     return with_batch_shape(random_windows(key, x, window, pads, padding_mode), batch_shape)
 
 
@@ -103,12 +100,11 @@ def random_resized_crop(
            [3., 4., 5., 6.],
            [2., 3., 4., 5.]], dtype=float32)
     """
-    who = "random_resized_crop"
-    key = as_key(key, who=who)
-    x, batch_shape = as_images(images, who=who)
-    window = int_per_axis(size, 2, who=who, name="size")
-    area = as_range(area, who=who, name="area", most=1)
-    aspect = as_range(aspect, who=who, name="aspect")
+    key = as_key(key)
+    x, batch_shape = as_images(images)
+    window = int_per_axis(size, 2, name="size")
+    area = as_range(area, name="area", most=1)
+    aspect = as_range(aspect, name="aspect")
     batch, height, width, _ = x.shape
     dtype = accumulator_dtype(x.dtype)
     top, left, part_height, part_width = (

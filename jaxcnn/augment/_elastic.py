@@ -44,14 +44,13 @@ def random_elastic(
     >>> [int(column) for column in y[0, 4:24:4, :, 0].argmax(axis=1)]
     [13, 14, 15, 15, 15]
     """
-    who = "random_elastic"
-    key = as_key(key, who=who)
-    x, batch_shape = as_images(images, who=who)
-    alpha = as_amount(alpha, who=who, name="alpha")
-    sigma = as_amount(sigma, who=who, name="sigma")
-    fill = as_fill(fill, who=who)
+    key = as_key(key)
+    x, batch_shape = as_images(images)
+    alpha = as_amount(alpha, name="alpha")
+    sigma = as_amount(sigma, name="sigma")
+    fill = as_fill(fill)
     if sigma == 0:
-        raise ValueError(f"{who}: sigma=0 smooths nothing, so each pixel would move alone. Use 4 for 28x28 digits.")
+        raise ValueError("sigma=0 smooths nothing, so each pixel would move alone. Use 4 for 28x28 digits.")
     batch, height, width, _ = x.shape
     dtype = accumulator_dtype(x.dtype)
     noise = jax.random.uniform(key, (2, batch, height, width), jnp.float32, minval=-1.0, maxval=1.0)

@@ -38,11 +38,10 @@ def random_cutout(key: jax.Array, images: ArrayLike, *, size: IntPerAxis, fill: 
            [1., 0., 0., 0., 1., 1.],
            [1., 0., 0., 0., 1., 1.]], dtype=float32)
     """
-    who = "random_cutout"
-    key = as_key(key, who=who)
-    x, batch_shape = as_images(images, who=who)
-    lengths = int_per_axis(size, 2, who=who, name="size", minimum=0)
-    fill = as_fill(fill, who=who)
+    key = as_key(key)
+    x, batch_shape = as_images(images)
+    lengths = int_per_axis(size, 2, name="size", minimum=0)
+    fill = as_fill(fill)
     ends = []
     for axis_key, axis, length in zip(jax.random.split(key), x.shape[1:3], lengths, strict=True):
         first = jax.random.randint(axis_key, (len(x),), 0, axis, jnp.int32) - length // 2
@@ -91,13 +90,12 @@ def random_erasing(
            [1., 1., 1., 1.],
            [1., 1., 1., 1.]], dtype=float32)
     """
-    who = "random_erasing"
-    key = as_key(key, who=who)
-    x, batch_shape = as_images(images, who=who)
-    probability = as_amount(probability, who=who, name="probability", most=1)
-    area, aspect = as_range(area, who=who, name="area", most=1), as_range(aspect, who=who, name="aspect")
+    key = as_key(key)
+    x, batch_shape = as_images(images)
+    probability = as_amount(probability, name="probability", most=1)
+    area, aspect = as_range(area, name="area", most=1), as_range(aspect, name="aspect")
     if isinstance(fill, str) and fill != "noise":
-        raise ValueError(f"{who}: fill={fill!r} does not exist. Write a number, or 'noise'.")
+        raise ValueError(f"fill={fill!r} does not exist. Write a number, or 'noise'.")
     batch, height, width, _ = x.shape
     draw_key, noise_key = jax.random.split(key)
     draws = jax.random.uniform(draw_key, (5, batch, TRIES), jnp.float32)
@@ -109,5 +107,5 @@ def random_erasing(
     if isinstance(fill, str):
         values = with_sharding_of(jax.random.uniform(noise_key, x.shape, jnp.float32), x).astype(x.dtype)
     else:
-        values = jnp.asarray(as_fill(fill, who=who), x.dtype)
+        values = jnp.asarray(as_fill(fill), x.dtype)
     return with_batch_shape(jnp.where(inside, values, x), batch_shape)

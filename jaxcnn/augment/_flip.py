@@ -40,11 +40,10 @@ def random_flip(
     Array([[2., 1., 0.],
            [0., 1., 2.]], dtype=float32)
     """
-    who = "random_flip"
-    key = as_key(key, who=who)
-    x, batch_shape = as_images(images, who=who)
-    check_choice(axis, _AXES, who=who, name="axis")
-    probability = as_amount(probability, who=who, name="probability", most=1)
+    key = as_key(key)
+    x, batch_shape = as_images(images)
+    check_choice(axis, _AXES, name="axis")
+    probability = as_amount(probability, name="probability", most=1)
     mirrored = jax.random.uniform(key, (len(x),), jnp.float32) < probability
     return with_batch_shape(_flip_where(mirrored, x, _AXES[axis]), batch_shape)
 
@@ -76,15 +75,14 @@ def alternating_flip(key: jax.Array, images: ArrayLike, numbers: ArrayLike, *, e
     >>> [alternating_flip(jax.random.key(1), images, numbers, epoch=epoch)[:, 0, 0, 0].tolist() for epoch in (0, 1, 2)]
     [[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]]
     """
-    who = "alternating_flip"
-    key, (positions, turn) = as_key(key, who=who), as_arrays(who, numbers=numbers, epoch=epoch)
-    x, batch_shape = as_images(images, who=who)
+    key, (positions, turn) = as_key(key), as_arrays(numbers=numbers, epoch=epoch)
+    x, batch_shape = as_images(images)
     for name, value in (("numbers", positions), ("epoch", turn)):
         if not jnp.issubdtype(value.dtype, jnp.integer):
-            raise TypeError(f"{who}: {name} must be integers, not {value.dtype}.")
+            raise TypeError(f"{name} must be integers, not {value.dtype}.")
     if positions.shape != batch_shape or turn.ndim:
         raise ShapeError(
-            f"{who}: numbers must have the shape {batch_shape}, one for each image, and epoch the shape (), but "
+            f"numbers must have the shape {batch_shape}, one for each image, and epoch the shape (), but "
             f"numbers.shape={positions.shape} and epoch.shape={turn.shape}."
         )
     bits = jax.vmap(lambda number: jax.random.bits(jax.random.fold_in(key, number), (), jnp.uint32) & 1)(

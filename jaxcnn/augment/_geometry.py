@@ -41,10 +41,9 @@ def affine(images: ArrayLike, matrices: ArrayLike, *, fill: float = 0.0) -> jax.
            [6., 7., 8.],
            [0., 0., 0.]], dtype=float32)
     """
-    who = "affine"
-    x, batch_shape = as_images(images, who=who)
-    each = with_sharding_of(per_image(matrices, batch_shape, (2, 3), who=who, name="matrices"), x)
-    return with_batch_shape(bilinear(x, *affine_positions(x, each), as_fill(fill, who=who)), batch_shape)
+    x, batch_shape = as_images(images)
+    each = with_sharding_of(per_image(matrices, batch_shape, (2, 3), name="matrices"), x)
+    return with_batch_shape(bilinear(x, *affine_positions(x, each), as_fill(fill)), batch_shape)
 
 
 def random_affine(
@@ -87,14 +86,13 @@ def random_affine(
     >>> float(rotated[0, 2, 2, 0])
     1.0
     """
-    who = "random_affine"
-    key = as_key(key, who=who)
-    x, batch_shape = as_images(images, who=who)
-    shift = as_amount(shift, who=who, name="shift")
-    rotate = as_amount(rotate, who=who, name="rotate", most=180)
-    scale = as_amount(scale, who=who, name="scale")
-    shear = as_amount(shear, who=who, name="shear", below=90)
-    fill = as_fill(fill, who=who)
+    key = as_key(key)
+    x, batch_shape = as_images(images)
+    shift = as_amount(shift, name="shift")
+    rotate = as_amount(rotate, name="rotate", most=180)
+    scale = as_amount(scale, name="scale")
+    shear = as_amount(shear, name="shear", below=90)
+    fill = as_fill(fill)
     if not (shift or rotate or scale or shear):
         return with_batch_shape(x, batch_shape)
     draws = jax.random.uniform(key, (5, len(x)), jnp.float32, minval=-1.0, maxval=1.0)

@@ -41,9 +41,8 @@ def mixup(key: jax.Array, images: ArrayLike, targets: ArrayLike, *, alpha: float
     >>> bool(jnp.allclose(x[:, 0, 0, 0], targets[:, 1]))  # as white as its target
     True
     """
-    who = "mixup"
-    key, alpha = as_key(key, who=who), as_amount(alpha, who=who, name="alpha")
-    x, t, batch_shape = _as_pair(images, targets, who=who)
+    key, alpha = as_key(key), as_amount(alpha, name="alpha")
+    x, t, batch_shape = _as_pair(images, targets)
     if alpha and len(x):
         weights = with_sharding_of(_beta(key, alpha, len(x)), x)
         x, t = _mixed(x, weights), _mixed(t, weights)
@@ -81,9 +80,8 @@ def cutmix(key: jax.Array, images: ArrayLike, targets: ArrayLike, *, alpha: floa
     >>> bool(jnp.allclose(x.mean((1, 2, 3)), targets[:, 1]))  # as many white pixels as its target says
     True
     """
-    who = "cutmix"
-    key, alpha = as_key(key, who=who), as_amount(alpha, who=who, name="alpha")
-    x, t, batch_shape = _as_pair(images, targets, who=who)
+    key, alpha = as_key(key), as_amount(alpha, name="alpha")
+    x, t, batch_shape = _as_pair(images, targets)
     if alpha and len(x):
         batch, height, width, _ = x.shape
         size_key, place_key = jax.random.split(key)
@@ -128,11 +126,10 @@ def mixup_or_cutmix(
     >>> targets.sum(-1).round(4)
     Array([1., 1., 1., 1.], dtype=float32)
     """
-    who = "mixup_or_cutmix"
-    key = as_key(key, who=who)
-    as_amount(mixup_alpha, who=who, name="mixup_alpha")
-    as_amount(cutmix_alpha, who=who, name="cutmix_alpha")
-    x, t, batch_shape = _as_pair(images, targets, who=who)
+    key = as_key(key)
+    as_amount(mixup_alpha, name="mixup_alpha")
+    as_amount(cutmix_alpha, name="cutmix_alpha")
+    x, t, batch_shape = _as_pair(images, targets)
     coin_key, mixup_key, cutmix_key = jax.random.split(key, 3)
     averaged, averaged_targets = mixup(mixup_key, x, t, alpha=mixup_alpha)
     pasted, pasted_targets = cutmix(cutmix_key, x, t, alpha=cutmix_alpha)
@@ -142,10 +139,10 @@ def mixup_or_cutmix(
     return with_batch_shape(x, batch_shape), with_batch_shape(t, batch_shape)
 
 
-def _as_pair(images: ArrayLike, targets: ArrayLike, *, who: str) -> tuple[jax.Array, jax.Array, tuple[int, ...]]:
+def _as_pair(images: ArrayLike, targets: ArrayLike) -> tuple[jax.Array, jax.Array, tuple[int, ...]]:
     """Images and targets with one batch axis, and the batch shape."""
-    x, batch_shape = as_images(images, who=who)
-    return x, with_sharding_of(as_targets(targets, batch_shape, who=who), x), batch_shape
+    x, batch_shape = as_images(images)
+    return x, with_sharding_of(as_targets(targets, batch_shape), x), batch_shape
 
 
 def _beta(key: jax.Array, alpha: float, count: int) -> jax.Array:

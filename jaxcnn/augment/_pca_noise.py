@@ -30,9 +30,9 @@ def color_axes(images: ArrayLike) -> jax.Array:
     >>> [[round(value, 3) for value in row] for row in color_axes(reds).tolist()]
     [[0.408, 0.0], [0.0, 0.0]]
     """
-    x, _ = as_images(images, who="color_axes")
+    x, _ = as_images(images)
     if not len(x):
-        raise ShapeError(f"color_axes: there are no images in an array of shape {jnp.shape(images)}.")
+        raise ShapeError(f"there are no images in an array of shape {jnp.shape(images)}.")
     pixels = x.astype(accumulator_dtype(x.dtype)).reshape(-1, x.shape[-1])
     centred = pixels - pixels.mean(0, keepdims=True)
     covariance = jnp.matmul(centred.T, centred, precision=jax.lax.Precision.HIGHEST) / len(pixels)
@@ -73,16 +73,15 @@ def random_pca_noise(key: jax.Array, images: ArrayLike, axes: ArrayLike, *, stre
     >>> [[round(value, 2) for value in colour] for colour in y[:, 0, 0].tolist()]
     [[0.66, 0.5, 0.5], [0.49, 0.5, 0.5]]
     """
-    who = "random_pca_noise"
-    key, axes = as_key(key, who=who), as_array(axes, who=who, name="axes")
-    x, batch_shape = as_images(images, who=who)
-    strength = as_amount(strength, who=who, name="strength")
+    key, axes = as_key(key), as_array(axes, name="axes")
+    x, batch_shape = as_images(images)
+    strength = as_amount(strength, name="strength")
     channels = x.shape[-1]
     if not jnp.issubdtype(axes.dtype, jnp.floating):
-        raise TypeError(f"{who}: axes must have a floating dtype, not {axes.dtype}.")
+        raise TypeError(f"axes must have a floating dtype, not {axes.dtype}.")
     if axes.shape != (channels, channels):
         raise ShapeError(
-            f"{who}: axes of images with {channels} channels must have the shape {(channels, channels)}, but "
+            f"axes of images with {channels} channels must have the shape {(channels, channels)}, but "
             f"axes.shape={axes.shape}. Compute them by color_axes(training_images)."
         )
     dtype = accumulator_dtype(x.dtype)

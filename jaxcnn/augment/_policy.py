@@ -43,17 +43,16 @@ def rand_augment(
     >>> print(rand_augment(jax.random.key(0), images)[:, 4, 4, 0].round(3))  # the last becomes darker
     [0.5   0.5   0.5   0.365]
     """
-    who = "rand_augment"
-    key = as_key(key, who=who)
-    x, batch_shape = as_images(images, who=who)
-    num_ops = as_int(num_ops, who=who, name="num_ops")
-    magnitude = as_int(magnitude, who=who, name="magnitude")
-    num_bins = _as_bins(num_bins, who=who)
-    fill = as_fill(fill, who=who)
+    key = as_key(key)
+    x, batch_shape = as_images(images)
+    num_ops = as_int(num_ops, name="num_ops")
+    magnitude = as_int(magnitude, name="magnitude")
+    num_bins = _as_bins(num_bins)
+    fill = as_fill(fill)
     if num_ops < 0:
-        raise ValueError(f"{who}: num_ops={num_ops} must be at least 0.")
+        raise ValueError(f"num_ops={num_ops} must be at least 0.")
     if not 0 <= magnitude < num_bins:
-        raise ValueError(f"{who}: magnitude={magnitude} must be from 0 to num_bins - 1 = {num_bins - 1}.")
+        raise ValueError(f"magnitude={magnitude} must be from 0 to num_bins - 1 = {num_bins - 1}.")
     _, height, width, _ = x.shape
     translate = (150 / 331 * width, 150 / 331 * height)
     table, signed = strength_table(bins=num_bins, shear=0.3, translate=translate, rotate=30.0, factor=0.9, bits=4)
@@ -90,10 +89,9 @@ def trivial_augment(key: jax.Array, images: ArrayLike, *, num_bins: int = 31, fi
     >>> print(trivial_augment(jax.random.key(2), images)[:, 4, 4, 0].round(3))  # two become black
     [0.5 0.  0.  0.5]
     """
-    who = "trivial_augment"
-    key = as_key(key, who=who)
-    x, batch_shape = as_images(images, who=who)
-    num_bins, fill = _as_bins(num_bins, who=who), as_fill(fill, who=who)
+    key = as_key(key)
+    x, batch_shape = as_images(images)
+    num_bins, fill = _as_bins(num_bins), as_fill(fill)
     table, signed = strength_table(bins=num_bins, shear=0.99, translate=(32, 32), rotate=135.0, factor=0.99, bits=6)
     return with_batch_shape(_apply_random(key, x, table, signed, fill), batch_shape)
 
@@ -109,8 +107,8 @@ def _apply_random(key: jax.Array, images: jax.Array, table: np.ndarray, signed: 
     return apply_operations(images, which, jnp.where(negative, -strengths, strengths), fill=fill)
 
 
-def _as_bins(value: int, *, who: str) -> int:
-    bins = as_int(value, who=who, name="num_bins")
+def _as_bins(value: int) -> int:
+    bins = as_int(value, name="num_bins")
     if bins < 2:
-        raise ValueError(f"{who}: num_bins={bins} must be at least 2, the weakest and the strongest.")
+        raise ValueError(f"num_bins={bins} must be at least 2, the weakest and the strongest.")
     return bins

@@ -47,11 +47,10 @@ def random_shift(
            [3., 4., 5., 4., 3.],
            [2., 1., 2., 3., 4.]], dtype=float32)
     """
-    who = "random_shift"
-    key = as_key(key, who=who)
-    x, batch_shape = as_images(images, who=who)
-    pads = int_per_axis(max_pixels, 2, who=who, name="max_pixels", minimum=0)
-    check_choice(padding_mode, PADDING_MODES, who=who, name="padding_mode")
+    key = as_key(key)
+    x, batch_shape = as_images(images)
+    pads = int_per_axis(max_pixels, 2, name="max_pixels", minimum=0)
+    check_choice(padding_mode, PADDING_MODES, name="padding_mode")
     if pads == (0, 0):
         return with_batch_shape(x, batch_shape)
     return with_batch_shape(random_windows(key, x, x.shape[1:3], pads, padding_mode), batch_shape)

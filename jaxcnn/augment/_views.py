@@ -28,7 +28,7 @@ def flip_views(images: ArrayLike) -> jax.Array:
     Array([[0., 1., 2.],
            [2., 1., 0.]], dtype=float32)
     """
-    x, batch_shape = as_images(images, who="flip_views")
+    x, batch_shape = as_images(images)
     return _with_batch_shape(jnp.stack([x, jnp.flip(x, 2)]), batch_shape)
 
 
@@ -54,12 +54,11 @@ def shift_views(images: ArrayLike, *, pixels: int = 1) -> jax.Array:
            [4., 3., 4.],
            [4., 5., 4.]], dtype=float32)
     """
-    who = "shift_views"
-    pixels = as_int(pixels, who=who, name="pixels")
-    x, batch_shape = as_images(images, who=who)
+    pixels = as_int(pixels, name="pixels")
+    x, batch_shape = as_images(images)
     _, height, width, _ = x.shape
     if not 0 <= pixels < min(height, width):
-        raise ValueError(f"{who}: pixels={pixels} must be at least 0 and less than the size {min(height, width)}.")
+        raise ValueError(f"pixels={pixels} must be at least 0 and less than the size {min(height, width)}.")
     padded = jnp.pad(x, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), mode="reflect")
     far = 2 * pixels
     views = jnp.stack([x, padded[:, :height, :width], padded[:, far : far + height, far : far + width]])
@@ -85,12 +84,11 @@ def ten_crop(images: ArrayLike, *, size: IntPerAxis) -> jax.Array:
     >>> ten_crop(jnp.arange(16.0).reshape(1, 4, 4, 1), size=2)[:, 0, 0, :, 0].astype(int).tolist()
     [[0, 1], [2, 3], [8, 9], [10, 11], [5, 6], [1, 0], [3, 2], [9, 8], [11, 10], [6, 5]]
     """
-    who = "ten_crop"
-    x, batch_shape = as_images(images, who=who)
-    crop_height, crop_width = int_per_axis(size, 2, who=who, name="size")
+    x, batch_shape = as_images(images)
+    crop_height, crop_width = int_per_axis(size, 2, name="size")
     _, height, width, _ = x.shape
     if crop_height > height or crop_width > width:
-        raise ShapeError(f"{who}: size={(crop_height, crop_width)} is larger than images of {height}x{width}.")
+        raise ShapeError(f"size={(crop_height, crop_width)} is larger than images of {height}x{width}.")
     bottom, right = height - crop_height, width - crop_width
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (round(bottom / 2), round(right / 2))]
     crops = jnp.stack([x[:, top : top + crop_height, left : left + crop_width] for top, left in corners])
@@ -127,18 +125,17 @@ def average_over_views(
     >>> average_over_views(first_pixel, views, average="logits")
     Array([[0.5, 0.5]], dtype=float32)
     """
-    who = "average_over_views"
-    check_choice(average, ("probabilities", "logits"), who=who, name="average")
-    views = as_array(views, who=who, name="views")
+    check_choice(average, ("probabilities", "logits"), name="average")
+    views = as_array(views, name="views")
     if views.ndim < 4 or not len(views):
         raise ShapeError(
-            f"{who}: views must have the shape (views, *batch, height, width, channels), but views.shape={views.shape}."
+            f"views must have the shape (views, *batch, height, width, channels), but views.shape={views.shape}."
         )
     shares = [1 / len(views)] * len(views) if weights is None else [float(weight) for weight in weights]
     if len(shares) != len(views):
-        raise ShapeError(f"{who}: {len(views)} views need {len(views)} weights, but there are {len(shares)}.")
+        raise ShapeError(f"{len(views)} views need {len(views)} weights, but there are {len(shares)}.")
     if not math.isclose(sum(shares), 1, abs_tol=1e-6):
-        raise ValueError(f"{who}: weights must add up to 1, but weights={weights!r} add up to {sum(shares):g}.")
+        raise ValueError(f"weights must add up to 1, but weights={weights!r} add up to {sum(shares):g}.")
     finish = jax.nn.softmax if average == "probabilities" else lambda logits: logits
     # One after the other, unrolled: XLA runs convolutions inside a loop on one thread of the CPU.
     first, *rest = (share * finish(apply(view)) for share, view in zip(shares, views, strict=True))

@@ -36,7 +36,7 @@ def compile_times(name: str, *, batch: int = 1) -> dict[str, Any]:
     """
     shape = (batch, *info(name).input_shape)
     if batch < 1:
-        raise ValueError(f"compile_times: batch={batch} must be at least 1.")
+        raise ValueError(f"batch={batch} must be at least 1.")
     model = create(name)
     x = jnp.asarray(random_array("x", shape))
     state = jax.block_until_ready(initial_state(model, x))

@@ -70,7 +70,7 @@ def relative_error(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) ->
     """
     shapes = [[array.shape for array in arrays] for arrays in (found, wanted)]
     if shapes[0] != shapes[1]:
-        raise ValueError(f"bench: results of the shapes {shapes[0]} cannot be held against {shapes[1]}.")
+        raise ValueError(f"results of the shapes {shapes[0]} cannot be held against {shapes[1]}.")
     errors = [0.0]
     for ours, theirs in zip(found, wanted, strict=True):
         if not np.isfinite(ours).all():

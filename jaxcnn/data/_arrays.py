@@ -33,29 +33,29 @@ class Split:
         images, labels = self.images, self.labels
         for name, array in (("images", images), ("labels", labels)):
             if not isinstance(array, np.ndarray):
-                raise TypeError(f"Split: {name} must be a NumPy array, not {type(array).__name__}; try np.asarray.")
+                raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}; try np.asarray.")
         if images.dtype != np.uint8:
             raise TypeError(
-                f"Split: images must have dtype uint8 (0..255), not {images.dtype}. "
+                f"images must have dtype uint8 (0..255), not {images.dtype}. "
                 f"Are they in [0, 1]? Then write np.rint(255 * images).astype(np.uint8)."
             )
         if not np.issubdtype(labels.dtype, np.integer):
-            raise TypeError(f"Split: labels must have an integer dtype, not {labels.dtype}.")
+            raise TypeError(f"labels must have an integer dtype, not {labels.dtype}.")
         if images.ndim != 4:
             raise ValueError(
-                f"Split: images must have the shape (n, height, width, channels), not {images.shape}. "
+                f"images must have the shape (n, height, width, channels), not {images.shape}. "
                 f"Grey images have one channel: images[..., None]."
             )
         if labels.shape not in (images.shape[:1], images.shape[:3]):
             raise ValueError(
-                f"Split: {len(images)} images require as many labels, in one row, or one for each pixel "
+                f"{len(images)} images require as many labels, in one row, or one for each pixel "
                 f"{images.shape[:3]}, but the labels have the shape {labels.shape}."
             )
         if not images.size:
-            raise ValueError(f"Split: there is no pixel in images of the shape {images.shape}.")
+            raise ValueError(f"there is no pixel in images of the shape {images.shape}.")
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high > np.iinfo(np.int32).max:
-            raise ValueError(f"Split: labels count classes from 0, but run from {low} to {high}.")
+            raise ValueError(f"labels count classes from 0, but run from {low} to {high}.")
         object.__setattr__(self, "labels", labels.astype(np.int32))
 
     def __len__(self) -> int:

@@ -20,12 +20,9 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
     >>> steps_per_epoch(1437, 64)
     22
     """
-    _check(count, batch_size, who="steps_per_epoch")
+    _check(count, batch_size)
     if batch_size > count:
-        raise ValueError(
-            f"steps_per_epoch: a batch of {batch_size} does not fit {count} images; "
-            f"take a batch_size of at most {count}."
-        )
+        raise ValueError(f"a batch of {batch_size} does not fit {count} images; take a batch_size of at most {count}.")
     return count // batch_size
 
 
@@ -42,7 +39,7 @@ def eval_batches(count: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.n
     >>> [(index.tolist(), mask.tolist()) for index, mask in eval_batches(3, 2)]
     [([0, 1], [True, True]), ([2, 0], [True, False])]
     """
-    _check(count, batch_size, who="eval_batches")
+    _check(count, batch_size)
     return _eval_batches(count, batch_size)
 
 
@@ -54,7 +51,7 @@ def _eval_batches(count: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.
         yield np.where(mask, index, np.int32(0)), mask
 
 
-def _check(count: int, batch_size: int, *, who: str) -> None:
+def _check(count: int, batch_size: int) -> None:
     for name, value in (("count", count), ("batch_size", batch_size)):
-        if as_int(value, who=who, name=name) < 1:
-            raise ValueError(f"{who}: {name}={value} must be at least 1.")
+        if as_int(value, name=name) < 1:
+            raise ValueError(f"{name}={value} must be at least 1.")

@@ -23,18 +23,17 @@ def decode_all(decode: Callable[[int, int], Sequence[np.ndarray]], count: int) -
     return [image for chunk in chunks.to_iter_dataset(options) for image in chunk]
 
 
-def stack(images: Sequence[np.ndarray], name_of: Callable[[int], str], *, who: str) -> np.ndarray:
+def stack(images: Sequence[np.ndarray], name_of: Callable[[int], str]) -> np.ndarray:
     """Images ``(height, width, channels)`` as one array; grey ones become coloured where others are.
 
     Args:
         images: the images, at least one.
         name_of: what errors call an image, by its place.
-        who: who complains.
 
     Raises:
         ValueError: images of different sizes; names two of them.
 
-    >>> stack([np.zeros((2, 2, 1), np.uint8), np.ones((2, 2, 3), np.uint8)], str, who="doc").shape
+    >>> stack([np.zeros((2, 2, 1), np.uint8), np.ones((2, 2, 3), np.uint8)], str).shape
     (2, 2, 2, 3)
     """
     size = images[0].shape[:2]
@@ -42,7 +41,7 @@ def stack(images: Sequence[np.ndarray], name_of: Callable[[int], str], *, who: s
         if image.shape[:2] != size:
             first, other = (f"{side[0]} high and {side[1]} wide" for side in (size, image.shape[:2]))
             raise ValueError(
-                f"{who}: images must have one size, but {name_of(0)} is {first}, and {name_of(place)} is {other}. "
+                f"images must have one size, but {name_of(0)} is {first}, and {name_of(place)} is {other}. "
                 f"Give the size to bring them to, such as --set image_size=32."
             )
     channels = max(image.shape[2] for image in images)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxcnn._error_context import error_context
 from jaxcnn.data._arrays import Dataset, Split
 from jaxcnn.shapes.axes import as_int
 
@@ -19,6 +20,7 @@ SIDE, INK = 8, 16  # the originals: 8x8 counts of ink, 0 to 16
 TEST_COUNT = 360
 
 
+@error_context("digits")
 def digits(image_size: int = 32) -> Dataset:
     """The digits as grey images of ``image_size`` x ``image_size``, 1,437 to learn from and 360 to be judged by.
 
@@ -36,10 +38,8 @@ def digits(image_size: int = 32) -> Dataset:
     >>> data.train.images.shape, data.test.images.shape
     ((1437, 32, 32, 1), (360, 32, 32, 1))
     """
-    if as_int(image_size, who="digits", name="image_size") < SIDE:
-        raise ValueError(
-            f"digits: image_size={image_size} is under {SIDE}, the size of the originals; LeNet-5 reads 32."
-        )
+    if as_int(image_size, name="image_size") < SIDE:
+        raise ValueError(f"image_size={image_size} is under {SIDE}, the size of the originals; LeNet-5 reads 32.")
     ink, labels = originals()
     images = enlarge(ink, image_size)
     test = held_out(ink, labels)

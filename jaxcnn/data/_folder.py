@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxcnn._error_context import error_context
 from jaxcnn.data._arrays import Dataset, Split
 from jaxcnn.data._decode import decode_all, stack
 from jaxcnn.data._folder_scan import scan_folder
@@ -18,6 +19,7 @@ TEST_FRACTION = 0.2
 Labelled = tuple[Path, int]
 
 
+@error_context("folder")
 def load_folder(
     path: str | Path,
     *,
@@ -59,6 +61,7 @@ def load_folder(
     )
 
 
+@error_context("folder")
 def find_files(path: str | Path, test_fraction: float) -> tuple[Path, list[Labelled], list[Labelled], tuple[str, ...]]:
     """The folder, the files of the training and of the test split with their labels, and the names of the classes.
 
@@ -72,19 +75,19 @@ def find_files(path: str | Path, test_fraction: float) -> tuple[Path, list[Label
         inner = next(iter(found.folders.values())) / names[0]
         folders = [each for each in inner.iterdir() if each.is_dir()]
         above = f" Or name the folder above the classes: folder:{inner}" if len(folders) > 1 else ""
-        raise ValueError(f"folder: {root} has one class only, {names[0]!r}; classification has two or more.{above}")
+        raise ValueError(f"{root} has one class only, {names[0]!r}; classification has two or more.{above}")
     if "test" in found.splits:
         return root, _listed(found.splits["train"], names), _listed(found.splits["test"], names), names
     return root, *_divided(found.splits["all"], names, root, test_fraction), names
 
 
 def _check_options(image_size: int | None, channels: int | None, test_fraction: float) -> None:
-    if image_size is not None and as_int(image_size, who="folder", name="image_size") < 1:
-        raise ValueError(f"folder: image_size={image_size} must be at least 1.")
+    if image_size is not None and as_int(image_size, name="image_size") < 1:
+        raise ValueError(f"image_size={image_size} must be at least 1.")
     if channels is not None:
-        check_channels(channels, who="folder")
+        check_channels(channels)
     if not 0 < test_fraction < 1:
-        raise ValueError(f"folder: test_fraction={test_fraction} must be between 0 and 1, such as 0.2.")
+        raise ValueError(f"test_fraction={test_fraction} must be between 0 and 1, such as 0.2.")
 
 
 def _listed(files: dict[str, list[Path]], names: tuple[str, ...]) -> list[Labelled]:
@@ -100,7 +103,7 @@ def _divided(
     for name in names:
         if len(files[name]) < 2:
             raise ValueError(
-                f"folder: the class {root / name} has one image only; it needs two, one to learn from and one to test."
+                f"the class {root / name} has one image only; it needs two, one to learn from and one to test."
             )
         share = min(max(1, round(test_fraction * len(files[name]))), len(files[name]) - 1)
         ordered = sorted(files[name], key=lambda file: _hash(file, root))
@@ -120,4 +123,5 @@ def _decode(files: list[Path], image_size: int | None, channels: int | None, roo
             images.append(pixels if image_size is None else fit(pixels, (image_size, image_size)))
         return images
 
-    return stack(decode_all(decode, len(files)), lambda place: str(files[place]), who=f"folder {root}")
+    with error_context(f"folder {root}"):
+        return stack(decode_all(decode, len(files)), lambda place: str(files[place]))

@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
+from jaxcnn._error_context import error_context
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 SPLITS |= dict.fromkeys(("val", "valid", "validation"), "validation")
@@ -53,6 +55,7 @@ class FolderContents:
         return tuple(sorted({name for files in self.splits.values() for name in files}))
 
 
+@error_context("folder")
 def scan_folder(path: str | Path) -> FolderContents:
     """Finds the images of a folder, without opening them.
 
@@ -76,23 +79,21 @@ def scan_folder(path: str | Path) -> FolderContents:
     [('notes.txt', 'not named as an image')]
     """
     if not str(path):
-        raise ValueError("folder: which folder? Write folder:/path, with one sub-folder of images for each class.")
+        raise ValueError("which folder? Write folder:/path, with one sub-folder of images for each class.")
     root = Path(path).expanduser()
     if not root.is_dir():
         kind = "is not a folder" if root.exists() else "does not exist"
-        raise FileNotFoundError(f"folder: {root} {kind}. {_EXPECTED}")
+        raise FileNotFoundError(f"{root} {kind}. {_EXPECTED}")
     scan = _Scan(root)
     folders = scan.splits()
     classes = {(split, each.name): each for split, folder in folders.items() for each in scan.classes(folder)}
     files = scan.files(classes)
     for key, folder in classes.items():
         if not files[key]:
-            raise ValueError(
-                f"folder: the class {folder} has no images {scan.why_empty(folder)}. Fill it or remove it."
-            )
+            raise ValueError(f"the class {folder} has no images {scan.why_empty(folder)}. Fill it or remove it.")
     splits = {split: {name: files[part, name] for part, name in classes if part == split} for split in folders}
     if "test" in splits and (strange := sorted(splits["test"].keys() - splits["train"].keys())):
-        raise ValueError(f"folder: {folders['test']} has the class {strange[0]!r}, which {folders['train']} has not.")
+        raise ValueError(f"{folders['test']} has the class {strange[0]!r}, which {folders['train']} has not.")
     return FolderContents(root=root, splits=splits, folders=folders, skipped=scan.skipped)
 
 
@@ -121,7 +122,7 @@ class _Scan:
         for folders in (found["train"], found[test]):
             if len(folders) > 1:
                 raise ValueError(
-                    f"folder: {folders[0]} and {folders[1]} are names of the same split. Keep one, or move their "
+                    f"{folders[0]} and {folders[1]} are names of the same split. Keep one, or move their "
                     f"images together."
                 )
         unused = found.get("validation", []) if test == "test" else []
@@ -136,12 +137,12 @@ class _Scan:
         loose = self._note_loose(folder)
         if not found:
             held = f"has {loose} images but no sub-folder" if loose else "has no sub-folder"
-            raise ValueError(f"folder: {folder} {held}. {_EXPECTED}")
+            raise ValueError(f"{folder} {held}. {_EXPECTED}")
         inside = {each: {inner.name.casefold() for inner in self._folders(each)} for each in found}
         for (one, in_one), (other, in_other) in itertools.combinations(inside.items(), 2):
             if len(same := sorted(in_one & in_other)) > 1:  # one alone, such as "images", says nothing
                 raise ValueError(
-                    f"folder: {one} and {other} hold the same sub-folders ({', '.join(same[:3])}). If these are the "
+                    f"{one} and {other} hold the same sub-folders ({', '.join(same[:3])}). If these are the "
                     f"classes, name the folders above them train and test, or read one of them: folder:{one}. If "
                     f"{one.name!r} and {other.name!r} are classes, move the images out of the sub-folders."
                 )
@@ -190,7 +191,7 @@ class _Scan:
         except OSError:
             if path.suffix.lower() in SUFFIXES:
                 raise ValueError(
-                    f"folder: {path} is a link to {path.readlink()}, which does not exist. Remove the link, or "
+                    f"{path} is a link to {path.readlink()}, which does not exist. Remove the link, or "
                     f"make its target available."
                 ) from None
             self._skip(path, "a link to nothing")
@@ -212,7 +213,7 @@ class _Scan:
         owner, first, linked = self._owners[identity]
         if linked and owner != key:
             raise ValueError(
-                f"folder: links to the same place are under two classes or splits, {first} and {path}. An image has "
+                f"links to the same place are under two classes or splits, {first} and {path}. An image has "
                 f"one class and is in one split: remove one of the links."
             )
         self._skip(path, READ_ALREADY)
@@ -263,7 +264,7 @@ def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise ValueError(f"folder: {folder} cannot be read: {error.strerror or error}.") from None
+        raise ValueError(f"{folder} cannot be read: {error.strerror or error}.") from None
 
 
 def _left_by_a_tool(name: str) -> bool:

@@ -22,8 +22,8 @@ def hold_out(dataset: Dataset, *, one_in: int) -> Dataset:
     (1150, 287)
     """
     train = dataset.train
-    if not 2 <= as_int(one_in, who="hold_out", name="one_in") <= len(train):
-        raise ValueError(f"hold_out: one_in={one_in} must be at least 2 and at most {len(train)}, the training images.")
+    if not 2 <= as_int(one_in, name="one_in") <= len(train):
+        raise ValueError(f"one_in={one_in} must be at least 2 and at most {len(train)}, the training images.")
     held = [index % one_in == one_in - 1 for index in range(len(train))]
     kept = [not each for each in held]
     return Dataset(

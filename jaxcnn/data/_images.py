@@ -49,23 +49,21 @@ def read_image(
            [ 0,  0,  0,  0]], dtype=uint8)
     """
     if not isinstance(image_shape, Sequence) or len(image_shape) != 3:
-        raise ShapeError(
-            f"read_image: image_shape must be (height, width, channels), such as (32, 32, 1): {image_shape!r}."
-        )
-    height, width, channels = int_per_axis(image_shape, 3, who="read_image", name="image_shape")
-    check_channels(channels, who="read_image")
+        raise ShapeError(f"image_shape must be (height, width, channels), such as (32, 32, 1): {image_shape!r}.")
+    height, width, channels = int_per_axis(image_shape, 3, name="image_shape")
+    check_channels(channels)
     pixels = to_pixels(open_picture(path), name=str(path), channels=channels, invert=invert)
-    return brought_to(pixels, (height, width), resize=resize, who="read_image")
+    return brought_to(pixels, (height, width), resize=resize)
 
 
-def check_channels(channels: int, *, who: str) -> None:
+def check_channels(channels: int) -> None:
     """Refuses a number of channels that is neither grey nor colour.
 
     Raises:
         ShapeError: anything but 1 and 3.
     """
     if channels not in (1, 3):
-        raise ShapeError(f"{who}: images have 1 channel (grey) or 3 (colour), not {channels}.")
+        raise ShapeError(f"images have 1 channel (grey) or 3 (colour), not {channels}.")
 
 
 def to_pixels(picture: Image.Image, *, name: str, channels: int | None = None, invert: bool = False) -> np.ndarray:
@@ -153,11 +151,11 @@ def cover(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(part).reshape(*size, channels)
 
 
-def brought_to(pixels: np.ndarray, size: tuple[int, int], *, resize: str, who: str) -> np.ndarray:
+def brought_to(pixels: np.ndarray, size: tuple[int, int], *, resize: str) -> np.ndarray:
     """Pixels of another size by ``fit`` or ``cover``, whichever ``resize`` names.
 
     Raises:
         ShapeError: it names neither.
     """
-    check_choice(resize, ("fit", "cover"), who=who, name="resize")
+    check_choice(resize, ("fit", "cover"), name="resize")
     return fit(pixels, size) if resize == "fit" else cover(pixels, size)

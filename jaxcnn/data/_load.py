@@ -51,8 +51,8 @@ def load(
     >>> data.image_shape, len(data.train), len(data.test)
     ((32, 32, 1), 1437, 360)
     """
-    if image_size is not None and as_int(image_size, who="load", name="image_size") < 1:
-        raise ValueError(f"load: image_size={image_size} must be at least 1.")
+    if image_size is not None and as_int(image_size, name="image_size") < 1:
+        raise ValueError(f"image_size={image_size} must be at least 1.")
     if name.startswith(_FOLDER):
         return load_folder(
             name.removeprefix(_FOLDER),
@@ -62,12 +62,12 @@ def load(
         )
     folder_only = {"channels": channels, "test_fraction": test_fraction}
     if given := [option for option, value in folder_only.items() if value is not None]:
-        raise ValueError(f"load: {' and '.join(given)} can be given for a folder:/path only, not for {name!r}.")
+        raise ValueError(f"{' and '.join(given)} can be given for a folder:/path only, not for {name!r}.")
     if name == "digits":
         return digits() if image_size is None else digits(image_size)
     if name in TFDS_NAMES or is_prepared(name, data_dir=data_dir):
         return load_tfds(name, data_dir=data_dir, image_size=image_size)
-    raise ValueError(f"load: {_unknown(name, data_folder(data_dir))}")
+    raise ValueError(f"{_unknown(name, data_folder(data_dir))}")
 
 
 def _unknown(name: str, root: Path) -> str:

@@ -49,12 +49,12 @@ def digit_scenes(
     ((3, 32, 32, 3), (3, 32, 32), ('background', '0', '1'))
     """
     if digits.image_shape[2] != 1:
-        raise ValueError(f"digit_scenes: digits must have one channel, but {digits.name} has {digits.image_shape[2]}.")
-    if as_int(size, who="digit_scenes", name="size") < max(digits.image_shape):
-        raise ValueError(f"digit_scenes: size={size} is under {max(digits.image_shape)}, the size of the digits.")
+        raise ValueError(f"digits must have one channel, but {digits.name} has {digits.image_shape[2]}.")
+    if as_int(size, name="size") < max(digits.image_shape):
+        raise ValueError(f"size={size} is under {max(digits.image_shape)}, the size of the digits.")
     for name, count in (("train_count", train_count), ("test_count", test_count)):
-        if as_int(count, who="digit_scenes", name=name) < 1:
-            raise ValueError(f"digit_scenes: {name}={count} must be at least 1.")
+        if as_int(count, name=name) < 1:
+            raise ValueError(f"{name}={count} must be at least 1.")
     if not named:
         train, test = (Split(each.images, np.zeros_like(each.labels)) for each in (digits.train, digits.test))
         digits = dataclasses.replace(digits, train=train, test=test, class_names=("stroke",))

@@ -51,12 +51,12 @@ def stream(
         ValueError: data that cannot be used, or an option that does not exist.
         ShapeError: other channels than 1 and 3.
     """
-    check_channels(channels, who="stream")
-    if as_int(image_size, who="stream", name="image_size") < 1:
-        raise ValueError(f"stream: image_size={image_size} must be at least 1.")
-    check_choice(resize, ("fit", "cover"), who="stream", name="resize")
+    check_channels(channels)
+    if as_int(image_size, name="image_size") < 1:
+        raise ValueError(f"image_size={image_size} must be at least 1.")
+    check_choice(resize, ("fit", "cover"), name="resize")
     if not 0 < test_fraction < 1:
-        raise ValueError(f"stream: test_fraction={test_fraction} must be between 0 and 1, such as 0.2.")
+        raise ValueError(f"test_fraction={test_fraction} must be between 0 and 1, such as 0.2.")
     decode = functools.partial(_decode, channels=channels, size=(image_size, image_size), resize=resize)
     if name.startswith(_FOLDER):
         found = _folder(name.removeprefix(_FOLDER), decode, test_fraction)
@@ -93,7 +93,7 @@ class _Found:
 
 def _decode(file: str | Path | bytes, name: str, *, channels: int, size: tuple[int, int], resize: str) -> np.ndarray:
     pixels = to_pixels(open_picture(file, name=name), name=name, channels=channels)
-    return brought_to(pixels, size, resize=resize, who="stream")
+    return brought_to(pixels, size, resize=resize)
 
 
 class FolderSource:
@@ -165,14 +165,14 @@ def _prepared(name: str, decode: Decoder, data_dir: str | Path | None) -> _Found
     folder = prepared_folder(name, root)
     if folder is None:
         raise FileNotFoundError(
-            f"stream: tensorflow-datasets has prepared no {name!r} in {root}. Prepare it there, name another data_dir, "
+            f"tensorflow-datasets has prepared no {name!r} in {root}. Prepare it there, name another data_dir, "
             f"or stream '{_FOLDER}/path'."
         )
     builder = open_prepared(folder)
     train, test = split_names(builder, folder)
     names = class_names(builder, name)
     if names is None:
-        raise ValueError(f"stream: {folder} does not say how many classes there are.")
+        raise ValueError(f"{folder} does not say how many classes there are.")
     paths = [Path(path) for split in (train, test) for path in builder.info.splits[split].filepaths]
     return _Found(
         name=name,

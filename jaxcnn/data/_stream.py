@@ -69,11 +69,9 @@ class StreamedSplit:
         self, source: Source, *, image_shape: tuple[int, int, int], classes: int, max_corrupt: int = MAX_CORRUPT
     ) -> None:
         if not len(source):
-            raise ValueError("StreamedSplit: there is no image.")
+            raise ValueError("there is no image.")
         if max_corrupt < 0:
-            raise ValueError(
-                f"StreamedSplit: max_corrupt={max_corrupt} cannot be negative; 0 makes each bad image an error."
-            )
+            raise ValueError(f"max_corrupt={max_corrupt} cannot be negative; 0 makes each bad image an error.")
         self.image_shape, self.by_pixel = image_shape, False
         self._source, self._classes, self._max_corrupt = source, classes, max_corrupt
         self._corrupt: dict[int, str] = {}

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxcnn._error_context import error_context
 from jaxcnn.data._arrays import Dataset, Split
 from jaxcnn.data._decode import decode_all, stack
 from jaxcnn.data._images import fit, to_pixels
@@ -199,7 +200,8 @@ def _read_split(builder: Any, split: str, folder: Path, image_size: int | None) 
             labels[place] = example["label"]
         return images
 
-    images = stack(decode_all(decode, count), name_of, who=builder.name)
+    with error_context(builder.name):
+        images = stack(decode_all(decode, count), name_of)
     return Split(images, labels)
 
 

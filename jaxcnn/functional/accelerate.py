@@ -49,7 +49,7 @@ def accelerate(enabled: bool = True) -> contextlib.AbstractContextManager[None]:
     True
     """
     if not isinstance(enabled, bool):
-        raise TypeError(f"accelerate: enabled wants True or False, not {enabled!r}. To undo it: accelerate(False).")
+        raise TypeError(f"enabled wants True or False, not {enabled!r}. To undo it: accelerate(False).")
     before = _is_on
     _switch(enabled)
     return Restore(lambda: _switch(before))

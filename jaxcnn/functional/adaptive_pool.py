@@ -43,9 +43,8 @@ def adaptive_avg_pool(x: jax.Array, output_size: Sequence[int | None]) -> jax.Ar
     >>> F.adaptive_avg_pool(jnp.arange(10.0)[:, None], (4,))[:, 0]  # of 0 1 2, 2 3 4, 5 6 7 and 7 8 9
     Array([1., 3., 6., 8.], dtype=float32)
     """
-    who = "adaptive_avg_pool"
-    x = as_float(x, who=who)
-    return _adaptive_average(x, adaptive_output(output_size, x.shape, who=who))
+    x = as_float(x)
+    return _adaptive_average(x, adaptive_output(output_size, x.shape))
 
 
 def adaptive_max_pool(x: jax.Array, output_size: Sequence[int | None]) -> jax.Array:
@@ -72,9 +71,8 @@ def adaptive_max_pool(x: jax.Array, output_size: Sequence[int | None]) -> jax.Ar
     >>> F.adaptive_max_pool(jnp.arange(10.0)[:, None], (4,))[:, 0]
     Array([2., 4., 7., 9.], dtype=float32)
     """
-    who = "adaptive_max_pool"
-    x = as_ordered(x, who=who)
-    return _adaptive_maximum(x, adaptive_output(output_size, x.shape, who=who))
+    x = as_ordered(x)
+    return _adaptive_maximum(x, adaptive_output(output_size, x.shape))
 
 
 def global_avg_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: bool = False) -> jax.Array:
@@ -102,9 +100,9 @@ def global_avg_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: 
     >>> F.global_avg_pool(x), F.global_avg_pool(x, keepdims=True).shape
     (Array([[3., 4.]], dtype=float32), (1, 1, 1, 2))
     """
-    x = as_float(x, who="global_avg_pool")
-    sizes = spatial_sizes(x.shape, spatial_ndim, who="global_avg_pool")
-    _check_keepdims(keepdims, who="global_avg_pool")
+    x = as_float(x)
+    sizes = spatial_sizes(x.shape, spatial_ndim)
+    _check_keepdims(keepdims)
     total = widened(x).sum(_spatial_axes(x, len(sizes)), keepdims=keepdims)
     return (total / count_as_float(math.prod(sizes))).astype(x.dtype)
 
@@ -136,15 +134,15 @@ def global_max_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: 
     >>> F.global_max_pool(jnp.array([[1., 6.], [3., 2.]]), spatial_ndim=1)
     Array([3., 6.], dtype=float32)
     """
-    x = as_ordered(x, who="global_max_pool")
-    sizes = spatial_sizes(x.shape, spatial_ndim, who="global_max_pool")
-    _check_keepdims(keepdims, who="global_max_pool")
+    x = as_ordered(x)
+    sizes = spatial_sizes(x.shape, spatial_ndim)
+    _check_keepdims(keepdims)
     return _global_maximum(x, len(sizes), keepdims)
 
 
-def _check_keepdims(keepdims: object, *, who: str) -> None:
+def _check_keepdims(keepdims: object) -> None:
     if not isinstance(keepdims, bool):
-        raise TypeError(f"{who}: keepdims is True or False, not {keepdims!r}.")
+        raise TypeError(f"keepdims is True or False, not {keepdims!r}.")
 
 
 def spatial_pyramid_pool(
@@ -178,13 +176,12 @@ def spatial_pyramid_pool(
     >>> F.spatial_pyramid_pool(jnp.arange(16).reshape(1, 4, 4, 1), (1, 2))
     Array([[15,  5,  7, 13, 15]], dtype=int32)
     """
-    who = "spatial_pyramid_pool"
-    check_choice(kind, ("max", "avg"), who=who, name="kind")
-    x = as_ordered(x, who=who) if kind == "max" else as_float(x, who=who)
-    ndim = len(spatial_sizes(x.shape, spatial_ndim, who=who))
+    check_choice(kind, ("max", "avg"), name="kind")
+    x = as_ordered(x) if kind == "max" else as_float(x)
+    ndim = len(spatial_sizes(x.shape, spatial_ndim))
     dtype, pool = x.dtype, _adaptive_maximum if kind == "max" else _adaptive_average
     x = comparable(x) if kind == "max" else x
-    parts = [pool(x, level) for level in pyramid_levels(levels, ndim, who=who)]
+    parts = [pool(x, level) for level in pyramid_levels(levels, ndim)]
     batch = x.shape[: -ndim - 1]
     vectors = [part.reshape(*batch, math.prod(part.shape[len(batch) :])) for part in parts]
     return narrowed(jnp.concatenate(vectors, -1), dtype)

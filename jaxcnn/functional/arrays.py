@@ -10,27 +10,26 @@ import numpy as np
 OPTIONAL = ("bias", "scale", "offset", "mask")
 
 
-def as_arrays(who: str, **arrays: Any) -> tuple[Any, ...]:
+def as_arrays(**arrays: Any) -> tuple[Any, ...]:
     """Each argument as a JAX array, in the order given; one that may be left out stays None.
 
     Raises:
         TypeError: None for an argument that is needed, or something that is not made of numbers.
     """
     return tuple(
-        None if array is None and name in OPTIONAL else as_array(array, who=who, name=name)
-        for name, array in arrays.items()
+        None if array is None and name in OPTIONAL else as_array(array, name=name) for name, array in arrays.items()
     )
 
 
-def as_array(value: Any, *, who: str, name: str) -> jax.Array:
+def as_array(value: Any, *, name: str) -> jax.Array:
     """One argument as a JAX array. NumPy arrays of the other byte order are converted.
 
     Raises:
         TypeError: something that is not made of numbers, such as None, text, or Python objects.
 
-    >>> as_array(["cat", "dog"], who="conv", name="x")
+    >>> as_array(["cat", "dog"], name="x")
     Traceback (most recent call last):
-    TypeError: conv: x must be an array of numbers, not a list of str.
+    TypeError: x must be an array of numbers, not a list of str.
     """
     if isinstance(value, jax.Array):
         return value
@@ -41,7 +40,7 @@ def as_array(value: Any, *, who: str, name: str) -> jax.Array:
     except (TypeError, ValueError) as error:
         if "numpy_dtype_promotion" in str(error):  # a list of mixed dtypes, under strict promotion
             raise
-        raise TypeError(f"{who}: {name} must be an array of numbers, not {_kind(value)}.") from None
+        raise TypeError(f"{name} must be an array of numbers, not {_kind(value)}.") from None
 
 
 def _kind(value: Any) -> str:

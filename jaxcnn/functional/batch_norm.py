@@ -50,9 +50,9 @@ def batch_stats(channels: int, *, dtype: Any = jnp.float32) -> BatchStats:
     >>> batch_stats(2)
     BatchStats(mean=float32[2], var=float32[2], count=float32[])
     """
-    channels = as_int(channels, who="batch_stats", name="channels")
+    channels = as_int(channels, name="channels")
     if channels < 1:
-        raise ShapeError(f"batch_stats: channels={channels} must be at least 1.")
+        raise ShapeError(f"channels={channels} must be at least 1.")
     return BatchStats(jnp.zeros(channels, dtype), jnp.ones(channels, dtype), jnp.zeros((), dtype))
 
 
@@ -127,7 +127,7 @@ def batch_norm(
     >>> print(stats.var.round(4))  # unbiased
     [1.3333 2.25  ]
     """
-    x, scale, bias, mask = as_arrays("batch_norm", x=x, scale=scale, bias=bias, mask=mask)
+    x, scale, bias, mask = as_arrays(x=x, scale=scale, bias=bias, mask=mask)
     stats = _checked(x, stats, scale, bias)
     _check_numbers(train, momentum, epsilon)
     if not jnp.issubdtype(x.dtype, jnp.floating):
@@ -138,7 +138,7 @@ def batch_norm(
         return _normalize(x, stats.mean, None, stats.var, scale, bias, epsilon).astype(dtype), stats
     if mask is not None:
         mask = mask.astype(bool)
-        mask = mask.reshape(full_rank_mask(mask.shape, x.shape, who="batch_norm"))
+        mask = mask.reshape(full_rank_mask(mask.shape, x.shape))
         # A derivative multiplies such an entry by a cotangent of 0, which would give NaN for its whole channel.
         x = jnp.where(mask | jnp.isfinite(x), x, jnp.zeros((), x.dtype))
     moments = _batch_moments(x, stats, mask, axis_name, axis_index_groups)
@@ -149,31 +149,27 @@ def batch_norm(
 def _checked(x: Any, stats: Any, scale: Any, bias: Any) -> BatchStats:
     """Refuses what does not fit, and gives the statistics as arrays."""
     if not isinstance(stats, BatchStats):
-        raise TypeError(
-            f"batch_norm: stats wants a BatchStats, such as batch_stats(channels) makes, not {type(stats).__name__}."
-        )
+        raise TypeError(f"stats wants a BatchStats, such as batch_stats(channels) makes, not {type(stats).__name__}.")
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
-        raise TypeError(f"batch_norm: x wants real numbers, not {x.dtype}. Normalise x.real and x.imag.")
+        raise TypeError(f"x wants real numbers, not {x.dtype}. Normalise x.real and x.imag.")
     names = {"stats.mean": stats.mean, "stats.var": stats.var, "stats.count": stats.count}
-    stats = BatchStats(*as_arrays("batch_norm", **names))
+    stats = BatchStats(*as_arrays(**names))
     vectors = {"stats.mean": stats.mean, "stats.var": stats.var, "scale": scale, "bias": bias}
     shapes = {name: vector.shape for name, vector in vectors.items() if vector is not None}
-    check_per_channel(x.shape, shapes, who="batch_norm")
+    check_per_channel(x.shape, shapes)
     return stats
 
 
 def _check_numbers(train: Any, momentum: Any, epsilon: Any) -> None:
     """Refuses numbers that would be misread without a word; those of a trace cannot be looked at."""
     if not isinstance(train, bool | np.bool_):
-        raise TypeError(
-            f"batch_norm: train is True or False, not {train!r}. Under jit make it static: static_argnames='train'."
-        )
+        raise TypeError(f"train is True or False, not {train!r}. Under jit make it static: static_argnames='train'.")
     if isinstance(momentum, str) or isinstance(epsilon, str):
-        raise TypeError(f"batch_norm: momentum={momentum!r} and epsilon={epsilon!r} must be numbers.")
+        raise TypeError(f"momentum={momentum!r} and epsilon={epsilon!r} must be numbers.")
     if isinstance(momentum, int | float) and not 0 <= momentum <= 1:
-        raise ValueError(f"batch_norm: momentum={momentum} must lie between 0 and 1; it is the weight of the old.")
+        raise ValueError(f"momentum={momentum} must lie between 0 and 1; it is the weight of the old.")
     if isinstance(epsilon, int | float) and not epsilon >= 0:
-        raise ValueError(f"batch_norm: epsilon={epsilon} must not be negative, or the root has no value.")
+        raise ValueError(f"epsilon={epsilon} must not be negative, or the root has no value.")
 
 
 INT32_END = 2**31

@@ -90,7 +90,6 @@ def conv(
         algorithm=algorithm,
         precision=precision,
         preferred_element_type=preferred_element_type,
-        who="conv",
     )
 
 
@@ -109,10 +108,9 @@ def compute_conv(
     algorithm: str,
     precision: Any,
     preferred_element_type: Any,
-    who: str,
 ) -> jax.Array:
     """``conv`` under any name, for the functions that are a ``conv`` with some options fixed."""
-    x, kernel, bias = as_arrays(who, x=x, kernel=kernel, bias=bias)
+    x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
     geometry = conv_geometry(
         x.shape,
         kernel.shape,
@@ -121,14 +119,11 @@ def compute_conv(
         input_dilation=input_dilation,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
-        who=who,
     )
-    warn_user(
-        torch_layout_warning(x.shape, kernel.shape, feature_group_count=feature_group_count, transposed=False, who=who)
-    )
-    check_choice(padding_mode, PADDING_MODES, who=who, name="padding_mode")
+    warn_user(torch_layout_warning(x.shape, kernel.shape, feature_group_count=feature_group_count, transposed=False))
+    check_choice(padding_mode, PADDING_MODES, name="padding_mode")
     if bias is not None:
-        check_bias(bias.shape, geometry.out_channels, who=who)
+        check_bias(bias.shape, geometry.out_channels)
     x, kernel, accumulate, dtype = operands(x, kernel, bias, preferred_element_type)
     x, geometry = apply_padding_mode(x, geometry, padding_mode)
     y = dispatch.forward(
@@ -138,7 +133,6 @@ def compute_conv(
         algorithm=algorithm,
         precision=precision,
         preferred_element_type=accumulate,
-        who=who,
     ).astype(dtype)
     return y if bias is None else add_bias(y, bias)
 

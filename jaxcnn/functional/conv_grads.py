@@ -67,19 +67,18 @@ def conv_input_grad(
     >>> conv_input_grad(jnp.ones((5, 1)), ones, (5, 1))[:, 0]  # how many windows see each position
     Array([2., 3., 3., 3., 2.], dtype=float32)
     """
-    g, kernel = as_arrays("conv_input_grad", g=g, kernel=kernel)
-    check_choice(padding_mode, PADDING_MODES, who="conv_input_grad", name="padding_mode")
+    g, kernel = as_arrays(g=g, kernel=kernel)
+    check_choice(padding_mode, PADDING_MODES, name="padding_mode")
     geometry = conv_geometry(
-        whole_shape(input_shape, who="conv_input_grad"),
+        whole_shape(input_shape),
         kernel.shape,
         strides=strides,
         padding=padding,
         input_dilation=input_dilation,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
-        who="conv_input_grad",
     )
-    _check_cotangent(g, geometry, who="conv_input_grad")
+    _check_cotangent(g, geometry)
     g, kernel, accumulate, dtype = operands(g, kernel, None, preferred_element_type)
     inner = geometry if padding_mode == "zeros" else geometry.padded()
     dx = dispatch.input_grad(
@@ -89,7 +88,6 @@ def conv_input_grad(
         algorithm=algorithm,
         precision=precision,
         preferred_element_type=accumulate,
-        who="conv_input_grad",
     ).astype(dtype)
     if padding_mode == "zeros":
         return dx
@@ -149,40 +147,35 @@ def conv_kernel_grad(
     >>> conv_kernel_grad(jnp.array([[1.0], [2], [4]]), jnp.ones((3, 1)), (3,))[:, 0, 0]
     Array([3., 7., 6.], dtype=float32)
     """
-    x, g = as_arrays("conv_kernel_grad", x=x, g=g)
-    check_choice(padding_mode, PADDING_MODES, who="conv_kernel_grad", name="padding_mode")
-    window = window_per_axis(window_shape, who="conv_kernel_grad")
+    x, g = as_arrays(x=x, g=g)
+    check_choice(padding_mode, PADDING_MODES, name="padding_mode")
+    window = window_per_axis(window_shape)
     if x.ndim < len(window) + 1 or g.ndim != x.ndim:
         raise ShapeError(
-            f"conv_kernel_grad: window_shape={window} wants x and g as (*batch, *spatial, channels) with {len(window)} "
+            f"window_shape={window} wants x and g as (*batch, *spatial, channels) with {len(window)} "
             f"spatial axes and the same batch axes, but x.shape={x.shape} and g.shape={g.shape}."
         )
     geometry = conv_geometry(
         x.shape,
-        conv_kernel_shape(
-            x.shape[-1], g.shape[-1], window, feature_group_count=feature_group_count, who="conv_kernel_grad"
-        ),
+        conv_kernel_shape(x.shape[-1], g.shape[-1], window, feature_group_count=feature_group_count),
         strides=strides,
         padding=padding,
         input_dilation=input_dilation,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
-        who="conv_kernel_grad",
     )
-    _check_cotangent(g, geometry, who="conv_kernel_grad")
+    _check_cotangent(g, geometry)
     x, g, accumulate, dtype = operands(x, g, None, preferred_element_type)
     if accumulate is not None:
         x, g = x.astype(accumulate), g.astype(accumulate)
     x, geometry = apply_padding_mode(x, geometry, padding_mode)
-    dk = dispatch.kernel_grad(x, g, geometry, algorithm=algorithm, precision=precision, who="conv_kernel_grad").astype(
-        dtype
-    )
+    dk = dispatch.kernel_grad(x, g, geometry, algorithm=algorithm, precision=precision).astype(dtype)
     return flip_window(dk) if flip_kernel else dk
 
 
-def _check_cotangent(g: jax.Array, geometry: ConvGeometry, *, who: str) -> None:
+def _check_cotangent(g: jax.Array, geometry: ConvGeometry) -> None:
     if g.shape != geometry.out_shape:
         raise ShapeError(
-            f"{who}: g wants the shape of the conv's output, {geometry.out_shape}, but has {g.shape} "
+            f"g wants the shape of the conv's output, {geometry.out_shape}, but has {g.shape} "
             f"(input {geometry.x_shape}, kernel {geometry.kernel_shape})."
         )

@@ -69,7 +69,7 @@ def conv_transpose(
     >>> conv_transpose(jnp.array([[1.0], [0], [10]]), jnp.ones((3, 1, 1)), strides=2, padding="VALID")[:, 0]
     Array([ 1.,  1.,  1.,  0., 10., 10., 10.], dtype=float32)
     """
-    x, kernel, bias = as_arrays("conv_transpose", x=x, kernel=kernel, bias=bias)
+    x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
     geometry = conv_transpose_geometry(
         x.shape,
         kernel.shape,
@@ -79,13 +79,9 @@ def conv_transpose(
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
     )
-    warn_user(
-        torch_layout_warning(
-            x.shape, kernel.shape, feature_group_count=feature_group_count, transposed=True, who="conv_transpose"
-        )
-    )
+    warn_user(torch_layout_warning(x.shape, kernel.shape, feature_group_count=feature_group_count, transposed=True))
     if bias is not None:
-        check_bias(bias.shape, geometry.in_channels, who="conv_transpose")
+        check_bias(bias.shape, geometry.in_channels)
     x, kernel, accumulate, dtype = operands(x, kernel, bias, preferred_element_type)
     y = dispatch.input_grad(
         x,
@@ -94,6 +90,5 @@ def conv_transpose(
         algorithm=algorithm,
         precision=precision,
         preferred_element_type=accumulate,
-        who="conv_transpose",
     ).astype(dtype)
     return y if bias is None else add_bias(y, bias)

@@ -85,10 +85,10 @@ def explain_conv(
     >>> explain_conv((8, 56, 56, 128), (3, 3, 1, 128), feature_group_count=128, platform="gpu").algorithm
     'xla'
     """
-    check_choice(operation, OPERATIONS, who="explain_conv", name="operation")
-    check_choice(padding_mode, PADDING_MODES, who="explain_conv", name="padding_mode")
+    check_choice(operation, OPERATIONS, name="operation")
+    check_choice(padding_mode, PADDING_MODES, name="padding_mode")
     here = jax.default_backend()
-    check_choice(platform or here, (*PLATFORMS, here), who="explain_conv", name="platform")
+    check_choice(platform or here, (*PLATFORMS, here), name="platform")
     geometry = conv_geometry(
         x_shape,
         kernel_shape,
@@ -97,7 +97,6 @@ def explain_conv(
         input_dilation=input_dilation,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
-        who="explain_conv",
     )
     if padding_mode != "zeros":
         geometry = geometry.padded()
@@ -109,5 +108,4 @@ def explain_conv(
         operation="kernel_grad" if operation == "kernel_grad" else "forward",
         dtype=jnp.dtype(dtype),
         platform=platform or here,
-        who="explain_conv",
     )

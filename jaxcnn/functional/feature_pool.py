@@ -42,11 +42,10 @@ def feature_pool(x: jax.Array, size: int, *, kind: str = "max") -> jax.Array:
     >>> F.feature_pool(x, 2), F.feature_pool(x, 2, kind="avg"), F.feature_pool(x, 2, kind="l2")
     (Array([3., 2.], dtype=float32), Array([-0.5,  1.5], dtype=float32), Array([5.      , 2.236068], dtype=float32))
     """
-    who = "feature_pool"
-    x = as_ordered(x, who=who)
-    check_choice(kind, KINDS, who=who, name="kind")
-    groups = feature_groups(x.shape[-1] if x.ndim else 0, size, who=who)
-    return _feature_pool(x if kind == "max" else as_float(x, who=who), groups, kind)
+    x = as_ordered(x)
+    check_choice(kind, KINDS, name="kind")
+    groups = feature_groups(x.shape[-1] if x.ndim else 0, size)
+    return _feature_pool(x if kind == "max" else as_float(x), groups, kind)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))

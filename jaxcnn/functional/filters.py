@@ -70,8 +70,8 @@ def apply_filter(
     [[0. 4. 4. 0.]
      [0. 4. 4. 0.]]
     """
-    x, kernel = as_arrays("apply_filter", x=x, kernel=kernel)
-    check_filter(x.shape, kernel.shape, who="apply_filter")
+    x, kernel = as_arrays(x=x, kernel=kernel)
+    check_filter(x.shape, kernel.shape)
     dtype = common_dtype(x, kernel)
     if not jnp.issubdtype(dtype, jnp.inexact):
         dtype = jnp.result_type(float)
@@ -90,7 +90,6 @@ def apply_filter(
         algorithm="auto",
         precision=precision,
         preferred_element_type=None,
-        who="apply_filter",
     )
 
 
@@ -106,7 +105,7 @@ def box(window_shape: Sequence[int], *, dtype: Any = None) -> jax.Array:
     [[0.25 0.25]
      [0.25 0.25]]
     """
-    window = window_per_axis(window_shape, who="box")
+    window = window_per_axis(window_shape)
     return jnp.full(window, 1 / math.prod(window), jnp.result_type(float) if dtype is None else dtype)
 
 
@@ -131,11 +130,11 @@ def gaussian(window_shape: Sequence[int], *, sigma: float | Sequence[float], dty
      [2. 4. 2.]
      [1. 2. 1.]]
     """
-    window = window_per_axis(window_shape, who="gaussian")
-    (spread,), dtype = _numbers("gaussian", dtype, sigma=sigma)
-    _check_positive(sigma, who="gaussian", name="sigma")
+    window = window_per_axis(window_shape)
+    (spread,), dtype = _numbers(dtype, sigma=sigma)
+    _check_positive(sigma, name="sigma")
     if spread.shape not in ((), (len(window),)):
-        raise ShapeError(f"gaussian: sigma has shape {spread.shape}, but window_shape={window} has {len(window)} axes.")
+        raise ShapeError(f"sigma has shape {spread.shape}, but window_shape={window} has {len(window)} axes.")
     spread = jnp.broadcast_to(spread, (len(window),))
     rows = []
     for axis, size in enumerate(window):
@@ -162,7 +161,7 @@ def prewitt(*, axis: int = 0, ndim: int = 2, dtype: Any = None) -> jax.Array:
      [ 0.  0.  0.]
      [ 1.  1.  1.]]
     """
-    return _derivative((1, 1, 1), axis, ndim, dtype, who="prewitt")
+    return _derivative((1, 1, 1), axis, ndim, dtype)
 
 
 def sobel(*, axis: int = 0, ndim: int = 2, dtype: Any = None) -> jax.Array:
@@ -183,7 +182,7 @@ def sobel(*, axis: int = 0, ndim: int = 2, dtype: Any = None) -> jax.Array:
      [-2.  0.  2.]
      [-1.  0.  1.]]
     """
-    return _derivative((1, 2, 1), axis, ndim, dtype, who="sobel")
+    return _derivative((1, 2, 1), axis, ndim, dtype)
 
 
 def laplacian(*, ndim: int = 2, diagonals: bool = False, dtype: Any = None) -> jax.Array:
@@ -204,7 +203,7 @@ def laplacian(*, ndim: int = 2, diagonals: bool = False, dtype: Any = None) -> j
      [ 1. -4.  1.]
      [ 0.  1.  0.]]
     """
-    ndim = filter_ndim(ndim, who="laplacian")
+    ndim = filter_ndim(ndim)
     away = np.abs(np.indices((3,) * ndim) - 1).sum(0)
     kernel = (away > 0 if diagonals else away == 1).astype(float)
     kernel[(1,) * ndim] = -kernel.sum()
@@ -222,7 +221,7 @@ def high_pass(window_shape: Sequence[int] = (3, 3), *, dtype: Any = None) -> jax
     >>> print(high_pass((1, 5)))
     [[-0.2 -0.2  0.8 -0.2 -0.2]]
     """
-    window = centred_window(window_shape, who="high_pass")
+    window = centred_window(window_shape)
     return _identity(window, dtype) - box(window, dtype=dtype)
 
 
@@ -244,8 +243,8 @@ def sharpen(*, amount: float = 1.0, ndim: int = 2, dtype: Any = None) -> jax.Arr
      [-1.  5. -1.]
      [ 0. -1.  0.]]
     """
-    ndim = filter_ndim(ndim, who="sharpen")
-    (strength,), dtype = _numbers("sharpen", dtype, amount=amount)
+    ndim = filter_ndim(ndim)
+    (strength,), dtype = _numbers(dtype, amount=amount)
     kernel = _identity((3,) * ndim, strength.dtype) - strength * laplacian(ndim=ndim, dtype=strength.dtype)
     return kernel.astype(dtype)
 
@@ -285,13 +284,13 @@ def gabor(
     >>> print(gabor((1, 5), wavelength=3, sigma=2).round(1))
     [[-0.3 -0.4  1.  -0.4 -0.3]]
     """
-    window = window_per_axis(window_shape, who="gabor")
+    window = window_per_axis(window_shape)
     if len(window) != 2:
-        raise ShapeError(f"gabor: window_shape={window} wants two sizes; a Gabor filter is two-dimensional.")
-    _check_positive(wavelength, who="gabor", name="wavelength")
-    _check_positive(sigma, who="gabor", name="sigma")
+        raise ShapeError(f"window_shape={window} wants two sizes; a Gabor filter is two-dimensional.")
+    _check_positive(wavelength, name="wavelength")
+    _check_positive(sigma, name="sigma")
     (period, width, angle, ratio, shift), dtype = _numbers(
-        "gabor", dtype, wavelength=wavelength, sigma=sigma, orientation=orientation, aspect=aspect, phase=phase
+        dtype, wavelength=wavelength, sigma=sigma, orientation=orientation, aspect=aspect, phase=phase
     )
     y, x = _offsets(window[0], angle.dtype)[:, None], _offsets(window[1], angle.dtype)[None, :]
     u = x * jnp.cos(angle) + y * jnp.sin(angle)
@@ -300,10 +299,10 @@ def gabor(
     return (envelope * jnp.cos(2 * math.pi * u / period + shift)).astype(dtype)
 
 
-def _derivative(smoothing: tuple[int, ...], axis: int, ndim: int, dtype: Any, *, who: str) -> jax.Array:
+def _derivative(smoothing: tuple[int, ...], axis: int, ndim: int, dtype: Any) -> jax.Array:
     """``-1 0 1`` along one axis and ``smoothing`` along the others."""
-    ndim = filter_ndim(ndim, who=who)
-    along = filter_axis(axis, ndim, who=who)
+    ndim = filter_ndim(ndim)
+    along = filter_axis(axis, ndim)
     rows = [np.array((-1, 0, 1) if number == along else smoothing, float) for number in range(ndim)]
     return jnp.asarray(functools.reduce(np.multiply.outer, rows), dtype)
 
@@ -325,9 +324,9 @@ def _offsets(size: int, dtype: Any) -> jax.Array:
     return jnp.asarray(np.arange(size) - (size - 1) / 2, dtype)
 
 
-def _numbers(who: str, dtype: Any, **values: Any) -> tuple[list[jax.Array], Any]:
+def _numbers(dtype: Any, **values: Any) -> tuple[list[jax.Array], Any]:
     """Parameters as arrays of the dtype to compute in, and the dtype of the kernel: theirs, at least a float."""
-    arrays = as_arrays(who, **values)
+    arrays = as_arrays(**values)
     if dtype is None:
         dtype = common_dtype(*arrays)
         dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
@@ -335,11 +334,11 @@ def _numbers(who: str, dtype: Any, **values: Any) -> tuple[list[jax.Array], Any]
     return [array.astype(work) for array in arrays], dtype
 
 
-def _check_positive(value: Any, *, who: str, name: str) -> None:
+def _check_positive(value: Any, *, name: str) -> None:
     """Refuses a number, or one among several, that is known and not positive; a traced one is not known."""
     entries = value if isinstance(value, Sequence) else (value,)
     if any(isinstance(entry, int | float) and entry <= 0 for entry in entries):
-        raise ValueError(f"{who}: {name}={value!r} must be positive.")
+        raise ValueError(f"{name}={value!r} must be positive.")
 
 
 if not TYPE_CHECKING:  # or type checkers would accept every name

@@ -57,17 +57,17 @@ def fold_batch_norm(
     [[[0.5 2. ]]] [-0.5 -4. ]
     """
     if not isinstance(stats, BatchStats):
-        raise TypeError(f"fold_batch_norm: stats wants a BatchStats, not {type(stats).__name__}.")
-    kernel, bias, scale, offset = as_arrays("fold_batch_norm", kernel=kernel, bias=bias, scale=scale, offset=offset)
-    mean, var = as_arrays("fold_batch_norm", **{"stats.mean": stats.mean, "stats.var": stats.var})
+        raise TypeError(f"stats wants a BatchStats, not {type(stats).__name__}.")
+    kernel, bias, scale, offset = as_arrays(kernel=kernel, bias=bias, scale=scale, offset=offset)
+    mean, var = as_arrays(**{"stats.mean": stats.mean, "stats.var": stats.var})
     if not jnp.issubdtype(kernel.dtype, jnp.inexact):
-        raise TypeError(f"fold_batch_norm: the kernel wants floating numbers, not {kernel.dtype}.")
+        raise TypeError(f"the kernel wants floating numbers, not {kernel.dtype}.")
     bias = jnp.zeros(mean.shape, kernel.dtype) if bias is None else bias
     vectors = {"stats.mean": mean, "stats.var": var, "bias": bias, "scale": scale, "offset": offset}
     shapes = {name: vector.shape for name, vector in vectors.items() if vector is not None}
-    check_per_channel(mean.shape, shapes, who="fold_batch_norm")
-    groups = as_int(feature_group_count, who="fold_batch_norm", name="feature_group_count")
-    group_in = fold_shape(kernel.shape, mean.size, transposed=transposed, groups=groups, who="fold_batch_norm")
+    check_per_channel(mean.shape, shapes)
+    groups = as_int(feature_group_count, name="feature_group_count")
+    group_in = fold_shape(kernel.shape, mean.size, transposed=transposed, groups=groups)
 
     work = accumulator_dtype(kernel.dtype)
     factor = lax.rsqrt(var.astype(work) + epsilon)

@@ -68,23 +68,21 @@ def local_conv(
     >>> F.local_conv(x, kernel, padding="VALID")[:, 0]
     Array([1., 3., 7.], dtype=float32)
     """
-    who, leading = "local_conv", "out_spatial"
-    x, kernel, bias = as_arrays(who, x=x, kernel=kernel, bias=bias)
-    check_choice(padding_mode, PADDING_MODES, who=who, name="padding_mode")
+    x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
+    check_choice(padding_mode, PADDING_MODES, name="padding_mode")
     lead, geometry = unshared_geometry(
         x.shape,
         kernel.shape,
-        leading=leading,
+        leading="out_spatial",
         strides=strides,
         padding=padding,
         input_dilation=input_dilation,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
-        who=who,
     )
-    check_positions(lead, geometry, who=who)
+    check_positions(lead, geometry)
     if bias is not None:
-        check_unshared_bias(bias.shape, lead, geometry.out_channels, leading=leading, who=who)
+        check_unshared_bias(bias.shape, lead, geometry.out_channels, leading="out_spatial")
     x, kernel, accumulate, dtype = operands(x, kernel, bias, preferred_element_type)
     x = dilate_and_pad(x, geometry.pads, input_dilation=geometry.input_dilation, padding_mode=padding_mode)
     y = multiply_windows(

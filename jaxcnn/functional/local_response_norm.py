@@ -45,19 +45,19 @@ def local_response_norm(
     >>> print(local_response_norm(x, size=3, k=0.01, alpha=1, beta=0.5).round(3))  # inhibition among neighbours
     [0.  0.  0.6 0.8 0.  0. ]
     """
-    (x,) = as_arrays("local_response_norm", x=x)
-    size = as_int(size, who="local_response_norm", name="size")
+    (x,) = as_arrays(x=x)
+    size = as_int(size, name="size")
     if size < 1:
-        raise ShapeError(f"local_response_norm: size={size} must be at least 1.")
+        raise ShapeError(f"size={size} must be at least 1.")
     if not x.ndim:
-        raise ShapeError("local_response_norm: x wants shape (*batch, *spatial, channels) but is a scalar.")
+        raise ShapeError("x wants shape (*batch, *spatial, channels) but is a scalar.")
     for name, value in (("k", k), ("alpha", alpha), ("beta", beta)):
-        as_array(value, who="local_response_norm", name=name)
+        as_array(value, name=name)
     for name, value in (("k", k), ("alpha", alpha)):
         if isinstance(value, int | float) and value < 0:
-            raise ValueError(f"local_response_norm: {name}={value} must not be negative, or the divisor may vanish.")
+            raise ValueError(f"{name}={value} must not be negative, or the divisor may vanish.")
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
-        raise TypeError(f"local_response_norm: x wants real numbers, not {x.dtype}.")
+        raise TypeError(f"x wants real numbers, not {x.dtype}.")
     if not jnp.issubdtype(x.dtype, jnp.floating):
         x = x.astype(jnp.float32)
     wide = x.astype(accumulator_dtype(x.dtype))

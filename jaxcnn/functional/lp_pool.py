@@ -62,9 +62,8 @@ def lp_pool(
     >>> [F.lp_pool(x, (2,), strides=2, p=p)[:, 0].tolist() for p in (1, 2, float("inf"))]
     [[7.0, 0.0], [5.0, 0.0], [4.0, 0.0]]
     """
-    who = "lp_pool"
-    x = as_float(as_ordered(x, who=who), who=who)
-    p = norm_exponent(p, who=who)
+    x = as_float(as_ordered(x))
+    p = norm_exponent(p)
     plan = plan_windows(
         x,
         window_shape,
@@ -72,7 +71,6 @@ def lp_pool(
         padding=padding,
         window_dilation=window_dilation,
         ceil_mode=ceil_mode,
-        who=who,
     )
     return _norm(x, plan, p)
 

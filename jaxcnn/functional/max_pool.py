@@ -59,7 +59,7 @@ def max_pool(
            [0., 0., 0.],
            [0., 0., 0.]], dtype=float32)
     """
-    x = as_ordered(x, who="max_pool")
+    x = as_ordered(x)
     plan = plan_windows(
         x,
         window_shape,
@@ -67,7 +67,6 @@ def max_pool(
         padding=padding,
         window_dilation=window_dilation,
         ceil_mode=ceil_mode,
-        who="max_pool",
     )
     return best_of_windows(x, plan, MAXIMUM)[0]
 
@@ -108,7 +107,7 @@ def min_pool(
     >>> F.min_pool(jnp.array([4, 1, 3, 2, 5], jnp.uint8)[:, None], (3,), strides=1, padding="SAME")[:, 0]
     Array([1, 1, 1, 2, 2], dtype=uint8)
     """
-    x = as_ordered(x, who="min_pool")
+    x = as_ordered(x)
     plan = plan_windows(
         x,
         window_shape,
@@ -116,7 +115,6 @@ def min_pool(
         padding=padding,
         window_dilation=window_dilation,
         ceil_mode=ceil_mode,
-        who="min_pool",
     )
     return best_of_windows(x, plan, MINIMUM)[0]
 
@@ -161,7 +159,7 @@ def max_pool_with_indices(
     >>> y[..., 0], indices[..., 0]
     (Array([[7., 9.]], dtype=float32), Array([[0, 6]], dtype=int32))
     """
-    x = as_ordered(x, who="max_pool_with_indices")
+    x = as_ordered(x)
     plan = plan_windows(
         x,
         window_shape,
@@ -169,10 +167,9 @@ def max_pool_with_indices(
         padding=padding,
         window_dilation=window_dilation,
         ceil_mode=ceil_mode,
-        who="max_pool_with_indices",
     )
     first = x.ndim - 1 - len(plan)
-    check_positions(x.shape[first:-1], who="max_pool_with_indices", name="the spatial shape of x")
+    check_positions(x.shape[first:-1], name="the spatial shape of x")
     index, step = jnp.zeros_like(x, jnp.int32), 1
     for i, axis in reversed(list(enumerate(plan))):
         index += on_axis(np.arange(axis.size) * step, first + i, x.ndim, jnp.int32)

@@ -54,10 +54,9 @@ def extract_patches(
            [1, 2, 3],
            [2, 3, 4]], dtype=int32)
     """
-    who = "extract_patches"
-    (x,) = as_arrays(who, x=x)
-    _, sizes = split_image_shape(x.shape, len(window_per_axis(window_shape, who=who)), who=who)
-    plan = plan_patches(sizes, window_shape, strides=strides, padding=padding, window_dilation=window_dilation, who=who)
+    (x,) = as_arrays(x=x)
+    _, sizes = split_image_shape(x.shape, len(window_per_axis(window_shape)))
+    plan = plan_patches(sizes, window_shape, strides=strides, padding=padding, window_dilation=window_dilation)
     return gather_windows(x, plan)
 
 
@@ -99,10 +98,9 @@ def fold_patches(
     >>> F.fold_patches(ones, output_shape=(5,), window_shape=(3,), strides=1)[:, 0]  # how many windows read each
     Array([1., 2., 3., 2., 1.], dtype=float32)
     """
-    who = "fold_patches"
-    (patches,) = as_arrays(who, patches=patches)
+    (patches,) = as_arrays(patches=patches)
     if patches.dtype == jnp.bool_:
-        raise TypeError(f"{who}: booleans have no sum. Convert the patches, for instance with .astype(jnp.int32).")
+        raise TypeError("booleans have no sum. Convert the patches, for instance with .astype(jnp.int32).")
     plan = plan_fold(
         patches.shape,
         output_shape,
@@ -110,7 +108,6 @@ def fold_patches(
         strides=strides,
         padding=padding,
         window_dilation=window_dilation,
-        who=who,
     )
     return _add_windows(patches, plan)
 

@@ -65,10 +65,9 @@ def avg_pool(
     >>> F.avg_pool(ramp, (2,), strides=2, padding="SAME", count_include_pad=True)[:, 0]
     Array([1.5, 3.5, 2.5], dtype=float32)
     """
-    who = "avg_pool"
-    x = as_float(x, who=who)
+    x = as_float(x)
     if not isinstance(count_include_pad, bool):
-        raise TypeError(f"{who}: count_include_pad is True or False, not {count_include_pad!r}.")
+        raise TypeError(f"count_include_pad is True or False, not {count_include_pad!r}.")
     plan = plan_windows(
         x,
         window_shape,
@@ -76,7 +75,6 @@ def avg_pool(
         padding=padding,
         window_dilation=window_dilation,
         ceil_mode=ceil_mode,
-        who=who,
     )
     return _average(x, plan, count_include_pad)
 
@@ -102,15 +100,15 @@ def count_as_float(count: int) -> Any:
     return count if is_symbolic(count) else float(count)
 
 
-def as_float(x: jax.Array, *, who: str) -> jax.Array:
+def as_float(x: jax.Array) -> jax.Array:
     """The array, with integers in the default floating type.
 
     Raises:
         TypeError: booleans.
     """
-    (x,) = as_arrays(who, x=x)
+    (x,) = as_arrays(x=x)
     if x.dtype == jnp.bool_:
-        raise TypeError(f"{who}: x holds booleans. Convert it, for instance with x.astype(jnp.float32).")
+        raise TypeError("x holds booleans. Convert it, for instance with x.astype(jnp.float32).")
     return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.zeros(()).dtype)
 
 

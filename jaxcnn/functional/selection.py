@@ -25,15 +25,15 @@ from jaxcnn.functional.windows import rows
 from jaxcnn.shapes.pool import PoolAxis, PoolPlan
 
 
-def as_ordered(x: jax.Array, *, who: str) -> jax.Array:
+def as_ordered(x: jax.Array) -> jax.Array:
     """The array, if its type has an order.
 
     Raises:
         TypeError: complex numbers.
     """
-    (x,) = as_arrays(who, x=x)
+    (x,) = as_arrays(x=x)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
-        raise TypeError(f"{who}: x is complex ({x.dtype}), and complex numbers have no order. Pool jnp.abs(x) instead.")
+        raise TypeError(f"x is complex ({x.dtype}), and complex numbers have no order. Pool jnp.abs(x) instead.")
     return x
 
 

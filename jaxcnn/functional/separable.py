@@ -64,8 +64,8 @@ def depthwise_conv(
     Array([[ 1., 30.],
            [ 2., 60.]], dtype=float32)
     """
-    x, kernel = as_arrays("depthwise_conv", x=x, kernel=kernel)
-    check_depthwise(x.shape, kernel.shape, who="depthwise_conv")
+    x, kernel = as_arrays(x=x, kernel=kernel)
+    check_depthwise(x.shape, kernel.shape)
     return compute_conv(
         x,
         kernel,
@@ -80,7 +80,6 @@ def depthwise_conv(
         algorithm=algorithm,
         precision=precision,
         preferred_element_type=preferred_element_type,
-        who="depthwise_conv",
     )
 
 
@@ -116,10 +115,10 @@ def pointwise_conv(
     >>> pointwise_conv(rgb, jnp.array([[0.299], [0.587], [0.114]]))[..., 0]  # the luma of red and of white
     Array([[0.299, 1.   ]], dtype=float32)
     """
-    x, kernel, bias = as_arrays("pointwise_conv", x=x, kernel=kernel, bias=bias)
-    check_pointwise(x.shape, kernel.shape, who="pointwise_conv")
+    x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
+    check_pointwise(x.shape, kernel.shape)
     if bias is not None:
-        check_bias(bias.shape, kernel.shape[-1], who="pointwise_conv")
+        check_bias(bias.shape, kernel.shape[-1])
     x, kernel, accumulate, dtype = operands(x, kernel, bias, preferred_element_type)
     y = lax.dot_general(
         x,
@@ -182,12 +181,12 @@ def separable_conv(
     Array([-2., -2., -2.], dtype=float32)
     """
     x, depthwise_kernel, pointwise_kernel, bias = as_arrays(
-        "separable_conv", x=x, depthwise_kernel=depthwise_kernel, pointwise_kernel=pointwise_kernel, bias=bias
+        x=x, depthwise_kernel=depthwise_kernel, pointwise_kernel=pointwise_kernel, bias=bias
     )
-    check_depthwise(x.shape, depthwise_kernel.shape, who="separable_conv")
-    check_separable(depthwise_kernel.shape, pointwise_kernel.shape, who="separable_conv")
+    check_depthwise(x.shape, depthwise_kernel.shape)
+    check_separable(depthwise_kernel.shape, pointwise_kernel.shape)
     if bias is not None:
-        check_bias(bias.shape, pointwise_kernel.shape[-1], who="separable_conv")
+        check_bias(bias.shape, pointwise_kernel.shape[-1])
     between = compute_conv(
         x,
         depthwise_kernel,
@@ -202,7 +201,6 @@ def separable_conv(
         algorithm=algorithm,
         precision=precision,
         preferred_element_type=preferred_element_type,
-        who="separable_conv",
     )
     matrix = lax.reshape(pointwise_kernel, pointwise_kernel.shape[-2:])
     return pointwise_conv(

@@ -43,7 +43,7 @@ def correlate(
     >>> print(correlate(noise, jnp.array([2, 1, 3]), mode="valid"))  # the pattern is found at offset 3
     [-2  7  3 14 2  5]
     """
-    return _slide(x, y, mode, True, algorithm, precision, "correlate")
+    return _slide(x, y, mode, True, algorithm, precision)
 
 
 def convolve(
@@ -77,7 +77,7 @@ def convolve(
     >>> print(convolve(jnp.array([1, 2, 1]), jnp.array([1, 2, 1])))  # (1 + t)**2 times (1 + t)**2
     [1 4 6 4 1]
     """
-    return _slide(x, y, mode, False, algorithm, precision, "convolve")
+    return _slide(x, y, mode, False, algorithm, precision)
 
 
 def autocorrelate(x: jax.Array, *, mode: str = "full", algorithm: str = "auto", precision: Any = None) -> jax.Array:
@@ -101,13 +101,13 @@ def autocorrelate(x: jax.Array, *, mode: str = "full", algorithm: str = "auto", 
     >>> print(autocorrelate(jnp.array([1, 1, 1, -1])))  # Barker's code: sidelobes of at most 1
     [-1  0  1  4  1  0 -1]
     """
-    return _slide(x, x, mode, True, algorithm, precision, "autocorrelate")
+    return _slide(x, x, mode, True, algorithm, precision)
 
 
-def _slide(x: Any, y: Any, mode: str, correlation: bool, algorithm: str, precision: Any, who: str) -> jax.Array:
+def _slide(x: Any, y: Any, mode: str, correlation: bool, algorithm: str, precision: Any) -> jax.Array:
     """Slides the smaller array over the larger: ``conv`` without batch and with one channel."""
-    x, y = as_arrays(who, x=x, y=y)
-    plan = slide(x.shape, y.shape, mode=mode, mirrored=correlation, who=who)
+    x, y = as_arrays(x=x, y=y)
+    plan = slide(x.shape, y.shape, mode=mode, mirrored=correlation)
     if correlation:
         y = jnp.conj(y)
     large, small = (y, x) if plan.swapped else (x, y)
@@ -125,6 +125,5 @@ def _slide(x: Any, y: Any, mode: str, correlation: bool, algorithm: str, precisi
         algorithm=algorithm,
         precision=precision,
         preferred_element_type=None,
-        who=who,
     )[..., 0]
     return lax.rev(z, range(z.ndim)) if plan.swapped and correlation else z

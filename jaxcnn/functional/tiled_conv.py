@@ -77,22 +77,20 @@ def tiled_conv(
     >>> F.tiled_conv(x, kernel)[:, 0]
     Array([ 1., 20.,  3., 40.,  5.], dtype=float32)
     """
-    who, leading = "tiled_conv", "tiles"
-    x, kernel, bias = as_arrays(who, x=x, kernel=kernel, bias=bias)
-    check_choice(padding_mode, PADDING_MODES, who=who, name="padding_mode")
+    x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
+    check_choice(padding_mode, PADDING_MODES, name="padding_mode")
     lead, geometry = unshared_geometry(
         x.shape,
         kernel.shape,
-        leading=leading,
+        leading="tiles",
         strides=strides,
         padding=padding,
         input_dilation=input_dilation,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
-        who=who,
     )
     if bias is not None:
-        check_unshared_bias(bias.shape, lead, geometry.out_channels, leading=leading, who=who)
+        check_unshared_bias(bias.shape, lead, geometry.out_channels, leading="tiles")
     x, kernel, accumulate, dtype = operands(x, kernel, bias, preferred_element_type)
     x = dilate_and_pad(x, geometry.pads, input_dilation=geometry.input_dilation, padding_mode=padding_mode)
     y = _convolve_tiles(
@@ -152,7 +150,6 @@ def _convolve_each(
                 algorithm="auto",
                 precision=precision,
                 preferred_element_type=preferred_element_type,
-                who="tiled_conv",
             )
         )
     return _interleave(parts, plan.tiles, batch)

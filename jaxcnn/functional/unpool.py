@@ -43,10 +43,10 @@ def max_unpool(y: jax.Array, indices: jax.Array, output_shape: Sequence[int]) ->
     Array([[7., 0., 0., 0.],
            [0., 0., 9., 0.]], dtype=float32)
     """
-    y, indices = as_arrays("max_unpool", y=y, indices=indices)
-    batch, sizes = unpool_shape(y.shape, indices.shape, output_shape, who="max_unpool")
+    y, indices = as_arrays(y=y, indices=indices)
+    batch, sizes = unpool_shape(y.shape, indices.shape, output_shape)
     if not jnp.issubdtype(indices.dtype, jnp.integer):
-        raise TypeError(f"max_unpool: indices are integers, not {indices.dtype}.")
+        raise TypeError(f"indices are integers, not {indices.dtype}.")
     if y.dtype == jnp.bool_:  # which cannot be added
         return _unpool(y.astype(jnp.uint8), indices, len(batch), sizes).astype(jnp.bool_)
     return _unpool(y, indices, len(batch), sizes)

@@ -52,10 +52,9 @@ def weighted_pool(
     >>> F.weighted_pool(spike, jnp.array([0.25, 0.5, 0.25]), strides=2, padding="SAME")[:, 0]
     Array([0., 2., 0.], dtype=float32)
     """
-    who = "weighted_pool"
-    x, kernel = as_arrays(who, x=x, kernel=kernel)
+    x, kernel = as_arrays(x=x, kernel=kernel)
     if not kernel.ndim:
-        raise ShapeError(f"{who}: the kernel is one number. Write one weight per entry of the window, as an array.")
+        raise ShapeError("the kernel is one number. Write one weight per entry of the window, as an array.")
     plan = plan_windows(
         x,
         kernel.shape,
@@ -63,7 +62,6 @@ def weighted_pool(
         padding=padding,
         window_dilation=window_dilation,
         ceil_mode=ceil_mode,
-        who=who,
     )
     first = x.ndim - 1 - len(plan)
     for i, axis in enumerate(plan):
@@ -83,5 +81,4 @@ def weighted_pool(
         algorithm="auto",
         precision=lax.Precision.HIGHEST,
         preferred_element_type=None,
-        who=who,
     )

@@ -30,10 +30,9 @@ def plan_windows(
     padding: Padding,
     window_dilation: IntPerAxis,
     ceil_mode: bool,
-    who: str,
 ) -> PoolPlan:
     """The windows of a pool over the axes before the last one of ``x``, as many as ``window_shape`` has entries."""
-    _, sizes = split_image_shape(x.shape, len(window_per_axis(window_shape, who=who)), who=who)
+    _, sizes = split_image_shape(x.shape, len(window_per_axis(window_shape)))
     return plan_pool(
         sizes,
         window_shape,
@@ -41,7 +40,6 @@ def plan_windows(
         padding=padding,
         window_dilation=window_dilation,
         ceil_mode=ceil_mode,
-        who=who,
     )
 
 

@@ -9,19 +9,19 @@ from flax import linen as nn
 from jaxcnn.shapes.axes import as_int
 
 
-def check_classes(num_classes: int, *, who: str) -> int:
+def check_classes(num_classes: int) -> int:
     """The number of classes, 0 for a model without a head.
 
     Raises:
         ValueError: a negative number.
         TypeError: not an integer.
 
-    >>> check_classes(10, who="create")
+    >>> check_classes(10)
     10
     """
-    classes = as_int(num_classes, who=who, name="num_classes")
+    classes = as_int(num_classes, name="num_classes")
     if classes < 0:
-        raise ValueError(f"{who}: num_classes={classes} must be at least 1, or 0 for features without a head.")
+        raise ValueError(f"num_classes={classes} must be at least 1, or 0 for features without a head.")
     return classes
 
 
@@ -36,17 +36,17 @@ def classifier(num_classes: int, **options: Any) -> Callable[[jax.Array], jax.Ar
         ValueError: a negative number of classes.
         TypeError: a number of classes that is not an integer.
     """
-    if check_classes(num_classes, who="model") == 0:
+    if check_classes(num_classes) == 0:
         return lambda features: features
     return nn.Dense(num_classes, **options)
 
 
-def require_classes(num_classes: int, *, who: str, instead: str) -> None:
+def require_classes(num_classes: int, *, instead: str) -> None:
     """Refuses a model without a head where there is no vector of features that it could return.
 
     Raises:
         ValueError: no class, or a negative number.
         TypeError: not an integer.
     """
-    if check_classes(num_classes, who=who) == 0:
-        raise ValueError(f"{who}: num_classes=0 would leave no output: {instead}.")
+    if check_classes(num_classes) == 0:
+        raise ValueError(f"num_classes=0 would leave no output: {instead}.")

@@ -56,7 +56,7 @@ class AlexNet2012(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1`` to ``logits``."""
-        x = as_images(x, who="alexnet_2012", smallest=227, largest=254, advice="The dense layers want a map of 6x6.")
+        x = as_images(x, smallest=227, largest=254, advice="The dense layers want a map of 6x6.")
         ones = nn.initializers.ones
         conv = functools.partial(Conv, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01))
         dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01))
@@ -114,7 +114,7 @@ class AlexNet(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1`` to ``logits``."""
-        x = as_images(x, who="alexnet", smallest=63)
+        x = as_images(x, smallest=63)
 
         def conv(
             features: int, window: int, x: jax.Array, *, name: str, strides: int = 1, padding: int = 1

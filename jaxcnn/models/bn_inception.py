@@ -120,8 +120,8 @@ class BNInception(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and each block, the pooled vector, and the logits."""
-        x = as_images(x, who="bn_inception", smallest=15)
-        check_choice(self.stem, ("7x7", "3x3"), who="bn_inception", name="stem")
+        x = as_images(x, smallest=15)
+        check_choice(self.stem, ("7x7", "3x3"), name="stem")
         unit = self._unit(train)
         x = self._first(x, unit)
         if self.stem == "7x7":

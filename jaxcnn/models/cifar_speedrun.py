@@ -63,8 +63,8 @@ def whitening_kernel(images: jax.Array, *, window_shape: Sequence[int] = (2, 2),
     >>> kernel.shape, bool((kernel[..., 12:] == -kernel[..., :12]).all())
     ((2, 2, 3, 24), True)
     """
-    images = as_array(images, who="whitening_kernel", name="images")
-    check_images(images.shape, who="whitening_kernel", smallest=max(window_shape))
+    images = as_array(images, name="images")
+    check_images(images.shape, smallest=max(window_shape))
     patches = extract_patches(images, tuple(window_shape), strides=1)
     shape = patches.shape[-3:]
     flat = patches.reshape(-1, math.prod(shape))
@@ -167,11 +167,9 @@ class CifarSpeedrun(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after whitening and after each group, the pooled vector, and the logits."""
-        x = as_images(
-            x, who="cifar_speedrun", smallest=25, largest=48, advice="The last pooling requires a map of 3x3 to 5x5."
-        )
+        x = as_images(x, smallest=25, largest=48, advice="The last pooling requires a map of 3x3 to 5x5.")
         if len(self.widths) != 3:
-            raise ShapeError(f"cifar_speedrun: widths are those of three groups; got {tuple(self.widths)}.")
+            raise ShapeError(f"widths are those of three groups; got {tuple(self.widths)}.")
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
         whiten = Whitening(self.freeze_whitening, self.freeze_whitening_bias, self.dtype, name="whiten")
         x = nn.gelu(whiten(x), approximate=False)

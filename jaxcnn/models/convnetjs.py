@@ -42,7 +42,7 @@ class ConvNetJS(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1`` to ``logits``."""
-        x = as_images(x, who="convnetjs_cifar10", smallest=2 ** len(self.widths))
+        x = as_images(x, smallest=2 ** len(self.widths))
         found, init = {}, nn.initializers.variance_scaling(1.0, "fan_in", "normal")
         bias = nn.initializers.constant(0.1)
         for index, width in enumerate(self.widths, 1):

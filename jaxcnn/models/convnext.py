@@ -112,7 +112,7 @@ class ConvNeXt(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and after each stage, the pooled and normalised vector, and the logits."""
-        x = as_images(x, who="convnext", smallest=2 ** (len(self.stage_sizes) + 1))
+        x = as_images(x, smallest=2 ** (len(self.stage_sizes) + 1))
         x = Conv(self.widths[0], (4, 4), 4, "VALID", dtype=self.dtype, kernel_init=normal_init, name="stem_conv")(x)
         found = {"stem": (x := make_norm(self.dtype, "stem_norm")(x))}
         done, last = 0, sum(self.stage_sizes) - 1

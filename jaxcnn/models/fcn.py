@@ -85,10 +85,10 @@ class FCN(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after each pool and each hidden layer, the scores of the last map, and the logits of all pixels."""
-        x = as_images(x, who="fcn")
-        require_classes(self.num_classes, who="fcn", instead='method="features" of a model with classes gives its maps')
+        x = as_images(x)
+        require_classes(self.num_classes, instead='method="features" of a model with classes gives its maps')
         if self.stride not in OFFSETS:
-            raise ShapeError(f"fcn: stride={self.stride!r} is not known. Known: 32, 16, 8.")
+            raise ShapeError(f"stride={self.stride!r} is not known. Known: 32, 16, 8.")
         image, found = x.shape, {}
         conv = functools.partial(Conv, dtype=self.dtype, kernel_init=he_fan_out)
         for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True), 1):
@@ -152,7 +152,7 @@ def params_from_vgg(params: Mapping[str, Any], vgg: Mapping[str, Any]) -> dict[s
         kernel, bias = vgg[name]["kernel"], vgg[name]["bias"]
         wanted = params[name]["kernel"].shape
         if kernel.size != np.prod(wanted) or kernel.shape[-1] != wanted[-1]:
-            raise ShapeError(f"params_from_vgg: {name} of VGG has a kernel {kernel.shape}, the FCN wants {wanted}.")
+            raise ShapeError(f"{name} of VGG has a kernel {kernel.shape}, the FCN wants {wanted}.")
         mixed[name] = {"kernel": jnp.reshape(kernel, wanted), "bias": bias}
     return mixed
 

@@ -83,7 +83,7 @@ class AuxiliaryHead(nn.Module):
             x = adaptive_avg_pool(x, (4, 4))
         elif not 14 <= min(height, width) <= max(height, width) <= 16:
             raise ShapeError(
-                f"googlenet: the auxiliary heads read maps from 14x14 to 16x16, as images from 209 to 256 on a side "
+                f"the auxiliary heads read maps from 14x14 to 16x16, as images from 209 to 256 on a side "
                 f"give them, but this one is {height}x{width}. Train on 224x224, or without aux_heads."
             )
         else:
@@ -146,9 +146,9 @@ class GoogLeNet(nn.Module):
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and each block, the pooled vector, auxiliary logits in training, the logits."""
         wide_last_pool = self.last_pool > 2 and any(name[0] == "5" for name, _ in self.blocks)
-        x = as_images(x, who="googlenet", smallest=31 if wide_last_pool else 15)
+        x = as_images(x, smallest=31 if wide_last_pool else 15)
         if self.aux_heads:
-            require_classes(self.num_classes, who="googlenet", instead="the auxiliary heads have nothing to classify")
+            require_classes(self.num_classes, instead="the auxiliary heads have nothing to classify")
         unit = self._unit(train)
         x = unit(scaled(64, self.width), 7, 2, name="conv1")(x)
         x = self._response_norm(max_pool(x, (3, 3), strides=2, ceil_mode=True))

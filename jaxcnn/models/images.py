@@ -9,26 +9,23 @@ from jaxcnn.functional.arrays import as_array
 from jaxcnn.shapes.errors import ShapeError
 
 
-def as_images(x: Any, *, who: str, smallest: int = 1, largest: int | None = None, advice: str = "") -> jax.Array:
+def as_images(x: Any, *, smallest: int = 1, largest: int | None = None, advice: str = "") -> jax.Array:
     """Images as a JAX array, of a shape that ``check_images`` accepts.
 
     Raises:
         ShapeError: what ``check_images`` refuses.
         TypeError: something that is not made of numbers.
     """
-    x = as_array(x, who=who, name="x")
-    check_images(x.shape, who=who, smallest=smallest, largest=largest, advice=advice)
+    x = as_array(x, name="x")
+    check_images(x.shape, smallest=smallest, largest=largest, advice=advice)
     return x
 
 
-def check_images(
-    shape: Sequence[int], *, who: str, smallest: int = 1, largest: int | None = None, advice: str = ""
-) -> None:
+def check_images(shape: Sequence[int], *, smallest: int = 1, largest: int | None = None, advice: str = "") -> None:
     """Refuses what is not ``(*batch, height, width, channels)`` with sides in the range that a model can read.
 
     Args:
         shape: of the input.
-        who: the model, for the message.
         smallest: the least height and width.
         largest: the greatest height and width; None is no limit.
         advice: the end of the message, a sentence.
@@ -36,18 +33,18 @@ def check_images(
     Raises:
         ShapeError: the input has fewer than three axes, no channels, or a side outside of the range.
 
-    >>> check_images((8, 224, 224, 3), who="resnet50")
-    >>> check_images((224, 224), who="resnet50")
+    >>> check_images((8, 224, 224, 3))
+    >>> check_images((224, 224))
     Traceback (most recent call last):
-    jaxcnn.shapes.errors.ShapeError: resnet50: wants images (*batch, height, width, channels); got x.shape=(224, 224).
+    jaxcnn.shapes.errors.ShapeError: expected images (*batch, height, width, channels); got x.shape=(224, 224).
     """
     shape = tuple(shape)
     if len(shape) < 3 or shape[-1] < 1:
-        raise ShapeError(f"{who}: wants images (*batch, height, width, channels); got x.shape={shape}.")
+        raise ShapeError(f"expected images (*batch, height, width, channels); got x.shape={shape}.")
     if min(shape[-3:-1]) >= smallest and (largest is None or max(shape[-3:-1]) <= largest):
         return
     sides = f"of at least {smallest}" if largest is None else f"from {smallest} to {largest}"
     raise ShapeError(
-        f"{who}: wants images (*batch, height, width, channels) with sides {sides}; got x.shape={shape}."
+        f"expected images (*batch, height, width, channels) with sides {sides}; got x.shape={shape}."
         + (f" {advice}" if advice else "")
     )

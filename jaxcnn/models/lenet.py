@@ -41,7 +41,7 @@ class LeNet5(nn.Module):
         """Every named map of the network, from ``c1`` to ``logits``."""
         if not (x.ndim >= 3 and all(32 <= size <= 35 for size in x.shape[-3:-1])):
             raise ShapeError(
-                f"lenet5: wants images of 32x32 (up to 35x35), channels last, so that C5 sees all of S4; "
+                f"expected images of 32x32 (up to 35x35), channels last, so that C5 sees all of S4; "
                 f"got x.shape={x.shape}. Pad 28x28 digits by 2 on every side, or resize."
             )
         valid = {"kernel_size": (5, 5), "padding": "VALID", "dtype": self.dtype}

@@ -139,11 +139,11 @@ class LeNet5of1998(nn.Module):
         """Every named map of the network, from ``c1`` to ``logits``."""
         if not (x.ndim >= 3 and all(32 <= size <= 35 for size in x.shape[-3:-1])):
             raise ShapeError(
-                f"lenet5_1998: wants images of 32x32 (up to 35x35), channels last, so that C5 sees all of S4; "
+                f"expected images of 32x32 (up to 35x35), channels last, so that C5 sees all of S4; "
                 f"got x.shape={x.shape}. Pad 28x28 digits by 2 on every side, or resize."
             )
         if not 1 <= self.num_classes <= len(DIGITS):
-            raise ValueError(f"lenet5_1998: there are codes for 1 to {len(DIGITS)} classes, not {self.num_classes}.")
+            raise ValueError(f"there are codes for 1 to {len(DIGITS)} classes, not {self.num_classes}.")
         found = {"c1": squash(self._conv("c1", 6, 25 * x.shape[-1])(x))}
         found["s2"] = Subsampling(self.dtype, name="s2")(found["c1"])
         found["c3"] = squash(SparseConv(C3_READS, 5, self.dtype, name="c3")(found["s2"]))
@@ -188,7 +188,7 @@ def map_loss(logits: jax.Array, labels: jax.Array, *, floor: float = 1.0) -> jax
     0.474
     """
     if labels.shape != logits.shape[:-1]:
-        raise ShapeError(f"map_loss: logits {logits.shape} want labels {logits.shape[:-1]}, not {labels.shape}.")
+        raise ShapeError(f"logits {logits.shape} want labels {logits.shape[:-1]}, not {labels.shape}.")
     right = jnp.take_along_axis(logits, labels[..., None], -1)[..., 0]
     constant = jnp.full((*logits.shape[:-1], 1), -floor, logits.dtype)
     return jax.nn.logsumexp(jnp.concatenate([logits, constant], -1), axis=-1) - right

@@ -104,7 +104,7 @@ class MobileNetV2(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem, each stage and the last convolution, the pooled vector, and the logits."""
-        x = as_images(x, who="mobilenet_v2")
+        x = as_images(x)
         conv = functools.partial(Conv, use_bias=False, dtype=self.dtype, kernel_init=he_fan_out)
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
         x = conv(scaled_width(32, self.width), (3, 3), 2, 1, name="stem_conv")(x)

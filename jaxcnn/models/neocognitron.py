@@ -157,10 +157,10 @@ class Neocognitron(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The answers of every layer of cells, and the logits."""
-        x = as_images(x, who="neocognitron", smallest=8)
+        x = as_images(x, smallest=8)
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise TypeError(
-                f"neocognitron: x must be floating, in [0, 1] with ink on a background of 0, not {x.dtype}. "
+                f"x must be floating, in [0, 1] with ink on a background of 0, not {x.dtype}. "
                 f"Convert it first: x / 255 for uint8."
             )
         found: dict[str, jax.Array] = {}

@@ -91,7 +91,7 @@ def create(name: str, *, num_classes: int | None = None, dtype: Any = None, **op
     26
     """
     known, build = _find(name)
-    classes = known.num_classes if num_classes is None else check_classes(num_classes, who="create")
+    classes = known.num_classes if num_classes is None else check_classes(num_classes)
     return explain_arguments(build, f"create({name!r})")(num_classes=classes, dtype=dtype, **options)
 
 

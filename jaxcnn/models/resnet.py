@@ -52,7 +52,7 @@ class BasicBlock(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps ``(*batch, height, width, channels)`` to ``(*batch, height / strides, width / strides, features)``."""
         if self.stride_in != "3x3":
-            raise ShapeError(f"resnet: stride_in={self.stride_in!r} is for bottlenecks; basic blocks have 3x3 alone.")
+            raise ShapeError(f"stride_in={self.stride_in!r} is for bottlenecks; basic blocks have 3x3 alone.")
         y = self.conv(self.features, (3, 3), self.strides, self.padding, name="conv1")(x)
         y = nn.relu(self.norm(name="norm1")(y))
         y = self.conv(self.features, (3, 3), 1, self.padding, name="conv2")(y)
@@ -159,10 +159,10 @@ class ResNet(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and after each stage, the pooled vector, and the logits."""
-        x = as_images(x, who="resnet")
-        check_choice(self.stem, ("7x7", "3x3"), who="resnet", name="stem")
-        check_choice(self.shortcut, SHORTCUTS, who="resnet", name="shortcut")
-        check_choice(self.stride_in, STRIDE_PLACES, who="resnet", name="stride_in")
+        x = as_images(x)
+        check_choice(self.stem, ("7x7", "3x3"), name="stem")
+        check_choice(self.shortcut, SHORTCUTS, name="shortcut")
+        check_choice(self.stride_in, STRIDE_PLACES, name="stride_in")
         conv = functools.partial(Conv, use_bias=False, dtype=self.dtype, kernel_init=he_fan_out)
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
         if self.stem == "7x7":

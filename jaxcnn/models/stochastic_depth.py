@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxcnn._error_context import error_context
 from jaxcnn.shapes.errors import ShapeError
 
 
@@ -19,11 +20,12 @@ class StochasticDepth(nn.Module):
 
     rate: float
 
+    @error_context("StochasticDepth")
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Keeps or leaves out each image of ``(*batch, height, width, channels)``."""
         if not 0 <= self.rate <= 1:
-            raise ShapeError(f"StochasticDepth: rate={self.rate} is not a share between 0 and 1.")
+            raise ShapeError(f"rate={self.rate} is not a share between 0 and 1.")
         if not train or self.rate == 0:
             return x
         if self.rate == 1:

@@ -59,11 +59,9 @@ class UNet(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps of each level on the way down and up, and the logits."""
-        check_choice(self.padding, ("VALID", "SAME"), who="unet", name="padding")
-        x = as_images(x, who="unet")
-        require_classes(
-            self.num_classes, who="unet", instead='method="features" of a model with classes gives its maps'
-        )
+        check_choice(self.padding, ("VALID", "SAME"), name="padding")
+        x = as_images(x)
+        require_classes(self.num_classes, instead='method="features" of a model with classes gives its maps')
         for size in x.shape[-3:-1]:
             check_size(size, depth=len(self.widths) - 1, padding=self.padding)
         found: dict[str, jax.Array] = {}
@@ -107,7 +105,7 @@ def check_size(size: int, *, depth: int, padding: str) -> None:
     >>> check_size(572, depth=4, padding="VALID")
     >>> check_size(512, depth=4, padding="VALID")
     Traceback (most recent call last):
-    jaxcnn.shapes.errors.ShapeError: unet: a side of 512 is not halved evenly by each of 4 pools. Try 508 or 524.
+    jaxcnn.shapes.errors.ShapeError: a side of 512 is not halved evenly by each of 4 pools. Try 508 or 524.
     """
     if _fits(size, depth, padding):
         return
@@ -115,7 +113,7 @@ def check_size(size: int, *, depth: int, padding: str) -> None:
     near = [n for n in range(max(size - step, 1), size + 16 * step) if _fits(n, depth, padding)]
     best = sorted(sorted(near, key=lambda n: abs(n - size))[:2])
     raise ShapeError(
-        f"unet: a side of {size} is not halved evenly by each of {depth} pools. Try {' or '.join(map(str, best))}."
+        f"a side of {size} is not halved evenly by each of {depth} pools. Try {' or '.join(map(str, best))}."
     )
 
 

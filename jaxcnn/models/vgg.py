@@ -60,7 +60,7 @@ class VGG(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1_1`` to ``logits``."""
-        x = as_images(x, who="vgg", smallest=2 ** len(self.stage_sizes))
+        x = as_images(x, smallest=2 ** len(self.stage_sizes))
         found = {}
         for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True), 1):
             for index in range(1, size + 1):

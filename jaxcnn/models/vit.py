@@ -134,14 +134,14 @@ class ViT(nn.Module):
 
     def _check(self, shape: tuple[int, ...]) -> None:
         """Refuses images that patches do not tile, and heads that do not share out the channels."""
-        check_images(shape, who="vit", smallest=self.patch)
+        check_images(shape, smallest=self.patch)
         if any(size % self.patch for size in shape[-3:-1]):
             raise ShapeError(
-                f"vit: patches of {self.patch} do not tile images of {shape[-3]}x{shape[-2]}. "
+                f"patches of {self.patch} do not tile images of {shape[-3]}x{shape[-2]}. "
                 f"Resize or crop to multiples of {self.patch}."
             )
         if self.width % self.num_heads:
-            raise ShapeError(f"vit: num_heads={self.num_heads} does not divide width={self.width}.")
+            raise ShapeError(f"num_heads={self.num_heads} does not divide width={self.width}.")
 
     def _places(self, tokens: int) -> jax.Array:
         """The learned places, of which there must be one for each token."""
@@ -149,7 +149,7 @@ class ViT(nn.Module):
             known: int = self.get_variable("params", "places").shape[0]
             if known != tokens:
                 raise ShapeError(
-                    f"vit: the parameters have places for {known - 1} patches and the class token, but these images "
+                    f"the parameters have places for {known - 1} patches and the class token, but these images "
                     f"have {tokens - 1} patches. Resize the images, or interpolate the parameter 'places'."
                 )
         return self.param("places", nn.initializers.normal(0.02), (tokens, self.width))

@@ -83,14 +83,14 @@ class BatchNorm(linen.Module):
             use_running_average: whether to normalise by the running statistics; here or in the constructor.
             mask: true where an entry counts; broadcastable to ``x``, or of its leading axes.
         """
-        x = as_array(x, who="BatchNorm", name="x")
+        x = as_array(x, name="x")
         use_running_average = linen.merge_param("use_running_average", self.use_running_average, use_running_average)
         if isinstance(use_running_average, int) and use_running_average not in (0, 1):
             raise TypeError(
-                f"BatchNorm: use_running_average must be True or False, not {use_running_average}. The number of "
+                f"use_running_average must be True or False, not {use_running_average}. The number of "
                 f"features is read from the input."
             )
-        axes = feature_axes(self.axis, x.shape, who="BatchNorm")
+        axes = feature_axes(self.axis, x.shape)
         shape = tuple(x.shape[axis] for axis in axes)
         mean, var, count = self._statistics(shape)
         scale = self.param("scale", self.scale_init, shape, self.param_dtype) if self.use_scale else None
@@ -105,7 +105,7 @@ class BatchNorm(linen.Module):
             epsilon=self.epsilon,
             axis_name=None if self.is_initializing() else self.axis_name,
             axis_index_groups=self.axis_index_groups,
-            mask=None if mask is None else _merge_mask(as_array(mask, who="BatchNorm", name="mask"), x.shape, axes),
+            mask=None if mask is None else _merge_mask(as_array(mask, name="mask"), x.shape, axes),
             unbiased=self.unbiased,
             dtype=self._result_dtype(x, scale, bias),
         )
@@ -157,5 +157,5 @@ def _merge_mask(mask: jax.Array, shape: tuple[int, ...], axes: tuple[int, ...]) 
     """The mask of an input whose feature axes are merged."""
     if axes == (len(shape) - 1,):
         return mask
-    mask = mask.reshape(full_rank_mask(mask.shape, shape, who="BatchNorm"))
+    mask = mask.reshape(full_rank_mask(mask.shape, shape))
     return _merge_features(jnp.broadcast_to(mask, shape), axes)

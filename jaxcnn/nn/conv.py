@@ -79,17 +79,15 @@ class Conv(linen.Module):
     @linen.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
-        inputs = as_array(inputs, who=type(self).__name__, name="inputs")
-        window = kernel_size_per_axis(self.kernel_size, inputs.shape, who="Conv")
+        inputs = as_array(inputs, name="inputs")
+        window = kernel_size_per_axis(self.kernel_size, inputs.shape)
         kernel_dilation = 1 if self.kernel_dilation is None else self.kernel_dilation
         padding, padding_mode = flax_conv_padding(
-            self.padding, self.padding_mode, window, kernel_dilation=kernel_dilation, who="Conv"
+            self.padding, self.padding_mode, window, kernel_dilation=kernel_dilation
         )
         kernel, bias = make_parameters(
             self,
-            conv_kernel_shape(
-                inputs.shape[-1], self.features, window, feature_group_count=self.feature_group_count, who="Conv"
-            ),
+            conv_kernel_shape(inputs.shape[-1], self.features, window, feature_group_count=self.feature_group_count),
         )
         inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
         return conv(

@@ -75,14 +75,13 @@ class ConvTranspose(linen.Module):
     @linen.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Carries ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
-        inputs = as_array(inputs, who=type(self).__name__, name="inputs")
-        window = kernel_size_per_axis(self.kernel_size, inputs.shape, who="ConvTranspose")
+        inputs = as_array(inputs, name="inputs")
+        window = kernel_size_per_axis(self.kernel_size, inputs.shape)
         ndim, in_features = len(window), inputs.shape[-1]
-        strides = int_per_axis(1 if self.strides is None else self.strides, ndim, who="ConvTranspose", name="strides")
+        strides = int_per_axis(1 if self.strides is None else self.strides, ndim, name="strides")
         dilation = int_per_axis(
             1 if self.kernel_dilation is None else self.kernel_dilation,
             ndim,
-            who="ConvTranspose",
             name="kernel_dilation",
         )
         pads = flax_transpose_pads(
@@ -92,7 +91,6 @@ class ConvTranspose(linen.Module):
             strides=strides,
             kernel_dilation=dilation,
             transpose_kernel=self.transpose_kernel,
-            who="ConvTranspose",
         )
         channels = (self.features, in_features) if self.transpose_kernel else (in_features, self.features)
         kernel, bias = make_parameters(self, (*window, *channels))

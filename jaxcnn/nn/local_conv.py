@@ -80,11 +80,9 @@ class LocalConv(linen.Module):
     @linen.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
-        inputs = as_array(inputs, who=type(self).__name__, name="inputs")
+        inputs = as_array(inputs, name="inputs")
         options, padding_mode = unshared_options(self, inputs.shape)
-        shape = local_conv_kernel_shape(
-            inputs.shape, self.features, self.kernel_size, who=type(self).__name__, **options
-        )
+        shape = local_conv_kernel_shape(inputs.shape, self.features, self.kernel_size, **options)
         kernel, bias = make_filters(self, shape)
         inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
         return local_conv(inputs, kernel, bias=bias, padding_mode=padding_mode, precision=self.precision, **options)
@@ -92,11 +90,10 @@ class LocalConv(linen.Module):
 
 def unshared_options(module: Any, x_shape: Sequence[int]) -> tuple[dict[str, Any], str]:
     """The options of a module in the words of the functions, those that sizes depend on and the padding mode."""
-    who = type(module).__name__
-    window = kernel_size_per_axis(module.kernel_size, x_shape, who=who)
+    window = kernel_size_per_axis(module.kernel_size, x_shape)
     kernel_dilation = 1 if module.kernel_dilation is None else module.kernel_dilation
     padding, padding_mode = flax_conv_padding(
-        module.padding, module.padding_mode, window, kernel_dilation=kernel_dilation, who=who
+        module.padding, module.padding_mode, window, kernel_dilation=kernel_dilation
     )
     options = {
         "strides": 1 if module.strides is None else module.strides,
@@ -113,10 +110,7 @@ def make_filters(module: Any, kernel_shape: tuple[int, ...]) -> tuple[jax.Array,
     ndim = (len(kernel_shape) - 2) // 2
     lead, shared = kernel_shape[:ndim], kernel_shape[ndim:]
     if module.mask is not None and jnp.shape(module.mask) != kernel_shape:
-        raise ShapeError(
-            f"{type(module).__name__}: mask wants the shape of the kernel, {kernel_shape}, "
-            f"but has {jnp.shape(module.mask)}."
-        )
+        raise ShapeError(f"mask wants the shape of the kernel, {kernel_shape}, but has {jnp.shape(module.mask)}.")
 
     def draw(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         keys = jax.random.split(key, prod(lead))

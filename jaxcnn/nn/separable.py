@@ -63,15 +63,13 @@ class DepthwiseConv(linen.Module):
     @linen.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Convolves ``(*batch, *spatial, channels)`` to ``(*batch, *out_spatial, channels * channel_multiplier)``."""
-        inputs = as_array(inputs, who=type(self).__name__, name="inputs")
-        window = kernel_size_per_axis(self.kernel_size, inputs.shape, who="DepthwiseConv")
-        width = inputs.shape[-1] * _multiplier(self.channel_multiplier, who="DepthwiseConv")
+        inputs = as_array(inputs, name="inputs")
+        window = kernel_size_per_axis(self.kernel_size, inputs.shape)
+        width = inputs.shape[-1] * _multiplier(self.channel_multiplier)
         kernel = self.param("kernel", self.kernel_init, (*window, 1, width), self.param_dtype)
         bias = self.param("bias", self.bias_init, (width,), self.param_dtype) if self.use_bias else None
         inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
-        return depthwise_conv(
-            inputs, kernel, bias=bias, precision=self.precision, **_options(self, window, who="DepthwiseConv")
-        )
+        return depthwise_conv(inputs, kernel, bias=bias, precision=self.precision, **_options(self, window))
 
 
 class SeparableConv(linen.Module):
@@ -123,9 +121,9 @@ class SeparableConv(linen.Module):
     @linen.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
-        inputs = as_array(inputs, who=type(self).__name__, name="inputs")
-        window = kernel_size_per_axis(self.kernel_size, inputs.shape, who="SeparableConv")
-        width = inputs.shape[-1] * _multiplier(self.channel_multiplier, who="SeparableConv")
+        inputs = as_array(inputs, name="inputs")
+        window = kernel_size_per_axis(self.kernel_size, inputs.shape)
+        width = inputs.shape[-1] * _multiplier(self.channel_multiplier)
         ones = (1,) * len(window)
         depthwise = self.param("depthwise_kernel", self.kernel_init, (*window, 1, width), self.param_dtype)
         pointwise = self.param("pointwise_kernel", self.kernel_init, (*ones, width, self.features), self.param_dtype)
@@ -137,23 +135,21 @@ class SeparableConv(linen.Module):
             pointwise,
             bias=bias,
             precision=self.precision,
-            **_options(self, window, who="SeparableConv"),
+            **_options(self, window),
         )
 
 
-def _multiplier(value: int, *, who: str) -> int:
-    multiplier = as_int(value, who=who, name="channel_multiplier")
+def _multiplier(value: int) -> int:
+    multiplier = as_int(value, name="channel_multiplier")
     if multiplier < 1:
-        raise ShapeError(f"{who}: channel_multiplier={multiplier} must be at least 1.")
+        raise ShapeError(f"channel_multiplier={multiplier} must be at least 1.")
     return multiplier
 
 
-def _options(module: Any, window: tuple[int, ...], *, who: str) -> dict[str, Any]:
+def _options(module: Any, window: tuple[int, ...]) -> dict[str, Any]:
     """The options that both modules hand to their function."""
     dilation = 1 if module.kernel_dilation is None else module.kernel_dilation
-    padding, padding_mode = flax_conv_padding(
-        module.padding, module.padding_mode, window, kernel_dilation=dilation, who=who
-    )
+    padding, padding_mode = flax_conv_padding(module.padding, module.padding_mode, window, kernel_dilation=dilation)
     return {
         "strides": 1 if module.strides is None else module.strides,
         "padding": padding,

@@ -75,13 +75,12 @@ class TiledConv(linen.Module):
     @linen.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
-        inputs = as_array(inputs, who=type(self).__name__, name="inputs")
-        who = type(self).__name__
+        inputs = as_array(inputs, name="inputs")
         options, padding_mode = unshared_options(self, inputs.shape)
-        window = kernel_size_per_axis(self.kernel_size, inputs.shape, who=who)
-        tiles = int_per_axis(self.tiles, len(window), who=who, name="tiles")
+        window = kernel_size_per_axis(self.kernel_size, inputs.shape)
+        tiles = int_per_axis(self.tiles, len(window), name="tiles")
         shared = conv_kernel_shape(
-            inputs.shape[-1], self.features, window, feature_group_count=self.feature_group_count, who=who
+            inputs.shape[-1], self.features, window, feature_group_count=self.feature_group_count
         )
         kernel, bias = make_filters(self, (*tiles, *shared))
         inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)

@@ -7,7 +7,7 @@ FEWEST_CHANNELS = 8
 
 
 def torch_layout_warning(
-    x_shape: Sequence[int], kernel_shape: Sequence[int], *, feature_group_count: int, transposed: bool, who: str
+    x_shape: Sequence[int], kernel_shape: Sequence[int], *, feature_group_count: int, transposed: bool
 ) -> str | None:
     """A warning for a kernel that is very probably in PyTorch's layout; None for any other.
 
@@ -17,9 +17,9 @@ def torch_layout_warning(
     kernel of one channel (a filter along one axis), of equal sizes, of groups, or with one spatial axis fits both
     readings, and there is no warning. PyTorch's transposed kernels are ``(in, out, *window)``.
 
-    >>> torch_layout_warning((8, 32, 32, 3), (64, 3, 3, 3), feature_group_count=1, transposed=False, who="conv")
+    >>> torch_layout_warning((8, 32, 32, 3), (64, 3, 3, 3), feature_group_count=1, transposed=False)
     'conv: kernel.shape=(64, 3, 3, 3) is read as a window of 64x3 from 3 to 3 channels. In the layout of PyTorch ...
-    >>> torch_layout_warning((8, 32, 32, 3), (3, 3, 3, 64), feature_group_count=1, transposed=False, who="conv")
+    >>> torch_layout_warning((8, 32, 32, 3), (3, 3, 3, 64), feature_group_count=1, transposed=False)
     """
     channels = x_shape[-1]
     out_axis = 1 if transposed else 0
@@ -31,8 +31,9 @@ def torch_layout_warning(
         return None
     window, theirs = ("x".join(map(str, sizes)) for sizes in (kernel_shape[:-2], kernel_shape[2:]))
     axes = "(2, 3, 1, 0)" if len(kernel_shape) == 4 else "(2, 3, 4, 1, 0)"
+    name = "conv_transpose" if transposed else "conv"
     return (
-        f"{who}: kernel.shape={tuple(kernel_shape)} is read as a window of {window} from {channels} to {channels} "
+        f"{name}: kernel.shape={tuple(kernel_shape)} is read as a window of {window} from {channels} to {channels} "
         f"channels. In the layout of PyTorch it is a window of {theirs} from {channels} to {out} channels. If that is "
         f"meant: jnp.transpose(kernel, {axes})."
     )

@@ -22,33 +22,32 @@ def adaptive_bins(size: int, bins: int) -> tuple[tuple[int, int], ...]:
     >>> adaptive_bins(10, 4)
     ((0, 3), (2, 5), (5, 8), (7, 10))
     """
-    who = "adaptive_bins"
-    size, bins = as_int(size, who=who, name="size"), as_int(bins, who=who, name="bins")
+    size, bins = as_int(size, name="size"), as_int(bins, name="bins")
     if size < 1 or bins < 1:
-        raise ShapeError(f"{who}: size={size} and bins={bins} must be at least 1.")
+        raise ShapeError(f"size={size} and bins={bins} must be at least 1.")
     return tuple((i * size // bins, -(-(i + 1) * size // bins)) for i in range(bins))
 
 
-def adaptive_output(output_size: Sequence[int | None], x_shape: Sequence[int], *, who: str) -> tuple[int, ...]:
+def adaptive_output(output_size: Sequence[int | None], x_shape: Sequence[int]) -> tuple[int, ...]:
     """How many bins each spatial axis gets; None keeps the axis as it is.
 
     Raises:
         ShapeError: a bare int, an entry under 1, too few axes in ``x``, or an axis without entries.
         TypeError: an entry that is neither an integer nor None.
 
-    >>> adaptive_output((7, None), (8, 14, 9, 512), who="adaptive_avg_pool")
+    >>> adaptive_output((7, None), (8, 14, 9, 512))
     (7, 9)
     """
     numbers: object = output_size
     if hasattr(output_size, "__iter__") and not isinstance(output_size, str):
         numbers = tuple(1 if entry is None else entry for entry in output_size)
-    bins = window_per_axis(numbers, who=who, name="output_size")
-    sizes = spatial_sizes(x_shape, len(bins), who=who)
+    bins = window_per_axis(numbers, name="output_size")
+    sizes = spatial_sizes(x_shape, len(bins))
     kept = tuple(entry is None for entry in output_size)
     return tuple(n if keep else m for n, m, keep in zip(sizes, bins, kept, strict=True))
 
 
-def spatial_sizes(x_shape: Sequence[int], spatial_ndim: int | None, *, who: str) -> tuple[int, ...]:
+def spatial_sizes(x_shape: Sequence[int], spatial_ndim: int | None) -> tuple[int, ...]:
     """The spatial part of ``(*batch, *spatial, channels)``.
 
     ``spatial_ndim=None`` is for a batch of images or of volumes: of 4 or 5 axes every one but the first and the last.
@@ -57,7 +56,7 @@ def spatial_sizes(x_shape: Sequence[int], spatial_ndim: int | None, *, who: str)
         ShapeError: None for another rank, no spatial axis, fewer axes than that, or one without entries.
         TypeError: ``spatial_ndim`` is not an integer.
 
-    >>> spatial_sizes((8, 7, 7, 512), None, who="global_avg_pool")
+    >>> spatial_sizes((8, 7, 7, 512), None)
     (7, 7)
     """
     shape = tuple(x_shape)
@@ -65,43 +64,41 @@ def spatial_sizes(x_shape: Sequence[int], spatial_ndim: int | None, *, who: str)
         if len(shape) not in (4, 5):
             if len(shape) < 3:
                 raise ShapeError(
-                    f"{who}: x.shape={shape} is too short for a batch axis, spatial axes and channels. For one series "
+                    f"x.shape={shape} is too short for a batch axis, spatial axes and channels. For one series "
                     f"of shape (length, channels) write spatial_ndim=1."
                 )
             batched, single = len(shape) - 2, len(shape) - 1
             raise ShapeError(
-                f"{who}: x.shape={shape} can be read with or without a batch axis. Write spatial_ndim={batched} if the "
+                f"x.shape={shape} can be read with or without a batch axis. Write spatial_ndim={batched} if the "
                 f"first axis is a batch, spatial_ndim={single} if it is spatial, as inside jax.vmap. Without "
                 f"spatial_ndim, x is a batch of images (4 axes) or of volumes (5 axes)."
             )
         spatial_ndim = len(shape) - 2
-    ndim = as_int(spatial_ndim, who=who, name="spatial_ndim")
+    ndim = as_int(spatial_ndim, name="spatial_ndim")
     if not 1 <= ndim <= len(shape) - 1:
         raise ShapeError(
-            f"{who}: {ndim} spatial axes before the channels do not fit x.shape={shape}. "
+            f"{ndim} spatial axes before the channels do not fit x.shape={shape}. "
             f"x is (*batch, *spatial, channels), with at least one spatial axis."
         )
     sizes = shape[-ndim - 1 : -1]
     if 0 in sizes:
-        raise ShapeError(f"{who}: x has a spatial axis without entries (x.shape={shape}); there is nothing to pool.")
+        raise ShapeError(f"x has a spatial axis without entries (x.shape={shape}); there is nothing to pool.")
     return sizes
 
 
-def pyramid_levels(
-    levels: Sequence[int | Sequence[int]], spatial_ndim: int, *, who: str
-) -> tuple[tuple[int, ...], ...]:
+def pyramid_levels(levels: Sequence[int | Sequence[int]], spatial_ndim: int) -> tuple[tuple[int, ...], ...]:
     """The bins per axis of each level; a bare int has as many on every axis.
 
     Raises:
         ShapeError: no level, or one of another length than there are axes, or under 1.
         TypeError: levels that are not integers.
 
-    >>> pyramid_levels((1, 2, (3, 4)), 2, who="spatial_pyramid_pool")
+    >>> pyramid_levels((1, 2, (3, 4)), 2)
     ((1, 1), (2, 2), (3, 4))
     """
     if isinstance(levels, str) or not hasattr(levels, "__iter__"):
-        raise TypeError(f"{who}: levels wants one entry per level, such as (1, 2, 4), not {levels!r}.")
-    entries = tuple(int_per_axis(level, spatial_ndim, who=who, name="a level") for level in levels)
+        raise TypeError(f"levels wants one entry per level, such as (1, 2, 4), not {levels!r}.")
+    entries = tuple(int_per_axis(level, spatial_ndim, name="a level") for level in levels)
     if not entries:
-        raise ShapeError(f"{who}: levels=() has no level. Write bins per axis for each, such as (1, 2, 4).")
+        raise ShapeError("levels=() has no level. Write bins per axis for each, such as (1, 2, 4).")
     return entries

@@ -9,86 +9,86 @@ from jaxcnn.shapes.errors import ShapeError
 IntPerAxis = int | Sequence[int]
 
 
-def as_int(value: object, *, who: str, name: str) -> int:
+def as_int(value: object, *, name: str) -> int:
     """The value as a Python int; a float, a bool or a string is refused.
 
     Raises:
         TypeError: the value is not an integer.
     """
     if isinstance(value, bool):
-        raise TypeError(f"{who}: {name} wants an integer, not {value!r}.")
+        raise TypeError(f"{name} wants an integer, not {value!r}.")
     try:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"{who}: {name} wants an integer, not {value!r} ({type(value).__name__}).") from None
+        raise TypeError(f"{name} wants an integer, not {value!r} ({type(value).__name__}).") from None
 
 
-def as_size(value: object, *, who: str, name: str) -> int:
+def as_size(value: object, *, name: str) -> int:
     """The size of an axis as a Python int; a symbolic dimension of JAX is left as it is.
 
     Raises:
         TypeError: the value is neither an integer nor a symbolic dimension.
     """
-    return value if is_symbolic(value) else as_int(value, who=who, name=name)  # type: ignore[return-value]
+    return value if is_symbolic(value) else as_int(value, name=name)  # type: ignore[return-value]
 
 
-def int_per_axis(value: IntPerAxis, ndim: int, *, who: str, name: str, minimum: int = 1) -> tuple[int, ...]:
+def int_per_axis(value: IntPerAxis, ndim: int, *, name: str, minimum: int = 1) -> tuple[int, ...]:
     """Spreads a bare int over the axes, or checks a sequence of one int per axis.
 
     Raises:
         TypeError: an entry is not an integer.
         ShapeError: the sequence has another length, or an entry is under ``minimum``.
 
-    >>> int_per_axis(2, 3, who="conv", name="strides")
+    >>> int_per_axis(2, 3, name="strides")
     (2, 2, 2)
-    >>> int_per_axis((2, 1), 2, who="conv", name="strides")
+    >>> int_per_axis((2, 1), 2, name="strides")
     (2, 1)
     """
     if isinstance(value, str):
-        raise TypeError(f"{who}: {name} wants an integer or one integer per axis, not {value!r}.")
+        raise TypeError(f"{name} wants an integer or one integer per axis, not {value!r}.")
     if isinstance(value, Sequence) or hasattr(value, "__iter__"):
-        entries = tuple(as_int(entry, who=who, name=name) for entry in value)
+        entries = tuple(as_int(entry, name=name) for entry in value)
         if len(entries) != ndim:
             raise ShapeError(
-                f"{who}: {name}={entries} has {len(entries)} entries but there are {ndim} spatial axes. "
+                f"{name}={entries} has {len(entries)} entries but there are {ndim} spatial axes. "
                 f"Write one integer per axis, or a single integer for all of them."
             )
     else:
-        entries = (as_int(value, who=who, name=name),) * ndim
+        entries = (as_int(value, name=name),) * ndim
     if any(entry < minimum for entry in entries):
-        raise ShapeError(f"{who}: {name}={value!r} must be at least {minimum} on every axis.")
+        raise ShapeError(f"{name}={value!r} must be at least {minimum} on every axis.")
     return entries
 
 
-def check_sizes(sizes: Sequence[int], *, who: str, name: str) -> None:
+def check_sizes(sizes: Sequence[int], *, name: str) -> None:
     """Refuses an axis without entries.
 
     Raises:
         ShapeError: a size under 1.
     """
     if any(is_less(size, 1) for size in sizes):
-        raise ShapeError(f"{who}: {name}={tuple(sizes)} must be at least 1 on every axis.")
+        raise ShapeError(f"{name}={tuple(sizes)} must be at least 1 on every axis.")
 
 
-def whole_shape(value: object, *, who: str, name: str = "input_shape") -> tuple[int, ...]:
+def whole_shape(value: object, *, name: str = "input_shape") -> tuple[int, ...]:
     """The whole shape of an array, batch axes and channels included; an axis may be empty or symbolic.
 
     Raises:
         TypeError: not a sequence of integers.
         ShapeError: an entry under 0.
 
-    >>> whole_shape([8, 32, 32, 3], who="conv_input_grad")
+    >>> whole_shape([8, 32, 32, 3])
     (8, 32, 32, 3)
     """
     if isinstance(value, str) or not hasattr(value, "__iter__"):
-        raise TypeError(f"{who}: {name} wants the whole shape, such as (8, 32, 32, 3), not {value!r}.")
-    entries = tuple(as_size(entry, who=who, name=name) for entry in value)
+        raise TypeError(f"{name} wants the whole shape, such as (8, 32, 32, 3), not {value!r}.")
+    entries = tuple(as_size(entry, name=name) for entry in value)
     if any(is_less(entry, 0) for entry in entries):
-        raise ShapeError(f"{who}: {name}={entries} must be at least 0 on every axis.")
+        raise ShapeError(f"{name}={entries} must be at least 0 on every axis.")
     return entries
 
 
-def window_per_axis(value: object, *, who: str, name: str = "window_shape") -> tuple[int, ...]:
+def window_per_axis(value: object, *, name: str = "window_shape") -> tuple[int, ...]:
     """A window given as a tuple, which also fixes the number of spatial axes.
 
     A bare int is refused, because nothing says how many axes are spatial.
@@ -97,17 +97,17 @@ def window_per_axis(value: object, *, who: str, name: str = "window_shape") -> t
         ShapeError: a bare int, an empty tuple, or an entry under 1.
         TypeError: an entry is not an integer.
 
-    >>> window_per_axis((2, 2), who="max_pool")
+    >>> window_per_axis((2, 2))
     (2, 2)
     """
     if isinstance(value, int) and not isinstance(value, bool):
         raise ShapeError(
-            f"{who}: {name}={value} can be read as ({value},) for 1-D data or as ({value}, {value}) for images. "
+            f"{name}={value} can be read as ({value},) for 1-D data or as ({value}, {value}) for images. "
             f"Write the tuple that you mean."
         )
     if isinstance(value, str) or not hasattr(value, "__iter__"):
-        raise TypeError(f"{who}: {name} wants one integer per spatial axis, such as (2, 2), not {value!r}.")
+        raise TypeError(f"{name} wants one integer per spatial axis, such as (2, 2), not {value!r}.")
     entries = tuple(value)
     if not entries:
-        raise ShapeError(f"{who}: {name}=() names no spatial axis. Write one integer per axis, such as (2, 2).")
-    return int_per_axis(entries, len(entries), who=who, name=name)
+        raise ShapeError(f"{name}=() names no spatial axis. Write one integer per axis, such as (2, 2).")
+    return int_per_axis(entries, len(entries), name=name)

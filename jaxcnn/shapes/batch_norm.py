@@ -8,20 +8,20 @@ from jaxcnn.shapes.errors import ShapeError
 Sizes = tuple[int, ...]
 
 
-def check_per_channel(x_shape: Sizes, vectors: Mapping[str, Sizes], *, who: str) -> None:
+def check_per_channel(x_shape: Sizes, vectors: Mapping[str, Sizes]) -> None:
     """Refuses anything that is not one number for each channel of ``x``.
 
     Raises:
         ShapeError: naming the vector; or ``x`` has no axis.
 
-    >>> check_per_channel((8, 3, 32, 32), {"stats.mean": (3,)}, who="batch_norm")
+    >>> check_per_channel((8, 3, 32, 32), {"stats.mean": (3,)})
     Traceback (most recent call last):
     ...
-    jaxcnn.shapes.errors.ShapeError: batch_norm: stats.mean wants one number per channel, (32,) for
+    jaxcnn.shapes.errors.ShapeError: stats.mean wants one number per channel, (32,) for
     x.shape=(8, 3, 32, 32), but has shape (3,). Is x channels-first?
     """
     if not x_shape:
-        raise ShapeError(f"{who}: x wants shape (*batch, *spatial, channels) but is a scalar.")
+        raise ShapeError("x wants shape (*batch, *spatial, channels) but is a scalar.")
     for name, shape in vectors.items():
         if shape == (x_shape[-1],):
             continue
@@ -29,70 +29,69 @@ def check_per_channel(x_shape: Sizes, vectors: Mapping[str, Sizes], *, who: str)
         if len(shape) == 1 and len(x_shape) > 1 and shape[0] in x_shape[:-1]:
             hint = " Is x channels-first?"
         raise ShapeError(
-            f"{who}: {name} wants one number per channel, ({x_shape[-1]},) for x.shape={x_shape}, "
-            f"but has shape {shape}.{hint}"
+            f"{name} wants one number per channel, ({x_shape[-1]},) for x.shape={x_shape}, but has shape {shape}.{hint}"
         )
 
 
-def full_rank_mask(mask_shape: Sizes, x_shape: Sizes, *, who: str) -> Sizes:
+def full_rank_mask(mask_shape: Sizes, x_shape: Sizes) -> Sizes:
     """The shape of a mask with an axis for each axis of ``x``; a shorter one is read from the first axis on.
 
     Raises:
         ShapeError: the mask does not fit.
 
-    >>> full_rank_mask((8,), (8, 32, 32, 3), who="batch_norm")
+    >>> full_rank_mask((8,), (8, 32, 32, 3))
     (8, 1, 1, 1)
     """
     full = mask_shape + (1,) * (len(x_shape) - len(mask_shape))
     if len(full) != len(x_shape) or any(m not in (1, n) for m, n in zip(full, x_shape, strict=True)):
         raise ShapeError(
-            f"{who}: mask.shape={mask_shape} does not fit x.shape={x_shape}. Give it one entry per example, "
+            f"mask.shape={mask_shape} does not fit x.shape={x_shape}. Give it one entry per example, "
             f"{x_shape[:1]}, or per position, {x_shape[:-1]}, or the rank of x with 1 for what it does not tell apart."
         )
     return full
 
 
-def fold_shape(kernel_shape: Sizes, channels: int, *, transposed: bool, groups: int, who: str) -> int:
+def fold_shape(kernel_shape: Sizes, channels: int, *, transposed: bool, groups: int) -> int:
     """How many input channels a group of a kernel reads, once the kernel is known to have the channels of the norm.
 
     Raises:
         ShapeError: the kernel does not have ``channels`` output channels, or groups do not divide.
 
-    >>> fold_shape((3, 3, 2, 8), 4, transposed=True, groups=2, who="fold_batch_norm")
+    >>> fold_shape((3, 3, 2, 8), 4, transposed=True, groups=2)
     4
     """
     if groups < 1:
-        raise ShapeError(f"{who}: feature_group_count={groups} must be at least 1.")
+        raise ShapeError(f"feature_group_count={groups} must be at least 1.")
     if len(kernel_shape) < 2:
-        raise ShapeError(f"{who}: the kernel wants at least the axes (in, out) but has shape {kernel_shape}.")
+        raise ShapeError(f"the kernel wants at least the axes (in, out) but has shape {kernel_shape}.")
     layout = "(*window, out_channels // groups, in_channels)" if transposed else "(*window, in_channels, out_channels)"
     out = kernel_shape[-2] * groups if transposed else kernel_shape[-1]
     if out != channels:
         raise ShapeError(
-            f"{who}: the kernel {kernel_shape}, read as {layout}, makes {out} channels but the statistics have "
+            f"the kernel {kernel_shape}, read as {layout}, makes {out} channels but the statistics have "
             f"{channels}. Check transposed={transposed} and feature_group_count={groups}."
         )
     split = kernel_shape[-1]
     if split % groups:
-        raise ShapeError(f"{who}: feature_group_count={groups} does not divide the {split} channels of the kernel.")
+        raise ShapeError(f"feature_group_count={groups} does not divide the {split} channels of the kernel.")
     return split // groups
 
 
-def feature_axes(axis: int | Sequence[int], x_shape: Sizes, *, who: str) -> Sizes:
+def feature_axes(axis: int | Sequence[int], x_shape: Sizes) -> Sizes:
     """The axes that are not normalised over, counted from the front and sorted.
 
     Raises:
         ShapeError: an axis that ``x`` does not have, or one named twice.
         TypeError: an axis that is not an integer.
 
-    >>> feature_axes(-1, (8, 32, 32, 3), who="BatchNorm")
+    >>> feature_axes(-1, (8, 32, 32, 3))
     (3,)
     """
     ndim = len(x_shape)
-    wanted = [as_int(entry, who=who, name="axis") for entry in (axis if isinstance(axis, Sequence) else (axis,))]
+    wanted = [as_int(entry, name="axis") for entry in (axis if isinstance(axis, Sequence) else (axis,))]
     if any(not -ndim <= entry < ndim for entry in wanted):
-        raise ShapeError(f"{who}: axis={axis} is not among the {ndim} axes of x.shape={x_shape}.")
+        raise ShapeError(f"axis={axis} is not among the {ndim} axes of x.shape={x_shape}.")
     axes = sorted(entry % ndim for entry in wanted)
     if len(set(axes)) != len(axes):
-        raise ShapeError(f"{who}: axis={axis} names an axis of x.shape={x_shape} twice.")
+        raise ShapeError(f"axis={axis} names an axis of x.shape={x_shape} twice.")
     return tuple(axes)

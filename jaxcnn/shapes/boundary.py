@@ -25,7 +25,7 @@ def boundary_position(position: int, size: int, padding_mode: str) -> int:
     return min(folded, period - folded) if size > 1 else 0
 
 
-def boundary_runs(size: int, pads: tuple[int, int], *, padding_mode: str, who: str = "conv") -> list[Run]:
+def boundary_runs(size: int, pads: tuple[int, int], *, padding_mode: str) -> list[Run]:
     """A padded axis as runs ``(start, step, count)`` of the input's positions, the step being 1, -1 or 0.
 
     Raises:
@@ -36,11 +36,11 @@ def boundary_runs(size: int, pads: tuple[int, int], *, padding_mode: str, who: s
     >>> boundary_runs(4, (2, -1), padding_mode="circular")
     [(2, 1, 2), (0, 1, 3)]
     """
-    check_choice(padding_mode, PADDING_MODES[1:], who=who, name="padding_mode")
+    check_choice(padding_mode, PADDING_MODES[1:], name="padding_mode")
     if size == 0:
-        raise ShapeError(f"{who}: padding_mode={padding_mode!r} has nothing to pad an empty axis with.")
+        raise ShapeError(f"padding_mode={padding_mode!r} has nothing to pad an empty axis with.")
     if is_symbolic(size):
-        return _runs_once(size, pads, padding_mode, who)
+        return _runs_once(size, pads, padding_mode)
     before, after = pads
     wanted = [boundary_position(i, size, padding_mode) for i in range(-before, size + after)]
     runs: list[Run] = []
@@ -54,14 +54,14 @@ def boundary_runs(size: int, pads: tuple[int, int], *, padding_mode: str, who: s
     return runs
 
 
-def _runs_once(size: int, pads: tuple[int, int], padding_mode: str, who: str) -> list[Run]:
+def _runs_once(size: int, pads: tuple[int, int], padding_mode: str) -> list[Run]:
     """The runs where neither side is padded by more than the axis holds, so that they do not depend on its size."""
     before, after = (larger(count, 0) for count in pads)
     first, last = larger(-pads[0], 0), size - 1 + smaller(pads[1], 0)
     least = 1 if padding_mode == "edge" else larger(before, after) + (padding_mode == "reflect")
     if not is_less(least - 1, size):
         raise ShapeError(
-            f"{who}: padding_mode={padding_mode!r} with padding {pads} requires an axis of at least {least} entries, "
+            f"padding_mode={padding_mode!r} with padding {pads} requires an axis of at least {least} entries, "
             f'and {size} may be less. Pass a constraint to jax.export.symbolic_shape, such as "{size} >= 8".'
         )
     start, step, end = {

@@ -137,7 +137,6 @@ def conv_geometry(
     input_dilation: IntPerAxis = 1,
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
-    who: str = "conv",
 ) -> ConvGeometry:
     """Reads the options of a convolution against the shapes of its two arrays.
 
@@ -154,17 +153,17 @@ def conv_geometry(
     ((4, 3), (4, 3))
     """
     x_shape, kernel_shape = tuple(x_shape), tuple(kernel_shape)
-    ndim = _spatial_rank(x_shape, kernel_shape, who=who)
+    ndim = _spatial_rank(x_shape, kernel_shape)
     batch, sizes, window = x_shape[: -ndim - 1], x_shape[-ndim - 1 : -1], kernel_shape[:-2]
-    check_sizes(window, who=who, name="the window of kernel")
-    steps = int_per_axis(strides, ndim, who=who, name="strides")
-    gaps = int_per_axis(kernel_dilation, ndim, who=who, name="kernel_dilation")
-    spread = int_per_axis(input_dilation, ndim, who=who, name="input_dilation")
-    groups = _group_count(feature_group_count, x_shape, kernel_shape, who=who)
+    check_sizes(window, name="the window of kernel")
+    steps = int_per_axis(strides, ndim, name="strides")
+    gaps = int_per_axis(kernel_dilation, ndim, name="kernel_dilation")
+    spread = int_per_axis(input_dilation, ndim, name="input_dilation")
+    groups = _group_count(feature_group_count, x_shape, kernel_shape)
     dilated = tuple(dilated_size(n, d) for n, d in zip(sizes, spread, strict=True))
-    pads = pads_per_axis(padding, dilated, window, strides=steps, dilation=gaps, who=who)
+    pads = pads_per_axis(padding, dilated, window, strides=steps, dilation=gaps)
     out_sizes = tuple(
-        output_size(n, w, stride=s, dilation=d, pads=p, who=who, axis=axis)
+        output_size(n, w, stride=s, dilation=d, pads=p, axis=axis)
         for axis, (n, w, s, d, p) in enumerate(zip(dilated, window, steps, gaps, pads, strict=True))
     )
     return ConvGeometry(
@@ -223,12 +222,11 @@ def conv_output_shape(
         input_dilation=input_dilation,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
-        who="conv_output_shape",
     ).out_shape
 
 
 def conv_kernel_shape(
-    in_channels: int, out_channels: int, window: Sequence[int], *, feature_group_count: int = 1, who: str = "conv"
+    in_channels: int, out_channels: int, window: Sequence[int], *, feature_group_count: int = 1
 ) -> Sizes:
     """The kernel that reads ``in_channels`` and writes ``out_channels``: ``(*window, in // groups, out)``.
 
@@ -238,66 +236,64 @@ def conv_kernel_shape(
     >>> conv_kernel_shape(32, 64, (3, 3), feature_group_count=4)
     (3, 3, 8, 64)
     """
-    groups = as_int(feature_group_count, who=who, name="feature_group_count")
+    groups = as_int(feature_group_count, name="feature_group_count")
     for channels, what in ((in_channels, "input"), (out_channels, "output")):
-        check_groups(groups, channels, what=what, who=who)
+        check_groups(groups, channels, what=what)
     return (*window, in_channels // groups, out_channels)
 
 
-def check_groups(groups: int, channels: int, *, what: str, who: str) -> None:
+def check_groups(groups: int, channels: int, *, what: str) -> None:
     """Refuses groups that do not share out the channels evenly.
 
     Raises:
         ShapeError: naming the nearest counts that would.
     """
     if groups < 1:
-        raise ShapeError(f"{who}: feature_group_count={groups} must be at least 1.")
+        raise ShapeError(f"feature_group_count={groups} must be at least 1.")
     if channels % groups:
         divisors = [g for g in range(1, channels + 1) if channels % g == 0]
         near = sorted(sorted(divisors, key=lambda g: abs(g - groups))[:2])
         raise ShapeError(
-            f"{who}: feature_group_count={groups} does not divide the {channels} {what} channels. "
+            f"feature_group_count={groups} does not divide the {channels} {what} channels. "
             f"Nearest that do: {', '.join(map(str, near))}."
         )
 
 
-def check_bias(bias_shape: Sequence[int], channels: int, *, who: str) -> None:
+def check_bias(bias_shape: Sequence[int], channels: int) -> None:
     """Refuses a bias that is not one number per output channel.
 
     Raises:
         ShapeError: with both shapes.
     """
     if tuple(bias_shape) != (channels,):
-        raise ShapeError(
-            f"{who}: bias wants one number per output channel, shape ({channels},), but has {tuple(bias_shape)}."
-        )
+        raise ShapeError(f"bias wants one number per output channel, shape ({channels},), but has {tuple(bias_shape)}.")
 
 
-def _spatial_rank(x_shape: Sizes, kernel_shape: Sizes, *, who: str) -> int:
+def _spatial_rank(x_shape: Sizes, kernel_shape: Sizes) -> int:
     """The number of spatial axes, which the kernel decides."""
     if len(kernel_shape) < 3:
         raise ShapeError(
-            f"{who}: the kernel wants (*window, in_channels // feature_group_count, out_channels), three axes or more, "
+            f"the kernel wants (*window, in_channels // feature_group_count, out_channels), three axes or more, "
             f"but kernel.shape={kernel_shape}. A kernel without a window is for pointwise_conv."
         )
     ndim = len(kernel_shape) - 2
     if len(x_shape) < ndim + 1:
         raise ShapeError(
-            f"{who}: a kernel with {ndim} window axes (kernel.shape={kernel_shape}) wants x as (*batch, *spatial, "
+            f"a kernel with {ndim} window axes (kernel.shape={kernel_shape}) wants x as (*batch, *spatial, "
             f"channels) with {ndim} spatial axes, but x.shape={x_shape} has {len(x_shape)} axes in all. "
             f"Is the channel axis missing? Try x[..., None]."
         )
     return ndim
 
 
-def _group_count(feature_group_count: int, x_shape: Sizes, kernel_shape: Sizes, *, who: str) -> int:
+def _group_count(feature_group_count: int, x_shape: Sizes, kernel_shape: Sizes) -> int:
     """Checks groups and channels of both arrays against each other."""
-    groups = as_int(feature_group_count, who=who, name="feature_group_count")
+    groups = as_int(feature_group_count, name="feature_group_count")
     channels, reads, writes = x_shape[-1], kernel_shape[-2], kernel_shape[-1]
     if groups == channels == 0:
-        raise ShapeError(f"{who}: a group for each channel requires channels, and x has none (x.shape={x_shape}).")
+        raise ShapeError(f"a group for each channel requires channels, and x has none (x.shape={x_shape}).")
     if groups < 1:
-        raise ShapeError(f"{who}: feature_group_count={groups} must be at least 1.")
+        raise ShapeError(f"feature_group_count={groups} must be at least 1.")
     if reads * groups != channels:
         first = -(len(kernel_shape) - 1)
         if channels % groups == 0 and channels == reads:
@@ -309,6 +305,6 @@ def _group_count(feature_group_count: int, x_shape: Sizes, kernel_shape: Sizes, 
         else:
             hint = "Is x channels-first?"
         counted = f"{reads} x {groups} groups = {reads * groups}" if groups > 1 else f"{reads}"
-        raise ShapeError(f"{who}: the kernel reads {counted} channels but x has {channels} (x.shape={x_shape}). {hint}")
-    check_groups(groups, writes, what="output", who=who)
+        raise ShapeError(f"the kernel reads {counted} channels but x has {channels} (x.shape={x_shape}). {hint}")
+    check_groups(groups, writes, what="output")
     return groups

@@ -20,7 +20,6 @@ def conv_transpose_geometry(
     output_padding: IntPerAxis = 0,
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
-    who: str = "conv_transpose",
 ) -> ConvGeometry:
     """The convolution whose adjoint is meant: its output has the sizes of ``x``, its input those of the result.
 
@@ -33,32 +32,32 @@ def conv_transpose_geometry(
     ((8, 8, 16), (4, 4, 8))
     """
     x_shape, kernel_shape = tuple(x_shape), tuple(kernel_shape)
-    ndim = _spatial_rank(x_shape, kernel_shape, who=who)
+    ndim = _spatial_rank(x_shape, kernel_shape)
     sizes, window = x_shape[-ndim - 1 : -1], kernel_shape[:-2]
-    check_sizes(window, who=who, name="the window of kernel")
-    steps = int_per_axis(strides, ndim, who=who, name="strides")
-    gaps = int_per_axis(kernel_dilation, ndim, who=who, name="kernel_dilation")
-    extra = int_per_axis(output_padding, ndim, who=who, name="output_padding", minimum=0)
-    groups = as_int(feature_group_count, who=who, name="feature_group_count")
-    _check_channels(x_shape, kernel_shape, groups, who=who)
+    check_sizes(window, name="the window of kernel")
+    steps = int_per_axis(strides, ndim, name="strides")
+    gaps = int_per_axis(kernel_dilation, ndim, name="kernel_dilation")
+    extra = int_per_axis(output_padding, ndim, name="output_padding", minimum=0)
+    groups = as_int(feature_group_count, name="feature_group_count")
+    _check_channels(x_shape, kernel_shape, groups)
     scaled = tuple(n * s for n, s in zip(sizes, steps, strict=True))
-    pads = pads_per_axis(padding, scaled, window, strides=steps, dilation=gaps, who=who)
+    pads = pads_per_axis(padding, scaled, window, strides=steps, dilation=gaps)
     if padding in SAME_NAMES:
         if any(extra):
             raise ShapeError(
-                f"{who}: padding={padding!r} fixes the output at size * stride = {scaled}, so output_padding={extra} "
+                f"padding={padding!r} fixes the output at size * stride = {scaled}, so output_padding={extra} "
                 f"has no place. Write the padding as counts."
             )
         result = scaled
     else:
-        _check_output_padding(extra, steps, gaps, who=who)
+        _check_output_padding(extra, steps, gaps)
         result = tuple(
             (n - 1) * s + reach(w, d) - sum(p) + e
             for n, s, w, d, p, e in zip(sizes, steps, window, gaps, pads, extra, strict=True)
         )
     if any(is_less(size, 1) for size in result):
         raise ShapeError(
-            f"{who}: the output would have spatial sizes {result}: padding {pads} takes away more than the input "
+            f"the output would have spatial sizes {result}: padding {pads} takes away more than the input "
             f"of {sizes} spreads. Pad less."
         )
     return ConvGeometry(
@@ -105,7 +104,6 @@ def conv_transpose_output_shape(
         output_padding=output_padding,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
-        who="conv_transpose_output_shape",
     ).x_shape
 
 
@@ -136,7 +134,6 @@ def conv_transpose_output_padding(
         padding=padding,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
-        who="conv_transpose_output_padding",
     )
     return tuple(
         (n + sum(p) - span) % s
@@ -144,23 +141,23 @@ def conv_transpose_output_padding(
     )
 
 
-def _spatial_rank(x_shape: Sizes, kernel_shape: Sizes, *, who: str) -> int:
+def _spatial_rank(x_shape: Sizes, kernel_shape: Sizes) -> int:
     if len(kernel_shape) < 3:
         raise ShapeError(
-            f"{who}: the kernel wants (*window, out_channels // feature_group_count, in_channels), three axes or more, "
+            f"the kernel wants (*window, out_channels // feature_group_count, in_channels), three axes or more, "
             f"but kernel.shape={kernel_shape}."
         )
     ndim = len(kernel_shape) - 2
     if len(x_shape) < ndim + 1:
         raise ShapeError(
-            f"{who}: a kernel with {ndim} window axes (kernel.shape={kernel_shape}) wants x as (*batch, *spatial, "
+            f"a kernel with {ndim} window axes (kernel.shape={kernel_shape}) wants x as (*batch, *spatial, "
             f"channels) with {ndim} spatial axes, but x.shape={x_shape} has {len(x_shape)} axes in all. "
             f"Is the channel axis missing? Try x[..., None]."
         )
     return ndim
 
 
-def _check_channels(x_shape: Sizes, kernel_shape: Sizes, groups: int, *, who: str) -> None:
+def _check_channels(x_shape: Sizes, kernel_shape: Sizes, groups: int) -> None:
     channels, reads = x_shape[-1], kernel_shape[-1]
     if channels != reads:
         if kernel_shape[-2] * groups == channels:
@@ -170,16 +167,16 @@ def _check_channels(x_shape: Sizes, kernel_shape: Sizes, groups: int, *, who: st
         else:
             hint = "Is x channels-first?"
         raise ShapeError(
-            f"{who}: the kernel (*window, out_channels // feature_group_count, in_channels) reads {reads} channels "
+            f"the kernel (*window, out_channels // feature_group_count, in_channels) reads {reads} channels "
             f"but x has {channels} (kernel.shape={kernel_shape}, x.shape={x_shape}). {hint}"
         )
-    check_groups(groups, channels, what="input", who=who)
+    check_groups(groups, channels, what="input")
 
 
-def _check_output_padding(extra: Sizes, steps: Sizes, gaps: Sizes, *, who: str) -> None:
+def _check_output_padding(extra: Sizes, steps: Sizes, gaps: Sizes) -> None:
     for axis, (entry, stride, dilation) in enumerate(zip(extra, steps, gaps, strict=True)):
         if entry >= max(stride, dilation):
             raise ShapeError(
-                f"{who}: output_padding={extra} must be smaller than the stride or the dilation, and on spatial axis "
+                f"output_padding={extra} must be smaller than the stride or the dilation, and on spatial axis "
                 f"{axis} it is {entry} with stride {stride} and dilation {dilation}. For a larger output pad less."
             )

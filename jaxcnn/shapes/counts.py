@@ -60,7 +60,6 @@ def conv_counts(
     903168
     """
     geometry = _geometry(
-        "conv_counts",
         input_shape,
         features,
         kernel_size,
@@ -102,10 +101,9 @@ def conv_transpose_counts(
     >>> conv_transpose_counts((2, 2, 1), 1, (3, 3), strides=2, padding="VALID", use_bias=False)
     LayerCounts(output_shape=(5, 5, 1), parameters=9, macs=36)
     """
-    who = "conv_transpose_counts"
-    window = _window(kernel_size, input_shape, who=who)
-    features = as_int(features, who=who, name="features")
-    kernel = conv_kernel_shape(features, input_shape[-1], window, feature_group_count=feature_group_count, who=who)
+    window = _window(kernel_size, input_shape)
+    features = as_int(features, name="features")
+    kernel = conv_kernel_shape(features, input_shape[-1], window, feature_group_count=feature_group_count)
     geometry = conv_transpose_geometry(
         input_shape,
         kernel,
@@ -114,7 +112,6 @@ def conv_transpose_counts(
         output_padding=output_padding,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
-        who=who,
     )
     return LayerCounts(
         output_shape=geometry.x_shape,
@@ -149,7 +146,6 @@ def local_conv_counts(
     LayerCounts(output_shape=(28, 28, 6), parameters=357504, macs=352800)
     """
     geometry = _geometry(
-        "local_conv_counts",
         input_shape,
         features,
         kernel_size,
@@ -192,9 +188,7 @@ def tiled_conv_counts(
     >>> tiled_conv_counts((32, 32, 3), 6, (5, 5), tiles=2, padding="VALID")
     LayerCounts(output_shape=(28, 28, 6), parameters=1824, macs=352800)
     """
-    who = "tiled_conv_counts"
     geometry = _geometry(
-        who,
         input_shape,
         features,
         kernel_size,
@@ -204,7 +198,7 @@ def tiled_conv_counts(
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
     )
-    number = prod(int_per_axis(tiles, geometry.ndim, who=who, name="tiles"))
+    number = prod(int_per_axis(tiles, geometry.ndim, name="tiles"))
     return LayerCounts(
         output_shape=geometry.out_shape,
         parameters=number * (prod(geometry.kernel_shape) + features * use_bias),
@@ -222,8 +216,8 @@ def dense_counts(input_shape: Sequence[int], features: int, *, use_bias: bool = 
     >>> dense_counts((4096,), 1000)
     LayerCounts(output_shape=(1000,), parameters=4097000, macs=4096000)
     """
-    shape = _input(input_shape, who="dense_counts")
-    features = as_int(features, who="dense_counts", name="features")
+    shape = _input(input_shape)
+    features = as_int(features, name="features")
     return LayerCounts(
         output_shape=(*shape[:-1], features),
         parameters=shape[-1] * features + features * use_bias,
@@ -245,12 +239,11 @@ def batch_norm_counts(input_shape: Sequence[int], *, use_scale: bool = True, use
     >>> batch_norm_counts((56, 56, 64))
     LayerCounts(output_shape=(56, 56, 64), parameters=128, macs=200704)
     """
-    shape = _input(input_shape, who="batch_norm_counts")
+    shape = _input(input_shape)
     return LayerCounts(output_shape=shape, parameters=shape[-1] * (use_scale + use_bias), macs=prod(shape))
 
 
 def _geometry(
-    who: str,
     input_shape: Sequence[int],
     features: int,
     kernel_size: Sequence[int],
@@ -262,9 +255,9 @@ def _geometry(
     kernel_dilation: IntPerAxis,
 ) -> ConvGeometry:
     """The convolution that reads all channels of the input."""
-    window = _window(kernel_size, input_shape, who=who)
-    features = as_int(features, who=who, name="features")
-    kernel = conv_kernel_shape(input_shape[-1], features, window, feature_group_count=feature_group_count, who=who)
+    window = _window(kernel_size, input_shape)
+    features = as_int(features, name="features")
+    kernel = conv_kernel_shape(input_shape[-1], features, window, feature_group_count=feature_group_count)
     return conv_geometry(
         input_shape,
         kernel,
@@ -273,20 +266,17 @@ def _geometry(
         input_dilation=input_dilation,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
-        who=who,
     )
 
 
-def _window(kernel_size: Sequence[int], input_shape: Sequence[int], *, who: str) -> Sizes:
+def _window(kernel_size: Sequence[int], input_shape: Sequence[int]) -> Sizes:
     """The kernel's window, for an input that has channels."""
-    _input(input_shape, who=who)
-    return window_per_axis(kernel_size, who=who, name="kernel_size")
+    _input(input_shape)
+    return window_per_axis(kernel_size, name="kernel_size")
 
 
-def _input(input_shape: Sequence[int], *, who: str) -> Sizes:
+def _input(input_shape: Sequence[int]) -> Sizes:
     """The shape of an input, whose last axis is its channels."""
     if isinstance(input_shape, int) or not len(input_shape):
-        raise ShapeError(
-            f"{who}: input_shape={input_shape!r} has no axis of channels. Write it as (*spatial, channels)."
-        )
-    return tuple(as_int(size, who=who, name="input_shape") for size in input_shape)
+        raise ShapeError(f"input_shape={input_shape!r} has no axis of channels. Write it as (*spatial, channels).")
+    return tuple(as_int(size, name="input_shape") for size in input_shape)

@@ -1,6 +1,6 @@
-"""What a mistake is called and how it is worded.
+"""The error of shapes, and checks that packages share.
 
-A message says who refuses, what was expected, what came, and what to try.
+A message says what was expected, what came, and what to try; ``jaxcnn._error_context`` adds the public function's name.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ class ShapeError(ValueError):
     """A size or a word that an operation does not support."""
 
 
-def check_choice(value: object, known: Iterable[str], *, who: str, name: str) -> None:
+def check_choice(value: object, known: Iterable[str], *, name: str) -> None:
     """Refuses a word that is not among the known ones.
 
     Raises:
@@ -20,7 +20,7 @@ def check_choice(value: object, known: Iterable[str], *, who: str, name: str) ->
     """
     known = list(known)
     if value not in known:
-        raise ShapeError(f"{who}: {name}={value!r} is not known. {did_you_mean(value, known)}")
+        raise ShapeError(f"{name}={value!r} is not known. {did_you_mean(value, known)}")
 
 
 def printable(text: str, *, keep: str = " ") -> str:

@@ -4,20 +4,20 @@ from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.errors import ShapeError
 
 
-def feature_groups(channels: int, size: int, *, who: str) -> int:
+def feature_groups(channels: int, size: int) -> int:
     """How many groups of ``size`` neighbouring channels there are.
 
     Raises:
         ShapeError: a size under 1, or channels left over.
         TypeError: a size that is not an integer.
 
-    >>> feature_groups(240, 5, who="feature_pool")
+    >>> feature_groups(240, 5)
     48
     """
-    size = as_int(size, who=who, name="size")
+    size = as_int(size, name="size")
     if size < 1:
-        raise ShapeError(f"{who}: size={size} must be at least 1.")
+        raise ShapeError(f"size={size} must be at least 1.")
     if channels < 1 or channels % size:
         fits = ", ".join(str(n) for n in range(1, channels + 1) if channels % n == 0)
-        raise ShapeError(f"{who}: {channels} channels do not make groups of {size}. Sizes that fit: {fits or 'none'}.")
+        raise ShapeError(f"{channels} channels do not make groups of {size}. Sizes that fit: {fits or 'none'}.")
     return channels // size

@@ -6,62 +6,62 @@ from jaxcnn.shapes.errors import ShapeError
 Sizes = tuple[int, ...]
 
 
-def filter_ndim(ndim: object, *, who: str) -> int:
+def filter_ndim(ndim: object) -> int:
     """A number of spatial axes, at least 1.
 
     Raises:
         ShapeError: fewer than one.
         TypeError: not an integer.
     """
-    count = as_int(ndim, who=who, name="ndim")
+    count = as_int(ndim, name="ndim")
     if count < 1:
-        raise ShapeError(f"{who}: ndim={count} must be at least 1.")
+        raise ShapeError(f"ndim={count} must be at least 1.")
     return count
 
 
-def filter_axis(axis: object, ndim: int, *, who: str) -> int:
+def filter_axis(axis: object, ndim: int) -> int:
     """A spatial axis, counted from the front.
 
     Raises:
         ShapeError: there is no such axis.
         TypeError: not an integer.
 
-    >>> filter_axis(-1, 2, who="sobel")
+    >>> filter_axis(-1, 2)
     1
     """
-    number = as_int(axis, who=who, name="axis")
+    number = as_int(axis, name="axis")
     if not -ndim <= number < ndim:
         wanted = max(number + 1, -number)
-        raise ShapeError(f"{who}: axis={number} is not one of {ndim} spatial axes. Say ndim={wanted} or more?")
+        raise ShapeError(f"axis={number} is not one of {ndim} spatial axes. Say ndim={wanted} or more?")
     return number % ndim
 
 
-def centred_window(window_shape: object, *, who: str) -> Sizes:
+def centred_window(window_shape: object) -> Sizes:
     """A window that has an entry in its middle.
 
     Raises:
         ShapeError: an even size, or a bare int.
 
-    >>> centred_window((3, 5), who="high_pass")
+    >>> centred_window((3, 5))
     (3, 5)
     """
-    window = window_per_axis(window_shape, who=who)
+    window = window_per_axis(window_shape)
     if any(size % 2 == 0 for size in window):
-        raise ShapeError(f"{who}: window_shape={window} has no middle. Take odd sizes.")
+        raise ShapeError(f"window_shape={window} has no middle. Take odd sizes.")
     return window
 
 
-def check_filter(x_shape: Sizes, kernel_shape: Sizes, *, who: str) -> None:
+def check_filter(x_shape: Sizes, kernel_shape: Sizes) -> None:
     """Refuses a kernel with channels of its own, or an ``x`` without.
 
     Raises:
         ShapeError: no window, or too few axes of ``x``.
     """
     if not kernel_shape:
-        raise ShapeError(f"{who}: the kernel wants one axis per spatial axis of x but is a scalar.")
+        raise ShapeError("the kernel wants one axis per spatial axis of x but is a scalar.")
     if len(x_shape) <= len(kernel_shape):
         spatial = ", ".join(f"n{axis}" for axis in range(len(kernel_shape)))
         raise ShapeError(
-            f"{who}: kernel.shape={kernel_shape} has {len(kernel_shape)} axes, all of them spatial, so x wants shape "
+            f"kernel.shape={kernel_shape} has {len(kernel_shape)} axes, all of them spatial, so x wants shape "
             f"(*batch, {spatial}, channels), but x.shape={x_shape}. Is the channel axis missing? Try x[..., None]."
         )

@@ -10,26 +10,26 @@ FLAX_PADDING_NAMES = (*PADDING_NAMES, "CIRCULAR", "REFLECT")
 FLAX_TRANSPOSE_PADDING_NAMES = ("SAME", "VALID", "CIRCULAR")
 
 
-def kernel_size_per_axis(kernel_size: object, x_shape: Sequence[int], *, who: str) -> tuple[int, ...]:
+def kernel_size_per_axis(kernel_size: object, x_shape: Sequence[int]) -> tuple[int, ...]:
     """The window of a module, which has to be written as one integer per axis.
 
     Raises:
         ShapeError: a bare int, or an input of fewer axes than the window and the channels need.
 
-    >>> kernel_size_per_axis((3, 3), (8, 32, 32, 3), who="Conv")
+    >>> kernel_size_per_axis((3, 3), (8, 32, 32, 3))
     (3, 3)
     """
-    window = window_per_axis(kernel_size, who=who, name="kernel_size")
+    window = window_per_axis(kernel_size, name="kernel_size")
     if len(x_shape) < len(window) + 1:
         raise ShapeError(
-            f"{who}: kernel_size={window} wants inputs as (*batch, *spatial, channels) with {len(window)} spatial "
+            f"kernel_size={window} wants inputs as (*batch, *spatial, channels) with {len(window)} spatial "
             f"axes, but they have shape {tuple(x_shape)}. Is the channel axis missing? Try x[..., None]."
         )
     return window
 
 
 def flax_conv_padding(
-    padding: Padding, padding_mode: str, window: Sequence[int], *, kernel_dilation: IntPerAxis, who: str
+    padding: Padding, padding_mode: str, window: Sequence[int], *, kernel_dilation: IntPerAxis
 ) -> tuple[Padding, str]:
     """``padding`` and ``padding_mode`` of the library from Flax's one argument.
 
@@ -38,17 +38,17 @@ def flax_conv_padding(
     Raises:
         ShapeError: a misspelt word, or a word that says what to pad with beside a ``padding_mode`` that does too.
 
-    >>> flax_conv_padding("CIRCULAR", "zeros", (4,), kernel_dilation=(1,), who="Conv")
+    >>> flax_conv_padding("CIRCULAR", "zeros", (4,), kernel_dilation=(1,))
     (((1, 2),), 'circular')
     """
     if not isinstance(padding, str):
         return padding, padding_mode
-    check_choice(padding, FLAX_PADDING_NAMES, who=who, name="padding")
+    check_choice(padding, FLAX_PADDING_NAMES, name="padding")
     if padding in PADDING_NAMES:
         return padding, padding_mode
     if padding_mode not in ("zeros", padding.lower()):
-        raise ShapeError(f"{who}: padding={padding!r} and padding_mode={padding_mode!r} contradict each other.")
-    gaps = int_per_axis(kernel_dilation, len(window), who=who, name="kernel_dilation")
+        raise ShapeError(f"padding={padding!r} and padding_mode={padding_mode!r} contradict each other.")
+    gaps = int_per_axis(kernel_dilation, len(window), name="kernel_dilation")
     spans = [reach(w, d) for w, d in zip(window, gaps, strict=True)]
     return tuple(((span - 1) // 2, span // 2) for span in spans), padding.lower()
 
@@ -61,7 +61,6 @@ def flax_transpose_pads(
     strides: Sequence[int],
     kernel_dilation: Sequence[int],
     transpose_kernel: bool,
-    who: str,
 ) -> Pads:
     """What a Flax ``ConvTranspose`` puts before and after its dilated input, before it convolves at stride 1.
 
@@ -73,12 +72,12 @@ def flax_transpose_pads(
         ShapeError: a misspelt word, or counts for another number of axes.
         TypeError: a count that is not an integer.
 
-    >>> flax_transpose_pads("VALID", (4,), (2,), strides=(3,), kernel_dilation=(1,), transpose_kernel=False, who="")
+    >>> flax_transpose_pads("VALID", (4,), (2,), strides=(3,), kernel_dilation=(1,), transpose_kernel=False)
     ((1, 2),)
     """
     if not isinstance(padding, str):
-        return explicit_pads(padding, len(window), who=who)
-    check_choice(padding, FLAX_TRANSPOSE_PADDING_NAMES, who=who, name="padding")
+        return explicit_pads(padding, len(window))
+    check_choice(padding, FLAX_TRANSPOSE_PADDING_NAMES, name="padding")
     pads = []
     for size, entry, stride, dilation in zip(sizes, window, strides, kernel_dilation, strict=True):
         span = reach(entry, dilation)

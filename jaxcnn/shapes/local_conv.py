@@ -11,7 +11,7 @@ from jaxcnn.shapes.padding import Padding
 from jaxcnn.shapes.patches import PatchPlan
 
 
-def split_kernel_shape(kernel_shape: Sequence[int], *, leading: str, who: str) -> tuple[Sizes, Sizes]:
+def split_kernel_shape(kernel_shape: Sequence[int], *, leading: str) -> tuple[Sizes, Sizes]:
     """Splits ``(*leading, *window, in, out)`` into its leading axes and the kernel of one convolution.
 
     There are as many leading axes as window axes, so the rank of the array says how many axes are spatial.
@@ -19,13 +19,13 @@ def split_kernel_shape(kernel_shape: Sequence[int], *, leading: str, who: str) -
     Raises:
         ShapeError: the number of axes is odd, or under four.
 
-    >>> split_kernel_shape((5, 5, 3, 3, 16, 32), leading="out_spatial", who="local_conv")
+    >>> split_kernel_shape((5, 5, 3, 3, 16, 32), leading="out_spatial")
     ((5, 5), (3, 3, 16, 32))
     """
     shape = tuple(kernel_shape)
     if len(shape) < 4 or len(shape) % 2:
         raise ShapeError(
-            f"{who}: the kernel wants (*{leading}, *window, in_channels // feature_group_count, out_channels): "
+            f"the kernel wants (*{leading}, *window, in_channels // feature_group_count, out_channels): "
             f"4 axes for sequences, 6 for images, 8 for volumes. But kernel.shape={shape} has {len(shape)}."
         )
     ndim = (len(shape) - 2) // 2
@@ -42,7 +42,6 @@ def unshared_geometry(
     input_dilation: IntPerAxis,
     kernel_dilation: IntPerAxis,
     feature_group_count: int,
-    who: str,
 ) -> tuple[Sizes, ConvGeometry]:
     """The leading axes of the kernel, and the convolution that each of its filters takes part in.
 
@@ -50,11 +49,11 @@ def unshared_geometry(
         ShapeError: shapes or options that do not fit together, or a window larger than the padded input.
         TypeError: an option that is not an integer where one is wanted.
     """
-    lead, shared = split_kernel_shape(kernel_shape, leading=leading, who=who)
-    check_sizes(lead, who=who, name=leading)
+    lead, shared = split_kernel_shape(kernel_shape, leading=leading)
+    check_sizes(lead, name=leading)
     if len(x_shape) < len(lead) + 1:
         raise ShapeError(
-            f"{who}: a kernel of {len(kernel_shape)} axes (kernel.shape={tuple(kernel_shape)}) wants x as (*batch, "
+            f"a kernel of {len(kernel_shape)} axes (kernel.shape={tuple(kernel_shape)}) wants x as (*batch, "
             f"*spatial, channels) with {len(lead)} spatial axes, but x.shape={tuple(x_shape)} has {len(x_shape)} axes "
             f"in all. Is the channel axis missing? Try x[..., None]."
         )
@@ -66,7 +65,6 @@ def unshared_geometry(
         input_dilation=input_dilation,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
-        who=who,
     )
     return lead, geometry
 
@@ -81,7 +79,6 @@ def local_conv_kernel_shape(
     input_dilation: IntPerAxis = 1,
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
-    who: str = "local_conv_kernel_shape",
 ) -> Sizes:
     """The kernel that ``local_conv`` wants for such an input: ``(*out_spatial, *window, in // groups, features)``.
 
@@ -92,8 +89,8 @@ def local_conv_kernel_shape(
     >>> local_conv_kernel_shape((32, 32, 3), 6, (5, 5), padding="VALID")
     (28, 28, 5, 5, 3, 6)
     """
-    window = window_per_axis(kernel_size, who=who, name="kernel_size")
-    shared = conv_kernel_shape(x_shape[-1], features, window, feature_group_count=feature_group_count, who=who)
+    window = window_per_axis(kernel_size, name="kernel_size")
+    shared = conv_kernel_shape(x_shape[-1], features, window, feature_group_count=feature_group_count)
     geometry = conv_geometry(
         x_shape,
         shared,
@@ -102,12 +99,11 @@ def local_conv_kernel_shape(
         input_dilation=input_dilation,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
-        who=who,
     )
     return (*geometry.out_sizes, *shared)
 
 
-def check_positions(lead: Sizes, geometry: ConvGeometry, *, who: str) -> None:
+def check_positions(lead: Sizes, geometry: ConvGeometry) -> None:
     """Refuses an unshared kernel made for another number of output positions.
 
     Raises:
@@ -115,14 +111,14 @@ def check_positions(lead: Sizes, geometry: ConvGeometry, *, who: str) -> None:
     """
     if lead != geometry.out_sizes:
         raise ShapeError(
-            f"{who}: the kernel has filters for {lead} output positions, but x of {geometry.sizes} has "
+            f"the kernel has filters for {lead} output positions, but x of {geometry.sizes} has "
             f"{geometry.out_sizes} with strides={geometry.strides}, pads={geometry.pads}, "
             f"kernel_dilation={geometry.kernel_dilation} and a window of {geometry.window}. A kernel of "
             f"{(*geometry.out_sizes, *geometry.kernel_shape)} fits, or change padding and strides."
         )
 
 
-def check_unshared_bias(bias_shape: Sequence[int], lead: Sizes, channels: int, *, leading: str, who: str) -> None:
+def check_unshared_bias(bias_shape: Sequence[int], lead: Sizes, channels: int, *, leading: str) -> None:
     """Refuses a bias that is neither one number per channel nor one per filter.
 
     Raises:
@@ -130,7 +126,7 @@ def check_unshared_bias(bias_shape: Sequence[int], lead: Sizes, channels: int, *
     """
     if tuple(bias_shape) not in ((channels,), (*lead, channels)):
         raise ShapeError(
-            f"{who}: bias wants one number per channel, shape ({channels},), or one per filter, "
+            f"bias wants one number per channel, shape ({channels},), or one per filter, "
             f"(*{leading}, out_channels) = {(*lead, channels)}, but has {tuple(bias_shape)}."
         )
 

@@ -57,7 +57,6 @@ def pads_per_axis(
     *,
     strides: Sequence[int],
     dilation: Sequence[int],
-    who: str,
 ) -> Pads:
     """Resolves any spelling of ``padding`` to one ``(before, after)`` per axis.
 
@@ -65,14 +64,14 @@ def pads_per_axis(
         ShapeError: an unknown word, or a sequence of another length than there are axes.
         TypeError: an entry that is not an integer.
 
-    >>> pads_per_axis("SAME", (7, 7), (3, 4), strides=(2, 2), dilation=(1, 1), who="conv")
+    >>> pads_per_axis("SAME", (7, 7), (3, 4), strides=(2, 2), dilation=(1, 1))
     ((1, 1), (1, 2))
-    >>> pads_per_axis((1, 2), (7, 7), (3, 3), strides=(1, 1), dilation=(1, 1), who="conv")
+    >>> pads_per_axis((1, 2), (7, 7), (3, 3), strides=(1, 1), dilation=(1, 1))
     ((1, 1), (2, 2))
     """
     axes = list(zip(sizes, window, strides, dilation, strict=True))
     if isinstance(padding, str):
-        check_choice(padding, PADDING_NAMES, who=who, name="padding")
+        check_choice(padding, PADDING_NAMES, name="padding")
         if padding == "VALID":
             return tuple((0, 0) for _ in axes)
         if padding == "FULL":
@@ -81,36 +80,36 @@ def pads_per_axis(
             return tuple((reach(w, d) - 1, 0) for _, w, _, d in axes)
         lower = padding == "SAME_LOWER"
         return tuple(same_pads(n, w, stride=s, dilation=d, lower=lower) for n, w, s, d in axes)
-    return explicit_pads(padding, len(axes), who=who)
+    return explicit_pads(padding, len(axes))
 
 
-def explicit_pads(padding: int | Sequence[int] | Sequence[tuple[int, int]], ndim: int, *, who: str) -> Pads:
+def explicit_pads(padding: int | Sequence[int] | Sequence[tuple[int, int]], ndim: int) -> Pads:
     """Resolves counts: an int, one int per axis, or one ``(before, after)`` per axis.
 
     Raises:
         ShapeError: a sequence of another length than there are axes; the readings are shown.
         TypeError: an entry that is neither an integer nor a pair of integers.
 
-    >>> explicit_pads(1, 2, who="conv"), explicit_pads(((0, 1),), 1, who="conv")
+    >>> explicit_pads(1, 2), explicit_pads(((0, 1),), 1)
     (((1, 1), (1, 1)), ((0, 1),))
     """
     if not hasattr(padding, "__iter__"):
-        count = as_size(padding, who=who, name="padding")
+        count = as_size(padding, name="padding")
         return ((count, count),) * ndim
     entries = tuple(padding)  # type: ignore[arg-type]
     if len(entries) != ndim:
         raise ShapeError(
-            f"{who}: padding={entries} has {len(entries)} entries for {ndim} spatial axes. {_readings(entries, ndim)}"
+            f"padding={entries} has {len(entries)} entries for {ndim} spatial axes. {_readings(entries, ndim)}"
         )
     pads = []
     for entry in entries:
         if hasattr(entry, "__iter__") and not isinstance(entry, str):
-            pair = tuple(as_size(count, who=who, name="padding") for count in entry)
+            pair = tuple(as_size(count, name="padding") for count in entry)
             if len(pair) != 2:
-                raise ShapeError(f"{who}: padding={entries} holds {entry!r}, which is not a pair (before, after).")
+                raise ShapeError(f"padding={entries} holds {entry!r}, which is not a pair (before, after).")
             pads.append((pair[0], pair[1]))
         else:
-            count = as_size(entry, who=who, name="padding")
+            count = as_size(entry, name="padding")
             pads.append((count, count))
     return tuple(pads)
 
@@ -131,7 +130,6 @@ def output_size(
     stride: int = 1,
     dilation: int = 1,
     pads: tuple[int, int] = (0, 0),
-    who: str,
     axis: int = 0,
 ) -> int:
     """Positions of a window on one axis: ``(size + before + after - reach) // stride + 1``.
@@ -139,7 +137,7 @@ def output_size(
     Raises:
         ShapeError: the window is larger than the padded input, so that no position is left.
 
-    >>> output_size(7, 3, stride=2, who="conv")
+    >>> output_size(7, 3, stride=2)
     3
     """
     padded = size + sum(pads)
@@ -147,7 +145,7 @@ def output_size(
     if is_less(padded, span):
         gaps = f", {span} with dilation {dilation}" if dilation > 1 else ""
         raise ShapeError(
-            f"{who}: on spatial axis {axis} the window of {window}{gaps} is larger than the input of {size} "
+            f"on spatial axis {axis} the window of {window}{gaps} is larger than the input of {size} "
             f"with padding {pads} ({padded} in all), so the output would be empty. "
             f'Pad more (padding="SAME"), or take a smaller window.'
         )

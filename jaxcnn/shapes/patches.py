@@ -45,7 +45,6 @@ def plan_patches(
     strides: IntPerAxis,
     padding: Padding = "VALID",
     window_dilation: IntPerAxis = 1,
-    who: str,
 ) -> PatchPlan:
     """Spreads the options over the axes and counts the positions.
 
@@ -53,16 +52,16 @@ def plan_patches(
         ShapeError: options of another length than there are axes, unknown words, or no position at all.
         TypeError: an option that is not made of integers.
 
-    >>> plan_patches((7, 7), (3, 3), strides=2, who="extract_patches").positions
+    >>> plan_patches((7, 7), (3, 3), strides=2).positions
     (3, 3)
     """
-    window = window_per_axis(window_shape, who=who)
+    window = window_per_axis(window_shape)
     ndim = len(window)
-    stride = int_per_axis(strides, ndim, who=who, name="strides")
-    dilation = int_per_axis(window_dilation, ndim, who=who, name="window_dilation")
-    pads = pads_per_axis(padding, sizes, window, strides=stride, dilation=dilation, who=who)
+    stride = int_per_axis(strides, ndim, name="strides")
+    dilation = int_per_axis(window_dilation, ndim, name="window_dilation")
+    pads = pads_per_axis(padding, sizes, window, strides=stride, dilation=dilation)
     positions = tuple(
-        output_size(n, k, stride=s, dilation=d, pads=pad, who=who, axis=axis)
+        output_size(n, k, stride=s, dilation=d, pads=pad, axis=axis)
         for axis, (n, k, s, d, pad) in enumerate(zip(sizes, window, stride, dilation, pads, strict=True))
     )
     return PatchPlan(
@@ -70,18 +69,18 @@ def plan_patches(
     )
 
 
-def split_image_shape(x_shape: Sequence[int], ndim: int, *, who: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def split_image_shape(x_shape: Sequence[int], ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Splits ``(*batch, *spatial, channels)`` into its batch and its spatial part.
 
     Raises:
         ShapeError: the array has too few axes for that many spatial ones.
 
-    >>> split_image_shape((8, 32, 32, 3), 2, who="extract_patches")
+    >>> split_image_shape((8, 32, 32, 3), 2)
     ((8,), (32, 32))
     """
     if len(x_shape) < ndim + 1:
         raise ShapeError(
-            f"{who}: {ndim} spatial axes and one of channels want at least {ndim + 1} axes, but x has "
+            f"{ndim} spatial axes and one of channels want at least {ndim + 1} axes, but x has "
             f"{len(x_shape)} (x.shape={tuple(x_shape)}). Is the channel axis missing?"
         )
     return tuple(x_shape[: -ndim - 1]), tuple(x_shape[-ndim - 1 : -1])
@@ -104,9 +103,8 @@ def patches_output_shape(
     >>> patches_output_shape((8, 32, 32, 3), (5, 5), strides=1)
     (8, 28, 28, 5, 5, 3)
     """
-    who = "patches_output_shape"
-    batch, sizes = split_image_shape(x_shape, len(window_per_axis(window_shape, who=who)), who=who)
-    plan = plan_patches(sizes, window_shape, strides=strides, padding=padding, window_dilation=window_dilation, who=who)
+    batch, sizes = split_image_shape(x_shape, len(window_per_axis(window_shape)))
+    plan = plan_patches(sizes, window_shape, strides=strides, padding=padding, window_dilation=window_dilation)
     return (*batch, *plan.positions, *plan.window, x_shape[-1])
 
 
@@ -118,7 +116,6 @@ def plan_fold(
     strides: IntPerAxis,
     padding: Padding = "VALID",
     window_dilation: IntPerAxis = 1,
-    who: str,
 ) -> PatchPlan:
     """The plan of which ``patches_shape`` must be the result, for an image of ``output_shape``.
 
@@ -126,23 +123,23 @@ def plan_fold(
         ShapeError: the patches are not those of such an image.
         TypeError: an option that is not made of integers.
 
-    >>> plan_fold((8, 3, 3, 2, 2, 16), (4, 4), (2, 2), strides=1, who="fold_patches").positions
+    >>> plan_fold((8, 3, 3, 2, 2, 16), (4, 4), (2, 2), strides=1).positions
     (3, 3)
     """
-    window = window_per_axis(window_shape, who=who)
+    window = window_per_axis(window_shape)
     if isinstance(output_shape, int):
-        raise ShapeError(f"{who}: output_shape={output_shape} is one integer; write the spatial shape, such as (8, 8).")
-    sizes = tuple(as_size(size, who=who, name="output_shape") for size in output_shape)
+        raise ShapeError(f"output_shape={output_shape} is one integer; write the spatial shape, such as (8, 8).")
+    sizes = tuple(as_size(size, name="output_shape") for size in output_shape)
     if len(sizes) != len(window):
         raise ShapeError(
-            f"{who}: output_shape={sizes} and window_shape={window} differ in length. "
+            f"output_shape={sizes} and window_shape={window} differ in length. "
             f"output_shape is spatial: no batch axes, no channels."
         )
-    plan = plan_patches(sizes, window, strides=strides, padding=padding, window_dilation=window_dilation, who=who)
+    plan = plan_patches(sizes, window, strides=strides, padding=padding, window_dilation=window_dilation)
     found = tuple(patches_shape[-2 * plan.ndim - 1 : -1])
     if len(patches_shape) < 2 * plan.ndim + 1 or found != plan.positions + window:
         raise ShapeError(
-            f"{who}: an image of {sizes} has windows (*batch, {', '.join(map(str, plan.positions + window))}, "
+            f"an image of {sizes} has windows (*batch, {', '.join(map(str, plan.positions + window))}, "
             f"channels) with these options, but patches.shape={tuple(patches_shape)}. "
             f"Pass the options that extract_patches was given."
         )

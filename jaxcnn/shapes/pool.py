@@ -73,7 +73,7 @@ class PoolAxis:
     def counts(self, *, include_pad: bool) -> tuple[int, ...]:
         """For each position, how many taps read the input, or the input and its real padding.
 
-        >>> plan_pool((5,), (3,), strides=2, padding=1, ceil_mode=True, who="avg_pool")[0].counts(include_pad=False)
+        >>> plan_pool((5,), (3,), strides=2, padding=1, ceil_mode=True)[0].counts(include_pad=False)
         (2, 3, 2)
         """
         low = -self.before if include_pad else max(0, -self.before)
@@ -93,7 +93,6 @@ def plan_pool(
     padding: Padding = "VALID",
     window_dilation: IntPerAxis = 1,
     ceil_mode: bool = False,
-    who: str,
 ) -> PoolPlan:
     """Spreads the options over the axes and counts the windows of each.
 
@@ -101,22 +100,22 @@ def plan_pool(
         ShapeError: options of another length than there are axes, unknown words, or no window at all.
         TypeError: an option that is not made of integers.
 
-    >>> [axis.positions for axis in plan_pool((7, 8), (2, 2), strides=2, who="max_pool")]
+    >>> [axis.positions for axis in plan_pool((7, 8), (2, 2), strides=2)]
     [3, 4]
     """
-    window = window_per_axis(window_shape, who=who)
+    window = window_per_axis(window_shape)
     ndim = len(window)
-    stride = int_per_axis(strides, ndim, who=who, name="strides")
-    dilation = int_per_axis(window_dilation, ndim, who=who, name="window_dilation")
+    stride = int_per_axis(strides, ndim, name="strides")
+    dilation = int_per_axis(window_dilation, ndim, name="window_dilation")
     if not isinstance(ceil_mode, bool):
-        raise TypeError(f"{who}: ceil_mode is True or False, not {ceil_mode!r}.")
-    pads = pads_per_axis(padding, sizes, window, strides=stride, dilation=dilation, who=who)
+        raise TypeError(f"ceil_mode is True or False, not {ceil_mode!r}.")
+    pads = pads_per_axis(padding, sizes, window, strides=stride, dilation=dilation)
     plan = []
     for axis, (size, taps, step, gap, (before, after)) in enumerate(
         zip(sizes, window, stride, dilation, pads, strict=True)
     ):
         positions = pool_positions(
-            size, taps, stride=step, dilation=gap, pads=(before, after), ceil_mode=ceil_mode, who=who, axis=axis
+            size, taps, stride=step, dilation=gap, pads=(before, after), ceil_mode=ceil_mode, axis=axis
         )
         plan.append(
             PoolAxis(size=size, window=taps, stride=step, dilation=gap, before=before, after=after, positions=positions)
@@ -132,7 +131,6 @@ def pool_positions(
     dilation: int = 1,
     pads: tuple[int, int] = (0, 0),
     ceil_mode: bool = False,
-    who: str = "pool_positions",
     axis: int = 0,
 ) -> int:
     """How many windows lie on one axis: ``(size + before + after - reach) / stride + 1``, rounded down or up.
@@ -157,7 +155,7 @@ def pool_positions(
             positions -= 1
         if positions >= 1:
             return positions
-    return output_size(size, window, stride=stride, dilation=dilation, pads=pads, who=who, axis=axis)
+    return output_size(size, window, stride=stride, dilation=dilation, pads=pads, axis=axis)
 
 
 def pool_output_shape(
@@ -178,8 +176,7 @@ def pool_output_shape(
     >>> pool_output_shape((8, 112, 112, 64), (3, 3), strides=2, padding="SAME")
     (8, 56, 56, 64)
     """
-    who = "pool_output_shape"
-    batch, sizes = split_image_shape(x_shape, len(window_per_axis(window_shape, who=who)), who=who)
+    batch, sizes = split_image_shape(x_shape, len(window_per_axis(window_shape)))
     plan = plan_pool(
         sizes,
         window_shape,
@@ -187,23 +184,22 @@ def pool_output_shape(
         padding=padding,
         window_dilation=window_dilation,
         ceil_mode=ceil_mode,
-        who=who,
     )
     return (*batch, *(axis.positions for axis in plan), x_shape[-1])
 
 
-def norm_exponent(p: float, *, who: str) -> float:
+def norm_exponent(p: float) -> float:
     """The exponent of a norm as a float.
 
     Raises:
         TypeError: not a real number.
         ShapeError: a number that is not positive.
 
-    >>> norm_exponent(3, who="lp_pool")
+    >>> norm_exponent(3)
     3.0
     """
     if isinstance(p, bool) or not isinstance(p, Real):
-        raise TypeError(f"{who}: p wants a positive number or inf, not {p!r} ({type(p).__name__}).")
+        raise TypeError(f"p wants a positive number or inf, not {p!r} ({type(p).__name__}).")
     if not p > 0:
-        raise ShapeError(f"{who}: p={p!r} must be positive. Write p=1 for a sum, p=2 for a norm, p=inf for a maximum.")
+        raise ShapeError(f"p={p!r} must be positive. Write p=1 for a sum, p=2 for a norm, p=inf for a maximum.")
     return float(p)

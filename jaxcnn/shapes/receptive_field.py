@@ -130,14 +130,13 @@ def receptive_field(
     >>> receptive_field([conv, pool, conv, pool]).size  # LeNet-5 before its dense layers
     (16, 16)
     """
-    who = "receptive_field"
     layers = list(layers)
-    rank = _rank(layers, input_shape, ndim, who=who)
+    rank = _rank(layers, input_shape, ndim)
     size, jump, offset = [1] * rank, [1] * rank, [0] * rank
-    for number, axes in enumerate(_resolve(layers, input_shape, rank, who=who)):
+    for number, axes in enumerate(_resolve(layers, input_shape, rank)):
         if layers[number].transposed:
             raise ShapeError(
-                f"{who}: layer {number} is transposed, and the outputs of a transposed layer do not all see equally "
+                f"layer {number} is transposed, and the outputs of a transposed layer do not all see equally "
                 f"much. positions_seen(layers, position, input_shape=...) lists what one of them sees."
             )
         for i, axis in enumerate(axes):
@@ -170,62 +169,62 @@ def positions_seen(
     >>> positions_seen([up], (2, 1), input_shape=(2, 2))
     ((0, 1), (0,))
     """
-    who = "positions_seen"
     layers = list(layers)
-    rank = _rank(layers, input_shape, None, who=who)
-    resolved = _resolve(layers, input_shape, rank, who=who)
+    rank = _rank(layers, input_shape, None)
+    resolved = _resolve(layers, input_shape, rank)
     shape = tuple(axis.out_size or 0 for axis in resolved[-1]) if resolved else tuple(input_shape)
-    place = tuple(as_int(index, who=who, name="position") for index in position)
+    place = tuple(as_int(index, name="position") for index in position)
     if len(place) != rank or not all(index in range(size) for index, size in zip(place, shape, strict=True)):
-        raise ShapeError(f"{who}: position={place} is not in the output, whose spatial shape is {shape}.")
+        raise ShapeError(f"position={place} is not in the output, whose spatial shape is {shape}.")
     seen = [{index} for index in place]
     for axes in reversed(resolved):
         seen = [set().union(*map(axis.inputs, positions)) for axis, positions in zip(axes, seen, strict=True)]
     return tuple(tuple(sorted(positions)) for positions in seen)
 
 
-def _rank(layers: Sequence[SlidingWindow], input_shape: Sequence[int] | None, ndim: int | None, *, who: str) -> int:
+def _rank(layers: Sequence[SlidingWindow], input_shape: Sequence[int] | None, ndim: int | None) -> int:
     """The number of spatial axes, on which everything that tells it must agree."""
-    told = [len(window_per_axis(layer.window_shape, who=who)) for layer in layers]
+    told = [len(window_per_axis(layer.window_shape)) for layer in layers]
     told += [len(input_shape)] if input_shape is not None else []
-    told += [as_int(ndim, who=who, name="ndim")] if ndim is not None else []
+    told += [as_int(ndim, name="ndim")] if ndim is not None else []
     if not told:
-        raise ShapeError(f"{who}: no layer says how many axes are spatial. Pass ndim=2 for images.")
+        raise ShapeError("no layer says how many axes are spatial. Pass ndim=2 for images.")
     if len(set(told)) > 1:
-        raise ShapeError(f"{who}: every layer and input_shape must have the same number of spatial axes, not {told}.")
+        raise ShapeError(f"every layer and input_shape must have the same number of spatial axes, not {told}.")
     return told[0]
 
 
-def _resolve(
-    layers: Sequence[SlidingWindow], input_shape: Sequence[int] | None, rank: int, *, who: str
-) -> list[list[_Axis]]:
+def _resolve(layers: Sequence[SlidingWindow], input_shape: Sequence[int] | None, rank: int) -> list[list[_Axis]]:
     """Every layer on every axis, with its padding counted out and its sizes checked where they are known."""
     sizes: list[int | None] = [None] * rank
     if input_shape is not None:
-        sizes = [as_int(size, who=who, name="input_shape") for size in input_shape]
+        sizes = [as_int(size, name="input_shape") for size in input_shape]
     resolved = []
     for number, layer in enumerate(layers):
-        axes = _resolve_layer(layer, sizes, who=f"{who}, layer {number}")
+        try:
+            axes = _resolve_layer(layer, sizes)
+        except (ShapeError, TypeError) as error:
+            raise type(error)(f"layer {number}: {error}") from None
         sizes = [axis.out_size for axis in axes]
         resolved.append(axes)
     return resolved
 
 
-def _resolve_layer(layer: SlidingWindow, sizes: Sequence[int | None], *, who: str) -> list[_Axis]:
+def _resolve_layer(layer: SlidingWindow, sizes: Sequence[int | None]) -> list[_Axis]:
     """One layer on every axis."""
-    window = window_per_axis(layer.window_shape, who=who)
-    strides = int_per_axis(layer.strides, len(window), who=who, name="strides")
-    dilation = int_per_axis(layer.window_dilation, len(window), who=who, name="window_dilation")
+    window = window_per_axis(layer.window_shape)
+    strides = int_per_axis(layer.strides, len(window), name="strides")
+    dilation = int_per_axis(layer.window_dilation, len(window), name="window_dilation")
     depends = str(layer.padding).startswith("SAME") and max(strides) > 1 and not layer.transposed
     if depends and None in sizes:
         raise ShapeError(
-            f"{who}: what {layer.padding!r} pads depends on the size of the input where a layer strides. "
+            f"what {layer.padding!r} pads depends on the size of the input where a layer strides. "
             f"Pass input_shape, or write the padding as counts."
         )
     # Elsewhere the padding is the same for every size; the reach of the window stands in for one not known.
     stand_in = [reach(k, d) if n is None else n for n, k, d in zip(sizes, window, dilation, strict=True)]
     padded = [n * s for n, s in zip(stand_in, strides, strict=True)] if layer.transposed else stand_in
-    pads = pads_per_axis(layer.padding, padded, window, strides=strides, dilation=dilation, who=who)
+    pads = pads_per_axis(layer.padding, padded, window, strides=strides, dilation=dilation)
     axes = []
     for index, (n, k, s, d, pad) in enumerate(zip(sizes, window, strides, dilation, pads, strict=True)):
         out_size = None
@@ -233,9 +232,9 @@ def _resolve_layer(layer: SlidingWindow, sizes: Sequence[int | None], *, who: st
             same = str(layer.padding).startswith("SAME")
             out_size = n * s if same else dilated_size(n, s) + reach(k, d) - 1 - sum(pad)
             if out_size < 1:
-                raise ShapeError(f"{who}: padding {pad} crops all of spatial axis {index} away. Crop less.")
+                raise ShapeError(f"padding {pad} crops all of spatial axis {index} away. Crop less.")
         elif n is not None:
-            out_size = output_size(n, k, stride=s, dilation=d, pads=pad, who=who, axis=index)
+            out_size = output_size(n, k, stride=s, dilation=d, pads=pad, axis=index)
         axes.append(
             _Axis(window=k, stride=s, dilation=d, before=pad[0], size=n, out_size=out_size, transposed=layer.transposed)
         )

@@ -6,42 +6,39 @@ from math import prod
 from jaxcnn.shapes.errors import ShapeError
 
 
-def check_depthwise(x_shape: Sequence[int], kernel_shape: Sequence[int], *, who: str) -> None:
+def check_depthwise(x_shape: Sequence[int], kernel_shape: Sequence[int]) -> None:
     """Refuses a kernel that is not ``(*window, 1, channels * multiplier)``.
 
     Raises:
         ShapeError: with the shape that was expected.
 
-    >>> check_depthwise((8, 32, 32, 3), (5, 5, 3, 1), who="depthwise_conv")
+    >>> check_depthwise((8, 32, 32, 3), (5, 5, 3, 1))
     Traceback (most recent call last):
     ...
-    jaxcnn.shapes.errors.ShapeError: depthwise_conv: the depthwise kernel wants (*window, 1, channels * multiplier),
+    jaxcnn.shapes.errors.ShapeError: the depthwise kernel wants (*window, 1, channels * multiplier),
     but has (5, 5, 3, 1). Are its last two axes swapped?
     """
     if len(kernel_shape) < 3 or kernel_shape[-2] != 1:
         hint = " Are its last two axes swapped?" if kernel_shape[-1] == 1 else ""
         raise ShapeError(
-            f"{who}: the depthwise kernel wants (*window, 1, channels * multiplier), "
-            f"but has {tuple(kernel_shape)}.{hint}"
+            f"the depthwise kernel wants (*window, 1, channels * multiplier), but has {tuple(kernel_shape)}.{hint}"
         )
     if len(x_shape) < len(kernel_shape) - 1:
         raise ShapeError(
-            f"{who}: a depthwise kernel {tuple(kernel_shape)} wants x as (*batch, *spatial, channels) with "
+            f"a depthwise kernel {tuple(kernel_shape)} wants x as (*batch, *spatial, channels) with "
             f"{len(kernel_shape) - 2} spatial axes, but x.shape={tuple(x_shape)}. "
             f"Is the channel axis missing? Try x[..., None]."
         )
     if x_shape[-1] == 0:
-        raise ShapeError(
-            f"{who}: a filter for each channel requires channels, and x has none (x.shape={tuple(x_shape)})."
-        )
+        raise ShapeError(f"a filter for each channel requires channels, and x has none (x.shape={tuple(x_shape)}).")
     if kernel_shape[-1] % x_shape[-1]:
         raise ShapeError(
-            f"{who}: the depthwise kernel has {kernel_shape[-1]} outputs, which is no multiple of the {x_shape[-1]} "
+            f"the depthwise kernel has {kernel_shape[-1]} outputs, which is no multiple of the {x_shape[-1]} "
             f"channels of x (kernel {tuple(kernel_shape)}, x.shape={tuple(x_shape)}). Is x channels-first?"
         )
 
 
-def check_pointwise(x_shape: Sequence[int], kernel_shape: Sequence[int], *, who: str) -> None:
+def check_pointwise(x_shape: Sequence[int], kernel_shape: Sequence[int]) -> None:
     """Refuses a kernel that is not ``(in_channels, out_channels)`` for this input.
 
     Raises:
@@ -49,15 +46,15 @@ def check_pointwise(x_shape: Sequence[int], kernel_shape: Sequence[int], *, who:
     """
     if len(kernel_shape) != 2:
         hint = f" Try kernel.reshape{tuple(kernel_shape[-2:])}." if prod(kernel_shape[:-2]) == 1 else ""
-        raise ShapeError(f"{who}: the kernel wants (in_channels, out_channels), but has {tuple(kernel_shape)}.{hint}")
+        raise ShapeError(f"the kernel wants (in_channels, out_channels), but has {tuple(kernel_shape)}.{hint}")
     if len(x_shape) < 1 or x_shape[-1] != kernel_shape[0]:
         raise ShapeError(
-            f"{who}: the kernel {tuple(kernel_shape)} reads {kernel_shape[0]} channels, but x.shape={tuple(x_shape)}. "
+            f"the kernel {tuple(kernel_shape)} reads {kernel_shape[0]} channels, but x.shape={tuple(x_shape)}. "
             f"Is x channels-first?"
         )
 
 
-def check_separable(depthwise_shape: Sequence[int], pointwise_shape: Sequence[int], *, who: str) -> None:
+def check_separable(depthwise_shape: Sequence[int], pointwise_shape: Sequence[int]) -> None:
     """Refuses a pointwise kernel that is not ``(1, ..., 1, channels * multiplier, out_channels)``.
 
     Raises:
@@ -66,6 +63,6 @@ def check_separable(depthwise_shape: Sequence[int], pointwise_shape: Sequence[in
     ones = (1,) * (len(depthwise_shape) - 2)
     if tuple(pointwise_shape[:-1]) != (*ones, depthwise_shape[-1]):
         raise ShapeError(
-            f"{who}: after a depthwise kernel {tuple(depthwise_shape)} the pointwise kernel wants "
+            f"after a depthwise kernel {tuple(depthwise_shape)} the pointwise kernel wants "
             f"({', '.join(map(str, (*ones, depthwise_shape[-1])))}, out_channels), but has {tuple(pointwise_shape)}."
         )

@@ -39,7 +39,7 @@ def kept(size: int, other: int, mode: str) -> tuple[int, int]:
     return least - 1, most - least + 1
 
 
-def slide(x_shape: Sizes, y_shape: Sizes, *, mode: str, mirrored: bool, who: str) -> Slide:
+def slide(x_shape: Sizes, y_shape: Sizes, *, mode: str, mirrored: bool) -> Slide:
     """How to compute a mode of the correlation of two arrays by sliding the smaller over the larger.
 
     Args:
@@ -47,30 +47,29 @@ def slide(x_shape: Sizes, y_shape: Sizes, *, mode: str, mirrored: bool, who: str
         y_shape: of the second array.
         mode: ``"full"``, ``"same"`` or ``"valid"``.
         mirrored: whether swapping the arrays reverses the result, as it does for correlation.
-        who: refuses.
 
     Raises:
         ShapeError: a misspelt mode, arrays of different rank, an empty one, or for ``"valid"`` arrays of which neither
             contains the other.
 
-    >>> slide((5,), (3,), mode="same", mirrored=True, who="correlate")
+    >>> slide((5,), (3,), mode="same", mirrored=True)
     Slide(swapped=False, pads=((1, 1),))
-    >>> slide((2,), (5,), mode="same", mirrored=False, who="convolve")  # entries 2 and 3 of 6
+    >>> slide((2,), (5,), mode="same", mirrored=False)  # entries 2 and 3 of 6
     Slide(swapped=True, pads=((-1, -1),))
     """
-    check_choice(mode, MODES, who=who, name="mode")
+    check_choice(mode, MODES, name="mode")
     if len(x_shape) != len(y_shape) or not x_shape:
         raise ShapeError(
-            f"{who}: both arrays want the same number of axes, at least one, but have shapes {x_shape} and {y_shape}. "
+            f"both arrays want the same number of axes, at least one, but have shapes {x_shape} and {y_shape}. "
             f"There is no channel or batch axis here; for batches there is jax.vmap."
         )
     if not all((*x_shape, *y_shape)):
-        raise ShapeError(f"{who}: nothing can be made of an empty array; the shapes are {x_shape} and {y_shape}.")
+        raise ShapeError(f"nothing can be made of an empty array; the shapes are {x_shape} and {y_shape}.")
     contains = all(is_less(m - 1, n) for n, m in zip(x_shape, y_shape, strict=True))
     contained = all(is_less(n - 1, m) for n, m in zip(x_shape, y_shape, strict=True))
     if mode == "valid" and not (contains or contained):
         raise ShapeError(
-            f'{who}: mode="valid" wants one array at least as large as the other on every axis, '
+            f'mode="valid" wants one array at least as large as the other on every axis, '
             f'but the shapes are {x_shape} and {y_shape}. mode="full" or "same" serve them.'
         )
     swapped = not contains if contains or contained else is_less(_volume(x_shape), _volume(y_shape))

@@ -11,7 +11,7 @@ from jaxcnn.shapes.errors import ShapeError
 MOST_POSITIONS = 2**31 - 1
 
 
-def check_positions(sizes: Sequence[int], *, who: str, name: str) -> None:
+def check_positions(sizes: Sequence[int], *, name: str) -> None:
     """Refuses an image with more positions than an int32 index can count.
 
     Raises:
@@ -19,13 +19,13 @@ def check_positions(sizes: Sequence[int], *, who: str, name: str) -> None:
     """
     if not any(map(is_symbolic, sizes)) and math.prod(sizes) > MOST_POSITIONS:
         raise ShapeError(
-            f"{who}: {name}={tuple(sizes)} has {math.prod(sizes):,} positions, but indices are int32 and count at most "
+            f"{name}={tuple(sizes)} has {math.prod(sizes):,} positions, but indices are int32 and count at most "
             f"{MOST_POSITIONS:,}. Pool parts of the image."
         )
 
 
 def unpool_shape(
-    y_shape: Sequence[int], indices_shape: Sequence[int], output_shape: Sequence[int], *, who: str
+    y_shape: Sequence[int], indices_shape: Sequence[int], output_shape: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The batch part of ``y`` and the spatial shape to unpool to.
 
@@ -34,19 +34,19 @@ def unpool_shape(
             positions than an index can count.
         TypeError: ``output_shape`` is not made of integers.
 
-    >>> unpool_shape((8, 2, 2, 16), (8, 2, 2, 16), (4, 5), who="max_unpool")
+    >>> unpool_shape((8, 2, 2, 16), (8, 2, 2, 16), (4, 5))
     ((8,), (4, 5))
     """
-    sizes = window_per_axis(output_shape, who=who, name="output_shape")
+    sizes = window_per_axis(output_shape, name="output_shape")
     if tuple(y_shape) != tuple(indices_shape):
         raise ShapeError(
-            f"{who}: y and indices want one shape, but y.shape={tuple(y_shape)} and "
+            f"y and indices want one shape, but y.shape={tuple(y_shape)} and "
             f"indices.shape={tuple(indices_shape)}. Pass both results of max_pool_with_indices."
         )
     if len(y_shape) < len(sizes) + 1:
         raise ShapeError(
-            f"{who}: output_shape={sizes} has {len(sizes)} axes, which with the channels is more than "
+            f"output_shape={sizes} has {len(sizes)} axes, which with the channels is more than "
             f"y.shape={tuple(y_shape)} has. output_shape is spatial: no batch axes, no channels."
         )
-    check_positions(sizes, who=who, name="output_shape")
+    check_positions(sizes, name="output_shape")
     return tuple(y_shape[: -len(sizes) - 1]), sizes

@@ -67,14 +67,14 @@ class Parallel:
     fsdp: bool = False
 
     def __post_init__(self) -> None:
-        check_choice(self.spelling, SPELLINGS, who="Parallel", name="spelling")
-        check_choice(self.batch_stats, SCOPES, who="Parallel", name="batch_stats")
+        check_choice(self.spelling, SPELLINGS, name="spelling")
+        check_choice(self.batch_stats, SCOPES, name="batch_stats")
         if self.accumulate < 1:
-            raise ConfigError(f"Parallel: accumulate={self.accumulate}: a batch has at least one part.")
+            raise ConfigError(f"accumulate={self.accumulate}: a batch has at least one part.")
         if self.spelling == "pmap" and self.fsdp:
-            raise ConfigError("Parallel: pmap holds every parameter on every device; take spelling='jit' for fsdp.")
+            raise ConfigError("pmap holds every parameter on every device; take spelling='jit' for fsdp.")
         if self.spelling == "pmap" and jax.process_count() > 1:
-            raise ConfigError("Parallel: pmap is for one process; take spelling='jit' or 'shard_map' for several.")
+            raise ConfigError("pmap is for one process; take spelling='jit' or 'shard_map' for several.")
 
     @staticmethod
     def over(devices: int | None = None, **options: Any) -> "Parallel":

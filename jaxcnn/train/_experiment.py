@@ -45,7 +45,7 @@ def cross_entropy(label_smoothing: float = 0.0) -> PerExampleLoss:
     """
     if not 0 <= label_smoothing < 1:
         raise ValueError(
-            f"cross_entropy: expected a label_smoothing of at least 0 and less than 1, got {label_smoothing}. "
+            f"expected a label_smoothing of at least 0 and less than 1, got {label_smoothing}. "
             f"It is the share of each label that is spread over all classes; 0.1 is usual."
         )
 
@@ -68,7 +68,7 @@ def standardize(mean: ArrayLike, std: ArrayLike) -> Callable[[jax.Array], jax.Ar
     centre, spread = (np.asarray(value, np.float32).reshape(1, 1, 1, -1) for value in (mean, std))
     if not (np.isfinite(centre).all() and np.isfinite(spread).all() and (spread > 0).all()):
         raise ValueError(
-            f"standardize: expected finite means and positive finite standard deviations, got mean={centre.ravel()} "
+            f"expected finite means and positive finite standard deviations, got mean={centre.ravel()} "
             f"and std={spread.ravel()}. A channel that has one value only has a standard deviation of 0; use 1 for it."
         )
     return lambda images: (images - centre) / spread

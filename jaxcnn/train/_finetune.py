@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import optax
 
+from jaxcnn._error_context import error_context
 from jaxcnn._hints import did_you_mean
 
 Tree = Mapping[str, Any]
@@ -34,7 +35,7 @@ def start_from(fresh: Tree, trained: Tree, *, keep_fresh: Sequence[str] = ()) ->
     {'kernel': Array([1., 1.], dtype=float32)}
     """
     wanted, given = _by_path(fresh), _by_path(trained)
-    kept = {path for pattern in keep_fresh for path in _matches(pattern, wanted, who="start_from")}
+    kept = {path for pattern in keep_fresh for path in _matches(pattern, wanted)}
     needed = {path: leaf for path, leaf in wanted.items() if path not in kept}
     missing = sorted(needed.keys() - given.keys())
     beside = sorted(given.keys() - wanted.keys())
@@ -50,7 +51,7 @@ def start_from(fresh: Tree, trained: Tree, *, keep_fresh: Sequence[str] = ()) ->
             *([f"of another shape: {', '.join(shapes)}"] if shapes else []),
         ]
         raise ValueError(
-            f"start_from: the trained variables do not fit the model; {'; '.join(parts)}. "
+            f"the trained variables do not fit the model; {'; '.join(parts)}. "
             f"Name what is to stay freshly initialised in keep_fresh."
         )
     chosen = [leaf if path in kept else given[path] for path, leaf in wanted.items()]
@@ -80,10 +81,11 @@ def by_pattern(
     ({'kernel': Array([1.], dtype=float32)}, {'kernel': Array([0.5], dtype=float32)})
     """
 
+    @error_context("by_pattern")
     def labels(params: Any) -> Any:
         paths = _by_path(params)
         for pattern in groups:
-            _matches(pattern, paths, who="by_pattern")
+            _matches(pattern, paths)
         decided = [next((p for p in groups if fnmatch.fnmatchcase(path, p)), "") for path in paths]
         return jax.tree.unflatten(jax.tree.structure(params), decided)
 
@@ -105,8 +107,8 @@ def _by_path(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
-def _matches(pattern: str, paths: Mapping[str, Any], *, who: str) -> list[str]:
+def _matches(pattern: str, paths: Mapping[str, Any]) -> list[str]:
     found = fnmatch.filter(paths, pattern) if pattern else []
     if not found:
-        raise ValueError(f"{who}: no variable matches {pattern!r}. {did_you_mean(pattern, paths)}")
+        raise ValueError(f"no variable matches {pattern!r}. {did_you_mean(pattern, paths)}")
     return found

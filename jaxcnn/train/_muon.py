@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxcnn._error_context import error_context
+
 # The fifth-degree polynomial a s + b s^3 + c s^5 that takes small singular values to about 1 in the fewest rounds.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 
@@ -61,13 +63,15 @@ def muon(
     True
     """
 
+    @error_context("muon")
     def init(params: Any) -> MuonState:
         jax.tree_util.tree_map_with_path(_check_kernel, params)
         return MuonState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params))
 
+    @error_context("muon")
     def update(updates: Any, state: MuonState, params: Any = None) -> tuple[Any, MuonState]:
         if params is None:
-            raise ValueError("muon: update(gradients, state, params) wants the parameters too: it rescales them.")
+            raise ValueError("update(gradients, state, params) requires params: it rescales the parameters.")
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
         past = jax.tree.map(lambda old, g: momentum * old + g, state.momentum, updates)
         ahead = jax.tree.map(lambda new, g: g + momentum * new, past, updates) if nesterov else past
@@ -127,6 +131,6 @@ def _check_kernel(path: Any, leaf: jax.Array) -> None:
     if leaf.ndim < 2:
         name = jax.tree_util.keystr(path) or "the parameter"
         raise ValueError(
-            f"muon: {name} of the shape {leaf.shape} is no kernel (*window, in, out). Give biases and scales to "
+            f"{name} of the shape {leaf.shape} is no kernel (*window, in, out). Give biases and scales to "
             f"another optimizer: jaxcnn.train.by_pattern, or optax.partition."
         )

@@ -29,7 +29,7 @@ def warmup_cosine(peak_lr: float, *, total_steps: int, warmup: float) -> optax.S
     >>> [round(float(schedule(step)), 3) for step in (0, 10, 20, 60, 100)]
     [0.0, 0.05, 0.1, 0.05, 0.0]
     """
-    _check(peak_lr, total_steps, warmup, who="warmup_cosine")
+    _check(peak_lr, total_steps, warmup)
     return optax.warmup_cosine_decay_schedule(
         init_value=0.0, peak_value=peak_lr, warmup_steps=int(warmup * total_steps), decay_steps=total_steps
     )
@@ -57,7 +57,7 @@ def triangular(
     >>> [round(float(schedule(step)), 3) for step in (0, 10, 20, 60, 100)]
     [0.2, 0.6, 1.0, 0.5, 0.0]
     """
-    _check(peak_lr, total_steps, warmup, who="triangular")
+    _check(peak_lr, total_steps, warmup)
     rising = int(warmup * total_steps)
     falling = optax.linear_schedule(peak_lr, end * peak_lr, total_steps - rising)
     if not rising:
@@ -65,10 +65,10 @@ def triangular(
     return optax.join_schedules([optax.linear_schedule(start * peak_lr, peak_lr, rising), falling], [rising])
 
 
-def _check(peak_lr: float, total_steps: int, warmup: float, *, who: str) -> None:
+def _check(peak_lr: float, total_steps: int, warmup: float) -> None:
     if total_steps < 1:
-        raise ValueError(f"{who}: total_steps={total_steps}; a run needs at least one. Is epochs at least 1?")
+        raise ValueError(f"total_steps={total_steps}; a run needs at least one. Is epochs at least 1?")
     if not 0 <= warmup < 1:
-        raise ValueError(f"{who}: warmup={warmup} is the share of steps that warm up, at least 0 and less than 1.")
+        raise ValueError(f"warmup={warmup} is the share of steps that warm up, at least 0 and less than 1.")
     if not 0 <= peak_lr < math.inf:
-        raise ValueError(f"{who}: peak_lr={peak_lr} is the largest learning rate, at least 0 and finite.")
+        raise ValueError(f"peak_lr={peak_lr} is the largest learning rate, at least 0 and finite.")

@@ -114,13 +114,11 @@ def learn_neocognitron(
     >>> bool((learned["s1"]["b"] > 0).any()), bool((learned["head"]["kernel"] == params["head"]["kernel"]).all())
     (True, True)
     """
-    images = as_array(images, who="learn_neocognitron", name="images")
+    images = as_array(images, name="images")
     if images.ndim != 4 or not images.shape[0]:
-        raise ShapeError(
-            f"learn_neocognitron: images must have the shape (n, height, width, channels), not {images.shape}."
-        )
-    if as_int(passes, who="learn_neocognitron", name="passes") < 1:
-        raise ShapeError(f"learn_neocognitron: passes={passes} must be at least 1.")
+        raise ShapeError(f"images must have the shape (n, height, width, channels), not {images.shape}.")
+    if as_int(passes, name="passes") < 1:
+        raise ShapeError(f"passes={passes} must be at least 1.")
     learned = dict(params)
     for index in range(1, len(model.stages) + 1):
         for _ in range(passes):

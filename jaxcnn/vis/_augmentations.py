@@ -89,7 +89,7 @@ def draw_augmentations(
         ValueError: images of another shape, or an unknown ending.
     """
     figure = augmentations_figure(images, augmentations(images, own=own), title=title, seed=seed)
-    save_figure(figure, path, who="draw_augmentations")
+    save_figure(figure, path)
 
 
 def augmentations_figure(images: jax.Array, rows: Mapping[str, Augment], *, title: str, seed: int = 0) -> "Figure":
@@ -110,11 +110,9 @@ def augmentations_figure(images: jax.Array, rows: Mapping[str, Augment], *, titl
     """
     images = jnp.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
-        raise ValueError(
-            f"augmentations_figure: images want the shape (n, height, width, 1 or 3), but images.shape={images.shape}."
-        )
+        raise ValueError(f"images want the shape (n, height, width, 1 or 3), but images.shape={images.shape}.")
     if not rows:
-        raise ValueError("augmentations_figure: there is no augmentation to draw.")
+        raise ValueError("there is no augmentation to draw.")
     tile = min(_LARGEST_TILE, (_WIDTH - _LEFT - _RIGHT) / len(images) - _GAP)
     high = tile * images.shape[1] / images.shape[2]
     height = _TOP + len(rows) * (high + _GAP) + 0.1

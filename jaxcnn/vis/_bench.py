@@ -21,7 +21,7 @@ def draw_bench(results: Sequence[Mapping[str, Any]], path: str | os.PathLike[str
     Raises:
         ValueError: no results, or an unknown ending.
     """
-    save_figure(bench_figure(results), path, who="draw_bench")
+    save_figure(bench_figure(results), path)
 
 
 def bench_figure(results: Sequence[Mapping[str, Any]]) -> "Figure":
@@ -35,7 +35,7 @@ def bench_figure(results: Sequence[Mapping[str, Any]]) -> "Figure":
         ValueError: no results.
     """
     if not results:
-        raise ValueError("draw_bench: there is no result to draw.")
+        raise ValueError("there is no result to draw.")
     columns = -(-len(results) // MOST_ROWS)
     rows = -(-len(results) // columns)
     gains = {peer: [_gain(result, peer) for result in results] for peer, _, _ in _PEERS}

@@ -81,7 +81,7 @@ def no_frame(axes: "Axes") -> None:
     axes.tick_params(length=0)
 
 
-def save_figure(figure: "Figure", path: str | os.PathLike[str], *, who: str) -> None:
+def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
     """Writes a figure so that a kill at any moment leaves the old file or the new one, never half of one.
 
     Raises:
@@ -90,7 +90,7 @@ def save_figure(figure: "Figure", path: str | os.PathLike[str], *, who: str) -> 
     path = Path(path)
     ending = path.suffix.lower()
     if ending not in _METADATA:
-        raise ValueError(f"{who}: a picture is written as .pdf, .png or .svg, but the path is {path}.")
+        raise ValueError(f"a picture is written as .pdf, .png or .svg, but the path is {path}.")
     with style(), replacing(path) as file:
         figure.savefig(file, format=ending[1:], dpi=200, metadata=_METADATA[ending])
 

@@ -31,24 +31,23 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
            [0, 0, 1]])
     """
     if num_classes < 1:
-        raise ValueError(f"confusion_matrix: num_classes={num_classes} must be at least 1.")
+        raise ValueError(f"num_classes={num_classes} must be at least 1.")
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     if labels.ndim != 1 or labels.shape != predictions.shape:
         raise ValueError(
-            f"confusion_matrix: labels and predictions want one row each, of one length, but have the shapes "
+            f"labels and predictions want one row each, of one length, but have the shapes "
             f"{labels.shape} and {predictions.shape}."
         )
     if not labels.size:
-        raise ValueError("confusion_matrix: there is no label to count.")
+        raise ValueError("there is no label to count.")
     for name, classes in (("labels", labels), ("predictions", predictions)):
         if not np.issubdtype(classes.dtype, np.integer):
             hint = " Of probabilities, give the argmax." if name == "predictions" else ""
-            raise TypeError(f"confusion_matrix: {name} want an integer dtype, not {classes.dtype}.{hint}")
+            raise TypeError(f"{name} want an integer dtype, not {classes.dtype}.{hint}")
         low, high = int(classes.min()), int(classes.max())
         if low < 0 or high >= num_classes:
             raise ValueError(
-                f"confusion_matrix: {name} of {num_classes} classes lie in 0..{num_classes - 1}, "
-                f"but run from {low} to {high}."
+                f"{name} of {num_classes} classes lie in 0..{num_classes - 1}, but run from {low} to {high}."
             )
     pairs = labels.astype(np.int64) * num_classes + predictions.astype(np.int64)
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes).astype(np.int64)
@@ -61,7 +60,7 @@ def draw_confusion(matrix: np.ndarray, class_names: Sequence[str], path: str | o
         TypeError: a matrix that does not hold integers.
         ValueError: a matrix that is not square, empty or negative, other than one name a class, an unknown ending.
     """
-    save_figure(confusion_figure(matrix, class_names), path, who="draw_confusion")
+    save_figure(confusion_figure(matrix, class_names), path)
 
 
 def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> "Figure":
@@ -111,15 +110,15 @@ def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> "Figure"
 def _checked(matrix: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
     matrix = np.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"draw_confusion: the matrix wants a row and a column a class, not the shape {matrix.shape}.")
+        raise ValueError(f"the matrix wants a row and a column a class, not the shape {matrix.shape}.")
     if len(class_names) != len(matrix):
-        raise ValueError(f"draw_confusion: {len(matrix)} classes want as many names, not {len(class_names)}.")
+        raise ValueError(f"{len(matrix)} classes want as many names, not {len(class_names)}.")
     if not np.issubdtype(matrix.dtype, np.integer):
-        raise TypeError(f"draw_confusion: the matrix wants counts, of an integer dtype, not {matrix.dtype}.")
+        raise TypeError(f"the matrix wants counts, of an integer dtype, not {matrix.dtype}.")
     if (matrix < 0).any():
-        raise ValueError(f"draw_confusion: counts cannot be negative, but one is {matrix.min()}.")
+        raise ValueError(f"counts cannot be negative, but one is {matrix.min()}.")
     if not matrix.sum():
-        raise ValueError("draw_confusion: the matrix counts no image at all.")
+        raise ValueError("the matrix counts no image at all.")
     return matrix
 
 

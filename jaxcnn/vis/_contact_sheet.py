@@ -67,21 +67,19 @@ def _checked(images: np.ndarray, captions: Sequence[str], columns: int) -> np.nd
     """The images as float32 in [0, 1]."""
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise ValueError(
-            f"contact_sheet: images want the shape (n, height, width, 1 or 3), but images.shape={images.shape}."
-        )
+        raise ValueError(f"images want the shape (n, height, width, 1 or 3), but images.shape={images.shape}.")
     if not images.size:
-        raise ValueError(f"contact_sheet: there is no pixel in images of the shape {images.shape}.")
+        raise ValueError(f"there is no pixel in images of the shape {images.shape}.")
     if len(captions) != len(images):
-        raise ValueError(f"contact_sheet: {len(images)} images want as many captions, not {len(captions)}.")
+        raise ValueError(f"{len(images)} images want as many captions, not {len(captions)}.")
     if columns < 1:
-        raise ValueError(f"contact_sheet: columns={columns} must be at least 1.")
+        raise ValueError(f"columns={columns} must be at least 1.")
     if images.dtype == np.uint8:
         return images.astype(np.float32) / 255
     if not jax.dtypes.issubdtype(images.dtype, np.floating):  # which knows bfloat16 too
-        raise TypeError(f"contact_sheet: images want uint8, or floats in [0, 1], not {images.dtype}.")
+        raise TypeError(f"images want uint8, or floats in [0, 1], not {images.dtype}.")
     images = images.astype(np.float32)
     low, high = float(images.min()), float(images.max())
     if not 0 <= low <= high <= 1:
-        raise ValueError(f"contact_sheet: floating images lie in [0, 1], but these run from {low:g} to {high:g}.")
+        raise ValueError(f"floating images lie in [0, 1], but these run from {low:g} to {high:g}.")
     return images

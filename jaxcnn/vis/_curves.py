@@ -26,7 +26,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
     Raises:
         ValueError: no record, a value missing, accuracies that are not fractions, or an unknown ending.
     """
-    save_figure(curves_figure(records), path, who="draw_curves")
+    save_figure(curves_figure(records), path)
 
 
 def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
@@ -80,21 +80,21 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
 def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
     """Each quantity as one array of float64."""
     if not records:
-        raise ValueError("draw_curves: there is no record to draw; a run writes its first one after its first epoch.")
+        raise ValueError("there is no record to draw; a run writes its first one after its first epoch.")
     for index, record in enumerate(records):
         for name in (*_NEEDED, *_TESTED) if _TESTED[0] in record or _TESTED[1] in record else _NEEDED:
             if name not in record:
-                raise ValueError(f"draw_curves: record {index} has no {name!r}; it has {', '.join(record)}.")
+                raise ValueError(f"record {index} has no {name!r}; it has {', '.join(record)}.")
     if not any(_TESTED[0] in record for record in records):
-        raise ValueError(f"draw_curves: no record has {_TESTED[0]!r}; was none of these epochs evaluated?")
+        raise ValueError(f"no record has {_TESTED[0]!r}; was none of these epochs evaluated?")
     names = (*_NEEDED, *_TESTED)
     values = {name: np.array([record.get(name, np.nan) for record in records], np.float64) for name in names}
     if not np.all(np.diff(values["step"]) > 0):
-        raise ValueError("draw_curves: the steps of the records must increase; are these records of two runs?")
+        raise ValueError("the steps of the records must increase; are these records of two runs?")
     for name in ("train/accuracy", "test/accuracy"):
         wrong = values[name][(values[name] < 0) | (values[name] > 1)]
         if wrong.size:
-            raise ValueError(f"draw_curves: {name} must be a fraction between 0 and 1, but one is {wrong[0]:g}.")
+            raise ValueError(f"{name} must be a fraction between 0 and 1, but one is {wrong[0]:g}.")
     return values
 
 

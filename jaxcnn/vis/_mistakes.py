@@ -35,7 +35,7 @@ def draw_mistakes(
         ValueError: shapes that do not fit each other, labels out of range, rows that are not probabilities, a count
             below one, or an unknown ending.
     """
-    save_figure(mistakes_figure(images, labels, probabilities, class_names, count=count), path, who="draw_mistakes")
+    save_figure(mistakes_figure(images, labels, probabilities, class_names, count=count), path)
 
 
 def mistakes_figure(
@@ -102,26 +102,24 @@ def _title(mistakes: int, images: int, shown: int) -> str:
 def _check(
     images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], count: int
 ) -> None:
-    who = "draw_mistakes"
     if count < 1:
-        raise ValueError(f"{who}: count={count} must be at least 1.")
+        raise ValueError(f"count={count} must be at least 1.")
     if images.ndim != 4 or not images.size:
-        raise ValueError(f"{who}: images want the shape (n, height, width, channels), not {images.shape}.")
+        raise ValueError(f"images want the shape (n, height, width, channels), not {images.shape}.")
     if labels.shape != images.shape[:1]:
-        raise ValueError(f"{who}: {len(images)} images want as many labels, but labels.shape={labels.shape}.")
+        raise ValueError(f"{len(images)} images want as many labels, but labels.shape={labels.shape}.")
     if probabilities.shape != (len(images), len(class_names)):
         raise ValueError(
-            f"{who}: {len(images)} images and {len(class_names)} class names want probabilities of the shape "
+            f"{len(images)} images and {len(class_names)} class names want probabilities of the shape "
             f"{(len(images), len(class_names))}, not {probabilities.shape}."
         )
     if not np.issubdtype(labels.dtype, np.integer):
-        raise TypeError(f"{who}: labels want an integer dtype, not {labels.dtype}.")
+        raise TypeError(f"labels want an integer dtype, not {labels.dtype}.")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= len(class_names):
         raise ValueError(
-            f"{who}: labels of {len(class_names)} classes lie in 0..{len(class_names) - 1}, "
-            f"but run from {low} to {high}."
+            f"labels of {len(class_names)} classes lie in 0..{len(class_names) - 1}, but run from {low} to {high}."
         )
     in_range = np.all((probabilities >= 0) & (probabilities <= 1 + _TOLERANCE))
     if not in_range or np.any(np.abs(probabilities.sum(axis=-1) - 1) > _TOLERANCE):
-        raise ValueError(f"{who}: each row of probabilities must add up to 1; are these logits? Then take the softmax.")
+        raise ValueError("each row of probabilities must add up to 1; are these logits? Then take the softmax.")

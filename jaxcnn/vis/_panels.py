@@ -43,7 +43,7 @@ def draw_panels(panels: Sequence[Panel], path: str | os.PathLike[str]) -> None:
     Raises:
         ValueError: nothing to draw, too many lines, values that do not match the places, or an unknown ending.
     """
-    save_figure(panels_figure(panels), path, who="draw_panels")
+    save_figure(panels_figure(panels), path)
 
 
 def panels_figure(panels: Sequence[Panel]) -> "Figure":
@@ -58,7 +58,7 @@ def panels_figure(panels: Sequence[Panel]) -> "Figure":
     ('plain', array([0.6, 0.7]))
     """
     if not panels:
-        raise ValueError("draw_panels: there is no plot to draw.")
+        raise ValueError("there is no plot to draw.")
     for panel in panels:
         _check(panel)
     with style():
@@ -72,13 +72,11 @@ def panels_figure(panels: Sequence[Panel]) -> "Figure":
 
 def _check(panel: Panel) -> None:
     if not 1 <= len(panel.lines) <= len(_COLOURS):
-        raise ValueError(
-            f"draw_panels: {panel.title!r} has {len(panel.lines)} lines; from 1 to {len(_COLOURS)} can be told apart."
-        )
+        raise ValueError(f"{panel.title!r} has {len(panel.lines)} lines; from 1 to {len(_COLOURS)} can be told apart.")
     for name, runs in panel.lines.items():
         if not runs or any(len(run) != len(panel.places) for run in runs):
             raise ValueError(
-                f"draw_panels: {panel.title!r}: each run of {name!r} wants a value for each of the "
+                f"{panel.title!r}: each run of {name!r} wants a value for each of the "
                 f"{len(panel.places)} places, but they have {[len(run) for run in runs]}."
             )
 

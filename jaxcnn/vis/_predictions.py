@@ -25,7 +25,7 @@ def draw_predictions(
     Raises:
         ValueError: no image, or another suffix.
     """
-    save_figure(predictions_figure(images, predictions), path, who="draw_predictions")
+    save_figure(predictions_figure(images, predictions), path)
 
 
 def predictions_figure(images: np.ndarray, predictions: Sequence[Mapping[str, Any]]) -> "Figure":

@@ -38,7 +38,7 @@ def receptive_fields_figure(summary: Summary, *, image: np.ndarray | None = None
     ['c1  5', 's2  6', 'c3  14', 's4  16', 'c5  32']
     """
     if len(summary.input_shape) != 4:
-        raise ValueError(f"receptive_fields_figure: input_shape={summary.input_shape} is not one batch of images.")
+        raise ValueError(f"input_shape={summary.input_shape} is not one batch of images.")
     height, width = summary.input_shape[1:3]
     frames = _frames(summary)
     background = _grid(height, width) if image is None else _checked(image, height, width)
@@ -87,7 +87,7 @@ def draw_receptive_fields(summary: Summary, path: str | os.PathLike[str], *, ima
     Traceback (most recent call last):
     ValueError: draw_receptive_fields: a picture is written as .pdf, .png or .svg, but the path is fields.tiff.
     """
-    save_figure(receptive_fields_figure(summary, image=image), Path(path), who="draw_receptive_fields")
+    save_figure(receptive_fields_figure(summary, image=image), Path(path))
 
 
 def _frames(summary: Summary) -> list[tuple[str, Sequence[int], ReceptiveField]]:
@@ -99,7 +99,7 @@ def _frames(summary: Summary) -> list[tuple[str, Sequence[int], ReceptiveField]]
         if field is not None and len(shape) == 4 and field.size not in [seen.size for _, _, seen in frames]:
             frames.append((name, shape[1:3], field))
     if not frames:
-        raise ValueError(f"receptive_fields_figure: {summary.name} has no layer that gives a map of the image.")
+        raise ValueError(f"{summary.name} has no layer that gives a map of the image.")
     if len(frames) > _MOST:
         chosen = np.linspace(0, len(frames) - 1, _MOST).round().astype(int)
         frames = [frames[index] for index in chosen]
@@ -116,8 +116,7 @@ def _checked(image: np.ndarray, height: int, width: int) -> np.ndarray:
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[:2] != (height, width) or image.shape[2] not in (1, 3):
         raise ValueError(
-            f"receptive_fields_figure: image wants the shape ({height}, {width}, 1 or 3) of the summary's input, "
-            f"but image.shape={image.shape}."
+            f"image wants the shape ({height}, {width}, 1 or 3) of the summary's input, but image.shape={image.shape}."
         )
     if image.dtype == np.uint8:
         image = image.astype(np.float32) / 255

@@ -35,7 +35,7 @@ def draw_segmentation(
         ValueError: shapes that do not fit each other, classes out of range, a count below one, an unknown ending.
     """
     figure = segmentation_figure(images, labels, predictions, class_names, title=title, count=count)
-    save_figure(figure, path, who="draw_segmentation")
+    save_figure(figure, path)
 
 
 def segmentation_figure(
@@ -121,21 +121,19 @@ def colours(count: int) -> np.ndarray:
 def _check(
     images: np.ndarray, labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[str], count: int
 ) -> None:
-    who = "draw_segmentation"
     if count < 1:
-        raise ValueError(f"{who}: count={count} must be at least 1.")
+        raise ValueError(f"count={count} must be at least 1.")
     if images.dtype != np.uint8:
-        raise TypeError(f"{who}: images want uint8, not {images.dtype}.")
+        raise TypeError(f"images want uint8, not {images.dtype}.")
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
-        raise ValueError(f"{who}: images want the shape (n, height, width, 1 or 3), not {images.shape}.")
+        raise ValueError(f"images want the shape (n, height, width, 1 or 3), not {images.shape}.")
     for name, classes in (("labels", labels), ("predictions", predictions)):
         if classes.shape != images.shape[:3]:
-            raise ValueError(f"{who}: {name} want a class for each pixel {images.shape[:3]}, not {classes.shape}.")
+            raise ValueError(f"{name} want a class for each pixel {images.shape[:3]}, not {classes.shape}.")
         if not np.issubdtype(classes.dtype, np.integer):
-            raise TypeError(f"{who}: {name} want an integer dtype, not {classes.dtype}.")
+            raise TypeError(f"{name} want an integer dtype, not {classes.dtype}.")
         low, high = int(classes.min()), int(classes.max())
         if low < 0 or high >= len(class_names):
             raise ValueError(
-                f"{who}: {name} of {len(class_names)} classes lie in 0..{len(class_names) - 1}, "
-                f"but run from {low} to {high}."
+                f"{name} of {len(class_names)} classes lie in 0..{len(class_names) - 1}, but run from {low} to {high}."
             )

@@ -22,7 +22,7 @@ def draw_sweep(
     Raises:
         ValueError: nothing to draw, too many ways, a setting that is missing or not positive, or an unknown ending.
     """
-    save_figure(sweep_figure(ways, over=over, title=title), path, who="draw_sweep")
+    save_figure(sweep_figure(ways, over=over, title=title), path)
 
 
 def sweep_figure(ways: Mapping[str, Sequence[Mapping[str, Any]]], *, over: str, title: str = "") -> "Figure":
@@ -43,9 +43,9 @@ def sweep_figure(ways: Mapping[str, Sequence[Mapping[str, Any]]], *, over: str, 
     ('labels', ['5'])
     """
     if not ways or not all(ways.values()):
-        raise ValueError("draw_sweep: each way of training wants at least one result to draw.")
+        raise ValueError("each way of training wants at least one result to draw.")
     if len(ways) > len(_COLOURS):
-        raise ValueError(f"draw_sweep: at most {len(_COLOURS)} ways can be told apart, not {len(ways)}.")
+        raise ValueError(f"at most {len(_COLOURS)} ways can be told apart, not {len(ways)}.")
     values = sorted({_value(result, over) for results in ways.values() for result in results})
     with style():
         figure = new_figure(5.0, 3.2)
@@ -67,7 +67,7 @@ def sweep_figure(ways: Mapping[str, Sequence[Mapping[str, Any]]], *, over: str, 
 def _value(result: Mapping[str, Any], over: str) -> float:
     value = result["settings"].get(over)
     if not isinstance(value, int | float) or value <= 0:
-        raise ValueError(f"draw_sweep: a result has {over}={value!r} where a positive number is wanted.")
+        raise ValueError(f"a result has {over}={value!r} where a positive number is wanted.")
     return float(value)
 
 

@@ -144,7 +144,7 @@ def test_images_of_a_size_the_model_cannot_read(tmp_path: Path, capsys: pytest.C
             Image.fromarray(pixels).save(tmp_path / "images" / label / f"{index}.png")
     words = ["train", "lenet5_mnist", "--set", f"dataset=folder:{tmp_path / 'images'}", "--set", "batch_size=8"]
     error = refusal(capsys, *words, "--set", "image_size=48", "--run-dir", str(tmp_path / "run"))
-    assert "lenet5: wants images of 32x32" in error
+    assert "LeNet5: expected images of 32x32" in error
     assert not (tmp_path / "run").exists()
 
 

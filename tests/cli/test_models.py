@@ -50,7 +50,7 @@ def test_summary_as_json(capsys: pytest.CaptureFixture[str]) -> None:
             "'lenet' is not a model, an experiment, an experiment file (.py) or a run folder. Did you",
         ),
         (["summary", "lenet5", "--input", "big"], "--input big: write a size as 224, as 224x160, or as 224x160x3"),
-        (["summary", "lenet5", "--input", "224"], "lenet5: wants images of 32x32"),
+        (["summary", "lenet5", "--input", "224"], "LeNet5: expected images of 32x32"),
         (["summary", "lenet5", "--batch", "0"], "--batch 0: a batch has at least one image"),
         (["summary", "lenet5", "--picture", "a.bmp"], "a picture is written as .pdf, .png or .svg"),
     ],

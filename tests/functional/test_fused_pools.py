@@ -205,6 +205,6 @@ def test_an_array_is_computed_once() -> None:
 def test_a_window_has_a_tap_whatever_the_comparisons_give() -> None:
     """With maxima that no entry equals, it is the last tap inside: of four for padding after, none for all padding."""
     x = jnp.arange(5.0)[:, None]
-    plan = plan_pool((5,), (3,), strides=2, padding=((4, 2),), who="max_pool")
+    plan = plan_pool((5,), (3,), strides=2, padding=((4, 2),))
     taps = first_taps(x, jnp.full((plan[0].positions, 1), 99.0), plan)
     assert taps[:, 0].tolist() == [255, 2, 2, 2, 0]

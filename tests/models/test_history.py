@@ -100,7 +100,7 @@ def test_the_five_networks_of_the_paper() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_no_image_is_refused(name: str) -> None:
-    with pytest.raises(ShapeError, match=r"wants images.*got x.shape=\(32, 32\)"):
+    with pytest.raises(ShapeError, match=r"expected images.*got x.shape=\(32, 32\)"):
         jax.eval_shape(models.create(name).init, jax.random.key(0), jnp.zeros((32, 32)))
 
 
@@ -257,7 +257,7 @@ def test_attention_is_that_of_flax(key: jax.Array) -> None:
 
 
 def test_the_stem_of_inception_is_one_of_two() -> None:
-    with pytest.raises(ShapeError, match=r"bn_inception: stem='5x5'"):
+    with pytest.raises(ShapeError, match=r"BNInception: stem='5x5'"):
         dry(models.create("bn_inception", stem="5x5"))
     small = dry(models.create("bn_inception", stem="3x3", width=0.25, blocks=BLOCKS[:1], num_classes=10))
     assert small["params"]["conv1"]["conv"]["kernel"].shape == (3, 3, 3, 16) and "conv2" not in small["params"]

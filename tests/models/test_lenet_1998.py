@@ -98,7 +98,7 @@ def test_refusals_and_types() -> None:
     found = jax.eval_shape(lambda v: model.apply(v, jnp.zeros((2, 3, 32, 32, 1)), method="features"), variables)
     assert {leaf.dtype for leaf in found.values()} == {jnp.dtype(jnp.bfloat16)}
     assert found["logits"].shape == (2, 3, 10)
-    with pytest.raises(ShapeError, match="lenet5_1998: wants images of 32x32"):
+    with pytest.raises(ShapeError, match="LeNet5of1998: expected images of 32x32"):
         jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
     with pytest.raises(ValueError, match="codes for 1 to 10 classes, not 26"):
         jax.eval_shape(models.create("lenet5_1998", num_classes=26).init, jax.random.key(0), jnp.zeros((32, 32, 1)))

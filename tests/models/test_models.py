@@ -30,7 +30,9 @@ def test_sizes_are_those_of_the_info(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_no_image_is_refused(name: str) -> None:
-    with pytest.raises(ShapeError, match=r"wants images \(\*batch, height, width, channels\).*got x.shape=\(32, 32\)"):
+    with pytest.raises(
+        ShapeError, match=r"expected images \(\*batch, height, width, channels\).*got x.shape=\(32, 32\)"
+    ):
         jax.eval_shape(models.create(name).init, jax.random.key(0), jnp.zeros((32, 32)))
 
 

@@ -52,11 +52,11 @@ def test_a_width_of_nothing_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "size", "message"),
     [
-        ("alexnet", 62, "alexnet: .* sides of at least 63; got"),
-        ("alexnet_2012", 224, "alexnet_2012: .* sides from 227 to 254; got .* want a map of 6x6"),
-        ("alexnet_2012", 255, "alexnet_2012: .* sides from 227 to 254"),
-        ("convnext_tiny", 31, "convnext: .* sides of at least 32"),
-        ("vgg11", 31, "vgg: .* sides of at least 32"),
+        ("alexnet", 62, "AlexNet: .* sides of at least 63; got"),
+        ("alexnet_2012", 224, "AlexNet2012: .* sides from 227 to 254; got .* want a map of 6x6"),
+        ("alexnet_2012", 255, "AlexNet2012: .* sides from 227 to 254"),
+        ("convnext_tiny", 31, "ConvNeXt: .* sides of at least 32"),
+        ("vgg11", 31, "VGG: .* sides of at least 32"),
     ],
 )
 def test_sizes_that_a_structure_does_not_allow(name: str, size: int, message: str) -> None:

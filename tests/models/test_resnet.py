@@ -71,10 +71,10 @@ def test_padding_of_the_other_frameworks() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shortcut": "projecton"}, "resnet: shortcut='projecton' is not known. Did you mean 'projection'"),
-        ({"stem": "5x5"}, "resnet: stem='5x5' is not known"),
-        ({"stride_in": "2x2"}, "resnet: stride_in='2x2' is not known"),
-        ({"stride_in": "1x1"}, "resnet: stride_in='1x1' is for bottlenecks; basic blocks have 3x3 alone"),
+        ({"shortcut": "projecton"}, "ResNet: shortcut='projecton' is not known. Did you mean 'projection'"),
+        ({"stem": "5x5"}, "ResNet: stem='5x5' is not known"),
+        ({"stride_in": "2x2"}, "ResNet: stride_in='2x2' is not known"),
+        ({"stride_in": "1x1"}, "ResNet: stride_in='1x1' is for bottlenecks; basic blocks have 3x3 alone"),
     ],
 )
 def test_options_misspelt(options: dict[str, str], message: str) -> None:

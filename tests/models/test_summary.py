@@ -304,7 +304,7 @@ def test_refusals() -> None:
         summary(Branches(), (3,))
     with pytest.raises(ShapeError, match="spatial_ndim=5 does not fit"):
         summary(Branches(), (1, 6, 6, 1), spatial_ndim=5)
-    with pytest.raises(ShapeError, match="lenet5: wants images of 32x32"):
+    with pytest.raises(ShapeError, match="LeNet5: expected images of 32x32"):
         jaxcnn.summary(jaxcnn.models.create("lenet5"), (1, 224, 224, 1))
 
 

@@ -35,19 +35,19 @@ def test_bins_that_cannot_be() -> None:
 
 
 def test_none_keeps_an_axis() -> None:
-    assert adaptive_output((None, 3), (8, 5, 6, 2), who="who") == (5, 3)
-    assert adaptive_output([2], (5, 2), who="who") == (2,)
+    assert adaptive_output((None, 3), (8, 5, 6, 2)) == (5, 3)
+    assert adaptive_output([2], (5, 2)) == (2,)
 
 
 def test_spatial_axes() -> None:
-    assert spatial_sizes((8, 5, 6, 2), None, who="who") == (5, 6)
-    assert spatial_sizes((8, 5, 6, 2), 1, who="who") == (6,)
-    assert spatial_sizes((5, 2), 1, who="who") == (5,)
-    with pytest.raises(ShapeError, match=r"who: x.shape=\(5,\) is too short for a batch axis"):
-        spatial_sizes((5,), None, who="who")
+    assert spatial_sizes((8, 5, 6, 2), None) == (5, 6)
+    assert spatial_sizes((8, 5, 6, 2), 1) == (6,)
+    assert spatial_sizes((5, 2), 1) == (5,)
+    with pytest.raises(ShapeError, match=r"x.shape=\(5,\) is too short for a batch axis"):
+        spatial_sizes((5,), None)
 
 
 def test_levels() -> None:
-    assert pyramid_levels((1, 2, (3, 4)), 2, who="who") == ((1, 1), (2, 2), (3, 4))
-    with pytest.raises(TypeError, match="who: levels wants one entry per level"):
-        pyramid_levels("12", 2, who="who")
+    assert pyramid_levels((1, 2, (3, 4)), 2) == ((1, 1), (2, 2), (3, 4))
+    with pytest.raises(TypeError, match="levels wants one entry per level"):
+        pyramid_levels("12", 2)

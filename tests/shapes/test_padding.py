@@ -27,10 +27,10 @@ def test_output_size_counts_positions(
     expected = positions(size, window, stride, dilation, (before, after))
     if expected:
         pads = (before, after)
-        assert output_size(size, window, stride=stride, dilation=dilation, pads=pads, who="conv") == expected
+        assert output_size(size, window, stride=stride, dilation=dilation, pads=pads) == expected
     else:
-        with pytest.raises(ShapeError, match=r"conv: on spatial axis 0 the window of .* is larger than the input"):
-            output_size(size, window, stride=stride, dilation=dilation, pads=(before, after), who="conv")
+        with pytest.raises(ShapeError, match=r"on spatial axis 0 the window of .* is larger than the input"):
+            output_size(size, window, stride=stride, dilation=dilation, pads=(before, after))
 
 
 @settings(deadline=None)
@@ -47,7 +47,7 @@ def test_same_halves(size: int, window: int, stride: int, dilation: int) -> None
 
 def pads(padding: object, sizes: tuple[int, ...] = (7, 8), window: tuple[int, ...] = (3, 4)) -> object:
     ones = (1,) * len(sizes)
-    return pads_per_axis(padding, sizes, window, strides=ones, dilation=ones, who="conv")  # type: ignore[arg-type]
+    return pads_per_axis(padding, sizes, window, strides=ones, dilation=ones)  # type: ignore[arg-type]
 
 
 def test_every_spelling() -> None:
@@ -65,14 +65,14 @@ def test_every_spelling() -> None:
 @pytest.mark.parametrize(
     ("padding", "kind", "message"),
     [
-        ("smae", ShapeError, r"conv: padding='smae' is not known\. Did you mean 'SAME'\?"),
+        ("smae", ShapeError, r"padding='smae' is not known\. Did you mean 'SAME'\?"),
         ("same", ShapeError, r"Did you mean 'SAME'\?"),
         ("nothing", ShapeError, r"Known: 'VALID', 'SAME', 'SAME_LOWER', 'FULL', 'CAUSAL'"),
-        ((1, 2, 3), ShapeError, r"conv: padding=\(1, 2, 3\) has 3 entries for 2 spatial axes\. Write an integer"),
+        ((1, 2, 3), ShapeError, r"padding=\(1, 2, 3\) has 3 entries for 2 spatial axes\. Write an integer"),
         (((1, 2, 3), 1), ShapeError, r"holds \(1, 2, 3\), which is not a pair \(before, after\)"),
-        (1.5, TypeError, r"conv: padding wants an integer, not 1\.5 \(float\)"),
-        ((1, "2"), TypeError, r"conv: padding wants an integer, not '2' \(str\)"),
-        (True, TypeError, r"conv: padding wants an integer, not True"),
+        (1.5, TypeError, r"padding wants an integer, not 1\.5 \(float\)"),
+        ((1, "2"), TypeError, r"padding wants an integer, not '2' \(str\)"),
+        (True, TypeError, r"padding wants an integer, not True"),
     ],
 )
 def test_misspelt_padding(padding: object, kind: type[Exception], message: str) -> None:
@@ -82,40 +82,40 @@ def test_misspelt_padding(padding: object, kind: type[Exception], message: str) 
 
 def test_a_flat_pair_shows_its_other_reading() -> None:
     with pytest.raises(ShapeError, match=r"For 1 before and 2 after on every axis write \(\(1, 2\),\)"):
-        explicit_pads((1, 2), 1, who="conv")
+        explicit_pads((1, 2), 1)
 
 
 @pytest.mark.parametrize(
     ("value", "kind", "message"),
     [
-        (0, ShapeError, r"conv: strides=0 must be at least 1 on every axis"),
-        ((1, 2, 3), ShapeError, r"conv: strides=\(1, 2, 3\) has 3 entries but there are 2 spatial axes"),
-        (2.0, TypeError, r"conv: strides wants an integer, not 2\.0 \(float\)"),
-        ("2", TypeError, r"conv: strides wants an integer or one integer per axis, not '2'"),
-        ((True, 1), TypeError, r"conv: strides wants an integer, not True"),
+        (0, ShapeError, r"strides=0 must be at least 1 on every axis"),
+        ((1, 2, 3), ShapeError, r"strides=\(1, 2, 3\) has 3 entries but there are 2 spatial axes"),
+        (2.0, TypeError, r"strides wants an integer, not 2\.0 \(float\)"),
+        ("2", TypeError, r"strides wants an integer or one integer per axis, not '2'"),
+        ((True, 1), TypeError, r"strides wants an integer, not True"),
     ],
 )
 def test_misspelt_strides(value: object, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
-        int_per_axis(value, 2, who="conv", name="strides")  # type: ignore[arg-type]
+        int_per_axis(value, 2, name="strides")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("value", "kind", "message"),
     [
-        (2, ShapeError, r"max_pool: window_shape=2 can be read as \(2,\) for 1-D data or as \(2, 2\) for images"),
-        ((), ShapeError, r"max_pool: window_shape=\(\) names no spatial axis"),
-        ("2", TypeError, r"max_pool: window_shape wants one integer per spatial axis, such as \(2, 2\), not '2'"),
-        ((2, 0), ShapeError, r"max_pool: window_shape=\(2, 0\) must be at least 1"),
+        (2, ShapeError, r"window_shape=2 can be read as \(2,\) for 1-D data or as \(2, 2\) for images"),
+        ((), ShapeError, r"window_shape=\(\) names no spatial axis"),
+        ("2", TypeError, r"window_shape wants one integer per spatial axis, such as \(2, 2\), not '2'"),
+        ((2, 0), ShapeError, r"window_shape=\(2, 0\) must be at least 1"),
     ],
 )
 def test_misspelt_windows(value: object, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
-        window_per_axis(value, who="max_pool")
+        window_per_axis(value)
 
 
 def test_choices_and_suggestions() -> None:
-    check_choice("zeros", ["zeros", "edge"], who="conv", name="padding_mode")
-    with pytest.raises(ShapeError, match=r"conv: padding_mode='zeroes' is not known\. Did you mean 'zeros'\?"):
-        check_choice("zeroes", ["zeros", "edge"], who="conv", name="padding_mode")
+    check_choice("zeros", ["zeros", "edge"], name="padding_mode")
+    with pytest.raises(ShapeError, match=r"padding_mode='zeroes' is not known\. Did you mean 'zeros'\?"):
+        check_choice("zeroes", ["zeros", "edge"], name="padding_mode")
     assert did_you_mean(3, ["a", "b"]) == "Known: 'a', 'b'."

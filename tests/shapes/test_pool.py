@@ -18,7 +18,7 @@ def planned(axis: tuple[int, ...], ceil_mode: bool) -> PoolAxis | None:
     size, window, stride, dilation, before, after = axis
     options = {"strides": stride, "padding": ((before, after),), "window_dilation": dilation, "ceil_mode": ceil_mode}
     try:
-        return plan_pool((size,), (window,), who="test", **options)[0]
+        return plan_pool((size,), (window,), **options)[0]
     except ShapeError:
         return None
 
@@ -77,5 +77,5 @@ def test_mistakes_are_refused() -> None:
         pool_output_shape((7, 7, 1), (2, 2), strides=1, window_dilation=0)
     with pytest.raises(TypeError, match="ceil_mode is True or False, not 1"):
         pool_output_shape((7, 7, 1), (2, 2), strides=1, ceil_mode=1)
-    with pytest.raises(TypeError, match="who: p wants a positive number or inf, not None"):
-        norm_exponent(None, who="who")
+    with pytest.raises(TypeError, match="p wants a positive number or inf, not None"):
+        norm_exponent(None)

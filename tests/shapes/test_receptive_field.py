@@ -152,7 +152,7 @@ THREE = SlidingWindow((3,))
         (lambda: receptive_field([THREE], ndim=2), r"same number of spatial axes, not \[1, 2\]"),
         (
             lambda: receptive_field([THREE, SlidingWindow((3,), strides=2, padding="SAME")]),
-            r"receptive_field, layer 1: what 'SAME' pads depends on the size of the input.*Pass input_shape",
+            r"receptive_field: layer 1: what 'SAME' pads depends on the size of the input.*Pass input_shape",
         ),
         (
             lambda: receptive_field([SlidingWindow((3,), transposed=True)]),
@@ -164,7 +164,7 @@ THREE = SlidingWindow((3,))
         (lambda: positions_seen([THREE], (0, 0), input_shape=(7,)), r"position=\(0, 0\) is not in the output"),
         (
             lambda: positions_seen([SlidingWindow((3,), padding=9, transposed=True)], (0,), input_shape=(7,)),
-            r"positions_seen, layer 0: padding \(9, 9\) crops all of spatial axis 0 away",
+            r"positions_seen: layer 0: padding \(9, 9\) crops all of spatial axis 0 away",
         ),
         (
             lambda: ReceptiveField(size=(3,), jump=(2,), offset=(0,)).union(receptive_field([THREE])),

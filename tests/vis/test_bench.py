@@ -35,7 +35,7 @@ def test_many_results_stand_in_columns_of_one_scale() -> None:
 
 
 def test_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="draw_bench: there is no result to draw"):
+    with pytest.raises(ValueError, match="bench_figure: there is no result to draw"):
         bench_figure([])
     with pytest.raises(ValueError, match=r"a picture is written as \.png|\.pdf"):
         draw_bench([result("a", ours=1.0, stock=1.0)], "bars.gif")

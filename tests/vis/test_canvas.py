@@ -37,7 +37,7 @@ def test_a_failed_write_leaves_the_old_picture_and_nothing_else(
 
     monkeypatch.setattr(figure, "savefig", fill_the_disk)
     with pytest.raises(OSError, match="No space left"):
-        save_figure(figure, path, who="test")
+        save_figure(figure, path)
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
     draw_curves(run_of(2), path)
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -35,7 +35,7 @@ def test_few_places_have_dots_and_many_have_none() -> None:
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:
-    with pytest.raises(ValueError, match="draw_panels: there is no plot to draw"):
+    with pytest.raises(ValueError, match="panels_figure: there is no plot to draw"):
         panels_figure([])
     with pytest.raises(ValueError, match="'Accuracy' has 0 lines; from 1 to 4 can be told apart"):
         panels_figure([panel(lines={})])

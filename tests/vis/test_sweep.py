@@ -38,7 +38,7 @@ def test_means_spreads_and_seeds_are_where_they_belong() -> None:
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:
-    with pytest.raises(ValueError, match="draw_sweep: each way of training wants at least one result"):
+    with pytest.raises(ValueError, match="sweep_figure: each way of training wants at least one result"):
         sweep_figure({}, over="labels")
     with pytest.raises(ValueError, match="each way of training wants at least one result"):
         sweep_figure({"scratch": []}, over="labels")

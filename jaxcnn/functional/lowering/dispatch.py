@@ -23,10 +23,9 @@ def forward(
     algorithm: str,
     precision: Any,
     preferred_element_type: Any,
-    who: str,
 ) -> jax.Array:
     """``y`` from ``x`` and ``kernel``."""
-    check_algorithm(algorithm, geometry, x.dtype, "forward", who=who)
+    check_algorithm(algorithm, geometry, x.dtype, "forward")
     return bind_conv(
         x,
         share_mesh(x, kernel),
@@ -45,11 +44,10 @@ def input_grad(
     algorithm: str,
     precision: Any,
     preferred_element_type: Any,
-    who: str,
 ) -> jax.Array:
     """The cotangent of ``x`` from that of ``y``: the transposed geometry with the transposed kernel."""
     back = geometry.transposed()
-    check_algorithm(algorithm, back, g.dtype, "forward", who=who)
+    check_algorithm(algorithm, back, g.dtype, "forward")
     return bind_conv(
         g,
         transpose_kernel(share_mesh(g, kernel), geometry.groups),
@@ -60,34 +58,30 @@ def input_grad(
     )
 
 
-def kernel_grad(
-    x: jax.Array, g: jax.Array, geometry: ConvGeometry, *, algorithm: str, precision: Any, who: str
-) -> jax.Array:
+def kernel_grad(x: jax.Array, g: jax.Array, geometry: ConvGeometry, *, algorithm: str, precision: Any) -> jax.Array:
     """The cotangent of the kernel from ``x`` and the cotangent of ``y``."""
-    check_algorithm(algorithm, geometry, x.dtype, "kernel_grad", who=who)
+    check_algorithm(algorithm, geometry, x.dtype, "kernel_grad")
     return bind_kernel_grad(x, g, geometry, algorithm=algorithm, precision=precision)
 
 
-def check_algorithm(algorithm: str, geometry: ConvGeometry, dtype: Any, operation: Operation, *, who: str) -> None:
+def check_algorithm(algorithm: str, geometry: ConvGeometry, dtype: Any, operation: Operation) -> None:
     """Refuses a name that is none, or one that does not serve.
 
     Raises:
         ShapeError: naming what there is, or why it does not serve.
     """
-    check_choice(algorithm, ["auto", *LOWERINGS], who=who, name="algorithm")
+    check_choice(algorithm, ["auto", *LOWERINGS], name="algorithm")
     geometry = _computed(geometry, operation)
     if algorithm == "auto":
         return
     why_not = LOWERINGS[algorithm].why_not(geometry, dtype, operation)
     if why_not is not None:
-        raise ShapeError(f'{who}: algorithm={algorithm!r} does not serve this: {why_not}. algorithm="auto" picks one.')
+        raise ShapeError(f'algorithm={algorithm!r} does not serve this: {why_not}. algorithm="auto" picks one.')
 
 
-def explain(
-    geometry: ConvGeometry, *, algorithm: str, operation: Operation, dtype: Any, platform: str, who: str
-) -> Choice:
+def explain(geometry: ConvGeometry, *, algorithm: str, operation: Operation, dtype: Any, platform: str) -> Choice:
     """The formulation that is taken, and why."""
-    check_algorithm(algorithm, geometry, dtype, operation, who=who)
+    check_algorithm(algorithm, geometry, dtype, operation)
     if algorithm != "auto":
         return Choice(algorithm, "asked for by name")
     return choose(_computed(geometry, operation), dtype, operation, platform=platform)

@@ -190,10 +190,10 @@ def summary(
         model = create(model)
     if not isinstance(model, linen.Module):
         raise TypeError(
-            f"summary: expected a Flax Linen module or the name of a model, but got an object of "
+            f"expected a Flax Linen module or the name of a model, but got an object of "
             f"{type(model).__name__}. The call is summary(model, input_shape)."
         )
-    shape = tuple(as_int(size, who="summary", name="input_shape") for size in input_shape)
+    shape = tuple(as_int(size, name="input_shape") for size in input_shape)
     spatial = _spatial_axes(shape, spatial_ndim)
     if "train" in inspect.signature(type(model).__call__).parameters:
         options.setdefault("train", False)
@@ -221,12 +221,12 @@ def summary(
 def _spatial_axes(shape: tuple[int, ...], spatial_ndim: int | None) -> range:
     """The axes of the image."""
     if len(shape) < 2 or min(shape) < 1:
-        raise ShapeError(f"summary: input_shape must be (*batch, *spatial, channels), each at least 1, not {shape}.")
+        raise ShapeError(f"input_shape must be (*batch, *spatial, channels), each at least 1, not {shape}.")
     if spatial_ndim is None:
         return range(1, len(shape) - 1)
-    ndim = as_int(spatial_ndim, who="summary", name="spatial_ndim")
+    ndim = as_int(spatial_ndim, name="spatial_ndim")
     if not 0 <= ndim < len(shape):
-        raise ShapeError(f"summary: spatial_ndim={ndim} does not fit input_shape={shape} with {len(shape)} axes.")
+        raise ShapeError(f"spatial_ndim={ndim} does not fit input_shape={shape} with {len(shape)} axes.")
     return range(len(shape) - 1 - ndim, len(shape) - 1)
 
 

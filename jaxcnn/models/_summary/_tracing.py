@@ -226,7 +226,7 @@ class _Walk:
         walk.run(body, [None] * len(body.invars))
         if walk.trace.outside + sum(call.macs for call in walk.trace.calls):
             raise ValueError(
-                "summary: the model multiplies inside a while loop, and how often that turns is not known before it "
+                "the model multiplies inside a while loop, and how often that turns is not known before it "
                 "runs. With a number of turns known beforehand use jax.lax.scan or flax.linen.scan."
             )
 

@@ -57,7 +57,7 @@ def load_flax_resnet(
     """
     info(name)
     if name not in IMAGENET_FORMS:
-        raise ShapeError(f"load_flax_resnet: the example has {', '.join(IMAGENET_FORMS)}; got {name!r}.")
+        raise ShapeError(f"the example has {', '.join(IMAGENET_FORMS)}; got {name!r}.")
     tree = (
         checkpoint if isinstance(checkpoint, Mapping) else serialization.msgpack_restore(Path(checkpoint).read_bytes())
     )
@@ -68,7 +68,7 @@ def load_flax_resnet(
     shapes = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), x)
     specs = {path: _counterpart(name, path, tuple(leaf.shape)) for path, leaf in paths(shapes)}
     where = "the tree" if isinstance(checkpoint, Mapping) else str(checkpoint)
-    found = match_tensors(specs, tensors, who="load_flax_resnet", where=f"{where}, read as the Flax example's {name}")
+    found = match_tensors(specs, tensors, where=f"{where}, read as the Flax example's {name}")
     return model, as_variables(shapes, found)
 
 

@@ -11,7 +11,7 @@ from jaxcnn.shapes.errors import ShapeError
 
 
 def match_tensors(
-    specs: Mapping[str, Counterpart], tensors: Mapping[str, np.ndarray], *, who: str, where: str
+    specs: Mapping[str, Counterpart], tensors: Mapping[str, np.ndarray], *, where: str
 ) -> dict[str, np.ndarray]:
     """The variables by path, from tensors by name.
 
@@ -36,7 +36,7 @@ def match_tensors(
     }
     text = " ".join(f"{fault}: {listed(names)}." for fault, names in faults.items() if names)
     if text:
-        raise ShapeError(f"{who}: {where}, does not fit. {text}")
+        raise ShapeError(f"{where}, does not fit. {text}")
     return {path: spec.to_ours(np.asarray(tensors[spec.name], np.float32)) for path, spec in specs.items()}
 
 

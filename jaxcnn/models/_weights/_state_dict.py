@@ -50,9 +50,7 @@ def read_state_dict(source: str | Path | Mapping[str, Any], known: Collection[st
         ImportError: the file requires PyTorch, which is not installed.
     """
     if hasattr(source, "state_dict"):
-        raise TypeError(
-            f"load_torch: expected a file or tensors by name, but got a model of PyTorch; pass {STATE_DICT}."
-        )
+        raise TypeError(f"expected a file or tensors by name, but got a model of PyTorch; pass {STATE_DICT}.")
     state = source if isinstance(source, Mapping) else _read(Path(source))
     removed: list[str] = []
     state = _unwrapped(state, known, removed)
@@ -60,15 +58,13 @@ def read_state_dict(source: str | Path | Mapping[str, Any], known: Collection[st
     strange = {name: value for name, value in state.items() if not (isinstance(name, str) and _is_tensor(value))}
     if strange:
         kinds = ", ".join(f"{name!r} is of type {type(value).__name__}" for name, value in list(strange.items())[:5])
-        raise TypeError(
-            f"load_torch: expected tensors by name, but {kinds}. Pass a state dict, as {STATE_DICT} gives it."
-        )
+        raise TypeError(f"expected tensors by name, but {kinds}. Pass a state dict, as {STATE_DICT} gives it.")
     return StateDict({name: _array(value) for name, value in state.items()}, " ".join(removed))
 
 
 def _unwrapped(state: Any, known: Collection[str], removed: list[str]) -> Mapping[Any, Any]:
     if not isinstance(state, Mapping):
-        raise TypeError(f"load_torch: expected tensors by name, but got a {type(state).__name__}.")
+        raise TypeError(f"expected tensors by name, but got a {type(state).__name__}.")
     inner = {key: value for key, value in state.items() if isinstance(value, Mapping)}
     scores = {key: _score(value, known) for key, value in inner.items()}
     if not inner or _own_score(state, known) >= max(scores.values()):
@@ -140,9 +136,9 @@ def _array(value: Any) -> np.ndarray:
 def _read(path: Path) -> Any:
     if path.suffix.lower() not in (SAFETENSORS, *PICKLES):
         endings = ", ".join((SAFETENSORS, *PICKLES))
-        raise ValueError(f"load_torch: expected a file that ends in one of {endings}, but got {str(path)!r}.")
+        raise ValueError(f"expected a file that ends in one of {endings}, but got {str(path)!r}.")
     if not path.is_file():
-        raise FileNotFoundError(f"load_torch: there is no file {path}.")
+        raise FileNotFoundError(f"there is no file {path}.")
     return read_safetensors(path) if path.suffix.lower() == SAFETENSORS else _read_pickled(path)
 
 
@@ -151,19 +147,17 @@ def _read_pickled(path: Path) -> Any:
         torch = importlib.import_module("torch")
     except ImportError as error:
         raise ImportError(
-            f"load_torch: {path.name} is a pickle of PyTorch, which is not installed. Where it is, "
+            f"{path.name} is a pickle of PyTorch, which is not installed. Where it is, "
             "safetensors.torch.save_file(torch.load(path), 'weights.safetensors') makes a file that needs nothing."
         ) from error
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"load_torch: {path} is damaged, or holds more than tensors, such as a whole pickled model. Loading that "
+            f"{path} is damaged, or holds more than tensors, such as a whole pickled model. Loading that "
             f"runs code from the file. Where the code of the model is installed, write its tensors alone: "
             f"torch.save({STATE_DICT}, 'weights.pth')."
         ) from error
     except Exception as error:  # PyTorch raises what its readers of zip files, pickles and tensors raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(
-            f"load_torch: {path} is damaged or cut off ({reason}). Copy it again from its source."
-        ) from error
+        raise ValueError(f"{path} is damaged or cut off ({reason}). Copy it again from its source.") from error

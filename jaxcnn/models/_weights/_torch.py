@@ -66,7 +66,7 @@ def load_torch(
     >>> model.num_classes, jax.tree.all(jax.tree.map(np.array_equal, variables, loaded))
     (10, True)
     """
-    tables = _tables(name, who="load_torch")
+    tables = _tables(name)
     where = "the state dict" if isinstance(path, Mapping) else str(path)
     x = jnp.zeros((1, *info(name).input_shape))
 
@@ -95,7 +95,7 @@ def load_torch(
         tensors = {name: tensor for name, tensor in tensors.items() if name not in heads.values()}
         specs = {path: spec for path, spec in specs.items() if path not in heads}
         fresh = _drawn(model, x, heads, jax.random.key(0) if key is None else key)
-    found = match_tensors(specs, tensors, who="load_torch", where=f"{where}, read as {names.source}'s {name}")
+    found = match_tensors(specs, tensors, where=f"{where}, read as {names.source}'s {name}")
     return model, as_variables(shapes, {**found, **fresh})
 
 
@@ -118,10 +118,10 @@ def save_torch(name: str, variables: Mapping[str, Any], path: str | Path, *, sou
     Traceback (most recent call last):
     ValueError: save_torch: neither torchvision nor timm has 'lenet5'. They have ...
     """
-    tables = {names.source: names for names in _tables(name, who="save_torch")}
-    check_choice(source, tables, who="save_torch", name="source")
+    tables = {names.source: names for names in _tables(name)}
+    check_choice(source, tables, name="source")
     if Path(path).suffix != ".safetensors":
-        raise ValueError(f"save_torch: expected a file that ends in .safetensors, but got {str(path)!r}.")
+        raise ValueError(f"expected a file that ends in .safetensors, but got {str(path)!r}.")
     leaves = dict(paths({part: variables[part] for part in ("params", "batch_stats") if part in variables}))
     tensors: dict[str, np.ndarray] = {}
     for place, tensor in counterparts(tables[source], variables).items():
@@ -131,16 +131,16 @@ def save_torch(name: str, variables: Mapping[str, Any], path: str | Path, *, sou
     write_safetensors(tensors, path)
 
 
-def _tables(name: str, *, who: str) -> tuple[TorchNames, ...]:
+def _tables(name: str) -> tuple[TorchNames, ...]:
     if not isinstance(name, str):
         raise TypeError(
-            f"{who}: expected the name of a model, such as 'resnet18', but got an object of {type(name).__name__}. "
+            f"expected the name of a model, such as 'resnet18', but got an object of {type(name).__name__}. "
             f"load_torch makes the model: model, variables = load_torch('resnet18', path)."
         )
     tables = torch_names(name)
     if not tables:
         known = ", ".join(repr(other) for other in list_models() if torch_names(other))
-        raise ValueError(f"{who}: neither torchvision nor timm has {name!r}. They have {known}.")
+        raise ValueError(f"neither torchvision nor timm has {name!r}. They have {known}.")
     return tables
 
 

@@ -67,7 +67,7 @@ class RunFolder:
         """
         check_path(path)
         if reserved := set(_ABOUT) & settings.keys():
-            raise ConfigError(f"Config: a setting cannot be named {' or '.join(sorted(reserved))}. Rename it.")
+            raise ConfigError(f"a setting cannot be named {' or '.join(sorted(reserved))}. Rename it.")
         with _cannot_write(path):
             make_folder(path)
             with run_lock(path):

@@ -1,0 +1,51 @@
+"""The name of the public function at the beginning of an error message, added once, at the boundary.
+
+Helpers raise messages without a name. ``install_hints`` gives each public function and module a context of its own.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_MARK = "_jaxcnn_context"
+_INTEGERS = "shapes"  # what calls a function of this package is named in its place
+
+
+@contextmanager
+def error_context(name: str, *, package: str | None = None) -> Iterator[None]:
+    """Adds ``name`` to the message of an error that jaxcnn raises inside. Also a decorator.
+
+    Of the public functions of one package that call each other, the outermost is named. A name that another package, or
+    a module, added is left, except that of a function of ``jaxcnn.shapes``.
+
+    Args:
+        name: the public function, class or kind of thing.
+        package: the package of the function, such as ``"functional"``. None is a name that no other replaces.
+
+    >>> @error_context("halve")
+    ... def halve(size: int) -> int:
+    ...     if size % 2:
+    ...         raise ValueError(f"size={size} must be even.")
+    ...     return size // 2
+    >>> halve(3)
+    Traceback (most recent call last):
+    ValueError: halve: size=3 must be even.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, FileNotFoundError) as error:
+        message, inner = getattr(error, _MARK, (None, None))
+        if message is None and _is_ours(error):
+            message, inner = error.args[0], _INTEGERS
+        if message is not None and inner in (package or _INTEGERS, _INTEGERS):
+            error.args = (f"{name}: {message}",)
+            setattr(error, _MARK, (message, package))
+        raise
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether code of this package raised the error, with a single text."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raised_in = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
+    return raised_in.split(".")[0] == "jaxcnn" and len(error.args) == 1 and isinstance(error.args[0], str)
