@@ -1,5 +1,8 @@
 """Where compiled programs are kept, and where not; ``test_kill.py`` starts runs that find theirs."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,13 +24,72 @@ def no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]
         jax.config.update(name, value)
 
 
-def test_a_folder_that_others_may_write_to_is_not_used(no_folder: Path) -> None:
+@pytest.mark.parametrize("level", ["jaxcnn", "jaxcnn/compiled"])
+def test_a_folder_that_others_may_write_to_is_not_used(no_folder: Path, level: str) -> None:
     folder = cache_folder() / "compiled"
     folder.mkdir(parents=True)
-    folder.chmod(0o777)
+    (no_folder / level).chmod(0o777)
     assert keep_compiled_programs() is None
-    folder.chmod(0o700)
+    (no_folder / level).chmod(0o755)
     assert keep_compiled_programs() == folder
+    assert (no_folder / level).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_new_folder_is_the_users_alone(no_folder: Path) -> None:
+    folder = keep_compiled_programs()
+    assert folder is not None
+    assert [place.stat().st_mode & 0o777 for place in (folder, folder.parent)] == [0o700, 0o700]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can make a file of another user")
+@pytest.mark.parametrize("level", ["jaxcnn", "jaxcnn/compiled"])
+@pytest.mark.parametrize("link", [False, True], ids=["folder", "link"])
+def test_a_folder_of_another_user_is_not_used(no_folder: Path, level: str, link: bool) -> None:
+    place = no_folder / level
+    place.parent.mkdir(exist_ok=True)
+    if link:
+        (no_folder / "target").mkdir()
+        place.symlink_to(no_folder / "target")
+    else:
+        place.mkdir()
+    os.chown(place, 12345, 12345, follow_symlinks=False)
+    assert keep_compiled_programs() is None
+
+
+PROGRAM = """
+import jax, jax.numpy as jnp
+from jaxcnn.train._compile_cache import CacheHits, keep_compiled_programs
+keep_compiled_programs()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+with CacheHits() as hits:
+    value = jax.jit(lambda x: jnp.sum(jnp.sin(x) * x))(jnp.arange(8.0))
+print(hits.count, value)
+"""
+
+
+def test_a_cut_entry_is_written_again(tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+    environment.pop("JAX_ENABLE_COMPILATION_CACHE", None)
+
+    def run() -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+        )
+        hits, value = done.stdout.split()
+        return int(hits), value, done.stderr
+
+    assert run()[0] == 0
+    hits, value, _ = run()
+    assert hits > 0
+    entries = list((tmp_path / "jaxcnn" / "compiled").glob("*-cache"))
+    whole = {entry: entry.read_bytes() for entry in entries}
+    for entry in entries:
+        entry.write_bytes(whole[entry][: len(whole[entry]) // 2])
+    again, same, stderr = run()
+    assert (again, same) == (0, value)
+    assert "Error reading" not in stderr
+    assert all(entry.stat().st_size > len(whole[entry]) // 2 for entry in entries)
+    assert run()[:2] == (hits, value)
 
 
 def test_what_the_user_has_set_stays(no_folder: Path, tmp_path: Path) -> None:
