@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxcnn._arrays import accumulator_dtype
 from jaxcnn.augment._images import as_amount, as_images, as_key, per_image, with_batch_shape, with_sharding_of
-from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.shapes.errors import ShapeError
 
 # Weights of red, green and blue in the luminance: ITU-R BT.601, as in Pillow and torchvision.

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxcnn._arrays import accumulator_dtype
 from jaxcnn.augment._images import as_amount, as_fill, as_images, as_key, with_batch_shape, with_sharding_of
 from jaxcnn.augment._sampling import bilinear
-from jaxcnn.functional.dtypes import accumulator_dtype
 
 
 def random_elastic(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxcnn.functional.arrays import as_array
+from jaxcnn._arrays import as_array
 from jaxcnn.shapes.errors import ShapeError
 
 BatchShape = tuple[int, ...]

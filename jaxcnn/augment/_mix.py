@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxcnn._arrays import accumulator_dtype
 from jaxcnn.augment._images import as_amount, as_images, as_key, as_targets, with_batch_shape, with_sharding_of
 from jaxcnn.augment._rectangles import rectangle_mask
-from jaxcnn.functional.dtypes import accumulator_dtype
 
 Pair = tuple[jax.Array, jax.Array]
 

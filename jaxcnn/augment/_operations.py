@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcnn._arrays import accumulator_dtype
 from jaxcnn.augment._color import luminance
 from jaxcnn.augment._images import with_sharding_of
 from jaxcnn.augment._sampling import affine_positions, nearest
-from jaxcnn.functional.dtypes import accumulator_dtype
 
 OPERATIONS = (
     "identity",

@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxcnn._arrays import accumulator_dtype, as_array
 from jaxcnn.augment._images import as_amount, as_images, as_key, with_batch_shape, with_sharding_of
-from jaxcnn.functional.arrays import as_array
-from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.shapes.errors import ShapeError
 
 

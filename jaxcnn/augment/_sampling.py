@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jaxcnn._arrays import accumulator_dtype
 from jaxcnn.augment._images import take_pixels
-from jaxcnn.functional.dtypes import accumulator_dtype
 
 
 def _centred_grid(images: jax.Array) -> tuple[jax.Array, jax.Array]:

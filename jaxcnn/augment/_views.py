@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxcnn._arrays import as_array
 from jaxcnn.augment._images import as_images
-from jaxcnn.functional.arrays import as_array
 from jaxcnn.shapes.axes import IntPerAxis, as_int, int_per_axis
 from jaxcnn.shapes.errors import ShapeError, check_choice
 

@@ -15,10 +15,7 @@ from jax import lax
 
 from jaxcnn.bench._layers import ConvLayer, Entry, NormLayer, PoolLayer
 from jaxcnn.bench._program import random_array
-from jaxcnn.functional.batch_norm import BatchStats, batch_norm
-from jaxcnn.functional.conv import conv
-from jaxcnn.functional.conv_grads import conv_input_grad, conv_kernel_grad
-from jaxcnn.functional.explain import explain_conv
+from jaxcnn.functional import BatchStats, batch_norm, conv, conv_input_grad, conv_kernel_grad, explain_conv
 from jaxcnn.functional.max_pool import max_pool
 from jaxcnn.functional.pool import avg_pool
 

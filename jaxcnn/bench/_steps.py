@@ -13,7 +13,7 @@ import optax
 from jaxcnn.bench import _flax_models
 from jaxcnn.bench._layers import Step
 from jaxcnn.bench._program import Program, compile_jax, random_array
-from jaxcnn.functional.accelerate import accelerate
+from jaxcnn.functional import accelerate
 from jaxcnn.models import create
 
 State = tuple[Any, Any, Any]

@@ -4,7 +4,20 @@ from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
 from jaxcnn.functional import filters
-from jaxcnn.functional.accelerate import accelerate
+from jaxcnn.functional._accelerate import accelerate
+from jaxcnn.functional._batch_norm import BatchStats, batch_norm, batch_stats
+from jaxcnn.functional._conv import conv
+from jaxcnn.functional._conv_grads import conv_input_grad, conv_kernel_grad
+from jaxcnn.functional._conv_transpose import conv_transpose
+from jaxcnn.functional._explain import conv_algorithms, explain_conv
+from jaxcnn.functional._fold_batch_norm import fold_batch_norm
+from jaxcnn.functional._local_conv import local_conv
+from jaxcnn.functional._local_response_norm import local_response_norm
+from jaxcnn.functional._patches import extract_patches, fold_patches
+from jaxcnn.functional._separable import depthwise_conv, pointwise_conv, separable_conv
+from jaxcnn.functional._signal import autocorrelate, convolve, correlate
+from jaxcnn.functional._tiled_conv import tiled_conv
+from jaxcnn.functional._tuning import use_tuning
 from jaxcnn.functional.adaptive_pool import (
     adaptive_avg_pool,
     adaptive_max_pool,
@@ -12,23 +25,10 @@ from jaxcnn.functional.adaptive_pool import (
     global_max_pool,
     spatial_pyramid_pool,
 )
-from jaxcnn.functional.batch_norm import BatchStats, batch_norm, batch_stats
-from jaxcnn.functional.conv import conv
-from jaxcnn.functional.conv_grads import conv_input_grad, conv_kernel_grad
-from jaxcnn.functional.conv_transpose import conv_transpose
-from jaxcnn.functional.explain import conv_algorithms, explain_conv
 from jaxcnn.functional.feature_pool import feature_pool
-from jaxcnn.functional.fold_batch_norm import fold_batch_norm
-from jaxcnn.functional.local_conv import local_conv
-from jaxcnn.functional.local_response_norm import local_response_norm
 from jaxcnn.functional.lp_pool import lp_pool
 from jaxcnn.functional.max_pool import max_pool, max_pool_with_indices, min_pool
-from jaxcnn.functional.patches import extract_patches, fold_patches
 from jaxcnn.functional.pool import avg_pool
-from jaxcnn.functional.separable import depthwise_conv, pointwise_conv, separable_conv
-from jaxcnn.functional.signal import autocorrelate, convolve, correlate
-from jaxcnn.functional.tiled_conv import tiled_conv
-from jaxcnn.functional.tuning import use_tuning
 from jaxcnn.functional.unpool import max_unpool
 from jaxcnn.functional.weighted_pool import weighted_pool
 

@@ -15,10 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcnn._arrays import accumulator_dtype, as_arrays, common_dtype
 from jaxcnn._hints import install_hints
-from jaxcnn.functional.arrays import as_arrays
-from jaxcnn.functional.conv import compute_conv
-from jaxcnn.functional.dtypes import accumulator_dtype, common_dtype
+from jaxcnn.functional._conv import compute_conv
 from jaxcnn.shapes.axes import window_per_axis
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.filters import centred_window, check_filter, filter_axis, filter_ndim

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.arrays import as_arrays
-from jaxcnn.functional.dtypes import accumulator_dtype
+from jaxcnn._arrays import accumulator_dtype, as_arrays
 from jaxcnn.functional.taps import add_taps, by_taps, passes, reduce_taps
 from jaxcnn.functional.windows import on_axis, padded, plan_windows, rows
 from jaxcnn.shapes._symbolic import is_symbolic

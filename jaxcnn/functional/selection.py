@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxcnn._arrays import as_arrays
 from jaxcnn.functional._materialized import materialized, materialized_if_differentiated
-from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.functional.doubling import best_by_doubling
 from jaxcnn.functional.first_tap import best_tap, first_taps, tap_value
 from jaxcnn.functional.ordering import Order, comparable, is_best, narrowed

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxcnn._arrays import as_arrays
 from jaxcnn.functional._materialized import materialized
-from jaxcnn.functional.arrays import as_arrays
 from jaxcnn.shapes.unpool import unpool_shape
 
 

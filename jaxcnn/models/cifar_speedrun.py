@@ -10,10 +10,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 
-from jaxcnn.functional.arrays import as_array
-from jaxcnn.functional.conv import conv
+from jaxcnn._arrays import as_array
+from jaxcnn.functional import conv, extract_patches
 from jaxcnn.functional.max_pool import max_pool
-from jaxcnn.functional.patches import extract_patches
 from jaxcnn.models._head import classifier
 from jaxcnn.models.images import as_images, check_images
 from jaxcnn.models.initializers import torch_bias, torch_kernel

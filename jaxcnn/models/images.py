@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from jaxcnn.functional.arrays import as_array
+from jaxcnn._arrays import as_array
 from jaxcnn.shapes.errors import ShapeError
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxcnn.functional.conv import conv
+from jaxcnn.functional import conv
 from jaxcnn.functional.pool import avg_pool
 from jaxcnn.models.lenet_bitmaps import DIGITS
 from jaxcnn.models.registry import ModelInfo, register

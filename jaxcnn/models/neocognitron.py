@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxcnn.functional.conv import conv
-from jaxcnn.functional.separable import depthwise_conv
+from jaxcnn.functional import conv, depthwise_conv
 from jaxcnn.models._head import classifier
 from jaxcnn.models.images import as_images
 from jaxcnn.models.registry import ModelInfo, register

@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 
-from jaxcnn.functional.arrays import as_array
-from jaxcnn.functional.batch_norm import BatchStats, batch_norm
-from jaxcnn.functional.dtypes import common_dtype
+from jaxcnn._arrays import as_array, common_dtype
+from jaxcnn.functional import BatchStats, batch_norm
 from jaxcnn.shapes.batch_norm import feature_axes, full_rank_mask
 
 Initializer = Callable[..., Any]

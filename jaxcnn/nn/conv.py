@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 
-from jaxcnn.functional.arrays import as_array
-from jaxcnn.functional.conv import conv
+from jaxcnn._arrays import as_array
+from jaxcnn.functional import conv
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.conv import conv_kernel_shape
 from jaxcnn.shapes.errors import ShapeError

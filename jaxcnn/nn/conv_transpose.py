@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
+from jax import lax
 
-from jaxcnn.functional.arrays import as_array
-from jaxcnn.functional.conv import conv
-from jaxcnn.functional.padding import dilate_and_pad
+from jaxcnn._arrays import as_array
+from jaxcnn.functional import conv
 from jaxcnn.nn.conv import Initializer, make_parameters
 from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
 from jaxcnn.shapes.flax_conv import flax_transpose_pads, kernel_size_per_axis
@@ -98,8 +98,10 @@ class ConvTranspose(linen.Module):
         circular = self.padding == "CIRCULAR"
         if circular:
             # The period has the gap after the last entry too.
-            gaps = tuple((0, stride - 1) for stride in strides)
-            inputs, strides = dilate_and_pad(inputs, gaps, input_dilation=strides), (1,) * ndim
+            gaps = [(0, stride - 1, stride - 1) for stride in strides]
+            outer = [(0, 0, 0)] * (inputs.ndim - 1 - ndim)
+            inputs = lax.pad(inputs, jnp.zeros((), inputs.dtype), [*outer, *gaps, (0, 0, 0)])
+            strides = (1,) * ndim
         return conv(
             inputs,
             kernel.swapaxes(-1, -2) if self.transpose_kernel else kernel,

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 
-from jaxcnn.functional.arrays import as_array
-from jaxcnn.functional.local_conv import local_conv
+from jaxcnn._arrays import as_array
+from jaxcnn.functional import local_conv
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.flax_conv import flax_conv_padding, kernel_size_per_axis

@@ -3,7 +3,7 @@
 import jax
 from flax import linen
 
-from jaxcnn.functional.local_response_norm import local_response_norm
+from jaxcnn.functional import local_response_norm
 
 
 class LocalResponseNorm(linen.Module):

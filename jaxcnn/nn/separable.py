@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 
-from jaxcnn.functional.arrays import as_array
-from jaxcnn.functional.separable import depthwise_conv, separable_conv
+from jaxcnn._arrays import as_array
+from jaxcnn.functional import depthwise_conv, separable_conv
 from jaxcnn.nn.conv import Initializer
 from jaxcnn.shapes.axes import IntPerAxis, as_int
 from jaxcnn.shapes.errors import ShapeError

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 
-from jaxcnn.functional.arrays import as_array
-from jaxcnn.functional.tiled_conv import tiled_conv
+from jaxcnn._arrays import as_array
+from jaxcnn.functional import tiled_conv
 from jaxcnn.nn.local_conv import Initializer, make_filters, unshared_options
 from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
 from jaxcnn.shapes.conv import conv_kernel_shape

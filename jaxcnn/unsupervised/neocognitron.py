@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.arrays import as_array
+from jaxcnn._arrays import as_array
 from jaxcnn.functional.max_pool import max_pool_with_indices
 from jaxcnn.models.neocognitron import INHIBITION_DECAY, Neocognitron, inhibition, window_weights
 from jaxcnn.shapes.axes import as_int

@@ -67,7 +67,7 @@ def test_a_wrong_formulation_is_seen() -> None:
 
 
 def _almost(x: jax.Array, kernel: jax.Array, options: dict) -> jax.Array:
-    from jaxcnn.functional.conv import conv
+    from jaxcnn.functional import conv
 
     return conv(x, kernel, **options) * (1 + 3e-5)
 

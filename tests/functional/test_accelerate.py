@@ -17,7 +17,7 @@ from jax.interpreters import mlir
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxcnn
-from jaxcnn.functional.accelerate import accelerate
+from jaxcnn.functional._accelerate import accelerate
 from jaxcnn.functional.lowering import compute, lax_rule
 from jaxcnn.functional.lowering.choice import Choice
 from jaxcnn.functional.lowering.registry import LOWERINGS

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from jax import lax
 
-from jaxcnn.functional.conv import conv
-from jaxcnn.functional.padding import dilate_and_pad, dilate_and_pad_adjoint
+from jaxcnn.functional._conv import conv
+from jaxcnn.functional._padding import dilate_and_pad, dilate_and_pad_adjoint
 from jaxcnn.shapes.conv import conv_output_shape
 from tests.examples import examples
 from tests.functional.convolutions import Convolution, convolutions

@@ -7,13 +7,13 @@ from typing import Any
 import jax.numpy as jnp
 import pytest
 
-from jaxcnn.functional.conv import conv
-from jaxcnn.functional.conv_grads import conv_input_grad, conv_kernel_grad
-from jaxcnn.functional.conv_transpose import conv_transpose
-from jaxcnn.functional.explain import explain_conv
-from jaxcnn.functional.local_conv import local_conv
-from jaxcnn.functional.separable import depthwise_conv, pointwise_conv, separable_conv
-from jaxcnn.functional.tiled_conv import tiled_conv
+from jaxcnn.functional._conv import conv
+from jaxcnn.functional._conv_grads import conv_input_grad, conv_kernel_grad
+from jaxcnn.functional._conv_transpose import conv_transpose
+from jaxcnn.functional._explain import explain_conv
+from jaxcnn.functional._local_conv import local_conv
+from jaxcnn.functional._separable import depthwise_conv, pointwise_conv, separable_conv
+from jaxcnn.functional._tiled_conv import tiled_conv
 from jaxcnn.shapes.errors import ShapeError
 
 X, KERNEL = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4))

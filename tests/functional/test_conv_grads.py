@@ -9,8 +9,8 @@ from hypothesis import given
 from jax.sharding import AxisType, PartitionSpec
 from jax.test_util import check_grads
 
-from jaxcnn.functional.conv import conv
-from jaxcnn.functional.conv_grads import conv_input_grad, conv_kernel_grad
+from jaxcnn.functional._conv import conv
+from jaxcnn.functional._conv_grads import conv_input_grad, conv_kernel_grad
 from tests.examples import examples
 from tests.functional.convolutions import Convolution, convolutions
 from tests.oracles import conv as oracle

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxcnn.functional.conv import conv
-from jaxcnn.functional.conv_transpose import conv_transpose
-from jaxcnn.functional.explain import conv_algorithms, explain_conv
+from jaxcnn.functional._conv import conv
+from jaxcnn.functional._conv_transpose import conv_transpose
+from jaxcnn.functional._explain import conv_algorithms, explain_conv
 from jaxcnn.functional.lowering import compute
 from jaxcnn.functional.lowering.choice import choose
 from jaxcnn.functional.lowering.registry import LOWERINGS

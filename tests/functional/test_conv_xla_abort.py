@@ -12,7 +12,7 @@ from jaxcnn.shapes.conv import conv_geometry
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 import jax, numpy as np
-from jaxcnn.functional.conv import conv
+from jaxcnn.functional._conv import conv
 from tests.oracles import conv as oracle
 jax.config.update("jax_platforms", "cpu")
 x_shape, kernel_shape, options = {call}

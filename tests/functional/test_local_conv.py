@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from jax.test_util import check_grads
 
-from jaxcnn.functional.conv import conv
-from jaxcnn.functional.local_conv import local_conv
+from jaxcnn.functional._conv import conv
+from jaxcnn.functional._local_conv import local_conv
 from jaxcnn.shapes.errors import ShapeError
 from tests.examples import examples
 from tests.functional.unshared import convolutions, library_options, oracle_options, out_sizes

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from jaxcnn.functional.local_response_norm import local_response_norm
+from jaxcnn.functional._local_response_norm import local_response_norm
 from jaxcnn.shapes.errors import ShapeError
 from tests.examples import examples
 from tests.oracles import local_response_norm as oracle

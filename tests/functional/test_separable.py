@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn.functional.conv import conv
-from jaxcnn.functional.separable import depthwise_conv, pointwise_conv, separable_conv
+from jaxcnn.functional._conv import conv
+from jaxcnn.functional._separable import depthwise_conv, pointwise_conv, separable_conv
 from tests.oracles import conv as oracle
 
 CLOSE = {"rtol": 2e-5, "atol": 2e-5}

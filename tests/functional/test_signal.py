@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import signal
 
-from jaxcnn.functional.signal import autocorrelate, convolve, correlate
+from jaxcnn.functional._signal import autocorrelate, convolve, correlate
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.signal import MODES
 from tests.examples import examples

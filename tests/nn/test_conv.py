@@ -10,7 +10,7 @@ import pytest
 from flax import linen
 
 from jaxcnn import nn
-from jaxcnn.functional.conv import conv
+from jaxcnn.functional import conv
 from jaxcnn.shapes.errors import ShapeError
 
 INJECTED = {"conv_general_dilated", "conv_general_dilated_cls"}

@@ -9,7 +9,7 @@ import pytest
 from flax import linen
 
 from jaxcnn import nn
-from jaxcnn.functional.conv_transpose import conv_transpose
+from jaxcnn.functional import conv_transpose
 from jaxcnn.shapes.errors import ShapeError
 from tests.nn.test_conv import arguments
 

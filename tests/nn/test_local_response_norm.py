@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from flax import linen
 
-from jaxcnn.functional.local_response_norm import local_response_norm
+from jaxcnn.functional import local_response_norm
 from jaxcnn.nn.local_response_norm import LocalResponseNorm
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import nn
-from jaxcnn.functional.separable import depthwise_conv, separable_conv
+from jaxcnn.functional import depthwise_conv, separable_conv
 from jaxcnn.shapes.errors import ShapeError
 
 X = jax.random.normal(jax.random.key(1), (2, 8, 7, 4))

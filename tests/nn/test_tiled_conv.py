@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn.functional.tiled_conv import tiled_conv
+from jaxcnn.functional import tiled_conv
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.local_conv import LocalConv
 from jaxcnn.nn.tiled_conv import TiledConv

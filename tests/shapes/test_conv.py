@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from jaxcnn.functional.conv import conv
-from jaxcnn.functional.conv_transpose import conv_transpose
+from jaxcnn.functional import conv, conv_transpose
 from jaxcnn.shapes.boundary import boundary_position, boundary_runs
 from jaxcnn.shapes.conv import conv_geometry, conv_kernel_shape, conv_output_shape, groups_per_block
 from jaxcnn.shapes.conv_transpose import (

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcnn.functional.conv import conv
-from jaxcnn.functional.conv_transpose import conv_transpose
+from jaxcnn.functional import conv, conv_transpose
 from jaxcnn.shapes.errors import ShapeError
 from jaxcnn.shapes.receptive_field import ReceptiveField, SlidingWindow, positions_seen, receptive_field
 from tests.examples import examples

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.dtypes import accumulator_dtype
+from jaxcnn._arrays import accumulator_dtype
 from jaxcnn.functional.lowering.counts import count_dense, why_not_dense
 from jaxcnn.functional.lowering.linear import zeros_like_product
 from jaxcnn.functional.lowering.lowering import Lowering, Operation

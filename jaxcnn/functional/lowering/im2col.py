@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from jax import lax
 
-from jaxcnn.functional.dtypes import accumulator_dtype
+from jaxcnn._arrays import accumulator_dtype
 from jaxcnn.functional.lowering.counts import count_dense, why_not_dense
 from jaxcnn.functional.lowering.linear import zeros_like_product
 from jaxcnn.functional.lowering.lowering import Lowering, Operation

@@ -7,7 +7,7 @@ import jax
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxcnn.functional.dtypes import accumulator_dtype
+from jaxcnn._arrays import accumulator_dtype
 from jaxcnn.functional.lowering.counts import count_dense
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcnn.functional.dtypes import accumulator_dtype
+from jaxcnn._arrays import accumulator_dtype
 from jaxcnn.functional.lowering.linear import zeros_like_product
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.dtypes import accumulator_dtype
+from jaxcnn._arrays import accumulator_dtype
 from jaxcnn.functional.lowering.linear import transposed_kernel_grad, zeros_like_product
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice

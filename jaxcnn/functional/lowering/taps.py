@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.padding import dilate_and_pad
+from jaxcnn.functional._padding import dilate_and_pad
 from jaxcnn.shapes.conv import ConvGeometry
 
 

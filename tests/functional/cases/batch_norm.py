@@ -5,8 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.functional.batch_norm import BatchStats, batch_norm, batch_stats
-from jaxcnn.functional.fold_batch_norm import fold_batch_norm
+from jaxcnn.functional._batch_norm import BatchStats, batch_norm, batch_stats
+from jaxcnn.functional._fold_batch_norm import fold_batch_norm
 from tests.functional.cases.case import Case
 
 

@@ -1,6 +1,6 @@
 """conv in the table of everything: every option, and every formulation by name."""
 
-from jaxcnn.functional.conv import conv
+from jaxcnn.functional._conv import conv
 from tests.functional.cases.case import Case
 
 CASES = [

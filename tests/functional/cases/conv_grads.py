@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jaxcnn.functional.conv_grads import conv_input_grad, conv_kernel_grad
+from jaxcnn.functional._conv_grads import conv_input_grad, conv_kernel_grad
 from tests.functional.cases.case import Case
 
 OPTIONS: dict[str, Any] = {

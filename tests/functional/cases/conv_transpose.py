@@ -1,6 +1,6 @@
 """conv_transpose in the table of everything."""
 
-from jaxcnn.functional.conv_transpose import conv_transpose
+from jaxcnn.functional._conv_transpose import conv_transpose
 from tests.functional.cases.case import Case
 
 CASES = [

@@ -1,6 +1,6 @@
 """local_conv in the table of everything."""
 
-from jaxcnn.functional.local_conv import local_conv
+from jaxcnn.functional._local_conv import local_conv
 from tests.functional.cases.case import Case
 
 CASES = [

@@ -1,6 +1,6 @@
 """Local response norm in the table of everything."""
 
-from jaxcnn.functional.local_response_norm import local_response_norm
+from jaxcnn.functional._local_response_norm import local_response_norm
 from tests.functional.cases.case import Case
 
 CASES = [

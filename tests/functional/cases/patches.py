@@ -1,6 +1,6 @@
 """extract_patches and fold_patches in the table of everything."""
 
-from jaxcnn.functional.patches import extract_patches, fold_patches
+from jaxcnn.functional._patches import extract_patches, fold_patches
 from tests.functional.cases.case import Case
 
 CASES = [

@@ -1,6 +1,6 @@
 """Correlation and convolution without batch and channels in the table of everything."""
 
-from jaxcnn.functional.signal import autocorrelate, convolve, correlate
+from jaxcnn.functional._signal import autocorrelate, convolve, correlate
 from tests.functional.cases.case import Case
 
 CASES = [

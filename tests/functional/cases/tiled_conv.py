@@ -1,6 +1,6 @@
 """tiled_conv in the table of everything: few tiles are convolutions, many one product of windows."""
 
-from jaxcnn.functional.tiled_conv import tiled_conv
+from jaxcnn.functional._tiled_conv import tiled_conv
 from tests.functional.cases.case import Case
 
 CASES = [

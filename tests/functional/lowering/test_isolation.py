@@ -13,8 +13,8 @@ import pytest
 from jax import lax
 
 import jaxcnn
-from jaxcnn.functional.conv import conv
-from jaxcnn.functional.explain import explain_conv
+from jaxcnn.functional._conv import conv
+from jaxcnn.functional._explain import explain_conv
 from jaxcnn.functional.lowering.lowering import Operation
 from jaxcnn.functional.lowering.registry import LOWERINGS
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry

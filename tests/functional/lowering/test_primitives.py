@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxcnn.functional.conv import conv
-from jaxcnn.functional.conv_grads import conv_kernel_grad
+from jaxcnn.functional._conv import conv
+from jaxcnn.functional._conv_grads import conv_kernel_grad
 from jaxcnn.functional.lowering.primitives import bind_conv, bind_kernel_grad
 from jaxcnn.functional.lowering.registry import LOWERINGS
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry

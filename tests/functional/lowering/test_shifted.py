@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxcnn.functional.conv import conv
+from jaxcnn.functional._conv import conv
 from jaxcnn.functional.lowering.shifted import LOWERING, forward, has_phases
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
 from tests.examples import examples

@@ -1,4 +1,4 @@
-"""What the public functions take as an array, and what they refuse."""
+"""Arguments as arrays, and the dtypes that arithmetic happens in, the same under every promotion setting of JAX."""
 
 from typing import Any
 
@@ -50,3 +50,33 @@ def _kind(value: Any) -> str:
     if isinstance(value, list | tuple) and value:
         return f"a {type(value).__name__} of {type(value[0]).__name__}"
     return "None" if value is None else f"of type {type(value).__name__}"
+
+
+def common_dtype(*arrays: Any) -> Any:
+    """The dtype that JAX's standard promotion of arrays and dtypes gives, also where the caller's setting is strict.
+
+    >>> import jax.numpy as jnp
+    >>> common_dtype(jnp.ones(2, jnp.bfloat16), jnp.ones(2, jnp.float32))
+    dtype('float32')
+    """
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.result_type(*arrays)
+
+
+def accumulator_dtype(dtype: Any) -> Any:
+    """Where sums of products of this dtype fit: int32 for narrower integers, float32 for half precision.
+
+    >>> accumulator_dtype("uint8"), accumulator_dtype("bfloat16"), accumulator_dtype("float64")
+    (dtype('int32'), dtype('float32'), dtype('float64'))
+    """
+    dtype = jnp.dtype(dtype)
+    if kind_of_dtype(dtype) == "integer":
+        return jnp.dtype("int32") if dtype.itemsize < 4 else dtype
+    return jnp.dtype("float32") if kind_of_dtype(dtype) == "floating" and dtype.itemsize < 4 else dtype
+
+
+def kind_of_dtype(dtype: Any) -> str:
+    """``integer`` (booleans count), ``floating`` or ``complex``; NumPy's own letter knows no bfloat16."""
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return "complex"
+    return "floating" if jnp.issubdtype(dtype, jnp.floating) else "integer"

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.arrays import as_arrays
+from jaxcnn._arrays import as_arrays
 from jaxcnn.shapes._symbolic import is_less
 from jaxcnn.shapes.axes import IntPerAxis, window_per_axis
 from jaxcnn.shapes.padding import Padding

@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.arrays import as_array, as_arrays
-from jaxcnn.functional.dtypes import accumulator_dtype
+from jaxcnn._arrays import accumulator_dtype, as_array, as_arrays
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.errors import ShapeError
 

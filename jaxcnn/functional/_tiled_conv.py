@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.arrays import as_arrays
-from jaxcnn.functional.dtypes import operands
-from jaxcnn.functional.local_conv import add_unshared_bias, flip_unshared, multiply_windows
+from jaxcnn._arrays import as_arrays
+from jaxcnn.functional._dtypes import operands
+from jaxcnn.functional._local_conv import add_unshared_bias, flip_unshared, multiply_windows
+from jaxcnn.functional._padding import dilate_and_pad
 from jaxcnn.functional.lowering import dispatch
-from jaxcnn.functional.padding import dilate_and_pad
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.conv import ConvGeometry, Sizes
 from jaxcnn.shapes.errors import check_choice

@@ -5,10 +5,10 @@ from typing import Any
 import jax
 from jax import lax
 
-from jaxcnn.functional.arrays import as_arrays
-from jaxcnn.functional.dtypes import operands
-from jaxcnn.functional.padding import dilate_and_pad
-from jaxcnn.functional.patches import gather_windows
+from jaxcnn._arrays import as_arrays
+from jaxcnn.functional._dtypes import operands
+from jaxcnn.functional._padding import dilate_and_pad
+from jaxcnn.functional._patches import gather_windows
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.errors import check_choice
 from jaxcnn.shapes.local_conv import TilePlan, check_positions, check_unshared_bias, plan_tiles, unshared_geometry

@@ -5,9 +5,9 @@ from typing import Any
 import jax
 from jax import lax
 
-from jaxcnn.functional.arrays import as_arrays
-from jaxcnn.functional.conv import add_bias, compute_conv
-from jaxcnn.functional.dtypes import operands
+from jaxcnn._arrays import as_arrays
+from jaxcnn.functional._conv import add_bias, compute_conv
+from jaxcnn.functional._dtypes import operands
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.conv import check_bias
 from jaxcnn.shapes.padding import Padding

@@ -4,10 +4,10 @@ from typing import Any
 
 import jax
 
+from jaxcnn._arrays import as_arrays
 from jaxcnn._hints import warn_user
-from jaxcnn.functional.arrays import as_arrays
-from jaxcnn.functional.conv import add_bias, flip_window
-from jaxcnn.functional.dtypes import operands
+from jaxcnn.functional._conv import add_bias, flip_window
+from jaxcnn.functional._dtypes import operands
 from jaxcnn.functional.lowering import dispatch
 from jaxcnn.shapes._torch_layout import torch_layout_warning
 from jaxcnn.shapes.axes import IntPerAxis

@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export, lax
 
+from jaxcnn._arrays import accumulator_dtype, as_arrays
 from jaxcnn._reprs import short_repr
-from jaxcnn.functional.arrays import as_arrays
-from jaxcnn.functional.dtypes import accumulator_dtype
 from jaxcnn.shapes._symbolic import is_less, is_symbolic, larger
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.batch_norm import check_per_channel, full_rank_mask

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.arrays import as_arrays
-from jaxcnn.functional.conv import compute_conv
+from jaxcnn._arrays import as_arrays
+from jaxcnn.functional._conv import compute_conv
 from jaxcnn.shapes.signal import slide
 
 

@@ -5,11 +5,11 @@ from typing import Any
 import jax
 from jax import lax
 
+from jaxcnn._arrays import as_arrays
 from jaxcnn._hints import warn_user
-from jaxcnn.functional.arrays import as_arrays
-from jaxcnn.functional.dtypes import operands
+from jaxcnn.functional._dtypes import operands
+from jaxcnn.functional._padding import dilate_and_pad
 from jaxcnn.functional.lowering import dispatch
-from jaxcnn.functional.padding import dilate_and_pad
 from jaxcnn.shapes._torch_layout import torch_layout_warning
 from jaxcnn.shapes.axes import IntPerAxis
 from jaxcnn.shapes.conv import ConvGeometry, check_bias, conv_geometry

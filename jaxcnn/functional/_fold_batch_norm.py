@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.functional.arrays import as_arrays
-from jaxcnn.functional.batch_norm import BatchStats
-from jaxcnn.functional.dtypes import accumulator_dtype
+from jaxcnn._arrays import accumulator_dtype, as_arrays
+from jaxcnn.functional._batch_norm import BatchStats
 from jaxcnn.shapes.axes import as_int
 from jaxcnn.shapes.batch_norm import check_per_channel, fold_shape
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import jax
 
-from jaxcnn.functional.arrays import as_arrays
-from jaxcnn.functional.conv import apply_padding_mode, flip_window
-from jaxcnn.functional.dtypes import operands
+from jaxcnn._arrays import as_arrays
+from jaxcnn.functional._conv import apply_padding_mode, flip_window
+from jaxcnn.functional._dtypes import operands
+from jaxcnn.functional._padding import dilate_and_pad_adjoint
 from jaxcnn.functional.lowering import dispatch
-from jaxcnn.functional.padding import dilate_and_pad_adjoint
 from jaxcnn.shapes.axes import IntPerAxis, whole_shape, window_per_axis
 from jaxcnn.shapes.conv import ConvGeometry, conv_geometry, conv_kernel_shape
 from jaxcnn.shapes.errors import ShapeError, check_choice
