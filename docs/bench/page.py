@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from docs.bench.targets import TARGETS, Target, asked, slower_than_stock, table
+from docs.bench.targets import TARGETS, Target, bound_text, slower_than_stock, table
 from jaxcnn.bench._report import summary
 from jaxcnn.cli._bench_tables import (
     COLUMNS,
@@ -30,19 +30,19 @@ HEAD = """# How fast it is
 
 <!-- written by `python -m docs.bench.page`; do not edit -->
 
-Each layer and each whole training step beside stock JAX and PyTorch, measured in turns within one process by
+Each layer and each whole training step compared with stock JAX and PyTorch, measured alternately in one process by
 
 ```bash
 jaxcnn bench --json results.json --picture bench.png
 ```
 """
 PEERS = """\
-Ours is `jaxcnn.functional` under `jit`. Stock is `jax.lax.conv_general_dilated` with the transposes that JAX derives,
-and Flax's pools, norms and whole models, which have the variables of ours and start from the same numbers.
-Accelerated is that Flax model under `jaxcnn.accelerate()`. PyTorch runs in eager mode, on all cores, in the faster of
-its two layouts. A step is loss, gradients and an update by SGD with momentum, its state donated. Compile time is a
-cold start's: tracing, lowering, compiling. Memory is what XLA says the program needs, arguments and results included.
-Every result was held against stock's; `error` is the largest difference in units of the largest entry."""
+"Ours" is `jaxcnn.functional` under `jit`. "Stock" is `jax.lax.conv_general_dilated` with the transposes that JAX derives,
+and Flax's pools, norms and whole models, with the same variables and initial values. "Accelerated" is that Flax model
+under `jaxcnn.accelerate()`. PyTorch runs in eager mode, on all cores, in the faster of its two layouts. A step is loss,
+gradients and an update by SGD with momentum, with donated state. Compile time is tracing, lowering and compiling without
+caches. Memory is what XLA reports for the program, arguments and results included. Every result was compared with stock's;
+`error` is the largest difference relative to the largest entry."""
 
 
 def page(
@@ -65,7 +65,7 @@ def page(
     results = reports[0]["results"]
     medians = summary(results, statistic="median")
     parts = [HEAD, *(machine_line(report["machine"]) for report in reports), PEERS]
-    parts += ["## What was asked, and what is reached\n", _targets(reports)]
+    parts += ["## Targets\n", _targets(reports)]
     parts += _paragraphs(reports, notes)
     parts += [f"## Summary, medians, {_release(reports[0])}\n", markdown(SUMMARY_COLUMNS, summary_rows(medians))]
     if medians["steps"]:
@@ -91,17 +91,17 @@ def _release(report: Mapping[str, Any]) -> str:
 
 def _targets(reports: Sequence[Mapping[str, Any]]) -> str:
     """A row for each figure that the first report has, with medians and minima of each report."""
-    heads = ["figure", "asked"]
+    heads = ["figure", "target"]
     for report in reports:
         heads += [f"{_release(report)}, medians", "minima"]
     rows = []
     for target, *_ in table(reports[0]["results"], statistic="median"):
-        cells = [target.text, asked(target)]
+        cells = [target.text, bound_text(target)]
         for report in reports:
             median, least = (target.value(report["results"], statistic) for statistic in ("median", "min"))
             cells += [_marked(target, median), number(least)]
         rows.append(cells)
-    return markdown(heads, rows) + "\n\nWhat is reached stands in bold."
+    return markdown(heads, rows) + "\n\nFigures that reach the target are in bold."
 
 
 def _marked(target: Target, value: float | None) -> str:
@@ -120,7 +120,7 @@ def _paragraphs(reports: Sequence[Mapping[str, Any]], notes: Mapping[str, str]) 
         if target.key == "slowest":
             slow = slower_than_stock(reports[0]["results"], statistic="median")
             more = f" Below 0.95 are, with {_release(reports[0])}: {', '.join(slow)}." if slow else ""
-        figure = f"{target.text[0].upper()}{target.text[1:]}: {found}, asked {asked(target)}.{more}"
+        figure = f"{target.text[0].upper()}{target.text[1:]}: {found}; target {bound_text(target)}.{more}"
         parts.append(f"**{figure}** {notes.get(target.key, '')}".strip())
     return parts
 
@@ -139,7 +139,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Prints the page of the files named."""
     parser = argparse.ArgumentParser(prog="python -m docs.bench.page", description="prints the page in Markdown")
     parser.add_argument("results", nargs="+", type=Path, help="JSON of jaxcnn bench; the first is the main one")
-    parser.add_argument("--notes", type=Path, help="paragraphs on the figures that were asked for")
+    parser.add_argument("--notes", type=Path, help="paragraphs on the targets")
     parser.add_argument("--picture", help="path of the picture, relative to the page")
     options = parser.parse_args(words)
     reports = [json.loads(path.read_text(encoding="utf-8")) for path in options.results]

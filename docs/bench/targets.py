@@ -18,20 +18,20 @@ class Target:
         key: the heading of its paragraph in the notes.
         text: a description.
         value: computes the figure from the results and a statistic; None without a result of its kind.
-        asked: the bound.
+        bound: the limit.
         at_least: whether it is a lower bound.
     """
 
     key: str
     text: str
     value: Value
-    asked: float
+    bound: float
     at_least: bool = True
 
     def is_met(self, value: float) -> bool:
         """Whether a figure is within the bound, at the precision that is printed."""
         shown = float(f"{value:.3g}")
-        return shown >= self.asked if self.at_least else shown <= self.asked
+        return shown >= self.bound if self.at_least else shown <= self.bound
 
 
 def _mean(above: str, below: str, *, kind: str = "", family: str = "", operations: Sequence[str] = ()) -> Value:
@@ -60,7 +60,7 @@ def _step(name: str, above: str = "stock", below: str = "ours") -> Value:
     return value
 
 
-def _gain_kept(results: Sequence[Result], statistic: str) -> float | None:
+def _accelerated_over_ours(results: Sequence[Result], statistic: str) -> float | None:
     return _step("mobilenet_v2", "ours", "accelerated")(results, statistic)
 
 
@@ -72,7 +72,7 @@ def _highest(key: str) -> Value:
     return value
 
 
-def _share_right(results: Sequence[Result], statistic: str) -> float | None:
+def _largest_error(results: Sequence[Result], statistic: str) -> float | None:
     errors = [each["error"] / each["limit"] for each in results if each["kind"] == "conv"]
     return max(errors, default=None)
 
@@ -113,10 +113,10 @@ TARGETS = (
     Target("speedrun", "stock / ours, step of the speed-run network", _step("cifar_speedrun"), 2.5),
     Target("resnet18", "stock / ours, step of ResNet-18", _step("resnet18_cifar"), 1.6),
     Target("torch-steps", "ours / PyTorch over the five steps", _mean("ours", "torch", kind="step"), 1.25, False),
-    Target("accelerate", "ours / stock under accelerate(), step of MobileNetV2", _gain_kept, 0.8),
+    Target("accelerate", "ours / stock under accelerate(), step of MobileNetV2", _accelerated_over_ours, 0.8),
     Target("compile-time", "time to compile a step, ours / stock, the highest", _highest("compile_seconds"), 2, False),
     Target("memory", "memory of a step, ours / stock, the highest", _highest("memory_bytes"), 1.3, False),
-    Target("exactness", "largest error of a convolution, in units of what is allowed", _share_right, 1, False),
+    Target("exactness", "largest error of a convolution, relative to the tolerance", _largest_error, 1, False),
 )
 
 
@@ -130,9 +130,9 @@ def table(results: Sequence[Result], *, statistic: str) -> list[tuple[Target, fl
     ]
 
 
-def asked(target: Target) -> str:
-    """The bound in words."""
-    return f"{'at least' if target.at_least else 'at most'} {number(target.asked)}"
+def bound_text(target: Target) -> str:
+    """The bound as text, such as ``at least 4``."""
+    return f"{'at least' if target.at_least else 'at most'} {number(target.bound)}"
 
 
 def slower_than_stock(results: Sequence[Result], *, statistic: str) -> list[str]:

@@ -65,7 +65,7 @@ def test_report_is_json_and_names_the_machine() -> None:
     assert set(found) == {"machine", "summary", "results"} and set(found["summary"]) == {"median", "min"}
 
 
-def test_targets_hold_the_results_against_what_was_asked() -> None:
+def test_targets_are_compared_with_the_results() -> None:
     verdicts = {target.key: (value, verdict) for target, value, verdict in table(RESULTS, statistic="median")}
     assert verdicts["mobilenet-v2"] == (6.0, "reached")
     assert verdicts["convolutions"][1] == "not reached" and verdicts["slowest"] == (0.5, "not reached")
@@ -85,20 +85,20 @@ def test_page_has_every_entry_and_the_notes() -> None:
     notes = read_notes("## slowest\nThe bytes go *here*.\n")
     text = page([released("2.0")], notes, picture="bench.png")
     assert "| c | kernel_grad | xla | 2 | 1 | 0.5 | 0.5 | 4 | 0e+00 |" in text
-    assert "asked at least 0.95. Below 0.95 are, with JAX 2.0: c kernel_grad 0.5.** The bytes go *here*." in text
-    assert "**Memory of a step, ours / stock, the highest: 1.5 with JAX 2.0, asked at most 1.3.**" in text
+    assert "target at least 0.95. Below 0.95 are, with JAX 2.0: c kernel_grad 0.5.** The bytes go *here*." in text
+    assert "**Memory of a step, ours / stock, the highest: 1.5 with JAX 2.0; target at most 1.3.**" in text
     assert "![bars](bench.png)" in text and "| mobilenet_v2 | 6 |" in text
     assert "MobileNetV2: 6" not in text  # reached, and no note
     with pytest.raises(ValueError, match=r"bench\.page: there is no target nonsense\."):
         page([released("2.0")], {"nonsense": ""})
 
 
-def test_releases_of_jax_stand_side_by_side() -> None:
+def test_releases_of_jax_are_columns() -> None:
     text = page([released("2.0"), released("1.0", [each for each in RESULTS if each["kind"] != "step"])])
-    assert "| figure | asked | JAX 2.0, medians | minima | JAX 1.0, medians | minima |" in text
+    assert "| figure | target | JAX 2.0, medians | minima | JAX 1.0, medians | minima |" in text
     assert "| stock / ours of the slowest convolution | at least 0.95 | 0.5 | 0.5 | 0.5 | 0.5 |" in text
     assert "| stock / ours, step of MobileNetV2 | at least 5 | **6** | 6 |  |  |" in text
-    assert "the slowest convolution: 0.5 with JAX 2.0, 0.5 with JAX 1.0, asked" in text
+    assert "the slowest convolution: 0.5 with JAX 2.0, 0.5 with JAX 1.0; target" in text
 
 
 def test_the_page_is_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:

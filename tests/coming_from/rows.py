@@ -1,4 +1,4 @@
-"""Calls of other libraries beside ours: each pair is run and compared, and the page is written from what was run.
+"""Pairs of calls, of another library and of this one, that are run and compared; the page is generated from them.
 
 Names in a call: ``x`` ``(2, 9, 9, 4)`` and other arrays as below; the other library sees them in its own layout.
 """
@@ -158,7 +158,7 @@ FLAX = [
         "convolution",
         "linen.Conv(6, (3, 3), strides=2)",
         "nn.Conv(6, (3, 3), strides=2)",
-        "same variables, same numbers",
+        "same variables, same results",
     ),
     Row("circular border", 'linen.Conv(6, (3, 3), padding="CIRCULAR")', 'nn.Conv(6, (3, 3), padding="CIRCULAR")'),
     Row("grouped", "linen.Conv(6, (3, 3), feature_group_count=2)", "nn.Conv(6, (3, 3), feature_group_count=2)"),
