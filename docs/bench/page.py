@@ -37,12 +37,12 @@ jaxcnn bench --json results.json --picture bench.png
 ```
 """
 PEERS = """\
-"Ours" is `jaxcnn.functional` under `jit`. "Stock" is `jax.lax.conv_general_dilated` with the transposes that JAX derives,
-and Flax's pools, norms and whole models, with the same variables and initial values. "Accelerated" is that Flax model
-under `jaxcnn.accelerate()`. PyTorch runs in eager mode, on all cores, in the faster of its two layouts. A step is loss,
-gradients and an update by SGD with momentum, with donated state. Compile time is tracing, lowering and compiling without
-caches. Memory is what XLA reports for the program, arguments and results included. Every result was compared with stock's;
-`error` is the largest difference relative to the largest entry."""
+"Ours" is `jaxcnn.functional` under `jit`. "Stock" is `jax.lax.conv_general_dilated` with the transposes that JAX
+derives, and Flax's pools, norms and whole models, with the same variables and initial values. "Accelerated" is that
+Flax model under `jaxcnn.accelerate()`. PyTorch runs in eager mode, on all cores, in the faster of its two layouts. A
+step is loss, gradients and an update by SGD with momentum, with donated state. Compile time is tracing, lowering and
+compiling without caches. Memory is what XLA reports for the program, arguments and results included. Every result was
+compared with stock's; `error` is the largest difference relative to the largest entry."""
 
 
 def page(
