@@ -13,7 +13,7 @@ from flax import linen
 
 from jaxcnn import functional as F
 from jaxcnn import models, nn
-from jaxcnn.shapes._torch_layout import torch_layout_warning
+from jaxcnn._geometry import torch_layout_warning
 from tests.models.small import quick_jit
 
 RGB = jnp.ones((1, 9, 9, 3))

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxcnn._arrays import accumulator_dtype
+from jaxcnn._errors import ShapeError
 from jaxcnn.augment._images import as_amount, as_images, as_key, per_image, with_batch_shape, with_sharding_of
-from jaxcnn.shapes.errors import ShapeError
 
 # Weights of red, green and blue in the luminance: ITU-R BT.601, as in Pillow and torchvision.
 _LUMA = (0.299, 0.587, 0.114)

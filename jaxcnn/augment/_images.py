@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxcnn._arrays import as_array
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._errors import ShapeError
 
 BatchShape = tuple[int, ...]
 

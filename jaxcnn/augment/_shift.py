@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxcnn._axes import IntPerAxis, int_per_axis
+from jaxcnn._errors import check_choice
+from jaxcnn._geometry import PADDING_MODES, boundary_position
 from jaxcnn.augment._images import as_images, as_key, take_pixels, with_batch_shape, with_sharding_of
-from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
-from jaxcnn.shapes.boundary import boundary_position
-from jaxcnn.shapes.errors import check_choice
-from jaxcnn.shapes.padding import PADDING_MODES
 
 PaddingMode = Literal["zeros", "reflect", "edge", "circular"]
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxcnn._arrays import as_array
+from jaxcnn._axes import IntPerAxis, as_int, int_per_axis
+from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.augment._images import as_images
-from jaxcnn.shapes.axes import IntPerAxis, as_int, int_per_axis
-from jaxcnn.shapes.errors import ShapeError, check_choice
 
 
 def flip_views(images: ArrayLike) -> jax.Array:

@@ -15,9 +15,16 @@ from jax import lax
 
 from jaxcnn.bench._layers import ConvLayer, Entry, NormLayer, PoolLayer
 from jaxcnn.bench._program import random_array
-from jaxcnn.functional import BatchStats, batch_norm, conv, conv_input_grad, conv_kernel_grad, explain_conv
-from jaxcnn.functional.max_pool import max_pool
-from jaxcnn.functional.pool import avg_pool
+from jaxcnn.functional import (
+    BatchStats,
+    avg_pool,
+    batch_norm,
+    conv,
+    conv_input_grad,
+    conv_kernel_grad,
+    explain_conv,
+    max_pool,
+)
 
 Function = Callable[..., Any]
 

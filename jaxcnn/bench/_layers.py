@@ -3,8 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
-from jaxcnn.shapes.padding import Padding
+from jaxcnn._geometry import ConvGeometry, Padding, conv_geometry
 
 Kind = Literal["conv", "pool", "norm", "step"]
 KINDS = ("conv", "pool", "norm", "step")

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.bench._layers import ConvLayer, Entry
 from jaxcnn.bench._program import compile_jax, random_array, relative_error
 from jaxcnn.bench._runner import LIMIT, ROUGH
@@ -18,7 +19,6 @@ from jaxcnn.functional.lowering.compute import exchanges_operands
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.registry import LOWERINGS
 from jaxcnn.functional.lowering.tuned import FORMAT, key, this_machine
-from jaxcnn.shapes.conv import ConvGeometry
 
 HOPELESS = 4.0  # a first run this many times longer than the best so far needs no second one
 

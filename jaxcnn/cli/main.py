@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from jaxcnn._errors import printable
 from jaxcnn._extras import TRAIN, with_hint
 from jaxcnn.cli._encoding import show_any_text
 from jaxcnn.cli._standard_output import checked_output
-from jaxcnn.shapes.errors import printable
 
 EXPERIMENT = "jaxcnn_experiment_"  # what the modules of experiment files are called
 # Each verb is a module with HELP, add_arguments(parser) and run(options) -> exit status.

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jaxcnn.shapes.errors import printable
+from jaxcnn._errors import printable
 
 
 def console() -> Console:

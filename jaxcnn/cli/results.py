@@ -37,7 +37,7 @@ def read_results() -> list[dict[str, Any]]:
 
     A file that is not one of results is left out and named on standard error.
     """
-    from jaxcnn.shapes.errors import printable
+    from jaxcnn._errors import printable
     from jaxcnn.train._runs.discover import experiment_folders
 
     files: dict[str, Path] = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jaxcnn.shapes.axes import as_int
+from jaxcnn._axes import as_int
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxcnn._axes import as_int
 from jaxcnn._error_context import error_context
 from jaxcnn.data._arrays import Dataset, Split
-from jaxcnn.shapes.axes import as_int
 
 FILE = Path(__file__).with_name("digits.csv.gz")
 LICENCE = "CC BY 4.0"

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxcnn._axes import as_int
 from jaxcnn._error_context import error_context
 from jaxcnn.data._arrays import Dataset, Split
 from jaxcnn.data._decode import decode_all, stack
 from jaxcnn.data._folder_scan import scan_folder
 from jaxcnn.data._images import check_channels, fit, to_pixels
 from jaxcnn.data._open_picture import open_picture
-from jaxcnn.shapes.axes import as_int
 
 TEST_FRACTION = 0.2
 

@@ -1,7 +1,7 @@
 """A part of the training images to choose by, so that the test images are looked at once."""
 
+from jaxcnn._axes import as_int
 from jaxcnn.data._arrays import Dataset, Split
-from jaxcnn.shapes.axes import as_int
 
 
 def hold_out(dataset: Dataset, *, one_in: int) -> Dataset:

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from jaxcnn._axes import int_per_axis
+from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.data._open_picture import open_picture
-from jaxcnn.shapes.axes import int_per_axis
-from jaxcnn.shapes.errors import ShapeError, check_choice
 
 
 def read_image(

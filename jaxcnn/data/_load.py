@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from jaxcnn._axes import as_int
 from jaxcnn._hints import did_you_mean
 from jaxcnn.data._arrays import Dataset
 from jaxcnn.data._digits import digits
 from jaxcnn.data._folder import TEST_FRACTION, load_folder
 from jaxcnn.data._tfds import NAMES as TFDS_NAMES
 from jaxcnn.data._tfds import data_folder, is_prepared, load_tfds
-from jaxcnn.shapes.axes import as_int
 
 _NAMES = ("digits", *TFDS_NAMES)
 _FOLDER = "folder:"

@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from jaxcnn._axes import as_int
 from jaxcnn.data._arrays import Dataset, Split
-from jaxcnn.shapes.axes import as_int
 
 # How much of a digit's own colour shows at its darkest; the rest is what was there before.
 STRENGTH = (0.6, 1.0)

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from jaxcnn._axes import as_int
+from jaxcnn._errors import check_choice
 from jaxcnn.data._folder import TEST_FRACTION, Labelled, find_files
 from jaxcnn.data._images import brought_to, check_channels, to_pixels
 from jaxcnn.data._open_picture import open_picture
 from jaxcnn.data._sampled_content import digest, sampled_content
 from jaxcnn.data._stream import MAX_CORRUPT, Source, StreamedDataset, StreamedSplit
 from jaxcnn.data._tfds import class_names, data_folder, open_examples, open_prepared, prepared_folder, split_names
-from jaxcnn.shapes.axes import as_int
-from jaxcnn.shapes.errors import check_choice
 
 _FOLDER = "folder:"
 

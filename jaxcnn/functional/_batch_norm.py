@@ -11,11 +11,11 @@ import numpy as np
 from jax import export, lax
 
 from jaxcnn._arrays import accumulator_dtype, as_arrays
+from jaxcnn._axes import as_int
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry import check_per_channel, full_rank_mask
 from jaxcnn._reprs import short_repr
-from jaxcnn.shapes._symbolic import is_less, is_symbolic, larger
-from jaxcnn.shapes.axes import as_int
-from jaxcnn.shapes.batch_norm import check_per_channel, full_rank_mask
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._symbolic import is_less, is_symbolic, larger
 
 
 class BatchStats(NamedTuple):

@@ -6,15 +6,13 @@ import jax
 from jax import lax
 
 from jaxcnn._arrays import as_arrays
+from jaxcnn._axes import IntPerAxis
+from jaxcnn._errors import check_choice
+from jaxcnn._geometry import PADDING_MODES, ConvGeometry, Padding, check_bias, conv_geometry, torch_layout_warning
 from jaxcnn._hints import warn_user
 from jaxcnn.functional._dtypes import operands
 from jaxcnn.functional._padding import dilate_and_pad
 from jaxcnn.functional.lowering import dispatch
-from jaxcnn.shapes._torch_layout import torch_layout_warning
-from jaxcnn.shapes.axes import IntPerAxis
-from jaxcnn.shapes.conv import ConvGeometry, check_bias, conv_geometry
-from jaxcnn.shapes.errors import check_choice
-from jaxcnn.shapes.padding import PADDING_MODES, Padding
 
 
 def conv(
@@ -45,7 +43,7 @@ def conv(
         kernel: ``(*window, channels // feature_group_count, out_channels)``; its rank says how many axes are spatial.
         bias: one number per output channel.
         strides: step of the window, an integer or one per spatial axis, at least 1.
-        padding: a word of the grammar in ``jaxcnn.shapes.padding``, or counts; negative counts crop.
+        padding: a word of the grammar in ``jaxcnn._geometry``, or counts; negative counts crop.
         padding_mode: ``"zeros"``, ``"reflect"``, ``"edge"`` or ``"circular"``.
         input_dilation: distance between entries of ``x``.
         kernel_dilation: distance between taps of the kernel.

@@ -6,14 +6,13 @@ from typing import Any
 import jax
 
 from jaxcnn._arrays import as_arrays
+from jaxcnn._axes import IntPerAxis, whole_shape, window_per_axis
+from jaxcnn._errors import ShapeError, check_choice
+from jaxcnn._geometry import PADDING_MODES, ConvGeometry, Padding, conv_geometry, conv_kernel_shape
 from jaxcnn.functional._conv import apply_padding_mode, flip_window
 from jaxcnn.functional._dtypes import operands
 from jaxcnn.functional._padding import dilate_and_pad_adjoint
 from jaxcnn.functional.lowering import dispatch
-from jaxcnn.shapes.axes import IntPerAxis, whole_shape, window_per_axis
-from jaxcnn.shapes.conv import ConvGeometry, conv_geometry, conv_kernel_shape
-from jaxcnn.shapes.errors import ShapeError, check_choice
-from jaxcnn.shapes.padding import PADDING_MODES, Padding
 
 
 def conv_input_grad(

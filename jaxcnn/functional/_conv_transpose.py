@@ -5,15 +5,12 @@ from typing import Any
 import jax
 
 from jaxcnn._arrays import as_arrays
+from jaxcnn._axes import IntPerAxis
+from jaxcnn._geometry import Padding, check_bias, conv_transpose_geometry, torch_layout_warning
 from jaxcnn._hints import warn_user
 from jaxcnn.functional._conv import add_bias, flip_window
 from jaxcnn.functional._dtypes import operands
 from jaxcnn.functional.lowering import dispatch
-from jaxcnn.shapes._torch_layout import torch_layout_warning
-from jaxcnn.shapes.axes import IntPerAxis
-from jaxcnn.shapes.conv import check_bias
-from jaxcnn.shapes.conv_transpose import conv_transpose_geometry
-from jaxcnn.shapes.padding import Padding
 
 
 def conv_transpose(

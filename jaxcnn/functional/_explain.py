@@ -6,13 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxcnn._axes import IntPerAxis
+from jaxcnn._errors import check_choice
+from jaxcnn._geometry import PADDING_MODES, Padding, conv_geometry
 from jaxcnn.functional.lowering import dispatch
 from jaxcnn.functional.lowering.choice import PLATFORMS, Choice
 from jaxcnn.functional.lowering.registry import LOWERINGS
-from jaxcnn.shapes.axes import IntPerAxis
-from jaxcnn.shapes.conv import conv_geometry
-from jaxcnn.shapes.errors import check_choice
-from jaxcnn.shapes.padding import PADDING_MODES, Padding
 
 OPERATIONS = ("forward", "input_grad", "kernel_grad")
 

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn._arrays import accumulator_dtype, as_arrays
+from jaxcnn._axes import as_int
+from jaxcnn._geometry import check_per_channel, fold_shape
 from jaxcnn.functional._batch_norm import BatchStats
-from jaxcnn.shapes.axes import as_int
-from jaxcnn.shapes.batch_norm import check_per_channel, fold_shape
 
 
 def fold_batch_norm(

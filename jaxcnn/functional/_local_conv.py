@@ -6,13 +6,20 @@ import jax
 from jax import lax
 
 from jaxcnn._arrays import as_arrays
+from jaxcnn._axes import IntPerAxis
+from jaxcnn._errors import check_choice
+from jaxcnn._geometry import (
+    PADDING_MODES,
+    Padding,
+    TilePlan,
+    check_local_positions,
+    check_unshared_bias,
+    plan_tiles,
+    unshared_geometry,
+)
 from jaxcnn.functional._dtypes import operands
 from jaxcnn.functional._padding import dilate_and_pad
 from jaxcnn.functional._patches import gather_windows
-from jaxcnn.shapes.axes import IntPerAxis
-from jaxcnn.shapes.errors import check_choice
-from jaxcnn.shapes.local_conv import TilePlan, check_positions, check_unshared_bias, plan_tiles, unshared_geometry
-from jaxcnn.shapes.padding import PADDING_MODES, Padding
 
 
 def local_conv(
@@ -80,7 +87,7 @@ def local_conv(
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
     )
-    check_positions(lead, geometry)
+    check_local_positions(lead, geometry)
     if bias is not None:
         check_unshared_bias(bias.shape, lead, geometry.out_channels, leading="out_spatial")
     x, kernel, accumulate, dtype = operands(x, kernel, bias, preferred_element_type)

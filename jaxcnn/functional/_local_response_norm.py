@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn._arrays import accumulator_dtype, as_array, as_arrays
-from jaxcnn.shapes.axes import as_int
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._axes import as_int
+from jaxcnn._errors import ShapeError
 
 
 def local_response_norm(

@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.shapes.boundary import boundary_runs
-from jaxcnn.shapes.padding import Pads, dilated_size
+from jaxcnn._geometry import Pads, boundary_runs, dilated_size
 
 
 def dilate_and_pad(

@@ -11,10 +11,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn._arrays import as_arrays
-from jaxcnn.shapes._symbolic import is_less
-from jaxcnn.shapes.axes import IntPerAxis, window_per_axis
-from jaxcnn.shapes.padding import Padding
-from jaxcnn.shapes.patches import PatchPlan, plan_fold, plan_patches, split_image_shape
+from jaxcnn._axes import IntPerAxis, window_per_axis
+from jaxcnn._geometry import Padding, PatchPlan, plan_fold, plan_patches, split_image_shape
+from jaxcnn._symbolic import is_less
 
 
 def extract_patches(

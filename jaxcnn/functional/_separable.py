@@ -6,12 +6,10 @@ import jax
 from jax import lax
 
 from jaxcnn._arrays import as_arrays
+from jaxcnn._axes import IntPerAxis
+from jaxcnn._geometry import Padding, check_bias, check_depthwise, check_pointwise, check_separable
 from jaxcnn.functional._conv import add_bias, compute_conv
 from jaxcnn.functional._dtypes import operands
-from jaxcnn.shapes.axes import IntPerAxis
-from jaxcnn.shapes.conv import check_bias
-from jaxcnn.shapes.padding import Padding
-from jaxcnn.shapes.separable import check_depthwise, check_pointwise, check_separable
 
 
 def depthwise_conv(

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn._arrays import as_arrays
+from jaxcnn._geometry import slide
 from jaxcnn.functional._conv import compute_conv
-from jaxcnn.shapes.signal import slide
 
 
 def correlate(

@@ -10,15 +10,21 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn._arrays import as_arrays
+from jaxcnn._axes import IntPerAxis, Sizes
+from jaxcnn._errors import check_choice
+from jaxcnn._geometry import (
+    PADDING_MODES,
+    ConvGeometry,
+    Padding,
+    TilePlan,
+    check_unshared_bias,
+    plan_tiles,
+    unshared_geometry,
+)
 from jaxcnn.functional._dtypes import operands
 from jaxcnn.functional._local_conv import add_unshared_bias, flip_unshared, multiply_windows
 from jaxcnn.functional._padding import dilate_and_pad
 from jaxcnn.functional.lowering import dispatch
-from jaxcnn.shapes.axes import IntPerAxis
-from jaxcnn.shapes.conv import ConvGeometry, Sizes
-from jaxcnn.shapes.errors import check_choice
-from jaxcnn.shapes.local_conv import TilePlan, check_unshared_bias, plan_tiles, unshared_geometry
-from jaxcnn.shapes.padding import PADDING_MODES, Padding
 
 # Up to here each tile is a strided convolution, which costs what a convolution costs; beyond, so many small
 # convolutions lose to one batched matrix product of the windows, forward and backward.

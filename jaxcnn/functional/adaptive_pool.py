@@ -8,14 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn._errors import check_choice
+from jaxcnn._geometry import MOST_POSITIONS, adaptive_bins, adaptive_output, pyramid_levels, spatial_sizes
+from jaxcnn._symbolic import is_symbolic
 from jaxcnn.functional._materialized import materialized_if_differentiated
 from jaxcnn.functional.ordering import MAXIMUM, comparable, narrowed
 from jaxcnn.functional.pool import as_float, count_as_float, divisor, widened
 from jaxcnn.functional.selection import as_ordered, best_of_rows, choose_over
-from jaxcnn.shapes._symbolic import is_symbolic
-from jaxcnn.shapes.adaptive_pool import adaptive_bins, adaptive_output, pyramid_levels, spatial_sizes
-from jaxcnn.shapes.errors import check_choice
-from jaxcnn.shapes.unpool import MOST_POSITIONS
 
 
 def adaptive_avg_pool(x: jax.Array, output_size: Sequence[int | None]) -> jax.Array:

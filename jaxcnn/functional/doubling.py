@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxcnn._geometry import PoolAxis
 from jaxcnn.functional.ordering import Order
 from jaxcnn.functional.windows import on_axis, padded
-from jaxcnn.shapes.pool import PoolAxis
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,13 +4,13 @@ import functools
 
 import jax
 
+from jaxcnn._errors import check_choice
+from jaxcnn._geometry import feature_groups
 from jaxcnn.functional._materialized import materialized_if_differentiated
 from jaxcnn.functional.lp_pool import norm_over
 from jaxcnn.functional.ordering import MAXIMUM, comparable, narrowed
 from jaxcnn.functional.pool import as_float, widened
 from jaxcnn.functional.selection import as_ordered, best_of_rows
-from jaxcnn.shapes.errors import check_choice
-from jaxcnn.shapes.feature_pool import feature_groups
 
 KINDS = ("max", "avg", "l2")
 

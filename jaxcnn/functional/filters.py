@@ -16,12 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn._arrays import accumulator_dtype, as_arrays, common_dtype
+from jaxcnn._axes import window_per_axis
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry import Padding, centred_window, check_filter, filter_axis, filter_ndim
 from jaxcnn._hints import install_hints
 from jaxcnn.functional._conv import compute_conv
-from jaxcnn.shapes.axes import window_per_axis
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.filters import centred_window, check_filter, filter_axis, filter_ndim
-from jaxcnn.shapes.padding import Padding
 
 __all__ = [
     "apply_filter",

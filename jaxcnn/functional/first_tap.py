@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxcnn._geometry import PoolPlan
 from jaxcnn.functional._materialized import materialized
 from jaxcnn.functional.ordering import Order, is_best
 from jaxcnn.functional.taps import NO_TAP, add_told_taps, over_taps, reduce_taps
-from jaxcnn.shapes.pool import PoolPlan
 
 
 def tap_value(x: jax.Array, plan: PoolPlan, order: Order) -> jax.Array:

@@ -8,14 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn._axes import IntPerAxis
+from jaxcnn._geometry import Padding, PoolPlan, norm_exponent
 from jaxcnn.functional.ordering import MAXIMUM
 from jaxcnn.functional.pool import as_float, by_doubling, widened, window_sum
 from jaxcnn.functional.selection import as_ordered, best_of_windows
 from jaxcnn.functional.taps import by_taps, over_taps, passes
 from jaxcnn.functional.windows import plan_windows, rows
-from jaxcnn.shapes.axes import IntPerAxis
-from jaxcnn.shapes.padding import Padding
-from jaxcnn.shapes.pool import PoolPlan, norm_exponent
 
 
 def lp_pool(

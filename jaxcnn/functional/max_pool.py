@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcnn._axes import IntPerAxis
+from jaxcnn._geometry import Padding, check_index_range
 from jaxcnn.functional.ordering import MAXIMUM, MINIMUM
 from jaxcnn.functional.selection import as_ordered, best_of_windows
 from jaxcnn.functional.windows import on_axis, plan_windows
-from jaxcnn.shapes.axes import IntPerAxis
-from jaxcnn.shapes.padding import Padding
-from jaxcnn.shapes.unpool import check_positions
 
 
 def max_pool(
@@ -169,7 +168,7 @@ def max_pool_with_indices(
         ceil_mode=ceil_mode,
     )
     first = x.ndim - 1 - len(plan)
-    check_positions(x.shape[first:-1], name="the spatial shape of x")
+    check_index_range(x.shape[first:-1], name="the spatial shape of x")
     index, step = jnp.zeros_like(x, jnp.int32), 1
     for i, axis in reversed(list(enumerate(plan))):
         index += on_axis(np.arange(axis.size) * step, first + i, x.ndim, jnp.int32)

@@ -10,12 +10,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn._arrays import accumulator_dtype, as_arrays
+from jaxcnn._axes import IntPerAxis
+from jaxcnn._geometry import Padding, PoolAxis, PoolPlan
+from jaxcnn._symbolic import is_symbolic
 from jaxcnn.functional.taps import add_taps, by_taps, passes, reduce_taps
 from jaxcnn.functional.windows import on_axis, padded, plan_windows, rows
-from jaxcnn.shapes._symbolic import is_symbolic
-from jaxcnn.shapes.axes import IntPerAxis
-from jaxcnn.shapes.padding import Padding
-from jaxcnn.shapes.pool import PoolAxis, PoolPlan
 
 
 def avg_pool(

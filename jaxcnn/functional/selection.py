@@ -16,13 +16,13 @@ import numpy as np
 from jax import lax
 
 from jaxcnn._arrays import as_arrays
+from jaxcnn._geometry import PoolAxis, PoolPlan
 from jaxcnn.functional._materialized import materialized, materialized_if_differentiated
 from jaxcnn.functional.doubling import best_by_doubling
 from jaxcnn.functional.first_tap import best_tap, first_taps, tap_value
 from jaxcnn.functional.ordering import Order, comparable, is_best, narrowed
 from jaxcnn.functional.taps import add_told_taps, by_taps, passes
 from jaxcnn.functional.windows import rows
-from jaxcnn.shapes.pool import PoolAxis, PoolPlan
 
 
 def as_ordered(x: jax.Array) -> jax.Array:

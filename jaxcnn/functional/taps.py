@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxcnn._geometry import PoolAxis, PoolPlan
 from jaxcnn.functional.windows import LONGEST_CHAIN, end_cropped
-from jaxcnn.shapes.pool import PoolAxis, PoolPlan
 
 # Neighbouring axes whose windows have together no more taps than this are reduced at once, others one by one;
 # windows that lie apart may have more, since there an entry is read by one tap only.

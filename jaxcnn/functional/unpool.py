@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn._arrays import as_arrays
+from jaxcnn._geometry import unpool_shape
 from jaxcnn.functional._materialized import materialized
-from jaxcnn.shapes.unpool import unpool_shape
 
 
 def max_unpool(y: jax.Array, indices: jax.Array, output_shape: Sequence[int]) -> jax.Array:

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn._arrays import as_arrays
+from jaxcnn._axes import IntPerAxis
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry import Padding
 from jaxcnn.functional._conv import compute_conv
 from jaxcnn.functional.windows import end_cropped, plan_windows
-from jaxcnn.shapes.axes import IntPerAxis
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.padding import Padding
 
 
 def weighted_pool(

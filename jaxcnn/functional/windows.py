@@ -13,10 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcnn.shapes.axes import IntPerAxis, window_per_axis
-from jaxcnn.shapes.padding import Padding
-from jaxcnn.shapes.patches import split_image_shape
-from jaxcnn.shapes.pool import PoolAxis, PoolPlan, plan_pool
+from jaxcnn._axes import IntPerAxis, window_per_axis
+from jaxcnn._geometry import Padding, PoolAxis, PoolPlan, plan_pool, split_image_shape
 
 # Above this many taps a chain of them makes a long program; powers of two are combined instead.
 LONGEST_CHAIN = 8

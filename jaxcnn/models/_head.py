@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from jaxcnn.shapes.axes import as_int
+from jaxcnn._axes import as_int
 
 
 def check_classes(num_classes: int) -> int:

@@ -6,9 +6,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from jaxcnn.functional import local_response_norm
-from jaxcnn.functional.adaptive_pool import adaptive_avg_pool
-from jaxcnn.functional.max_pool import max_pool
+from jaxcnn.functional import adaptive_avg_pool, local_response_norm, max_pool
 from jaxcnn.models._head import classifier
 from jaxcnn.models.images import as_images
 from jaxcnn.models.initializers import torch_bias, torch_kernel

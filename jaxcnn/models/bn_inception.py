@@ -8,17 +8,14 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from jaxcnn.functional import local_response_norm
-from jaxcnn.functional.adaptive_pool import global_avg_pool
-from jaxcnn.functional.max_pool import max_pool
-from jaxcnn.functional.pool import avg_pool
+from jaxcnn._errors import check_choice
+from jaxcnn.functional import avg_pool, global_avg_pool, local_response_norm, max_pool
 from jaxcnn.models._head import classifier
 from jaxcnn.models.images import as_images
 from jaxcnn.models.inception import Branches, ConvUnit, scaled
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.nn.batch_norm import BatchNorm
 from jaxcnn.nn.separable import DepthwiseConv
-from jaxcnn.shapes.errors import check_choice
 
 PAPER = "Ioffe, Szegedy: Batch Normalization: Accelerating Deep Network Training, 2015"
 # Figure 5 of the paper. Of each block: 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3, pool projection. Those

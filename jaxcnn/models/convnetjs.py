@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from jaxcnn.functional.max_pool import max_pool
+from jaxcnn.functional import max_pool
 from jaxcnn.models._head import classifier
 from jaxcnn.models.images import as_images
 from jaxcnn.models.registry import ModelInfo, register

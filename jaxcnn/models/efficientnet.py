@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from jaxcnn.functional.adaptive_pool import global_avg_pool
+from jaxcnn.functional import global_avg_pool
 from jaxcnn.models._head import classifier
 from jaxcnn.models.images import as_images
 from jaxcnn.models.initializers import he_fan_out

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxcnn.functional.max_pool import max_pool
+from jaxcnn._errors import ShapeError
+from jaxcnn.functional import max_pool
 from jaxcnn.models._head import require_classes
 from jaxcnn.models.images import as_images
 from jaxcnn.models.initializers import he_fan_out
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.conv_transpose import ConvTranspose
-from jaxcnn.shapes.errors import ShapeError
 
 PAPER = "Long, Shelhamer, Darrell: Fully Convolutional Networks for Semantic Segmentation, 2015"
 # Where the image begins in the last up-sampled map, by its stride: what the padding of 100 adds before it.

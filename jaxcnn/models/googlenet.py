@@ -7,17 +7,14 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from jaxcnn.functional import local_response_norm
-from jaxcnn.functional.adaptive_pool import adaptive_avg_pool, global_avg_pool
-from jaxcnn.functional.max_pool import max_pool
-from jaxcnn.functional.pool import avg_pool
+from jaxcnn._errors import ShapeError
+from jaxcnn.functional import adaptive_avg_pool, avg_pool, global_avg_pool, local_response_norm, max_pool
 from jaxcnn.models._head import classifier, require_classes
 from jaxcnn.models.images import as_images
 from jaxcnn.models.inception import Branches, ConvUnit, scaled
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.models.torch_names import TorchNames
 from jaxcnn.nn.batch_norm import BatchNorm
-from jaxcnn.shapes.errors import ShapeError
 
 PAPER = (
     "Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich: Going Deeper with Convolutions, 2014"

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from jaxcnn._arrays import as_array
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._errors import ShapeError
 
 
 def as_images(x: Any, *, smallest: int = 1, largest: int | None = None, advice: str = "") -> jax.Array:
@@ -36,7 +36,7 @@ def check_images(shape: Sequence[int], *, smallest: int = 1, largest: int | None
     >>> check_images((8, 224, 224, 3))
     >>> check_images((224, 224))
     Traceback (most recent call last):
-    jaxcnn.shapes.errors.ShapeError: expected images (*batch, height, width, channels); got x.shape=(224, 224).
+    jaxcnn.ShapeError: expected images (*batch, height, width, channels); got x.shape=(224, 224).
     """
     shape = tuple(shape)
     if len(shape) < 3 or shape[-1] < 1:

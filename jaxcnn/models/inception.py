@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxcnn._axes import IntPerAxis
 from jaxcnn.nn.conv import Conv, Initializer
-from jaxcnn.shapes.axes import IntPerAxis
 
 
 class ConvUnit(nn.Module):

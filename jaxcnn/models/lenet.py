@@ -5,11 +5,11 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from jaxcnn.functional.max_pool import max_pool
+from jaxcnn._errors import ShapeError
+from jaxcnn.functional import max_pool
 from jaxcnn.models._head import classifier
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.nn.conv import Conv
-from jaxcnn.shapes.errors import ShapeError
 
 
 class LeNet5(nn.Module):

@@ -8,12 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxcnn.functional import conv
-from jaxcnn.functional.pool import avg_pool
+from jaxcnn._errors import ShapeError
+from jaxcnn.functional import avg_pool, conv
 from jaxcnn.models.lenet_bitmaps import DIGITS
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.nn.conv import Conv
-from jaxcnn.shapes.errors import ShapeError
 
 # Table I of the paper: the maps of S2 that each map of C3 reads.
 C3_READS = (

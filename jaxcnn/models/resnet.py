@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxcnn.functional.adaptive_pool import global_avg_pool
-from jaxcnn.functional.max_pool import max_pool
+from jaxcnn._errors import ShapeError, check_choice
+from jaxcnn.functional import global_avg_pool, max_pool
 from jaxcnn.models._head import classifier
 from jaxcnn.models.images import as_images
 from jaxcnn.models.initializers import he_fan_out, torch_bias, torch_kernel
@@ -17,7 +17,6 @@ from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.models.torch_names import TorchNames
 from jaxcnn.nn.batch_norm import BatchNorm
 from jaxcnn.nn.conv import Conv
-from jaxcnn.shapes.errors import ShapeError, check_choice
 
 PAPER = "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015"
 SHORTCUTS = ("projection", "zero_pad", "none")

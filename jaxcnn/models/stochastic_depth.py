@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxcnn._error_context import error_context
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._errors import ShapeError
 
 
 class StochasticDepth(nn.Module):

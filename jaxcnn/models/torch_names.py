@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._errors import ShapeError
 
 Shape = tuple[int, ...]
 LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxcnn.functional.max_pool import max_pool
+from jaxcnn._errors import ShapeError, check_choice
+from jaxcnn.functional import max_pool
 from jaxcnn.models._head import require_classes
 from jaxcnn.models.images import as_images
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.conv_transpose import ConvTranspose
-from jaxcnn.shapes.errors import ShapeError, check_choice
 
 # The paper's section 3: a deviation of sqrt(2 / N) for N incoming connections.
 HE_FAN_IN = nn.initializers.he_normal()
@@ -105,7 +105,7 @@ def check_size(size: int, *, depth: int, padding: str) -> None:
     >>> check_size(572, depth=4, padding="VALID")
     >>> check_size(512, depth=4, padding="VALID")
     Traceback (most recent call last):
-    jaxcnn.shapes.errors.ShapeError: a side of 512 is not halved evenly by each of 4 pools. Try 508 or 524.
+    jaxcnn.ShapeError: a side of 512 is not halved evenly by each of 4 pools. Try 508 or 524.
     """
     if _fits(size, depth, padding):
         return

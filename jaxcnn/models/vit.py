@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxcnn._errors import ShapeError
 from jaxcnn.models._head import classifier
 from jaxcnn.models.images import check_images
 from jaxcnn.models.registry import ModelInfo, register
 from jaxcnn.models.torch_names import TorchNames
 from jaxcnn.nn.conv import Conv
-from jaxcnn.shapes.errors import ShapeError
 
 PAPER = "Dosovitskiy et al.: An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale, 2020"
 

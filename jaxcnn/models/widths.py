@@ -1,6 +1,6 @@
 """Channel counts of networks whose width can be scaled."""
 
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._errors import ShapeError
 
 
 def scaled_width(channels: int, factor: float, *, divisor: int = 8) -> int:

@@ -3,19 +3,21 @@
 from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
-from jaxcnn.functional.adaptive_pool import (
+from jaxcnn.functional import (
     adaptive_avg_pool,
     adaptive_max_pool,
+    avg_pool,
+    feature_pool,
     global_avg_pool,
     global_max_pool,
+    lp_pool,
+    max_pool,
+    max_pool_with_indices,
+    max_unpool,
+    min_pool,
     spatial_pyramid_pool,
+    weighted_pool,
 )
-from jaxcnn.functional.feature_pool import feature_pool
-from jaxcnn.functional.lp_pool import lp_pool
-from jaxcnn.functional.max_pool import max_pool, max_pool_with_indices, min_pool
-from jaxcnn.functional.pool import avg_pool
-from jaxcnn.functional.unpool import max_unpool
-from jaxcnn.functional.weighted_pool import weighted_pool
 from jaxcnn.nn.batch_norm import BatchNorm
 from jaxcnn.nn.batch_norm_axis import batch_norm_axis
 from jaxcnn.nn.conv import Conv

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from flax import linen
 
 from jaxcnn._arrays import as_array, common_dtype
+from jaxcnn._geometry import feature_axes, full_rank_mask
 from jaxcnn.functional import BatchStats, batch_norm
-from jaxcnn.shapes.batch_norm import feature_axes, full_rank_mask
 
 Initializer = Callable[..., Any]
 

@@ -10,12 +10,11 @@ from flax import linen
 from flax.linen.dtypes import promote_dtype
 
 from jaxcnn._arrays import as_array
+from jaxcnn._axes import IntPerAxis
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry import Padding, conv_kernel_shape
 from jaxcnn.functional import conv
-from jaxcnn.shapes.axes import IntPerAxis
-from jaxcnn.shapes.conv import conv_kernel_shape
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.flax_conv import flax_conv_padding, kernel_size_per_axis
-from jaxcnn.shapes.padding import Padding
+from jaxcnn.nn._flax_conv import flax_conv_padding, kernel_size_per_axis
 
 Initializer = Callable[..., Any]
 

@@ -11,11 +11,11 @@ from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from jaxcnn._arrays import as_array
+from jaxcnn._axes import IntPerAxis, int_per_axis
+from jaxcnn._geometry import Padding
 from jaxcnn.functional import conv
+from jaxcnn.nn._flax_conv import flax_transpose_pads, kernel_size_per_axis
 from jaxcnn.nn.conv import Initializer, make_parameters
-from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
-from jaxcnn.shapes.flax_conv import flax_transpose_pads, kernel_size_per_axis
-from jaxcnn.shapes.padding import Padding
 
 
 class ConvTranspose(linen.Module):

@@ -9,12 +9,12 @@ from flax import linen
 from flax.linen.dtypes import promote_dtype
 
 from jaxcnn._arrays import as_array
+from jaxcnn._axes import IntPerAxis, as_int
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry import Padding
 from jaxcnn.functional import depthwise_conv, separable_conv
+from jaxcnn.nn._flax_conv import flax_conv_padding, kernel_size_per_axis
 from jaxcnn.nn.conv import Initializer
-from jaxcnn.shapes.axes import IntPerAxis, as_int
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.flax_conv import flax_conv_padding, kernel_size_per_axis
-from jaxcnn.shapes.padding import Padding
 
 
 class DepthwiseConv(linen.Module):

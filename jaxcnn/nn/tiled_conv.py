@@ -10,12 +10,11 @@ from flax import linen
 from flax.linen.dtypes import promote_dtype
 
 from jaxcnn._arrays import as_array
+from jaxcnn._axes import IntPerAxis, int_per_axis
+from jaxcnn._geometry import Padding, conv_kernel_shape
 from jaxcnn.functional import tiled_conv
+from jaxcnn.nn._flax_conv import kernel_size_per_axis
 from jaxcnn.nn.local_conv import Initializer, make_filters, unshared_options
-from jaxcnn.shapes.axes import IntPerAxis, int_per_axis
-from jaxcnn.shapes.conv import conv_kernel_shape
-from jaxcnn.shapes.flax_conv import kernel_size_per_axis
-from jaxcnn.shapes.padding import Padding
 
 
 class TiledConv(linen.Module):

@@ -5,11 +5,21 @@ Nothing here imports jax, so every size can be known and tested without an array
 
 from typing import TYPE_CHECKING
 
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry import (
+    PADDING_MODES,
+    PADDING_NAMES,
+    adaptive_bins,
+    conv_output_shape,
+    conv_transpose_output_padding,
+    conv_transpose_output_shape,
+    local_conv_kernel_shape,
+    patches_output_shape,
+    pool_output_shape,
+    same_pads,
+)
 from jaxcnn._hints import install_hints
-from jaxcnn.shapes.adaptive_pool import adaptive_bins
-from jaxcnn.shapes.conv import conv_output_shape
-from jaxcnn.shapes.conv_transpose import conv_transpose_output_padding, conv_transpose_output_shape
-from jaxcnn.shapes.counts import (
+from jaxcnn.shapes._counts import (
     LayerCounts,
     batch_norm_counts,
     conv_counts,
@@ -18,12 +28,7 @@ from jaxcnn.shapes.counts import (
     local_conv_counts,
     tiled_conv_counts,
 )
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.local_conv import local_conv_kernel_shape
-from jaxcnn.shapes.padding import PADDING_MODES, PADDING_NAMES, same_pads
-from jaxcnn.shapes.patches import patches_output_shape
-from jaxcnn.shapes.pool import pool_output_shape
-from jaxcnn.shapes.receptive_field import ReceptiveField, SlidingWindow, positions_seen, receptive_field
+from jaxcnn.shapes._receptive_field import ReceptiveField, SlidingWindow, positions_seen, receptive_field
 
 __all__ = [
     "PADDING_MODES",

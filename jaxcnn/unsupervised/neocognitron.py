@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn._arrays import as_array
-from jaxcnn.functional.max_pool import max_pool_with_indices
+from jaxcnn._axes import as_int
+from jaxcnn._errors import ShapeError
+from jaxcnn.functional import max_pool_with_indices
 from jaxcnn.models.neocognitron import INHIBITION_DECAY, Neocognitron, inhibition, window_weights
-from jaxcnn.shapes.axes import as_int
-from jaxcnn.shapes.errors import ShapeError
 
 # q of the paper: how much a winner is reinforced, in the first layer and in those after it.
 FIRST_RATE, LATER_RATE = 1.0, 16.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxcnn.models import Summary
-from jaxcnn.shapes.receptive_field import ReceptiveField
+from jaxcnn.shapes import ReceptiveField
 from jaxcnn.vis._canvas import FAINT, INK, new_figure, no_frame, save_figure, style
 
 if TYPE_CHECKING:

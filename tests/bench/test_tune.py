@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxcnn._geometry import conv_geometry
 from jaxcnn.bench import select
 from jaxcnn.bench._tune import operation_of, operations_of_model, operations_of_suite, time_algorithms, tuning_table
 from jaxcnn.functional import conv, explain_conv, use_tuning
 from jaxcnn.functional.lowering import tuned
 from jaxcnn.functional.lowering.tuned import this_machine
 from jaxcnn.models import create
-from jaxcnn.shapes.conv import conv_geometry
 
 X, KERNEL = (2, 8, 8, 4), (3, 3, 4, 4)
 GEOMETRY = conv_geometry(X, KERNEL)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from jaxcnn._errors import ShapeError
 from jaxcnn.data._folder import load_folder
-from jaxcnn.shapes.errors import ShapeError
 from tests.data.image_folders import fill, write
 
 

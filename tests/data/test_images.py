@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from jaxcnn._errors import ShapeError
 from jaxcnn.data._digits import digits
 from jaxcnn.data._images import fit, is_grey, read_image
-from jaxcnn.shapes.errors import ShapeError
 
 GENERATOR = np.random.default_rng(7)
 COLOUR = GENERATOR.integers(0, 256, (6, 5, 3), np.uint8)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn import functional as F
-from jaxcnn.shapes.adaptive_pool import adaptive_bins
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry import adaptive_bins
 from tests.examples import examples
 from tests.oracles import pool as oracle
 

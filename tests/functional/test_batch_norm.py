@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
+from jaxcnn._errors import ShapeError
 from jaxcnn.functional import _batch_norm
 from jaxcnn.functional._batch_norm import (
     BatchStats,
@@ -20,7 +21,6 @@ from jaxcnn.functional._batch_norm import (
     batch_norm,
     batch_stats,
 )
-from jaxcnn.shapes.errors import ShapeError
 from tests.examples import examples
 from tests.oracles import batch_norm as oracle
 

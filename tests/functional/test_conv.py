@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from jax import lax
 
+from jaxcnn._geometry import conv_output_shape
 from jaxcnn.functional._conv import conv
 from jaxcnn.functional._padding import dilate_and_pad, dilate_and_pad_adjoint
-from jaxcnn.shapes.conv import conv_output_shape
 from tests.examples import examples
 from tests.functional.convolutions import Convolution, convolutions
 from tests.oracles import conv as oracle

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import pytest
 
+from jaxcnn._errors import ShapeError
 from jaxcnn.functional._conv import conv
 from jaxcnn.functional._conv_grads import conv_input_grad, conv_kernel_grad
 from jaxcnn.functional._conv_transpose import conv_transpose
@@ -14,7 +15,6 @@ from jaxcnn.functional._explain import explain_conv
 from jaxcnn.functional._local_conv import local_conv
 from jaxcnn.functional._separable import depthwise_conv, pointwise_conv, separable_conv
 from jaxcnn.functional._tiled_conv import tiled_conv
-from jaxcnn.shapes.errors import ShapeError
 
 X, KERNEL = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
 

@@ -10,14 +10,13 @@ import pytest
 from hypothesis import assume, given
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from jaxcnn._geometry import conv_geometry, fast_length
 from jaxcnn.functional._conv import conv
 from jaxcnn.functional._conv_transpose import conv_transpose
 from jaxcnn.functional._explain import conv_algorithms, explain_conv
 from jaxcnn.functional.lowering import compute
 from jaxcnn.functional.lowering.choice import choose
 from jaxcnn.functional.lowering.registry import LOWERINGS
-from jaxcnn.shapes.conv import conv_geometry
-from jaxcnn.shapes.spectrum import fast_length
 from tests.examples import examples
 from tests.functional.convolutions import Convolution, convolutions
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jaxcnn._geometry import conv_transpose_output_shape
 from jaxcnn.functional._conv import conv
 from jaxcnn.functional._conv_transpose import conv_transpose
-from jaxcnn.shapes.conv_transpose import conv_transpose_output_shape
 from tests.examples import examples
 from tests.oracles import conv as oracle
 

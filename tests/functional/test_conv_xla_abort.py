@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from jaxcnn._geometry import conv_geometry
 from jaxcnn.functional.lowering.xla_abort import aborts_xla
-from jaxcnn.shapes.conv import conv_geometry
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """

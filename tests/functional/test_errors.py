@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxcnn import functional as F
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._errors import ShapeError
 
 X = jnp.ones((2, 6, 5, 3))
 G = jnp.ones((2, 6, 5, 4))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import functional as F
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._errors import ShapeError
 
 REDUCE: dict[str, Any] = {
     "max": lambda group: group.max(),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from jaxcnn import functional as F
+from jaxcnn._errors import ShapeError
 from jaxcnn.functional import filters
-from jaxcnn.shapes.errors import ShapeError
 from tests.examples import examples
 from tests.oracles import filters as oracle
 

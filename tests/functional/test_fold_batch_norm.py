@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxcnn._errors import ShapeError
 from jaxcnn.functional._batch_norm import BatchStats, batch_norm
 from jaxcnn.functional._conv import conv
 from jaxcnn.functional._conv_transpose import conv_transpose
 from jaxcnn.functional._fold_batch_norm import fold_batch_norm
 from jaxcnn.functional._local_conv import local_conv
 from jaxcnn.functional._separable import depthwise_conv, pointwise_conv
-from jaxcnn.shapes.errors import ShapeError
 
 
 def norm_of(channels: int, generator: np.random.Generator) -> dict[str, Any]:

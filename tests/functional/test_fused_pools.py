@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from jaxcnn import functional as F
+from jaxcnn._geometry import plan_pool
 from jaxcnn.functional._materialized import materialized
 from jaxcnn.functional.first_tap import first_taps
-from jaxcnn.shapes.pool import plan_pool
 from tests.functional.transforms.calls import optimized
 
 Function = Callable[[jax.Array], jax.Array]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
+from jaxcnn._errors import ShapeError
 from jaxcnn.functional._local_response_norm import local_response_norm
-from jaxcnn.shapes.errors import ShapeError
 from tests.examples import examples
 from tests.oracles import local_response_norm as oracle
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn import functional as F
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._errors import ShapeError
 from tests.examples import examples
 from tests.functional.pools import Pool, pools
 from tests.oracles import pool as oracle

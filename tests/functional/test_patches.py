@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry import patches_output_shape
 from jaxcnn.functional._conv import conv
 from jaxcnn.functional._patches import extract_patches, fold_patches
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.patches import patches_output_shape
 from tests.examples import examples
 from tests.oracles import patches as oracle
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn import functional as F
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.pool import pool_output_shape
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry import pool_output_shape
 from tests.examples import examples
 from tests.functional.pools import Pool, pools
 from tests.oracles import pool as oracle

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import signal
 
+from jaxcnn._errors import ShapeError
 from jaxcnn.functional._signal import autocorrelate, convolve, correlate
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.signal import MODES
 from tests.examples import examples
 from tests.oracles import signal as oracle
+
+MODES = ("full", "same", "valid")
 
 FUNCTIONS = {"correlate": correlate, "convolve": convolve}
 

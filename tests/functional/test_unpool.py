@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn import functional as F
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._errors import ShapeError
 from tests.examples import examples
 from tests.functional.pools import ties
 from tests.oracles import pool as oracle

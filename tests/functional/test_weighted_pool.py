@@ -8,7 +8,7 @@ import scipy.ndimage
 from hypothesis import given
 
 from jaxcnn import functional as F
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._errors import ShapeError
 from tests.examples import examples
 from tests.functional.pools import Pool, pools
 from tests.oracles import pool as oracle

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from jaxcnn.shapes.conv import conv_geometry
+from jaxcnn._geometry import conv_geometry
 
 
 @st.composite

@@ -14,8 +14,8 @@ from flax import linen
 from flax.errors import ModifyScopeVariableError
 from jax.sharding import PartitionSpec as P
 
+from jaxcnn._errors import ShapeError
 from jaxcnn.nn.batch_norm import BatchNorm
-from jaxcnn.shapes.errors import ShapeError
 
 
 def flax_fields(module: Any) -> list[tuple[str, Any]]:

@@ -10,8 +10,8 @@ import pytest
 from flax import linen
 
 from jaxcnn import nn
+from jaxcnn._errors import ShapeError
 from jaxcnn.functional import conv
-from jaxcnn.shapes.errors import ShapeError
 
 INJECTED = {"conv_general_dilated", "conv_general_dilated_cls"}
 EXTRAS = {"padding_mode", "algorithm"}

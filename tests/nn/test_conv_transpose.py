@@ -9,8 +9,8 @@ import pytest
 from flax import linen
 
 from jaxcnn import nn
+from jaxcnn._errors import ShapeError
 from jaxcnn.functional import conv_transpose
-from jaxcnn.shapes.errors import ShapeError
 from tests.nn.test_conv import arguments
 
 

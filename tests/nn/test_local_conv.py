@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxcnn._errors import ShapeError
 from jaxcnn.nn.local_conv import LocalConv
-from jaxcnn.shapes.errors import ShapeError
 
 
 def from_flax(kernel: jax.Array, window: tuple[int, ...]) -> jax.Array:

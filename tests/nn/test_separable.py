@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jaxcnn import nn
+from jaxcnn._errors import ShapeError
 from jaxcnn.functional import depthwise_conv, separable_conv
-from jaxcnn.shapes.errors import ShapeError
 
 X = jax.random.normal(jax.random.key(1), (2, 8, 7, 4))
 

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxcnn._errors import ShapeError
 from jaxcnn.functional import tiled_conv
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.local_conv import LocalConv
 from jaxcnn.nn.tiled_conv import TiledConv
-from jaxcnn.shapes.counts import tiled_conv_counts
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.shapes import tiled_conv_counts
 
 
 def test_variables_and_function(key: jax.Array) -> None:

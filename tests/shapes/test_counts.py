@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcnn.shapes.counts import (
+from jaxcnn._errors import ShapeError
+from jaxcnn.shapes._counts import (
     batch_norm_counts,
     conv_counts,
     conv_transpose_counts,
@@ -18,7 +19,6 @@ from jaxcnn.shapes.counts import (
     local_conv_counts,
     tiled_conv_counts,
 )
-from jaxcnn.shapes.errors import ShapeError
 from tests.examples import examples
 
 

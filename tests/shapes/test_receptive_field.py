@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jaxcnn._errors import ShapeError
 from jaxcnn.functional import conv, conv_transpose
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.receptive_field import ReceptiveField, SlidingWindow, positions_seen, receptive_field
+from jaxcnn.shapes._receptive_field import ReceptiveField, SlidingWindow, positions_seen, receptive_field
 from tests.examples import examples
 
 

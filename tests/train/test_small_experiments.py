@@ -13,7 +13,7 @@ import pytest
 from flax import linen
 
 from jaxcnn import data
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._errors import ShapeError
 from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._evaluate import Evaluator
 from jaxcnn.train._experiment import Experiment

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxcnn.shapes.conv import ConvGeometry
+from jaxcnn._geometry import ConvGeometry
 
 Restore = Callable[[jax.Array], jax.Array]
 

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn._arrays import accumulator_dtype
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional.lowering.counts import count_dense, why_not_dense
 from jaxcnn.functional.lowering.linear import zeros_like_product
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice
-from jaxcnn.shapes.conv import ConvGeometry
 
 MOST_TERMS = 160  # terms of the sum, each of them code to compile
 

@@ -11,11 +11,11 @@ import dataclasses
 from math import prod
 from typing import Any
 
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn._reprs import html_table
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.registry import LOWERINGS
 from jaxcnn.functional.lowering.tuned import tuned
-from jaxcnn.shapes.conv import ConvGeometry
 
 PLATFORMS = ("cpu", "gpu", "tpu")
 GATHERS = "XLA gathers the whole batch on every device to partition a grouped convolution"

@@ -6,11 +6,11 @@ from typing import Any
 import jax
 from jax import lax
 
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional.lowering.choice import choose
 from jaxcnn.functional.lowering.kernels import transpose_kernel
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.registry import LOWERINGS
-from jaxcnn.shapes.conv import ConvGeometry
 
 
 def compute_conv(

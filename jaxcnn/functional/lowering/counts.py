@@ -3,7 +3,7 @@
 from math import prod
 from typing import NamedTuple
 
-from jaxcnn.shapes.conv import ConvGeometry
+from jaxcnn._geometry import ConvGeometry
 
 
 class Counts(NamedTuple):

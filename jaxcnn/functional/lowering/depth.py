@@ -7,11 +7,11 @@ from typing import Any
 import jax
 from jax import lax
 
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional.lowering import im2col, xla
 from jaxcnn.functional.lowering.counts import count_dense, why_not_dense
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for
-from jaxcnn.shapes.conv import ConvGeometry
 
 
 def forward(

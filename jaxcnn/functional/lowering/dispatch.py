@@ -4,6 +4,8 @@ from typing import Any
 
 import jax
 
+from jaxcnn._errors import ShapeError, check_choice
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional.lowering.batch import share_mesh
 from jaxcnn.functional.lowering.choice import Choice, choose
 from jaxcnn.functional.lowering.compute import exchanges_operands
@@ -11,8 +13,6 @@ from jaxcnn.functional.lowering.kernels import transpose_kernel
 from jaxcnn.functional.lowering.lowering import Operation
 from jaxcnn.functional.lowering.primitives import bind_conv, bind_kernel_grad
 from jaxcnn.functional.lowering.registry import LOWERINGS
-from jaxcnn.shapes.conv import ConvGeometry
-from jaxcnn.shapes.errors import ShapeError, check_choice
 
 
 def forward(

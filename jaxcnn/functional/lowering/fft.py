@@ -13,11 +13,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn._arrays import accumulator_dtype
+from jaxcnn._geometry import ConvGeometry, fast_length
 from jaxcnn.functional.lowering.linear import transposed_kernel_grad
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice
-from jaxcnn.shapes.conv import ConvGeometry
-from jaxcnn.shapes.spectrum import fast_length
 
 INEXACT = "its error is relative to the largest entry of the whole input, and one infinity spreads over all of it"
 TRANSFORM, PRODUCT = 2.3e-9, 2.5e-10  # seconds per number and per complex product

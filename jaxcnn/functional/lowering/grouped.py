@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxcnn._geometry import ConvGeometry, groups_per_block
 from jaxcnn.functional.lowering import xla
 from jaxcnn.functional.lowering.isolation import recompute_unless_finite
 from jaxcnn.functional.lowering.linear import transposed_kernel_grad
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
-from jaxcnn.shapes.conv import ConvGeometry, groups_per_block
 
 
 def forward(

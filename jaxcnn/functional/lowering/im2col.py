@@ -13,11 +13,11 @@ import jax
 from jax import lax
 
 from jaxcnn._arrays import accumulator_dtype
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional.lowering.counts import count_dense, why_not_dense
 from jaxcnn.functional.lowering.linear import zeros_like_product
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for
-from jaxcnn.shapes.conv import ConvGeometry
 
 BLOCK_BYTES = 4 * 2**20
 

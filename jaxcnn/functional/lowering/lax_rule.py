@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from jax import lax
 from jax.interpreters import mlir
 
+from jaxcnn._geometry import Arrangement, LaxConv, read_lax_conv
 from jaxcnn.functional.lowering.choice import choose
 from jaxcnn.functional.lowering.compute import compute_conv, compute_kernel_grad
 from jaxcnn.functional.lowering.lowering import Operation
 from jaxcnn.functional.lowering.primitives import is_partitioned
-from jaxcnn.shapes.lax_conv import Arrangement, LaxConv, read_lax_conv
 
 Rule = Callable[..., Any]
 

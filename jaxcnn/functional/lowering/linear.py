@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional.lowering.lowering import Forward
 from jaxcnn.functional.lowering.taps import kernel_grad_by_taps
-from jaxcnn.shapes.conv import ConvGeometry
 
 
 def transposed_kernel_grad(

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import jax
 
-from jaxcnn.shapes.conv import ConvGeometry
+from jaxcnn._geometry import ConvGeometry
 
 # The gradient by the input is the ``forward`` of the transposed geometry, so two operations are all there are.
 Operation = Literal["forward", "kernel_grad"]

@@ -8,10 +8,10 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn._arrays import accumulator_dtype
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional.lowering.counts import count_dense
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice
-from jaxcnn.shapes.conv import ConvGeometry
 
 
 def forward(

@@ -22,10 +22,10 @@ import numpy as np
 from jax import lax
 
 from jaxcnn._arrays import accumulator_dtype
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional.lowering.linear import zeros_like_product
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for
-from jaxcnn.shapes.conv import ConvGeometry
 
 BLOCK_BYTES = 1 << 20  # of both operands: about what one core's cache holds
 PRODUCTS = 50  # per entry of a pair, over the taps of a group: with many more, LLVM does not unroll the pair

@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional.lowering import im2col, matmul, xla
 from jaxcnn.functional.lowering.counts import count_dense, why_not_dense
 from jaxcnn.functional.lowering.isolation import recompute_unless_finite
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
-from jaxcnn.shapes.conv import ConvGeometry
 
 
 def forward(

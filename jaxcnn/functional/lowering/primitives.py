@@ -19,12 +19,12 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional.lowering import xla
 from jaxcnn.functional.lowering.compute import compute_conv, compute_kernel_grad
 from jaxcnn.functional.lowering.jet_rule import add_jet_rule
 from jaxcnn.functional.lowering.kernels import transpose_kernel
 from jaxcnn.functional.lowering.linear import transposed_kernel_grad
-from jaxcnn.shapes.conv import ConvGeometry
 
 conv_p = Primitive("conv")
 kernel_grad_p = Primitive("conv_kernel_grad")

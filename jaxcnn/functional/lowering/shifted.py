@@ -14,10 +14,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcnn._arrays import accumulator_dtype
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional.lowering.linear import transposed_kernel_grad, zeros_like_product
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.taps import padded_for, tap_slice
-from jaxcnn.shapes.conv import ConvGeometry
 
 FEW_TAPS = 16  # in a sum of this many XLA:CPU finds nothing that it would rather compute elsewhere
 MANY_TAPS = 128  # a sum of more is a loop over rows of taps: written out it takes seconds to compile, and runs slower

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional._padding import dilate_and_pad
-from jaxcnn.shapes.conv import ConvGeometry
 
 
 def padded_for(x: jax.Array, geometry: ConvGeometry) -> jax.Array:

@@ -16,9 +16,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional.lowering.lowering import Operation
 from jaxcnn.functional.lowering.registry import LOWERINGS
-from jaxcnn.shapes.conv import ConvGeometry
 
 FORMAT = 1
 VARIABLE = "JAXCNN_TUNED"
@@ -31,7 +31,7 @@ _table: Table | None = None  # None until the environment is asked
 def tuned(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str | None:
     """The algorithm that the table names for an operation on the CPU; None where it names none that "auto" may take.
 
-    >>> from jaxcnn.shapes.conv import conv_geometry
+    >>> from jaxcnn._geometry import conv_geometry
     >>> tuned(conv_geometry((8, 56, 56, 64), (3, 3, 64, 64)), "float32", "forward")  # no table was asked for
     """
     table = current()
@@ -61,7 +61,7 @@ def set_table(table: Table) -> Table:
 def key(geometry: ConvGeometry, dtype: Any, operation: Operation) -> str:
     """The operation in one line, in which all batch axes are one.
 
-    >>> from jaxcnn.shapes.conv import conv_geometry
+    >>> from jaxcnn._geometry import conv_geometry
     >>> key(conv_geometry((2, 4, 8, 8, 3), (3, 3, 3, 6), strides=2), "float32", "kernel_grad")
     'kernel_grad float32 8 8x8x3 3x3 6 out=4x4 strides=2x2 pads=0:1x0:1 input_dilation=1x1 kernel_dilation=1x1 groups=1'
     """

@@ -20,12 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional.lowering import xla
 from jaxcnn.functional.lowering.counts import count_dense, why_not_dense
 from jaxcnn.functional.lowering.isolation import recompute_unless_finite
 from jaxcnn.functional.lowering.linear import transposed_kernel_grad, zeros_like_product
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
-from jaxcnn.shapes.conv import ConvGeometry
 
 BLOCK_BYTES = 12 * 2**20  # smaller ones take more memory: beside the tiles a loop keeps its input and its output
 LARGE_IMAGE = 20 * 2**20  # bytes of the tiles of one image

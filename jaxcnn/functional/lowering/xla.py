@@ -13,13 +13,13 @@ from typing import Any
 import jax
 from jax import lax
 
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional._padding import dilate_and_pad
 from jaxcnn.functional.lowering.batch import merge_batch
 from jaxcnn.functional.lowering.linear import transposed_kernel_grad
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
 from jaxcnn.functional.lowering.xla_abort import without_abort
 from jaxcnn.functional.lowering.xla_cost import xla_seconds
-from jaxcnn.shapes.conv import ConvGeometry
 
 
 def forward(

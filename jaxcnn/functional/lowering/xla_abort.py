@@ -13,9 +13,8 @@ beforehand does not help: XLA folds it back.)
 import dataclasses
 from typing import NamedTuple
 
-from jaxcnn.shapes._symbolic import is_less, larger
-from jaxcnn.shapes.conv import ConvGeometry
-from jaxcnn.shapes.padding import dilated_size
+from jaxcnn._geometry import ConvGeometry, dilated_size
+from jaxcnn._symbolic import is_less, larger
 
 
 class Axis(NamedTuple):

@@ -4,9 +4,9 @@ from typing import Any
 
 import jax
 
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional.lowering.counts import count_dense
 from jaxcnn.functional.lowering.lowering import Operation
-from jaxcnn.shapes.conv import ConvGeometry
 
 # Releases before 0.11 pack small windows several times as slowly in the forward pass, from or to some widths.
 SLOW_PACKING = jax.__version_info__ < (0, 11)

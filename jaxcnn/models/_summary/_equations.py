@@ -10,7 +10,7 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from jaxcnn.shapes.span import Span, cover, regroup
+from jaxcnn._geometry import Span, cover, regroup
 
 View = tuple[Span, ...]  # one for each spatial axis of the image
 Rule = Callable[[Any, Sequence[View | None]], list[View | None]]

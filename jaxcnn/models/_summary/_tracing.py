@@ -14,9 +14,9 @@ from flax import linen
 from jax.extend.core import Literal, Primitive, Var
 from jax.interpreters import ad, batching
 
+from jaxcnn._geometry import Span, cover
 from jaxcnn.models._summary._abstract import BlankParameters, keys
 from jaxcnn.models._summary._equations import View, multiply_adds, union_of, views_after
-from jaxcnn.shapes.span import Span, cover
 
 # A loop of more turns is not followed turn by turn.
 MOST_TURNS = 64

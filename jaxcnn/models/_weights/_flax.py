@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import serialization
 
+from jaxcnn._errors import ShapeError
 from jaxcnn.models._weights._match import as_variables, match_tensors
 from jaxcnn.models.registry import create, info
 from jaxcnn.models.resnet import IMAGENET_FORMS, Bottleneck
 from jaxcnn.models.torch_names import Counterpart, paths
-from jaxcnn.shapes.errors import ShapeError
 
 PARTS = ("params", "batch_stats")
 # Path here to path there; {block} is the name of the block, counted over all stages.

@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcnn._errors import ShapeError
 from jaxcnn.models.torch_names import Counterpart, listed, nested, paths
-from jaxcnn.shapes.errors import ShapeError
 
 
 def match_tensors(

@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec
 
+from jaxcnn._geometry import ConvGeometry, conv_geometry
 from jaxcnn.functional.lowering.lowering import Lowering, Operation
-from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
 from tests.oracles import conv as oracle
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from hypothesis import strategies as st
 
-from jaxcnn.shapes.conv import ConvGeometry
+from jaxcnn._geometry import ConvGeometry
 from tests.functional.lowering.dense import dense_geometries, loop_forward, loop_kernel_grad
 
 

@@ -2,8 +2,8 @@
 
 from hypothesis import given
 
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional.lowering import fft
-from jaxcnn.shapes.conv import ConvGeometry
 from tests.examples import examples
 from tests.functional.lowering.dense import check, dense_geometries
 

@@ -13,11 +13,11 @@ import pytest
 from jax import lax
 
 import jaxcnn
+from jaxcnn._geometry import ConvGeometry, conv_geometry
 from jaxcnn.functional._conv import conv
 from jaxcnn.functional._explain import explain_conv
 from jaxcnn.functional.lowering.lowering import Operation
 from jaxcnn.functional.lowering.registry import LOWERINGS
-from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
 from tests.functional.lowering.dense import random_operands
 from tests.functional.lowering.groups import loop_grouped_forward, loop_grouped_kernel_grad
 

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from hypothesis import given
 
+from jaxcnn._geometry import ConvGeometry, conv_geometry
 from jaxcnn.functional.lowering import matmul
-from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
 from tests.examples import examples
 from tests.functional.lowering.dense import check, dense_geometries
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec
 
+from jaxcnn._geometry import ConvGeometry, conv_geometry
 from jaxcnn.functional.lowering import partial_sums
 from jaxcnn.functional.lowering.partial_sums import LOWERING, kernel_grad
-from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
 from tests.examples import examples
 from tests.functional.lowering.groups import depthwise_geometries, grouped_geometries, loop_grouped_kernel_grad
 

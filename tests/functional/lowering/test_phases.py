@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from hypothesis import assume, given
 
+from jaxcnn._geometry import ConvGeometry, conv_geometry
 from jaxcnn.functional.lowering import phases
-from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
 from tests.examples import examples
 from tests.functional.lowering.dense import check, check_inside_shard_map, dense_geometries
 

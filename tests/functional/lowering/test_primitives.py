@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from jaxcnn._geometry import ConvGeometry, conv_geometry
 from jaxcnn.functional._conv import conv
 from jaxcnn.functional._conv_grads import conv_kernel_grad
 from jaxcnn.functional.lowering.primitives import bind_conv, bind_kernel_grad
 from jaxcnn.functional.lowering.registry import LOWERINGS
-from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
 
 AUTO: dict[str, Any] = {"algorithm": "auto", "precision": None}
 OPTIONS: dict[str, Any] = {"strides": 2, "kernel_dilation": 2, "padding": 2}

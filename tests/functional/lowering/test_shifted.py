@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from jaxcnn._geometry import ConvGeometry, conv_geometry
 from jaxcnn.functional._conv import conv
 from jaxcnn.functional.lowering.shifted import LOWERING, forward, has_phases
-from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
 from tests.examples import examples
 from tests.functional.lowering.dense import random_operands
 from tests.functional.lowering.groups import depthwise_geometries, loop_grouped_forward

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jaxcnn._geometry import ConvGeometry, conv_geometry
 from jaxcnn.functional.lowering import winograd, xla
-from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
 from tests.examples import examples
 from tests.functional.lowering.dense import check, check_inside_shard_map, dense_geometries, random_operands
 

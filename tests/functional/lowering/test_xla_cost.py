@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 import pytest
 
+from jaxcnn._geometry import ConvGeometry, conv_geometry
 from jaxcnn.functional.lowering import xla_cost
 from jaxcnn.functional.lowering.choice import choose
-from jaxcnn.shapes.conv import ConvGeometry, conv_geometry
 
 SPEED_RUN = conv_geometry((512, 31, 31, 24), (3, 3, 24, 64))
 STEM_OF_32 = conv_geometry((16, 96, 96, 3), (3, 3, 3, 32), strides=2, padding=1)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
-from jaxcnn.shapes.conv import ConvGeometry, Sizes
-from jaxcnn.shapes.padding import Pads
+from jaxcnn._axes import Sizes
+from jaxcnn._geometry._conv import ConvGeometry
+from jaxcnn._geometry._padding import Pads
 
 
 class Arrangement(NamedTuple):

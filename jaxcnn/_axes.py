@@ -3,10 +3,11 @@
 import operator
 from collections.abc import Sequence
 
-from jaxcnn.shapes._symbolic import is_less, is_symbolic
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._errors import ShapeError
+from jaxcnn._symbolic import is_less, is_symbolic
 
 IntPerAxis = int | Sequence[int]
+Sizes = tuple[int, ...]
 
 
 def as_int(value: object, *, name: str) -> int:

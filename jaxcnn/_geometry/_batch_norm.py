@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from jaxcnn.shapes.axes import as_int
-from jaxcnn.shapes.errors import ShapeError
-
-Sizes = tuple[int, ...]
+from jaxcnn._axes import Sizes, as_int
+from jaxcnn._errors import ShapeError
 
 
 def check_per_channel(x_shape: Sizes, vectors: Mapping[str, Sizes]) -> None:
@@ -17,7 +15,7 @@ def check_per_channel(x_shape: Sizes, vectors: Mapping[str, Sizes]) -> None:
     >>> check_per_channel((8, 3, 32, 32), {"stats.mean": (3,)})
     Traceback (most recent call last):
     ...
-    jaxcnn.shapes.errors.ShapeError: stats.mean wants one number per channel, (32,) for
+    jaxcnn.ShapeError: stats.mean wants one number per channel, (32,) for
     x.shape=(8, 3, 32, 32), but has shape (3,). Is x channels-first?
     """
     if not x_shape:

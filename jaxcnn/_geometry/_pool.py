@@ -10,10 +10,10 @@ import dataclasses
 from collections.abc import Sequence
 from numbers import Real
 
-from jaxcnn.shapes.axes import IntPerAxis, int_per_axis, window_per_axis
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.padding import Padding, output_size, pads_per_axis, reach
-from jaxcnn.shapes.patches import split_image_shape
+from jaxcnn._axes import IntPerAxis, int_per_axis, window_per_axis
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry._padding import Padding, output_size, pads_per_axis, reach
+from jaxcnn._geometry._patches import split_image_shape
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcnn.shapes.adaptive_pool import adaptive_bins, adaptive_output, pyramid_levels, spatial_sizes
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry._adaptive_pool import adaptive_bins, adaptive_output, pyramid_levels, spatial_sizes
 
 
 @given(st.integers(1, 300), st.integers(1, 300))

@@ -12,6 +12,9 @@ class ShapeError(ValueError):
     """A size or a word that an operation does not support."""
 
 
+ShapeError.__module__ = "jaxcnn"  # the public name, also in tracebacks
+
+
 def check_choice(value: object, known: Iterable[str], *, name: str) -> None:
     """Refuses a word that is not among the known ones.
 

@@ -8,9 +8,9 @@ dilation leaves, the edge of the image, and transposed convolutions, whose outpu
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from jaxcnn.shapes.axes import IntPerAxis, as_int, int_per_axis, window_per_axis
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.padding import Padding, dilated_size, output_size, pads_per_axis, reach
+from jaxcnn._axes import IntPerAxis, as_int, int_per_axis, window_per_axis
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry import Padding, dilated_size, output_size, pads_per_axis, reach
 
 
 @dataclasses.dataclass(frozen=True)

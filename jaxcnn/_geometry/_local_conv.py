@@ -3,12 +3,12 @@
 import dataclasses
 from collections.abc import Sequence
 
-from jaxcnn.shapes._symbolic import is_symbolic, larger
-from jaxcnn.shapes.axes import IntPerAxis, check_sizes, window_per_axis
-from jaxcnn.shapes.conv import ConvGeometry, Sizes, conv_geometry, conv_kernel_shape
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.padding import Padding
-from jaxcnn.shapes.patches import PatchPlan
+from jaxcnn._axes import IntPerAxis, Sizes, check_sizes, window_per_axis
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry._conv import ConvGeometry, conv_geometry, conv_kernel_shape
+from jaxcnn._geometry._padding import Padding
+from jaxcnn._geometry._patches import PatchPlan
+from jaxcnn._symbolic import is_symbolic, larger
 
 
 def split_kernel_shape(kernel_shape: Sequence[int], *, leading: str) -> tuple[Sizes, Sizes]:
@@ -103,7 +103,7 @@ def local_conv_kernel_shape(
     return (*geometry.out_sizes, *shared)
 
 
-def check_positions(lead: Sizes, geometry: ConvGeometry) -> None:
+def check_local_positions(lead: Sizes, geometry: ConvGeometry) -> None:
     """Refuses an unshared kernel made for another number of output positions.
 
     Raises:

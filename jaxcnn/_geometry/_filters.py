@@ -1,9 +1,7 @@
 """The sizes of the kernels of image processing."""
 
-from jaxcnn.shapes.axes import as_int, window_per_axis
-from jaxcnn.shapes.errors import ShapeError
-
-Sizes = tuple[int, ...]
+from jaxcnn._axes import Sizes, as_int, window_per_axis
+from jaxcnn._errors import ShapeError
 
 
 def filter_ndim(ndim: object) -> int:

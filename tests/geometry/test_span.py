@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxcnn.shapes.span import Span, cover, regroup
+from jaxcnn._geometry._span import Span, cover, regroup
 
 SPAN = Span(3, -1, (4, 1))
 

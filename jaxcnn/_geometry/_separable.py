@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import prod
 
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._errors import ShapeError
 
 
 def check_depthwise(x_shape: Sequence[int], kernel_shape: Sequence[int]) -> None:
@@ -15,7 +15,7 @@ def check_depthwise(x_shape: Sequence[int], kernel_shape: Sequence[int]) -> None
     >>> check_depthwise((8, 32, 32, 3), (5, 5, 3, 1))
     Traceback (most recent call last):
     ...
-    jaxcnn.shapes.errors.ShapeError: the depthwise kernel wants (*window, 1, channels * multiplier),
+    jaxcnn.ShapeError: the depthwise kernel wants (*window, 1, channels * multiplier),
     but has (5, 5, 3, 1). Are its last two axes swapped?
     """
     if len(kernel_shape) < 3 or kernel_shape[-2] != 1:

@@ -1,7 +1,7 @@
 """Groups of channels, in plain integers."""
 
-from jaxcnn.shapes.axes import as_int
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._axes import as_int
+from jaxcnn._errors import ShapeError
 
 
 def feature_groups(channels: int, size: int) -> int:

@@ -9,11 +9,9 @@ import dataclasses
 from collections.abc import Sequence
 from math import prod
 
-from jaxcnn.shapes.axes import IntPerAxis, as_int, int_per_axis, window_per_axis
-from jaxcnn.shapes.conv import ConvGeometry, Sizes, conv_geometry, conv_kernel_shape
-from jaxcnn.shapes.conv_transpose import conv_transpose_geometry
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.padding import Padding
+from jaxcnn._axes import IntPerAxis, Sizes, as_int, int_per_axis, window_per_axis
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry import ConvGeometry, Padding, conv_geometry, conv_kernel_shape, conv_transpose_geometry
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

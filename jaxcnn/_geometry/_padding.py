@@ -8,9 +8,9 @@ Negative counts crop.
 
 from collections.abc import Sequence
 
-from jaxcnn.shapes._symbolic import is_less, larger
-from jaxcnn.shapes.axes import as_size
-from jaxcnn.shapes.errors import ShapeError, check_choice
+from jaxcnn._axes import as_size
+from jaxcnn._errors import ShapeError, check_choice
+from jaxcnn._symbolic import is_less, larger
 
 Pads = tuple[tuple[int, int], ...]
 Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.padding import reach
-from jaxcnn.shapes.pool import PoolAxis, norm_exponent, plan_pool, pool_output_shape, pool_positions
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry._padding import reach
+from jaxcnn._geometry._pool import PoolAxis, norm_exponent, plan_pool, pool_output_shape, pool_positions
 from tests.oracles import pool as oracle
 
 AXES = st.tuples(

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from itertools import chain
 from math import prod
 
-from jaxcnn.shapes._symbolic import is_symbolic
-from jaxcnn.shapes.axes import IntPerAxis, as_int, check_sizes, int_per_axis
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.padding import Padding, Pads, dilated_size, output_size, pads_per_axis, reach
-
-Sizes = tuple[int, ...]
+from jaxcnn._axes import IntPerAxis, Sizes, as_int, check_sizes, int_per_axis
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry._padding import Padding, Pads, dilated_size, output_size, pads_per_axis, reach
+from jaxcnn._symbolic import is_symbolic
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

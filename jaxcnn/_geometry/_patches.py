@@ -7,9 +7,9 @@ on each spatial axis by itself.
 import dataclasses
 from collections.abc import Sequence
 
-from jaxcnn.shapes.axes import IntPerAxis, as_size, int_per_axis, window_per_axis
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.padding import Padding, Pads, output_size, pads_per_axis
+from jaxcnn._axes import IntPerAxis, as_size, int_per_axis, window_per_axis
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry._padding import Padding, Pads, output_size, pads_per_axis
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

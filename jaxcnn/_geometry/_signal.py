@@ -2,10 +2,9 @@
 
 import dataclasses
 
-from jaxcnn.shapes._symbolic import is_less, larger, smaller
-from jaxcnn.shapes.errors import ShapeError, check_choice
-
-Sizes = tuple[int, ...]
+from jaxcnn._axes import Sizes
+from jaxcnn._errors import ShapeError, check_choice
+from jaxcnn._symbolic import is_less, larger, smaller
 
 MODES = ("full", "same", "valid")
 

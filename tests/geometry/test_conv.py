@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from jaxcnn.functional import conv, conv_transpose
-from jaxcnn.shapes.boundary import boundary_position, boundary_runs
-from jaxcnn.shapes.conv import conv_geometry, conv_kernel_shape, conv_output_shape, groups_per_block
-from jaxcnn.shapes.conv_transpose import (
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry._boundary import boundary_position, boundary_runs
+from jaxcnn._geometry._conv import conv_geometry, conv_kernel_shape, conv_output_shape, groups_per_block
+from jaxcnn._geometry._conv_transpose import (
     conv_transpose_geometry,
     conv_transpose_output_padding,
     conv_transpose_output_shape,
 )
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn.functional import conv, conv_transpose
 
 NUMPY_MODES = {"reflect": "reflect", "edge": "edge", "circular": "wrap"}
 

@@ -1,8 +1,8 @@
 """Where padding that is not zeros comes from, as runs of positions of the input."""
 
-from jaxcnn.shapes._symbolic import is_less, is_symbolic, larger, smaller
-from jaxcnn.shapes.errors import ShapeError, check_choice
-from jaxcnn.shapes.padding import PADDING_MODES
+from jaxcnn._errors import ShapeError, check_choice
+from jaxcnn._geometry._padding import PADDING_MODES
+from jaxcnn._symbolic import is_less, is_symbolic, larger, smaller
 
 Run = tuple[int, int, int]
 

@@ -3,15 +3,15 @@
 import math
 from collections.abc import Sequence
 
-from jaxcnn.shapes._symbolic import is_symbolic
-from jaxcnn.shapes.axes import window_per_axis
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._axes import window_per_axis
+from jaxcnn._errors import ShapeError
+from jaxcnn._symbolic import is_symbolic
 
 # An index counts the positions of an image from 0, as int32.
 MOST_POSITIONS = 2**31 - 1
 
 
-def check_positions(sizes: Sequence[int], *, name: str) -> None:
+def check_index_range(sizes: Sequence[int], *, name: str) -> None:
     """Refuses an image with more positions than an int32 index can count.
 
     Raises:
@@ -48,5 +48,5 @@ def unpool_shape(
             f"output_shape={sizes} has {len(sizes)} axes, which with the channels is more than "
             f"y.shape={tuple(y_shape)} has. output_shape is spatial: no batch axes, no channels."
         )
-    check_positions(sizes, name="output_shape")
+    check_index_range(sizes, name="output_shape")
     return tuple(y_shape[: -len(sizes) - 1]), sizes

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from jaxcnn.shapes.axes import IntPerAxis, int_per_axis, window_per_axis
-from jaxcnn.shapes.errors import ShapeError, check_choice
-from jaxcnn.shapes.padding import PADDING_NAMES, Padding, Pads, explicit_pads, reach
+from jaxcnn._axes import IntPerAxis, int_per_axis, window_per_axis
+from jaxcnn._errors import ShapeError, check_choice
+from jaxcnn._geometry import PADDING_NAMES, Padding, Pads, explicit_pads, reach
 
 FLAX_PADDING_NAMES = (*PADDING_NAMES, "CIRCULAR", "REFLECT")
 FLAX_TRANSPOSE_PADDING_NAMES = ("SAME", "VALID", "CIRCULAR")

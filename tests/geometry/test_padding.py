@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxcnn._axes import int_per_axis, window_per_axis
+from jaxcnn._errors import ShapeError, check_choice
+from jaxcnn._geometry._padding import explicit_pads, output_size, pads_per_axis, reach, same_pads
 from jaxcnn._hints import did_you_mean
-from jaxcnn.shapes.axes import int_per_axis, window_per_axis
-from jaxcnn.shapes.errors import ShapeError, check_choice
-from jaxcnn.shapes.padding import explicit_pads, output_size, pads_per_axis, reach, same_pads
 
 SIZES = st.integers(1, 20)
 SMALL = st.integers(1, 5)

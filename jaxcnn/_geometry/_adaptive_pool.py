@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from jaxcnn.shapes.axes import as_int, int_per_axis, window_per_axis
-from jaxcnn.shapes.errors import ShapeError
+from jaxcnn._axes import as_int, int_per_axis, window_per_axis
+from jaxcnn._errors import ShapeError
 
 
 def adaptive_bins(size: int, bins: int) -> tuple[tuple[int, int], ...]:

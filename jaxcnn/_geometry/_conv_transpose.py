@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from jaxcnn.shapes._symbolic import is_less
-from jaxcnn.shapes.axes import IntPerAxis, as_int, check_sizes, int_per_axis
-from jaxcnn.shapes.conv import ConvGeometry, Sizes, check_groups, conv_geometry
-from jaxcnn.shapes.errors import ShapeError
-from jaxcnn.shapes.padding import Padding, pads_per_axis, reach
+from jaxcnn._axes import IntPerAxis, Sizes, as_int, check_sizes, int_per_axis
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry._conv import ConvGeometry, check_groups, conv_geometry
+from jaxcnn._geometry._padding import Padding, pads_per_axis, reach
+from jaxcnn._symbolic import is_less
 
 SAME_NAMES = ("SAME", "SAME_LOWER")
 
