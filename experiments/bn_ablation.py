@@ -21,7 +21,6 @@ import optax
 from flax import linen
 
 from jaxcnn import augment, data, models
-from jaxcnn.models.bn_inception import BLOCKS
 from jaxcnn.train import Experiment, decay_mask, standardize
 
 # How many times the learning rate. The fifth network's name says what it has beside that.
@@ -33,7 +32,7 @@ SPEEDS = {
     "bn_x30": 30,
     "bn_x5_sigmoid": 5,
 }
-SMALL_BLOCKS = tuple(block for block in BLOCKS if block[0] in ("3a", "3c", "4a"))
+SMALL_BLOCKS = tuple(block for block in models.create("bn_inception").blocks if block[0] in ("3a", "3c", "4a"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ import numpy as np
 import optax
 
 from jaxcnn import augment, data, models
-from jaxcnn.models.bn_inception import PAPER_RUNS
+from jaxcnn.models import PAPER_RUNS
 from jaxcnn.train import Experiment, decay_mask, standardize
 
 # Of the sigmoid network the paper gives no steps; its curve is drawn about as far as this.

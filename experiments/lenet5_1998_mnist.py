@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxcnn import augment, data, models
-from jaxcnn.models.lenet_1998 import map_loss
+from jaxcnn.models import map_loss
 from jaxcnn.train import Experiment, to_unit, warmup_cosine
 
 

@@ -20,7 +20,7 @@ import optax
 from flax import linen
 
 from jaxcnn import data, models
-from jaxcnn.models.neocognitron import Stage
+from jaxcnn.models import Stage
 from jaxcnn.train import Experiment, by_pattern, frozen, to_unit, warmup_cosine
 from jaxcnn.unsupervised import learn_neocognitron
 

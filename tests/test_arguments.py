@@ -10,7 +10,7 @@ import pytest
 
 from jaxcnn import augment, models, nn
 from jaxcnn import functional as F
-from jaxcnn.unsupervised.neocognitron import learn_neocognitron
+from jaxcnn.unsupervised import learn_neocognitron
 
 KEY = jax.random.key(0)
 X, KERNEL, ONES = np.ones((1, 4, 4, 3), np.float32), np.ones((3, 3, 3, 4), np.float32), np.ones(3, np.float32)

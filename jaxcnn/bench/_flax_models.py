@@ -10,8 +10,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from jaxcnn.models.mobilenet import STAGES
-from jaxcnn.models.widths import scaled_width
+from jaxcnn import models
 
 Gelu = functools.partial(nn.gelu, approximate=False)
 
@@ -121,10 +120,10 @@ class MobileNetV2(nn.Module):
         conv = functools.partial(nn.Conv, use_bias=False)
         norm = functools.partial(nn.BatchNorm, not train, momentum=0.9)
         x = nn.relu6(norm(name="stem_norm")(conv(32, (3, 3), 2, 1, name="stem_conv")(x)))
-        for stage, (expansion, channels, blocks, strides) in enumerate(STAGES, 1):
+        for stage, (expansion, channels, blocks, strides) in enumerate(models.MobileNetV2().stages, 1):
             for index in range(blocks):
                 block = InvertedResidual(
-                    scaled_width(channels, 1.0),
+                    channels,
                     expansion,
                     1 if index else strides,
                     name=f"stage{stage}_block{index}",

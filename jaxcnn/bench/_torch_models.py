@@ -4,10 +4,10 @@ import functools
 import time
 from typing import Any
 
+from jaxcnn import models
 from jaxcnn.bench._layers import Step
 from jaxcnn.bench._program import Program, random_array
 from jaxcnn.bench._torch_layers import load
-from jaxcnn.models.mobilenet import STAGES
 
 
 def make(step: Step) -> Program:
@@ -137,7 +137,7 @@ def _mobilenet_v2(torch: Any, num_classes: int) -> Any:
         return [made, nn.BatchNorm2d(after), nn.ReLU6(inplace=True)]
 
     layers, before = conv(3, 32, 3, 2), 32
-    for expansion, channels, blocks, first in STAGES:
+    for expansion, channels, blocks, first in models.MobileNetV2().stages:
         for index in range(blocks):
             strides, width = 1 if index else first, before * expansion
             parts = conv(before, width, 1) if expansion != 1 else []

@@ -3,26 +3,26 @@
 from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
+from jaxcnn.models._alexnet import AlexNet, AlexNet2012
+from jaxcnn.models._bn_inception import PAPER_RUNS, BNInception
+from jaxcnn.models._cifar_speedrun import CifarSpeedrun, whitening_kernel
+from jaxcnn.models._convnetjs import ConvNetJS
+from jaxcnn.models._convnext import ConvNeXt
+from jaxcnn.models._efficientnet import EfficientNet
+from jaxcnn.models._fcn import FCN, params_from_vgg
+from jaxcnn.models._googlenet import GoogLeNet
+from jaxcnn.models._lenet import LeNet5
+from jaxcnn.models._lenet_1998 import LeNet5of1998, map_loss
+from jaxcnn.models._mobilenet import MobileNetV2
+from jaxcnn.models._neocognitron import Neocognitron, Stage
+from jaxcnn.models._registry import ModelInfo, create, info, list_models
+from jaxcnn.models._resnet import ResNet
 from jaxcnn.models._summary import Summary, summary
 from jaxcnn.models._train_mode import warn_without_train
+from jaxcnn.models._unet import UNet
+from jaxcnn.models._vgg import VGG
+from jaxcnn.models._vit import ViT
 from jaxcnn.models._weights import load_flax_resnet, load_torch, save_torch
-from jaxcnn.models.alexnet import AlexNet, AlexNet2012
-from jaxcnn.models.bn_inception import PAPER_RUNS, BNInception
-from jaxcnn.models.cifar_speedrun import CifarSpeedrun, whitening_kernel
-from jaxcnn.models.convnetjs import ConvNetJS
-from jaxcnn.models.convnext import ConvNeXt
-from jaxcnn.models.efficientnet import EfficientNet
-from jaxcnn.models.fcn import FCN, params_from_vgg
-from jaxcnn.models.googlenet import GoogLeNet
-from jaxcnn.models.lenet import LeNet5
-from jaxcnn.models.lenet_1998 import LeNet5of1998, map_loss
-from jaxcnn.models.mobilenet import MobileNetV2
-from jaxcnn.models.neocognitron import Neocognitron, Stage
-from jaxcnn.models.registry import ModelInfo, create, info, list_models
-from jaxcnn.models.resnet import ResNet
-from jaxcnn.models.unet import UNet
-from jaxcnn.models.vgg import VGG
-from jaxcnn.models.vit import ViT
 
 __all__ = [
     "FCN",

@@ -18,14 +18,14 @@ from jaxcnn.functional import (
     spatial_pyramid_pool,
     weighted_pool,
 )
-from jaxcnn.nn.batch_norm import BatchNorm
-from jaxcnn.nn.batch_norm_axis import batch_norm_axis
-from jaxcnn.nn.conv import Conv
-from jaxcnn.nn.conv_transpose import ConvTranspose
-from jaxcnn.nn.local_conv import LocalConv
-from jaxcnn.nn.local_response_norm import LocalResponseNorm
-from jaxcnn.nn.separable import DepthwiseConv, SeparableConv
-from jaxcnn.nn.tiled_conv import TiledConv
+from jaxcnn.nn._batch_norm import BatchNorm
+from jaxcnn.nn._batch_norm_axis import batch_norm_axis
+from jaxcnn.nn._conv import Conv
+from jaxcnn.nn._conv_transpose import ConvTranspose
+from jaxcnn.nn._local_conv import LocalConv
+from jaxcnn.nn._local_response_norm import LocalResponseNorm
+from jaxcnn.nn._separable import DepthwiseConv, SeparableConv
+from jaxcnn.nn._tiled_conv import TiledConv
 
 __all__ = [
     "BatchNorm",

@@ -15,7 +15,7 @@ from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxcnn._errors import check_choice
-from jaxcnn.nn.batch_norm_axis import batch_norm_axis
+from jaxcnn.nn import batch_norm_axis
 from jaxcnn.train._distributed import together
 from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._experiment import Experiment

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
-from jaxcnn.unsupervised.neocognitron import learn_neocognitron, reinforce, winners
+from jaxcnn.unsupervised._neocognitron import learn_neocognitron, reinforce, winners
 
 __all__ = ["learn_neocognitron", "reinforce", "winners"]
 

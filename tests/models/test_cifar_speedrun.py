@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import ShapeError, models
-from jaxcnn.models.cifar_speedrun import dirac_kernel, unit_kernel
+from jaxcnn.models._cifar_speedrun import dirac_kernel, unit_kernel
 from tests.models.small import quick_jit
 
 OPTIONS = {"widths": (8, 8, 8)}

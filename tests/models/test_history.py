@@ -10,8 +10,8 @@ import optax
 import pytest
 
 from jaxcnn import ShapeError, models
-from jaxcnn.models.bn_inception import BLOCKS, PAPER_RUNS
-from jaxcnn.models.neocognitron import Stage
+from jaxcnn.models._bn_inception import BLOCKS, PAPER_RUNS
+from jaxcnn.models._neocognitron import Stage
 from tests.models.small import Small, initialized, losses, quick_jit
 from tests.tiers import default_rows
 
@@ -194,7 +194,7 @@ def test_fcn_gives_a_class_to_every_pixel_of_any_image(name: str) -> None:
 
 def test_fcn_enlarges_bilinearly_about_the_right_place() -> None:
     """With scores that are constant the enlarged map is constant wherever no edge is near."""
-    from jaxcnn.models.fcn import FCN
+    from jaxcnn.models._fcn import FCN
 
     options: dict[str, Any] = {"widths": (1,) * 5, "stage_sizes": (1,) * 5, "hidden": 1, "num_classes": 2}
     for stride in (32, 16, 8):
@@ -208,8 +208,8 @@ def test_fcn_enlarges_bilinearly_about_the_right_place() -> None:
 def test_fcn_takes_the_weights_of_vgg() -> None:
     """On an image of 224x224 padded as VGG pads, the middle of fc6 is the fc6 of VGG."""
     sizes: dict[str, Any] = {"stage_sizes": (1,) * 5, "widths": (2,) * 5, "hidden": 3}
-    from jaxcnn.models.fcn import FCN
-    from jaxcnn.models.vgg import VGG
+    from jaxcnn.models._fcn import FCN
+    from jaxcnn.models._vgg import VGG
 
     x = jnp.zeros((1, 224, 224, 3))
     vgg = quick_jit(VGG(num_classes=5, **sizes).init)(jax.random.key(0), x)["params"]
@@ -241,7 +241,7 @@ def test_vit_says_which_images_it_cannot_read() -> None:
 def test_attention_is_that_of_flax(key: jax.Array) -> None:
     from flax import linen
 
-    from jaxcnn.models.vit import SelfAttention
+    from jaxcnn.models._vit import SelfAttention
 
     x = jax.random.normal(key, (2, 3, 5, 8))
     ours, flax = SelfAttention(2), linen.MultiHeadDotProductAttention(num_heads=2)

@@ -7,8 +7,8 @@ import optax
 import pytest
 
 from jaxcnn import ShapeError, models
-from jaxcnn.models.lenet_1998 import C3_READS, SparseConv, Subsampling, map_loss
-from jaxcnn.models.lenet_bitmaps import DIGITS
+from jaxcnn.models._layers._lenet_bitmaps import DIGITS
+from jaxcnn.models._lenet_1998 import C3_READS, SparseConv, Subsampling, map_loss
 from tests.models.small import quick_jit
 
 

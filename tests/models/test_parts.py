@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jaxcnn import ShapeError, models
-from jaxcnn.models.stochastic_depth import StochasticDepth
-from jaxcnn.models.widths import scaled_width
+from jaxcnn.models._layers._stochastic_depth import StochasticDepth
+from jaxcnn.models._layers._widths import scaled_width
 
 
 def test_whole_images_are_left_out_and_the_mean_stays(key: jax.Array) -> None:

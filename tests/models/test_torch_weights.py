@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from jaxcnn import ShapeError, models
+from jaxcnn.models._registry import torch_names
 from jaxcnn.models._weights._safetensors import read_safetensors
-from jaxcnn.models.registry import torch_names
-from jaxcnn.models.torch_names import counterparts
+from jaxcnn.models._weights._torch_names import counterparts
 from tests.models import timm_states
 from tests.models.small import quick_jit
 from tests.models.torchvision_states import (

@@ -15,7 +15,7 @@ from flax.errors import ModifyScopeVariableError
 from jax.sharding import PartitionSpec as P
 
 from jaxcnn._errors import ShapeError
-from jaxcnn.nn.batch_norm import BatchNorm
+from jaxcnn.nn._batch_norm import BatchNorm
 
 
 def flax_fields(module: Any) -> list[tuple[str, Any]]:

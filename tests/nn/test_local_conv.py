@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxcnn._errors import ShapeError
-from jaxcnn.nn.local_conv import LocalConv
+from jaxcnn.nn._local_conv import LocalConv
 
 
 def from_flax(kernel: jax.Array, window: tuple[int, ...]) -> jax.Array:

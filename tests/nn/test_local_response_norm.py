@@ -5,7 +5,7 @@ import numpy as np
 from flax import linen
 
 from jaxcnn.functional import local_response_norm
-from jaxcnn.nn.local_response_norm import LocalResponseNorm
+from jaxcnn.nn._local_response_norm import LocalResponseNorm
 
 
 def test_it_is_the_function(key: jax.Array) -> None:

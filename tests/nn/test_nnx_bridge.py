@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxcnn.nn.batch_norm import BatchNorm
-from jaxcnn.nn.conv import Conv
+from jaxcnn.nn._batch_norm import BatchNorm
+from jaxcnn.nn._conv import Conv
 
 
 def test_batch_norm_keeps_its_statistics(key: jax.Array) -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import tiled_conv
-from jaxcnn.nn.conv import Conv
-from jaxcnn.nn.local_conv import LocalConv
-from jaxcnn.nn.tiled_conv import TiledConv
+from jaxcnn.nn._conv import Conv
+from jaxcnn.nn._local_conv import LocalConv
+from jaxcnn.nn._tiled_conv import TiledConv
 from jaxcnn.shapes import tiled_conv_counts
 
 

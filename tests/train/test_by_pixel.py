@@ -13,7 +13,7 @@ import pytest
 from flax import linen as nn
 
 from jaxcnn.data import Dataset, Split
-from jaxcnn.nn.conv import Conv
+from jaxcnn.nn import Conv
 from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._evaluate import Evaluation, Evaluator
 from jaxcnn.train._experiment import Experiment, cross_entropy

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import data, models
-from jaxcnn.models.bn_inception import PAPER_RUNS
+from jaxcnn.models import PAPER_RUNS
 from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._peak import macs_per_image

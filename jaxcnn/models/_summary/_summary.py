@@ -15,10 +15,10 @@ from flax import linen
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
 from jaxcnn._reprs import html_table
+from jaxcnn.models._registry import create
 from jaxcnn.models._summary._abstract import abstract_variables
 from jaxcnn.models._summary._equations import View
 from jaxcnn.models._summary._tracing import Call, trace_model
-from jaxcnn.models.registry import create
 from jaxcnn.shapes import ReceptiveField
 
 _TIMES = "\N{MULTIPLICATION SIGN}"

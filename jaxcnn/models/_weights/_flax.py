@@ -12,10 +12,10 @@ from flax import linen as nn
 from flax import serialization
 
 from jaxcnn._errors import ShapeError
+from jaxcnn.models._registry import create, info
+from jaxcnn.models._resnet import IMAGENET_FORMS, Bottleneck
 from jaxcnn.models._weights._match import as_variables, match_tensors
-from jaxcnn.models.registry import create, info
-from jaxcnn.models.resnet import IMAGENET_FORMS, Bottleneck
-from jaxcnn.models.torch_names import Counterpart, paths
+from jaxcnn.models._weights._torch_names import Counterpart, paths
 
 PARTS = ("params", "batch_stats")
 # Path here to path there; {block} is the name of the block, counted over all stages.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn._errors import ShapeError
-from jaxcnn.models.torch_names import Counterpart, listed, nested, paths
+from jaxcnn.models._weights._torch_names import Counterpart, listed, nested, paths
 
 
 def match_tensors(

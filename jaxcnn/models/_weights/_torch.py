@@ -12,11 +12,11 @@ import numpy as np
 from flax import linen as nn
 
 from jaxcnn._errors import check_choice
+from jaxcnn.models._registry import create, info, list_models, torch_names
 from jaxcnn.models._weights._match import as_variables, match_tensors
 from jaxcnn.models._weights._safetensors import write_safetensors
 from jaxcnn.models._weights._state_dict import read_state_dict
-from jaxcnn.models.registry import create, info, list_models, torch_names
-from jaxcnn.models.torch_names import TorchNames, counterparts, paths
+from jaxcnn.models._weights._torch_names import TorchNames, counterparts, paths
 
 COUNTER = ".num_batches_tracked"  # how many batches a norm of PyTorch has seen, which nothing here reads
 log = logging.getLogger("jaxcnn")

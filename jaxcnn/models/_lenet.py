@@ -7,9 +7,9 @@ from flax import linen as nn
 
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import max_pool
-from jaxcnn.models._head import classifier
-from jaxcnn.models.registry import ModelInfo, register
-from jaxcnn.nn.conv import Conv
+from jaxcnn.models._layers import classifier
+from jaxcnn.models._registry import ModelInfo, register
+from jaxcnn.nn import Conv
 
 
 class LeNet5(nn.Module):

@@ -9,12 +9,9 @@ from flax import linen as nn
 
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import adaptive_avg_pool, avg_pool, global_avg_pool, local_response_norm, max_pool
-from jaxcnn.models._head import classifier, require_classes
-from jaxcnn.models.images import as_images
-from jaxcnn.models.inception import Branches, ConvUnit, scaled
-from jaxcnn.models.registry import ModelInfo, register
-from jaxcnn.models.torch_names import TorchNames
-from jaxcnn.nn.batch_norm import BatchNorm
+from jaxcnn.models._layers import Branches, ConvUnit, as_images, classifier, require_classes, scaled
+from jaxcnn.models._registry import ModelInfo, TorchNames, register
+from jaxcnn.nn import BatchNorm
 
 PAPER = (
     "Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich: Going Deeper with Convolutions, 2014"

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
+from flax.typing import Initializer
 
 from jaxcnn._arrays import as_array
 from jaxcnn._axes import IntPerAxis, int_per_axis
 from jaxcnn._geometry import Padding, conv_kernel_shape
 from jaxcnn.functional import tiled_conv
 from jaxcnn.nn._flax_conv import kernel_size_per_axis
-from jaxcnn.nn.local_conv import Initializer, make_filters, unshared_options
+from jaxcnn.nn._local_conv import make_filters, unshared_options
 
 
 class TiledConv(linen.Module):

@@ -8,11 +8,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.typing import ArrayLike
 
 from jaxcnn.functional import conv, depthwise_conv
-from jaxcnn.models._head import classifier
-from jaxcnn.models.images import as_images
-from jaxcnn.models.registry import ModelInfo, register
+from jaxcnn.models._layers import as_images, classifier
+from jaxcnn.models._registry import ModelInfo, register
+
+# Decay per pixel of the weights c of inhibition and d of C-cells. The paper requires a decrease and gives no rate.
+INHIBITION_DECAY, POOLING_DECAY = 0.9, 0.8
+
+
+def window_weights(size: int, decay: float) -> np.ndarray:
+    """Fixed weights ``decay**distance`` of a window about its middle, which sum to 1 (the paper's c and d).
+
+    >>> window_weights(3, 0.5).round(2)[1]
+    array([0.11, 0.22, 0.11])
+    """
+    place = np.arange(size) - (size - 1) / 2
+    weights = decay ** np.hypot(place[:, None], place)
+    return weights / weights.sum()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +51,28 @@ class Stage:
     selectivity: float = 1.5
     learning_selectivity: float | None = None
 
+    @property
+    def inhibition_weights(self) -> np.ndarray:
+        """The weights c of the paper, ``(s_window, s_window)``: fixed, decreasing from the centre, with sum 1."""
+        return window_weights(self.s_window, INHIBITION_DECAY)
+
+    def inhibition(self, x: ArrayLike) -> jax.Array:
+        """The inhibitory input ``v`` of the S-cells: a weighted root mean square over channels and windows.
+
+        Args:
+            x: ``(*batch, height, width, channels)``.
+
+        Returns:
+            ``(*batch, height, width, 1)``.
+
+        >>> Stage(s_window=3).inhibition(jnp.full((5, 5, 2), 3.0))[2, 2]
+        Array([3.], dtype=float32)
+        """
+        x = jnp.asarray(x)
+        weights = jnp.asarray(self.inhibition_weights[:, :, None, None] / x.shape[-1], x.dtype)
+        total = conv(jnp.square(x), jnp.broadcast_to(weights, (*weights.shape[:2], x.shape[-1], 1)), padding="SAME")
+        return jnp.sqrt(total + jnp.finfo(x.dtype).tiny)  # the square root has no derivative at zero
+
 
 # Three stages as in the paper, whose C-layers leave fewer cells at their edges than a step of two does.
 STAGES = (
@@ -44,20 +80,6 @@ STAGES = (
     Stage(c_strides=2),
     Stage(c_window=3, c_strides=2),
 )
-
-# How fast the weights c of inhibition and d of C-cells fall off with distance; the paper says only that they do.
-INHIBITION_DECAY, POOLING_DECAY = 0.9, 0.8
-
-
-def window_weights(size: int, decay: float) -> np.ndarray:
-    """Fixed weights ``decay**distance`` of a window about its middle, which sum to 1 (the paper's c and d).
-
-    >>> window_weights(3, 0.5).round(2)[1]
-    array([0.11, 0.22, 0.11])
-    """
-    place = np.arange(size) - (size - 1) / 2
-    weights = decay ** np.hypot(place[:, None], place)
-    return weights / weights.sum()
 
 
 class SCells(nn.Module):
@@ -67,7 +89,7 @@ class SCells(nn.Module):
 
     The inhibition ``v`` grows with everything in the window, so an answer needs the feature and little else. Both
     ``a`` ``(window, window, channels, planes)`` and ``b`` ``(planes,)`` are reinforced by
-    ``jaxcnn.unsupervised.neocognitron``; they start small and at zero.
+    ``jaxcnn.unsupervised``; they start small and at zero.
 
     Attributes:
         stage: of the network.
@@ -85,21 +107,10 @@ class SCells(nn.Module):
         x = x.astype(dtype)
         a = self.param("a", nn.initializers.uniform(1e-4), (size, size, channels, self.stage.planes)).astype(dtype)
         b = self.param("b", nn.initializers.zeros, (self.stage.planes,)).astype(dtype)
-        v = inhibition(x, size)
+        v = self.stage.inhibition(x)
         excited = 1 + conv(x, a, padding="SAME")
         inhibited = 1 + 2 * r / (1 + r) * b.reshape((1,) * (x.ndim - 1) + b.shape) * v
         return r * jax.nn.relu(excited / inhibited - 1)
-
-
-def inhibition(x: jax.Array, window: int) -> jax.Array:
-    """The answer ``(*batch, height, width, 1)`` of inhibitory cells: a weighted root mean square over windows.
-
-    >>> inhibition(jnp.full((5, 5, 2), 3.0), 3)[2, 2]
-    Array([3.], dtype=float32)
-    """
-    weights = jnp.asarray(window_weights(window, INHIBITION_DECAY)[:, :, None, None] / x.shape[-1], x.dtype)
-    total = conv(jnp.square(x), jnp.broadcast_to(weights, (window, window, x.shape[-1], 1)), padding="SAME")
-    return jnp.sqrt(total + jnp.finfo(x.dtype).tiny)  # the root of zero has no derivative
 
 
 class CCells(nn.Module):
@@ -130,7 +141,7 @@ class Neocognitron(nn.Module):
     """The neocognitron: S-cells that learn features and C-cells that forgive where they stand, three times over.
 
     The structure, the answers of the cells and the constants ``r`` and ``alpha`` are those of the paper of 1980; its
-    learning rule is in ``jaxcnn.unsupervised.neocognitron``. Deliberate differences: maps are padded, and C-layers of
+    learning rule is in ``jaxcnn.unsupervised``. Deliberate differences: maps are padded, and C-layers of
     step 2 do the thinning that the paper gets from smaller layers; the third one keeps as many cells as are left, not
     one for each plane. The paper has no labels and no output but its last layer: ``logits`` are a dense layer on
     the last C-cells, ``num_classes`` of them, for gradients or for a linear classifier to be put in.

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
+from flax.typing import Initializer
 
 from jaxcnn._arrays import as_array
 from jaxcnn._axes import IntPerAxis
@@ -15,8 +16,6 @@ from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import Padding, conv_kernel_shape
 from jaxcnn.functional import conv
 from jaxcnn.nn._flax_conv import flax_conv_padding, kernel_size_per_axis
-
-Initializer = Callable[..., Any]
 
 
 class Conv(linen.Module):

@@ -8,13 +8,9 @@ import jax
 from flax import linen as nn
 
 from jaxcnn.functional import global_avg_pool
-from jaxcnn.models._head import classifier
-from jaxcnn.models.images import as_images
-from jaxcnn.models.registry import ModelInfo, register
-from jaxcnn.models.stochastic_depth import StochasticDepth
-from jaxcnn.models.torch_names import TorchNames
-from jaxcnn.nn.conv import Conv
-from jaxcnn.nn.separable import DepthwiseConv
+from jaxcnn.models._layers import StochasticDepth, as_images, classifier
+from jaxcnn.models._registry import ModelInfo, TorchNames, register
+from jaxcnn.nn import Conv, DepthwiseConv
 
 # The reference cuts this normal distribution at +-2, a hundred deviations off: nowhere.
 normal_init = nn.initializers.normal(0.02)
@@ -96,7 +92,7 @@ class ConvNeXt(nn.Module):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxcnn.models.registry import create
+        >>> from jaxcnn.models import create
         >>> variables = jax.eval_shape(create("convnext_tiny").init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
         >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
         28589128

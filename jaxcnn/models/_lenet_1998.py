@@ -10,9 +10,9 @@ from flax import linen as nn
 
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import avg_pool, conv
-from jaxcnn.models.lenet_bitmaps import DIGITS
-from jaxcnn.models.registry import ModelInfo, register
-from jaxcnn.nn.conv import Conv
+from jaxcnn.models._layers import DIGITS
+from jaxcnn.models._registry import ModelInfo, register
+from jaxcnn.nn import Conv
 
 # Table I of the paper: the maps of S2 that each map of C3 reads.
 C3_READS = (

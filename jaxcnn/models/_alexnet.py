@@ -7,12 +7,9 @@ import jax
 from flax import linen as nn
 
 from jaxcnn.functional import adaptive_avg_pool, local_response_norm, max_pool
-from jaxcnn.models._head import classifier
-from jaxcnn.models.images import as_images
-from jaxcnn.models.initializers import torch_bias, torch_kernel
-from jaxcnn.models.registry import ModelInfo, register
-from jaxcnn.models.torch_names import TorchNames
-from jaxcnn.nn.conv import Conv
+from jaxcnn.models._layers import as_images, classifier, torch_bias, torch_kernel
+from jaxcnn.models._registry import ModelInfo, TorchNames, register
+from jaxcnn.nn import Conv
 
 overlapping_pool = functools.partial(max_pool, window_shape=(3, 3), strides=2)
 

@@ -9,16 +9,9 @@ import jax
 from flax import linen as nn
 
 from jaxcnn.functional import global_avg_pool
-from jaxcnn.models._head import classifier
-from jaxcnn.models.images import as_images
-from jaxcnn.models.initializers import he_fan_out
-from jaxcnn.models.registry import ModelInfo, register
-from jaxcnn.models.stochastic_depth import StochasticDepth
-from jaxcnn.models.torch_names import TorchNames
-from jaxcnn.models.widths import scaled_width
-from jaxcnn.nn.batch_norm import BatchNorm
-from jaxcnn.nn.conv import Conv
-from jaxcnn.nn.separable import DepthwiseConv
+from jaxcnn.models._layers import StochasticDepth, as_images, classifier, he_fan_out, scaled_width
+from jaxcnn.models._registry import ModelInfo, TorchNames, register
+from jaxcnn.nn import BatchNorm, Conv, DepthwiseConv
 
 # Table 1 of the paper: expansion, side of the window, stride of the first block, output channels, blocks.
 STAGES = (

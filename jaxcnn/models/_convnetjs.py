@@ -7,10 +7,9 @@ import jax
 from flax import linen as nn
 
 from jaxcnn.functional import max_pool
-from jaxcnn.models._head import classifier
-from jaxcnn.models.images import as_images
-from jaxcnn.models.registry import ModelInfo, register
-from jaxcnn.nn.conv import Conv
+from jaxcnn.models._layers import as_images, classifier
+from jaxcnn.models._registry import ModelInfo, register
+from jaxcnn.nn import Conv
 
 
 class ConvNetJS(nn.Module):

@@ -13,7 +13,7 @@ from jaxcnn._arrays import as_array
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import max_pool_with_indices
-from jaxcnn.models.neocognitron import INHIBITION_DECAY, Neocognitron, inhibition, window_weights
+from jaxcnn.models import Neocognitron, Stage
 
 # q of the paper: how much a winner is reinforced, in the first layer and in those after it.
 FIRST_RATE, LATER_RATE = 1.0, 16.0
@@ -82,8 +82,9 @@ def reinforce(
     before = (size - 1) // 2
     padded = jnp.pad(x, ((before, size - 1 - before),) * 2 + ((0, 0),))
     seen = jax.vmap(lambda place: lax.dynamic_slice(padded, (*place, 0), (size, size, channels)))(places)
-    strength = inhibition(x, size)[places[:, 0], places[:, 1], 0]
-    weights = jnp.asarray(window_weights(size, INHIBITION_DECAY)[:, :, None, None] / channels, a.dtype)
+    stage = Stage(s_window=size)
+    strength = stage.inhibition(x)[places[:, 0], places[:, 1], 0]
+    weights = jnp.asarray(stage.inhibition_weights[:, :, None, None] / channels, a.dtype)
     gain = rate * won.astype(a.dtype)
     return {"a": a + weights * gain[None, None, None] * jnp.moveaxis(seen, 0, -1), "b": b + gain / 2 * strength}
 

@@ -11,12 +11,9 @@ from flax import linen as nn
 
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import max_pool
-from jaxcnn.models._head import require_classes
-from jaxcnn.models.images import as_images
-from jaxcnn.models.initializers import he_fan_out
-from jaxcnn.models.registry import ModelInfo, register
-from jaxcnn.nn.conv import Conv
-from jaxcnn.nn.conv_transpose import ConvTranspose
+from jaxcnn.models._layers import as_images, he_fan_out, require_classes
+from jaxcnn.models._registry import ModelInfo, register
+from jaxcnn.nn import Conv, ConvTranspose
 
 PAPER = "Long, Shelhamer, Darrell: Fully Convolutional Networks for Semantic Segmentation, 2015"
 # Where the image begins in the last up-sampled map, by its stride: what the padding of 100 adds before it.
@@ -139,7 +136,7 @@ def params_from_vgg(params: Mapping[str, Any], vgg: Mapping[str, Any]) -> dict[s
     Raises:
         ShapeError: a layer of VGG has other sizes than the FCN's.
 
-    >>> from jaxcnn.models.vgg import VGG
+    >>> from jaxcnn.models import VGG
     >>> sizes = {"stage_sizes": (1, 1, 1, 1, 1), "widths": (1, 2, 2, 2, 2), "hidden": 3}
     >>> x, key = jnp.zeros((1, 32, 32, 3)), jax.random.key(0)
     >>> vgg = jax.jit(VGG(num_classes=5, **sizes).init)(key, x)["params"]

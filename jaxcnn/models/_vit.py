@@ -8,11 +8,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxcnn._errors import ShapeError
-from jaxcnn.models._head import classifier
-from jaxcnn.models.images import check_images
-from jaxcnn.models.registry import ModelInfo, register
-from jaxcnn.models.torch_names import TorchNames
-from jaxcnn.nn.conv import Conv
+from jaxcnn.models._layers import check_images, classifier
+from jaxcnn.models._registry import ModelInfo, TorchNames, register
+from jaxcnn.nn import Conv
 
 PAPER = "Dosovitskiy et al.: An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale, 2020"
 

@@ -9,11 +9,9 @@ from flax import linen as nn
 
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.functional import max_pool
-from jaxcnn.models._head import require_classes
-from jaxcnn.models.images import as_images
-from jaxcnn.models.registry import ModelInfo, register
-from jaxcnn.nn.conv import Conv
-from jaxcnn.nn.conv_transpose import ConvTranspose
+from jaxcnn.models._layers import as_images, require_classes
+from jaxcnn.models._registry import ModelInfo, register
+from jaxcnn.nn import Conv, ConvTranspose
 
 # The paper's section 3: a deviation of sqrt(2 / N) for N incoming connections.
 HE_FAN_IN = nn.initializers.he_normal()

@@ -5,8 +5,7 @@ from typing import Any
 
 import jax
 from flax import linen as nn
-
-from jaxcnn.nn.conv import Initializer
+from flax.typing import Initializer
 
 # He et al. 2015, "Delving deep into rectifiers", in the form that keeps the variance of gradients: torchvision's.
 he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")

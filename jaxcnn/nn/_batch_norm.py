@@ -2,18 +2,17 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen
+from flax.typing import Initializer
 
 from jaxcnn._arrays import as_array, common_dtype
 from jaxcnn._geometry import feature_axes, full_rank_mask
 from jaxcnn.functional import BatchStats, batch_norm
-
-Initializer = Callable[..., Any]
 
 
 class BatchNorm(linen.Module):

@@ -6,9 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.typing import Initializer
 
 from jaxcnn._axes import IntPerAxis
-from jaxcnn.nn.conv import Conv, Initializer
+from jaxcnn.nn import Conv
 
 
 class ConvUnit(nn.Module):

@@ -6,7 +6,7 @@ from typing import Any
 
 from flax import linen
 
-from jaxcnn.nn.batch_norm import BatchNorm
+from jaxcnn.nn._batch_norm import BatchNorm
 
 
 def batch_norm_axis(axis_name: Hashable) -> contextlib.AbstractContextManager[None]:

@@ -13,12 +13,9 @@ from flax.linen.dtypes import promote_dtype
 from jaxcnn._arrays import as_array
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import conv, extract_patches, max_pool
-from jaxcnn.models._head import classifier
-from jaxcnn.models.images import as_images, check_images
-from jaxcnn.models.initializers import torch_bias, torch_kernel
-from jaxcnn.models.registry import ModelInfo, register
-from jaxcnn.nn.batch_norm import BatchNorm
-from jaxcnn.nn.conv import Conv
+from jaxcnn.models._layers import as_images, check_images, classifier, torch_bias, torch_kernel
+from jaxcnn.models._registry import ModelInfo, register
+from jaxcnn.nn import BatchNorm, Conv
 
 
 def dirac_kernel(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:

@@ -3,14 +3,13 @@
 import dataclasses
 import fnmatch
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flax import linen as nn
 
 from jaxcnn._hints import did_you_mean, explain_arguments
-from jaxcnn.models._head import check_classes
-from jaxcnn.models.torch_names import TorchNames
+from jaxcnn.models._layers import check_classes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +35,29 @@ class ModelInfo:
     macs: int
     accuracy: str = ""
     options: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TorchNames:
+    """How one PyTorch library names the layers of a model family.
+
+    Keys are regular expressions over the whole of a path such as ``stage1_block0/conv1``. The first that fits counts.
+
+    Attributes:
+        source: the library.
+        modules: path of a layer, or of a bare parameter, to its name there; ``\\1`` stands for the first group. Their
+            name for ``kernel``, ``bias`` and so on goes behind it after a dot, or where ``{leaf}`` stands.
+        head: path of the layer whose outputs are the classes, or of all such layers, as a regular expression.
+        flattened: path of a dense layer that reads a flattened map, to that map's height and width. PyTorch flattens
+            channels first.
+        shapes: path of a parameter to its shape there, where layout alone does not give it; -1 is what is left.
+    """
+
+    source: str
+    modules: Mapping[str, str]
+    head: str
+    flattened: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
 
 _MODELS: dict[str, tuple[ModelInfo, Callable[..., nn.Module]]] = {}

@@ -8,14 +8,15 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
+from flax.typing import Initializer
 from jax import lax
 
 from jaxcnn._arrays import as_array
 from jaxcnn._axes import IntPerAxis, int_per_axis
 from jaxcnn._geometry import Padding
 from jaxcnn.functional import conv
+from jaxcnn.nn._conv import make_parameters
 from jaxcnn.nn._flax_conv import flax_transpose_pads, kernel_size_per_axis
-from jaxcnn.nn.conv import Initializer, make_parameters
 
 
 class ConvTranspose(linen.Module):

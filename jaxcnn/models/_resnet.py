@@ -10,13 +10,9 @@ from flax import linen as nn
 
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.functional import global_avg_pool, max_pool
-from jaxcnn.models._head import classifier
-from jaxcnn.models.images import as_images
-from jaxcnn.models.initializers import he_fan_out, torch_bias, torch_kernel
-from jaxcnn.models.registry import ModelInfo, register
-from jaxcnn.models.torch_names import TorchNames
-from jaxcnn.nn.batch_norm import BatchNorm
-from jaxcnn.nn.conv import Conv
+from jaxcnn.models._layers import as_images, classifier, he_fan_out, torch_bias, torch_kernel
+from jaxcnn.models._registry import ModelInfo, TorchNames, register
+from jaxcnn.nn import BatchNorm, Conv
 
 PAPER = "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015"
 SHORTCUTS = ("projection", "zero_pad", "none")
@@ -137,7 +133,7 @@ class ResNet(nn.Module):
         norm: makes a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
 
     Example:
-        >>> from jaxcnn.models.registry import create
+        >>> from jaxcnn.models import create
         >>> variables = jax.eval_shape(create("resnet50").init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
         >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
         25557032

@@ -10,12 +10,9 @@ from flax import linen as nn
 
 from jaxcnn._errors import check_choice
 from jaxcnn.functional import avg_pool, global_avg_pool, local_response_norm, max_pool
-from jaxcnn.models._head import classifier
-from jaxcnn.models.images import as_images
-from jaxcnn.models.inception import Branches, ConvUnit, scaled
-from jaxcnn.models.registry import ModelInfo, register
-from jaxcnn.nn.batch_norm import BatchNorm
-from jaxcnn.nn.separable import DepthwiseConv
+from jaxcnn.models._layers import Branches, ConvUnit, as_images, classifier, scaled
+from jaxcnn.models._registry import ModelInfo, register
+from jaxcnn.nn import BatchNorm, DepthwiseConv
 
 PAPER = "Ioffe, Szegedy: Batch Normalization: Accelerating Deep Network Training, 2015"
 # Figure 5 of the paper. Of each block: 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3, pool projection. Those

@@ -8,13 +8,9 @@ import jax
 from flax import linen as nn
 
 from jaxcnn.functional import adaptive_avg_pool, max_pool
-from jaxcnn.models._head import classifier
-from jaxcnn.models.images import as_images
-from jaxcnn.models.initializers import he_fan_out
-from jaxcnn.models.registry import ModelInfo, register
-from jaxcnn.models.torch_names import TorchNames
-from jaxcnn.nn.batch_norm import BatchNorm
-from jaxcnn.nn.conv import Conv
+from jaxcnn.models._layers import as_images, classifier, he_fan_out
+from jaxcnn.models._registry import ModelInfo, TorchNames, register
+from jaxcnn.nn import BatchNorm, Conv
 
 PAPER = "Simonyan, Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, 2014"
 
@@ -42,7 +38,7 @@ class VGG(nn.Module):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxcnn.models.registry import create
+        >>> from jaxcnn.models import create
         >>> variables = jax.eval_shape(create("vgg16").init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
         >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
         138357544

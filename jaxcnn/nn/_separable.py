@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
+from flax.typing import Initializer
 
 from jaxcnn._arrays import as_array
 from jaxcnn._axes import IntPerAxis, as_int
@@ -14,7 +15,6 @@ from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import Padding
 from jaxcnn.functional import depthwise_conv, separable_conv
 from jaxcnn.nn._flax_conv import flax_conv_padding, kernel_size_per_axis
-from jaxcnn.nn.conv import Initializer
 
 
 class DepthwiseConv(linen.Module):

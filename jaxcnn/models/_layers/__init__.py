@@ -1,0 +1,26 @@
+"""What several families of networks have in common: blocks, heads, initializers and checks of their input."""
+
+from jaxcnn.models._layers._head import check_classes, classifier, require_classes
+from jaxcnn.models._layers._images import as_images, check_images
+from jaxcnn.models._layers._inception import Branches, ConvUnit, scaled
+from jaxcnn.models._layers._initializers import he_fan_out, torch_bias, torch_kernel
+from jaxcnn.models._layers._lenet_bitmaps import DIGITS
+from jaxcnn.models._layers._stochastic_depth import StochasticDepth
+from jaxcnn.models._layers._widths import scaled_width
+
+__all__ = [
+    "DIGITS",
+    "Branches",
+    "ConvUnit",
+    "StochasticDepth",
+    "as_images",
+    "check_classes",
+    "check_images",
+    "classifier",
+    "he_fan_out",
+    "require_classes",
+    "scaled",
+    "scaled_width",
+    "torch_bias",
+    "torch_kernel",
+]
