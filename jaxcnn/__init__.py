@@ -11,7 +11,7 @@ from jaxcnn._extras import with_hint
 from jaxcnn._hints import missing_name
 from jaxcnn._other_names import NAMES
 
-_MODULES = ("augment", "data", "functional", "models", "nn", "shapes", "train", "vis")
+_MODULES = ("augment", "data", "functional", "metrics", "models", "nn", "shapes", "train", "vis")
 _NAMES = {"ShapeError": "jaxcnn.shapes", "accelerate": "jaxcnn.functional", "summary": "jaxcnn.models"}
 
 __all__ = [*_MODULES, *_NAMES]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-FACES = ("jaxcnn.functional", "jaxcnn.functional.filters", "jaxcnn.augment", "jaxcnn.nn", "jaxcnn.shapes")
-OPERATIONS = ("jaxcnn.functional", "jaxcnn.functional.filters")
+OPERATIONS = ("jaxcnn.functional", "jaxcnn.functional.filters", "jaxcnn.metrics")
+FACES = (*OPERATIONS, "jaxcnn.augment", "jaxcnn.nn", "jaxcnn.shapes")
 # Of these a source would be the library itself.
 NO_SOURCE = {"accelerate", "batch_stats", "conv_algorithms", "explain_conv", "use_tuning"}
 # ``accelerate(False)`` is how a switch reads;
@@ -157,7 +157,7 @@ def public_definitions(path: Path) -> list[str]:
 
 FILES = [
     path
-    for face in ("functional", "nn", "augment")
+    for face in ("functional", "nn", "augment", "metrics")
     for path in sorted((ROOT / "jaxcnn" / face).rglob("*.py"))
     if "lowering" not in path.parts
 ]

@@ -10,7 +10,7 @@ ROWS = [
     {"_geometry"},
     {"shapes"},
     {"functional"},
-    {"nn", "augment"},
+    {"nn", "augment", "metrics"},
     {"models", "data"},
     {"bench", "train", "vis", "export", "unsupervised"},
     {"cli"},

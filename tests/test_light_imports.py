@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"grain", "matplotlib", "orbax", "PIL", "rich", "tensorflow", "tensorflow_datasets", "torch"}
-CORE = ("functional", "models", "nn", "shapes")
+CORE = ("functional", "metrics", "models", "nn", "shapes")
 STAGES = {
     "jaxcnn": ("import jaxcnn", HEAVY | {"flax", "jax", "numpy", "optax"}),
     "shapes": ("from jaxcnn import shapes; use(shapes)", HEAVY | {"flax", "jax", "optax"}),
@@ -21,6 +21,10 @@ STAGES = {
         "functional.conv(jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 2)));"
         "repr(functional.explain_conv((1, 8, 8, 3), (3, 3, 3, 2), platform='cpu'))",
         HEAVY | {"flax", "optax"},
+    ),
+    "metrics": (
+        "from jaxcnn import metrics; use(metrics); metrics.accuracy([0, 1], [0, 0])",
+        HEAVY | {"flax", "optax", "scipy", "skimage", "sklearn"},
     ),
     "flax, which imports rich": ("import flax.linen", HEAVY - {"rich"}),
     "nn": ("from jaxcnn import nn; use(nn)", HEAVY - {"rich"}),
