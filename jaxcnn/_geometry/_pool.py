@@ -14,6 +14,7 @@ from jaxcnn._axes import IntPerAxis, int_per_axis, window_per_axis
 from jaxcnn._errors import ShapeError
 from jaxcnn._geometry._padding import Padding, output_size, pads_per_axis, reach
 from jaxcnn._geometry._patches import split_image_shape
+from jaxcnn._symbolic import is_less, is_symbolic, larger, smaller
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,47 +40,55 @@ class PoolAxis:
     positions: int
 
     @property
+    def symbolic(self) -> bool:
+        """Whether the size is a symbolic dimension."""
+        return is_symbolic(self.size)
+
+    @property
     def trivial(self) -> bool:
-        """Whether the windows are the entries of the input themselves."""
+        """Whether each window is one entry of the input, and all entries have one."""
         return self.window == 1 and self.stride == 1 and self.before == self.after == 0
 
     @property
-    def apart(self) -> bool:
-        """Whether no window reaches the start of the next one."""
-        return self.last < self.stride
+    def disjoint(self) -> bool:
+        """Whether each window ends before the next one starts."""
+        return self.extent <= self.stride
 
     @property
-    def last(self) -> int:
-        """How far past its start the last entry of a window lies."""
-        return reach(self.window, self.dilation) - 1
+    def extent(self) -> int:
+        """The number of entries from the first tap of a window to the last one."""
+        return reach(self.window, self.dilation)
 
     @property
     def span(self) -> int:
-        """How long the axis is from the start of the first window to the end of the last one."""
-        return (self.positions - 1) * self.stride + self.last + 1
+        """The number of entries from the start of the first window to the end of the last one."""
+        return (self.positions - 1) * self.stride + self.extent
 
     def entry(self, position: int, tap: int) -> int:
-        """Which index of the input this tap of the window at this position reads, inside or outside."""
+        """The index of the input, inside or outside, that a tap of the window at a position reads."""
         return position * self.stride - self.before + tap * self.dilation
 
-    def reads(self, entry: int) -> bool:
-        """Whether this index is one of the input that is not cropped away."""
-        return max(0, -self.before) <= entry < self.size + min(0, self.after)
+    def bounds(self, *, include_pad: bool = False) -> tuple[int, int]:
+        """The first index of the input that is not cropped and the end of these, or those of the padded input.
 
-    def inside(self, tap: int) -> tuple[bool, ...]:
-        """For each position, whether this tap reads the input."""
-        return tuple(self.reads(self.entry(position, tap)) for position in range(self.positions))
-
-    def counts(self, *, include_pad: bool) -> tuple[int, ...]:
-        """For each position, how many taps read the input, or the input and its real padding.
-
-        >>> plan_pool((5,), (3,), strides=2, padding=1, ceil_mode=True)[0].counts(include_pad=False)
-        (2, 3, 2)
+        >>> axis = plan_pool((5,), (3,), strides=2, padding=((-1, 2),))[0]
+        >>> axis.bounds(), axis.bounds(include_pad=True)
+        ((1, 5), (1, 7))
         """
-        low = -self.before if include_pad else max(0, -self.before)
-        high = self.size + (self.after if include_pad else min(0, self.after))
-        taps = range(self.window)
-        return tuple(sum(low <= self.entry(o, j) < high for j in taps) for o in range(self.positions))
+        if include_pad:
+            return -self.before, self.size + self.after
+        return larger(0, -self.before), self.size + smaller(0, self.after)
+
+    def positions_inside(self, tap: int) -> tuple[int, int]:
+        """The first position whose window reads the input with this tap, and the end of these.
+
+        >>> axis = plan_pool((5,), (3,), strides=2, padding=1)[0]
+        >>> [axis.positions_inside(tap) for tap in range(3)]
+        [(1, 3), (0, 3), (0, 2)]
+        """
+        first, end = (-(-(bound - self.entry(0, tap)) // self.stride) for bound in self.bounds())
+        first, end = max(first, 0), min(end, self.positions)
+        return (first, end) if first < end else (0, 0)
 
 
 PoolPlan = tuple[PoolAxis, ...]
@@ -149,13 +158,20 @@ def pool_positions(
     2
     """
     before, after = pads
+    excess = size + before + after - reach(window, dilation)
+    positions = (excess + stride) // stride
     if ceil_mode:
-        positions = (size + before + after - reach(window, dilation) + stride - 1) // stride + 1
-        if positions > 1 and (positions - 1) * stride - before >= size + min(after, 0):
-            positions -= 1
-        if positions >= 1:
-            return positions
-    return output_size(size, window, stride=stride, dilation=dilation, pads=pads, axis=axis)
+        starts_inside = -(-(size + before + smaller(after, 0)) // stride)
+        rounded_up = -(-(excess + stride) // stride)
+        positions = smaller(rounded_up, larger(rounded_up - 1, larger(starts_inside, 1)))
+    if is_less(positions, 1):  # which raises the error
+        return output_size(size, window, stride=stride, dilation=dilation, pads=pads, axis=axis)
+    if not is_less(0, positions):
+        raise ShapeError(
+            f"on spatial axis {axis} a window of {window} may be larger than the input of {size} with padding {pads}. "
+            f'Pass a constraint to jax.export.symbolic_shape, such as "{size} >= {size - excess}".'
+        )
+    return positions
 
 
 def pool_output_shape(

@@ -5,32 +5,32 @@ from typing import TYPE_CHECKING
 from jaxcnn._hints import install_hints
 from jaxcnn.functional import filters
 from jaxcnn.functional._accelerate import accelerate
-from jaxcnn.functional._batch_norm import BatchStats, batch_norm, batch_stats
-from jaxcnn.functional._conv import conv
-from jaxcnn.functional._conv_grads import conv_input_grad, conv_kernel_grad
-from jaxcnn.functional._conv_transpose import conv_transpose
-from jaxcnn.functional._explain import conv_algorithms, explain_conv
-from jaxcnn.functional._fold_batch_norm import fold_batch_norm
-from jaxcnn.functional._local_conv import local_conv
-from jaxcnn.functional._local_response_norm import local_response_norm
-from jaxcnn.functional._patches import extract_patches, fold_patches
-from jaxcnn.functional._separable import depthwise_conv, pointwise_conv, separable_conv
-from jaxcnn.functional._signal import autocorrelate, convolve, correlate
-from jaxcnn.functional._tiled_conv import tiled_conv
-from jaxcnn.functional._tuning import use_tuning
-from jaxcnn.functional.adaptive_pool import (
+from jaxcnn.functional._adaptive_pool import (
     adaptive_avg_pool,
     adaptive_max_pool,
     global_avg_pool,
     global_max_pool,
     spatial_pyramid_pool,
 )
-from jaxcnn.functional.feature_pool import feature_pool
-from jaxcnn.functional.lp_pool import lp_pool
-from jaxcnn.functional.max_pool import max_pool, max_pool_with_indices, min_pool
-from jaxcnn.functional.pool import avg_pool
-from jaxcnn.functional.unpool import max_unpool
-from jaxcnn.functional.weighted_pool import weighted_pool
+from jaxcnn.functional._avg_pool import avg_pool
+from jaxcnn.functional._batch_norm import BatchStats, batch_norm, batch_stats
+from jaxcnn.functional._conv import conv
+from jaxcnn.functional._conv_grads import conv_input_grad, conv_kernel_grad
+from jaxcnn.functional._conv_transpose import conv_transpose
+from jaxcnn.functional._explain import conv_algorithms, explain_conv
+from jaxcnn.functional._feature_pool import feature_pool
+from jaxcnn.functional._fold_batch_norm import fold_batch_norm
+from jaxcnn.functional._local_conv import local_conv
+from jaxcnn.functional._local_response_norm import local_response_norm
+from jaxcnn.functional._lp_pool import lp_pool
+from jaxcnn.functional._max_pool import max_pool, max_pool_with_indices, min_pool
+from jaxcnn.functional._max_unpool import max_unpool
+from jaxcnn.functional._patches import extract_patches, fold_patches
+from jaxcnn.functional._separable import depthwise_conv, pointwise_conv, separable_conv
+from jaxcnn.functional._signal import autocorrelate, convolve, correlate
+from jaxcnn.functional._tiled_conv import tiled_conv
+from jaxcnn.functional._tuning import use_tuning
+from jaxcnn.functional._weighted_pool import weighted_pool
 
 __all__ = [
     "BatchStats",

@@ -16,8 +16,8 @@ import pytest
 
 from jaxcnn import functional as F
 from jaxcnn._geometry import plan_pool
-from jaxcnn.functional._materialized import materialized
-from jaxcnn.functional.first_tap import first_taps
+from jaxcnn.functional._pooling._extrema import _Taps
+from jaxcnn.functional._pooling._materialized import materialized
 from tests.functional.transforms.calls import optimized
 
 Function = Callable[[jax.Array], jax.Array]
@@ -206,5 +206,5 @@ def test_a_window_has_a_tap_whatever_the_comparisons_give() -> None:
     """With maxima that no entry equals, it is the last tap inside: of four for padding after, none for all padding."""
     x = jnp.arange(5.0)[:, None]
     plan = plan_pool((5,), (3,), strides=2, padding=((4, 2),))
-    taps = first_taps(x, jnp.full((plan[0].positions, 1), 99.0), plan)
+    taps = _Taps(plan, 0).place(x, jnp.full((plan[0].positions, 1), 99.0))
     assert taps[:, 0].tolist() == [255, 2, 2, 2, 0]

@@ -40,11 +40,11 @@ def test_what_a_window_reads_is_what_a_walk_reads(axis: tuple[int, ...], ceil_mo
         return
     size, window, stride, dilation, before, after = axis
     walk = list(oracle.windows((size,), (window,), (stride,), (dilation,), ((before, after),), ceil_mode))
-    assert list(plan.counts(include_pad=False)) == [len(reads) for _, reads, _ in walk]
-    assert list(plan.counts(include_pad=True)) == [padded for _, _, padded in walk]
-    for (position,), reads, _ in walk:
-        inside = [(plan.entry(position, tap),) for tap in range(window) if plan.inside(tap)[position]]
-        assert inside == reads
+    low, high = plan.bounds(include_pad=True)
+    for (position,), reads, padded in walk:
+        taps = [tap for tap in range(window) if position in range(*plan.positions_inside(tap))]
+        assert [(plan.entry(position, tap),) for tap in taps] == reads
+        assert sum(low <= plan.entry(position, tap) < high for tap in range(window)) == padded
     assert plan.span == (plan.positions - 1) * stride + reach(window, dilation)
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxcnn._arrays import as_arrays
 from jaxcnn._geometry import unpool_shape
-from jaxcnn.functional._materialized import materialized
+from jaxcnn.functional._pooling import materialized
 
 
 def max_unpool(y: jax.Array, indices: jax.Array, output_shape: Sequence[int]) -> jax.Array:

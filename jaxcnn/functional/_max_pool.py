@@ -1,16 +1,13 @@
-"""Pools that choose: the maximum or minimum over windows, with a gradient that goes to the first one."""
+"""The maximum or minimum over windows; the first one receives the gradient."""
 
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._geometry import Padding, check_index_range
-from jaxcnn.functional.ordering import MAXIMUM, MINIMUM
-from jaxcnn.functional.selection import as_ordered, best_of_windows
-from jaxcnn.functional.windows import on_axis, plan_windows
+from jaxcnn.functional._pooling import MAXIMUM, MINIMUM, as_ordered, extremum_of_windows, plan_windows, spatial_index
 
 
 def max_pool(
@@ -67,7 +64,7 @@ def max_pool(
         window_dilation=window_dilation,
         ceil_mode=ceil_mode,
     )
-    return best_of_windows(x, plan, MAXIMUM)[0]
+    return extremum_of_windows(x, plan, MAXIMUM)[0]
 
 
 def min_pool(
@@ -115,7 +112,7 @@ def min_pool(
         window_dilation=window_dilation,
         ceil_mode=ceil_mode,
     )
-    return best_of_windows(x, plan, MINIMUM)[0]
+    return extremum_of_windows(x, plan, MINIMUM)[0]
 
 
 def max_pool_with_indices(
@@ -167,12 +164,8 @@ def max_pool_with_indices(
         window_dilation=window_dilation,
         ceil_mode=ceil_mode,
     )
-    first = x.ndim - 1 - len(plan)
-    check_index_range(x.shape[first:-1], name="the spatial shape of x")
-    index, step = jnp.zeros_like(x, jnp.int32), 1
-    for i, axis in reversed(list(enumerate(plan))):
-        index += on_axis(np.arange(axis.size) * step, first + i, x.ndim, jnp.int32)
-        step *= axis.size
-    y, where = best_of_windows(x, plan, MAXIMUM, index)
+    check_index_range([axis.size for axis in plan], name="the spatial shape of x")
+    index = jnp.broadcast_to(spatial_index(plan, x.ndim), x.shape)
+    y, where = extremum_of_windows(x, plan, MAXIMUM, index)
     assert where is not None  # as an index was given
     return y, where

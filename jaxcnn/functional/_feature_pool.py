@@ -6,11 +6,17 @@ import jax
 
 from jaxcnn._errors import check_choice
 from jaxcnn._geometry import feature_groups
-from jaxcnn.functional._materialized import materialized_if_differentiated
-from jaxcnn.functional.lp_pool import norm_over
-from jaxcnn.functional.ordering import MAXIMUM, comparable, narrowed
-from jaxcnn.functional.pool import as_float, widened
-from jaxcnn.functional.selection import as_ordered, best_of_rows
+from jaxcnn.functional._pooling import (
+    MAXIMUM,
+    as_float,
+    as_ordered,
+    comparable,
+    extremum_over,
+    materialized_if_differentiated,
+    narrowed,
+    norm_over,
+    widened,
+)
 
 KINDS = ("max", "avg", "l2")
 
@@ -53,7 +59,7 @@ def _feature_pool(x: jax.Array, groups: int, kind: str) -> jax.Array:
     grouped = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
     if kind == "max":
         compared = materialized_if_differentiated(comparable(grouped))
-        return narrowed(best_of_rows(compared, x.ndim, MAXIMUM), x.dtype)
+        return narrowed(extremum_over(compared, [x.ndim], MAXIMUM), x.dtype)
     wide = widened(grouped)
     if kind == "avg":
         return (wide.sum(-1) / wide.shape[-1]).astype(x.dtype)

@@ -3,18 +3,28 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxcnn._errors import check_choice
 from jaxcnn._geometry import MOST_POSITIONS, adaptive_bins, adaptive_output, pyramid_levels, spatial_sizes
 from jaxcnn._symbolic import is_symbolic
-from jaxcnn.functional._materialized import materialized_if_differentiated
-from jaxcnn.functional.ordering import MAXIMUM, comparable, narrowed
-from jaxcnn.functional.pool import as_float, count_as_float, divisor, widened
-from jaxcnn.functional.selection import as_ordered, best_of_rows, choose_over
+from jaxcnn.functional._pooling import (
+    MAXIMUM,
+    as_float,
+    as_ordered,
+    comparable,
+    cut,
+    divided,
+    extremum_over,
+    materialized_if_differentiated,
+    narrowed,
+    widened,
+)
 
 
 def adaptive_avg_pool(x: jax.Array, output_size: Sequence[int | None]) -> jax.Array:
@@ -102,8 +112,10 @@ def global_avg_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: 
     x = as_float(x)
     sizes = spatial_sizes(x.shape, spatial_ndim)
     _check_keepdims(keepdims)
-    total = widened(x).sum(_spatial_axes(x, len(sizes)), keepdims=keepdims)
-    return (total / count_as_float(math.prod(sizes))).astype(x.dtype)
+    axes = _spatial_axes(x, len(sizes))
+    counts = [jnp.asarray(size)[None] if is_symbolic(size) else np.array([size]) for size in sizes]
+    means = divided(widened(x).sum(axes, keepdims=True), counts, axes[0]).astype(x.dtype)
+    return means if keepdims else means.squeeze(axes)
 
 
 def global_max_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: bool = False) -> jax.Array:
@@ -188,31 +200,30 @@ def spatial_pyramid_pool(
 
 @functools.partial(jax.jit, static_argnums=1)
 def _adaptive_average(x: jax.Array, output: tuple[int, ...]) -> jax.Array:
-    total, counts = widened(x), []
-    for at, bins in zip(_spatial_axes(x, len(output)), output, strict=True):
-        counts.append([stop - start for start, stop in adaptive_bins(x.shape[at], bins)])
-        total = _over_bins(total, at, bins, jnp.sum)
-    return (total / divisor(counts, total)).astype(x.dtype)
+    total, counts, axes = widened(x), [], _spatial_axes(x, len(output))
+    for at, bins in zip(axes, output, strict=True):
+        total, count = _over_bins(total, at, bins, jnp.sum, repeated=False)
+        counts.append(count)
+    return divided(total, counts, axes[0]).astype(x.dtype)
 
 
 @functools.partial(jax.jit, static_argnums=1)
 def _adaptive_maximum(x: jax.Array, output: tuple[int, ...]) -> jax.Array:
     dtype, x = x.dtype, materialized_if_differentiated(comparable(x))
     for at, bins in reversed(list(zip(_spatial_axes(x, len(output)), output, strict=True))):
-        x = _over_bins(x, at, bins, lambda rows, axis: best_of_rows(rows, axis, MAXIMUM))
+        x, _ = _over_bins(x, at, bins, lambda bin, axis: extremum_over(bin, [axis], MAXIMUM), repeated=True)
     return narrowed(x, dtype)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
 def _global_maximum(x: jax.Array, spatial_ndim: int, keepdims: bool) -> jax.Array:
     axes, dtype = _spatial_axes(x, spatial_ndim), x.dtype
-    x = materialized_if_differentiated(comparable(x))
+    greatest = materialized_if_differentiated(comparable(x))
     if any(map(is_symbolic, x.shape)) or math.prod(x.shape[axis] for axis in axes) <= MOST_POSITIONS:
-        greatest, _ = choose_over(x, axes, MAXIMUM)
+        greatest = extremum_over(greatest, axes, MAXIMUM)
     else:  # one number for each position would not fit int32
-        greatest = x
         for axis in reversed(axes):
-            greatest = best_of_rows(greatest, axis, MAXIMUM)
+            greatest = extremum_over(greatest, [axis], MAXIMUM)
     return narrowed(lax.expand_dims(greatest, axes) if keepdims else greatest, dtype)
 
 
@@ -221,12 +232,29 @@ def _spatial_axes(x: jax.Array, ndim: int) -> tuple[int, ...]:
     return tuple(range(x.ndim - 1 - ndim, x.ndim - 1))
 
 
-def _over_bins(x: jax.Array, at: int, bins: int, reduce_axis: Callable[[jax.Array, int], jax.Array]) -> jax.Array:
-    """Reduces each bin of one axis. Bins repeat with period ``size / gcd(size, bins)``, so only one period is cut."""
+def _over_bins(
+    x: jax.Array, at: int, bins: int, reduce_axis: Callable[[jax.Array, int], jax.Array], *, repeated: bool
+) -> tuple[jax.Array, Any]:
+    """Reduces each bin of one axis, and gives their numbers of entries.
+
+    Bins repeat with period ``size / gcd(size, bins)``, so only one period is cut. On an axis of symbolic size each bin
+    is gathered, as long as the longest one; ``repeated`` says whether its last entry fills it up, or zeros.
+    """
     size = x.shape[at]
+    if size == bins:
+        return x, np.ones(1, int)
+    if is_symbolic(size):
+        edges = jnp.arange(bins + 1) * jnp.asarray(size)
+        starts, stops = edges[:-1] // bins, -(-edges[1:] // bins)
+        entries = starts[:, None] + jnp.arange((size - 1) // bins + 2)
+        x = jnp.take(x, jnp.minimum(entries, stops[:, None] - 1), at, mode="clip")
+        if not repeated:
+            inside = lax.expand_dims(entries < stops[:, None], [i for i in range(x.ndim) if i not in (at, at + 1)])
+            x = jnp.where(inside, x, jnp.zeros((), x.dtype))
+        return reduce_axis(x, at + 1), stops - starts
     periods = math.gcd(size, bins)
-    x = x.reshape(*x.shape[:at], periods, size // periods, *x.shape[at + 1 :])
     cuts = adaptive_bins(size // periods, bins // periods)
-    parts = [reduce_axis(lax.slice_in_dim(x, start, stop, axis=at + 1), at + 1) for start, stop in cuts]
-    y = jnp.stack(parts, at + 1)
-    return y.reshape(*y.shape[:at], bins, *y.shape[at + 2 :])
+    x = x.reshape(*x.shape[:at], periods, size // periods, *x.shape[at + 1 :])
+    y = jnp.stack([reduce_axis(cut(x, [at + 1], [low], [high - low]), at + 1) for low, high in cuts], at + 1)
+    counts = np.tile([high - low for low, high in cuts], periods)
+    return y.reshape(*y.shape[:at], bins, *y.shape[at + 2 :]), counts

@@ -9,7 +9,7 @@ from jaxcnn._axes import IntPerAxis
 from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import Padding
 from jaxcnn.functional._conv import compute_conv
-from jaxcnn.functional.windows import end_cropped, plan_windows
+from jaxcnn.functional._pooling import end_cropped, plan_windows
 
 
 def weighted_pool(

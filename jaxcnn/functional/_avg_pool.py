@@ -1,0 +1,76 @@
+"""The average over windows."""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+
+from jaxcnn._axes import IntPerAxis
+from jaxcnn._geometry import Padding, PoolPlan
+from jaxcnn.functional._pooling import as_float, divided, plan_windows, read_mask, widened, window_sum
+
+
+def avg_pool(
+    x: jax.Array,
+    window_shape: Sequence[int],
+    *,
+    strides: IntPerAxis,
+    padding: Padding = "VALID",
+    window_dilation: IntPerAxis = 1,
+    ceil_mode: bool = False,
+    count_include_pad: bool = False,
+) -> jax.Array:
+    """The average of ``x`` over each window.
+
+    ``y[..., o, c] = sum over j of x[..., o * stride - before + j * dilation, c] / n(o)``, with 0 outside ``x``, and
+    ``n(o)`` the number of entries of ``x`` in the window. ``count_include_pad=True`` counts padded zeros as well, but
+    never what ``ceil_mode`` lets hang over the padded input. A window that reads only padding gives 0.
+
+    Args:
+        x: ``(*batch, *spatial, channels)``. Integers are averaged in the default floating type; types of fewer than
+            32 bits are summed in float32.
+        window_shape: one integer per spatial axis; it fixes how many axes are spatial.
+        strides: steps between windows. There is no default: libraries differ in theirs.
+        padding: as everywhere in the library.
+        window_dilation: steps between the entries of a window.
+        ceil_mode: also the last, incomplete window counts, unless it would start in the padding after.
+        count_include_pad: whether padded zeros are averaged in. (Flax and PyTorch do so by default.)
+
+    Returns:
+        ``(*batch, *out_spatial, channels)``.
+
+    Raises:
+        ShapeError: no window fits, or options that do not match the number of axes.
+        TypeError: options of another kind, or booleans to average.
+
+    Source: LeCun et al. (1989), "Backpropagation applied to handwritten zip code recognition"; the rules of
+    ``ceil_mode`` and ``count_include_pad`` are those of PyTorch and ONNX.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> ramp = jnp.arange(1.0, 6.0)[:, None]
+    >>> F.avg_pool(ramp, (2,), strides=2)[:, 0]
+    Array([1.5, 3.5], dtype=float32)
+    >>> F.avg_pool(ramp, (2,), strides=2, padding="SAME")[:, 0]  # the 5 stands alone
+    Array([1.5, 3.5, 5. ], dtype=float32)
+    >>> F.avg_pool(ramp, (2,), strides=2, padding="SAME", count_include_pad=True)[:, 0]
+    Array([1.5, 3.5, 2.5], dtype=float32)
+    """
+    x = as_float(x)
+    if not isinstance(count_include_pad, bool):
+        raise TypeError(f"count_include_pad is True or False, not {count_include_pad!r}.")
+    plan = plan_windows(
+        x,
+        window_shape,
+        strides=strides,
+        padding=padding,
+        window_dilation=window_dilation,
+        ceil_mode=ceil_mode,
+    )
+    return _average(x, plan, count_include_pad)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _average(x: jax.Array, plan: PoolPlan, include_pad: bool) -> jax.Array:
+    counts = [read_mask(axis, include_pad=include_pad).sum(1) for axis in plan]
+    return divided(window_sum(widened(x), plan), counts, x.ndim - 1 - len(plan)).astype(x.dtype)
