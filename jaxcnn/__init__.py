@@ -12,7 +12,12 @@ from jaxcnn._hints import missing_name
 from jaxcnn._other_names import NAMES
 
 _MODULES = ("augment", "data", "functional", "metrics", "models", "nn", "shapes", "train", "vis")
-_NAMES = {"ShapeError": "jaxcnn.shapes", "accelerate": "jaxcnn.functional", "summary": "jaxcnn.models"}
+_NAMES = {
+    "ShapeError": "jaxcnn.shapes",
+    "accelerate": "jaxcnn.functional",
+    "keep_freed_memory": "jaxcnn._freed_memory",
+    "summary": "jaxcnn.models",
+}
 
 __all__ = [*_MODULES, *_NAMES]
 __version__ = "0.1.0"

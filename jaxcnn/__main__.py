@@ -12,9 +12,11 @@ def command() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from jaxcnn import keep_freed_memory
     from jaxcnn.cli import main
     from jaxcnn.cli._standard_output import silence_hooks
 
+    keep_freed_memory()
     status = main()
     silence_hooks()  # what threads of libraries report while the process ends has been reported
     sys.exit(status)

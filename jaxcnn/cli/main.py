@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _import_slow_modules(verb: str) -> None:
-    """Imports what takes the time, and has Ctrl-C raise ``KeyboardInterrupt`` from then on, see ``jaxcnn.__main__``."""
+    """Imports the modules that take time; Ctrl-C raises ``KeyboardInterrupt`` from then on, see ``jaxcnn.__main__``."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         importlib.import_module("jaxcnn.train._loop" if verb in ("train", "evaluate", "predict", "profile") else "jax")
         signal.signal(signal.SIGINT, signal.default_int_handler)

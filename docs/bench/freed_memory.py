@@ -1,0 +1,96 @@
+"""Times of five training steps with and without ``jaxcnn.keep_freed_memory()``, next to PyTorch.
+
+    python docs/bench/freed_memory.py --rounds 3 --json docs/bench/freed_memory.json
+
+Each time is the fastest step of a process of its own; processes of the policies take turns, and the least of all rounds
+counts. ``huge`` is the policy with transparent huge pages in addition (``GLIBC_TUNABLES=glibc.malloc.hugetlb=1``).
+Peak memory is the largest resident set of the process.
+"""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+STEPS = ("lenet5", "mobilenet_v2", "convnext_stage", "resnet18_cifar", "cifar_speedrun")
+POLICIES = {
+    "ours": {"JAXCNN_KEEP_FREED_MEMORY": "0"},
+    "ours, kept": {},
+    "ours, kept, huge": {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
+    "torch": {"JAXCNN_KEEP_FREED_MEMORY": "0"},
+    "torch, kept": {},
+}
+
+
+def time_step(name: str, policy: str, seconds: float) -> dict[str, float]:
+    """The fastest step of one network in this process, in milliseconds, and the peak of its memory in megabytes."""
+    import jaxcnn
+
+    jaxcnn.keep_freed_memory()
+    from jaxcnn.bench import LAYERS, Step
+    from jaxcnn.bench import _steps as our_steps
+    from jaxcnn.bench import _torch_models as torch_steps
+
+    step = next(layer for layer in LAYERS if layer.name == name and isinstance(layer, Step))
+    program = torch_steps.make(step) if policy.startswith("torch") else our_steps.make(step, "ours")
+    fastest, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        began = time.perf_counter()
+        program.run()
+        fastest = min(fastest, time.perf_counter() - began)
+    return {"milliseconds": 1e3 * fastest, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3}
+
+
+def compare(
+    steps: list[str], policies: list[str], rounds: int, seconds: float
+) -> dict[str, dict[str, dict[str, float]]]:
+    """The least time and memory of each policy over all rounds, by step."""
+    found: dict[str, dict[str, dict[str, float]]] = {step: {} for step in steps}
+    for _ in range(rounds):
+        for step in steps:
+            for policy in policies:
+                command = [sys.executable, __file__, "--one", step, policy, "--seconds", str(seconds)]
+                environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false", **POLICIES[policy]}
+                done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+                now = json.loads(done.stdout.splitlines()[-1])
+                before = found[step].get(policy, now)
+                found[step][policy] = {key: min(value, before[key]) for key, value in now.items()}
+                print(f"{step:16} {policy:18} {now['milliseconds']:8.1f} ms {now['megabytes']:6.0f} MB", flush=True)
+    return found
+
+
+def main() -> None:
+    """Reads the options, measures, prints, and writes the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", nargs="+", default=STEPS, choices=STEPS)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of steps in each process")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--one", nargs=2, metavar=("STEP", "POLICY"), help="time one in this process and print JSON")
+    options = parser.parse_args()
+    if options.one:
+        step, policy = options.one
+        print(json.dumps(time_step(step, policy, options.seconds)))
+        return
+    has_torch = importlib.util.find_spec("torch") is not None
+    policies = [policy for policy in POLICIES if has_torch or not policy.startswith("torch")]
+    found = compare(options.steps, policies, options.rounds, options.seconds)
+    for policy in policies:
+        ratios = [each[policy]["milliseconds"] / each["ours"]["milliseconds"] for each in found.values()]
+        mean = statistics.geometric_mean(ratios)
+        print(f"{policy:18} {mean:.2f} of the time of ours as it comes, over {len(ratios)} steps")
+    if options.json:
+        packages = ("jax", "jaxlib", "torch") if has_torch else ("jax", "jaxlib")
+        versions = {name: importlib.metadata.version(name) for name in packages}
+        options.json.write_text(json.dumps({"versions": versions, "steps": found}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

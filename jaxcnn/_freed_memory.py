@@ -1,0 +1,63 @@
+"""Freed memory that stays with the process, for training on CPUs.
+
+XLA frees the temporary memory of a program when it ends and allocates it again when it begins. The C library of Linux
+(glibc) returns blocks of that size to the system, so the system maps and clears every page of them again in each step.
+"""
+
+import ctypes
+import os
+import sys
+import warnings
+
+VARIABLE = "JAXCNN_KEEP_FREED_MEMORY"
+# The parameters of mallopt(3), from malloc.h, and their values: one heap, no blocks outside of it, nothing returned
+# from its end, and 64 MB more than asked for each time it grows.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
+_SETTINGS = {_M_ARENA_MAX: 1, _M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: -1, _M_TOP_PAD: 64 * 2**20}
+
+
+def keep_freed_memory() -> bool:
+    """Makes the process keep memory that it frees, so that training steps on a CPU do not allocate it anew each time.
+
+    Call it before anything computes: it has no effect on what JAX has allocated before. The command line calls it. The
+    process then occupies the most memory that it ever needed until it ends. Results do not change.
+
+    Nothing happens on systems without glibc, where another allocator is preloaded (``LD_PRELOAD``), and where the
+    environment variable ``JAXCNN_KEEP_FREED_MEMORY`` is 0.
+
+    Returns:
+        whether the process keeps freed memory.
+
+    Warns:
+        UserWarning: JAX has been used in this process already.
+
+    Source: mallopt(3), of the Linux manual pages.
+
+    >>> import jaxcnn
+    >>> jaxcnn.keep_freed_memory() in (True, False)
+    True
+    """
+    if os.environ.get(VARIABLE) == "0" or not _has_glibc() or "malloc" in os.environ.get("LD_PRELOAD", ""):
+        return False
+    if _jax_has_begun():
+        warnings.warn(
+            "keep_freed_memory: JAX has been used in this process already, so steps may still allocate memory anew. "
+            "Call it before the first computation.",
+            stacklevel=2,
+        )
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return all(mallopt(parameter, value) == 1 for parameter, value in _SETTINGS.items())
+
+
+def _has_glibc() -> bool:
+    try:
+        return sys.platform == "linux" and (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+    except (ValueError, OSError):  # musl does not know the name
+        return False
+
+
+def _jax_has_begun() -> bool:
+    """Whether JAX has made its devices, as the first computation does. JAX has no public function that says so."""
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    return bridge is not None and bool(getattr(bridge, "backends_are_initialized", lambda: False)())

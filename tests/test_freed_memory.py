@@ -1,0 +1,97 @@
+"""The policy for freed memory: fewer page faults, no growth, and systems that it leaves alone."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jaxcnn._freed_memory import VARIABLE, _has_glibc
+
+PROGRAM = """
+import json, resource, warnings
+import jaxcnn
+kept = jaxcnn.keep_freed_memory()
+import jax, jax.numpy as jnp
+
+step = jax.jit(lambda x: jnp.linalg.norm(jnp.outer(x, x) @ jnp.outer(x, x)))
+x = jnp.ones(2000)
+faults = []
+for _ in range(6):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    step(x).block_until_ready()
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    again = jaxcnn.keep_freed_memory()
+warned = [str(each.message) for each in caught]
+print(json.dumps({"kept": kept, "faults": min(faults), "again": again, "warned": warned}))
+"""
+SPANS = (range(10, 20), range(40, 50))  # epochs
+needs_glibc = pytest.mark.skipif(not _has_glibc(), reason="the policy is for Linux with glibc")
+
+
+def run(**variables: str) -> dict[str, object]:
+    """What the program above prints, with the environment's variables and these."""
+    environment = {**{key: value for key, value in os.environ.items() if key != VARIABLE}, **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env={**environment, "JAX_PLATFORMS": "cpu"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@needs_glibc
+def test_steps_do_not_fault_pages_in_again() -> None:
+    kept, returned = run(), run(**{VARIABLE: "0"})
+    assert kept["kept"] is True and returned["kept"] is False
+    # Two temporary matrices of 16 MB are 7,800 pages.
+    assert returned["faults"] > 5 * kept["faults"] and returned["faults"] > 3000, (kept, returned)  # type: ignore[operator]
+    assert kept["again"] is False
+    assert kept["warned"][0].startswith("keep_freed_memory: JAX has been used in this process already")  # type: ignore[index]
+    assert returned["warned"] == []
+
+
+@needs_glibc
+def test_another_allocator_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jaxcnn import keep_freed_memory
+
+    monkeypatch.setenv("LD_PRELOAD", "/usr/lib/libjemalloc.so.2")
+    assert keep_freed_memory() is False
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError])
+def test_a_system_without_glibc_is_left_alone(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    from jaxcnn import keep_freed_memory
+
+    def confstr(name: str) -> str:
+        raise error(name)
+
+    monkeypatch.setattr(os, "confstr", confstr)
+    assert keep_freed_memory() is False
+
+
+@needs_glibc
+@pytest.mark.gate
+def test_memory_does_not_grow_over_50_epochs(tmp_path: Path) -> None:
+    """The resident set of a run in its last ten epochs is that of its second ten, within 5 %.
+
+    The pictures, which are drawn after the last epoch, are not part of it.
+    """
+    command = [sys.executable, "-m", "jaxcnn", "train", "lenet5_digits", "--set", "epochs=50"]
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    with subprocess.Popen([*command, "--run-dir", str(tmp_path / "run")], stdout=subprocess.DEVNULL) as process:
+        resident = {}
+        while process.poll() is None:
+            epochs = len(metrics.read_text(encoding="utf-8").splitlines()) if metrics.exists() else 0
+            status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+            found = [line for line in status.splitlines() if line.startswith("VmRSS")]
+            if found:
+                resident[epochs] = int(found[0].split()[1])
+            time.sleep(0.05)
+    assert process.returncode == 0
+    early, late = (max(size for epoch, size in resident.items() if epoch in span) for span in SPANS)
+    assert late < 1.05 * early
