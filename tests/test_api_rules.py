@@ -159,7 +159,7 @@ FILES = [
     path
     for face in ("functional", "nn", "augment", "metrics")
     for path in sorted((ROOT / "jaxcnn" / face).rglob("*.py"))
-    if "lowering" not in path.parts
+    if not any(part.startswith("_") for part in path.relative_to(ROOT).parts[:-1])
 ]
 
 

@@ -18,7 +18,7 @@ LIBRARY = sorted((ROOT / "jaxcnn").rglob("*.py"))
 PACKAGES = [path.parent for path in LIBRARY if path.name == "__init__.py"]
 OUTSIDE = [path for folder in ("docs", "experiments", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
 # Packages whose modules have not been renamed yet.
-OPEN = {"functional", "train", "cli"}
+OPEN = {"train", "cli"}
 
 
 def dotted(path: Path) -> str:

@@ -13,6 +13,8 @@ from jaxcnn import data, models, train
 from jaxcnn import functional as F
 from jaxcnn.train._evaluate import Evaluation
 
+EXPLANATION = F.explain_conv((8, 56, 56, 128), (3, 3, 1, 128), feature_group_count=128, platform="cpu")
+
 
 def made() -> dict[str, Any]:
     digits = data.load("digits")
@@ -31,7 +33,8 @@ def made() -> dict[str, Any]:
         "Trained": train.Trained(experiment=experiment, variables={"params": {"a": np.zeros((99, 99))}}, step=3),
         "Evaluation": Evaluation(digits.test.labels, np.zeros((360, 10)), np.zeros(360)),
         "Summary": jaxcnn.summary("resnet18", (1, 224, 224, 3)),
-        "Choice": F.explain_conv((8, 56, 56, 128), (3, 3, 1, 128), feature_group_count=128, platform="cpu"),
+        "ConvExplanation": EXPLANATION,
+        "ConvChoice": EXPLANATION.forward,
         "BatchStats": F.batch_stats(512),
     }
 
@@ -57,7 +60,9 @@ def test_what_a_repr_says() -> None:
     assert repr(MADE["BatchStats"]) == "BatchStats(mean=float32[512], var=float32[512], count=float32[])"
     summary = repr(MADE["Summary"]).replace("\N{MULTIPLICATION SIGN}", "x")
     assert summary.startswith("Summary(ResNet, input 1x224x224x3, 41 layers, 11,689,512 parameters, ")
-    assert re.match(r"^Choice\('shifted', 'it has the lowest estimate', \d+ candidates\)$", repr(MADE["Choice"]))
+    assert re.match(
+        r"^ConvChoice\('shifted', 'it has the lowest estimate', \d+ candidates\)$", repr(MADE["ConvChoice"])
+    )
 
 
 def test_statistics_in_a_traced_function() -> None:
@@ -70,7 +75,7 @@ def test_tables_in_a_notebook() -> None:
     summary = MADE["Summary"]
     rows = summary._repr_html_().split("<tr>")[2:]
     assert len(rows) == len(summary.rows()) and "<td>11,689,512</td>" in rows[-1]
-    choice = MADE["Choice"]
+    choice = MADE["ConvChoice"]
     assert choice._repr_html_().count("<tr>") == len(choice.candidates) + 1
     assert "<caption>shifted: it has the lowest estimate</caption>" in choice._repr_html_()
     table = MADE["Dataset"]._repr_html_()

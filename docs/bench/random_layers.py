@@ -24,7 +24,7 @@ from jaxcnn.bench._jax_layers import arguments, ours, stock
 from jaxcnn.bench._layers import ConvLayer, Entry
 from jaxcnn.bench._program import jax_program
 from jaxcnn.bench._timing import Clock, measure
-from jaxcnn.functional import explain_conv
+from jaxcnn.functional import ConvChoice, explain_conv
 
 LIMIT = 0.95
 CLEAR = 2.0  # what is this much faster in a single run is not measured further
@@ -80,7 +80,8 @@ def _one_run(run: Callable[[], None], clock: Clock) -> float:
 
 def check(layer: ConvLayer, operation: str, *, seconds: float, tries: int, clock: Clock) -> dict[str, Any]:
     """The ratio of one operation, the highest of ``tries`` while it is below the limit."""
-    choice = explain_conv(layer.x_shape, layer.kernel_shape, operation=operation, platform="cpu", **layer.options)
+    explanation = explain_conv(layer.x_shape, layer.kernel_shape, platform="cpu", **layer.options)
+    choice: ConvChoice = getattr(explanation, operation)
     found: dict[str, Any] = {
         "x_shape": layer.x_shape,
         "kernel_shape": layer.kernel_shape,

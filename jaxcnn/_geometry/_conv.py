@@ -13,7 +13,7 @@ from jaxcnn._symbolic import is_symbolic
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvGeometry:
-    """Everything about one convolution but its numbers; each lowering computes exactly this::
+    """The shapes and options of a convolution; every algorithm computes exactly this::
 
         y[*b, o, c] = sum over k, i of  z[*b, strides * o + kernel_dilation * k, i] * kernel[k, i, c]
 

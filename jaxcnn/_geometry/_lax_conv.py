@@ -1,7 +1,7 @@
 """A call of ``lax.conv_general_dilated`` read as an operation of a ``ConvGeometry``.
 
 It is a convolution or a kernel gradient: JAX writes the gradient by a kernel as one more convolution, whose window is
-the whole cotangent. Read as what it is, it gets the formulations of kernel gradients.
+the whole cotangent. Recognised as a kernel gradient, it is computed by the algorithms of kernel gradients.
 """
 
 from collections.abc import Sequence

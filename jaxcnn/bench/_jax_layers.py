@@ -17,6 +17,7 @@ from jaxcnn.bench._layers import ConvLayer, Entry, NormLayer, PoolLayer
 from jaxcnn.bench._program import random_array
 from jaxcnn.functional import (
     BatchStats,
+    ConvChoice,
     avg_pool,
     batch_norm,
     conv,
@@ -71,11 +72,12 @@ def stock(entry: Entry) -> Function:
 
 
 def algorithm(entry: Entry) -> str:
-    """The formulation that is chosen for a convolution; empty for other layers."""
+    """The algorithm that is selected for a convolution; empty for other layers."""
     layer = entry.layer
     if not isinstance(layer, ConvLayer):
         return ""
-    return explain_conv(layer.x_shape, layer.kernel_shape, operation=entry.operation, **layer.options).algorithm
+    choice: ConvChoice = getattr(explain_conv(layer.x_shape, layer.kernel_shape, **layer.options), entry.operation)
+    return choice.algorithm
 
 
 def _our_conv(layer: ConvLayer, operation: str) -> Function:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jaxcnn.bench._runner import Result, is_wrong
-from jaxcnn.functional.lowering.tuned import this_machine
+from jaxcnn.functional.tuning import this_machine
 
 PACKAGES = ("jaxcnn", "jax", "jaxlib", "flax", "numpy", "torch")
 STATISTICS = ("median", "min")

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="list the entries and measure nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
     parser.add_argument("--append", action="store_true", help="keep what the JSON file holds of other entries")
-    parser.add_argument("--tune", action="store_true", help="measure all formulations; write a table to choose by")
+    parser.add_argument("--tune", action="store_true", help="measure all algorithms; write a table for 'auto'")
     parser.add_argument("--compile", action="store_true", help="compile times of models' training steps, by name")
     parser.add_argument("--table", type=Path, metavar="FILE", help="the table of --tune; your own in the cache folder")
     parser.add_argument("--model", metavar="NAME", help="--tune for a training step of this model, not for the suite")

@@ -1,4 +1,4 @@
-"""``jaxcnn bench --tune``: which formulation is the fastest on this machine, written down."""
+"""``jaxcnn bench --tune``: measures which algorithm is the fastest on this machine, and writes a table."""
 
 import argparse
 import json
@@ -7,23 +7,23 @@ from typing import Any
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measures every formulation of every operation asked for, and writes the table."""
+    """Measures the algorithms of each selected operation, and writes the table."""
     import jax
 
     from jaxcnn.bench import time_algorithms, tuning_table
-    from jaxcnn.functional.lowering.tuned import read
+    from jaxcnn.functional.tuning import read_table
     from jaxcnn.train._runs.files import write_json
 
     if jax.default_backend() != "cpu":
         raise ValueError("--tune is for CPUs; on GPUs and TPUs XLA's own convolution is taken.")
     path = options.table or _usual_table()
-    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() and read(path) else None
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() and read_table(path) else None
     operations = _operations(options)
     measured: dict[str, dict[str, float]] = {}
     try:
-        for place, operand in enumerate(operations, 1):
-            times = measured[operand.key] = time_algorithms(operand, seconds=options.seconds_per_entry)
-            print(f"{place}/{len(operations)}  {operand.key}\n    {_in_words(times)}", flush=True)
+        for place, operation in enumerate(operations, 1):
+            times = measured[operation.key] = time_algorithms(operation, seconds=options.seconds_per_entry)
+            print(f"{place}/{len(operations)}  {operation.key}\n    {_in_words(times)}", flush=True)
     except KeyboardInterrupt:
         print("stopped; what was measured is kept")
     if not measured:

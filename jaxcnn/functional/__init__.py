@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
-from jaxcnn.functional import filters
+from jaxcnn.functional import filters, tuning
 from jaxcnn.functional._accelerate import accelerate
 from jaxcnn.functional._adaptive_pool import (
     adaptive_avg_pool,
@@ -17,6 +17,7 @@ from jaxcnn.functional._batch_norm import BatchStats, batch_norm, batch_stats
 from jaxcnn.functional._conv import conv
 from jaxcnn.functional._conv_grads import conv_input_grad, conv_kernel_grad
 from jaxcnn.functional._conv_transpose import conv_transpose
+from jaxcnn.functional._engine import ConvCandidate, ConvChoice, ConvExplanation
 from jaxcnn.functional._explain import conv_algorithms, explain_conv
 from jaxcnn.functional._feature_pool import feature_pool
 from jaxcnn.functional._fold_batch_norm import fold_batch_norm
@@ -29,11 +30,14 @@ from jaxcnn.functional._patches import extract_patches, fold_patches
 from jaxcnn.functional._separable import depthwise_conv, pointwise_conv, separable_conv
 from jaxcnn.functional._signal import autocorrelate, convolve, correlate
 from jaxcnn.functional._tiled_conv import tiled_conv
-from jaxcnn.functional._tuning import use_tuning
 from jaxcnn.functional._weighted_pool import weighted_pool
+from jaxcnn.functional.tuning import use_tuning
 
 __all__ = [
     "BatchStats",
+    "ConvCandidate",
+    "ConvChoice",
+    "ConvExplanation",
     "accelerate",
     "adaptive_avg_pool",
     "adaptive_max_pool",
@@ -68,6 +72,7 @@ __all__ = [
     "separable_conv",
     "spatial_pyramid_pool",
     "tiled_conv",
+    "tuning",
     "use_tuning",
     "weighted_pool",
 ]

@@ -1,15 +1,15 @@
-"""One switch that gives existing code the algorithms of this library."""
+"""A switch that makes existing code use the algorithms of this library."""
 
 import contextlib
 
+from jaxcnn.functional._engine import replace_rule, restore_rule, xla_rule
 from jaxcnn.functional._restore import Restore
-from jaxcnn.functional.lowering import lax_rule
 
 _is_on = False
 
 
 def accelerate(enabled: bool = True) -> contextlib.AbstractContextManager[None]:
-    """Makes every ``jax.lax.conv_general_dilated`` on the CPU take the algorithm that ``conv`` would take.
+    """Makes every ``jax.lax.conv_general_dilated`` on the CPU use the algorithm that ``conv`` would use.
 
     A model of Flax, Equinox or Haiku need not be changed: gradients, and the grouped convolutions that ``jax.vmap``
     makes, are replaced as well, inside ``jit``, ``shard_map`` and ``pmap``. Programs that XLA partitions over several
@@ -20,20 +20,21 @@ def accelerate(enabled: bool = True) -> contextlib.AbstractContextManager[None]:
     ``explain_conv`` calls ``"winograd"``, the error is relative to the largest entry within five positions. Infinities
     and NaN reach only the outputs that read them.
 
-    It holds for the whole process, from the call on; as a context manager, until the block is left. Each change throws
-    away all compiled programs (``jax.clear_caches``), which are then compiled again: switch once, not in a loop.
+    The switch is for the whole process, from the call on; as a context manager, until the end of the block. Each change
+    discards all compiled programs (``jax.clear_caches``), which are then compiled again: switch once, not in a loop.
 
     Args:
-        enabled: False gives XLA its convolution back.
+        enabled: False restores XLA's own convolution.
 
     Returns:
-        a context manager that restores what held before; it may be ignored.
+        a context manager that restores the previous state; it may be ignored.
 
     Raises:
-        TypeError: ``enabled`` is not a truth value.
+        TypeError: ``enabled`` is not a bool.
 
     Warns:
-        RuntimeWarning: a JAX that keeps its rules where this library does not know to look; nothing is changed then.
+        RuntimeWarning: this JAX keeps its lowering rules elsewhere than the releases known to this library; nothing is
+            changed then.
 
     >>> import jax, jax.numpy as jnp
     >>> x, kernel = jnp.ones((8, 28, 28, 64)), jnp.ones((3, 3, 1, 64))
@@ -49,19 +50,19 @@ def accelerate(enabled: bool = True) -> contextlib.AbstractContextManager[None]:
     True
     """
     if not isinstance(enabled, bool):
-        raise TypeError(f"enabled wants True or False, not {enabled!r}. To undo it: accelerate(False).")
-    before = _is_on
+        raise TypeError(f"enabled must be True or False, not {enabled!r}. To undo it: accelerate(False).")
+    previous = _is_on
     _switch(enabled)
-    return Restore(lambda: _switch(before))
+    return Restore(lambda: _switch(previous))
 
 
 def _switch(enabled: bool) -> None:
     global _is_on
-    stock = lax_rule.stock_rule() if enabled != _is_on else None
-    if stock is None:
+    original = xla_rule() if enabled != _is_on else None
+    if original is None:
         return
     if enabled:
-        lax_rule.take_over(stock)
+        replace_rule(original)
     else:
-        lax_rule.give_back(stock)
+        restore_rule(original)
     _is_on = enabled

@@ -1,4 +1,4 @@
-"""The two backward operations of ``conv`` as functions in their own right: the three close under differentiation."""
+"""The two gradients of ``conv`` as functions: with ``conv`` they close under differentiation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,12 +7,9 @@ import jax
 
 from jaxcnn._arrays import as_arrays
 from jaxcnn._axes import IntPerAxis, whole_shape, window_per_axis
-from jaxcnn._errors import ShapeError, check_choice
-from jaxcnn._geometry import PADDING_MODES, ConvGeometry, Padding, conv_geometry, conv_kernel_shape
-from jaxcnn.functional._conv import apply_padding_mode, flip_window
-from jaxcnn.functional._dtypes import operands
-from jaxcnn.functional._padding import dilate_and_pad_adjoint
-from jaxcnn.functional.lowering import dispatch
+from jaxcnn._errors import ShapeError
+from jaxcnn._geometry import ConvGeometry, Padding, conv_kernel_shape
+from jaxcnn.functional._engine import compute_input_grad, compute_kernel_grad, plan_conv
 
 
 def conv_input_grad(
@@ -31,16 +28,16 @@ def conv_input_grad(
     precision: Any = None,
     preferred_element_type: Any = None,
 ) -> jax.Array:
-    """The derivative of ``<conv(x, kernel, ...), g>`` by ``x``: the cotangent ``g`` carried back to the input.
+    """The gradient of ``<conv(x, kernel, ...), g>`` with respect to ``x``, from the cotangent ``g`` of the output.
 
-    ``dx[n] = sum over o, k, c of g[o, c] * kernel[k, :, c]`` where ``strides * o + kernel_dilation * k - before`` is
-    the place of ``n``; positions that padding copied from ``n`` count too. Linear in ``g`` and in ``kernel``, and
-    independent of ``x``, of which only the shape is asked.
+    ``dx[n] = sum over o, k, c of g[o, c] * kernel[k, :, c]`` over all ``o`` and ``k`` for which
+    ``strides * o + kernel_dilation * k - before`` is the position of ``n``, or one that padding copied from ``n``.
+    It is linear in ``g`` and in ``kernel``, and depends on ``x`` only by its shape.
 
     Args:
         g: of the shape of ``conv``'s output.
         kernel: ``(*window, in_channels // feature_group_count, out_channels)``.
-        input_shape: the whole shape of ``x``, which strides leave open.
+        input_shape: the whole shape of ``x``, which does not follow from that of ``g`` if there are strides.
         strides: as in ``conv``, and so are all options after it.
         padding: as in ``conv``.
         padding_mode: as in ``conv``.
@@ -56,43 +53,35 @@ def conv_input_grad(
         an array of ``input_shape``.
 
     Raises:
-        ShapeError: whatever ``conv`` refuses, or a ``g`` that is not of the shape of its output.
-        TypeError: an option that is not an integer where one is wanted.
+        ShapeError: shapes that ``conv`` refuses, or a ``g`` that does not have the shape of its output.
+        ValueError: as ``conv``.
+        TypeError: an option that must be an integer is not.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), equation 9.13 (the function h).
 
     >>> import jax.numpy as jnp
     >>> ones = jnp.ones((3, 1, 1))
-    >>> conv_input_grad(jnp.ones((5, 1)), ones, (5, 1))[:, 0]  # how many windows see each position
+    >>> conv_input_grad(jnp.ones((5, 1)), ones, (5, 1))[:, 0]  # the number of windows that read each position
     Array([2., 3., 3., 3., 2.], dtype=float32)
     """
     g, kernel = as_arrays(g=g, kernel=kernel)
-    check_choice(padding_mode, PADDING_MODES, name="padding_mode")
-    geometry = conv_geometry(
+    plan = plan_conv(
         whole_shape(input_shape),
         kernel.shape,
+        (g, kernel, None),
         strides=strides,
         padding=padding,
+        padding_mode=padding_mode,
         input_dilation=input_dilation,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
-    )
-    _check_cotangent(g, geometry)
-    g, kernel, accumulate, dtype = operands(g, kernel, None, preferred_element_type)
-    inner = geometry if padding_mode == "zeros" else geometry.padded()
-    dx = dispatch.input_grad(
-        g,
-        flip_window(kernel) if flip_kernel else kernel,
-        inner,
+        flip_kernel=flip_kernel,
         algorithm=algorithm,
         precision=precision,
-        preferred_element_type=accumulate,
-    ).astype(dtype)
-    if padding_mode == "zeros":
-        return dx
-    return dilate_and_pad_adjoint(
-        dx, geometry.sizes, geometry.pads, input_dilation=geometry.input_dilation, padding_mode=padding_mode
+        preferred_element_type=preferred_element_type,
     )
+    _check_cotangent(g, plan.geometry)
+    return compute_input_grad(g, kernel, plan)
 
 
 def conv_kernel_grad(
@@ -111,10 +100,10 @@ def conv_kernel_grad(
     precision: Any = None,
     preferred_element_type: Any = None,
 ) -> jax.Array:
-    """The derivative of ``<conv(x, kernel, ...), g>`` by ``kernel``: what the weights are told by the cotangent ``g``.
+    """The gradient of ``<conv(x, kernel, ...), g>`` with respect to ``kernel``, from the cotangent ``g`` of the output.
 
-    ``dk[k, i, c] = sum over batch and o of x[strides * o + kernel_dilation * k - before, i] * g[o, c]``. Linear in
-    ``x`` and in ``g``, and independent of the kernel, of which only the window is asked.
+    ``dk[k, i, c] = sum over batch and o of x[strides * o + kernel_dilation * k - before, i] * g[o, c]``. It is
+    linear in ``x`` and in ``g``, and depends on the kernel only by its window.
 
     Under ``shard_map`` this is the sum over the local batch; sum over the mesh axis with ``jax.lax.psum``.
 
@@ -137,8 +126,9 @@ def conv_kernel_grad(
         ``(*window, in_channels // feature_group_count, out_channels)``.
 
     Raises:
-        ShapeError: whatever ``conv`` refuses, or a ``g`` that is not of the shape of its output.
-        TypeError: an option that is not an integer where one is wanted.
+        ShapeError: shapes that ``conv`` refuses, or a ``g`` that does not have the shape of its output.
+        ValueError: as ``conv``.
+        TypeError: an option that must be an integer is not.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), equation 9.11 (the function g).
 
@@ -147,34 +137,34 @@ def conv_kernel_grad(
     Array([3., 7., 6.], dtype=float32)
     """
     x, g = as_arrays(x=x, g=g)
-    check_choice(padding_mode, PADDING_MODES, name="padding_mode")
     window = window_per_axis(window_shape)
     if x.ndim < len(window) + 1 or g.ndim != x.ndim:
         raise ShapeError(
-            f"window_shape={window} wants x and g as (*batch, *spatial, channels) with {len(window)} "
+            f"window_shape={window} requires x and g as (*batch, *spatial, channels) with {len(window)} "
             f"spatial axes and the same batch axes, but x.shape={x.shape} and g.shape={g.shape}."
         )
-    geometry = conv_geometry(
+    plan = plan_conv(
         x.shape,
         conv_kernel_shape(x.shape[-1], g.shape[-1], window, feature_group_count=feature_group_count),
+        (x, g, None),
         strides=strides,
         padding=padding,
+        padding_mode=padding_mode,
         input_dilation=input_dilation,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
+        flip_kernel=flip_kernel,
+        algorithm=algorithm,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
     )
-    _check_cotangent(g, geometry)
-    x, g, accumulate, dtype = operands(x, g, None, preferred_element_type)
-    if accumulate is not None:
-        x, g = x.astype(accumulate), g.astype(accumulate)
-    x, geometry = apply_padding_mode(x, geometry, padding_mode)
-    dk = dispatch.kernel_grad(x, g, geometry, algorithm=algorithm, precision=precision).astype(dtype)
-    return flip_window(dk) if flip_kernel else dk
+    _check_cotangent(g, plan.geometry)
+    return compute_kernel_grad(x, g, plan)
 
 
 def _check_cotangent(g: jax.Array, geometry: ConvGeometry) -> None:
     if g.shape != geometry.out_shape:
         raise ShapeError(
-            f"g wants the shape of the conv's output, {geometry.out_shape}, but has {g.shape} "
+            f"g must have the shape of the conv's output, {geometry.out_shape}, but has {g.shape} "
             f"(input {geometry.x_shape}, kernel {geometry.kernel_shape})."
         )

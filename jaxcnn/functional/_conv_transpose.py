@@ -8,9 +8,9 @@ from jaxcnn._arrays import as_arrays
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._geometry import Padding, check_bias, conv_transpose_geometry, torch_layout_warning
 from jaxcnn._hints import warn_user
-from jaxcnn.functional._conv import add_bias, flip_window
-from jaxcnn.functional._dtypes import operands
-from jaxcnn.functional.lowering import dispatch
+from jaxcnn.functional._conv import add_bias
+from jaxcnn.functional._dtypes import bilinear_dtypes
+from jaxcnn.functional._engine import ConvPlan, compute_input_grad
 
 
 def conv_transpose(
@@ -32,17 +32,17 @@ def conv_transpose(
 
     ``y[strides * o + kernel_dilation * k - before, i] += sum over c of x[o, c] * kernel[k, i, c]``. So for every
     ``u`` of the output's shape ``<conv(u, kernel), x> == <u, conv_transpose(x, kernel)>`` with the same options on
-    both sides: what is called output here is the input there, and ``kernel`` is one and the same array.
+    both sides: the output here is the input there, and ``kernel`` is the same array.
 
     Args:
         x: ``(*batch, *spatial, in_channels)``.
         kernel: ``(*window, out_channels // feature_group_count, in_channels)``.
-        bias: one number per output channel.
-        strides: distance between the places of neighbouring entries of ``x`` in the output.
-        padding: what that ``conv`` pads with, zeros, so it is cut off here; negative counts add zeros. For the
-            adjoint of another ``padding_mode`` use ``conv_input_grad``.
-        output_padding: positions more at the end of each axis, smaller than the stride or the dilation. Where that
-            ``conv`` leaves over some of its input, it says how much: ``shapes.conv_transpose_output_padding``.
+        bias: a number per output channel.
+        strides: distance in the output between neighbouring entries of ``x``.
+        padding: of that ``conv``, with zeros, so it is removed here; negative counts add zeros. For the adjoint of
+            another ``padding_mode`` use ``conv_input_grad``.
+        output_padding: additional positions at the end of each axis, fewer than the stride or the dilation: the
+            positions at the end of the input that no window of that ``conv`` reads.
         kernel_dilation: distance between taps of the kernel.
         feature_group_count: number of groups of channels.
         flip_kernel: the adjoint of the mathematical convolution.
@@ -55,9 +55,9 @@ def conv_transpose(
         positions per axis, or ``n * s`` with ``"SAME"`` and ``"SAME_LOWER"``, which refuse ``output_padding``.
 
     Raises:
-        ShapeError: shapes that do not fit, a misspelt option, an empty result, or a forced ``algorithm`` that does
-            not serve the configuration.
-        TypeError: an option that is not an integer where one is wanted.
+        ShapeError: shapes that do not fit, or an empty result.
+        ValueError: an option that does not exist, or an ``algorithm`` that does not support the configuration.
+        TypeError: an option that must be an integer is not.
 
     Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning (2016), chapter 4, relationship 14;
     Zeiler et al., Deconvolutional networks (2010).
@@ -79,13 +79,12 @@ def conv_transpose(
     warn_user(torch_layout_warning(x.shape, kernel.shape, feature_group_count=feature_group_count, transposed=True))
     if bias is not None:
         check_bias(bias.shape, geometry.in_channels)
-    x, kernel, accumulate, dtype = operands(x, kernel, bias, preferred_element_type)
-    y = dispatch.input_grad(
-        x,
-        flip_window(kernel) if flip_kernel else kernel,
-        geometry,
+    plan = ConvPlan(
+        geometry=geometry,
+        flip_kernel=flip_kernel,
         algorithm=algorithm,
         precision=precision,
-        preferred_element_type=accumulate,
-    ).astype(dtype)
+        **bilinear_dtypes(x, kernel, bias, preferred_element_type)._asdict(),
+    )
+    y = compute_input_grad(x, kernel, plan)
     return y if bias is None else add_bias(y, bias)

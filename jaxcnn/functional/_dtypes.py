@@ -1,6 +1,6 @@
 """The dtypes of bilinear operations."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,24 +8,42 @@ import jax.numpy as jnp
 from jaxcnn._arrays import accumulator_dtype, common_dtype, kind_of_dtype
 
 
-def operands(
-    x: jax.Array, kernel: jax.Array, bias: jax.Array | None, preferred_element_type: Any
-) -> tuple[jax.Array, jax.Array, Any, Any]:
-    """Brings the operands of a bilinear operation to one dtype.
+class BilinearDtypes(NamedTuple):
+    """The dtypes of a bilinear operation.
+
+    Attributes:
+        dtype: of both operands.
+        preferred_element_type: as in ``jax.lax``, the dtype to sum in; None if it is the dtype of the operands.
+        result_dtype: of the result.
+    """
+
+    dtype: Any
+    preferred_element_type: Any
+    result_dtype: Any
+
+
+def bilinear_dtypes(x: Any, kernel: Any, bias: Any, preferred_element_type: Any) -> BilinearDtypes:
+    """The dtypes for operands that are arrays, or dtypes; the bias may be None.
 
     Mixed types promote as JAX's do by default; integers narrower than 32 bits become int32, so that sums do not wrap.
-    With ``preferred_element_type`` the products are summed in that dtype and the result has it.
+    With ``preferred_element_type`` the products are summed in that dtype, and the result has it.
 
-    Returns:
-        ``x`` and ``kernel`` in the dtype to compute in, the ``preferred_element_type`` to hand to XLA (or None), and
-        the dtype of the result.
+    >>> bilinear_dtypes("uint8", "int8", None, None).dtype
+    dtype('int32')
     """
     if preferred_element_type is None:
         dtype = common_dtype(x, kernel) if bias is None else common_dtype(x, kernel, bias)
-        work = accumulator_dtype(dtype) if kind_of_dtype(dtype) == "integer" else dtype
-        return x.astype(work), kernel.astype(work), None, work
+        dtype = accumulator_dtype(dtype) if kind_of_dtype(dtype) == "integer" else dtype
+        return BilinearDtypes(dtype, None, dtype)
     dtype, result = common_dtype(x, kernel), jnp.dtype(preferred_element_type)
     if kind_of_dtype(dtype) == kind_of_dtype(result) and dtype.itemsize < result.itemsize:
-        return x.astype(dtype), kernel.astype(dtype), result, result  # the hardware may widen as it sums
-    work = common_dtype(dtype, result)
-    return x.astype(work), kernel.astype(work), None, result
+        return BilinearDtypes(dtype, result, result)  # the hardware may widen as it sums
+    return BilinearDtypes(common_dtype(dtype, result), None, result)
+
+
+def operands(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array | None, preferred_element_type: Any
+) -> tuple[jax.Array, jax.Array, Any, Any]:
+    """``x`` and ``kernel`` in their common dtype, the ``preferred_element_type`` for XLA, and the result's dtype."""
+    dtypes = bilinear_dtypes(x, kernel, bias, preferred_element_type)
+    return x.astype(dtypes.dtype), kernel.astype(dtypes.dtype), *dtypes[1:]

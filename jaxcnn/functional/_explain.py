@@ -1,4 +1,4 @@
-"""Which formulations of a convolution there are, and which one is taken for given shapes."""
+"""The algorithms of convolutions, and which one is selected for given shapes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,26 +8,31 @@ import jax.numpy as jnp
 
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._errors import check_choice
-from jaxcnn._geometry import PADDING_MODES, Padding, conv_geometry
-from jaxcnn.functional.lowering import dispatch
-from jaxcnn.functional.lowering.choice import PLATFORMS, Choice
-from jaxcnn.functional.lowering.registry import LOWERINGS
-
-OPERATIONS = ("forward", "input_grad", "kernel_grad")
+from jaxcnn._geometry import Padding
+from jaxcnn.functional._engine import (
+    ALGORITHMS,
+    OPERATIONS,
+    PLATFORMS,
+    ConvExplanation,
+    Operation,
+    check_algorithm,
+    choose,
+    plan_conv,
+)
 
 
 def conv_algorithms() -> tuple[str, ...]:
-    """The names that ``algorithm=`` takes beside ``"auto"``.
+    """The names that ``algorithm=`` accepts in addition to ``"auto"``.
 
     ==================  ==========================================================================================
-    ``"xla"``           XLA's own convolution: serves everything
+    ``"xla"``           XLA's own convolution: supports everything
     ``"shifted"``       one loop of multiply-adds over the taps: one input channel per group
     ``"partial_sums"``  the kernel gradient of the same, and of groups of more channels
     ``"grouped"``       a few dense convolutions over blocks of groups: more than one group
     ``"matmul"``        a matrix product: windows of one position, one group
     ``"broadcast"``     multiply-adds over taps and input channels: forward, few channels
-    ``"im2col"``        windows laid out as rows, block by block, times the cotangent: kernel gradients, one group
-    ``"phases"``        one convolution per phase of a dilated input, as in the input gradient of strides
+    ``"im2col"``        windows as rows of a matrix, block by block, times the cotangent: kernel gradients, one group
+    ``"phases"``        strides or input dilation as channels: one or two axes, one group
     ``"winograd"``      minimal filtering of 3x3 windows, in float32
     ``"depth"``         three axes as two, with the third in the batch and the channels
     ``"fft"``           a product of spectra: floating and complex numbers, up to three axes; by name only
@@ -36,7 +41,7 @@ def conv_algorithms() -> tuple[str, ...]:
     >>> len(conv_algorithms())
     11
     """
-    return tuple(LOWERINGS)
+    return tuple(ALGORITHMS)
 
 
 def explain_conv(
@@ -51,10 +56,14 @@ def explain_conv(
     feature_group_count: int = 1,
     algorithm: str = "auto",
     dtype: Any = jnp.float32,
-    operation: str = "forward",
+    preferred_element_type: Any = None,
+    operation: Operation = "forward",
     platform: str | None = None,
-) -> Choice:
-    """Says how ``conv`` of these shapes would be computed, and why; nothing is computed.
+    partitioned: bool = False,
+) -> ConvExplanation:
+    """How ``conv`` and its gradients are computed for given shapes, and why; nothing is computed.
+
+    The choice is made by the function that selects the algorithm when a program is compiled.
 
     Args:
         x_shape: shape of ``x``.
@@ -65,46 +74,51 @@ def explain_conv(
         input_dilation: as in ``conv``.
         kernel_dilation: as in ``conv``.
         feature_group_count: as in ``conv``.
-        algorithm: ``"auto"`` or a name, to see whether it serves.
+        algorithm: as in ``conv``.
         dtype: of the operands.
-        operation: ``"forward"``, ``"input_grad"`` (which ``conv_transpose`` is too) or ``"kernel_grad"``.
+        preferred_element_type: as in ``conv``.
+        operation: ``"forward"``, ``"input_grad"`` (``conv_transpose`` is one too) or ``"kernel_grad"``. The fields
+            ``algorithm``, ``reason`` and ``candidates`` of the result are about it, and a named algorithm must support
+            it.
         platform: ``"cpu"``, ``"gpu"``, ``"tpu"``; by default the one that JAX runs on.
+        partitioned: whether XLA partitions the program over devices, as ``jax.jit`` does with sharded arrays. The
+            programs inside ``shard_map`` and ``pmap`` are not partitioned.
 
     Returns:
-        a ``Choice`` with the fields ``algorithm``, ``reason`` and ``candidates``; printed, a line for each of them.
+        a ``ConvExplanation`` with a choice for each operation in ``forward``, ``input_grad`` and ``kernel_grad``.
 
     Raises:
-        ShapeError: whatever ``conv`` would refuse, a named algorithm that does not serve included.
-        TypeError: an option that is not an integer where one is wanted.
+        ShapeError: shapes that ``conv`` refuses.
+        ValueError: an option that does not exist, or a named algorithm that does not support the operation.
+        TypeError: an option that must be an integer is not.
 
-    >>> choice = explain_conv((8, 56, 56, 128), (3, 3, 1, 128), feature_group_count=128, platform="cpu")
-    >>> print(str(choice).split("    ")[0])  # the lines after it are the estimates, and why others do not serve
-    shifted: it has the lowest estimate
-    <BLANKLINE>
+    >>> explanation = explain_conv((8, 56, 56, 128), (3, 3, 1, 128), feature_group_count=128, platform="cpu")
+    >>> print("\\n".join(str(explanation).splitlines()[:3]))  # estimates follow, and why others are not available
+    forward      shifted       it has the lowest estimate
+    input_grad   shifted       it has the lowest estimate
+    kernel_grad  partial_sums  it has the lowest estimate
     >>> explain_conv((8, 56, 56, 128), (3, 3, 1, 128), feature_group_count=128, platform="gpu").algorithm
     'xla'
     """
     check_choice(operation, OPERATIONS, name="operation")
-    check_choice(padding_mode, PADDING_MODES, name="padding_mode")
-    here = jax.default_backend()
-    check_choice(platform or here, (*PLATFORMS, here), name="platform")
-    geometry = conv_geometry(
-        x_shape,
-        kernel_shape,
+    default = jax.default_backend()
+    check_choice(platform or default, (*PLATFORMS, default), name="platform")
+    plan = plan_conv(
+        tuple(x_shape),
+        tuple(kernel_shape),
+        (dtype, dtype, None),
         strides=strides,
         padding=padding,
+        padding_mode=padding_mode,
         input_dilation=input_dilation,
         kernel_dilation=kernel_dilation,
         feature_group_count=feature_group_count,
-    )
-    if padding_mode != "zeros":
-        geometry = geometry.padded()
-    if operation == "input_grad":
-        geometry = geometry.transposed()
-    return dispatch.explain(
-        geometry,
+        flip_kernel=False,
         algorithm=algorithm,
-        operation="kernel_grad" if operation == "kernel_grad" else "forward",
-        dtype=jnp.dtype(dtype),
-        platform=platform or here,
+        precision=None,
+        preferred_element_type=preferred_element_type,
     )
+    check_algorithm(plan, operation)
+    where: dict[str, Any] = {"platform": platform or default, "partitioned": partitioned}
+    forward, input_grad, kernel_grad = (choose(plan, each, **where) for each in OPERATIONS)
+    return ConvExplanation(forward, input_grad, kernel_grad, operation, **where)

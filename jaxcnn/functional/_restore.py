@@ -1,4 +1,4 @@
-"""What a switch of the whole process returns: nothing to use, and a way back."""
+"""The context manager that a switch for the whole process returns."""
 
 import contextlib
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from types import TracebackType
 
 
 class Restore(contextlib.AbstractContextManager[None]):
-    """A context manager that undoes a change when its block is left; without a block the change stays."""
+    """A context manager that undoes a change at the end of its block; without a block the change is permanent."""
 
     def __init__(self, undo: Callable[[], object]) -> None:
         self._undo = undo

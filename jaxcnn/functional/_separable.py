@@ -8,7 +8,7 @@ from jax import lax
 from jaxcnn._arrays import as_arrays
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._geometry import Padding, check_bias, check_depthwise, check_pointwise, check_separable
-from jaxcnn.functional._conv import add_bias, compute_conv
+from jaxcnn.functional._conv import add_bias, conv
 from jaxcnn.functional._dtypes import operands
 
 
@@ -27,7 +27,7 @@ def depthwise_conv(
     precision: Any = None,
     preferred_element_type: Any = None,
 ) -> jax.Array:
-    """Convolves every channel by itself: ``conv`` with as many groups as channels.
+    """Convolves each channel separately: ``conv`` with a group for each channel.
 
     ``y[o, c * multiplier + j] = sum over k of x[strides * o + kernel_dilation * k - before, c] *
     kernel[k, 0, c * multiplier + j]``.
@@ -35,7 +35,7 @@ def depthwise_conv(
     Args:
         x: ``(*batch, *spatial, channels)``.
         kernel: ``(*window, 1, channels * multiplier)``.
-        bias: one number per output channel.
+        bias: a number per output channel.
         strides: as in ``conv``, and so are all options after it.
         padding: as in ``conv``.
         padding_mode: as in ``conv``.
@@ -50,8 +50,9 @@ def depthwise_conv(
         ``(*batch, *out_spatial, channels * multiplier)``.
 
     Raises:
-        ShapeError: a kernel that is not of that shape, and whatever ``conv`` refuses.
-        TypeError: an option that is not an integer where one is wanted.
+        ShapeError: a kernel of another shape, and shapes that ``conv`` refuses.
+        ValueError: as ``conv``.
+        TypeError: an option that must be an integer is not.
 
     Source: Sifre, Rigid-motion scattering for image classification (2014), section 6.2; Chollet, Xception (2017).
 
@@ -64,10 +65,10 @@ def depthwise_conv(
     """
     x, kernel = as_arrays(x=x, kernel=kernel)
     check_depthwise(x.shape, kernel.shape)
-    return compute_conv(
+    return conv(
         x,
         kernel,
-        bias,
+        bias=bias,
         strides=strides,
         padding=padding,
         padding_mode=padding_mode,
@@ -96,7 +97,7 @@ def pointwise_conv(
     Args:
         x: ``(..., in_channels)``, any number of axes before the channels.
         kernel: ``(in_channels, out_channels)``.
-        bias: one number per output channel.
+        bias: a number per output channel.
         precision: as in ``jax.lax.dot_general``.
         preferred_element_type: as in ``conv``.
 
@@ -152,8 +153,8 @@ def separable_conv(
     Args:
         x: ``(*batch, *spatial, channels)``.
         depthwise_kernel: ``(*window, 1, channels * multiplier)``.
-        pointwise_kernel: ``(1, ..., 1, channels * multiplier, out_channels)``, a one for every window axis.
-        bias: one number per output channel.
+        pointwise_kernel: ``(1, ..., 1, channels * multiplier, out_channels)``, a 1 for each window axis.
+        bias: a number per output channel.
         strides: of the depthwise part, as in ``conv``, and so are all options after it.
         padding: as in ``conv``.
         padding_mode: as in ``conv``.
@@ -168,8 +169,9 @@ def separable_conv(
         ``(*batch, *out_spatial, out_channels)``.
 
     Raises:
-        ShapeError: kernels that are not of these shapes, and whatever ``conv`` refuses.
-        TypeError: an option that is not an integer where one is wanted.
+        ShapeError: kernels of other shapes, and shapes that ``conv`` refuses.
+        ValueError: as ``conv``.
+        TypeError: an option that must be an integer is not.
 
     Source: Chollet, Xception: deep learning with depthwise separable convolutions (2017), section 3.
 
@@ -185,10 +187,9 @@ def separable_conv(
     check_separable(depthwise_kernel.shape, pointwise_kernel.shape)
     if bias is not None:
         check_bias(bias.shape, pointwise_kernel.shape[-1])
-    between = compute_conv(
+    between = conv(
         x,
         depthwise_kernel,
-        None,
         strides=strides,
         padding=padding,
         padding_mode=padding_mode,

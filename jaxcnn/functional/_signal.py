@@ -8,7 +8,7 @@ from jax import lax
 
 from jaxcnn._arrays import as_arrays
 from jaxcnn._geometry import slide
-from jaxcnn.functional._conv import compute_conv
+from jaxcnn.functional._conv import conv
 
 
 def correlate(
@@ -111,19 +111,12 @@ def _slide(x: Any, y: Any, mode: str, correlation: bool, algorithm: str, precisi
     if correlation:
         y = jnp.conj(y)
     large, small = (y, x) if plan.swapped else (x, y)
-    z = compute_conv(
+    z = conv(
         large[..., None],
         small[..., None, None],
-        None,
-        strides=1,
         padding=plan.pads,
-        padding_mode="zeros",
-        input_dilation=1,
-        kernel_dilation=1,
-        feature_group_count=1,
         flip_kernel=not correlation,
         algorithm=algorithm,
         precision=precision,
-        preferred_element_type=None,
     )[..., 0]
     return lax.rev(z, range(z.ndim)) if plan.swapped and correlation else z

@@ -22,13 +22,13 @@ from jaxcnn._geometry import (
     unshared_geometry,
 )
 from jaxcnn.functional._dtypes import operands
+from jaxcnn.functional._engine import ConvPlan, compute_conv
 from jaxcnn.functional._local_conv import add_unshared_bias, flip_unshared, multiply_windows
 from jaxcnn.functional._padding import dilate_and_pad
-from jaxcnn.functional.lowering import dispatch
 
-# Up to here each tile is a strided convolution, which costs what a convolution costs; beyond, so many small
-# convolutions lose to one batched matrix product of the windows, forward and backward.
-MOST_CONVOLUTIONS = 16
+# Up to this number each tile is a strided convolution, which costs what a convolution costs. With more, one batched
+# matrix product of the windows is faster, forward and backward.
+MAXIMUM_CONVOLUTIONS = 16
 
 
 def tiled_conv(
@@ -112,12 +112,12 @@ def tiled_conv(
 def _convolve_tiles(
     x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, *, precision: Any, preferred_element_type: Any
 ) -> jax.Array:
-    """Every output of a padded input, by whichever of the two formulations is the faster."""
+    """The outputs of a padded input, by the faster of two algorithms."""
     ndim, batch = geometry.ndim, len(geometry.batch_shape)
     plan = plan_tiles(kernel.shape[:ndim], geometry)
     x = dilate_and_pad(x, tuple((0, count) for count in plan.missing))
     kernel = lax.slice(kernel, [0] * kernel.ndim, [*plan.tiles, *kernel.shape[ndim:]])
-    if prod(plan.tiles) <= MOST_CONVOLUTIONS:
+    if prod(plan.tiles) <= MAXIMUM_CONVOLUTIONS:
         y = _convolve_each(x, kernel, plan, geometry, precision, preferred_element_type)
     else:
         y = multiply_windows(
@@ -143,19 +143,21 @@ def _convolve_each(
     batch = len(geometry.batch_shape)
     steps = tuple(s * t for s, t in zip(geometry.strides, plan.tiles, strict=True))
     sizes = tuple((n - 1) * s + span for n, s, span in zip(plan.blocks, steps, geometry.reaches, strict=True))
-    of_tile = dataclasses.replace(geometry, sizes=sizes, strides=steps, out_sizes=plan.blocks)
+    conv_plan = ConvPlan(
+        geometry=dataclasses.replace(geometry, sizes=sizes, strides=steps, out_sizes=plan.blocks),
+        dtype=x.dtype,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
     parts = []
     for tile in product(*map(range, plan.tiles)):
         starts = [t * s for t, s in zip(tile, geometry.strides, strict=True)]
         ends = [start + size for start, size in zip(starts, sizes, strict=True)]
         parts.append(
-            dispatch.forward(
+            compute_conv(
                 lax.slice(x, [0] * batch + starts + [0], [*x.shape[:batch], *ends, x.shape[-1]]),
                 kernel[tile],
-                of_tile,
-                algorithm="auto",
-                precision=precision,
-                preferred_element_type=preferred_element_type,
+                conv_plan,
             )
         )
     return _interleave(parts, plan.tiles, batch)

@@ -8,7 +8,7 @@ from jaxcnn._arrays import as_arrays
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import Padding
-from jaxcnn.functional._conv import compute_conv
+from jaxcnn.functional._conv import conv
 from jaxcnn.functional._pooling import end_cropped, plan_windows
 
 
@@ -67,18 +67,13 @@ def weighted_pool(
     for i, axis in enumerate(plan):
         x = end_cropped(x, axis, first + i)
     depthwise = jnp.broadcast_to(kernel[..., None, None], (*kernel.shape, 1, x.shape[-1]))
-    return compute_conv(
+    return conv(
         x,
         depthwise,
-        None,
         strides=[axis.stride for axis in plan],
         padding=[(axis.before, axis.span - n - axis.before) for axis, n in zip(plan, x.shape[first:], strict=False)],
-        padding_mode="zeros",
-        input_dilation=1,
         kernel_dilation=[axis.dilation for axis in plan],
         feature_group_count=x.shape[-1],
-        flip_kernel=False,
-        algorithm="auto",
         precision=lax.Precision.HIGHEST,
         preferred_element_type=None,
     )

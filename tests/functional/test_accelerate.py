@@ -18,9 +18,10 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxcnn
 from jaxcnn.functional._accelerate import accelerate
-from jaxcnn.functional.lowering import compute, lax_rule
-from jaxcnn.functional.lowering.choice import Choice
-from jaxcnn.functional.lowering.registry import LOWERINGS
+from jaxcnn.functional._engine import _choose, _lax_rule
+from jaxcnn.functional._engine._algorithms import ALGORITHMS
+from jaxcnn.functional._engine._explanation import ConvChoice
+from jaxcnn.functional._engine._plan import ConvPlan, Operation, task_of
 from tests.tiers import default_rows
 
 NHWC = ("NHWC", "HWIO", "NHWC")
@@ -82,18 +83,19 @@ def calls(draw_from: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], dict[
     return tuple(sizes[letter] for letter in lhs), tuple(taps[letter] for letter in rhs), options
 
 
-def prefer_others(geometry: Any, dtype: Any, operation: Any, **_: Any) -> Choice:
-    """Any formulation rather than XLA's own, whatever it costs: the tests' arrays are too small for most."""
-    for name, lowering in reversed(LOWERINGS.items()):
-        if lowering.why_not(geometry, dtype, operation) is None:
-            return Choice(name, "preferred by the test")
-    raise AssertionError("XLA's own serves everything")
+def prefer_others(plan: ConvPlan, operation: Operation, **_: Any) -> ConvChoice:
+    """Any algorithm rather than XLA's own, whatever its estimate: the tests' arrays are too small for most."""
+    task = task_of(plan, operation)
+    for name, algorithm in reversed(ALGORITHMS.items()):
+        if algorithm.why_not(task.plan, task.operation) is None:
+            return ConvChoice(name, "preferred by the test")
+    raise AssertionError("XLA's own convolution supports everything")
 
 
 @pytest.fixture
 def any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lax_rule, "choose", prefer_others)
-    monkeypatch.setattr(compute, "choose", prefer_others)
+    monkeypatch.setattr(_lax_rule, "choose", prefer_others)
+    monkeypatch.setattr(_choose, "choose", prefer_others)
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -199,7 +201,7 @@ def test_a_flax_model_under_every_transform(any_size: None, program: Callable[..
     )
 
 
-def test_what_xla_partitions_stays_as_it_was() -> None:
+def test_programs_that_xla_partitions_are_unchanged() -> None:
     """A loop over a batch that is split would bring it together, so the program is the same text as without."""
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     images = jax.device_put(IMAGES, NamedSharding(mesh, PartitionSpec("data")))
@@ -219,7 +221,7 @@ def test_half_precision_but_not_with_a_wider_result() -> None:
 
 
 def test_export_for_several_platforms() -> None:
-    """Each platform gets its own: the formulation for the CPU, XLA's convolution for the TPU."""
+    """Each platform gets its own: the algorithm of the CPU, XLA's convolution for the TPU."""
     x, kernel = draw(1, 64, 64, 32), draw(3, 3, 1, 32)
     expected = depthwise(x, kernel)
     with accelerate():
@@ -230,22 +232,24 @@ def test_export_for_several_platforms() -> None:
 
 def test_an_unknown_jax_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rules are kept under a private name of JAX; without it there is a warning, and nothing changes."""
-    lax_rule.stock_rule.cache_clear()
+    _lax_rule.xla_rule.cache_clear()
     monkeypatch.setattr(mlir, "_platform_specific_lowerings", {}, raising=False)
     x, kernel = draw(1, 64, 64, 32), draw(3, 3, 1, 32)
     with pytest.warns(RuntimeWarning, match="keeps its lowering rules elsewhere than the releases known to jaxcnn"):
         accelerate()
     assert not is_taken_over(depthwise, x, kernel)
     accelerate(False)
-    lax_rule.stock_rule.cache_clear()
+    _lax_rule.xla_rule.cache_clear()
 
 
 def test_the_rule_is_where_it_was_expected() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert lax_rule.stock_rule() is not None
+        assert _lax_rule.xla_rule() is not None
 
 
 def test_a_mistake() -> None:
-    with pytest.raises(TypeError, match=r"accelerate: enabled wants True or False, not 'off'\. To undo it: accelerate"):
+    with pytest.raises(
+        TypeError, match=r"accelerate: enabled must be True or False, not 'off'\. To undo it: accelerate"
+    ):
         accelerate("off")  # type: ignore[arg-type]

@@ -85,29 +85,29 @@ CONV: list[tuple[str, Callable[[], Any], str]] = [
     (
         "shifted",
         lambda: conv(X, KERNEL, algorithm="shifted"),
-        "algorithm='shifted' does not serve this: it wants one input channel per group, and there are 3",
+        "algorithm='shifted' does not support this: it requires one input channel per group, and there are 3",
     ),
-    ("grouped", lambda: conv(X, KERNEL, algorithm="grouped"), "algorithm='grouped' does not serve this"),
+    ("grouped", lambda: conv(X, KERNEL, algorithm="grouped"), "algorithm='grouped' does not support this"),
     ("matmul", lambda: conv(X, KERNEL, algorithm="matmul"), "a window of one position, and this one is (3, 3)"),
     (
         "matmul of groups",
         lambda: conv(ones(8, 4), ones(1, 2, 4), feature_group_count=2, algorithm="matmul"),
-        "it wants one group, and there are 2",
+        "it requires one group, and there are 2",
     ),
     (
         "fft of integers",
         lambda: conv(X.astype(jnp.int8), KERNEL.astype(jnp.int8), algorithm="fft"),
-        "algorithm='fft' does not serve this: it rounds, so it wants floating or complex numbers, not int32",
+        "algorithm='fft' does not support this: it rounds, so it requires floating or complex numbers, not int32",
     ),
     (
         "fft of 4 axes",
         lambda: conv(ones(2, 2, 2, 2, 1), ones(2, 2, 2, 2, 1, 1), algorithm="fft"),
-        "it wants at most 3 spatial axes, and there are 4",
+        "it requires at most 3 spatial axes, and there are 4",
     ),
     (
         "explain forced",
         lambda: explain_conv((8, 8, 3), (3, 3, 3, 4), algorithm="matmul"),
-        "explain_conv: algorithm='matmul' does not serve this",
+        "explain_conv: algorithm='matmul' does not support this",
     ),
     (
         "explain operation",
@@ -159,7 +159,7 @@ TRANSPOSE: list[tuple[str, Callable[[], Any], str]] = [
     (
         "forced",
         lambda: conv_transpose(ones(4, 3), ones(3, 2, 3), algorithm="shifted"),
-        "conv_transpose: algorithm='shifted' does not serve this",
+        "conv_transpose: algorithm='shifted' does not support this",
     ),
 ]
 
@@ -167,7 +167,7 @@ OTHERS: list[tuple[str, Callable[[], Any], str]] = [
     (
         "cotangent of the input",
         lambda: conv_input_grad(ones(5, 4), ones(3, 2, 4), (6, 2)),
-        "conv_input_grad: g wants the shape of the conv's output, (6, 4), but has (5, 4)",
+        "conv_input_grad: g must have the shape of the conv's output, (6, 4), but has (5, 4)",
     ),
     (
         "channels of the input",
@@ -177,7 +177,7 @@ OTHERS: list[tuple[str, Callable[[], Any], str]] = [
     (
         "cotangent of the kernel",
         lambda: conv_kernel_grad(ones(2, 5, 4), ones(3, 5, 4), (3,)),
-        "conv_kernel_grad: g wants the shape of the conv's output, (2, 5, 4), but has (3, 5, 4)",
+        "conv_kernel_grad: g must have the shape of the conv's output, (2, 5, 4), but has (3, 5, 4)",
     ),
     ("bare window", lambda: conv_kernel_grad(ones(5, 4), ones(5, 4), 3), "window_shape=3 can be read as (3,) for 1-D"),
     ("ranks", lambda: conv_kernel_grad(ones(5, 4), ones(1, 5, 4), (3,)), "and the same batch axes, but x.shape=(5, 4)"),
@@ -260,22 +260,26 @@ KINDS: list[tuple[str, Callable[[], Any], str]] = [
 ]
 
 
+def refuses(call: Callable[[], Any], message: str) -> None:
+    """A ShapeError, unless an algorithm was requested that does not support the shapes."""
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        call()
+    assert isinstance(caught.value, ShapeError) or "does not support this" in str(caught.value)
+
+
 @pytest.mark.parametrize(("call", "message"), [row[1:] for row in CONV], ids=[row[0] for row in CONV])
 def test_conv(call: Callable[[], Any], message: str) -> None:
-    with pytest.raises(ShapeError, match=re.escape(message)):
-        call()
+    refuses(call, message)
 
 
 @pytest.mark.parametrize(("call", "message"), [row[1:] for row in TRANSPOSE], ids=[row[0] for row in TRANSPOSE])
 def test_conv_transpose(call: Callable[[], Any], message: str) -> None:
-    with pytest.raises(ShapeError, match=re.escape(message)):
-        call()
+    refuses(call, message)
 
 
 @pytest.mark.parametrize(("call", "message"), [row[1:] for row in OTHERS], ids=[row[0] for row in OTHERS])
 def test_others(call: Callable[[], Any], message: str) -> None:
-    with pytest.raises(ShapeError, match=re.escape(message)):
-        call()
+    refuses(call, message)
 
 
 @pytest.mark.parametrize(("call", "message"), [row[1:] for row in KINDS], ids=[row[0] for row in KINDS])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jaxcnn._geometry import conv_geometry
-from jaxcnn.functional.lowering.xla_abort import aborts_xla
+from jaxcnn.functional._engine._algorithms._xla_abort import aborts_xla
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """

@@ -39,8 +39,8 @@ def multiply_adds(equation: Any) -> int:
     that it transposes: the zeros put between its inputs are not multiplied.
     """
     params, shapes = equation.params, [operand.aval.shape for operand in equation.invars]
-    if "geometry" in params:
-        geometry = params["geometry"]
+    if "plan" in params:
+        geometry = params["plan"].geometry
         spread = max(geometry.input_dilation) > 1 and max(geometry.strides) == 1
         return geometry.transposed().multiply_adds if spread else geometry.multiply_adds
     if equation.primitive.name == "conv_general_dilated":
@@ -60,7 +60,7 @@ def views_after(equation: Any, views: Sequence[View | None]) -> list[View | None
     name, count = equation.primitive.name, len(equation.outvars)
     if all(view is None for view in views):
         return [None] * count
-    if "geometry" in equation.params and name == "conv":
+    if "plan" in equation.params and name == "conv":
         return _geometric_convolution(equation, views)
     if name in _ELEMENTWISE:
         return _elementwise(equation, views)
@@ -313,7 +313,7 @@ def _convolution(equation: Any, views: Sequence[View | None]) -> list[View | Non
 
 
 def _geometric_convolution(equation: Any, views: Sequence[View | None]) -> list[View | None]:
-    geometry = equation.params["geometry"]
+    geometry = equation.params["plan"].geometry
     if views[0] is None or views[1] is not None:
         return _everything(equation, views)
 

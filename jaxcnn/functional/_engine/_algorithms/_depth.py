@@ -1,0 +1,95 @@
+"""Three spatial axes as two: the taps of the first axis become channels, its positions become images."""
+
+import dataclasses
+from math import prod
+
+import jax
+from jax import lax
+
+from jaxcnn._geometry import ConvGeometry
+from jaxcnn.functional._engine._algorithms import _im2col, _xla
+from jaxcnn.functional._engine._algorithms._algorithm import Algorithm
+from jaxcnn.functional._engine._algorithms._counts import count_dense, why_not_dense
+from jaxcnn.functional._engine._algorithms._taps import padded_for
+from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
+
+
+def forward(x: jax.Array, kernel: jax.Array, plan: ConvPlan) -> jax.Array:
+    """One two-dimensional convolution of ``depth * images`` images with ``taps * channels`` channels."""
+    geometry = plan.geometry
+    flat = plan.with_geometry(flattened(geometry))
+    y = _xla.forward(_planes(x, geometry), _plane_kernel(kernel, geometry), flat)
+    return lax.reshape(y, geometry.out_shape)
+
+
+def kernel_grad(x: jax.Array, g: jax.Array, plan: ConvPlan) -> jax.Array:
+    """The kernel gradient of that convolution."""
+    geometry, flat = plan.geometry, flattened(plan.geometry)
+    dk = _im2col.kernel_grad(_planes(x, geometry), lax.reshape(g, flat.out_shape), plan.with_geometry(flat))
+    taps = geometry.window[0]
+    dk = lax.reshape(dk, (*flat.window, taps, geometry.in_channels, geometry.out_channels))
+    return lax.transpose(dk, (2, 0, 1, 3, 4))
+
+
+def flattened(geometry: ConvGeometry) -> ConvGeometry:
+    """The geometry over the last two axes."""
+    return dataclasses.replace(
+        geometry,
+        batch_shape=(geometry.batch_shape[0] * geometry.out_sizes[0],),
+        sizes=geometry.sizes[1:],
+        in_channels=geometry.window[0] * geometry.in_channels,
+        window=geometry.window[1:],
+        strides=geometry.strides[1:],
+        pads=geometry.pads[1:],
+        input_dilation=geometry.input_dilation[1:],
+        kernel_dilation=geometry.kernel_dilation[1:],
+        out_sizes=geometry.out_sizes[1:],
+    )
+
+
+def _planes(x: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    """``(n, d, h, w, c)`` to ``(n * d_out, h, w, taps * c)``."""
+    along = dataclasses.replace(
+        geometry, pads=(geometry.pads[0], (0, 0), (0, 0)), input_dilation=(geometry.input_dilation[0], 1, 1)
+    )
+    z = padded_for(x, along)
+    gap, stride, out = geometry.kernel_dilation[0], geometry.strides[0], geometry.out_sizes[0]
+    shifted = [
+        lax.slice_in_dim(z, tap * gap, tap * gap + (out - 1) * stride + 1, stride, axis=1)
+        for tap in range(geometry.window[0])
+    ]
+    return lax.reshape(lax.concatenate(shifted, 4), flattened(geometry).x_shape)
+
+
+def _plane_kernel(kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    return lax.reshape(lax.transpose(kernel, (1, 2, 0, 3, 4)), flattened(geometry).kernel_shape)
+
+
+def _unsupported(plan: ConvPlan, operation: BaseOperation) -> str | None:
+    """Supports three spatial axes and one group."""
+    if plan.geometry.ndim != 3:
+        return f"it requires 3 spatial axes, and there are {plan.geometry.ndim}"
+    return why_not_dense(plan.geometry)
+
+
+def _estimate(plan: ConvPlan, operation: BaseOperation) -> float:
+    """For kernel gradients a product and rows of windows; else a product and one copy of each plane per tap.
+
+    The zeros of a dilated input are multiplied like other entries. XLA exchanges image and kernel of a plane that is
+    smaller than its window, which takes many times as long.
+    """
+    geometry = plan.geometry
+    n = count_dense(geometry)
+    if operation == "kernel_grad":
+        return 2e-4 + 1.42e-11 * n.products + 3.2e-10 * n.entries
+    copied = n.images * geometry.out_sizes[0] * prod(geometry.sizes[1:]) * geometry.window[0] * n.in_channels
+    if any(window > size for window, size in zip(geometry.window[1:], geometry.dilated_sizes[1:], strict=True)):
+        return 1e-3 + 1e-9 * geometry.multiply_adds
+    laid_out = 4.9e-10 * prod(geometry.kernel_shape)
+    products = prod(geometry.input_dilation) * n.products
+    return 1.5e-4 + 9e-12 * products + laid_out + 4.9e-10 * copied + 2.9e-10 * n.positions * n.out_channels
+
+
+ALGORITHM = Algorithm(
+    name="depth", unsupported=_unsupported, estimate=_estimate, forward=forward, kernel_grad=kernel_grad
+)

@@ -1,0 +1,121 @@
+"""Windows as rows of a matrix, one matrix product for each block of images, for kernel gradients.
+
+On a CPU, XLA's own kernel gradient is a convolution whose window is the whole map. It has a fraction of the speed of a
+matrix product if there are few channels, many images, or three axes. The rows of all windows together would be many
+times the size of the input, so they are made block by block, in a buffer that stays in the cache.
+"""
+
+import dataclasses
+from math import prod
+from typing import Any
+
+import jax
+from jax import lax
+
+from jaxcnn._geometry import ConvGeometry
+from jaxcnn.functional._dtypes import accumulator_dtype
+from jaxcnn.functional._engine._algorithms._algorithm import Algorithm
+from jaxcnn.functional._engine._algorithms._counts import count_dense, why_not_dense
+from jaxcnn.functional._engine._algorithms._taps import padded_for
+from jaxcnn.functional._engine._algorithms._transposition import zeros_like_product
+from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
+
+BLOCK_BYTES = 4 * 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocks:
+    """The output cut into blocks of whole images, or of whole rows of one image."""
+
+    images: int
+    rows: int
+    per_image: int
+    count: int
+
+
+def blocks_for(geometry: ConvGeometry, itemsize: int) -> Blocks:
+    """The largest equal blocks whose windows take at most ``BLOCK_BYTES``, or one row of one image."""
+    images, rows = geometry.batch_shape[0], geometry.out_sizes[0]
+    row_bytes = prod(geometry.out_sizes[1:]) * prod(geometry.window) * geometry.in_channels * itemsize
+    if rows * row_bytes <= BLOCK_BYTES:
+        images_per = _divisor(images, BLOCK_BYTES // (rows * row_bytes))
+        return Blocks(images_per, rows, 1, images // images_per)
+    rows_per = _divisor(rows, max(BLOCK_BYTES // row_bytes, 1))
+    return Blocks(1, rows_per, rows // rows_per, images * (rows // rows_per))
+
+
+def _divisor(size: int, limit: int) -> int:
+    """The largest divisor of ``size`` that is at most ``limit``."""
+    return max(d for d in range(1, min(size, limit) + 1) if size % d == 0)
+
+
+def kernel_grad(x: jax.Array, g: jax.Array, plan: ConvPlan) -> jax.Array:
+    """The sum over blocks of ``rows^T g``, computed as ``(g^T rows)^T``, which keeps the long axis contiguous."""
+    geometry, work = plan.geometry, accumulator_dtype(x.dtype)
+    blocks = blocks_for(geometry, x.dtype.itemsize)
+    block, z = _geometry_of_block(geometry, blocks), padded_for(x, geometry)
+
+    def compute(index: Any) -> jax.Array:
+        rows = window_rows(_block_of(z, index, blocks, block), block)
+        start = (index // blocks.per_image * blocks.images, index % blocks.per_image * blocks.rows)
+        part = g if blocks.count == 1 else _take(g, start, block.out_shape)
+        part = lax.reshape(part, (rows.shape[0], geometry.out_channels))
+        contracted = (((0,), (0,)), ((), ()))
+        return lax.dot_general(part, rows, contracted, precision=plan.precision, preferred_element_type=work)
+
+    if blocks.count == 1:
+        dk = compute(0)
+    else:
+        shape = (geometry.out_channels, prod(geometry.kernel_shape[:-1]))
+        zero = zeros_like_product(shape, x, g).astype(work)
+        dk = lax.fori_loop(0, blocks.count, lambda index, dk: dk + compute(index), zero)
+    return lax.reshape(lax.transpose(dk, (1, 0)), geometry.kernel_shape).astype(x.dtype)
+
+
+def window_rows(z: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    """Every window of a padded input as a row ``(*window, channels)``, one axis after the other: few, long copies."""
+    for axis in reversed(range(geometry.ndim)):
+        dilation, stride, out = geometry.kernel_dilation[axis], geometry.strides[axis], geometry.out_sizes[axis]
+        shifted = [
+            lax.slice_in_dim(z, tap * dilation, tap * dilation + (out - 1) * stride + 1, stride, axis=1 + axis)
+            for tap in range(geometry.window[axis])
+        ]
+        z = lax.concatenate(shifted, z.ndim - 1) if len(shifted) > 1 else shifted[0]
+    return lax.reshape(z, (prod(z.shape[:-1]), z.shape[-1]))
+
+
+def _geometry_of_block(geometry: ConvGeometry, blocks: Blocks) -> ConvGeometry:
+    """The convolution of one block of the padded input."""
+    whole = geometry.padded()
+    rows = (blocks.rows - 1) * geometry.strides[0] + geometry.reaches[0]
+    return dataclasses.replace(
+        whole,
+        batch_shape=(blocks.images,),
+        sizes=(rows, *whole.sizes[1:]),
+        out_sizes=(blocks.rows, *geometry.out_sizes[1:]),
+    )
+
+
+def _block_of(z: jax.Array, index: Any, blocks: Blocks, block: ConvGeometry) -> jax.Array:
+    if blocks.count == 1:
+        return lax.slice_in_dim(z, 0, block.sizes[0], axis=1)
+    start = (index // blocks.per_image * blocks.images, index % blocks.per_image * blocks.rows * block.strides[0])
+    return _take(z, start, block.x_shape)
+
+
+def _take(a: jax.Array, start: tuple[Any, Any], shape: tuple[int, ...]) -> jax.Array:
+    return lax.dynamic_slice(a, (*start, *([0] * (a.ndim - 2))), shape)
+
+
+def _unsupported(plan: ConvPlan, operation: BaseOperation) -> str | None:
+    """Supports one group."""
+    return why_not_dense(plan.geometry)
+
+
+def _estimate(plan: ConvPlan, operation: BaseOperation) -> float:
+    """A matrix product, and the copies that make the rows, which are slower the fewer channels there are."""
+    n = count_dense(plan.geometry)
+    return 4e-5 + 1.24e-11 * n.products + n.entries * (4.1e-10 + 4.7e-10 / n.in_channels) + 6.5e-11 * n.arrays
+
+
+ALGORITHM = Algorithm(name="im2col", unsupported=_unsupported, estimate=_estimate, kernel_grad=kernel_grad)

@@ -1,0 +1,55 @@
+"""Kernel gradients by windows as rows of a matrix, against loops."""
+
+from unittest import mock
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxcnn._geometry import ConvGeometry, conv_geometry
+from jaxcnn.functional._engine._algorithms import _im2col
+from tests.examples import examples
+from tests.functional.engine.dense import check, check_inside_shard_map, dense_geometries, plan_of
+
+
+@examples(40)
+@given(geometry=dense_geometries(), block_bytes=st.sampled_from([1, 500, 2000, 2**22]))
+def test_kernel_gradients_agree_with_loops(geometry: ConvGeometry, block_bytes: int) -> None:
+    """Whatever the size of a block: one row, several, an image, several, all."""
+    with mock.patch.object(_im2col, "BLOCK_BYTES", block_bytes):
+        check(_im2col.ALGORITHM, geometry, "kernel_grad")
+
+
+@pytest.mark.parametrize("block_bytes", [1, 2**22])
+def test_the_loop_passes_the_checks_of_shard_map(block_bytes: int) -> None:
+    geometry = conv_geometry((4, 6, 5, 2), (3, 3, 2, 3), strides=(2, 1))
+    with mock.patch.object(_im2col, "BLOCK_BYTES", block_bytes):
+        check_inside_shard_map(_im2col.ALGORITHM, geometry, "kernel_grad")
+
+
+def test_blocks_are_bounded() -> None:
+    """Images of 7 MB of windows are cut into rows, small ones are gathered."""
+    large = _im2col.blocks_for(conv_geometry((8, 224, 224, 3), (7, 7, 3, 64), strides=2), 4)
+    assert (large.images, large.rows, large.count) == (1, 56, 16)
+    small = _im2col.blocks_for(conv_geometry((64, 4, 4, 512), (3, 3, 512, 512)), 4)
+    assert (small.images, small.rows, small.count) == (8, 4, 8)
+
+
+def test_half_precision_is_summed_in_float32() -> None:
+    """256 + 1 rounds to 256 in bfloat16: summed in it, 48 ones would be lost."""
+    geometry = conv_geometry((49, 1, 1), (1, 1, 1))
+    x = jnp.ones((49, 1, 1), jnp.bfloat16).at[0].set(256)
+    with mock.patch.object(_im2col, "BLOCK_BYTES", 1):
+        dk = _im2col.kernel_grad(x, jnp.ones((49, 1, 1), jnp.bfloat16), plan_of(geometry))
+    assert dk.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(dk.astype(jnp.float32), np.full((1, 1, 1), 304))
+
+
+def test_groups_and_empty_arrays_are_refused() -> None:
+    geometry = conv_geometry((1, 8, 4), (3, 2, 4), feature_group_count=2)
+    assert _im2col.ALGORITHM.why_not(plan_of(geometry), "kernel_grad") == "it requires one group, and there are 2"
+    assert _im2col.ALGORITHM.why_not(plan_of(geometry), "forward") == "it has no forward"
+    why_not = _im2col.ALGORITHM.why_not(plan_of(conv_geometry((0, 8, 2), (3, 2, 4))), "kernel_grad")
+    assert why_not == "it requires arrays that are not empty, and these are (0, 8, 2) and (0, 8, 4)"

@@ -1,0 +1,67 @@
+"""Minimal filtering, against loops and in its error."""
+
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxcnn._geometry import ConvGeometry, conv_geometry
+from jaxcnn.functional._engine._algorithms import _winograd, _xla
+from tests.examples import examples
+from tests.functional.engine.dense import check, check_inside_shard_map, dense_geometries, plan_of, random_operands
+
+GEOMETRIES = dense_geometries(
+    ndims=(2,), windows=(3,), strides=(1,), input_dilations=(1,), kernel_dilations=(1,), largest=22
+)
+
+
+@examples(25)
+@given(geometry=GEOMETRIES, block_bytes=st.sampled_from([1, 3000, 2**23]))
+def test_both_operations_agree_with_loops(geometry: ConvGeometry, block_bytes: int) -> None:
+    with mock.patch.object(_winograd, "BLOCK_BYTES", block_bytes):
+        check(_winograd.ALGORITHM, geometry, "forward", 3e-5)
+        check(_winograd.ALGORITHM, geometry, "kernel_grad", 3e-5)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 2**23])
+def test_the_loop_passes_the_checks_of_shard_map(block_bytes: int) -> None:
+    geometry = conv_geometry((2, 6, 5, 2), (3, 3, 2, 3))
+    with mock.patch.object(_winograd, "BLOCK_BYTES", block_bytes):
+        check_inside_shard_map(_winograd.ALGORITHM, geometry, "forward")
+        check_inside_shard_map(_winograd.ALGORITHM, geometry, "kernel_grad")
+
+
+@pytest.mark.parametrize(("size", "channels"), [(16, 64), (8, 512)])
+def test_the_error_stays_small(size: int, channels: int) -> None:
+    """Below 1e-4 of the output's scale, as documented."""
+    geometry = conv_geometry((4, size, size, channels), (3, 3, channels, channels))
+    x, kernel, g = random_operands(geometry)
+    y = _winograd.forward(x, kernel, plan_of(geometry))
+    exact = _xla.forward(jnp.asarray(x), jnp.asarray(kernel), plan_of(geometry))
+    assert np.abs(y - exact).max() < 3e-5 * np.abs(exact).max()
+    dk = _winograd.kernel_grad(x, g, plan_of(geometry))
+    assert _xla.ALGORITHM.kernel_grad is not None
+    exact = _xla.ALGORITHM.kernel_grad(jnp.asarray(x), jnp.asarray(g), plan_of(geometry))
+    assert np.abs(dk - exact).max() < 3e-5 * np.abs(exact).max()
+
+
+def test_the_transforms_are_an_identity_over_the_rationals() -> None:
+    """One axis in float64: four outputs of three taps from six entries."""
+    generator = np.random.default_rng(0)
+    entries, taps = generator.standard_normal(6), generator.standard_normal(3)
+    found = _winograd.OUTPUT @ ((_winograd.KERNEL @ taps) * (_winograd.INPUT @ entries))
+    np.testing.assert_allclose(found, np.correlate(entries, taps, "valid"), rtol=1e-13)
+
+
+def test_what_is_refused_says_why() -> None:
+    def why_not(window: int = 3, dtype: jax.typing.DTypeLike = jnp.float32, **options: int) -> str:
+        geometry = conv_geometry((1, 9, 9, 2), (window, window, 2, 2), **options)
+        return str(_winograd.ALGORITHM.why_not(plan_of(geometry, dtype), "forward"))
+
+    assert why_not(window=5) == "it requires a window of (3, 3), not (5, 5)"
+    assert why_not(strides=2) == why_not(kernel_dilation=2) == "it requires strides and dilations of 1"
+    assert why_not(dtype=jnp.bfloat16) == "it computes in float32, and this is bfloat16"
