@@ -158,8 +158,8 @@ def test_batches_are_for_vmap(key: jax.Array) -> None:
         (lambda: convolve(np.ones(3), np.ones(2), algorithm="ftt"), ShapeError, r"convolve: algorithm='ftt'.*'fft'"),
         (
             lambda: convolve(np.arange(3), np.arange(2), algorithm="fft"),
-            ShapeError,
-            "convolve: algorithm='fft' does not serve this: it rounds",
+            ValueError,
+            "convolve: algorithm='fft' does not support this: it rounds",
         ),
     ],
 )

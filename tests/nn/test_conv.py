@@ -127,7 +127,7 @@ MISTAKES: list[tuple[Any, Any, type[Exception], str]] = [
     (nn.Conv(4, (3, 3), mask=np.ones((3, 3))), X, ShapeError, r"mask wants the shape of the kernel, \(3, 3, 3, 4\)"),
     (nn.Conv(4, (9, 9), padding="VALID"), X, ShapeError, "the output would be empty"),
     (nn.Conv(4, (3, 3), strides=1.5), X, TypeError, "strides wants an integer, not 1.5"),
-    (nn.Conv(4, (3, 3), algorithm="shifted"), X, ShapeError, "algorithm='shifted' does not serve this"),
+    (nn.Conv(4, (3, 3), algorithm="shifted"), X, ValueError, "algorithm='shifted' does not support this"),
 ]
 
 
