@@ -1,7 +1,7 @@
-"""jaxcnn: convolutional networks in JAX, from pure functions to runs that resume.
+"""jaxcnn: convolutional networks in JAX, from pure functions to reproducible training.
 
-This file is the face of the library: names only. Each is imported when it is first used, so that
-``import jaxcnn.shapes`` needs no jax and the command line answers at once.
+Each public name is imported when it is first used, so that ``import jaxcnn.shapes`` does not import jax and the command
+line starts quickly.
 """
 
 import importlib

@@ -11,21 +11,21 @@ Sizes = tuple[int, ...]
 
 
 def as_int(value: object, *, name: str) -> int:
-    """The value as a Python int; a float, a bool or a string is refused.
+    """The value as a Python int; floats, bools and strings are errors.
 
     Raises:
         TypeError: the value is not an integer.
     """
     if isinstance(value, bool):
-        raise TypeError(f"{name} wants an integer, not {value!r}.")
+        raise TypeError(f"{name} must be an integer, not {value!r}.")
     try:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"{name} wants an integer, not {value!r} ({type(value).__name__}).") from None
+        raise TypeError(f"{name} must be an integer, not {value!r} ({type(value).__name__}).") from None
 
 
 def as_size(value: object, *, name: str) -> int:
-    """The size of an axis as a Python int; a symbolic dimension of JAX is left as it is.
+    """The size of an axis as a Python int; a symbolic dimension of JAX is returned unchanged.
 
     Raises:
         TypeError: the value is neither an integer nor a symbolic dimension.
@@ -34,11 +34,11 @@ def as_size(value: object, *, name: str) -> int:
 
 
 def int_per_axis(value: IntPerAxis, ndim: int, *, name: str, minimum: int = 1) -> tuple[int, ...]:
-    """Spreads a bare int over the axes, or checks a sequence of one int per axis.
+    """One int per axis, from a bare int for all axes or from a sequence.
 
     Raises:
         TypeError: an entry is not an integer.
-        ShapeError: the sequence has another length, or an entry is under ``minimum``.
+        ShapeError: the length of the sequence is not ``ndim``, or an entry is under ``minimum``.
 
     >>> int_per_axis(2, 3, name="strides")
     (2, 2, 2)
@@ -46,7 +46,7 @@ def int_per_axis(value: IntPerAxis, ndim: int, *, name: str, minimum: int = 1) -
     (2, 1)
     """
     if isinstance(value, str):
-        raise TypeError(f"{name} wants an integer or one integer per axis, not {value!r}.")
+        raise TypeError(f"{name} must be an integer or one integer per axis, not {value!r}.")
     if isinstance(value, Sequence) or hasattr(value, "__iter__"):
         entries = tuple(as_int(entry, name=name) for entry in value)
         if len(entries) != ndim:
@@ -62,7 +62,7 @@ def int_per_axis(value: IntPerAxis, ndim: int, *, name: str, minimum: int = 1) -
 
 
 def check_sizes(sizes: Sequence[int], *, name: str) -> None:
-    """Refuses an axis without entries.
+    """Raises if an axis has size 0.
 
     Raises:
         ShapeError: a size under 1.
@@ -82,7 +82,7 @@ def whole_shape(value: object, *, name: str = "input_shape") -> tuple[int, ...]:
     (8, 32, 32, 3)
     """
     if isinstance(value, str) or not hasattr(value, "__iter__"):
-        raise TypeError(f"{name} wants the whole shape, such as (8, 32, 32, 3), not {value!r}.")
+        raise TypeError(f"{name} must be the whole shape, such as (8, 32, 32, 3), not {value!r}.")
     entries = tuple(as_size(entry, name=name) for entry in value)
     if any(is_less(entry, 0) for entry in entries):
         raise ShapeError(f"{name}={entries} must be at least 0 on every axis.")
@@ -90,9 +90,9 @@ def whole_shape(value: object, *, name: str = "input_shape") -> tuple[int, ...]:
 
 
 def window_per_axis(value: object, *, name: str = "window_shape") -> tuple[int, ...]:
-    """A window given as a tuple, which also fixes the number of spatial axes.
+    """A window as a tuple, whose length determines the number of spatial axes.
 
-    A bare int is refused, because nothing says how many axes are spatial.
+    A bare int is an error, because it does not determine that number.
 
     Raises:
         ShapeError: a bare int, an empty tuple, or an entry under 1.
@@ -104,11 +104,11 @@ def window_per_axis(value: object, *, name: str = "window_shape") -> tuple[int, 
     if isinstance(value, int) and not isinstance(value, bool):
         raise ShapeError(
             f"{name}={value} can be read as ({value},) for 1-D data or as ({value}, {value}) for images. "
-            f"Write the tuple that you mean."
+            f"Write one of these tuples."
         )
     if isinstance(value, str) or not hasattr(value, "__iter__"):
-        raise TypeError(f"{name} wants one integer per spatial axis, such as (2, 2), not {value!r}.")
+        raise TypeError(f"{name} must have one integer per spatial axis, such as (2, 2), not {value!r}.")
     entries = tuple(value)
     if not entries:
-        raise ShapeError(f"{name}=() names no spatial axis. Write one integer per axis, such as (2, 2).")
+        raise ShapeError(f"{name}=() has no spatial axis. Write one integer per axis, such as (2, 2).")
     return int_per_axis(entries, len(entries), name=name)

@@ -9,21 +9,21 @@ from jaxcnn._hints import did_you_mean
 
 
 class ShapeError(ValueError):
-    """A size or a word that an operation does not support."""
+    """A shape or a size that an operation does not support."""
 
 
 ShapeError.__module__ = "jaxcnn"  # the public name, also in tracebacks
 
 
 def check_choice(value: object, known: Iterable[str], *, name: str) -> None:
-    """Refuses a word that is not among the known ones.
+    """Raises unless a value is one of the known ones.
 
     Raises:
-        ShapeError: naming the nearest known word.
+        ValueError: an unknown value; the message suggests the nearest.
     """
     known = list(known)
     if value not in known:
-        raise ShapeError(f"{name}={value!r} is not known. {did_you_mean(value, known)}")
+        raise ValueError(f"{name}={value!r} is not known. {did_you_mean(value, known)}")
 
 
 def printable(text: str, *, keep: str = " ") -> str:

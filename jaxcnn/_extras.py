@@ -1,6 +1,6 @@
-"""The packages that ``pip install 'jaxcnn[train]'`` adds to the core, and what is said where one of them is missing."""
+"""The packages that ``pip install 'jaxcnn[train]'`` adds to the core, and the error for a missing one."""
 
-# Names as they are imported.
+# The names of the modules.
 TRAIN = {
     "google_crc32c",
     "grain",
@@ -15,7 +15,7 @@ TRAIN = {
 
 
 def with_hint(error: ModuleNotFoundError) -> ModuleNotFoundError:
-    """The same error, with the command that installs the package where it belongs to the extra.
+    """The error, with the command that installs the package if it belongs to the extra.
 
     >>> with_hint(ModuleNotFoundError("No module named 'grain'", name="grain"))
     ModuleNotFoundError("No module named 'grain': it comes with pip install 'jaxcnn[train]'")

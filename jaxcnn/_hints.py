@@ -21,14 +21,14 @@ _LIBRARIES = ("contextlib", "flax", "functools", "jax", "jaxcnn")
 
 
 def install_hints(namespace: dict[str, Any], *, names: Mapping[str, str] | None = None) -> Callable[[str], NoReturn]:
-    """Gives the public functions and classes of a package readable errors for arguments that do not fit.
+    """Adds readable errors for invalid arguments to the public functions and classes of a package.
 
     Args:
         namespace: ``globals()`` of the package, with ``__all__``.
         names: hints for missing names, in addition to those of ``jaxcnn/_other_names.py``.
 
     Returns:
-        the ``__getattr__`` of the package: it refuses a missing name with a hint.
+        the ``__getattr__`` of the package, which raises with a hint for a missing name.
 
     >>> namespace = {"__name__": "jaxcnn.nn", "__all__": ["Conv"], "Conv": object}
     >>> install_hints(namespace)("Conv2D")
@@ -51,7 +51,7 @@ def install_hints(namespace: dict[str, Any], *, names: Mapping[str, str] | None 
 
 
 def missing_name(package: str, public: Sequence[str], hints: Mapping[str, str], name: str) -> NoReturn:
-    """Refuses a name that a package does not have.
+    """Raises for a name that a package does not have.
 
     Args:
         package: the package's name.
@@ -60,8 +60,8 @@ def missing_name(package: str, public: Sequence[str], hints: Mapping[str, str], 
         name: the missing name.
 
     Raises:
-        AttributeError: always, except in ``from package import name`` where there is a hint.
-        ImportError: in that statement, which would replace the message of an AttributeError by its own.
+        AttributeError: always, except in ``from package import name`` with a hint.
+        ImportError: in that statement, which would replace the message of an AttributeError.
     """
     hint = "" if name.startswith("_") else _hint(name, public, hints)
     message = f"module {package!r} has no attribute {name!r}.{hint}"
@@ -70,7 +70,7 @@ def missing_name(package: str, public: Sequence[str], hints: Mapping[str, str], 
     callers = [frame.f_code.co_name for frame in (caller, caller.f_back) if frame is not None]
     if hint and "_handle_fromlist" in callers:
         raise ImportError(message, name=package)
-    raise AttributeError(message, name=name)  # the name keeps Python from adding a suggestion of its own
+    raise AttributeError(message, name=name)  # with ``name`` Python adds no suggestion
 
 
 def _hint(name: str, public: Sequence[str], hints: Mapping[str, str]) -> str:
@@ -91,7 +91,7 @@ def _plain(name: str) -> str:
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """The end of a message about a misspelt word: a suggestion where one is near, else the whole list.
+    """The end of a message about an unknown word: the nearest known word, or the whole list if none is near.
 
     >>> did_you_mean("smae", ["SAME", "VALID"])
     "Did you mean 'SAME'?"
@@ -107,7 +107,7 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
 
 
 def explain_arguments(function: Callable[..., Any], name: str, *, package: str | None = None) -> Callable[..., Any]:
-    """The function, with its name in its errors, and a sentence where the arguments do not fit the signature.
+    """The function, with its name in its errors and a readable error for arguments that do not fit the signature.
 
     >>> def conv(x, kernel, *, strides=1): ...
     >>> explain_arguments(conv, "conv")(1, 2, stride=2)
@@ -135,7 +135,7 @@ def explain_arguments(function: Callable[..., Any], name: str, *, package: str |
 def argument_problem(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, name: str
 ) -> str | None:
-    """What is wrong with the arguments of a call, and what to write instead; None where they fit.
+    """A description of invalid arguments and of their correction; None for valid arguments.
 
     >>> def crop(key, images, *, size, padding=0): ...
     >>> argument_problem(crop, ("key", "images"), {}, name="crop")
@@ -176,7 +176,7 @@ def argument_problem(
 
 
 def warn_user(message: str | None) -> None:
-    """Warns at the line outside of jaxcnn, Flax and JAX from which the call comes, so once for each line."""
+    """Warns at the calling line outside of jaxcnn, Flax and JAX, so once for each such line."""
     if message is None:
         return
     frame, level = sys._getframe(1), 2
@@ -186,7 +186,7 @@ def warn_user(message: str | None) -> None:
 
 
 def unknown_arguments(unknown: Sequence[str], known: Sequence[str]) -> str:
-    """A sentence for each argument that a function does not take, with the one that it takes in its place.
+    """A sentence for each unknown argument, with the nearest known one.
 
     >>> unknown_arguments(["groups"], ["strides", "feature_group_count"])
     "there is no argument 'groups'. Did you mean 'feature_group_count'?"

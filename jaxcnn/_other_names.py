@@ -1,7 +1,7 @@
 """Names from PyTorch, torchvision, timm, Keras, SciPy and JAX itself, and what to use for them here.
 
-A hint begins with a dotted name: of the package, or absolute. A test imports each of them. Case, underscores and a
-number of axes do not count, and a name that differs from a public one in these alone needs no entry: ``Conv2D``.
+A hint begins with a dotted name: of the package, or absolute. A test imports each of them. Case, underscores and the
+number of axes are ignored, so a name that differs from a public one only in these needs no entry: ``Conv2D``.
 """
 
 _WEIGHTS = "Weights come from jaxcnn.models.load_torch(name, path)."

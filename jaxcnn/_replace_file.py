@@ -1,4 +1,4 @@
-"""Writing a file so that a kill or a full disk leaves the old file or the new one, never half of one."""
+"""Atomic writing of files: after a kill or with a full disk, the file is the old or the new one."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A binary file to write next to ``path``, which it replaces at the end, after it is on the disk.
+    """A temporary binary file next to ``path``, which replaces it at the end, after it was synchronized with the disk.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "x"

@@ -1,4 +1,4 @@
-"""Short representations of objects that hold arrays, functions or long tuples, for a REPL and a notebook."""
+"""Short representations of objects with arrays, functions or long tuples, and tables, for a REPL and a notebook."""
 
 import dataclasses
 import functools
@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 LONGEST = 60  # characters of one value
-WIDTH = 100  # of a line; more fields are on lines of their own
-FEW = 4  # entries of a tuple that are all shown
+WIDTH = 100  # of a line; longer representations have one field per line
+FEW = 4  # longer tuples are abbreviated
 
 
 def short_repr(value: Any) -> str:

@@ -35,7 +35,7 @@ def smaller(one: int, other: int) -> int:
 
 
 def is_less(one: int, other: int) -> bool:
-    """Whether one size is less than another, whatever the values of symbolic dimensions are.
+    """Whether one size is less than another for all values of symbolic dimensions.
 
     >>> is_less(3, 5), is_less(5, 5)
     (True, False)

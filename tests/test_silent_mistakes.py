@@ -37,7 +37,7 @@ def warned(call: Callable[[], Any]) -> list[warnings.WarningMessage]:
         (
             F.conv_transpose,
             (3, 16, 3, 3),
-            r"a window of 3x3 from 3 to 16 channels. If that is meant: jnp.tr",
+            r"a window of 3x3 from 3 to 16 channels. If the latter is intended, use jnp.tr",
         ),
     ],
 )

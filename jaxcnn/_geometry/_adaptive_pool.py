@@ -1,4 +1,4 @@
-"""Bins of pools whose output size is given, in plain integers, and which axes a global pool takes."""
+"""The bins of adaptive pools, in plain integers, and the spatial axes of global pools."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from jaxcnn._errors import ShapeError
 def adaptive_bins(size: int, bins: int) -> tuple[tuple[int, int], ...]:
     """Divides ``range(size)`` into bins: bin ``i`` is ``[floor(i * size / bins), ceil((i + 1) * size / bins))``.
 
-    The bins cover the range in order; neighbours share an entry where the division leaves a remainder. With more
-    bins than entries, entries repeat.
+    The bins cover the range in order. Neighbours share an entry if the division leaves a remainder. With more bins than
+    entries, entries repeat.
 
     Raises:
-        ShapeError: no entry to put into bins, or no bin.
+        ShapeError: fewer than one entry, or fewer than one bin.
         TypeError: a count that is not an integer.
 
     Source: He et al. (2014), "Spatial pyramid pooling in deep convolutional networks", appendix A; the bins of
@@ -29,31 +29,31 @@ def adaptive_bins(size: int, bins: int) -> tuple[tuple[int, int], ...]:
 
 
 def adaptive_output(output_size: Sequence[int | None], x_shape: Sequence[int]) -> tuple[int, ...]:
-    """How many bins each spatial axis gets; None keeps the axis as it is.
+    """The number of bins of each spatial axis; None stands for the size of the axis.
 
     Raises:
-        ShapeError: a bare int, an entry under 1, too few axes in ``x``, or an axis without entries.
+        ShapeError: a bare int, an entry under 1, too few axes of ``x``, or an axis of size 0.
         TypeError: an entry that is neither an integer nor None.
 
     >>> adaptive_output((7, None), (8, 14, 9, 512))
     (7, 9)
     """
-    numbers: object = output_size
+    counts: object = output_size
     if hasattr(output_size, "__iter__") and not isinstance(output_size, str):
-        numbers = tuple(1 if entry is None else entry for entry in output_size)
-    bins = window_per_axis(numbers, name="output_size")
+        counts = tuple(1 if entry is None else entry for entry in output_size)
+    bins = window_per_axis(counts, name="output_size")
     sizes = spatial_sizes(x_shape, len(bins))
-    kept = tuple(entry is None for entry in output_size)
-    return tuple(n if keep else m for n, m, keep in zip(sizes, bins, kept, strict=True))
+    return tuple(n if entry is None else m for n, m, entry in zip(sizes, bins, output_size, strict=True))
 
 
 def spatial_sizes(x_shape: Sequence[int], spatial_ndim: int | None) -> tuple[int, ...]:
     """The spatial part of ``(*batch, *spatial, channels)``.
 
-    ``spatial_ndim=None`` is for a batch of images or of volumes: of 4 or 5 axes every one but the first and the last.
+    ``spatial_ndim=None`` is for a batch of images or of volumes: all of 4 or 5 axes but the first and the last.
 
     Raises:
-        ShapeError: None for another rank, no spatial axis, fewer axes than that, or one without entries.
+        ShapeError: None for another rank, a number of spatial axes that does not fit ``x``, or a spatial axis of size
+            0.
         TypeError: ``spatial_ndim`` is not an integer.
 
     >>> spatial_sizes((8, 7, 7, 512), None)
@@ -82,22 +82,22 @@ def spatial_sizes(x_shape: Sequence[int], spatial_ndim: int | None) -> tuple[int
         )
     sizes = shape[-ndim - 1 : -1]
     if 0 in sizes:
-        raise ShapeError(f"x has a spatial axis without entries (x.shape={shape}); there is nothing to pool.")
+        raise ShapeError(f"x has a spatial axis of size 0 (x.shape={shape}), so there is nothing to pool.")
     return sizes
 
 
 def pyramid_levels(levels: Sequence[int | Sequence[int]], spatial_ndim: int) -> tuple[tuple[int, ...], ...]:
-    """The bins per axis of each level; a bare int has as many on every axis.
+    """The number of bins per axis of each level; a bare int applies to every axis.
 
     Raises:
-        ShapeError: no level, or one of another length than there are axes, or under 1.
+        ShapeError: no level, a level whose length is not the number of axes, or an entry under 1.
         TypeError: levels that are not integers.
 
     >>> pyramid_levels((1, 2, (3, 4)), 2)
     ((1, 1), (2, 2), (3, 4))
     """
     if isinstance(levels, str) or not hasattr(levels, "__iter__"):
-        raise TypeError(f"levels wants one entry per level, such as (1, 2, 4), not {levels!r}.")
+        raise TypeError(f"levels must have one entry per level, such as (1, 2, 4), not {levels!r}.")
     entries = tuple(int_per_axis(level, spatial_ndim, name="a level") for level in levels)
     if not entries:
         raise ShapeError("levels=() has no level. Write bins per axis for each, such as (1, 2, 4).")

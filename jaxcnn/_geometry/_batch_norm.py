@@ -1,4 +1,4 @@
-"""The sizes that a batch normalisation has to agree on."""
+"""Checks of the shapes of a batch normalisation."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,19 +7,19 @@ from jaxcnn._errors import ShapeError
 
 
 def check_per_channel(x_shape: Sizes, vectors: Mapping[str, Sizes]) -> None:
-    """Refuses anything that is not one number for each channel of ``x``.
+    """Raises unless each vector has one entry for each channel of ``x``.
 
     Raises:
-        ShapeError: naming the vector; or ``x`` has no axis.
+        ShapeError: a vector has another shape, or ``x`` has no axis.
 
     >>> check_per_channel((8, 3, 32, 32), {"stats.mean": (3,)})
     Traceback (most recent call last):
     ...
-    jaxcnn.ShapeError: stats.mean wants one number per channel, (32,) for
+    jaxcnn.ShapeError: stats.mean must have one entry per channel, (32,) for
     x.shape=(8, 3, 32, 32), but has shape (3,). Is x channels-first?
     """
     if not x_shape:
-        raise ShapeError("x wants shape (*batch, *spatial, channels) but is a scalar.")
+        raise ShapeError("x must have the shape (*batch, *spatial, channels) but is a scalar.")
     for name, shape in vectors.items():
         if shape == (x_shape[-1],):
             continue
@@ -27,12 +27,13 @@ def check_per_channel(x_shape: Sizes, vectors: Mapping[str, Sizes]) -> None:
         if len(shape) == 1 and len(x_shape) > 1 and shape[0] in x_shape[:-1]:
             hint = " Is x channels-first?"
         raise ShapeError(
-            f"{name} wants one number per channel, ({x_shape[-1]},) for x.shape={x_shape}, but has shape {shape}.{hint}"
+            f"{name} must have one entry per channel, ({x_shape[-1]},) for x.shape={x_shape}, "
+            f"but has shape {shape}.{hint}"
         )
 
 
 def full_rank_mask(mask_shape: Sizes, x_shape: Sizes) -> Sizes:
-    """The shape of a mask with an axis for each axis of ``x``; a shorter one is read from the first axis on.
+    """The shape of a mask with an axis for each axis of ``x``; a mask with fewer axes gets trailing axes of 1.
 
     Raises:
         ShapeError: the mask does not fit.
@@ -44,16 +45,16 @@ def full_rank_mask(mask_shape: Sizes, x_shape: Sizes) -> Sizes:
     if len(full) != len(x_shape) or any(m not in (1, n) for m, n in zip(full, x_shape, strict=True)):
         raise ShapeError(
             f"mask.shape={mask_shape} does not fit x.shape={x_shape}. Give it one entry per example, "
-            f"{x_shape[:1]}, or per position, {x_shape[:-1]}, or the rank of x with 1 for what it does not tell apart."
+            f"{x_shape[:1]}, or per position, {x_shape[:-1]}, or the rank of x with 1 on the other axes."
         )
     return full
 
 
 def fold_shape(kernel_shape: Sizes, channels: int, *, transposed: bool, groups: int) -> int:
-    """How many input channels a group of a kernel reads, once the kernel is known to have the channels of the norm.
+    """The number of input channels that a group of a kernel reads, for a kernel whose outputs are normalised.
 
     Raises:
-        ShapeError: the kernel does not have ``channels`` output channels, or groups do not divide.
+        ShapeError: the kernel does not have ``channels`` output channels, or the groups do not divide the channels.
 
     >>> fold_shape((3, 3, 2, 8), 4, transposed=True, groups=2)
     4
@@ -61,7 +62,7 @@ def fold_shape(kernel_shape: Sizes, channels: int, *, transposed: bool, groups: 
     if groups < 1:
         raise ShapeError(f"feature_group_count={groups} must be at least 1.")
     if len(kernel_shape) < 2:
-        raise ShapeError(f"the kernel wants at least the axes (in, out) but has shape {kernel_shape}.")
+        raise ShapeError(f"the kernel must have at least the axes (in, out) but has shape {kernel_shape}.")
     layout = "(*window, out_channels // groups, in_channels)" if transposed else "(*window, in_channels, out_channels)"
     out = kernel_shape[-2] * groups if transposed else kernel_shape[-1]
     if out != channels:
@@ -76,10 +77,10 @@ def fold_shape(kernel_shape: Sizes, channels: int, *, transposed: bool, groups: 
 
 
 def feature_axes(axis: int | Sequence[int], x_shape: Sizes) -> Sizes:
-    """The axes that are not normalised over, counted from the front and sorted.
+    """The axes over which statistics are not reduced, as sorted non-negative integers.
 
     Raises:
-        ShapeError: an axis that ``x`` does not have, or one named twice.
+        ShapeError: an axis that ``x`` does not have, or a repeated axis.
         TypeError: an axis that is not an integer.
 
     >>> feature_axes(-1, (8, 32, 32, 3))

@@ -1,4 +1,4 @@
-"""Where padding that is not zeros comes from, as runs of positions of the input."""
+"""The positions of the input that padding other than zeros copies, as runs."""
 
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn._geometry._padding import PADDING_MODES
@@ -8,10 +8,10 @@ Run = tuple[int, int, int]
 
 
 def boundary_position(position: int, size: int, padding_mode: str) -> int:
-    """The position inside an axis that a position outside stands for.
+    """The position of an axis whose entry pads a position outside of the axis.
 
-    ``"reflect"`` mirrors about the last entry without repeating it, ``"edge"`` repeats that entry, ``"circular"``
-    wraps round. Positions may lie any distance outside.
+    ``"reflect"`` mirrors about the last entry without repeating it, ``"edge"`` repeats the last entry, ``"circular"``
+    wraps around. Positions may be at any distance from the axis.
 
     >>> [boundary_position(i, 4, "reflect") for i in range(-3, 9)]
     [3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1, 2]
@@ -29,7 +29,8 @@ def boundary_runs(size: int, pads: tuple[int, int], *, padding_mode: str) -> lis
     """A padded axis as runs ``(start, step, count)`` of the input's positions, the step being 1, -1 or 0.
 
     Raises:
-        ShapeError: an empty axis, which has nothing to pad with, or a symbolic size that may be less than the padding.
+        ShapeError: an empty axis, which has no entries to copy, or a symbolic size that may be less than the padding.
+        ValueError: an unknown ``padding_mode``.
 
     >>> boundary_runs(4, (2, 1), padding_mode="reflect")  # 2 1 | 0 1 2 3 | 2
     [(2, -1, 3), (1, 1, 3), (2, 0, 1)]
@@ -38,7 +39,7 @@ def boundary_runs(size: int, pads: tuple[int, int], *, padding_mode: str) -> lis
     """
     check_choice(padding_mode, PADDING_MODES[1:], name="padding_mode")
     if size == 0:
-        raise ShapeError(f"padding_mode={padding_mode!r} has nothing to pad an empty axis with.")
+        raise ShapeError(f"padding_mode={padding_mode!r} cannot pad an empty axis, which has no entries to copy.")
     if is_symbolic(size):
         return _runs_once(size, pads, padding_mode)
     before, after = pads
@@ -55,7 +56,7 @@ def boundary_runs(size: int, pads: tuple[int, int], *, padding_mode: str) -> lis
 
 
 def _runs_once(size: int, pads: tuple[int, int], padding_mode: str) -> list[Run]:
-    """The runs where neither side is padded by more than the axis holds, so that they do not depend on its size."""
+    """The runs if neither side is padded by more than the length of the axis, so that they do not depend on it."""
     before, after = (larger(count, 0) for count in pads)
     first, last = larger(-pads[0], 0), size - 1 + smaller(pads[1], 0)
     least = 1 if padding_mode == "edge" else larger(before, after) + (padding_mode == "reflect")

@@ -1,4 +1,4 @@
-"""A convolution in plain integers: every size is known, and every mistake refused, before an array is touched."""
+"""The geometry of a convolution in plain integers: sizes are computed and errors raised before any array operation."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ class ConvGeometry:
 
         y[*b, o, c] = sum over k, i of  z[*b, strides * o + kernel_dilation * k, i] * kernel[k, i, c]
 
-    where ``z`` is ``x`` with ``input_dilation - 1`` zeros between its entries, then ``pads`` zeros around it
-    (negative ones crop), and ``i`` runs over the channels of the group of ``c``.
+    where ``z`` is ``x`` with ``input_dilation - 1`` zeros between its entries, then padded with ``pads`` zeros
+    (negative counts crop), and ``i`` runs over the channels of the group of ``c``.
 
-    ``out_sizes`` is a field of its own: an adjoint may be asked for fewer positions than would fit.
+    ``out_sizes`` is a separate field because the adjoint may have fewer positions than would fit.
     """
 
     batch_shape: Sizes
@@ -57,12 +57,12 @@ class ConvGeometry:
 
     @property
     def reaches(self) -> Sizes:
-        """How many positions of the padded input the window spans on each axis."""
+        """The number of positions of the padded input that the window spans on each axis."""
         return tuple(reach(w, d) for w, d in zip(self.window, self.kernel_dilation, strict=True))
 
     @property
     def dilated_sizes(self) -> Sizes:
-        """Sizes of ``x`` once zeros are put between its entries, before any padding."""
+        """Spatial sizes of ``x`` after input dilation, before padding."""
         return tuple(dilated_size(n, d) for n, d in zip(self.sizes, self.input_dilation, strict=True))
 
     @property
@@ -72,7 +72,7 @@ class ConvGeometry:
 
     @property
     def is_empty(self) -> bool:
-        """Whether one of the arrays has no entries."""
+        """Whether one of the arrays has size 0."""
         return 0 in (*self.x_shape, *self.kernel_shape, *self.out_shape)
 
     @property
@@ -81,10 +81,10 @@ class ConvGeometry:
         return prod(self.out_shape) * prod(self.window) * (self.in_channels // self.groups)
 
     def transposed(self) -> "ConvGeometry":
-        """The convolution that carries a cotangent of ``y`` back to ``x``, which is again a convolution.
+        """The convolution that maps a cotangent of ``y`` to a cotangent of ``x``.
 
-        Strides become input dilation and the other way round; its kernel is flipped, with the channels of each
-        group swapped. What the strides left over at the end of an axis comes back as padding after.
+        Strides and input dilation are exchanged. The kernel is flipped, with the input and output channels of each
+        group exchanged. Positions at the end of an axis that the strides skip become padding after.
         """
         pads = []
         for size, out, stride, span, (before, _) in zip(
@@ -104,11 +104,11 @@ class ConvGeometry:
         )
 
     def with_batch(self, *batch_shape: int) -> "ConvGeometry":
-        """The same convolution of another batch."""
+        """The same convolution with another batch shape."""
         return dataclasses.replace(self, batch_shape=batch_shape)
 
     def group_block(self, groups: int) -> "ConvGeometry":
-        """The dense convolution that some neighbouring groups make, each seen as part of one group."""
+        """The dense convolution that merges this number of neighbouring groups into one."""
         return dataclasses.replace(
             self,
             in_channels=self.in_channels // self.groups * groups,
@@ -117,7 +117,7 @@ class ConvGeometry:
         )
 
     def padded(self) -> "ConvGeometry":
-        """The same convolution of an input that is dilated and padded already."""
+        """The same convolution of an input that is already dilated and padded."""
         return dataclasses.replace(
             self,
             sizes=tuple(n + sum(pads) for n, pads in zip(self.dilated_sizes, self.pads, strict=True)),
@@ -136,18 +136,18 @@ def conv_geometry(
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
 ) -> ConvGeometry:
-    """Reads the options of a convolution against the shapes of its two arrays.
+    """The geometry of a convolution from the shapes of its two arrays and its options.
 
-    Words of ``padding`` are resolved against the dilated input.
+    Names of ``padding`` refer to the dilated input.
 
     Raises:
         ShapeError: shapes or options that do not fit together, or a window larger than the padded input.
-        TypeError: an option that is not an integer where one is wanted.
+        TypeError: an option that is not an integer where one is required.
 
     >>> g = conv_geometry((8, 224, 224, 3), (7, 7, 3, 64), strides=2)
     >>> g.pads, g.out_sizes
     (((2, 3), (2, 3)), (112, 112))
-    >>> g.transposed().pads  # the way back is a convolution of the 112 x 112 map, dilated by 2
+    >>> g.transposed().pads  # the adjoint is a convolution of the 112 x 112 map, dilated by 2
     ((4, 3), (4, 3))
     """
     x_shape, kernel_shape = tuple(x_shape), tuple(kernel_shape)
@@ -180,7 +180,7 @@ def conv_geometry(
 
 
 def groups_per_block(geometry: ConvGeometry, *, width: int = 16) -> int:
-    """How many groups to merge into one dense block: the fewest, in powers of two, that make it ``width`` wide.
+    """The number of groups to merge into one dense block: the smallest power of two with at least ``width`` channels.
 
     >>> g = conv_geometry((8, 28, 28, 128), (3, 3, 4, 128), feature_group_count=32)
     >>> groups_per_block(g)  # 4 groups of 4 channels
@@ -206,8 +206,8 @@ def conv_output_shape(
     """The whole shape of ``conv(x, kernel, ...)``: ``floor((n + before + after - d*(k-1) - 1) / s) + 1`` per axis.
 
     Raises:
-        ShapeError: whatever ``conv`` itself would refuse.
-        TypeError: an option that is not an integer where one is wanted.
+        ShapeError: arguments for which ``conv`` raises a ``ShapeError``.
+        TypeError: an option that is not an integer where one is required.
 
     >>> conv_output_shape((32, 32, 3), (5, 5, 3, 6), padding="VALID")
     (28, 28, 6)
@@ -226,7 +226,7 @@ def conv_output_shape(
 def conv_kernel_shape(
     in_channels: int, out_channels: int, window: Sequence[int], *, feature_group_count: int = 1
 ) -> Sizes:
-    """The kernel that reads ``in_channels`` and writes ``out_channels``: ``(*window, in // groups, out)``.
+    """The shape of a kernel from ``in_channels`` to ``out_channels``: ``(*window, in // groups, out)``.
 
     Raises:
         ShapeError: ``feature_group_count`` does not divide both numbers of channels.
@@ -241,10 +241,10 @@ def conv_kernel_shape(
 
 
 def check_groups(groups: int, channels: int, *, what: str) -> None:
-    """Refuses groups that do not share out the channels evenly.
+    """Raises unless the groups divide the channels.
 
     Raises:
-        ShapeError: naming the nearest counts that would.
+        ShapeError: the groups do not divide the channels; the message names the nearest divisors.
     """
     if groups < 1:
         raise ShapeError(f"feature_group_count={groups} must be at least 1.")
@@ -253,39 +253,42 @@ def check_groups(groups: int, channels: int, *, what: str) -> None:
         near = sorted(sorted(divisors, key=lambda g: abs(g - groups))[:2])
         raise ShapeError(
             f"feature_group_count={groups} does not divide the {channels} {what} channels. "
-            f"Nearest that do: {', '.join(map(str, near))}."
+            f"The nearest divisors are {' and '.join(map(str, near))}."
         )
 
 
 def check_bias(bias_shape: Sequence[int], channels: int) -> None:
-    """Refuses a bias that is not one number per output channel.
+    """Raises unless a bias has one entry per output channel.
 
     Raises:
-        ShapeError: with both shapes.
+        ShapeError: another shape.
     """
     if tuple(bias_shape) != (channels,):
-        raise ShapeError(f"bias wants one number per output channel, shape ({channels},), but has {tuple(bias_shape)}.")
+        raise ShapeError(
+            f"bias must have one entry per output channel, shape ({channels},), but has {tuple(bias_shape)}."
+        )
 
 
 def _spatial_rank(x_shape: Sizes, kernel_shape: Sizes) -> int:
-    """The number of spatial axes, which the kernel decides."""
+    """The number of spatial axes, which the kernel determines."""
     if len(kernel_shape) < 3:
         raise ShapeError(
-            f"the kernel wants (*window, in_channels // feature_group_count, out_channels), three axes or more, "
-            f"but kernel.shape={kernel_shape}. A kernel without a window is for pointwise_conv."
+            f"the kernel must have the shape (*window, in_channels // feature_group_count, out_channels), "
+            f"three axes or more, but kernel.shape={kernel_shape}. A kernel without a window is for pointwise_conv."
         )
     ndim = len(kernel_shape) - 2
     if len(x_shape) < ndim + 1:
         raise ShapeError(
-            f"a kernel with {ndim} window axes (kernel.shape={kernel_shape}) wants x as (*batch, *spatial, "
-            f"channels) with {ndim} spatial axes, but x.shape={x_shape} has {len(x_shape)} axes in all. "
+            f"a kernel with {ndim} window axes (kernel.shape={kernel_shape}) requires x of the shape "
+            f"(*batch, *spatial, channels) with {ndim} spatial axes, but x.shape={x_shape} has {len(x_shape)} "
+            f"axes in all. "
             f"Is the channel axis missing? Try x[..., None]."
         )
     return ndim
 
 
 def _group_count(feature_group_count: int, x_shape: Sizes, kernel_shape: Sizes) -> int:
-    """Checks groups and channels of both arrays against each other."""
+    """The number of groups, checked against the channels of both arrays."""
     groups = as_int(feature_group_count, name="feature_group_count")
     channels, reads, writes = x_shape[-1], kernel_shape[-2], kernel_shape[-1]
     if groups == channels == 0:

@@ -21,11 +21,11 @@ def conv_transpose_geometry(
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
 ) -> ConvGeometry:
-    """The convolution whose adjoint is meant: its output has the sizes of ``x``, its input those of the result.
+    """The convolution whose adjoint is computed: its output has the shape of ``x``, its input that of the result.
 
     Raises:
-        ShapeError: shapes or options that do not fit together, or nothing left of the result.
-        TypeError: an option that is not an integer where one is wanted.
+        ShapeError: shapes or options that do not fit together, or an empty result.
+        TypeError: an option that is not an integer where one is required.
 
     >>> g = conv_transpose_geometry((4, 4, 8), (3, 3, 16, 8), strides=2, padding=1, output_padding=1)
     >>> g.x_shape, g.out_shape
@@ -90,8 +90,8 @@ def conv_transpose_output_shape(
     Per axis ``(n - 1)*s + d*(k - 1) + 1 - before - after + output_padding``, and ``n * s`` for ``"SAME"``.
 
     Raises:
-        ShapeError: whatever ``conv_transpose`` itself would refuse.
-        TypeError: an option that is not an integer where one is wanted.
+        ShapeError: arguments for which ``conv_transpose`` raises a ``ShapeError``.
+        TypeError: an option that is not an integer where one is required.
 
     >>> conv_transpose_output_shape((2, 2, 1), (3, 3, 1, 1), strides=2, padding="VALID")
     (5, 5, 1)
@@ -116,13 +116,13 @@ def conv_transpose_output_padding(
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
 ) -> Sizes:
-    """The ``output_padding`` with which ``conv_transpose`` undoes the shape of ``conv(x, kernel, ...)``.
+    """The ``output_padding`` with which ``conv_transpose`` inverts the shape of ``conv(x, kernel, ...)``.
 
-    It is what the strides leave over at the end of each axis: ``(n + before + after - d*(k-1) - 1) mod s``.
+    The number of positions that the strides skip at the end of each axis: ``(n + before + after - d*(k-1) - 1) mod s``.
 
     Raises:
-        ShapeError: whatever ``conv`` itself would refuse.
-        TypeError: an option that is not an integer where one is wanted.
+        ShapeError: arguments for which ``conv`` raises a ``ShapeError``.
+        TypeError: an option that is not an integer where one is required.
 
     >>> conv_transpose_output_padding((7, 8, 3), (3, 3, 3, 16), strides=2, padding=1)  # 7 -> 4 -> 7, 8 -> 4 -> 8
     (0, 1)
@@ -144,14 +144,15 @@ def conv_transpose_output_padding(
 def _spatial_rank(x_shape: Sizes, kernel_shape: Sizes) -> int:
     if len(kernel_shape) < 3:
         raise ShapeError(
-            f"the kernel wants (*window, out_channels // feature_group_count, in_channels), three axes or more, "
-            f"but kernel.shape={kernel_shape}."
+            f"the kernel must have the shape (*window, out_channels // feature_group_count, in_channels), "
+            f"three axes or more, but kernel.shape={kernel_shape}."
         )
     ndim = len(kernel_shape) - 2
     if len(x_shape) < ndim + 1:
         raise ShapeError(
-            f"a kernel with {ndim} window axes (kernel.shape={kernel_shape}) wants x as (*batch, *spatial, "
-            f"channels) with {ndim} spatial axes, but x.shape={x_shape} has {len(x_shape)} axes in all. "
+            f"a kernel with {ndim} window axes (kernel.shape={kernel_shape}) requires x of the shape "
+            f"(*batch, *spatial, channels) with {ndim} spatial axes, but x.shape={x_shape} has {len(x_shape)} "
+            f"axes in all. "
             f"Is the channel axis missing? Try x[..., None]."
         )
     return ndim

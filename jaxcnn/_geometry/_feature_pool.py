@@ -5,10 +5,10 @@ from jaxcnn._errors import ShapeError
 
 
 def feature_groups(channels: int, size: int) -> int:
-    """How many groups of ``size`` neighbouring channels there are.
+    """The number of groups of ``size`` neighbouring channels.
 
     Raises:
-        ShapeError: a size under 1, or channels left over.
+        ShapeError: a size under 1, or a size that does not divide the channels.
         TypeError: a size that is not an integer.
 
     >>> feature_groups(240, 5)

@@ -1,4 +1,4 @@
-"""The sizes of the kernels of image processing."""
+"""Checks of the shapes of image filters."""
 
 from jaxcnn._axes import Sizes, as_int, window_per_axis
 from jaxcnn._errors import ShapeError
@@ -29,13 +29,13 @@ def filter_axis(axis: object, ndim: int) -> int:
     """
     number = as_int(axis, name="axis")
     if not -ndim <= number < ndim:
-        wanted = max(number + 1, -number)
-        raise ShapeError(f"axis={number} is not one of {ndim} spatial axes. Say ndim={wanted} or more?")
+        least = max(number + 1, -number)
+        raise ShapeError(f"axis={number} is not one of {ndim} spatial axes. Pass ndim={least} or more?")
     return number % ndim
 
 
 def centred_window(window_shape: object) -> Sizes:
-    """A window that has an entry in its middle.
+    """A window with odd sizes.
 
     Raises:
         ShapeError: an even size, or a bare int.
@@ -45,21 +45,21 @@ def centred_window(window_shape: object) -> Sizes:
     """
     window = window_per_axis(window_shape)
     if any(size % 2 == 0 for size in window):
-        raise ShapeError(f"window_shape={window} has no middle. Take odd sizes.")
+        raise ShapeError(f"window_shape={window} has no centre. Use odd sizes.")
     return window
 
 
 def check_filter(x_shape: Sizes, kernel_shape: Sizes) -> None:
-    """Refuses a kernel with channels of its own, or an ``x`` without.
+    """Raises unless ``x`` has channels in addition to the spatial axes of the kernel.
 
     Raises:
-        ShapeError: no window, or too few axes of ``x``.
+        ShapeError: a kernel without axes, or too few axes of ``x``.
     """
     if not kernel_shape:
-        raise ShapeError("the kernel wants one axis per spatial axis of x but is a scalar.")
+        raise ShapeError("the kernel must have one axis per spatial axis of x but is a scalar.")
     if len(x_shape) <= len(kernel_shape):
         spatial = ", ".join(f"n{axis}" for axis in range(len(kernel_shape)))
         raise ShapeError(
-            f"kernel.shape={kernel_shape} has {len(kernel_shape)} axes, all of them spatial, so x wants shape "
+            f"kernel.shape={kernel_shape} has {len(kernel_shape)} axes, all of them spatial, so x must have the shape "
             f"(*batch, {spatial}, channels), but x.shape={x_shape}. Is the channel axis missing? Try x[..., None]."
         )

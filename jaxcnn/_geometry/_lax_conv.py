@@ -1,7 +1,7 @@
-"""A call of ``lax.conv_general_dilated`` read as an operation of a ``ConvGeometry``.
+"""A call of ``lax.conv_general_dilated`` as an operation of a ``ConvGeometry``.
 
-It is a convolution or a kernel gradient: JAX writes the gradient by a kernel as one more convolution, whose window is
-the whole cotangent. Recognised as a kernel gradient, it is computed by the algorithms of kernel gradients.
+The operation is a convolution or a kernel gradient: JAX expresses the kernel gradient as a convolution whose window is
+the whole cotangent. Recognising it makes the algorithms for kernel gradients available.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from jaxcnn._geometry._padding import Pads
 
 
 class Arrangement(NamedTuple):
-    """Where an operand of the call lies: ``split`` its axes, order them by ``permutation``, then merge to a shape.
+    """The arrangement of an operand: reshape to ``split``, transpose by ``permutation``, reshape to ``shape``.
 
     An axis of ``groups * n`` entries whose groups belong to another axis is split before and merged after.
     """
@@ -25,7 +25,7 @@ class Arrangement(NamedTuple):
 
 
 class LaxConv(NamedTuple):
-    """The operation, its geometry, and how operands and result are arranged."""
+    """The operation, its geometry, and the arrangement of operands and result."""
 
     kernel_grad: bool
     geometry: ConvGeometry
@@ -35,10 +35,10 @@ class LaxConv(NamedTuple):
 
 
 def read_lax_conv(lhs: Sizes, rhs: Sizes, out: Sizes, **params: Any) -> LaxConv:
-    """The meaning of the call whose operands and result have these shapes.
+    """Reads a call whose operands and result have these shapes.
 
-    It is a kernel gradient if the window has more positions than the result, or if groups are in the batch, which
-    only the transposition rule of JAX writes.
+    It is a kernel gradient if the window has more positions than the result, or if ``batch_group_count`` is above 1,
+    which only the transposition rule of JAX produces.
 
     Args:
         lhs: shape of the first operand.
@@ -81,10 +81,10 @@ def _as_forward(lhs: Sizes, rhs: Sizes, out: Sizes, *, dimension_numbers: Any, *
 
 
 def _as_kernel_grad(lhs: Sizes, rhs: Sizes, out: Sizes, *, dimension_numbers: Any, **params: Any) -> LaxConv:
-    """The second operand is the cotangent; strides and dilation of the window change places.
+    """The second operand is the cotangent; strides and dilation of the window are exchanged.
 
-    With groups in the features, ``(groups, n)`` of the first operand's feature axis are groups of channels, each with
-    its own batch of ``n``; with groups in the batch, they are in its batch axis already.
+    With feature groups, the first operand's feature axis is ``(groups, n)``: groups of channels, each with a batch of
+    ``n``. With batch groups, the groups are already in its batch axis.
     """
     x_channel, x_batch, *x_axes = dimension_numbers.lhs_spec
     g_channel, g_batch, *g_axes = dimension_numbers.rhs_spec

@@ -1,4 +1,4 @@
-"""Sizes of convolutions whose kernel changes with the position: unshared, one filter for each output, and tiled."""
+"""Sizes of convolutions whose kernel depends on the position: unshared, with one filter for each output, and tiled."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from jaxcnn._symbolic import is_symbolic, larger
 def split_kernel_shape(kernel_shape: Sequence[int], *, leading: str) -> tuple[Sizes, Sizes]:
     """Splits ``(*leading, *window, in, out)`` into its leading axes and the kernel of one convolution.
 
-    There are as many leading axes as window axes, so the rank of the array says how many axes are spatial.
+    There are as many leading axes as window axes, so the rank of the array determines the number of spatial axes.
 
     Raises:
         ShapeError: the number of axes is odd, or under four.
@@ -25,7 +25,7 @@ def split_kernel_shape(kernel_shape: Sequence[int], *, leading: str) -> tuple[Si
     shape = tuple(kernel_shape)
     if len(shape) < 4 or len(shape) % 2:
         raise ShapeError(
-            f"the kernel wants (*{leading}, *window, in_channels // feature_group_count, out_channels): "
+            f"the kernel must have the shape (*{leading}, *window, in_channels // feature_group_count, out_channels): "
             f"4 axes for sequences, 6 for images, 8 for volumes. But kernel.shape={shape} has {len(shape)}."
         )
     ndim = (len(shape) - 2) // 2
@@ -43,19 +43,19 @@ def unshared_geometry(
     kernel_dilation: IntPerAxis,
     feature_group_count: int,
 ) -> tuple[Sizes, ConvGeometry]:
-    """The leading axes of the kernel, and the convolution that each of its filters takes part in.
+    """The leading axes of the kernel, and the geometry of the convolution with one of its filters.
 
     Raises:
         ShapeError: shapes or options that do not fit together, or a window larger than the padded input.
-        TypeError: an option that is not an integer where one is wanted.
+        TypeError: an option that is not an integer where one is required.
     """
     lead, shared = split_kernel_shape(kernel_shape, leading=leading)
     check_sizes(lead, name=leading)
     if len(x_shape) < len(lead) + 1:
         raise ShapeError(
-            f"a kernel of {len(kernel_shape)} axes (kernel.shape={tuple(kernel_shape)}) wants x as (*batch, "
-            f"*spatial, channels) with {len(lead)} spatial axes, but x.shape={tuple(x_shape)} has {len(x_shape)} axes "
-            f"in all. Is the channel axis missing? Try x[..., None]."
+            f"a kernel of {len(kernel_shape)} axes (kernel.shape={tuple(kernel_shape)}) requires x of the shape "
+            f"(*batch, *spatial, channels) with {len(lead)} spatial axes, but x.shape={tuple(x_shape)} has "
+            f"{len(x_shape)} axes in all. Is the channel axis missing? Try x[..., None]."
         )
     geometry = conv_geometry(
         x_shape,
@@ -80,11 +80,11 @@ def local_conv_kernel_shape(
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
 ) -> Sizes:
-    """The kernel that ``local_conv`` wants for such an input: ``(*out_spatial, *window, in // groups, features)``.
+    """The shape of the kernel of ``local_conv`` for an input: ``(*out_spatial, *window, in // groups, features)``.
 
     Raises:
-        ShapeError: whatever ``local_conv`` itself would refuse, or a bare int as ``kernel_size``.
-        TypeError: an option that is not an integer where one is wanted.
+        ShapeError: arguments for which ``local_conv`` raises a ``ShapeError``, or a bare int as ``kernel_size``.
+        TypeError: an option that is not an integer where one is required.
 
     >>> local_conv_kernel_shape((32, 32, 3), 6, (5, 5), padding="VALID")
     (28, 28, 5, 5, 3, 6)
@@ -104,10 +104,10 @@ def local_conv_kernel_shape(
 
 
 def check_local_positions(lead: Sizes, geometry: ConvGeometry) -> None:
-    """Refuses an unshared kernel made for another number of output positions.
+    """Raises unless an unshared kernel has a filter for each output position.
 
     Raises:
-        ShapeError: with both shapes, and the kernel that would fit.
+        ShapeError: another number of positions; the message gives the required shape of the kernel.
     """
     if lead != geometry.out_sizes:
         raise ShapeError(
@@ -119,27 +119,27 @@ def check_local_positions(lead: Sizes, geometry: ConvGeometry) -> None:
 
 
 def check_unshared_bias(bias_shape: Sequence[int], lead: Sizes, channels: int, *, leading: str) -> None:
-    """Refuses a bias that is neither one number per channel nor one per filter.
+    """Raises unless a bias has one entry per channel or one per filter.
 
     Raises:
-        ShapeError: with the three shapes.
+        ShapeError: another shape.
     """
     if tuple(bias_shape) not in ((channels,), (*lead, channels)):
         raise ShapeError(
-            f"bias wants one number per channel, shape ({channels},), or one per filter, "
+            f"bias must have one entry per channel, shape ({channels},), or one per filter, "
             f"(*{leading}, out_channels) = {(*lead, channels)}, but has {tuple(bias_shape)}."
         )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TilePlan:
-    """A tiled convolution of an input that is dilated and padded already, axis by axis.
+    """A tiled convolution of an input that is already dilated and padded.
 
     Attributes:
-        tiles: filters that repeat over the output; those beyond the last output are left out.
-        blocks: how often they repeat, the last time perhaps in part.
+        tiles: number of filters per axis that repeat over the output; filters without an output are left out.
+        blocks: number of repetitions per axis; the last may be partial.
         windows: one window for each of ``blocks * tiles`` positions, possibly more than there are outputs.
-        missing: entries that the input lacks at its end for the last of those windows.
+        missing: number of entries by which the last of these windows extends past the input.
     """
 
     tiles: Sizes
@@ -156,7 +156,7 @@ def plan_tiles(tiles: Sizes, geometry: ConvGeometry) -> TilePlan:
     >>> plan.blocks, plan.windows.positions, plan.missing
     ((3,), (6,), (1,))
     """
-    # Tiles beyond a symbolic number of outputs stay: what they give is cut off.
+    # With a symbolic number of outputs no tile is left out; superfluous outputs are sliced off.
     columns = zip(tiles, geometry.out_sizes, strict=True)
     tiles = tuple(tile if is_symbolic(out) else min(tile, out) for tile, out in columns)
     columns = zip(tiles, geometry.out_sizes, strict=True)

@@ -1,9 +1,9 @@
-"""The one padding grammar: every function of the library reads ``padding`` here.
+"""The grammar of ``padding``, for every function of the library.
 
-``"VALID"`` no padding; ``"SAME"`` as much as makes the output ``ceil(size / stride)`` long, an odd extra zero after;
-``"SAME_LOWER"`` the same, an odd extra zero before; ``"FULL"`` every position where window and input touch;
-``"CAUSAL"`` all before, so that no output sees later input; an int; one int per axis; one ``(before, after)`` per axis.
-Negative counts crop.
+``"VALID"``: no padding. ``"SAME"``: the output has ``ceil(size / stride)`` positions, an odd extra zero is after.
+``"SAME_LOWER"``: the same, an odd extra zero is before. ``"FULL"``: every position where window and input overlap.
+``"CAUSAL"``: all padding is before, so that no output depends on later input. Otherwise an int, one int per axis, or
+one ``(before, after)`` per axis. Negative counts crop.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ PADDING_MODES = ("zeros", "reflect", "edge", "circular")
 
 
 def reach(window: int, dilation: int = 1) -> int:
-    """How many input positions a window spans: ``dilation * (window - 1) + 1``.
+    """The number of input positions that a window spans: ``dilation * (window - 1) + 1``.
 
     >>> reach(3, dilation=2)
     5
@@ -29,7 +29,7 @@ def reach(window: int, dilation: int = 1) -> int:
 
 
 def dilated_size(size: int, dilation: int = 1) -> int:
-    """Length of an axis after ``dilation - 1`` zeros are put between its entries; an empty axis stays empty.
+    """The length of an axis after ``dilation - 1`` zeros are inserted between its entries; an empty axis stays empty.
 
     >>> dilated_size(3, 2)
     5
@@ -38,11 +38,11 @@ def dilated_size(size: int, dilation: int = 1) -> int:
 
 
 def same_pads(size: int, window: int, *, stride: int = 1, dilation: int = 1, lower: bool = False) -> tuple[int, int]:
-    """Zeros before and after an axis so that the output has ``ceil(size / stride)`` positions.
+    """The padding before and after an axis for an output of ``ceil(size / stride)`` positions.
 
     >>> same_pads(5, 2), same_pads(5, 2, lower=True)
     ((0, 1), (1, 0))
-    >>> same_pads(224, 7, stride=2)  # asymmetric, where PyTorch's padding=3 is not
+    >>> same_pads(224, 7, stride=2)  # asymmetric, unlike PyTorch's padding=3
     (2, 3)
     """
     total = larger((size - 1) // stride * stride + reach(window, dilation) - size, 0)
@@ -58,11 +58,12 @@ def pads_per_axis(
     strides: Sequence[int],
     dilation: Sequence[int],
 ) -> Pads:
-    """Resolves any spelling of ``padding`` to one ``(before, after)`` per axis.
+    """``padding`` in any of its forms as one ``(before, after)`` per axis.
 
     Raises:
-        ShapeError: an unknown word, or a sequence of another length than there are axes.
+        ShapeError: a sequence whose length is not the number of axes.
         TypeError: an entry that is not an integer.
+        ValueError: an unknown name.
 
     >>> pads_per_axis("SAME", (7, 7), (3, 4), strides=(2, 2), dilation=(1, 1))
     ((1, 1), (1, 2))
@@ -84,10 +85,10 @@ def pads_per_axis(
 
 
 def explicit_pads(padding: int | Sequence[int] | Sequence[tuple[int, int]], ndim: int) -> Pads:
-    """Resolves counts: an int, one int per axis, or one ``(before, after)`` per axis.
+    """Counts as one ``(before, after)`` per axis, from an int, one int per axis, or pairs.
 
     Raises:
-        ShapeError: a sequence of another length than there are axes; the readings are shown.
+        ShapeError: a sequence whose length is not the number of axes; the message shows the possible readings.
         TypeError: an entry that is neither an integer nor a pair of integers.
 
     >>> explicit_pads(1, 2), explicit_pads(((0, 1),), 1)
@@ -115,7 +116,7 @@ def explicit_pads(padding: int | Sequence[int] | Sequence[tuple[int, int]], ndim
 
 
 def _readings(entries: tuple[object, ...], ndim: int) -> str:
-    """What a flat pair of integers may have meant, where the number of axes does not settle it."""
+    """Advice for a sequence of another length than the number of axes."""
     if len(entries) == 2 and all(isinstance(entry, int) for entry in entries):
         before, after = entries
         pairs = ", ".join([f"({before}, {after})"] * ndim)
@@ -132,10 +133,10 @@ def output_size(
     pads: tuple[int, int] = (0, 0),
     axis: int = 0,
 ) -> int:
-    """Positions of a window on one axis: ``(size + before + after - reach) // stride + 1``.
+    """The number of positions of a window on one axis: ``(size + before + after - reach) // stride + 1``.
 
     Raises:
-        ShapeError: the window is larger than the padded input, so that no position is left.
+        ShapeError: the window is larger than the padded input.
 
     >>> output_size(7, 3, stride=2)
     3

@@ -1,7 +1,7 @@
-"""Where the windows of an operation lie on its input, in plain integers.
+"""The positions of the windows of an operation on its input, in plain integers.
 
-Position ``o`` of a window of ``k`` entries reads ``o * stride - before + j * dilation`` for ``j`` in ``range(k)``,
-on each spatial axis by itself.
+On each spatial axis, output ``o`` reads the positions ``o * stride - before + j * dilation`` for ``j`` in ``range(k)``,
+where ``k`` is the window's size.
 """
 
 import dataclasses
@@ -14,15 +14,15 @@ from jaxcnn._geometry._padding import Padding, Pads, output_size, pads_per_axis
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PatchPlan:
-    """The windows of one operation, with every option spread over the spatial axes.
+    """The windows of one operation, with one value of each option per spatial axis.
 
     Attributes:
         sizes: the input's spatial shape.
         window: entries of the window.
         strides: steps between windows.
         dilation: steps between the entries of one window.
-        pads: zeros before and after; negative ones crop.
-        positions: how many windows there are.
+        pads: padding before and after; negative counts crop.
+        positions: number of windows.
     """
 
     sizes: tuple[int, ...]
@@ -34,7 +34,7 @@ class PatchPlan:
 
     @property
     def ndim(self) -> int:
-        """How many spatial axes there are."""
+        """The number of spatial axes."""
         return len(self.sizes)
 
 
@@ -46,11 +46,12 @@ def plan_patches(
     padding: Padding = "VALID",
     window_dilation: IntPerAxis = 1,
 ) -> PatchPlan:
-    """Spreads the options over the axes and counts the positions.
+    """Expands the options to one value per axis and computes the number of positions.
 
     Raises:
-        ShapeError: options of another length than there are axes, unknown words, or no position at all.
+        ShapeError: an option whose length is not the number of axes, or a window larger than the padded input.
         TypeError: an option that is not made of integers.
+        ValueError: an unknown name of a padding.
 
     >>> plan_patches((7, 7), (3, 3), strides=2).positions
     (3, 3)
@@ -73,14 +74,14 @@ def split_image_shape(x_shape: Sequence[int], ndim: int) -> tuple[tuple[int, ...
     """Splits ``(*batch, *spatial, channels)`` into its batch and its spatial part.
 
     Raises:
-        ShapeError: the array has too few axes for that many spatial ones.
+        ShapeError: the array has fewer axes than the spatial axes and the channels require.
 
     >>> split_image_shape((8, 32, 32, 3), 2)
     ((8,), (32, 32))
     """
     if len(x_shape) < ndim + 1:
         raise ShapeError(
-            f"{ndim} spatial axes and one of channels want at least {ndim + 1} axes, but x has "
+            f"{ndim} spatial axes and one of channels require at least {ndim + 1} axes, but x has "
             f"{len(x_shape)} (x.shape={tuple(x_shape)}). Is the channel axis missing?"
         )
     return tuple(x_shape[: -ndim - 1]), tuple(x_shape[-ndim - 1 : -1])
@@ -97,7 +98,7 @@ def patches_output_shape(
     """The whole shape of ``extract_patches(x, window_shape, ...)``.
 
     Raises:
-        ShapeError: whatever ``extract_patches`` itself would refuse.
+        ShapeError: arguments for which ``extract_patches`` raises a ``ShapeError``.
         TypeError: an option that is not made of integers.
 
     >>> patches_output_shape((8, 32, 32, 3), (5, 5), strides=1)
@@ -117,10 +118,10 @@ def plan_fold(
     padding: Padding = "VALID",
     window_dilation: IntPerAxis = 1,
 ) -> PatchPlan:
-    """The plan of which ``patches_shape`` must be the result, for an image of ``output_shape``.
+    """The plan whose patches of an image of ``output_shape`` have the shape ``patches_shape``.
 
     Raises:
-        ShapeError: the patches are not those of such an image.
+        ShapeError: the patches of such an image have another shape.
         TypeError: an option that is not made of integers.
 
     >>> plan_fold((8, 3, 3, 2, 2, 16), (4, 4), (2, 2), strides=1).positions
@@ -141,6 +142,6 @@ def plan_fold(
         raise ShapeError(
             f"an image of {sizes} has windows (*batch, {', '.join(map(str, plan.positions + window))}, "
             f"channels) with these options, but patches.shape={tuple(patches_shape)}. "
-            f"Pass the options that extract_patches was given."
+            f"Pass the same options as to extract_patches."
         )
     return plan

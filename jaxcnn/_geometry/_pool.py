@@ -1,9 +1,9 @@
-"""Where the windows of a pooling operation lie on its input, in plain integers.
+"""The positions of the windows of a pooling operation on its input, in plain integers.
 
-Position ``o`` of a window of ``k`` entries reads ``o * stride - before + j * dilation`` for ``j`` in ``range(k)``,
-on each spatial axis by itself. What that reads is one of three things: an entry of the input, real padding (asked for
-by ``padding``), or the overhang of ``ceil_mode``, where the last window hangs over the padded input. Only the first
-counts for a maximum; an average may count the second, never the third.
+On each spatial axis, output ``o`` reads the positions ``o * stride - before + j * dilation`` for ``j`` in ``range(k)``,
+where ``k`` is the window's size. Each of them is an entry of the input, an entry of the padding, or, with
+``ceil_mode``, a position past the padded input (the overhang of the last window). A maximum uses only entries of the
+input. The divisor of an average may include the padding, but never the overhang.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ class PoolAxis:
         dilation: steps between the entries of one window.
         before: padding before; a negative count crops.
         after: padding after; a negative count crops.
-        positions: how many windows there are.
+        positions: number of windows.
     """
 
     size: int
@@ -103,11 +103,12 @@ def plan_pool(
     window_dilation: IntPerAxis = 1,
     ceil_mode: bool = False,
 ) -> PoolPlan:
-    """Spreads the options over the axes and counts the windows of each.
+    """Expands the options to one value per axis and computes the number of windows.
 
     Raises:
-        ShapeError: options of another length than there are axes, unknown words, or no window at all.
+        ShapeError: an option whose length is not the number of axes, or a window larger than the padded input.
         TypeError: an option that is not made of integers.
+        ValueError: an unknown name of a padding.
 
     >>> [axis.positions for axis in plan_pool((7, 8), (2, 2), strides=2)]
     [3, 4]
@@ -117,7 +118,7 @@ def plan_pool(
     stride = int_per_axis(strides, ndim, name="strides")
     dilation = int_per_axis(window_dilation, ndim, name="window_dilation")
     if not isinstance(ceil_mode, bool):
-        raise TypeError(f"ceil_mode is True or False, not {ceil_mode!r}.")
+        raise TypeError(f"ceil_mode must be True or False, not {ceil_mode!r}.")
     pads = pads_per_axis(padding, sizes, window, strides=stride, dilation=dilation)
     plan = []
     for axis, (size, taps, step, gap, (before, after)) in enumerate(
@@ -142,13 +143,13 @@ def pool_positions(
     ceil_mode: bool = False,
     axis: int = 0,
 ) -> int:
-    """How many windows lie on one axis: ``(size + before + after - reach) / stride + 1``, rounded down or up.
+    """The number of windows on one axis: ``(size + before + after - reach) / stride + 1``, rounded down or up.
 
-    Rounded up, the last window may hang over the end; it is dropped where it would start in the padding after, since
-    it would read nothing of the input.
+    Rounded up, the last window may extend past the end. It is dropped if it would start in the padding after, since it
+    would read no entry of the input.
 
     Raises:
-        ShapeError: there is no window, or nothing to read.
+        ShapeError: the window is larger than the padded input.
 
     Source: the pooling operators of PyTorch and of ONNX, which share this rule.
 
@@ -183,11 +184,12 @@ def pool_output_shape(
     window_dilation: IntPerAxis = 1,
     ceil_mode: bool = False,
 ) -> tuple[int, ...]:
-    """The shape of ``max_pool`` and its kin, from the shape ``(*batch, *spatial, channels)`` of their input.
+    """The shape of the result of ``max_pool`` and the other pools, for an input ``(*batch, *spatial, channels)``.
 
     Raises:
-        ShapeError: as the pools do.
-        TypeError: as the pools do.
+        ShapeError: arguments for which the pools raise a ``ShapeError``.
+        TypeError: an option that is not made of integers.
+        ValueError: an unknown name of a padding.
 
     >>> pool_output_shape((8, 112, 112, 64), (3, 3), strides=2, padding="SAME")
     (8, 56, 56, 64)
@@ -209,13 +211,13 @@ def norm_exponent(p: float) -> float:
 
     Raises:
         TypeError: not a real number.
-        ShapeError: a number that is not positive.
+        ValueError: a number that is not positive.
 
     >>> norm_exponent(3)
     3.0
     """
     if isinstance(p, bool) or not isinstance(p, Real):
-        raise TypeError(f"p wants a positive number or inf, not {p!r} ({type(p).__name__}).")
+        raise TypeError(f"p must be a positive number or inf, not {p!r} ({type(p).__name__}).")
     if not p > 0:
-        raise ShapeError(f"p={p!r} must be positive. Write p=1 for a sum, p=2 for a norm, p=inf for a maximum.")
+        raise ValueError(f"p={p!r} must be positive. Write p=1 for a sum, p=2 for a norm, p=inf for a maximum.")
     return float(p)

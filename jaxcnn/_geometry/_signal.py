@@ -1,4 +1,4 @@
-"""Which part of a full correlation a mode keeps, and where a window slides to give it."""
+"""The part of a full correlation that a mode returns, and the padding that gives it."""
 
 import dataclasses
 
@@ -14,8 +14,8 @@ class Slide:
     """One array sliding over another.
 
     Attributes:
-        swapped: whether the first array is the one that slides, being the smaller.
-        pads: zeros around the larger array on each axis; negative counts crop.
+        swapped: whether the first array is the smaller one, which slides.
+        pads: padding of the larger array on each axis; negative counts crop.
     """
 
     swapped: bool
@@ -23,11 +23,11 @@ class Slide:
 
 
 def kept(size: int, other: int, mode: str) -> tuple[int, int]:
-    """The first of the ``size + other - 1`` entries of an axis that a mode keeps, and how many.
+    """The first of the ``size + other - 1`` entries of an axis that a mode returns, and their number.
 
     >>> kept(5, 2, "full"), kept(5, 2, "same"), kept(5, 2, "valid")
     ((0, 6), (0, 5), (1, 4))
-    >>> kept(5, 4, "same"), kept(2, 5, "same")  # centred, one more dropped after than before where it is uneven
+    >>> kept(5, 4, "same"), kept(2, 5, "same")  # centred; an odd extra entry is dropped after
     ((1, 5), (2, 2))
     """
     if mode == "full":
@@ -39,7 +39,7 @@ def kept(size: int, other: int, mode: str) -> tuple[int, int]:
 
 
 def slide(x_shape: Sizes, y_shape: Sizes, *, mode: str, mirrored: bool) -> Slide:
-    """How to compute a mode of the correlation of two arrays by sliding the smaller over the larger.
+    """The padding with which sliding the smaller array over the larger gives a mode of their correlation.
 
     Args:
         x_shape: of the first array.
@@ -48,8 +48,9 @@ def slide(x_shape: Sizes, y_shape: Sizes, *, mode: str, mirrored: bool) -> Slide
         mirrored: whether swapping the arrays reverses the result, as it does for correlation.
 
     Raises:
-        ShapeError: a misspelt mode, arrays of different rank, an empty one, or for ``"valid"`` arrays of which neither
-            contains the other.
+        ShapeError: arrays of different rank, an empty array, or, for ``"valid"``, arrays neither of which is at least
+            as large as the other on every axis.
+        ValueError: an unknown mode.
 
     >>> slide((5,), (3,), mode="same", mirrored=True)
     Slide(swapped=False, pads=((1, 1),))
@@ -59,17 +60,17 @@ def slide(x_shape: Sizes, y_shape: Sizes, *, mode: str, mirrored: bool) -> Slide
     check_choice(mode, MODES, name="mode")
     if len(x_shape) != len(y_shape) or not x_shape:
         raise ShapeError(
-            f"both arrays want the same number of axes, at least one, but have shapes {x_shape} and {y_shape}. "
-            f"There is no channel or batch axis here; for batches there is jax.vmap."
+            f"both arrays must have the same number of axes, at least one, but have shapes {x_shape} and {y_shape}. "
+            f"All axes are spatial; use jax.vmap for batches."
         )
     if not all((*x_shape, *y_shape)):
-        raise ShapeError(f"nothing can be made of an empty array; the shapes are {x_shape} and {y_shape}.")
+        raise ShapeError(f"an array is empty; the shapes are {x_shape} and {y_shape}.")
     contains = all(is_less(m - 1, n) for n, m in zip(x_shape, y_shape, strict=True))
     contained = all(is_less(n - 1, m) for n, m in zip(x_shape, y_shape, strict=True))
     if mode == "valid" and not (contains or contained):
         raise ShapeError(
-            f'mode="valid" wants one array at least as large as the other on every axis, '
-            f'but the shapes are {x_shape} and {y_shape}. mode="full" or "same" serve them.'
+            f'mode="valid" requires one array at least as large as the other on every axis, '
+            f'but the shapes are {x_shape} and {y_shape}. mode="full" and "same" accept them.'
         )
     swapped = not contains if contains or contained else is_less(_volume(x_shape), _volume(y_shape))
     pads = []
@@ -78,7 +79,7 @@ def slide(x_shape: Sizes, y_shape: Sizes, *, mode: str, mirrored: bool) -> Slide
         if swapped and mirrored:
             first = n + m - 1 - first - count
         window = n if swapped else m
-        # Entry k of the full result has the window's last entry on entry k of the larger array.
+        # At entry k of the full result the window's last entry is on entry k of the larger array.
         before = window - 1 - first
         pads.append((before, count + window - 1 - before - (m if swapped else n)))
     return Slide(swapped, tuple(pads))

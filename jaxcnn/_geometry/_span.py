@@ -1,7 +1,6 @@
-"""Which stretch of an image each entry of an array sees, in exact arithmetic, for any sequence of operations.
+"""The interval of an image on which each entry of an array depends, in exact arithmetic.
 
-``receptive_field`` follows a list of layers. A ``Span`` follows arrays instead, through reshapes, slices, transposes
-and sums as they stand in a traced program, so that a whole network needs no list.
+A ``Span`` is updated by the operations of a program on arrays: windows, reshapes, slices, transposes and sums.
 """
 
 import dataclasses
@@ -14,16 +13,16 @@ Number = int | Fraction
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """What the entries of an array see along one axis of an image.
+    """The positions along one axis of an image on which the entries of an array depend.
 
-    The entry at ``i`` sees the positions from ``first + sum over a of jumps[a] * i[a]`` on, ``size`` of them. Where
-    that is not exactly so, the span is one that covers what is seen: after up-sampling it has the size that the
-    entries with the widest view see.
+    The entry at index ``i`` depends on ``size`` positions, starting at ``first + sum over a of jumps[a] * i[a]``. If
+    the positions are not of this form, the span is an upper bound that contains them: after up-sampling it has the
+    size of the largest receptive field.
 
     Attributes:
-        size: how many positions, padding and holes included.
-        first: the first position that the first entry sees.
-        jumps: how far the view moves with a step along each axis of the array.
+        size: number of positions, padding and gaps included.
+        first: the first position of the first entry.
+        jumps: the change of the first position with the index along each axis of the array.
     """
 
     size: Number
@@ -31,12 +30,12 @@ class Span:
     jumps: tuple[Number, ...]
 
     def summed(self, axis: int, length: int) -> "Span":
-        """After something that lets every entry see all ``length`` entries of an axis, which stays in place."""
+        """The span after each entry depends on all ``length`` entries along an axis; the axis remains."""
         reach = self.jumps[axis] * (length - 1)
         return Span(self.size + _absolute(reach), self.first + min(reach, 0), _put(self.jumps, axis, 0))
 
     def everywhere(self, shape: Sequence[int]) -> "Span":
-        """What all entries of an array of this shape see together."""
+        """The union over all entries of an array of this shape."""
         span = self
         for axis, length in enumerate(shape):
             span = span.summed(axis, length) if span.jumps[axis] else span
@@ -45,7 +44,7 @@ class Span:
     def windows(
         self, axis: int, window: int, *, stride: int = 1, dilation: int = 1, before: int = 0, input_dilation: int = 1
     ) -> "Span":
-        """After windows along an axis whose entries were first put ``input_dilation`` apart, then padded."""
+        """The span after windows along an axis that was dilated by ``input_dilation`` and then padded."""
         jump = self.jumps[axis]
         if not jump:
             return self
@@ -56,16 +55,16 @@ class Span:
         return Span(size, first, _put(self.jumps, axis, jump * stride))
 
     def taken(self, axis: int, *, start: int = 0, stride: int = 1) -> "Span":
-        """After every ``stride``-th entry of an axis was taken, from ``start`` on; both may be negative."""
+        """The span after selecting every ``stride``-th entry of an axis from ``start`` on; both may be negative."""
         jump = self.jumps[axis]
         return Span(self.size, self.first + jump * start, _put(self.jumps, axis, jump * stride))
 
     def permuted(self, axes: Sequence[int | None]) -> "Span":
-        """With the axes of the array in another order; None is a new axis along which the view stays."""
+        """The span after a transposition of the axes; None inserts a new axis with jump 0."""
         return dataclasses.replace(self, jumps=tuple(0 if axis is None else self.jumps[axis] for axis in axes))
 
     def union(self, other: "Span", shape: Sequence[int]) -> "Span":
-        """What the sum of two arrays of one shape sees; along an axis where they move apart, all of it."""
+        """The span of the sum of two arrays of this shape; along an axis with different jumps it covers all entries."""
         first, second = self, other
         for axis, length in enumerate(shape):
             if first.jumps[axis] != second.jumps[axis] and length > 1:
@@ -76,10 +75,10 @@ class Span:
         return Span(end - start, start, jumps)
 
     def merged(self, axes: Sequence[int], shape: Sequence[int]) -> "tuple[Span, Number]":
-        """After some neighbouring axes became one: the span, which no longer moves along them, and the new jump.
+        """The span after neighbouring axes were merged, with jump 0 along them, and the jump of the merged axis.
 
-        Two axes whose jumps follow each other, as a strided split leaves them, join exactly. Others are covered by
-        a view that moves evenly.
+        The result is exact if the jumps are those of one split axis. Otherwise it is an upper bound with a constant
+        jump.
         """
         axes = [axis for axis in axes if shape[axis] > 1]
         if not axes:
@@ -93,7 +92,7 @@ class Span:
         return dataclasses.replace(span, jumps=_put(span.jumps, axes[0], 0)), jump
 
     def split(self, axis: int, shape: Sequence[int]) -> tuple[Number, ...]:
-        """The jumps along the axes into which one axis is split."""
+        """The jumps of the axes into which one axis is split."""
         jumps, jump = [], self.jumps[axis]
         for length in reversed(shape):
             jumps.append(jump if length > 1 else 0)
@@ -102,25 +101,25 @@ class Span:
 
     @property
     def jump(self) -> Number:
-        """How far the view moves with one step of the array, along whichever axis moves it most."""
+        """The largest absolute jump over the axes of the array."""
         return max(map(_absolute, self.jumps), default=0)
 
     @property
     def bounds(self) -> tuple[int, int]:
-        """First position and number of positions that the first entry sees, as integers that cover the span."""
+        """First position and number of positions of the first entry, as integers that cover the span."""
         return floor(self.first), ceil(self.size)
 
 
 def cover(spans: Sequence[Span], shapes: Sequence[Sequence[int]], rank: int) -> Span:
-    """The span, at rest in an array of so many axes, that covers everything that some arrays see."""
-    resting = [span.everywhere(shape) for span, shape in zip(spans, shapes, strict=True)]
-    first = min(span.first for span in resting)
-    end = max(span.first + span.size for span in resting)
+    """The union over all entries of several arrays, as a span with ``rank`` jumps of 0."""
+    unions = [span.everywhere(shape) for span, shape in zip(spans, shapes, strict=True)]
+    first = min(span.first for span in unions)
+    end = max(span.first + span.size for span in unions)
     return Span(end - first, first, (0,) * rank)
 
 
 def regroup(old: Sequence[int], new: Sequence[int]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """The smallest runs of axes of two shapes that hold the same number of entries, which a reshape keeps together.
+    """The smallest groups of axes of two shapes with the same number of entries, which a reshape maps to each other.
 
     >>> regroup((8, 6, 35), (4, 2, 6, 5, 7))
     [((0,), (0, 1)), ((1,), (2,)), ((2,), (3, 4))]
@@ -143,7 +142,7 @@ def regroup(old: Sequence[int], new: Sequence[int]) -> list[tuple[tuple[int, ...
 
 
 def whole(number: Fraction) -> Number:
-    """A fraction as an integer where it is one."""
+    """A fraction as an int if it is an integer."""
     return int(number) if number.denominator == 1 else number
 
 

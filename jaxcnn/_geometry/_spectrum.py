@@ -1,4 +1,4 @@
-"""Lengths that Fourier transforms are fast at."""
+"""Lengths with fast Fourier transforms."""
 
 
 def fast_length(size: int) -> int:

@@ -1,4 +1,4 @@
-"""Kernels in the layout of PyTorch whose shapes happen to fit as kernels of this library."""
+"""Detection of kernels in the layout of PyTorch whose shapes also fit the layout of this library."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ FEWEST_CHANNELS = 8
 def torch_layout_warning(
     x_shape: Sequence[int], kernel_shape: Sequence[int], *, feature_group_count: int, transposed: bool
 ) -> str | None:
-    """A warning for a kernel that is very probably in PyTorch's layout; None for any other.
+    """A warning for a kernel that is very probably in PyTorch's layout; None for other kernels.
 
-    A kernel ``(out, in, *window)`` fits as ``(*window, in, out)`` only where the window is as wide as ``x`` has
-    channels ``c``, so its shape is ``(out, c, ..., c)``, as for 3x3 windows on RGB. Read in the layout of this library
-    it is a window of ``out`` by ``c`` from ``c`` to ``c`` channels. With at least 8 for ``out`` that is implausible. A
-    kernel of one channel (a filter along one axis), of equal sizes, of groups, or with one spatial axis fits both
-    readings, and there is no warning. PyTorch's transposed kernels are ``(in, out, *window)``.
+    A kernel ``(out, in, *window)`` fits as ``(*window, in, out)`` only if the size of the window equals the number of
+    channels ``c`` of ``x``, so that its shape is ``(out, c, ..., c)``, as for 3x3 windows on RGB. In the layout of this
+    library that is a window of ``out`` by ``c`` from ``c`` to ``c`` channels, which is implausible for ``out`` of at
+    least 8. Kernels of one channel (filters along one axis), of equal sizes, with groups, or with one spatial axis are
+    plausible in both layouts, and there is no warning. PyTorch's transposed kernels are ``(in, out, *window)``.
 
     >>> torch_layout_warning((8, 32, 32, 3), (64, 3, 3, 3), feature_group_count=1, transposed=False)
     'conv: kernel.shape=(64, 3, 3, 3) is read as a window of 64x3 from 3 to 3 channels. In the layout of PyTorch ...
@@ -34,6 +34,6 @@ def torch_layout_warning(
     name = "conv_transpose" if transposed else "conv"
     return (
         f"{name}: kernel.shape={tuple(kernel_shape)} is read as a window of {window} from {channels} to {channels} "
-        f"channels. In the layout of PyTorch it is a window of {theirs} from {channels} to {out} channels. If that is "
-        f"meant: jnp.transpose(kernel, {axes})."
+        f"channels. In the layout of PyTorch it is a window of {theirs} from {channels} to {out} channels. If the "
+        f"latter is intended, use jnp.transpose(kernel, {axes})."
     )

@@ -1,4 +1,4 @@
-"""What fits together in an unpooling, in plain integers."""
+"""Checks of the shapes of an unpooling."""
 
 import math
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ MOST_POSITIONS = 2**31 - 1
 
 
 def check_index_range(sizes: Sequence[int], *, name: str) -> None:
-    """Refuses an image with more positions than an int32 index can count.
+    """Raises if an image has more positions than an int32 index can count.
 
     Raises:
-        ShapeError: there are more than ``2**31 - 1`` positions.
+        ShapeError: more than ``2**31 - 1`` positions.
     """
     if not any(map(is_symbolic, sizes)) and math.prod(sizes) > MOST_POSITIONS:
         raise ShapeError(
@@ -30,7 +30,7 @@ def unpool_shape(
     """The batch part of ``y`` and the spatial shape to unpool to.
 
     Raises:
-        ShapeError: ``y`` and its indices differ in shape, or ``output_shape`` has more axes than there are or more
+        ShapeError: ``y`` and its indices differ in shape, or ``output_shape`` has more spatial axes than ``y`` or more
             positions than an index can count.
         TypeError: ``output_shape`` is not made of integers.
 
@@ -40,7 +40,7 @@ def unpool_shape(
     sizes = window_per_axis(output_shape, name="output_shape")
     if tuple(y_shape) != tuple(indices_shape):
         raise ShapeError(
-            f"y and indices want one shape, but y.shape={tuple(y_shape)} and "
+            f"y and indices must have the same shape, but y.shape={tuple(y_shape)} and "
             f"indices.shape={tuple(indices_shape)}. Pass both results of max_pool_with_indices."
         )
     if len(y_shape) < len(sizes) + 1:

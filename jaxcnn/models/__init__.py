@@ -1,4 +1,4 @@
-"""Networks of the history, in training mode: one file per family, found by name."""
+"""Published networks, for training and inference: one file per family, created by name."""
 
 from typing import TYPE_CHECKING
 

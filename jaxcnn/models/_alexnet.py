@@ -1,4 +1,4 @@
-"""AlexNet: the network of 2012 in two halves (Krizhevsky, Sutskever, Hinton), and the one column of 2014."""
+"""AlexNet: the network of 2012 with two groups (Krizhevsky, Sutskever, Hinton), and the single column of 2014."""
 
 import functools
 from typing import Any
@@ -17,24 +17,24 @@ overlapping_pool = functools.partial(max_pool, window_shape=(3, 3), strides=2)
 class AlexNet2012(nn.Module):
     """The network that won ImageNet 2012: 60,965,224 parameters on 227x227x3 images.
 
-    As in section 3 of the paper: rectifiers; maps in two halves of which ``conv2``, ``conv4`` and ``conv5`` read only
-    their own (two graphics cards then, ``feature_group_count=2`` here); response normalisation with ``k = 2``,
-    ``n = 5``, ``alpha = 1e-4``, ``beta = 0.75`` after the rectifier of ``conv1`` and ``conv2``; overlapping max
-    pooling, 3x3 with stride 2; dropout of a half on both hidden dense layers. As in section 5 kernels start from a
-    normal distribution of deviation 0.01, and biases from 1 in ``conv2``, ``conv4``, ``conv5`` and the hidden dense
-    layers, from 0 in the others. These weights are made for pixels as the paper has them, 0 to 255 less their mean:
-    images scaled to a deviation of 1 start with next to no gradient.
+    As in section 3 of the paper: rectifiers; two groups in ``conv2``, ``conv4`` and ``conv5`` (one for each graphics
+    card in the paper); response normalisation with ``k = 2``, ``n = 5``, ``alpha = 1e-4``, ``beta = 0.75`` after the
+    rectifier of ``conv1`` and ``conv2``; overlapping max pooling, 3x3 with stride 2; dropout of 0.5 on both hidden
+    dense layers. As in section 5, kernels are initialised from a normal distribution with standard deviation 0.01, and
+    biases with 1 in ``conv2``, ``conv4``, ``conv5`` and the hidden dense layers, with 0 in the others. This
+    initialisation is for the paper's pixels, 0 to 255 minus their mean: for images with standard deviation 1 the
+    initial gradients are nearly 0.
 
-    Deliberate difference: images are 227x227. The paper says 224x224, but its 55x55 maps take 227 without padding.
+    Deliberate difference: images are 227x227. The paper says 224x224, but 55x55 maps require 227 without padding.
 
-    Images from 227x227 to 254x254 do: they leave the 6x6 map that the dense layers read. ``features`` gives ``conv1``
+    Images are 227x227 to 254x254, for which the dense layers read a 6x6 map. ``features`` returns ``conv1``
     to ``conv5`` after the rectifier, ``pool1``, ``pool2``, ``pool5``, ``fc6``, ``fc7`` and ``logits``.
 
     Args:
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
         hidden: units of each hidden dense layer.
-        dropout_rate: share of the hidden units that training leaves out; it wants an rng named ``dropout``.
+        dropout_rate: share of the hidden units that training leaves out; requires an rng named ``dropout``.
 
     Example:
         >>> import jax.numpy as jnp
@@ -51,7 +51,7 @@ class AlexNet2012(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1`` to ``logits``."""
-        x = as_images(x, smallest=227, largest=254, advice="The dense layers want a map of 6x6.")
+        x = as_images(x, smallest=227, largest=254, advice="The dense layers require a map of 6x6.")
         ones = nn.initializers.ones
         conv = functools.partial(Conv, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01))
         dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01))
@@ -81,18 +81,18 @@ class AlexNet(nn.Module):
     """The form that is usually called AlexNet: 61,100,840 parameters on 224x224x3 images.
 
     One column without response normalisation, from Krizhevsky's "One weird trick for parallelizing convolutional
-    neural networks" (2014), with the widths of torchvision's, whose weights load: dropout stands before the two
-    hidden dense layers, a 6x6 map is averaged from images of other sizes, and everything starts uniform on
+    neural networks" (2014), with the widths of torchvision, whose weights load: dropout is before the two hidden dense
+    layers, images of other sizes are averaged to a 6x6 map, and all parameters are initialised uniformly on
     ``+-1 / sqrt(fan_in)``, PyTorch's default. ``alexnet_2012`` is the network of the 2012 paper.
 
-    Images of at least 63x63 do. ``features`` gives ``conv1`` to ``conv5`` after the rectifier, ``pool1``, ``pool2``,
+    Images are at least 63x63. ``features`` returns ``conv1`` to ``conv5`` after the rectifier, ``pool1``, ``pool2``,
     ``pool5``, ``fc6``, ``fc7`` and ``logits``.
 
     Args:
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
         hidden: units of each hidden dense layer.
-        dropout_rate: share of the inputs of hidden dense layers that training leaves out; it wants an rng ``dropout``.
+        dropout_rate: share of the inputs of hidden dense layers that training leaves out; requires an rng ``dropout``.
 
     Example:
         >>> import jax.numpy as jnp

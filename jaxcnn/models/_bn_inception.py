@@ -1,4 +1,4 @@
-"""The Inception networks on which batch normalisation was shown (Ioffe and Szegedy 2015)."""
+"""The Inception networks of the batch normalisation paper (Ioffe and Szegedy 2015)."""
 
 import dataclasses
 import functools
@@ -29,18 +29,18 @@ BLOCKS = (
     ("5a", (352, 192, 320, 160, 224, 128)),
     ("5b", (352, 192, 320, 192, 224, 128)),
 )
-# What the Caffe model and those made after it have: 128 channels for the pools of blocks 4c and 4d.
+# The Caffe model and its derivatives have 128 channels for the pools of blocks 4c and 4d.
 CAFFE_BLOCKS = tuple((name, (*row[:5], 128) if name in ("4c", "4d") else row) for name, row in BLOCKS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PaperRun:
-    """How the paper trained one of its five networks, with batches of 32, and what it reached.
+    """The training and the result of one of the paper's five networks, with batches of 32.
 
     Attributes:
-        learning_rate: at the start, of stochastic gradient descent with momentum.
-        steps: millions of them until 72.2 % of the validation images are classified right; None never was.
-        accuracy: the highest reached, in per cent.
+        learning_rate: initial rate of stochastic gradient descent with momentum.
+        steps: millions of steps until the validation accuracy is 72.2 %; None if it never is.
+        accuracy: the highest validation accuracy, in per cent.
     """
 
     learning_rate: float
@@ -61,33 +61,33 @@ PAPER_RUNS: Mapping[str, PaperRun] = {
 class BNInception(nn.Module):
     """The Inception network of 2015: two 3x3 convolutions instead of a 5x5, and batch normalisation.
 
-    ``bn_inception`` is the form that went round as a Caffe model: its convolutions keep a bias beside the norm, its
-    stem is a plain convolution, and blocks 4c and 4d project their pools to 128 channels where the figure has 96. It
-    has 11,295,240 parameters.
+    ``bn_inception`` is the form of the published Caffe model: its convolutions have a bias in addition to the norm, its
+    stem is a plain convolution, and the pool projections of blocks 4c and 4d have 128 channels instead of the 96 of the
+    figure. It has 11,295,240 parameters.
 
-    The five networks of the paper follow its figure 5, with the stem separated as the text there says (eight 7x7
+    The five networks of the paper follow its figure 5, with a separable stem as described in the text (eight 7x7
     filters for each colour, then 1x1):
 
     - ``inception_2015`` without norms, with biases, response normalisation and dropout;
     - ``bn_baseline`` the same with a norm before each nonlinearity;
-    - ``bn_x5`` and ``bn_x30`` without response normalisation and dropout (section 4.2.1), the same network trained at
-      5 and at 30 times the learning rate (``PAPER_RUNS`` has the rates and what came of them);
+    - ``bn_x5`` and ``bn_x30`` without response normalisation and dropout (section 4.2.1), the same network trained with
+      5 and 30 times the learning rate (``PAPER_RUNS`` lists rates and results);
     - ``bn_x5_sigmoid`` with the logistic function in place of every rectifier.
 
-    The paper counts 13.6 million parameters and does not say of what; no auxiliary classifier is built here.
-    Average pools count padded zeros, as Caffe's do; the last block's pool takes maxima. Images of any size from 15x15
-    do. ``features`` gives ``stem``, ``inception3a`` to ``inception5b``, ``pooled`` and ``logits``.
+    The paper states 13.6 million parameters without a breakdown; there is no auxiliary classifier here. Average pools
+    include padded zeros, as in Caffe; the last block has a max pool. Images are at least 15x15. ``features`` returns
+    ``stem``, ``inception3a`` to ``inception5b``, ``pooled`` and ``logits``.
 
     Args:
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
-        norm: makes a norm; None builds none.
+        norm: creates a norm; None for no norms.
         use_bias: whether convolutions have biases.
         stem: ``"7x7"`` with stride 2, two more convolutions and two pools; or ``"3x3"``, one convolution and one pool,
             for images as small as those of CIFAR.
-        separable_stem: whether the 7x7 convolution is separated.
+        separable_stem: whether the 7x7 convolution is separable.
         response_norm: whether the stem has local response normalisation.
-        dropout_rate: share of the pooled features that training leaves out; it wants an rng named ``dropout``.
+        dropout_rate: share of the pooled features that training leaves out; requires an rng named ``dropout``.
         activation: the nonlinearity.
         width: multiplies the channels of every layer.
         blocks: rows of the paper's figure 5 to build.
@@ -162,7 +162,8 @@ class BNInception(nn.Module):
         chains.append(("branch3", ((double_reduce, 1, 1), (double, 3, 1), (double, 3, strides))))
         chains.append(("branch4", ((projection, 1, 1),) if projection else ()))
         if strides == 2:
-            # At even sizes the windows of the paper. An odd size has one more, to meet the strided convolutions.
+            # For even sizes these are the windows of the paper. Odd sizes have one more, as the strided convolutions
+            # do.
             pool: Any = functools.partial(max_pool, window_shape=(3, 3), strides=2, padding=((0, 2), (0, 2)))
         elif name == "5b":
             pool = functools.partial(max_pool, window_shape=(3, 3), strides=1, padding=1)

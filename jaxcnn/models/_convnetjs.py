@@ -15,12 +15,12 @@ from jaxcnn.nn import Conv
 class ConvNetJS(nn.Module):
     """Three times a 5x5 convolution, a rectifier and 2x2 max pooling, and a dense layer: 22,466 parameters.
 
-    Layers as the demo's page defines them: 16, 20 and 20 filters, padded by 2. Weights start, as there, from a normal
-    distribution with deviation ``sqrt(1 / fan_in)``, biases of rectified layers from 0.1, those of the last from 0.
-    The demo trains on single images with Adadelta; no image is normalised beyond its range.
+    Layers as on the demo's page: 16, 20 and 20 filters, padded by 2. Weights are initialised from a normal distribution
+    with standard deviation ``sqrt(1 / fan_in)``, biases of rectified layers with 0.1, those of the last with 0. The
+    demo trains on single images with Adadelta, without normalisation beyond the range of the pixels.
 
-    Images of at least 8x8 do, and the dense layer reads the map of the size that the model was initialized with.
-    ``features`` gives ``conv1``, ``pool1`` to ``conv3``, ``pool3`` and ``logits``.
+    Images are at least 8x8; the dense layer requires the image size with which the model was initialised. ``features``
+    returns ``conv1``, ``pool1`` to ``conv3``, ``pool3`` and ``logits``.
 
     Args:
         num_classes: number of logits.

@@ -12,7 +12,7 @@ from jaxcnn.models._layers import StochasticDepth, as_images, classifier
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
 from jaxcnn.nn import Conv, DepthwiseConv
 
-# The reference cuts this normal distribution at +-2, a hundred deviations off: nowhere.
+# The reference truncates this distribution at +-2, a hundred standard deviations, which has no effect.
 normal_init = nn.initializers.normal(0.02)
 
 
@@ -20,8 +20,8 @@ class ConvNeXtBlock(nn.Module):
     """Depthwise 7x7, norm, two dense layers with GELU between them, layer scale, a shortcut (the paper's figure 4).
 
     Attributes:
-        layer_scale_init: what the branch is multiplied by at first, per channel.
-        drop_rate: share of the images for which training leaves the branch out.
+        layer_scale_init: initial factor of the branch, per channel.
+        drop_rate: probability with which training drops the branch of an image.
         dtype: type of the computation.
     """
 
@@ -48,8 +48,8 @@ class ConvNeXtStage(nn.Module):
 
     Attributes:
         features: channels of the blocks.
-        drop_rates: one block for each, with the share of the images for which training leaves its branch out.
-        downsample: whether the stage halves its input first.
+        drop_rates: the drop rate of each block.
+        downsample: whether the stage begins by halving its input.
         layer_scale_init: as in ``ConvNeXtBlock``.
         dtype: type of the computation.
     """
@@ -76,19 +76,19 @@ class ConvNeXt(nn.Module):
     """A ConvNeXt: a 4x4 convolution of stride 4, four stages, global average pooling, a norm and a dense layer.
 
     ``convnext_tiny`` is ConvNeXt-T of section 3 and appendix A of the paper, 28,589,128 parameters, built like
-    torchvision's, whose weights load. Weights start from a normal distribution of deviation 0.02, biases from zero,
-    layer scales from 1e-6. The rate of stochastic depth grows with depth from 0 to ``drop_rate``.
+    torchvision's, whose weights load. Weights are initialised from a normal distribution with standard deviation 0.02,
+    biases with 0, layer scales with 1e-6. The rate of stochastic depth increases with depth from 0 to ``drop_rate``.
 
-    Images of at least 32x32 do; what is left over beside a multiple of 4, and of 2 at each stage, is not seen.
-    ``features`` gives ``stem``, ``stage1`` to ``stage4``, ``pooled`` (after the norm) and ``logits``.
+    Images are at least 32x32. Pixels beyond a multiple of 4, and of 2 at each stage, are not used. ``features`` returns
+    ``stem``, ``stage1`` to ``stage4``, ``pooled`` (after the norm) and ``logits``.
 
     Args:
-        stage_sizes: how many blocks each stage has.
+        stage_sizes: number of blocks of each stage.
         widths: channels of each stage.
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
-        drop_rate: share of the images for which training leaves the last block out; it wants an rng named ``dropout``.
-        layer_scale_init: what each block's branch is multiplied by at first.
+        drop_rate: share of the images for which training leaves the last block out; requires an rng named ``dropout``.
+        layer_scale_init: initial factor of each block's branch.
 
     Example:
         >>> import jax.numpy as jnp
@@ -130,11 +130,11 @@ class ConvNeXt(nn.Module):
 
 
 def make_norm(dtype: Any, name: str) -> nn.LayerNorm:
-    """A norm over channels whose variance is summed about the mean, so that a large mean costs nothing."""
+    """A layer norm whose variance is computed about the mean, which is exact for a large mean."""
     return nn.LayerNorm(epsilon=1e-6, dtype=dtype, use_fast_variance=False, name=name)
 
 
-# torchvision numbers stages and what stands between them alike: 1 for the first stage, 2 for the step to the second.
+# torchvision numbers stages and the downsampling between them consecutively: 1 is the first stage, 2 a downsampling.
 TORCHVISION = TorchNames(
     source="torchvision",
     modules={

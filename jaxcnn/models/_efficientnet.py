@@ -1,4 +1,4 @@
-"""EfficientNet: inverted residuals with squeeze and excitation, found by search (Tan and Le 2019)."""
+"""EfficientNet: inverted residuals with squeeze and excitation (Tan and Le 2019)."""
 
 import functools
 import math
@@ -26,7 +26,7 @@ STAGES = (
 
 
 class SqueezeExcite(nn.Module):
-    """Multiplies each channel by a gate that reads the averages of all channels (Hu et al. 2018).
+    """Multiplies each channel by a gate that depends on the averages of all channels (Hu et al. 2018).
 
     Attributes:
         squeezed: channels between the two layers.
@@ -46,14 +46,14 @@ class SqueezeExcite(nn.Module):
 
 
 class MBConv(nn.Module):
-    """Widen, convolve each channel, gate the channels, narrow, a shortcut where the shape stays.
+    """Expansion, depthwise convolution, squeeze and excitation, projection, and a shortcut if the shape is unchanged.
 
     Attributes:
         features: output channels.
-        expansion: how many times wider the middle is than the input; 1 leaves the first convolution out.
+        expansion: ratio of the intermediate to the input channels; 1 omits the first convolution.
         window: side of the depthwise kernel.
         strides: step of the depthwise convolution.
-        drop_rate: share of the images for which training leaves the branch out.
+        drop_rate: probability with which training drops the branch of an image.
         norm: makes a norm.
         dtype: type of the computation.
     """
@@ -90,13 +90,13 @@ class MBConv(nn.Module):
 class EfficientNet(nn.Module):
     """An EfficientNet; ``efficientnet_b0`` is the network of table 1, 5,288,548 parameters at 224x224.
 
-    Built like torchvision's, whose weights load: strided layers are padded alike on both sides (TensorFlow's have one
-    less before), the norms have an epsilon of 1e-5 and a momentum of 0.9 (TensorFlow's 1e-3 and 0.99). Kernels start
-    from He's normal distribution over outgoing connections, the dense layer uniform on ``+-1 / sqrt(num_classes)``.
-    ``width`` and ``depth`` scale the network as the paper's compound scaling does.
+    Built like torchvision's, whose weights load: strided layers are padded equally on both sides (TensorFlow pads one
+    less before), the norms have an epsilon of 1e-5 and a momentum of 0.9 (TensorFlow: 1e-3 and 0.99). Kernels are
+    initialised from He's normal distribution with fan-out, the dense layer uniformly on ``+-1 / sqrt(num_classes)``.
+    ``width`` and ``depth`` scale the network as in the paper's compound scaling.
 
-    Images of any size do. ``features`` gives ``stem``, ``stage1`` to ``stage7``, ``last`` (the 1x1 convolution before
-    pooling), ``pooled`` and ``logits``.
+    Images may have any size. ``features`` returns ``stem``, ``stage1`` to ``stage7``, ``last`` (the 1x1 convolution
+    before pooling), ``pooled`` and ``logits``.
 
     Args:
         num_classes: number of logits.
@@ -104,8 +104,8 @@ class EfficientNet(nn.Module):
         width: multiplies the channels of every layer.
         depth: multiplies the blocks of every stage.
         stages: for each its expansion, side of the window, stride of its first block, channels, and blocks.
-        dropout_rate: share of the pooled features that training leaves out; it wants an rng named ``dropout``.
-        drop_rate: share of the images for which training leaves out a block's branch; grows to this with depth.
+        dropout_rate: share of the pooled features that training leaves out; requires an rng named ``dropout``.
+        drop_rate: probability with which training drops the last block's branch; it increases linearly with depth.
         norm: makes a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
 
     Example:

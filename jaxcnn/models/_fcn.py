@@ -1,4 +1,4 @@
-"""Fully convolutional networks: VGG-16 that gives every pixel a class (Long, Shelhamer and Darrell 2015)."""
+"""Fully convolutional networks: VGG-16 for segmentation (Long, Shelhamer and Darrell 2015)."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ from jaxcnn.models._registry import ModelInfo, register
 from jaxcnn.nn import Conv, ConvTranspose
 
 PAPER = "Long, Shelhamer, Darrell: Fully Convolutional Networks for Semantic Segmentation, 2015"
-# Where the image begins in the last up-sampled map, by its stride: what the padding of 100 adds before it.
+# The offset of the image in the last up-sampled map, by its stride, due to the padding of 100.
 OFFSETS = {32: 19, 16: 27, 8: 31}
-# Where the first map of the way up begins in the pools' scores, for the same reason.
+# The offset of the up-sampled map in the scores of the pools, for the same reason.
 SKIP_OFFSETS = {4: 5, 3: 9}
 
 
 def bilinear(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
-    """A kernel ``(window, window, channels, channels)`` that interpolates each channel, the start of an up-convolution.
+    """An initial kernel of up-convolutions, ``(window, window, channels, channels)``: bilinear interpolation.
 
     Along an axis tap ``i`` is ``1 - |i - centre| / stride``, with ``stride = window / 2`` for an even window.
 
@@ -42,25 +42,25 @@ def bilinear(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> 
 class FCN(nn.Module):
     """VGG-16 as a fully convolutional network: a class for every pixel of an image of any size.
 
-    ``fcn32s_vgg16`` scores the last map and enlarges it 32 times at once; ``fcn16s_vgg16`` and ``fcn8s_vgg16`` enlarge
-    in steps and add scores of pool4, and of pool3, on the way (figure 3 of the paper). As in the authors' nets the
-    image is padded by 100 on every side, pools round up, and the result is cropped to the image.
+    ``fcn32s_vgg16`` computes scores of the last map and up-samples them by 32; ``fcn16s_vgg16`` and ``fcn8s_vgg16``
+    up-sample in steps and add the scores of pool4, and of pool4 and pool3 (figure 3 of the paper). As in the authors'
+    networks the image is padded by 100 on every side, pools round up, and the result is cropped to the image.
 
-    Up-convolutions start as bilinear interpolation and have no bias. All of them are trained here (the paper keeps
-    the last one fixed, which a mask in the optimizer does); layers that score start at zero, so that a network with
-    more skips starts as the one with fewer. Convolutions have the names that ``vgg16`` gives them, and
-    ``params_from_vgg`` turns the parameters of a trained VGG-16 into those of an FCN.
+    Up-convolutions are initialised as bilinear interpolation and have no bias. All of them are trained; the paper keeps
+    the last one fixed, which a mask in the optimizer does. Score layers are initialised with zero, so that the initial
+    network with more skips equals the one with fewer. Convolutions have the names of those of ``vgg16``, and
+    ``params_from_vgg`` converts the parameters of a trained VGG-16.
 
-    ``features`` gives ``pool1`` to ``pool5``, ``fc6``, ``fc7``, ``score`` and ``logits``.
+    ``features`` returns ``pool1`` to ``pool5``, ``fc6``, ``fc7``, ``score`` and ``logits``.
 
     Args:
         num_classes: number of logits of each pixel, background included.
         dtype: type of the computation; parameters stay float32.
         stride: of the last up-convolution: 32, 16 or 8.
-        stage_sizes: how many convolutions each stage has.
+        stage_sizes: number of convolutions of each stage.
         widths: channels of each stage.
         hidden: channels of ``fc6`` and ``fc7``.
-        dropout_rate: share of those that training leaves out; it wants an rng named ``dropout``.
+        dropout_rate: dropout rate of ``fc6`` and ``fc7``; training requires an rng named ``dropout``.
 
     Example:
         >>> x = jnp.zeros((1, 500, 375, 3))
@@ -85,7 +85,7 @@ class FCN(nn.Module):
         x = as_images(x)
         require_classes(self.num_classes, instead='method="features" of a model with classes gives its maps')
         if self.stride not in OFFSETS:
-            raise ShapeError(f"stride={self.stride!r} is not known. Known: 32, 16, 8.")
+            raise ValueError(f"stride={self.stride!r} is not known. Known: 32, 16, 8.")
         image, found = x.shape, {}
         conv = functools.partial(Conv, dtype=self.dtype, kernel_init=he_fan_out)
         for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True), 1):
@@ -130,7 +130,7 @@ def params_from_vgg(params: Mapping[str, Any], vgg: Mapping[str, Any]) -> dict[s
     The first dense layer of VGG reads 7x7 positions, so it is a 7x7 convolution; the second is a 1x1 one.
 
     Args:
-        params: of an ``FCN``, whose layers that score and enlarge are kept.
+        params: of an ``FCN``; its score and up-sampling layers are not changed.
         vgg: of a ``VGG`` with the same stages.
 
     Raises:
@@ -147,15 +147,15 @@ def params_from_vgg(params: Mapping[str, Any], vgg: Mapping[str, Any]) -> dict[s
     mixed = dict(params)
     for name in (name for name in params if name in vgg):
         kernel, bias = vgg[name]["kernel"], vgg[name]["bias"]
-        wanted = params[name]["kernel"].shape
-        if kernel.size != np.prod(wanted) or kernel.shape[-1] != wanted[-1]:
-            raise ShapeError(f"{name} of VGG has a kernel {kernel.shape}, the FCN wants {wanted}.")
-        mixed[name] = {"kernel": jnp.reshape(kernel, wanted), "bias": bias}
+        shape = params[name]["kernel"].shape
+        if kernel.size != np.prod(shape) or kernel.shape[-1] != shape[-1]:
+            raise ShapeError(f"{name} of VGG has a kernel {kernel.shape}, the FCN requires {shape}.")
+        mixed[name] = {"kernel": jnp.reshape(kernel, shape), "bias": bias}
     return mixed
 
 
 def _crop(x: jax.Array, offset: int, shape: Sequence[int]) -> jax.Array:
-    """As many rows and columns as a shape has, from an offset on."""
+    """The part of a map with the height and width of a shape, starting at an offset."""
     return x[..., offset : offset + shape[-3], offset : offset + shape[-2], :]
 
 

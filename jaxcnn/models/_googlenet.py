@@ -1,4 +1,4 @@
-"""GoogLeNet, which won ImageNet in 2014 (Szegedy et al. 2014), as published and as torchvision has it."""
+"""GoogLeNet (Szegedy et al. 2014), which won ImageNet 2014, as published and as in torchvision."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -53,13 +53,13 @@ AUXILIARY = {"4a": "aux1", "4d": "aux2"}
 
 
 class AuxiliaryHead(nn.Module):
-    """Average pooling to 4x4, a 1x1 convolution, two dense layers: a classifier in the middle of the network.
+    """Average pooling to 4x4, a 1x1 convolution and two dense layers: a classifier on an intermediate map.
 
     Attributes:
         num_classes: number of logits.
-        unit: makes a ``ConvUnit``.
+        unit: creates a ``ConvUnit``.
         width: multiplies the channels.
-        adaptive: pools to 4x4 whatever the size; else by 5x5 with stride 3, as the paper does.
+        adaptive: pools to 4x4 for every size; otherwise by 5x5 with stride 3, as in the paper.
         dtype: type of the computation.
     """
 
@@ -77,8 +77,8 @@ class AuxiliaryHead(nn.Module):
             x = adaptive_avg_pool(x, (4, 4))
         elif not 14 <= min(height, width) <= max(height, width) <= 16:
             raise ShapeError(
-                f"the auxiliary heads read maps from 14x14 to 16x16, as images from 209 to 256 on a side "
-                f"give them, but this one is {height}x{width}. Train on 224x224, or without aux_heads."
+                f"the auxiliary heads require maps from 14x14 to 16x16, so images from 209x209 to 256x256, "
+                f"but this map is {height}x{width}. Train on 224x224, or without aux_heads."
             )
         else:
             x = avg_pool(x, (5, 5), strides=3)
@@ -90,31 +90,31 @@ class AuxiliaryHead(nn.Module):
 
 
 class GoogLeNet(nn.Module):
-    """GoogLeNet: nine Inception blocks that look with windows of several sizes at once.
+    """GoogLeNet: nine Inception blocks with windows of several sizes.
 
     ``googlenet`` follows table 1 and figure 3 of the paper: 5x5 branches, biases, local response normalisation,
-    40 % dropout, 6,998,552 parameters. The paper does not give the constants of the normalisation; they are those
-    of AlexNet. With ``aux_heads`` (13,378,280) training also computes the two auxiliary classifiers, on blocks 4a
-    and 4d, and ``features`` gives them as ``aux1`` and ``aux2``; the paper adds their losses with weight 0.3.
+    40 % dropout, 6,998,552 parameters. The paper does not state the constants of the normalisation; they are those of
+    AlexNet. With ``aux_heads`` (13,378,280 parameters) training also computes the two auxiliary classifiers, on blocks
+    4a and 4d, which ``features`` returns as ``aux1`` and ``aux2``; the paper adds their losses with weight 0.3.
 
-    ``googlenet_torchvision`` (6,624,904) has batch norms instead of biases and response normalisation, 3x3 windows
-    where the paper has 5x5, 2x2 in the last pool, and auxiliary heads that pool to 4x4 at any size. Its weights
-    load.
+    ``googlenet_torchvision`` (6,624,904 parameters) has batch norms instead of biases and response normalisation, 3x3
+    windows instead of 5x5, 2x2 in the last pool, and auxiliary heads that pool to 4x4 for any size. torchvision's
+    weights load.
 
-    The published form reads images of at least 31x31, and trains with auxiliary heads on 209x209 to 256x256;
-    ``googlenet_torchvision`` reads images of at least 15x15.
-    ``features`` gives ``stem``, the blocks ``inception3a`` to ``inception5b``, ``pooled`` and ``logits``.
+    For the published form images are at least 31x31, and 209x209 to 256x256 in training with auxiliary heads; for
+    ``googlenet_torchvision`` at least 15x15. ``features`` returns ``stem``, the blocks ``inception3a`` to
+    ``inception5b``, ``pooled`` and ``logits``.
 
     Args:
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
         aux_heads: whether there are auxiliary heads.
-        norm: makes a norm; None is the published form without any.
+        norm: creates a norm; None for the published form without norms.
         large_window: side of the windows in the third branch.
         last_pool: window of the pool before block 5a.
-        dropout_rate: share of the pooled features that training leaves out; it wants an rng named ``dropout``.
+        dropout_rate: share of the pooled features that training leaves out; requires an rng named ``dropout``.
         width: multiplies the channels of every layer.
-        blocks: rows of table 1 to build; a pool stands before each new leading digit.
+        blocks: rows of table 1 to build; there is a pool before each new leading digit.
 
     Example:
         >>> import jax.numpy as jnp
@@ -142,7 +142,7 @@ class GoogLeNet(nn.Module):
         wide_last_pool = self.last_pool > 2 and any(name[0] == "5" for name, _ in self.blocks)
         x = as_images(x, smallest=31 if wide_last_pool else 15)
         if self.aux_heads:
-            require_classes(self.num_classes, instead="the auxiliary heads have nothing to classify")
+            require_classes(self.num_classes, instead="the auxiliary heads require classes")
         unit = self._unit(train)
         x = unit(scaled(64, self.width), 7, 2, name="conv1")(x)
         x = self._response_norm(max_pool(x, (3, 3), strides=2, ceil_mode=True))

@@ -1,4 +1,4 @@
-"""LeNet-5, the network that read cheques (LeCun, Bottou, Bengio and Haffner 1998)."""
+"""LeNet-5 (LeCun, Bottou, Bengio and Haffner 1998) in its usual present form."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from jaxcnn.nn import Conv
 
 
 class LeNet5(nn.Module):
-    """LeNet-5 as it is built today: 61,706 parameters on 32x32x1 images.
+    """LeNet-5 in its usual present form: 61,706 parameters on 32x32x1 images.
 
-    Layers as in figure 2 of the paper: C1 (6 maps, 5x5), S2 (2x2), C3 (16 maps, 5x5), S4 (2x2), C5 (120 maps, 5x5,
-    which see the whole of S4), F6 (84 units), output.
+    Layers as in figure 2 of the paper: C1 (6 maps, 5x5), S2 (2x2), C3 (16 maps, 5x5), S4 (2x2), C5 (120 maps, 5x5, each
+    of which covers all of S4), F6 (84 units), output.
 
-    Deliberate differences to the paper, which became the common form: every C3 map reads all six S2 maps (the paper's
-    table I leaves some out), S2 and S4 are max pooling without parameters, the activation is the rectifier, and the
-    output is linear logits for a softmax instead of radial basis functions.
+    Deliberate differences from the paper, now common: every C3 map reads all six S2 maps (the paper's table I omits
+    some), S2 and S4 are max pooling without parameters, the activation is the rectifier, and the output is linear
+    logits for a softmax instead of radial basis functions.
 
     Args:
         num_classes: number of logits.
@@ -41,7 +41,7 @@ class LeNet5(nn.Module):
         """Every named map of the network, from ``c1`` to ``logits``."""
         if not (x.ndim >= 3 and all(32 <= size <= 35 for size in x.shape[-3:-1])):
             raise ShapeError(
-                f"expected images of 32x32 (up to 35x35), channels last, so that C5 sees all of S4; "
+                f"expected images of 32x32 (up to 35x35), channels last, so that C5 covers S4; "
                 f"got x.shape={x.shape}. Pad 28x28 digits by 2 on every side, or resize."
             )
         valid = {"kernel_size": (5, 5), "padding": "VALID", "dtype": self.dtype}

@@ -1,4 +1,4 @@
-"""LeNet-5 as it was in 1998 (LeCun, Bottou, Bengio and Haffner), down to its output codes and its loss."""
+"""LeNet-5 as published in 1998 (LeCun, Bottou, Bengio and Haffner), including its output codes and its loss."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,7 +33,7 @@ def squash(x: jax.Array) -> jax.Array:
 
 
 def uniform_over_fan_in(fan_in: int) -> Any:
-    """Uniform on ``+-2.4 / fan_in``, where every parameter of the paper's network starts.
+    """The initializer of the paper: uniform on ``+-2.4 / fan_in``.
 
     >>> bool(abs(uniform_over_fan_in(24)(jax.random.key(0), (9,))).max() < 0.1)
     True
@@ -47,7 +47,7 @@ def uniform_over_fan_in(fan_in: int) -> Any:
 
 
 class Subsampling(nn.Module):
-    """The sum of each 2x2 window times a coefficient, plus a bias, squashed: one pair of parameters for each map.
+    """``squash(coefficient * sum + bias)`` of each 2x2 window, with one coefficient and one bias for each map.
 
     Attributes:
         dtype: type of the computation.
@@ -68,10 +68,10 @@ class Subsampling(nn.Module):
 
 
 class SparseConv(nn.Module):
-    """A convolution in which each output map reads some of the input maps; the others have no parameters at all.
+    """A convolution in which each output map reads a subset of the input maps, with parameters for that subset only.
 
     Attributes:
-        reads: for each output map the input maps that it reads.
+        reads: for each output map, the input maps that it reads.
         window: side of the kernel.
         dtype: type of the computation.
     """
@@ -89,14 +89,14 @@ class SparseConv(nn.Module):
         kernel = self.param("kernel", self._initialize(fan_in), (self.window, self.window, len(links))).astype(dtype)
         bias_init = self._initialize([area * len(sources) for sources in self.reads])
         bias = self.param("bias", bias_init, (len(self.reads),)).astype(dtype)
-        place = np.full((x.shape[-1], len(self.reads)), len(links))  # where nothing is read, the zero behind all links
+        place = np.full((x.shape[-1], len(self.reads)), len(links))  # the index of the zero after all links
         for index, link in enumerate(links):
             place[link] = index
         padded = jnp.pad(kernel, ((0, 0), (0, 0), (0, 1)))
         return conv(x.astype(dtype), padded[:, :, place], bias=bias, padding="VALID")
 
     def _initialize(self, fan_in: Sequence[int]) -> Any:
-        """As ``uniform_over_fan_in``, with a number of connections for each entry of the last axis."""
+        """``uniform_over_fan_in`` with a separate fan-in for each entry of the last axis."""
 
         def initialize(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
             bound = jnp.asarray(2.4 / np.asarray(fan_in), dtype).reshape((1,) * (len(shape) - 1) + (-1,))
@@ -109,19 +109,19 @@ class LeNet5of1998(nn.Module):
     """LeNet-5 of the paper: 60,000 trainable parameters on 32x32 images, 0.95 % errors on MNIST.
 
     Layers as in section II.B: C1 (6 maps, 5x5), S2 (subsampling with a coefficient and a bias for each map), C3 (16
-    maps, each of which reads the maps of S2 that table I says), S4 (as S2), C5 (120 maps that see the whole of S4), F6
-    (84 units), and radial basis functions. Every unit is squashed by ``1.7159 tanh(2x / 3)``, parameters start
-    uniform on ``+-2.4 / fan_in``.
+    maps, each of which reads the maps of S2 listed in table I), S4 (as S2), C5 (120 maps, each of which covers all of
+    S4), F6 (84 units), and radial basis functions. The activation is ``1.7159 tanh(2x / 3)``, and parameters are
+    initialised uniformly on ``+-2.4 / fan_in``.
 
-    The output units do not add weights: each measures how far F6 is from its fixed code, ``y[i] = sum of
-    (x - w[i])**2`` over 84 entries of +1 and -1, the 7x12 picture of the digit. A logit here is
-    ``-y[i]``, so that the greatest is the answer as everywhere. Training is on ``map_loss``, equation 9 of the paper.
+    An output unit is the squared distance of F6 from a fixed code, ``y[i] = sum of (x - w[i])**2`` over 84 entries of
+    +1 and -1, the 7x12 picture of the digit. The logit is ``-y[i]``, so that the class with the largest logit is the
+    prediction. The loss is ``map_loss``, equation 9 of the paper.
 
-    The paper's figure 3 shows the pictures too small to copy each pixel with certainty; ``lenet_bitmaps`` has
-    pictures drawn after it. Images are expected as in the paper: background -0.1, ink 1.175.
+    The pictures in figure 3 of the paper are too small to copy every pixel with certainty; the codes here are redrawn
+    from it. As in the paper, pixels are -0.1 for the background and 1.175 for ink.
 
     Args:
-        num_classes: number of logits; as many of the codes are used.
+        num_classes: number of logits, at most the number of codes.
         dtype: type of the computation; parameters stay float32.
 
     Example:
@@ -138,7 +138,7 @@ class LeNet5of1998(nn.Module):
         """Every named map of the network, from ``c1`` to ``logits``."""
         if not (x.ndim >= 3 and all(32 <= size <= 35 for size in x.shape[-3:-1])):
             raise ShapeError(
-                f"expected images of 32x32 (up to 35x35), channels last, so that C5 sees all of S4; "
+                f"expected images of 32x32 (up to 35x35), channels last, so that C5 covers S4; "
                 f"got x.shape={x.shape}. Pad 28x28 digits by 2 on every side, or resize."
             )
         if not 1 <= self.num_classes <= len(DIGITS):
@@ -168,13 +168,13 @@ class LeNet5of1998(nn.Module):
 def map_loss(logits: jax.Array, labels: jax.Array, *, floor: float = 1.0) -> jax.Array:
     """The paper's maximum a posteriori criterion for each image: ``y[label] + log(exp(-j) + sum_i exp(-y[i]))``.
 
-    With ``y = -logits``. The second term pushes the codes of the wrong classes away; the constant ``j`` keeps classes
-    that are far off already from being pushed on. The mean over images is equation 9 of the paper.
+    With ``y = -logits``. The second term increases the distance to the codes of the other classes; the constant ``j``
+    limits its effect on classes that are already far away. The mean over images is equation 9 of the paper.
 
     Args:
         logits: ``(*batch, classes)``.
         labels: ``(*batch,)``, integers.
-        floor: ``j``, positive; the paper does not give it.
+        floor: ``j``, positive; the paper does not state its value.
 
     Returns:
         ``(*batch,)``.
@@ -182,12 +182,12 @@ def map_loss(logits: jax.Array, labels: jax.Array, *, floor: float = 1.0) -> jax
     Raises:
         ShapeError: labels of another shape than the batch.
 
-    >>> loss = map_loss(jnp.array([-0.5, -60.0]), jnp.array(0))  # near its code; the other is not pushed on
+    >>> loss = map_loss(jnp.array([-0.5, -60.0]), jnp.array(0))  # near its code, and far from the other
     >>> print(f"{loss:.3f}")
     0.474
     """
     if labels.shape != logits.shape[:-1]:
-        raise ShapeError(f"logits {logits.shape} want labels {logits.shape[:-1]}, not {labels.shape}.")
+        raise ShapeError(f"logits {logits.shape} require labels {logits.shape[:-1]}, not {labels.shape}.")
     right = jnp.take_along_axis(logits, labels[..., None], -1)[..., 0]
     constant = jnp.full((*logits.shape[:-1], 1), -floor, logits.dtype)
     return jax.nn.logsumexp(jnp.concatenate([logits, constant], -1), axis=-1) - right

@@ -25,11 +25,11 @@ STAGES = (
 
 
 class InvertedResidual(nn.Module):
-    """Widen by a 1x1 convolution, convolve each channel, narrow by a linear 1x1 convolution (the paper's figure 3).
+    """Expansion by a 1x1 convolution, depthwise convolution, linear 1x1 projection (the paper's figure 3).
 
     Attributes:
         features: output channels.
-        expansion: how many times wider the middle is than the input; 1 leaves the first convolution out.
+        expansion: ratio of the intermediate to the input channels; 1 omits the first convolution.
         strides: step of the depthwise convolution.
         norm: makes a norm.
         dtype: type of the computation.
@@ -67,10 +67,10 @@ class MobileNetV2(nn.Module):
     """MobileNetV2, table 2 of the paper: 3,504,872 parameters and 301 million multiply-adds at 224x224.
 
     Built like torchvision's, whose weights load: channels are rounded to multiples of 8, strided layers are padded by
-    one on both sides, and dropout stands before the dense layer. Kernels start from He's normal distribution over
-    outgoing connections, the dense layer from a deviation of 0.01.
+    one on both sides, and dropout is before the dense layer. Kernels are initialised from He's normal distribution with
+    fan-out, the dense layer from a normal distribution with standard deviation 0.01.
 
-    Images of any size do; the last map is a thirty-second of their size. ``features`` gives ``stem``, ``stage1`` to
+    Images may have any size; the last map has 1/32 of it. ``features`` returns ``stem``, ``stage1`` to
     ``stage7``, ``last`` (the 1x1 convolution before pooling), ``pooled`` and ``logits``.
 
     Args:
@@ -78,7 +78,7 @@ class MobileNetV2(nn.Module):
         dtype: type of the computation; parameters stay float32.
         width: multiplies the channels of every layer; the last convolution never has fewer than 1280.
         stages: for each its expansion, channels, blocks, and the stride of its first block.
-        dropout_rate: share of the pooled features that training leaves out; it wants an rng named ``dropout``.
+        dropout_rate: share of the pooled features that training leaves out; requires an rng named ``dropout``.
         norm: makes a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
 
     Example:

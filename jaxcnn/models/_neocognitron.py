@@ -1,4 +1,4 @@
-"""The neocognitron, the first convolutional network, which learns without labels (Fukushima 1980)."""
+"""The neocognitron, the first convolutional network, trained without labels (Fukushima 1980)."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ INHIBITION_DECAY, POOLING_DECAY = 0.9, 0.8
 
 
 def window_weights(size: int, decay: float) -> np.ndarray:
-    """Fixed weights ``decay**distance`` of a window about its middle, which sum to 1 (the paper's c and d).
+    """Fixed weights ``decay**distance`` from the centre of a window, with sum 1 (the paper's c and d).
 
     >>> window_weights(3, 0.5).round(2)[1]
     array([0.11, 0.22, 0.11])
@@ -34,13 +34,13 @@ class Stage:
     """One layer of S-cells and the layer of C-cells that reads it.
 
     Attributes:
-        planes: how many features the S-cells tell apart, each in a plane of its own.
+        planes: number of features of the S-cells, with one plane for each.
         s_window: side of the window of an S-cell.
         c_window: side of the window of a C-cell.
-        c_strides: step of the C-cells, which thins the map out.
-        selectivity: ``r``; the greater, the more exactly an S-cell wants its feature.
-        learning_selectivity: ``r`` while this layer learns, so that its planes part; None learns with ``selectivity``,
-            as in 1980. Two values, the greater for learning, are Fukushima and Tanigawa's (1996), "Use of different
+        c_strides: step of the C-cells, which subsamples the map.
+        selectivity: ``r``; a larger value requires a closer match between the input and the feature of an S-cell.
+        learning_selectivity: ``r`` during learning; a larger value makes planes learn different features. None uses
+            ``selectivity``, as in 1980. Separate values are from Fukushima and Tanigawa (1996), "Use of different
             thresholds in learning and recognition".
     """
 
@@ -74,7 +74,7 @@ class Stage:
         return jnp.sqrt(total + jnp.finfo(x.dtype).tiny)  # the square root has no derivative at zero
 
 
-# Three stages as in the paper, whose C-layers leave fewer cells at their edges than a step of two does.
+# Three stages as in the paper, which reduces the number of cells of a C-layer less than a stride of 2 does.
 STAGES = (
     Stage(selectivity=4.0, c_strides=2),
     Stage(c_strides=2),
@@ -83,13 +83,13 @@ STAGES = (
 
 
 class SCells(nn.Module):
-    """Cells that answer to one learned feature, wherever it stands (equations 1 to 3 of the paper)::
+    """Cells that respond to one learned feature at every position (equations 1 to 3 of the paper)::
 
         u = r * max((1 + sum of a * x) / (1 + 2r / (1 + r) * b * v) - 1, 0),   v = sqrt(sum of c * x**2)
 
-    The inhibition ``v`` grows with everything in the window, so an answer needs the feature and little else. Both
-    ``a`` ``(window, window, channels, planes)`` and ``b`` ``(planes,)`` are reinforced by
-    ``jaxcnn.unsupervised``; they start small and at zero.
+    The inhibition ``v`` increases with every input of the window, so a response requires the feature and little else.
+    ``jaxcnn.unsupervised.reinforce`` updates ``a`` ``(window, window, channels, planes)``, which is small initially,
+    and ``b`` ``(planes,)``, which is 0.
 
     Attributes:
         stage: of the network.
@@ -114,13 +114,13 @@ class SCells(nn.Module):
 
 
 class CCells(nn.Module):
-    """Cells that answer wherever in their window S-cells of their plane do (equations 4 to 6 of the paper)::
+    """Cells that respond if S-cells of their plane respond anywhere in their window (equations 4 to 6 of the paper)::
 
         u = psi((1 + sum of d * s) / (1 + v) - 1),   v = mean over planes of sum of d * s,   psi(x) = x+ / (alpha + x+)
 
     Attributes:
         stage: of the network.
-        alpha: where the answer is half of its limit.
+        alpha: the input at which the response is half of its limit.
     """
 
     stage: Stage
@@ -138,16 +138,16 @@ class CCells(nn.Module):
 
 
 class Neocognitron(nn.Module):
-    """The neocognitron: S-cells that learn features and C-cells that forgive where they stand, three times over.
+    """The neocognitron: three stages of S-cells, which learn features, and C-cells, which tolerate shifts.
 
-    The structure, the answers of the cells and the constants ``r`` and ``alpha`` are those of the paper of 1980; its
-    learning rule is in ``jaxcnn.unsupervised``. Deliberate differences: maps are padded, and C-layers of
-    step 2 do the thinning that the paper gets from smaller layers; the third one keeps as many cells as are left, not
-    one for each plane. The paper has no labels and no output but its last layer: ``logits`` are a dense layer on
-    the last C-cells, ``num_classes`` of them, for gradients or for a linear classifier to be put in.
+    The structure, the responses of the cells and the constants ``r`` and ``alpha`` are those of the paper of 1980; its
+    learning rule is in ``jaxcnn.unsupervised``. Deliberate differences: maps are padded; C-layers with stride 2
+    subsample, where the paper has smaller layers; and the third C-layer has several cells per plane instead of one. The
+    paper has no labels, and its output is the last layer. Here ``logits`` are a dense layer on the last C-cells, for
+    training with gradients or for a linear classifier.
 
-    Images of at least 8x8 in [0, 1], ink on a background of 0; the dense layer reads the map of the size that the
-    model was initialized with. ``features`` gives ``s1``, ``c1``, ... ``c3`` and ``logits``.
+    Images are at least 8x8 with values in [0, 1], ink on a background of 0; the dense layer requires the image size
+    with which the model was initialised. ``features`` returns ``s1``, ``c1``, ... ``c3`` and ``logits``.
 
     Args:
         num_classes: number of logits.
@@ -166,7 +166,7 @@ class Neocognitron(nn.Module):
 
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
-        """The answers of every layer of cells, and the logits."""
+        """The responses of every layer of cells, and the logits."""
         x = as_images(x, smallest=8)
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise TypeError(

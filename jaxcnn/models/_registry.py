@@ -14,17 +14,17 @@ from jaxcnn.models._layers import check_classes
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """What is known of a model before it is built.
+    """The description of a model.
 
     Attributes:
-        name: as ``create`` takes it.
+        name: the argument of ``create``.
         paper: authors, title, year.
-        input_shape: ``(height, width, channels)`` of the paper.
-        num_classes: of the paper.
-        parameters: trainable parameters in that form.
+        input_shape: ``(height, width, channels)`` in the paper.
+        num_classes: in the paper.
+        parameters: number of trainable parameters of this form.
         macs: multiply-adds of convolutions and dense layers for one image.
-        accuracy: published top-1 accuracy, as text with its data set, where there is one.
-        options: names of the model's own options, which ``create`` takes; its class describes them.
+        accuracy: published top-1 accuracy with its data set, as text; empty if there is none.
+        options: names of the options of ``create`` for this model; its class describes them.
     """
 
     name: str
@@ -39,18 +39,19 @@ class ModelInfo:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TorchNames:
-    """How one PyTorch library names the layers of a model family.
+    """The names of the layers of a model family in one PyTorch library.
 
-    Keys are regular expressions over the whole of a path such as ``stage1_block0/conv1``. The first that fits counts.
+    Keys are regular expressions that match a whole path such as ``stage1_block0/conv1``; the first match is used.
 
     Attributes:
         source: the library.
-        modules: path of a layer, or of a bare parameter, to its name there; ``\\1`` stands for the first group. Their
-            name for ``kernel``, ``bias`` and so on goes behind it after a dot, or where ``{leaf}`` stands.
+        modules: from the path of a layer or of a single parameter to its name there; ``\\1`` is the first group. The
+            library's name of ``kernel``, ``bias`` and so on replaces ``{leaf}``, or is appended after a dot.
         head: path of the layer whose outputs are the classes, or of all such layers, as a regular expression.
-        flattened: path of a dense layer that reads a flattened map, to that map's height and width. PyTorch flattens
-            channels first.
-        shapes: path of a parameter to its shape there, where layout alone does not give it; -1 is what is left.
+        flattened: from the path of a dense layer that reads a flattened map to the height and width of that map.
+            PyTorch flattens channels first.
+        shapes: from the path of a parameter to its shape there, if the layout alone does not determine it; one entry
+            may be -1.
     """
 
     source: str
@@ -65,7 +66,7 @@ _TORCH_NAMES: dict[str, tuple[TorchNames, ...]] = {}
 
 
 def register(info: ModelInfo, build: Callable[..., nn.Module], *, torch_names: tuple[TorchNames, ...] = ()) -> None:
-    """Makes a model known by its name, and how PyTorch libraries name its parameters."""
+    """Registers a model, and the names of its parameters in PyTorch libraries."""
     every = inspect.signature(build).parameters
     options = tuple(sorted(set(every) - {"num_classes", "dtype", "parent", "name"}))
     _MODELS[info.name] = (dataclasses.replace(info, options=options), build)
@@ -85,7 +86,8 @@ def info(name: str) -> ModelInfo:
     """Paper, input shape, exact sizes and options of a model.
 
     Raises:
-        ValueError: there is no such model; the nearest name is suggested.
+        ValueError: an unknown name; the message suggests the nearest.
+        TypeError: ``name`` is not a string.
 
     >>> info("lenet5").parameters
     61706
@@ -96,18 +98,19 @@ def info(name: str) -> ModelInfo:
 
 
 def create(name: str, *, num_classes: int | None = None, dtype: Any = None, **options: Any) -> nn.Module:
-    """The Linen module of a model; the paper's number of classes unless said otherwise.
+    """The Linen module of a model.
 
     Args:
         name: one of ``list_models()``.
-        num_classes: number of logits. With 0 the model has no head and returns the features that the head reads,
-            ``(*batch, channels)``; models of pixels (``unet``, ``fcn*``) and of codes (``lenet5_1998``) refuse it.
+        num_classes: number of logits, by default that of the paper. With 0 the model has no head and returns the
+            features ``(*batch, channels)``; segmentation models (``unet``, ``fcn*``) and ``lenet5_1998`` do not support
+            0.
         dtype: type of the computation; parameters stay float32.
-        **options: the model's own; ``info(name).options`` lists them.
+        **options: of the model; ``info(name).options`` lists them.
 
     Raises:
-        ValueError: there is no such model (the nearest name is suggested), or a negative number of classes.
-        TypeError: the model has no such option, ``name`` is not a string, or ``num_classes`` not an integer.
+        ValueError: an unknown name (the message suggests the nearest), or a negative number of classes.
+        TypeError: an unknown option, a ``name`` that is not a string, or ``num_classes`` that is not an integer.
 
     >>> create("lenet5", num_classes=26).num_classes
     26
@@ -118,10 +121,10 @@ def create(name: str, *, num_classes: int | None = None, dtype: Any = None, **op
 
 
 def torch_names(name: str) -> tuple[TorchNames, ...]:
-    """How PyTorch libraries name the parameters of a model; empty where none has it.
+    """The names of a model's parameters in PyTorch libraries; empty if none has the model.
 
     Raises:
-        ValueError: there is no such model; the nearest name is suggested.
+        ValueError: an unknown name; the message suggests the nearest.
     """
     return _TORCH_NAMES[_find(name)[0].name]
 

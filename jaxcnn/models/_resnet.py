@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxcnn._errors import ShapeError, check_choice
+from jaxcnn._errors import check_choice
 from jaxcnn.functional import global_avg_pool, max_pool
 from jaxcnn.models._layers import as_images, classifier, he_fan_out, torch_bias, torch_kernel
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
@@ -25,12 +25,12 @@ class BasicBlock(nn.Module):
     Attributes:
         features: output channels.
         strides: step of the first convolution and of the shortcut.
-        conv: makes a convolution without bias.
-        norm: makes a norm.
+        conv: creates a convolution without bias.
+        norm: creates a norm.
         shortcut: as in ``ResNet``.
         padding: of the 3x3 convolutions.
         last_scale_init: initial scale of the last norm.
-        stride_in: has only one meaning here, ``"3x3"``.
+        stride_in: must be ``"3x3"``.
     """
 
     expansion: ClassVar[int] = 1
@@ -47,7 +47,7 @@ class BasicBlock(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps ``(*batch, height, width, channels)`` to ``(*batch, height / strides, width / strides, features)``."""
         if self.stride_in != "3x3":
-            raise ShapeError(f"stride_in={self.stride_in!r} is for bottlenecks; basic blocks have 3x3 alone.")
+            raise ValueError(f"stride_in={self.stride_in!r} is for bottlenecks; basic blocks support only '3x3'.")
         y = self.conv(self.features, (3, 3), self.strides, self.padding, name="conv1")(x)
         y = nn.relu(self.norm(name="norm1")(y))
         y = self.conv(self.features, (3, 3), 1, self.padding, name="conv2")(y)
@@ -59,10 +59,10 @@ class Bottleneck(nn.Module):
     """Convolutions 1x1, 3x3 and 1x1 and a shortcut around them (the paper's figure 5, right).
 
     Attributes:
-        features: output channels, four times those of the convolutions before the last.
-        strides: step of the convolution that ``stride_in`` names, and of the shortcut.
-        conv: makes a convolution without bias.
-        norm: makes a norm.
+        features: output channels, four times those of the first two convolutions.
+        strides: step of the convolution that ``stride_in`` selects, and of the shortcut.
+        conv: creates a convolution without bias.
+        norm: creates a norm.
         shortcut: as in ``ResNet``.
         padding: of the 3x3 convolution.
         last_scale_init: initial scale of the last norm.
@@ -93,7 +93,7 @@ class Bottleneck(nn.Module):
 
 
 def _add_shortcut(block: BasicBlock | Bottleneck, x: jax.Array, y: jax.Array) -> jax.Array:
-    """``y`` plus what the block's shortcut makes of ``x``."""
+    """``y`` plus the block's shortcut of ``x``."""
     if block.shortcut == "none":
         return y
     if x.shape == y.shape:
@@ -113,14 +113,14 @@ class ResNet(nn.Module):
     bottlenecks have their stride in the 3x3 convolution (ResNet-50 "v1.5"; ``stride_in="1x1"`` is the paper's), and
     shortcuts that change the shape are projections with a norm (the paper's option B). The ``_cifar`` forms
     ``resnet20`` to ``resnet110`` follow section 4.2: a 3x3 stem, three stages of 16, 32 and 64 channels, shortcuts
-    without parameters (option A: every second pixel, and zeros for the channels that are missing).
-    ``resnet18_cifar`` is the usual small-image form of ResNet-18: a 3x3 stem and no pooling after it.
+    without parameters (option A: every second pixel, padded with channels of zeros). ``resnet18_cifar`` is the usual
+    small-image form of ResNet-18: a 3x3 stem without pooling.
 
-    Kernels start from He's normal distribution over outgoing connections, the dense layer as in PyTorch. Images of
-    any size do; ``features`` gives ``stem`` (before its pooling), ``stage1``, ..., ``pooled`` and ``logits``.
+    Kernels are initialised from He's normal distribution with fan-out, the dense layer as in PyTorch. Images may have
+    any size. ``features`` returns ``stem`` (before its pooling), ``stage1``, ..., ``pooled`` and ``logits``.
 
     Args:
-        stage_sizes: how many blocks each stage has.
+        stage_sizes: number of blocks of each stage.
         block: ``BasicBlock`` or ``Bottleneck``.
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
@@ -128,9 +128,10 @@ class ResNet(nn.Module):
         stem: ``"7x7"`` with stride 2 and max pooling, or ``"3x3"``.
         shortcut: ``"projection"``, ``"zero_pad"``, or ``"none"`` for the plain networks of the paper.
         stride_in: which convolution of a bottleneck has the stride, ``"3x3"`` or ``"1x1"``.
-        zero_init_last_scale: starts every block as its shortcut (Goyal et al. 2017), which helps at large batches.
-        same_padding: pads strided layers as TensorFlow and the Flax examples do, one less before and not after.
-        norm: makes a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
+        zero_init_last_scale: initialises every block as its shortcut (Goyal et al. 2017), which helps with large
+            batches.
+        same_padding: pads strided layers as in TensorFlow and the Flax examples, with one pixel less before.
+        norm: creates a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
 
     Example:
         >>> from jaxcnn.models import create

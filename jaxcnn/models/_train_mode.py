@@ -1,4 +1,4 @@
-"""A warning where running statistics are to be updated but the model is not in training mode."""
+"""A warning if running statistics are mutable but the model is not in training mode."""
 
 import functools
 import inspect
@@ -12,10 +12,10 @@ from jaxcnn._hints import warn_user
 
 
 def warn_without_train(classes: Iterable[Any]) -> None:
-    """Makes the models among some objects warn of ``apply(..., mutable=["batch_stats"])`` without ``train``.
+    """Adds a warning about ``apply(..., mutable=["batch_stats"])`` without ``train`` to the models among some objects.
 
-    Evaluation mode is the default, and it does not change the statistics, so they would be returned without an update.
-    ``train=False`` gives no warning, and neither does ``mutable=True``, which names no collection.
+    Evaluation mode is the default and does not update the statistics, so the returned statistics would be unchanged.
+    An explicit ``train=False`` gives no warning, and neither does ``mutable=True``, which names no collection.
     """
     for cls in classes:
         if isinstance(cls, type) and issubclass(cls, linen.Module):
@@ -39,7 +39,7 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
 
 def _warn_if_statistics_are_to_change(model: linen.Module) -> None:
     scope = model.scope
-    # Only of the whole model: a part of another network may be frozen on purpose.
+    # Only for a whole model: a part of another network may be frozen deliberately.
     if scope is None or scope.parent is not None or model.is_initializing() or isinstance(scope.mutable, bool):
         return
     if "batch_stats" in model.variables and in_filter(scope.mutable, "batch_stats"):

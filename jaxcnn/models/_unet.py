@@ -1,4 +1,4 @@
-"""U-Net, which gives every pixel a class (Ronneberger, Fischer and Brox 2015)."""
+"""U-Net, a network for segmentation (Ronneberger, Fischer and Brox 2015)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,25 +18,25 @@ HE_FAN_IN = nn.initializers.he_normal()
 
 
 class UNet(nn.Module):
-    """U-Net: a path down that widens, a path up that narrows, and every map of the way down joined on the way up.
+    """U-Net: a contracting and an expanding path, with the maps of the former concatenated to those of the latter.
 
-    Layers as in figure 1 of the paper: two 3x3 convolutions with rectifiers at each level, 2x2 max pooling down, 2x2
-    up-convolution, and a 1x1 convolution to the classes. Padding is the paper's ``"VALID"``: 572x572 pixels give
-    classes for the 388x388 in their middle, and maps are cropped to the middle where they are joined. ``"SAME"``, the
-    common form today, gives a class for every pixel. Dropout stands at the end of the path down (on its last two
-    levels); the paper does not give its rate, which is 0.5.
+    Layers as in figure 1 of the paper: two 3x3 convolutions with rectifiers at each level, 2x2 max pooling, 2x2
+    up-convolution, and a 1x1 convolution to the classes. With the paper's padding ``"VALID"``, 572x572 pixels give
+    classes for the central 388x388, and maps are cropped to the centre before they are concatenated. ``"SAME"``, the
+    usual form today, gives a class for every pixel. Dropout is applied to the last two levels of the contracting path;
+    the paper does not state its rate, which is 0.5 here.
 
-    With ``"VALID"`` every pool must read an even map, as 572 has it; with ``"SAME"`` sides are multiples of 16. An
-    error names the sizes nearby that do. ``features`` gives ``down1`` to ``down4``, ``bottom``, ``up4`` to ``up1`` and
-    ``logits``.
+    With ``"VALID"`` the input of every pool must have even sides, as for 572; with ``"SAME"`` sides are multiples of
+    16. The error for other sizes names the nearest valid ones. ``features`` returns ``down1`` to ``down4``, ``bottom``,
+    ``up4`` to ``up1`` and ``logits``.
 
     Args:
         num_classes: number of logits of each pixel.
         dtype: type of the computation; parameters stay float32.
         padding: ``"VALID"`` or ``"SAME"``.
-        widths: channels of each level; there is one pool less than levels.
-        dropout_rate: share of units that training leaves out; it wants an rng named ``dropout``.
-        norm: makes a norm after each convolution; None, as in the paper, makes none.
+        widths: channels of each level; the number of pools is one less.
+        dropout_rate: share of units that training leaves out; requires an rng named ``dropout``.
+        norm: creates a norm after each convolution; None for no norms, as in the paper.
 
     Example:
         >>> x = jnp.zeros((1, 572, 572, 1))
@@ -56,7 +56,7 @@ class UNet(nn.Module):
 
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
-        """The maps of each level on the way down and up, and the logits."""
+        """The maps of each level of both paths, and the logits."""
         check_choice(self.padding, ("VALID", "SAME"), name="padding")
         x = as_images(x)
         require_classes(self.num_classes, instead='method="features" of a model with classes gives its maps')
@@ -76,7 +76,7 @@ class UNet(nn.Module):
                 width, (2, 2), (2, 2), "VALID", dtype=self.dtype, kernel_init=HE_FAN_IN, name=f"up{level}_conv"
             )
             x = nn.relu(up(x))
-            x = jnp.concatenate([crop_to_middle(found[f"down{level}"], x.shape), x], -1)
+            x = jnp.concatenate([centre_crop(found[f"down{level}"], x.shape), x], -1)
             found[f"up{level}"] = x = self._two_convolutions(f"up{level}", x, width, train)
         return found | {"logits": Conv(self.num_classes, (1, 1), dtype=self.dtype, name="head")(x)}
 
@@ -95,10 +95,10 @@ class UNet(nn.Module):
 
 
 def check_size(size: int, *, depth: int, padding: str) -> None:
-    """Refuses the side of an image that some pool would not halve evenly.
+    """Raises unless every pool halves a side of this size evenly.
 
     Raises:
-        ShapeError: naming the nearest sides that every pool halves.
+        ShapeError: some pool has an odd input; the message names the nearest valid sizes.
 
     >>> check_size(572, depth=4, padding="VALID")
     >>> check_size(512, depth=4, padding="VALID")
@@ -116,7 +116,7 @@ def check_size(size: int, *, depth: int, padding: str) -> None:
 
 
 def _fits(size: int, depth: int, padding: str) -> bool:
-    """Whether every pool reads an even map, and something is left after all convolutions."""
+    """Whether the input of every pool is even and the output is not empty."""
     lost = 4 if padding == "VALID" else 0
     for _ in range(depth):
         size -= lost
@@ -128,10 +128,10 @@ def _fits(size: int, depth: int, padding: str) -> bool:
     return size - lost > 0
 
 
-def crop_to_middle(x: jax.Array, shape: Sequence[int]) -> jax.Array:
-    """The middle of a map, of the height and width of a shape.
+def centre_crop(x: jax.Array, shape: Sequence[int]) -> jax.Array:
+    """The central part of a map with the height and width of a shape.
 
-    >>> crop_to_middle(jnp.arange(5.0)[:, None, None], (3, 1, 1))[:, 0, 0]
+    >>> centre_crop(jnp.arange(5.0)[:, None, None], (3, 1, 1))[:, 0, 0]
     Array([1., 2., 3.], dtype=float32)
     """
     top, left = ((x.shape[axis] - shape[axis]) // 2 for axis in (-3, -2))

@@ -16,25 +16,25 @@ PAPER = "Simonyan, Zisserman: Very Deep Convolutional Networks for Large-Scale I
 
 
 class VGG(nn.Module):
-    """A VGG network: five stages of 3x3 convolutions, each ended by 2x2 max pooling, and three dense layers.
+    """A VGG network: five stages of 3x3 convolutions, each followed by 2x2 max pooling, and three dense layers.
 
     ``vgg11``, ``vgg13``, ``vgg16`` and ``vgg19`` are configurations A, B, D and E of table 1 of the paper; the ``_bn``
-    forms have a batch norm after each convolution. Built like torchvision's, whose weights load: images of other
-    sizes than 224x224 are averaged to the 7x7 map that the dense layers read; kernels of convolutions start from He's
-    normal distribution over outgoing connections (the paper trained A first and grew the others from it), those of
-    dense layers from a deviation of 0.01, biases from 0.
+    forms have a batch norm after each convolution. Built like torchvision's, whose weights load: the last map is
+    averaged to 7x7 for images of other sizes than 224x224. Kernels of convolutions are initialised from He's normal
+    distribution with fan-out (the paper initialised the deeper networks from the trained A), those of dense layers from
+    a normal distribution with standard deviation 0.01, biases with 0.
 
-    Images of at least 32x32 do. ``features`` gives each ``conv<stage>_<index>`` after its rectifier, ``pool1`` to
+    Images are at least 32x32. ``features`` returns each ``conv<stage>_<index>`` after its rectifier, ``pool1`` to
     ``pool5``, ``fc6``, ``fc7`` and ``logits``.
 
     Args:
-        stage_sizes: how many convolutions each stage has.
+        stage_sizes: number of convolutions of each stage.
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
-        norm: makes a norm; None has none.
+        norm: creates a norm; None for no norms.
         widths: channels of each stage.
         hidden: units of each hidden dense layer.
-        dropout_rate: share of the hidden units that training leaves out; it wants an rng named ``dropout``.
+        dropout_rate: share of the hidden units that training leaves out; requires an rng named ``dropout``.
 
     Example:
         >>> import jax.numpy as jnp

@@ -16,7 +16,7 @@ PAPER = "Dosovitskiy et al.: An Image is Worth 16x16 Words: Transformers for Ima
 
 
 class SelfAttention(nn.Module):
-    """Every token reads every token: ``softmax(q k^T / sqrt(d)) v`` in each head (the paper's appendix A).
+    """Multi-head self-attention: ``softmax(q k^T / sqrt(d)) v`` in each head (the paper's appendix A).
 
     Attributes:
         num_heads: number of heads, each of ``channels / num_heads``.
@@ -43,7 +43,7 @@ class SelfAttention(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """Attention and a perceptron of two layers, each after a norm and around a shortcut (the paper's figure 1).
+    """Attention and a perceptron of two layers, each with a norm before it and a shortcut (the paper's figure 1).
 
     Attributes:
         num_heads: number of heads.
@@ -74,15 +74,15 @@ class EncoderBlock(nn.Module):
 
 
 class ViT(nn.Module):
-    """The vision transformer: an image as a sequence of patches, of which a class token reads off what it is.
+    """The vision transformer: an image as a sequence of patches, with a class token.
 
-    As in the paper and in torchvision, whose weights load: learned places are added to the patches, blocks have their
-    norms first, and the class token alone goes to the head, which starts at zero. ``vit_b_16`` has 86,567,656
+    As in the paper and in torchvision, whose weights load: learned position embeddings are added to the patches, blocks
+    are pre-norm, and the head reads only the class token and is initialised with zero. ``vit_b_16`` has 86,567,656
     parameters, ``vit_s_16`` (DeiT's small form) 22,050,664.
 
-    Sides are multiples of the patch. The places are parameters, so a model reads images of the size it was
-    initialized with. ``features`` gives ``patches`` ``(*batch, rows, columns, width)``, ``block0`` to the last
-    (tokens, the class token first), ``pooled`` (the class token after the last norm) and ``logits``.
+    Sides are multiples of the patch. The position embeddings are parameters, so a model requires the image size with
+    which it was initialised. ``features`` returns ``patches`` ``(*batch, rows, columns, width)``, ``block0`` to the
+    last (tokens, the class token first), ``pooled`` (the class token after the last norm) and ``logits``.
 
     Args:
         num_classes: number of logits.
@@ -92,7 +92,7 @@ class ViT(nn.Module):
         depth: number of blocks.
         num_heads: number of heads in each.
         mlp_width: hidden units of each block's perceptron.
-        dropout_rate: share of units that training leaves out; it wants an rng named ``dropout``.
+        dropout_rate: share of units that training leaves out; requires an rng named ``dropout``.
 
     Example:
         >>> variables = jax.eval_shape(ViT().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))

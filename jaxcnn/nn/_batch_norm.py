@@ -1,4 +1,4 @@
-"""Batch normalisation with variables: Flax's module, its arguments, its variables, and a variance that holds."""
+"""Batch normalisation as a module, with the arguments and the variables of Flax's module."""
 
 import dataclasses
 import math
@@ -18,17 +18,17 @@ from jaxcnn.functional import BatchStats, batch_norm
 class BatchNorm(linen.Module):
     """``functional.batch_norm`` with its variables, a drop-in for ``flax.linen.BatchNorm``.
 
-    The arguments are Flax's, in Flax's order and with Flax's defaults. So are the variables, ``scale`` and ``bias`` in
-    ``params`` and ``mean`` and ``var`` in ``batch_stats``, so a Flax checkpoint loads unchanged. With
-    ``unbiased=False`` so are the numbers.
+    The arguments, their order and defaults, and the variables are those of Flax: ``scale`` and ``bias`` in ``params``,
+    ``mean`` and ``var`` in ``batch_stats``. So a Flax checkpoint loads unchanged. With ``unbiased=False`` the results
+    are those of Flax as well.
 
-    What differs: the running variance is unbiased, as in the paper and in PyTorch; the variance is always summed about
-    the mean and in at least float32; ``momentum=None`` averages all batches equally, and then counts them in a
-    variable ``count`` in ``batch_stats``; a mask of lower rank is read from the first axis on (the examples).
+    Differences: the running variance is unbiased, as in the paper and in PyTorch; the variance is always computed about
+    the mean and in at least float32; ``momentum=None`` averages all batches equally and counts them in a variable
+    ``count`` in ``batch_stats``; a mask of lower rank is aligned with the leading axes.
 
     Attributes:
         use_running_average: whether to normalise by the running statistics; here or in the call.
-        axis: the axis (or axes) of the features; all others are normalised over.
+        axis: the axis (or axes) of the features; statistics are reduced over all other axes.
         momentum: weight of the old statistics; None averages all batches equally.
         epsilon: added to the variance.
         dtype: of the result; None infers it from input and parameters.
@@ -38,9 +38,9 @@ class BatchNorm(linen.Module):
         bias_init: initializer of the bias.
         scale_init: initializer of the scale.
         axis_name: the axis of ``shard_map``, ``pmap`` or ``vmap`` whose parts are one batch; not used by ``init``.
-        axis_index_groups: groups of indices of that axis, each a batch of its own.
-        use_fast_variance: has no effect. Flax's fast variance is a difference of squares, which for a mean of 1e4
-            leaves nothing of a variance of 1.
+        axis_index_groups: groups of indices of that axis, each of which is one batch.
+        use_fast_variance: has no effect. Flax's fast variance is a difference of squares, which loses a variance of 1
+            completely for a mean of 1e4.
         force_float32_reductions: False gives the running statistics the dtype ``param_dtype``. Sums are in at least
             float32 either way.
         unbiased: the factor ``m / (m - 1)`` of the running variance (keyword only, not in Flax).
@@ -74,12 +74,12 @@ class BatchNorm(linen.Module):
     def __call__(
         self, x: jax.Array, use_running_average: bool | None = None, *, mask: jax.Array | None = None
     ) -> jax.Array:
-        """Normalises ``x``, and in training moves the running statistics on where ``batch_stats`` is mutable.
+        """Normalises ``x``, and in training updates the running statistics if ``batch_stats`` is mutable.
 
         Args:
             x: the input; its shape is that of the result.
             use_running_average: whether to normalise by the running statistics; here or in the constructor.
-            mask: true where an entry counts; broadcastable to ``x``, or of its leading axes.
+            mask: true for entries that are included in the statistics; broadcastable to ``x``, or of its leading axes.
         """
         x = as_array(x, name="x")
         use_running_average = linen.merge_param("use_running_average", self.use_running_average, use_running_average)
@@ -114,7 +114,7 @@ class BatchNorm(linen.Module):
         return _split_features(y, x.shape, axes)
 
     def _statistics(self, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
-        """The variables of the running statistics; the count is one only where it is needed."""
+        """The variables of the running statistics; the count exists only with ``momentum=None``."""
         dtype = jnp.float32 if self.force_float32_reductions else self.param_dtype
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, dtype)
         var = self.variable("batch_stats", "var", jnp.ones, shape, dtype)
@@ -122,7 +122,7 @@ class BatchNorm(linen.Module):
         return mean, var, count
 
     def _result_dtype(self, *arrays: jax.Array | None) -> Any:
-        """Flax's rule: what input and parameters promote to, and float32 for integers."""
+        """Flax's rule: the promoted dtype of input and parameters, and float32 for integers."""
         if self.dtype is not None:
             return self.dtype
         dtype = common_dtype(*(array for array in arrays if array is not None))
@@ -130,12 +130,12 @@ class BatchNorm(linen.Module):
 
 
 def _flat(values: jax.Array) -> jax.Array:
-    """One axis; what has one is not sent through JAX."""
+    """The values with one axis, without an operation if they have one."""
     return values if values.ndim == 1 else values.reshape(-1)
 
 
 def _merge_features(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
-    """The feature axes as one last axis."""
+    """``x`` with its feature axes merged into the last axis."""
     if axes == (x.ndim - 1,):
         return x
     x = jnp.moveaxis(x, axes, range(-len(axes), 0))
@@ -144,7 +144,7 @@ def _merge_features(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
 
 
 def _split_features(y: jax.Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> jax.Array:
-    """Undoes ``_merge_features``."""
+    """The inverse of ``_merge_features``."""
     if axes == (len(shape) - 1,):
         return y
     y = y.reshape(*y.shape[:-1], *(shape[axis] for axis in axes))

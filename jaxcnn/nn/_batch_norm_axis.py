@@ -1,4 +1,4 @@
-"""One batch over many devices, for models that know nothing of devices."""
+"""Batch statistics over several devices, for models without an ``axis_name``."""
 
 import contextlib
 from collections.abc import Callable, Hashable
@@ -10,13 +10,13 @@ from jaxcnn.nn._batch_norm import BatchNorm
 
 
 def batch_norm_axis(axis_name: Hashable) -> contextlib.AbstractContextManager[None]:
-    """A context in which every batch norm that names no axis itself takes this ``axis_name``.
+    """A context manager that sets the ``axis_name`` of every batch norm that has none.
 
-    It reaches all batch norms of a model, jaxcnn's and Flax's, however deep, so that a model written for one device
-    shares its statistics in ``shard_map`` and ``pmap`` (PyTorch's ``convert_sync_batchnorm``). What a batch norm was
-    given as ``axis_name`` stays. Under plain ``jit`` over a mesh there is no axis and no need of one.
+    It applies to all batch norms of a model, jaxcnn's and Flax's, at any depth, so that a model written for one device
+    shares its statistics in ``shard_map`` and ``pmap`` (PyTorch's ``convert_sync_batchnorm``). A batch norm with an
+    ``axis_name`` is not changed. Under plain ``jit`` over a mesh no axis name is needed.
 
-    It is a ``flax.linen.intercept_methods``: write it inside of the function that is transformed, around ``apply``.
+    It uses ``flax.linen.intercept_methods``: write it within the transformed function, around ``apply``.
 
     Args:
         axis_name: the axis of ``shard_map``, ``pmap`` or ``vmap`` (or several) whose parts are one batch.
@@ -44,7 +44,7 @@ def batch_norm_axis(axis_name: Hashable) -> contextlib.AbstractContextManager[No
         known = isinstance(module, BatchNorm | linen.BatchNorm) and context.method_name == "__call__"
         if not known or module.axis_name is not None:
             return call(*args, **kwargs)
-        # The same variables, since the same scope; the clone comes here again and goes the first way.
+        # The clone has the same scope, so the same variables. Its call is intercepted as well and returns above.
         shared: Any = module.clone(axis_name=axis_name, parent=module.scope)
         return shared(*args, **kwargs)
 

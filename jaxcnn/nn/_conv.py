@@ -1,4 +1,4 @@
-"""Convolution with parameters: Flax's module, its arguments, its variables and its numbers."""
+"""Convolution as a module, with the arguments, the variables and the results of Flax's module."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -21,33 +21,33 @@ from jaxcnn.nn._flax_conv import flax_conv_padding, kernel_size_per_axis
 class Conv(linen.Module):
     """``functional.conv`` with a kernel and a bias, a drop-in for ``flax.linen.Conv``.
 
-    The arguments are Flax's, in Flax's order and with Flax's defaults; so are the variables ``kernel``
-    ``(*kernel_size, in_features // feature_group_count, features)`` and ``bias`` ``(features,)``, and so are the
-    numbers. Flax's words for padding are understood beside those of the library: ``"CIRCULAR"`` and ``"REFLECT"``
-    pad by ``(k - 1) // 2`` before and ``k // 2`` after, whatever the stride; ``"CAUSAL"`` works on every axis.
+    The arguments, their order and defaults, the variables ``kernel`` ``(*kernel_size, in_features //
+    feature_group_count, features)`` and ``bias`` ``(features,)``, and the results are those of Flax. ``padding``
+    accepts Flax's names in addition to those of ``functional.conv``: ``"CIRCULAR"`` and ``"REFLECT"`` pad by ``(k - 1)
+    // 2`` before and ``k // 2`` after for every stride; ``"CAUSAL"`` works on every axis.
 
-    Three things differ. A bare integer as ``kernel_size`` is refused, because it can be read in two ways.
-    ``conv_general_dilated`` and ``conv_general_dilated_cls``, which Flax has deprecated, are not there:
-    ``algorithm`` says how to compute. And mistakes are ``ShapeError`` or ``TypeError``, in words.
+    Differences: a bare integer as ``kernel_size`` is an error, because it is ambiguous. Flax's deprecated
+    ``conv_general_dilated`` and ``conv_general_dilated_cls`` do not exist; ``algorithm`` selects the algorithm.
+    Invalid arguments raise ``ShapeError``, ``ValueError`` or ``TypeError``.
 
     Attributes:
         features: number of output channels.
         kernel_size: the window, one integer per spatial axis.
         strides: step of the window; None is 1.
-        padding: Flax's words, the library's words, or counts.
+        padding: a name of Flax's or of ``functional.conv``, or counts.
         input_dilation: distance between entries of the input; None is 1.
         kernel_dilation: distance between taps of the kernel; None is 1.
         feature_group_count: number of groups of channels.
         use_bias: whether to add a bias.
-        mask: multiplies the kernel; of the kernel's shape.
+        mask: array of the kernel's shape that multiplies the kernel.
         dtype: of the computation; None infers it from input and parameters.
         param_dtype: of the parameters.
         precision: as in ``jax.lax.conv_general_dilated``.
         kernel_init: initializer of the kernel.
         bias_init: initializer of the bias.
-        promote_dtype: brings input, kernel and bias to one dtype.
-        padding_mode: what to pad with (keyword only, not in Flax).
-        algorithm: how to compute (keyword only, not in Flax).
+        promote_dtype: promotes input, kernel and bias to one dtype.
+        padding_mode: values of the padding (keyword only, not in Flax).
+        algorithm: as in ``functional.conv`` (keyword only, not in Flax).
 
     >>> import jax, jax.numpy as jnp
     >>> layer = Conv(6, (5, 5), padding="VALID")
@@ -106,10 +106,7 @@ class Conv(linen.Module):
 def make_parameters(module: Any, kernel_shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array | None]:
     """The masked ``kernel`` and the ``bias`` of a convolution module, under Flax's names."""
     if module.mask is not None and jnp.shape(module.mask) != kernel_shape:
-        raise ShapeError(
-            f"{type(module).__name__}: mask wants the shape of the kernel, {kernel_shape}, "
-            f"but has {jnp.shape(module.mask)}."
-        )
+        raise ShapeError(f"mask must have the shape of the kernel, {kernel_shape}, but has {jnp.shape(module.mask)}.")
     kernel = module.param("kernel", module.kernel_init, kernel_shape, module.param_dtype)
     if module.mask is not None:
         kernel = kernel * jnp.asarray(module.mask).astype(kernel.dtype)

@@ -1,4 +1,4 @@
-"""Transposed convolution with parameters: Flax's module, its arguments, its variables and its numbers."""
+"""Transposed convolution as a module, with the arguments, the variables and the results of Flax's module."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -22,32 +22,32 @@ from jaxcnn.nn._flax_conv import flax_transpose_pads, kernel_size_per_axis
 class ConvTranspose(linen.Module):
     """A convolution of the dilated input, a drop-in for ``flax.linen.ConvTranspose``.
 
-    The arguments are Flax's, in Flax's order and with Flax's defaults; so are the variables and the numbers. That
-    means a kernel ``(*kernel_size, in_features, features)`` that is not flipped; with ``transpose_kernel=True`` it is
+    The arguments, their order and defaults, the variables and the results are those of Flax. By default the kernel is
+    ``(*kernel_size, in_features, features)`` and is not flipped. With ``transpose_kernel=True`` it is
     ``(*kernel_size, features, in_features)``, the kernel of the ``conv`` that is transposed, and the module computes
-    ``functional.conv_transpose`` with that kernel. Words of padding mean the padding of that ``conv``; counts mean
+    ``functional.conv_transpose`` with that kernel. Names of ``padding`` are the padding of that ``conv``; counts are
     zeros around the dilated input. So PyTorch's ``ConvTranspose2d(..., padding=p, output_padding=e)`` is
     ``transpose_kernel=True`` with ``padding=((r - 1 - p, r - 1 - p + e), ...)``, where ``r = dilation * (k - 1) + 1``.
 
-    As in ``Conv``, a bare integer as ``kernel_size`` is refused, and mistakes are ``ShapeError`` or ``TypeError``.
+    As in ``Conv``, a bare integer as ``kernel_size`` is an error.
 
     Attributes:
         features: number of output channels.
         kernel_size: the window, one integer per spatial axis.
-        strides: how far apart neighbouring entries of the input are put; None is 1.
+        strides: dilation of the input; None is 1.
         padding: ``"SAME"``, ``"VALID"``, ``"CIRCULAR"``, or counts.
         kernel_dilation: distance between taps of the kernel; None is 1.
         use_bias: whether to add a bias.
-        mask: multiplies the kernel; of the kernel's shape.
+        mask: array of the kernel's shape that multiplies the kernel.
         dtype: of the computation; None infers it from input and parameters.
         param_dtype: of the parameters.
         precision: as in ``jax.lax.conv_general_dilated``.
         kernel_init: initializer of the kernel.
         bias_init: initializer of the bias.
         transpose_kernel: flips the window and swaps the channel axes of the kernel.
-        promote_dtype: brings input, kernel and bias to one dtype.
+        promote_dtype: promotes input, kernel and bias to one dtype.
         preferred_element_type: as in ``functional.conv``.
-        algorithm: how to compute (keyword only, not in Flax).
+        algorithm: as in ``functional.conv`` (keyword only, not in Flax).
 
     >>> import jax, jax.numpy as jnp
     >>> layer = ConvTranspose(8, (4, 4), strides=(2, 2), transpose_kernel=True)
@@ -75,7 +75,7 @@ class ConvTranspose(linen.Module):
 
     @linen.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Carries ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
+        """Maps ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
         inputs = as_array(inputs, name="inputs")
         window = kernel_size_per_axis(self.kernel_size, inputs.shape)
         ndim, in_features = len(window), inputs.shape[-1]
@@ -98,7 +98,7 @@ class ConvTranspose(linen.Module):
         inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
         circular = self.padding == "CIRCULAR"
         if circular:
-            # The period has the gap after the last entry too.
+            # The period includes the gap after the last entry.
             gaps = [(0, stride - 1, stride - 1) for stride in strides]
             outer = [(0, 0, 0)] * (inputs.ndim - 1 - ndim)
             inputs = lax.pad(inputs, jnp.zeros((), inputs.dtype), [*outer, *gaps, (0, 0, 0)])

@@ -1,4 +1,4 @@
-"""What Flax's modules mean by their options, in the words of this library."""
+"""Flax's options of convolutions, translated to the options of ``jaxcnn.functional``."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ FLAX_TRANSPOSE_PADDING_NAMES = ("SAME", "VALID", "CIRCULAR")
 
 
 def kernel_size_per_axis(kernel_size: object, x_shape: Sequence[int]) -> tuple[int, ...]:
-    """The window of a module, which has to be written as one integer per axis.
+    """The window of a module, with one integer per spatial axis.
 
     Raises:
-        ShapeError: a bare int, or an input of fewer axes than the window and the channels need.
+        ShapeError: a bare int, or an input with fewer axes than the window and the channels require.
 
     >>> kernel_size_per_axis((3, 3), (8, 32, 32, 3))
     (3, 3)
@@ -22,8 +22,9 @@ def kernel_size_per_axis(kernel_size: object, x_shape: Sequence[int]) -> tuple[i
     window = window_per_axis(kernel_size, name="kernel_size")
     if len(x_shape) < len(window) + 1:
         raise ShapeError(
-            f"kernel_size={window} wants inputs as (*batch, *spatial, channels) with {len(window)} spatial "
-            f"axes, but they have shape {tuple(x_shape)}. Is the channel axis missing? Try x[..., None]."
+            f"kernel_size={window} requires inputs of the shape (*batch, *spatial, channels) with "
+            f"{len(window)} spatial axes, but they have shape {tuple(x_shape)}. "
+            f"Is the channel axis missing? Try x[..., None]."
         )
     return window
 
@@ -31,12 +32,12 @@ def kernel_size_per_axis(kernel_size: object, x_shape: Sequence[int]) -> tuple[i
 def flax_conv_padding(
     padding: Padding, padding_mode: str, window: Sequence[int], *, kernel_dilation: IntPerAxis
 ) -> tuple[Padding, str]:
-    """``padding`` and ``padding_mode`` of the library from Flax's one argument.
+    """``padding`` and ``padding_mode`` of the library for Flax's argument ``padding``.
 
-    Flax's ``"CIRCULAR"`` and ``"REFLECT"`` pad as much as keeps the size at stride 1, whatever the stride is.
+    For every stride, Flax's ``"CIRCULAR"`` and ``"REFLECT"`` pad as much as preserves the size at stride 1.
 
     Raises:
-        ShapeError: a misspelt word, or a word that says what to pad with beside a ``padding_mode`` that does too.
+        ValueError: an unknown name, or a name that contradicts ``padding_mode``.
 
     >>> flax_conv_padding("CIRCULAR", "zeros", (4,), kernel_dilation=(1,))
     (((1, 2),), 'circular')
@@ -47,7 +48,7 @@ def flax_conv_padding(
     if padding in PADDING_NAMES:
         return padding, padding_mode
     if padding_mode not in ("zeros", padding.lower()):
-        raise ShapeError(f"padding={padding!r} and padding_mode={padding_mode!r} contradict each other.")
+        raise ValueError(f"padding={padding!r} and padding_mode={padding_mode!r} contradict each other.")
     gaps = int_per_axis(kernel_dilation, len(window), name="kernel_dilation")
     spans = [reach(w, d) for w, d in zip(window, gaps, strict=True)]
     return tuple(((span - 1) // 2, span // 2) for span in spans), padding.lower()
@@ -62,14 +63,15 @@ def flax_transpose_pads(
     kernel_dilation: Sequence[int],
     transpose_kernel: bool,
 ) -> Pads:
-    """What a Flax ``ConvTranspose`` puts before and after its dilated input, before it convolves at stride 1.
+    """The padding that Flax's ``ConvTranspose`` applies to its dilated input before a convolution with stride 1.
 
-    Counts are that already, where a transposed convolution elsewhere counts what its forward one would pad. With
-    ``"VALID"`` a stride larger than the window leaves zeros at the end, so that the size is ``n*s + max(k - s, 0)``.
-    ``"CIRCULAR"`` gives ``n*s`` positions of a period of ``n*s``, started where Flax starts it.
+    Explicit counts pad the dilated input, unlike those of ``functional.conv_transpose``, which are the padding of the
+    forward convolution. With ``"VALID"``, a stride larger than the window leaves zeros at the end, so that the size is
+    ``n*s + max(k - s, 0)``. ``"CIRCULAR"`` gives ``n*s`` positions with period ``n*s`` and Flax's offset.
 
     Raises:
-        ShapeError: a misspelt word, or counts for another number of axes.
+        ShapeError: counts for another number of axes.
+        ValueError: an unknown name.
         TypeError: a count that is not an integer.
 
     >>> flax_transpose_pads("VALID", (4,), (2,), strides=(3,), kernel_dilation=(1,), transpose_kernel=False)

@@ -1,4 +1,4 @@
-"""Unshared convolution with parameters: Flax's ``ConvLocal``, with groups and a kernel whose axes can be read."""
+"""Unshared convolution as a module: Flax's ``ConvLocal`` with groups and with one kernel axis per window axis."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -22,32 +22,32 @@ from jaxcnn.nn._flax_conv import flax_conv_padding, kernel_size_per_axis
 class LocalConv(linen.Module):
     """``functional.local_conv`` with a filter and a bias for each output position.
 
-    The arguments are those of ``flax.linen.ConvLocal``, in its order and with its defaults, and so are the numbers;
-    groups work here. Two things differ. The kernel is ``(*out_spatial, *kernel_size, in_features // groups,
-    features)``, where Flax flattens a window into one axis, channels first: ``kernel.reshape(*out_spatial,
-    in_features, *kernel_size, features)`` with its ``in_features`` axis moved behind the window turns Flax's kernel
-    into this one. And ``kernel_init`` draws each filter by itself, as that of a convolution: Flax hands it the whole
-    array, so that its fan-in counts the positions too and the outputs start too small by the root of their number.
+    The arguments, their order and defaults, and the results are those of ``flax.linen.ConvLocal``; in addition, groups
+    are supported. Differences: the kernel is ``(*out_spatial, *kernel_size, in_features // groups, features)``, while
+    Flax flattens the window and the input channels, channels first, into one axis. To convert Flax's kernel, reshape it
+    to ``(*out_spatial, in_features, *kernel_size, features)`` and move the ``in_features`` axis after the window.
+    ``kernel_init`` initialises each filter separately, like that of a convolution. Flax calls it with the shape of the
+    whole kernel, so that the fan-in includes the positions and the initial outputs are too small.
 
-    The parameters fix the spatial size of the input. The bias is ``(*out_spatial, features)``.
+    The parameters determine the spatial size of the input. The bias is ``(*out_spatial, features)``.
 
     Attributes:
         features: number of output channels.
         kernel_size: the window, one integer per spatial axis.
         strides: step of the window; None is 1.
-        padding: Flax's words, the library's words, or counts; see ``Conv``.
+        padding: a name of Flax's or of ``functional.conv``, or counts; see ``Conv``.
         input_dilation: distance between entries of the input; None is 1.
         kernel_dilation: distance between taps of the kernel; None is 1.
         feature_group_count: number of groups of channels.
         use_bias: whether to add a bias.
-        mask: multiplies the kernel; of the kernel's shape.
+        mask: array of the kernel's shape that multiplies the kernel.
         dtype: of the computation; None infers it from input and parameters.
         param_dtype: of the parameters.
         precision: as in ``jax.lax.dot_general``.
         kernel_init: initializer of one filter.
         bias_init: initializer of the bias.
-        promote_dtype: brings input, kernel and bias to one dtype.
-        padding_mode: what to pad with (keyword only, not in Flax).
+        promote_dtype: promotes input, kernel and bias to one dtype.
+        padding_mode: values of the padding (keyword only, not in Flax).
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 9.5.
 
@@ -87,7 +87,7 @@ class LocalConv(linen.Module):
 
 
 def unshared_options(module: Any, x_shape: Sequence[int]) -> tuple[dict[str, Any], str]:
-    """The options of a module in the words of the functions, those that sizes depend on and the padding mode."""
+    """The options of a module that determine sizes, as arguments of the functions, and its padding mode."""
     window = kernel_size_per_axis(module.kernel_size, x_shape)
     kernel_dilation = 1 if module.kernel_dilation is None else module.kernel_dilation
     padding, padding_mode = flax_conv_padding(
@@ -104,11 +104,11 @@ def unshared_options(module: Any, x_shape: Sequence[int]) -> tuple[dict[str, Any
 
 
 def make_filters(module: Any, kernel_shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array | None]:
-    """The masked ``kernel``, each filter of it drawn by itself, and a ``bias`` for each filter."""
+    """The masked ``kernel``, with each filter initialised separately, and a ``bias`` for each filter."""
     ndim = (len(kernel_shape) - 2) // 2
     lead, shared = kernel_shape[:ndim], kernel_shape[ndim:]
     if module.mask is not None and jnp.shape(module.mask) != kernel_shape:
-        raise ShapeError(f"mask wants the shape of the kernel, {kernel_shape}, but has {jnp.shape(module.mask)}.")
+        raise ShapeError(f"mask must have the shape of the kernel, {kernel_shape}, but has {jnp.shape(module.mask)}.")
 
     def draw(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         keys = jax.random.split(key, prod(lead))

@@ -7,11 +7,11 @@ from jaxcnn.functional import local_response_norm
 
 
 class LocalResponseNorm(linen.Module):
-    """``functional.local_response_norm`` as a module without variables, to stand in a ``linen.Sequential``.
+    """``functional.local_response_norm`` as a module without variables, for ``linen.Sequential``.
 
     Attributes:
-        size: how many channels a window has.
-        k: keeps the divisor away from 0.
+        size: number of channels in a window.
+        k: constant term of the divisor.
         alpha: weight of the sum of squares, not divided by ``size``.
         beta: exponent.
 

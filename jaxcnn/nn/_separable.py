@@ -1,4 +1,4 @@
-"""Depthwise and separable convolution with parameters."""
+"""Depthwise and separable convolution as modules."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from jaxcnn.nn._flax_conv import flax_conv_padding, kernel_size_per_axis
 
 
 class DepthwiseConv(linen.Module):
-    """``functional.depthwise_conv`` with a kernel and a bias: every channel is convolved by itself.
+    """``functional.depthwise_conv`` with a kernel and a bias: each channel is convolved separately.
 
     The variables are those of a ``Conv`` with as many groups as channels: ``kernel``
     ``(*kernel_size, 1, channels * channel_multiplier)`` and ``bias``.
@@ -27,7 +27,7 @@ class DepthwiseConv(linen.Module):
         kernel_size: the window, one integer per spatial axis.
         channel_multiplier: output channels per input channel.
         strides: step of the window; None is 1.
-        padding: Flax's words, the library's words, or counts.
+        padding: a name of Flax's or of ``functional.conv``, or counts; see ``Conv``.
         kernel_dilation: distance between taps of the kernel; None is 1.
         use_bias: whether to add a bias.
         dtype: of the computation; None infers it from input and parameters.
@@ -35,9 +35,9 @@ class DepthwiseConv(linen.Module):
         precision: as in ``jax.lax.conv_general_dilated``.
         kernel_init: initializer of the kernel.
         bias_init: initializer of the bias.
-        promote_dtype: brings input, kernel and bias to one dtype.
-        padding_mode: what to pad with.
-        algorithm: how to compute.
+        promote_dtype: promotes input, kernel and bias to one dtype.
+        padding_mode: values of the padding.
+        algorithm: as in ``functional.depthwise_conv``.
 
     >>> import jax, jax.numpy as jnp
     >>> y, variables = DepthwiseConv((3, 3)).init_with_output(jax.random.key(0), jnp.ones((1, 8, 8, 32)))
@@ -76,15 +76,15 @@ class SeparableConv(linen.Module):
     """``functional.separable_conv`` with two kernels and a bias: a depthwise convolution, then a pointwise one.
 
     The variables are ``depthwise_kernel`` ``(*kernel_size, 1, in_features * channel_multiplier)``, ``pointwise_kernel``
-    ``(1, ..., 1, in_features * channel_multiplier, features)`` and ``bias`` ``(features,)``. Nothing stands between
-    the two; where a paper has a norm and an activation there, take ``DepthwiseConv`` and ``Conv``.
+    ``(1, ..., 1, in_features * channel_multiplier, features)`` and ``bias`` ``(features,)``. For a norm or an
+    activation between the two, use ``DepthwiseConv`` and ``Conv``.
 
     Attributes:
         features: number of output channels.
         kernel_size: the window of the depthwise part, one integer per spatial axis.
-        channel_multiplier: channels in between per input channel.
+        channel_multiplier: intermediate channels per input channel.
         strides: of the depthwise part; None is 1.
-        padding: Flax's words, the library's words, or counts.
+        padding: a name of Flax's or of ``functional.conv``, or counts; see ``Conv``.
         kernel_dilation: distance between taps of the depthwise kernel; None is 1.
         use_bias: whether to add a bias.
         dtype: of the computation; None infers it from input and parameters.
@@ -92,9 +92,9 @@ class SeparableConv(linen.Module):
         precision: as in ``jax.lax.conv_general_dilated``.
         kernel_init: initializer of both kernels.
         bias_init: initializer of the bias.
-        promote_dtype: brings input, kernels and bias to one dtype.
-        padding_mode: what to pad with.
-        algorithm: how to compute the depthwise part.
+        promote_dtype: promotes input, kernels and bias to one dtype.
+        padding_mode: values of the padding.
+        algorithm: of the depthwise part, as in ``functional.depthwise_conv``.
 
     >>> import jax, jax.numpy as jnp
     >>> y, variables = SeparableConv(64, (3, 3)).init_with_output(jax.random.key(0), jnp.ones((1, 8, 8, 32)))
@@ -147,7 +147,7 @@ def _multiplier(value: int) -> int:
 
 
 def _options(module: Any, window: tuple[int, ...]) -> dict[str, Any]:
-    """The options that both modules hand to their function."""
+    """The options that both modules pass to their function."""
     dilation = 1 if module.kernel_dilation is None else module.kernel_dilation
     padding, padding_mode = flax_conv_padding(module.padding, module.padding_mode, window, kernel_dilation=dilation)
     return {

@@ -1,4 +1,4 @@
-"""Tiled convolution with parameters."""
+"""Tiled convolution as a module."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -19,30 +19,30 @@ from jaxcnn.nn._local_conv import make_filters, unshared_options
 
 
 class TiledConv(linen.Module):
-    """``functional.tiled_conv`` with filters that take turns over the positions, each with its bias.
+    """``functional.tiled_conv`` with a set of filters that repeats over the positions, and a bias for each filter.
 
     The arguments are those of ``Conv``, and ``tiles``. The kernel is ``(*tiles, *kernel_size, in_features // groups,
-    features)`` and the bias ``(*tiles, features)``: it is shared in the pattern in which the filters are.
-    ``kernel_init`` draws each filter by itself, as that of a convolution.
+    features)`` and the bias ``(*tiles, features)``: both are shared in the same pattern. ``kernel_init`` initialises
+    each filter separately, like that of a convolution.
 
     Attributes:
         features: number of output channels.
         kernel_size: the window, one integer per spatial axis.
         strides: step of the window; None is 1.
-        padding: Flax's words, the library's words, or counts; see ``Conv``.
+        padding: a name of Flax's or of ``functional.conv``, or counts; see ``Conv``.
         input_dilation: distance between entries of the input; None is 1.
         kernel_dilation: distance between taps of the kernel; None is 1.
         feature_group_count: number of groups of channels.
         use_bias: whether to add a bias.
-        mask: multiplies the kernel; of the kernel's shape.
+        mask: array of the kernel's shape that multiplies the kernel.
         dtype: of the computation; None infers it from input and parameters.
         param_dtype: of the parameters.
         precision: as in ``jax.lax.conv_general_dilated``.
         kernel_init: initializer of one filter.
         bias_init: initializer of the bias.
-        promote_dtype: brings input, kernel and bias to one dtype.
-        tiles: how many filters take turns on each axis, an integer or one per spatial axis (keyword only).
-        padding_mode: what to pad with (keyword only).
+        promote_dtype: promotes input, kernel and bias to one dtype.
+        tiles: number of filters that repeat along each axis, an integer or one per spatial axis (keyword only).
+        padding_mode: values of the padding (keyword only).
 
     Source: Le et al. (2010), "Tiled convolutional neural networks"; Goodfellow, Bengio and Courville, Deep Learning
     (2016), section 9.5, also for the bias.

@@ -1,6 +1,6 @@
-"""Sizes in plain integers: padding, output shapes, receptive fields, counts, and how errors are worded.
+"""Sizes in plain integers: padding, output shapes, receptive fields, parameter counts and multiply-adds.
 
-Nothing here imports jax, so every size can be known and tested without an array.
+Nothing here imports jax.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,8 @@
-"""How many parameters a layer has and how many multiply-adds it costs, by formula, from its geometry alone.
+"""Parameters and multiply-adds of a layer, computed from its geometry.
 
-A multiply-add is one product that is added to a sum. Every tap of every position is counted, also where it lies in
-the padding, as the tables of the papers and of torchvision count; adding a bias is not. Input shapes may have batch
-axes: the multiply-adds are of the whole batch, the parameters are not.
+A multiply-add is one product that is added to a sum. Every tap of every position counts, padding included, as in the
+tables of papers and of torchvision; adding a bias does not count. Input shapes may have batch axes: multiply-adds are
+for the whole batch.
 """
 
 import dataclasses
@@ -16,11 +16,11 @@ from jaxcnn._geometry import ConvGeometry, Padding, conv_geometry, conv_kernel_s
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LayerCounts:
-    """What one layer makes, holds and costs.
+    """Output shape, parameters and multiply-adds of one layer.
 
     Attributes:
         output_shape: with the batch axes of the input.
-        parameters: entries of everything that is trained.
+        parameters: number of trainable values.
         macs: multiply-adds of one forward pass.
     """
 
@@ -46,8 +46,8 @@ def conv_counts(
     ``K * C/G * F + F`` parameters and ``P * K * C/G * F`` multiply-adds. Depthwise is ``G = C``.
 
     Raises:
-        ShapeError: whatever ``conv`` itself would refuse, or a bare int as ``kernel_size``.
-        TypeError: an option that is not an integer where one is wanted.
+        ShapeError: arguments for which ``conv`` raises a ``ShapeError``, or a bare int as ``kernel_size``.
+        TypeError: an option that is not an integer where one is required.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 9.2; Howard et al. (2017), "MobileNets",
     section 3.1, for depthwise.
@@ -86,13 +86,13 @@ def conv_transpose_counts(
     feature_group_count: int = 1,
     use_bias: bool = True,
 ) -> LayerCounts:
-    """Counts of a transposed convolution: each of the ``P`` inputs is multiplied with the whole kernel.
+    """Counts of a transposed convolution: each of the ``P`` inputs is multiplied by the whole kernel.
 
-    ``K * C * F/G + F`` parameters and ``P * K * C * F/G`` multiply-adds, those of the convolution it transposes.
+    ``K * C * F/G + F`` parameters and ``P * K * C * F/G`` multiply-adds, those of the convolution that it transposes.
 
     Raises:
-        ShapeError: whatever ``conv_transpose`` itself would refuse, or a bare int as ``kernel_size``.
-        TypeError: an option that is not an integer where one is wanted.
+        ShapeError: arguments for which ``conv_transpose`` raises a ``ShapeError``, or a bare int as ``kernel_size``.
+        TypeError: an option that is not an integer where one is required.
 
     Source: Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep learning", chapter 4.
 
@@ -130,13 +130,13 @@ def local_conv_counts(
     feature_group_count: int = 1,
     use_bias: bool = True,
 ) -> LayerCounts:
-    """Counts of an unshared convolution: the work of a convolution, its parameters once for each position.
+    """Counts of an unshared convolution: the multiply-adds of a convolution, its parameters for each position.
 
     ``P * (K * C/G * F + F)`` parameters and ``P * K * C/G * F`` multiply-adds.
 
     Raises:
-        ShapeError: whatever ``local_conv`` itself would refuse, or a bare int as ``kernel_size``.
-        TypeError: an option that is not an integer where one is wanted.
+        ShapeError: arguments for which ``local_conv`` raises a ``ShapeError``, or a bare int as ``kernel_size``.
+        TypeError: an option that is not an integer where one is required.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 9.5.
 
@@ -173,13 +173,13 @@ def tiled_conv_counts(
     feature_group_count: int = 1,
     use_bias: bool = True,
 ) -> LayerCounts:
-    """Counts of a tiled convolution of ``T`` tiles in all: the work of a convolution, its parameters ``T`` times.
+    """Counts of a tiled convolution with ``T`` tiles: the multiply-adds of a convolution, its parameters ``T`` times.
 
     ``T * (K * C/G * F + F)`` parameters and ``P * K * C/G * F`` multiply-adds.
 
     Raises:
-        ShapeError: whatever ``tiled_conv`` itself would refuse, or a bare int as ``kernel_size``.
-        TypeError: an option that is not an integer where one is wanted.
+        ShapeError: arguments for which ``tiled_conv`` raises a ``ShapeError``, or a bare int as ``kernel_size``.
+        TypeError: an option that is not an integer where one is required.
 
     Source: Le et al. (2010), "Tiled convolutional neural networks".
 
@@ -226,8 +226,8 @@ def dense_counts(input_shape: Sequence[int], features: int, *, use_bias: bool = 
 def batch_norm_counts(input_shape: Sequence[int], *, use_scale: bool = True, use_bias: bool = True) -> LayerCounts:
     """Counts of batch normalisation: a scale and an offset for each channel, one multiply-add for each entry.
 
-    The running mean and variance are kept, not trained, and are not parameters. The multiply-adds are those of
-    inference, where the layer is ``x * a + b``; folded into a convolution it costs none.
+    The running mean and variance are not trained, and so are not parameters. The multiply-adds are those of inference,
+    in which the layer is ``x * a + b``; folded into a convolution it has none.
 
     Raises:
         ShapeError: an input without axes.

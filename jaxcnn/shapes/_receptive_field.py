@@ -1,8 +1,8 @@
-"""What one output position of a stack of convolutions and pools can see of the input, in plain integers.
+"""The input positions on which an output of a stack of convolutions and pools depends, in plain integers.
 
-Two answers. ``receptive_field`` is the closed form that textbooks give: size, jump and offset of the span, the same
-for every position. ``positions_seen`` lists the very input positions behind one output: it knows the holes that
-dilation leaves, the edge of the image, and transposed convolutions, whose outputs do not all see equally much.
+``receptive_field`` computes the closed form of textbooks: size, jump and offset of the span, which is the same for
+every position. ``positions_seen`` lists the exact input positions of one output. It takes into account the gaps of
+dilation, the border of the image, and transposed convolutions, whose outputs have different receptive fields.
 """
 
 import dataclasses
@@ -15,14 +15,14 @@ from jaxcnn._geometry import Padding, dilated_size, output_size, pads_per_axis, 
 
 @dataclasses.dataclass(frozen=True)
 class SlidingWindow:
-    """The geometry of one convolution or pool, which is all that a receptive field depends on.
+    """The geometry of one convolution or pool, which determines its receptive field.
 
     Attributes:
         window_shape: one integer per spatial axis.
-        strides: steps between windows, or for a transposed layer how far it spreads its input.
-        padding: as everywhere in the library.
+        strides: steps between windows, or the input dilation of a transposed layer.
+        padding: as in ``functional.conv``.
         window_dilation: steps between the entries of a window (``kernel_dilation`` of a convolution).
-        transposed: the layer is the adjoint of such a window, as ``conv_transpose`` is.
+        transposed: whether the layer is the adjoint of such a window, like ``conv_transpose``.
     """
 
     window_shape: Sequence[int]
@@ -34,13 +34,13 @@ class SlidingWindow:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReceptiveField:
-    """Output ``o`` sees the inputs ``offset + jump * o`` to ``offset + jump * o + size - 1``, on each axis.
+    """On each axis, output ``o`` depends on the inputs ``offset + jump * o`` to ``offset + jump * o + size - 1``.
 
     Attributes:
-        size: how many input positions the span covers, padding and the holes of dilation included.
-        jump: how far the span moves from one output to the next, the product of the strides; a fraction after
-            up-sampling, and 0 where every output sees the same.
-        offset: where the span of output 0 begins; negative in the padding.
+        size: number of input positions of the span, padding and the gaps of dilation included.
+        jump: distance between the spans of neighbouring outputs, the product of the strides. It is a fraction after
+            up-sampling, and 0 if all outputs have the same span.
+        offset: first position of the span of output 0; negative in the padding.
     """
 
     size: tuple[int, ...]
@@ -48,7 +48,7 @@ class ReceptiveField:
     offset: tuple[int, ...]
 
     def span(self, position: Sequence[int]) -> tuple[tuple[float, float], ...]:
-        """First and last input position that one output sees, on each axis; outside the image where it is padded.
+        """First and last input position of the span of one output, on each axis; in the padding they are out of range.
 
         >>> ReceptiveField(size=(5,), jump=(2,), offset=(-1,)).span((3,))
         ((5, 9),)
@@ -57,10 +57,10 @@ class ReceptiveField:
         return tuple((first, first + size - 1) for first, size in zip(firsts, self.size, strict=True))
 
     def union(self, other: "ReceptiveField") -> "ReceptiveField":
-        """What the sum or the concatenation of two branches sees (a residual block, an Inception module).
+        """The receptive field of the sum or the concatenation of two branches (a residual block, an Inception module).
 
         Raises:
-            ShapeError: the branches stride differently, so that their outputs do not lie on one grid.
+            ShapeError: the branches have different jumps.
 
         >>> shortcut = ReceptiveField(size=(1,), jump=(1,), offset=(0,))
         >>> shortcut.union(ReceptiveField(size=(5,), jump=(1,), offset=(-2,)))
@@ -68,8 +68,8 @@ class ReceptiveField:
         """
         if self.jump != other.jump:
             raise ShapeError(
-                f"ReceptiveField.union: the branches move by {self.jump} and by {other.jump}, so position for "
-                f"position they do not meet. Check their strides."
+                f"ReceptiveField.union: the jumps of the branches, {self.jump} and {other.jump}, differ, so their "
+                f"outputs are not at the same positions. Check their strides."
             )
         first = tuple(map(min, self.offset, other.offset))
         ends = zip(self.offset, self.size, other.offset, other.size, strict=True)
@@ -81,7 +81,7 @@ class ReceptiveField:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Axis:
-    """One layer on one axis; the sizes before and after it where they are known, else None."""
+    """One layer on one axis; the sizes before and after it are None if they are unknown."""
 
     window: int
     stride: int
@@ -93,10 +93,10 @@ class _Axis:
 
     def inputs(self, position: int) -> set[int]:
         """The input positions of the layer that one of its outputs reads."""
-        assert self.size is not None, "positions are listed for a known input only"
+        assert self.size is not None, "positions require a known size of the input"
         if self.transposed:
-            landed = [position + self.before - j * self.dilation for j in range(self.window)]
-            reads = [index // self.stride for index in landed if index % self.stride == 0]
+            dilated = [position + self.before - j * self.dilation for j in range(self.window)]
+            reads = [index // self.stride for index in dilated if index % self.stride == 0]
         else:
             reads = [position * self.stride - self.before + j * self.dilation for j in range(self.window)]
         return {index for index in reads if 0 <= index < self.size}
@@ -105,21 +105,22 @@ class _Axis:
 def receptive_field(
     layers: Iterable[SlidingWindow], *, input_shape: Sequence[int] | None = None, ndim: int | None = None
 ) -> ReceptiveField:
-    """Size, jump and offset of what one output of the last layer sees of the first layer's input.
+    """The receptive field of the outputs of the last layer with respect to the first layer's input.
 
-    Layer by layer, ``size += jump * dilation * (window - 1)``, ``offset -= jump * before``, ``jump *= stride``.
-    Two layers of stride 1, a convolution of ``K`` and a pool of ``P``, see ``P + K - 1``.
+    For each layer, ``size += jump * dilation * (window - 1)``, ``offset -= jump * before``, ``jump *= stride``.
+    A convolution with window ``K`` and a pool with window ``P``, both of stride 1, have size ``P + K - 1``.
 
     Args:
-        layers: from the first to the last; none at all see one position.
-        input_shape: the spatial shape of the input. Needed for SAME with strides, whose padding depends on it; given,
-            it also checks that every window fits.
-        ndim: how many axes are spatial, where there is neither a layer nor an ``input_shape`` to say it.
+        layers: from the first to the last; without layers the size is 1.
+        input_shape: the spatial shape of the input. It is required for SAME with strides, whose padding depends on it.
+            With it, every window is checked against the size of its input.
+        ndim: number of spatial axes, required without layers and without ``input_shape``.
 
     Raises:
-        ShapeError: layers of different rank, a window that does not fit, padding that needs ``input_shape``, or a
-            transposed layer, whose outputs do not all see equally much (``positions_seen`` serves those).
+        ShapeError: layers of different rank, a window that does not fit, padding that requires ``input_shape``, or a
+            transposed layer, whose outputs have different receptive fields (see ``positions_seen``).
         TypeError: options that are not made of integers.
+        ValueError: an unknown name of a padding.
 
     Source: Araujo, Norris, Sim (2019), "Computing receptive fields of convolutional neural networks", equations
     for size and start; Dumoulin and Visin (2016), "A guide to convolution arithmetic".
@@ -136,8 +137,8 @@ def receptive_field(
     for number, axes in enumerate(_resolve(layers, input_shape, rank)):
         if layers[number].transposed:
             raise ShapeError(
-                f"layer {number} is transposed, and the outputs of a transposed layer do not all see equally "
-                f"much. positions_seen(layers, position, input_shape=...) lists what one of them sees."
+                f"layer {number} is transposed, and the outputs of a transposed layer have different receptive "
+                f"fields. positions_seen(layers, position, input_shape=...) lists the inputs of one output."
             )
         for i, axis in enumerate(axes):
             size[i] += jump[i] * axis.dilation * (axis.window - 1)
@@ -149,19 +150,20 @@ def receptive_field(
 def positions_seen(
     layers: Iterable[SlidingWindow], position: Sequence[int], *, input_shape: Sequence[int]
 ) -> tuple[tuple[int, ...], ...]:
-    """The input positions that one output position of a stack depends on, listed for each axis.
+    """The input positions that one output position of a stack depends on, for each axis.
 
-    Exactly where the gradient of that output can differ from 0: the output sees the input at every combination of
-    the listed positions. Holes of dilation and of strides are left out, and so is whatever lies in the padding.
+    The gradient of that output can differ from 0 exactly at the combinations of the listed positions. Gaps of dilation
+    and of strides and positions in the padding are not listed.
 
     Args:
-        layers: from the first to the last; transposed ones may be among them.
+        layers: from the first to the last; transposed layers are supported.
         position: of the output, one integer per axis.
         input_shape: the spatial shape of the input.
 
     Raises:
         ShapeError: layers of different rank, a window that does not fit, or a position outside the output.
         TypeError: options that are not made of integers.
+        ValueError: an unknown name of a padding.
 
     >>> positions_seen([SlidingWindow((3,), window_dilation=2)], (0,), input_shape=(7,))
     ((0, 2, 4),)
@@ -183,19 +185,19 @@ def positions_seen(
 
 
 def _rank(layers: Sequence[SlidingWindow], input_shape: Sequence[int] | None, ndim: int | None) -> int:
-    """The number of spatial axes, on which everything that tells it must agree."""
-    told = [len(window_per_axis(layer.window_shape)) for layer in layers]
-    told += [len(input_shape)] if input_shape is not None else []
-    told += [as_int(ndim, name="ndim")] if ndim is not None else []
-    if not told:
-        raise ShapeError("no layer says how many axes are spatial. Pass ndim=2 for images.")
-    if len(set(told)) > 1:
-        raise ShapeError(f"every layer and input_shape must have the same number of spatial axes, not {told}.")
-    return told[0]
+    """The number of spatial axes, which must be the same in all arguments."""
+    ranks = [len(window_per_axis(layer.window_shape)) for layer in layers]
+    ranks += [len(input_shape)] if input_shape is not None else []
+    ranks += [as_int(ndim, name="ndim")] if ndim is not None else []
+    if not ranks:
+        raise ShapeError("the number of spatial axes is unknown without a layer. Pass ndim=2 for images.")
+    if len(set(ranks)) > 1:
+        raise ShapeError(f"every layer and input_shape must have the same number of spatial axes, not {ranks}.")
+    return ranks[0]
 
 
 def _resolve(layers: Sequence[SlidingWindow], input_shape: Sequence[int] | None, rank: int) -> list[list[_Axis]]:
-    """Every layer on every axis, with its padding counted out and its sizes checked where they are known."""
+    """Every layer on every axis, with its padding as counts; known sizes are checked."""
     sizes: list[int | None] = [None] * rank
     if input_shape is not None:
         sizes = [as_int(size, name="input_shape") for size in input_shape]
@@ -218,10 +220,10 @@ def _resolve_layer(layer: SlidingWindow, sizes: Sequence[int | None]) -> list[_A
     depends = str(layer.padding).startswith("SAME") and max(strides) > 1 and not layer.transposed
     if depends and None in sizes:
         raise ShapeError(
-            f"what {layer.padding!r} pads depends on the size of the input where a layer strides. "
+            f"the padding {layer.padding!r} of a layer with strides depends on the size of its input. "
             f"Pass input_shape, or write the padding as counts."
         )
-    # Elsewhere the padding is the same for every size; the reach of the window stands in for one not known.
+    # Otherwise the padding does not depend on the size, and the reach of the window replaces an unknown one.
     stand_in = [reach(k, d) if n is None else n for n, k, d in zip(sizes, window, dilation, strict=True)]
     padded = [n * s for n, s in zip(stand_in, strides, strict=True)] if layer.transposed else stand_in
     pads = pads_per_axis(layer.padding, padded, window, strides=strides, dilation=dilation)

@@ -1,4 +1,4 @@
-"""How the neocognitron learns: of cells that see the same place the one that answers most becomes better at it."""
+"""The learning rule of the neocognitron: competitive learning without labels."""
 
 import dataclasses
 import functools
@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from jaxcnn._arrays import as_array
 from jaxcnn._axes import as_int
@@ -15,58 +16,68 @@ from jaxcnn._errors import ShapeError
 from jaxcnn.functional import max_pool_with_indices
 from jaxcnn.models import Neocognitron, Stage
 
-# q of the paper: how much a winner is reinforced, in the first layer and in those after it.
+# q of the paper, the rate of reinforcement, in the first layer and in those after it.
 FIRST_RATE, LATER_RATE = 1.0, 16.0
 
 
-def winners(answers: jax.Array, *, window: int) -> tuple[jax.Array, jax.Array]:
-    """Of each plane of S-cells the cell that is to be reinforced, if there is one.
+def winners(responses: ArrayLike, *, window: int) -> tuple[jax.Array, jax.Array]:
+    """The cell of each plane of S-cells that is reinforced, if there is one.
 
-    A cell is a candidate where no cell of any plane in the window around it answers more. Of the candidates of a
-    plane the one that answers most wins. So a feature is learned by one plane only, and planes learn different ones.
+    A cell is a candidate if no cell of any plane in the window around it has a larger response. The candidate of a
+    plane with the largest response wins. So different planes learn different features.
 
     Args:
-        answers: ``(height, width, planes)``.
-        window: side of the neighbourhood in which cells compete, which the paper calls an S-column.
+        responses: ``(height, width, planes)``.
+        window: side of the neighbourhood in which cells compete, the S-column of the paper.
 
     Returns:
-        The winners' positions ``(planes, 2)``, and whether there is one ``(planes,)``.
+        The positions of the winners ``(planes, 2)``, and whether there is one ``(planes,)``.
+
+    Raises:
+        TypeError: responses that are not made of numbers, or a window that is not an integer.
 
     Source: Fukushima (1980), section 3.
 
-    >>> answers = jnp.zeros((3, 3, 2)).at[0, 0].set(jnp.array([2.0, 1.0])).at[2, 2, 1].set(0.5)
-    >>> [value.tolist() for value in winners(answers, window=1)]
+    >>> responses = jnp.zeros((3, 3, 2)).at[0, 0].set(jnp.array([2.0, 1.0])).at[2, 2, 1].set(0.5)
+    >>> [value.tolist() for value in winners(responses, window=1)]
     [[[0, 0], [2, 2]], [True, True]]
-    >>> [value.tolist() for value in winners(answers, window=5)]
+    >>> [value.tolist() for value in winners(responses, window=5)]
     [[[0, 0], [0, 0]], [True, False]]
     """
-    height, width, planes = answers.shape
-    # Places are compared, not values: a value that XLA computes twice may be rounded differently each time.
-    strongest = answers.max(-1, keepdims=True)
+    responses = as_array(responses, name="responses")
+    height, width, planes = responses.shape
+    # Positions are compared instead of values: XLA may compute a value twice with different rounding.
+    strongest = responses.max(-1, keepdims=True)
     _, best_around = max_pool_with_indices(strongest, (window, window), strides=1, padding="SAME")
     cells = jnp.arange(height * width).reshape(height, width, 1)
-    wins = (best_around == cells) & (answers.argmax(-1, keepdims=True) == jnp.arange(planes)[None, None])
-    candidates = jnp.where(wins & (answers > 0), answers, 0).reshape(height * width, planes)
+    wins = (best_around == cells) & (responses.argmax(-1, keepdims=True) == jnp.arange(planes)[None, None])
+    candidates = jnp.where(wins & (responses > 0), responses, 0).reshape(height * width, planes)
     best = candidates.argmax(0)
     return jnp.stack([best // width, best % width], -1), candidates.max(0) > 0
 
 
 def reinforce(
-    params: Mapping[str, jax.Array], x: jax.Array, answers: jax.Array, *, rate: float, window: int
+    params: Mapping[str, jax.Array], x: ArrayLike, responses: ArrayLike, *, rate: float, window: int
 ) -> dict[str, jax.Array]:
-    """One step of learning of a layer of S-cells, from one image.
+    """One learning step of a layer of S-cells, with one image.
 
     For each winner, at ``n`` in plane ``k``: ``a[v, :, k] += q c[v] x[n + v]`` and ``b[k] += q / 2 v(n)``, with the
-    weights ``c`` of its inhibition. From zero on, the excitation by what was seen is then ``q v**2`` and the inhibition
-    ``2r / (1 + r) * q / 2 * v**2``, smaller by ``r / (1 + r)``: the half of ``b`` answers the two of the inhibition.
-    So what was seen outweighs the inhibition, and what is less like it than the cosine ``r / (1 + r)`` does not.
+    weights ``c`` of its inhibition. Starting at zero, the excitation by the same input is then ``q v**2``, and the
+    inhibition is smaller by the factor ``r / (1 + r)``: ``2r / (1 + r) * q / 2 * v**2``. So the response to that input
+    is positive, and it is zero for inputs with a cosine similarity below ``r / (1 + r)``.
 
     Args:
         params: ``a`` and ``b`` of the layer.
-        x: what the layer reads, ``(height, width, channels)``.
-        answers: of the layer to it, ``(height, width, planes)``.
+        x: input of the layer, ``(height, width, channels)``.
+        responses: of the layer, ``(height, width, planes)``.
         rate: ``q``.
         window: side of the neighbourhood in which cells compete.
+
+    Returns:
+        The updated ``a`` and ``b``.
+
+    Raises:
+        TypeError: arrays that are not made of numbers.
 
     Source: Fukushima (1980), equations 7 and 8.
 
@@ -76,9 +87,9 @@ def reinforce(
     >>> [float((new["a"][..., k] > 0).sum()) for k in (0, 1)]
     [1.0, 0.0]
     """
-    a, b = params["a"], params["b"]
+    a, b, x = params["a"], params["b"], as_array(x, name="x")
     size, channels = a.shape[0], a.shape[2]
-    places, won = winners(answers, window=window)
+    places, won = winners(responses, window=window)
     before = (size - 1) // 2
     padded = jnp.pad(x, ((before, size - 1 - before),) * 2 + ((0, 0),))
     seen = jax.vmap(lambda place: lax.dynamic_slice(padded, (*place, 0), (size, size, channels)))(places)
@@ -90,23 +101,25 @@ def reinforce(
 
 
 def learn_neocognitron(
-    model: Neocognitron, params: Mapping[str, Any], images: jax.Array, *, passes: int = 1
+    model: Neocognitron, params: Mapping[str, Any], images: ArrayLike, *, passes: int = 1
 ) -> dict[str, Any]:
-    """Lets a neocognitron organize itself on images, without labels: every layer in turn, every image in turn.
+    """Trains a neocognitron without labels, layer by layer and image by image.
 
     Args:
         model: the network.
-        params: its parameters, as it was initialized.
+        params: its initial parameters.
         images: ``(n, height, width, channels)`` in [0, 1], ink on a background of 0.
-        passes: how often each layer sees all images.
+        passes: number of passes over all images for each layer.
 
     Returns:
-        Parameters with other ``a`` and ``b`` in each layer; the dense layer is as it was.
+        Parameters with updated ``a`` and ``b`` of each layer; the dense layer is unchanged.
 
     Raises:
-        ShapeError: images without an axis of examples, or no pass.
+        ShapeError: images with another number of axes, or no image.
+        ValueError: ``passes`` below 1.
+        TypeError: images that are not made of numbers, or ``passes`` that is not an integer.
 
-    Source: Fukushima (1980), section 3. There all layers learn at once; in turn they settle in fewer presentations.
+    Source: Fukushima (1980), section 3. There all layers learn simultaneously; layer by layer requires fewer passes.
 
     >>> model = Neocognitron()
     >>> images = jax.random.uniform(jax.random.key(0), (4, 8, 8, 1))
@@ -119,7 +132,7 @@ def learn_neocognitron(
     if images.ndim != 4 or not images.shape[0]:
         raise ShapeError(f"images must have the shape (n, height, width, channels), not {images.shape}.")
     if as_int(passes, name="passes") < 1:
-        raise ShapeError(f"passes={passes} must be at least 1.")
+        raise ValueError(f"passes={passes} must be at least 1.")
     learned = dict(params)
     for index in range(1, len(model.stages) + 1):
         for _ in range(passes):
@@ -129,7 +142,7 @@ def learn_neocognitron(
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _one_pass(model: Neocognitron, index: int, params: dict[str, Any], images: jax.Array) -> dict[str, jax.Array]:
-    """The parameters of one layer after all images."""
+    """The parameters of one layer after one pass over all images."""
     rate = FIRST_RATE if index == 1 else LATER_RATE
     learning = model.stages[index - 1]
     window = learning.s_window

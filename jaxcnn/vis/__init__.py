@@ -1,4 +1,4 @@
-"""Pictures of runs, made without a display: curves, confusions, and the images a model gets wrong."""
+"""Pictures of runs, drawn without a display: learning curves, confusion matrices, misclassified images and others."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What each augmentation makes of a few images: one row for each."""
+"""A picture of all augmentations, with one row of images for each."""
 
 import functools
 import os
@@ -42,11 +42,11 @@ _LARGEST_TILE = 0.8
 
 
 def augmentations(images: jax.Array, *, own: Augment | None = None) -> dict[str, Augment]:
-    """The functions of ``jaxcnn.augment`` by name, with amounts that suit the images, each as key, images -> images.
+    """The functions of ``jaxcnn.augment`` by name, with options for the size of the images, as key, images -> images.
 
     Args:
         images: ``(batch, height, width, channels)``, floating, in [0, 1].
-        own: an experiment's augmentation, which comes first.
+        own: an experiment's augmentation, which is listed first.
 
     >>> list(augmentations(jnp.zeros((2, 8, 8, 1))))[:3]
     ['none', 'random_flip', 'alternating_flip']
@@ -83,23 +83,34 @@ def augmentations(images: jax.Array, *, own: Augment | None = None) -> dict[str,
 def draw_augmentations(
     images: jax.Array, path: str | os.PathLike[str], *, title: str, own: Augment | None = None, seed: int = 0
 ) -> None:
-    """Writes the picture of ``augmentations_figure`` in one step, as PNG, PDF or SVG by the path's ending.
+    """Writes the picture of ``augmentations_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
+
+    Args:
+        images: as in ``augmentations_figure``.
+        path: of the file.
+        title: of the picture.
+        own: as in ``augmentations``.
+        seed: of the random draws.
 
     Raises:
-        ValueError: images of another shape, or an unknown ending.
+        ValueError: images of another shape, or an unknown suffix.
+
+    >>> draw_augmentations(jnp.zeros((4, 8, 8, 1)), "augmentations.tiff", title="Digits")
+    Traceback (most recent call last):
+    ValueError: draw_augmentations: a picture is written as .pdf, .png or .svg, but the path is augmentations.tiff.
     """
     figure = augmentations_figure(images, augmentations(images, own=own), title=title, seed=seed)
     save_figure(figure, path)
 
 
 def augmentations_figure(images: jax.Array, rows: Mapping[str, Augment], *, title: str, seed: int = 0) -> "Figure":
-    """Draws one row for each augmentation: what it makes of the images; values outside [0, 1] are clipped.
+    """Draws the augmented images, with one row for each augmentation; values outside [0, 1] are clipped.
 
     Args:
         images: ``(n, height, width, 1 or 3)``, floating, in [0, 1].
-        rows: what is applied, by its name.
-        title: written above all.
-        seed: decides all draws.
+        rows: the augmentations by name.
+        title: of the picture.
+        seed: of the random draws.
 
     Raises:
         ValueError: images of another shape, or no row.
@@ -110,7 +121,7 @@ def augmentations_figure(images: jax.Array, rows: Mapping[str, Augment], *, titl
     """
     images = jnp.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
-        raise ValueError(f"images want the shape (n, height, width, 1 or 3), but images.shape={images.shape}.")
+        raise ValueError(f"images must have the shape (n, height, width, 1 or 3), but images.shape={images.shape}.")
     if not rows:
         raise ValueError("there is no augmentation to draw.")
     tile = min(_LARGEST_TILE, (_WIDTH - _LEFT - _RIGHT) / len(images) - _GAP)
@@ -128,7 +139,7 @@ def augmentations_figure(images: jax.Array, rows: Mapping[str, Augment], *, titl
                 left = _LEFT + column * (tile + _GAP)
                 shades = image[..., 0] if image.shape[-1] == 1 else image
                 axes.imshow(shades, extent=(left, left + tile, above - high, above), cmap="gray", vmin=0, vmax=1)
-        # Each image sets the limits to its own.
+        # imshow sets the limits to those of the last image.
         axes.set(xlim=(0, _WIDTH), ylim=(0, height), aspect="auto")
         figure.text(0.1 / _WIDTH, 1 - 0.12 / height, title, ha="left", va="top", size=9, weight="bold", color=INK)
     return figure

@@ -1,4 +1,4 @@
-"""How fast each layer is beside stock JAX and PyTorch, as bars."""
+"""The times of stock JAX and PyTorch relative to jaxcnn, as bars."""
 
 import math
 import os
@@ -10,29 +10,44 @@ from jaxcnn.vis._canvas import FAINT, TEST, TRAIN, new_figure, save_figure, styl
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# More than so many results stand in several columns.
+# More results are drawn in several columns.
 MOST_ROWS = 64
 _PEERS = (("stock", TRAIN, "stock JAX / ours"), ("torch", TEST, "PyTorch / ours"))
 
 
 def draw_bench(results: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
-    """Writes the picture of ``bench_figure`` in one step, as PNG, PDF or SVG by the path's ending.
+    """Writes the picture of ``bench_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
+
+    Args:
+        results: as in ``bench_figure``.
+        path: of the file.
 
     Raises:
-        ValueError: no results, or an unknown ending.
+        ValueError: no results, or an unknown suffix.
+
+    >>> draw_bench([], "bench.png")
+    Traceback (most recent call last):
+    ValueError: draw_bench: there is no result to draw.
     """
     save_figure(bench_figure(results), path)
 
 
 def bench_figure(results: Sequence[Mapping[str, Any]]) -> "Figure":
-    """Draws for each result how many times longer the peers take: bars to the right of 1 are where we are faster.
+    """Draws the times of the peers relative to those of jaxcnn on a logarithmic axis.
+
+    jaxcnn is faster where a bar is to the right of 1.
 
     Args:
-        results: the entries of ``results`` in the JSON of ``jaxcnn bench``; ``name``, ``operation`` and
-            ``milliseconds`` are read.
+        results: the entries of ``results`` in the JSON of ``jaxcnn bench``, with ``name``, ``operation`` and
+            ``milliseconds``.
 
     Raises:
         ValueError: no results.
+
+    >>> times = {"ours": {"median": 1.0}, "stock": {"median": 4.0}}
+    >>> figure = bench_figure([{"name": "dw7_96", "operation": "forward", "milliseconds": times}])
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['dw7_96  forward']
     """
     if not results:
         raise ValueError("there is no result to draw.")

@@ -1,7 +1,7 @@
-"""What every picture shares: one style whatever the user's own, colours all eyes tell apart, files in one step.
+"""What all pictures share: the style, independent of the user's settings, colours, and atomic writing of files.
 
-Matplotlib is imported only when something is drawn, and only its objects: pyplot would keep a list of figures and
-look for a display.
+Matplotlib is imported only when something is drawn, and without pyplot, which keeps a list of figures and looks for a
+display.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's blue and vermilion: told apart in every common colour blindness, and in grey print.
+# Okabe and Ito's blue and vermilion, which differ for all common kinds of colour blindness and in grey print.
 TRAIN, TEST = "#0072B2", "#D55E00"
 INK, FAINT, PAPER = "#222222", "#777777", "#F2F2F2"
 
@@ -35,7 +35,7 @@ _STYLE = {
     "grid.color": "#E4E4E4",
     "grid.linewidth": 0.5,
     "lines.linewidth": 1.4,
-    "pdf.fonttype": 42,  # letters stay letters: searchable, and accepted by publishers
+    "pdf.fonttype": 42,  # embed TrueType fonts, so that text is searchable; publishers require it
     "svg.hashsalt": "jaxcnn",
     "text.color": INK,
     "text.parse_math": False,  # a class may be called "$"
@@ -44,7 +44,7 @@ _STYLE = {
     "ytick.color": "#555555",
     "ytick.major.width": 0.6,
 }
-# Without a date or a version inside, the same numbers give the same bytes.
+# Without a date or a version in the metadata, the same data give the same bytes.
 _METADATA = {
     ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     ".png": {"Software": None},
@@ -54,19 +54,19 @@ _METADATA = {
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Within it matplotlib draws in the library's style, whatever its configuration says."""
-    # The first import on a machine builds a cache of fonts and would say so in the middle of a run's progress.
-    logging.getLogger("matplotlib.font_manager").addFilter(_no_news_of_the_cache)
+    """A context in which matplotlib draws in the library's style, independent of its configuration."""
+    # The first import on a machine builds a cache of fonts and logs it, within the progress display of a run.
+    logging.getLogger("matplotlib.font_manager").addFilter(_is_not_about_the_font_cache)
     from matplotlib.style import context
 
     with context(["default", _STYLE]), warnings.catch_warnings():
-        # A class name in a script that the font lacks gives boxes, not a warning for each letter.
+        # Letters that the font lacks are drawn as boxes, without a warning for each.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         yield
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure of so many inches that knows no window."""
+    """An empty figure of this size in inches, without a window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -76,27 +76,27 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def no_frame(axes: "Axes") -> None:
-    """Takes away the frame and the tick marks; labels stay."""
+    """Removes the frame and the tick marks, but not the labels."""
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
 
 
 def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
-    """Writes a figure so that a kill at any moment leaves the old file or the new one, never half of one.
+    """Writes a figure atomically: a kill at any moment leaves the old file or the new one.
 
     Raises:
-        ValueError: an ending that is none of ``.pdf``, ``.png`` and ``.svg``.
+        ValueError: a suffix other than ``.pdf``, ``.png`` and ``.svg``.
     """
     path = Path(path)
-    ending = path.suffix.lower()
-    if ending not in _METADATA:
+    suffix = path.suffix.lower()
+    if suffix not in _METADATA:
         raise ValueError(f"a picture is written as .pdf, .png or .svg, but the path is {path}.")
     with style(), replacing(path) as file:
-        figure.savefig(file, format=ending[1:], dpi=200, metadata=_METADATA[ending])
+        figure.savefig(file, format=suffix[1:], dpi=200, metadata=_METADATA[suffix])
 
 
 def shortened(name: str, longest: int) -> str:
-    """A name cut to so many letters, the last of them an ellipsis.
+    """A name with at most ``longest`` characters, ending in an ellipsis if it is cut.
 
     >>> shortened("Norwegian elkhound", 10)
     'Norwegian…'
@@ -104,5 +104,5 @@ def shortened(name: str, longest: int) -> str:
     return name if len(name) <= longest else name[: longest - 1].rstrip() + "…"
 
 
-def _no_news_of_the_cache(record: logging.LogRecord) -> bool:
+def _is_not_about_the_font_cache(record: logging.LogRecord) -> bool:
     return "font cache" not in record.getMessage()

@@ -1,4 +1,4 @@
-"""Which classes are taken for which: counts, and a picture in which the mistakes stand out, not the diagonal."""
+"""Confusion matrices: counts, and a picture that emphasises the misclassifications."""
 
 import os
 from collections.abc import Sequence
@@ -14,16 +14,24 @@ if TYPE_CHECKING:
 
 _MOST_CLASSES_WITH_COUNTS = 30
 _LONGEST_NAME = 24
-# Per cent. The colours reach at least so far, or else the one mistake of a good model would be the darkest red.
+# The scale of the colours extends at least to this percentage, so that a single mistake is not the darkest red.
 _LEAST_SCALE = 10.0
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts how often each class (row) is taken for each class (column): ``(num_classes, num_classes)``, int64.
+    """The number of examples of each class (row) that are predicted as each class (column).
+
+    Args:
+        labels: ``(n,)``, integers.
+        predictions: ``(n,)``, integers.
+        num_classes: number of classes.
+
+    Returns:
+        ``(num_classes, num_classes)``, int64.
 
     Raises:
         TypeError: labels or predictions that are not integers.
-        ValueError: arrays that are not two rows of one length, that are empty, or a class out of range.
+        ValueError: arrays that are not vectors of the same length, that are empty, or a class out of range.
 
     >>> confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 2, 1, 2]), 3)
     array([[1, 0, 1],
@@ -35,46 +43,55 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     if labels.ndim != 1 or labels.shape != predictions.shape:
         raise ValueError(
-            f"labels and predictions want one row each, of one length, but have the shapes "
+            f"labels and predictions must be vectors of the same length, but have the shapes "
             f"{labels.shape} and {predictions.shape}."
         )
     if not labels.size:
         raise ValueError("there is no label to count.")
     for name, classes in (("labels", labels), ("predictions", predictions)):
         if not np.issubdtype(classes.dtype, np.integer):
-            hint = " Of probabilities, give the argmax." if name == "predictions" else ""
-            raise TypeError(f"{name} want an integer dtype, not {classes.dtype}.{hint}")
+            hint = " Pass the argmax of probabilities." if name == "predictions" else ""
+            raise TypeError(f"{name} must have an integer dtype, not {classes.dtype}.{hint}")
         low, high = int(classes.min()), int(classes.max())
         if low < 0 or high >= num_classes:
             raise ValueError(
-                f"{name} of {num_classes} classes lie in 0..{num_classes - 1}, but run from {low} to {high}."
+                f"{name} of {num_classes} classes must be in 0..{num_classes - 1}, but are from {low} to {high}."
             )
     pairs = labels.astype(np.int64) * num_classes + predictions.astype(np.int64)
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes).astype(np.int64)
 
 
 def draw_confusion(matrix: np.ndarray, class_names: Sequence[str], path: str | os.PathLike[str]) -> None:
-    """Writes the picture of ``confusion_figure`` in one step, as PNG, PDF or SVG by the path's ending.
+    """Writes the picture of ``confusion_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
+
+    Args:
+        matrix: as in ``confusion_figure``.
+        class_names: as in ``confusion_figure``.
+        path: of the file.
 
     Raises:
         TypeError: a matrix that does not hold integers.
-        ValueError: a matrix that is not square, empty or negative, other than one name a class, an unknown ending.
+        ValueError: a matrix that is not square, empty or negative, another number of names, or an unknown suffix.
+
+    >>> draw_confusion(np.eye(2, dtype=int), ("cat", "dog"), "confusion.tiff")
+    Traceback (most recent call last):
+    ValueError: draw_confusion: a picture is written as .pdf, .png or .svg, but the path is confusion.tiff.
     """
     save_figure(confusion_figure(matrix, class_names), path)
 
 
 def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> "Figure":
-    """Draws a confusion matrix, each mistake coloured by its share of the true class's images.
+    """Draws a confusion matrix with misclassifications coloured by their share of the true class's images.
 
-    The right ones, on the diagonal, stay grey. Counts are printed for up to 30 classes.
+    The diagonal is grey. Counts are printed for up to 30 classes.
 
     Args:
-        matrix: counts; rows are true classes, columns predicted ones.
+        matrix: ``(classes, classes)``, counts; rows are true classes, columns predicted ones.
         class_names: a name for each class; long ones are cut.
 
     Raises:
         TypeError: a matrix that does not hold integers.
-        ValueError: a matrix that is not square, empty or negative, or other than one name a class.
+        ValueError: a matrix that is not square, empty or negative, or another number of names.
 
     >>> confusion_figure(np.array([[9, 1], [0, 10]]), ("cat", "dog")).axes[0].get_title(loc="left")
     '95.00 % right: 19 of 20 images'
@@ -110,25 +127,25 @@ def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> "Figure"
 def _checked(matrix: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
     matrix = np.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"the matrix wants a row and a column a class, not the shape {matrix.shape}.")
+        raise ValueError(f"the matrix must have a row and a column for each class, not the shape {matrix.shape}.")
     if len(class_names) != len(matrix):
-        raise ValueError(f"{len(matrix)} classes want as many names, not {len(class_names)}.")
+        raise ValueError(f"{len(matrix)} classes require as many names, not {len(class_names)}.")
     if not np.issubdtype(matrix.dtype, np.integer):
-        raise TypeError(f"the matrix wants counts, of an integer dtype, not {matrix.dtype}.")
+        raise TypeError(f"the matrix must hold counts of an integer dtype, not {matrix.dtype}.")
     if (matrix < 0).any():
         raise ValueError(f"counts cannot be negative, but one is {matrix.min()}.")
     if not matrix.sum():
-        raise ValueError("the matrix counts no image at all.")
+        raise ValueError("all counts of the matrix are 0.")
     return matrix
 
 
 def _draw_shares(figure: "Figure", axes: "Axes", shares: np.ndarray) -> None:
-    """Colours the mistakes; the diagonal grey, pairs that never occur white."""
+    """Colours the mistakes; the diagonal is grey and counts of 0 are white."""
     import matplotlib
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
 
-    # A single mistake must show, so the scale starts well above white.
+    # A single mistake must be visible, so the scale does not start at white.
     reds = matplotlib.colormaps["YlOrRd"](np.linspace(0.2, 0.95, 256))
     colours = LinearSegmentedColormap.from_list("mistakes", reds)
     highest = max(float(shares.max()), _LEAST_SCALE)
@@ -158,9 +175,9 @@ def _print_counts(axes: "Axes", matrix: np.ndarray, shares: np.ndarray, size: fl
 
 
 def _print_accuracies(axes: "Axes", right: np.ndarray, totals: np.ndarray, size: float) -> None:
-    """Writes at the end of each row what share of its class is right."""
-    said = [f"{100 * hit / total:.1f} %" if total else "no image" for hit, total in zip(right, totals, strict=True)]
-    for row, text in enumerate(said):
+    """Writes the accuracy of each class at the end of its row."""
+    texts = [f"{100 * hit / total:.1f} %" if total else "no image" for hit, total in zip(right, totals, strict=True)]
+    for row, text in enumerate(texts):
         axes.annotate(
             text, (1, row), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
             va="center", size=size, color=FAINT,

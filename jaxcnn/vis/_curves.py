@@ -1,4 +1,4 @@
-"""How a run went: loss, error and learning rate above one axis of time."""
+"""Learning curves: loss, error and learning rate of a run."""
 
 import math
 import os
@@ -16,31 +16,39 @@ if TYPE_CHECKING:
 _NEEDED = ("step", "epoch", "learning_rate", "train/loss", "train/accuracy")
 _TESTED = ("test/loss", "test/accuracy")
 _COLOURS = {"train": TRAIN, "test": TEST}
-# From this ratio of the largest to the smallest value on, a linear axis would flatten the end, where it matters.
+# The ratio of the largest to the smallest value from which an axis is logarithmic; a linear one would flatten the end.
 _LOG_FROM = 10.0
 
 
 def draw_curves(records: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
-    """Writes the picture of ``curves_figure`` in one step, as PNG, PDF or SVG by the path's ending.
+    """Writes the picture of ``curves_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
+
+    Args:
+        records: as in ``curves_figure``.
+        path: of the file.
 
     Raises:
-        ValueError: no record, a value missing, accuracies that are not fractions, or an unknown ending.
+        ValueError: no record, a missing value, accuracies that are not fractions, or an unknown suffix.
+
+    >>> draw_curves([], "curves.png")
+    Traceback (most recent call last):
+    ValueError: draw_curves: there is no record to draw; a run writes its first one after its first epoch.
     """
     save_figure(curves_figure(records), path)
 
 
 def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
-    """Draws loss, error (``100 (1 - accuracy)`` per cent) and learning rate of a run, final and best error named.
+    """Draws loss, error (``100 (1 - accuracy)`` per cent) and learning rate of a run, with its final and best error.
 
-    An axis is logarithmic where its values span a factor of ten; zero then has a place of its own at the bottom.
-    Values that are not finite leave a gap, and so do epochs that were not evaluated.
+    An axis is logarithmic if its values span a factor of ten; zero is then drawn at the bottom. Values that are not
+    finite and epochs without evaluation leave gaps.
 
     Args:
-        records: those of ``metrics.jsonl``, in order, each with ``step``, ``epoch``, ``learning_rate`` and, for
-            ``train`` and ``test``, ``loss`` and ``accuracy`` (a fraction).
+        records: of ``metrics.jsonl``, in order, each with ``step``, ``epoch``, ``learning_rate`` and, for ``train`` and
+            ``test``, ``loss`` and ``accuracy`` (a fraction).
 
     Raises:
-        ValueError: no record, a value missing, or accuracies that are not fractions.
+        ValueError: no record, a missing value, or accuracies that are not fractions.
 
     >>> rates = {"step": 9, "epoch": 1, "learning_rate": 0.1, "train/accuracy": 0.5, "test/accuracy": 0.75}
     >>> figure = curves_figure([rates | {"train/loss": 1.2, "test/loss": 0.9}])
@@ -57,7 +65,7 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
     errors = {split: 100 * (1 - values[f"{split}/accuracy"]) for split in _COLOURS}
     with style():
         figure = new_figure(5.5, 5.6)
-        # A fixed layout: the labels at the lines' ends are kept apart in inches, so those must not change later.
+        # A fixed layout: the distance between the labels at the ends of the lines is in inches.
         grid = figure.add_gridspec(
             3, 1, height_ratios=[5, 5, 1.6], left=0.13, right=0.915, bottom=0.075, top=0.955, hspace=0.24
         )
@@ -78,7 +86,7 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
 
 
 def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """Each quantity as one array of float64."""
+    """The values of each quantity as a float64 array."""
     if not records:
         raise ValueError("there is no record to draw; a run writes its first one after its first epoch.")
     for index, record in enumerate(records):
@@ -99,14 +107,14 @@ def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
 
 
 def _panel(axes: "Axes", title: str, time: np.ndarray, lines: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Draws a line for train and one for test, named at their ends; where on the axis their values came to lie."""
+    """Draws the lines of train and test with labels at their ends, and returns the values as drawn."""
     floor = _set_scale(axes, np.concatenate(list(lines.values())))
     drawn = {
         split: np.where(np.isfinite(line), np.maximum(line, floor), np.nan) if floor else line
         for split, line in lines.items()
     }
     for split, line in drawn.items():
-        # An epoch without neighbours, or a handful of them, would not show as a line.
+        # Single epochs between gaps are not visible as a line.
         marker = "o" if np.isfinite(line).sum() < 15 else None
         axes.plot(time, line, color=_COLOURS[split], marker=marker, markersize=2.5, clip_on=False, zorder=3)
     axes.set_title(title, weight="bold")
@@ -116,7 +124,7 @@ def _panel(axes: "Axes", title: str, time: np.ndarray, lines: dict[str, np.ndarr
 
 
 def _set_scale(axes: "Axes", values: np.ndarray) -> float:
-    """Sets the scale and limits of the vertical axis; on a logarithmic one, the height at which zero is drawn."""
+    """Sets scale and limits of the vertical axis. Returns the value at which zero is drawn on a logarithmic axis."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
     values = values[np.isfinite(values)]
@@ -127,7 +135,7 @@ def _set_scale(axes: "Axes", values: np.ndarray) -> float:
     positive = values[values > 0]
     if low < 0 or not positive.size or high / positive.min() < _LOG_FROM:
         margin = 0.05 * (high - low) or 0.5 * abs(high) or 1.0
-        # Zero is part of the axis unless the values lie far from it.
+        # The axis includes zero unless all values are far from it.
         axes.set_ylim(min(0.0, low - margin) if low < 0.5 * high else low - margin, high + margin)
         return 0.0
     smallest, high = float(positive.min()), high * 1.15
@@ -143,14 +151,14 @@ def _set_scale(axes: "Axes", values: np.ndarray) -> float:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers between two positive ones: 1, 2 and 5 times powers of ten, or the powers alone over many."""
+    """Ticks of a logarithmic axis: 1, 2 and 5 times powers of ten, or fewer over several decades."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     digits = (1, 2, 5) if high / low < 1e3 else (1, 3) if high / low < 1e5 else (1,)
     return [tick for power in decades for digit in digits if low <= (tick := float(f"{digit}e{power}")) <= high]
 
 
 def _name_ends(axes: "Axes", drawn: dict[str, np.ndarray]) -> None:
-    """Writes train and test at the right of their lines' last points, pushed apart where they would touch."""
+    """Writes the labels at the right of the last points of their lines, moved so that they do not overlap."""
     ends = {split: line[np.isfinite(line)][-1] for split, line in drawn.items() if np.isfinite(line).any()}
     if not ends:
         axes.text(0.5, 0.5, "no finite value", transform=axes.transAxes, ha="center", color=FAINT)
@@ -177,7 +185,7 @@ def _name_ends(axes: "Axes", drawn: dict[str, np.ndarray]) -> None:
 
 
 def _annotate_errors(axes: "Axes", time: np.ndarray, errors: np.ndarray, heights: np.ndarray, unit: str) -> None:
-    """Marks the best (a ring) and the final (a dot) test error, and says them in numbers."""
+    """Marks the best (ring) and the final (dot) test error, and writes their values."""
     if not np.isfinite(errors).any():
         return
     best = int(np.nanargmin(errors))
@@ -186,8 +194,8 @@ def _annotate_errors(axes: "Axes", time: np.ndarray, errors: np.ndarray, heights
     axes.plot(
         time[best], heights[best], "o", color=TEST, markerfacecolor="white", markersize=6, clip_on=False, zorder=3.5
     )
-    said = f"test error: {at_end}, best {errors[best]:.2f} % ({unit} {time[best]:g})"
-    axes.set_title(said, loc="right", color=TEST, size=8)
+    text = f"test error: {at_end}, best {errors[best]:.2f} % ({unit} {time[best]:g})"
+    axes.set_title(text, loc="right", color=TEST, size=8)
 
 
 def _draw_rate(axes: "Axes", time: np.ndarray, rates: np.ndarray) -> None:

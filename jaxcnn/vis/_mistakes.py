@@ -1,4 +1,4 @@
-"""The images that a model gets most wrong, which is where wrong labels and missing augmentations show."""
+"""The misclassified images with the highest loss, which often reveal wrong labels and missing augmentations."""
 
 import os
 from collections.abc import Sequence
@@ -28,12 +28,25 @@ def draw_mistakes(
     *,
     count: int = 48,
 ) -> None:
-    """Writes the picture of ``mistakes_figure`` in one step, as PNG, PDF or SVG by the path's ending.
+    """Writes the picture of ``mistakes_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
+
+    Args:
+        images: as in ``mistakes_figure``.
+        labels: as in ``mistakes_figure``.
+        probabilities: as in ``mistakes_figure``.
+        class_names: as in ``mistakes_figure``.
+        path: of the file.
+        count: as in ``mistakes_figure``.
 
     Raises:
         TypeError: labels that are not integers, or images that are neither uint8 nor floating.
         ValueError: shapes that do not fit each other, labels out of range, rows that are not probabilities, a count
-            below one, or an unknown ending.
+            below one, or an unknown suffix.
+
+    >>> images, labels = np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1])
+    >>> draw_mistakes(images, labels, np.eye(2), ("4", "9"), "mistakes.tiff")
+    Traceback (most recent call last):
+    ValueError: draw_mistakes: a picture is written as .pdf, .png or .svg, but the path is mistakes.tiff.
     """
     save_figure(mistakes_figure(images, labels, probabilities, class_names, count=count), path)
 
@@ -46,16 +59,17 @@ def mistakes_figure(
     *,
     count: int = 48,
 ) -> "Figure":
-    """Draws the worst mistakes, highest loss ``-log p(label)`` first: true class → predicted class, its probability.
+    """Draws the misclassified images in descending order of the loss ``-log p(label)``.
 
-    Without a mistake it draws the right ones of highest loss, and says so.
+    A caption gives the true class, the predicted class and its probability. Without misclassified images, the correctly
+    classified ones with the highest loss are drawn.
 
     Args:
         images: ``(n, height, width, channels)``, uint8, or floats in [0, 1]; 1 or 3 channels.
         labels: ``(n,)``, integers.
-        probabilities: ``(n, classes)``; each row adds up to one.
+        probabilities: ``(n, classes)``; the sum of each row is 1.
         class_names: a name for each class; long ones are cut.
-        count: draws at most so many.
+        count: the largest number of images.
 
     Raises:
         TypeError: labels that are not integers, or images that are neither uint8 nor floating.
@@ -75,7 +89,7 @@ def mistakes_figure(
     of_label = np.take_along_axis(probabilities, labels[:, None].astype(np.int64), axis=-1)[:, 0]
     wrong = np.flatnonzero(predictions != labels)
     among = wrong if wrong.size else np.arange(len(labels))
-    # The smallest probability is the highest loss; of equal ones the more confident, then the earlier.
+    # In ascending order of the label's probability; ties by descending confidence, then by index.
     chosen = among[np.lexsort((-confidences[among], of_label[among]))][:count]
     names = [shortened(str(name), _LONGEST_NAME) for name in class_names]
     parts = [
@@ -94,9 +108,9 @@ def _percent(confidence: float) -> str:
 
 def _title(mistakes: int, images: int, shown: int) -> str:
     if not mistakes:
-        return f"No mistake in {images:,} images; the {shown} least certain, all right"
-    rate = f"{mistakes:,} of {images:,} images are wrong ({100 * mistakes / images:.2f} %)"
-    return f"{rate}; the {shown} worst" if shown < mistakes else f"{rate}, worst first"
+        return f"No misclassification of {images:,} images; the {shown} with the highest loss"
+    rate = f"{mistakes:,} of {images:,} images are misclassified ({100 * mistakes / images:.2f} %)"
+    return f"{rate}; the {shown} with the highest loss" if shown < mistakes else f"{rate}, highest loss first"
 
 
 def _check(
@@ -105,20 +119,20 @@ def _check(
     if count < 1:
         raise ValueError(f"count={count} must be at least 1.")
     if images.ndim != 4 or not images.size:
-        raise ValueError(f"images want the shape (n, height, width, channels), not {images.shape}.")
+        raise ValueError(f"images must have the shape (n, height, width, channels), not {images.shape}.")
     if labels.shape != images.shape[:1]:
-        raise ValueError(f"{len(images)} images want as many labels, but labels.shape={labels.shape}.")
+        raise ValueError(f"{len(images)} images require as many labels, but labels.shape={labels.shape}.")
     if probabilities.shape != (len(images), len(class_names)):
         raise ValueError(
-            f"{len(images)} images and {len(class_names)} class names want probabilities of the shape "
+            f"{len(images)} images and {len(class_names)} class names require probabilities of the shape "
             f"{(len(images), len(class_names))}, not {probabilities.shape}."
         )
     if not np.issubdtype(labels.dtype, np.integer):
-        raise TypeError(f"labels want an integer dtype, not {labels.dtype}.")
+        raise TypeError(f"labels must have an integer dtype, not {labels.dtype}.")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= len(class_names):
         raise ValueError(
-            f"labels of {len(class_names)} classes lie in 0..{len(class_names) - 1}, but run from {low} to {high}."
+            f"labels of {len(class_names)} classes must be in 0..{len(class_names) - 1}, but are from {low} to {high}."
         )
     in_range = np.all((probabilities >= 0) & (probabilities <= 1 + _TOLERANCE))
     if not in_range or np.any(np.abs(probabilities.sum(axis=-1) - 1) > _TOLERANCE):

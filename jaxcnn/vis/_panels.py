@@ -1,4 +1,4 @@
-"""Plots side by side: what several runs measured over the same places, a line and a band for each way."""
+"""Plots in a row, each with the mean and the range of several runs."""
 
 import dataclasses
 import os
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS = (TRAIN, TEST, INK, FAINT)
-_FEW = 15  # up to so many places each has a dot: a straight line between them was not measured
+_FEW = 15  # up to this number, each measured place has a dot
 _WIDTH, _HEIGHT = 3.0, 2.6  # inches of each plot
 
 
@@ -23,11 +23,11 @@ class Panel:
     """One plot.
 
     Attributes:
-        title: written above.
-        over: what the horizontal axis is.
-        places: where on it something was measured, in order.
-        lines: the name of each way, and what each of its runs measured, ``(runs, places)``.
-        limits: of the vertical axis; None fits what is drawn.
+        title: of the plot.
+        over: label of the horizontal axis.
+        places: positions on the horizontal axis, in order.
+        lines: for each line its name and the values of its runs, ``(runs, places)``.
+        limits: of the vertical axis; None for automatic limits.
     """
 
     title: str
@@ -38,19 +38,30 @@ class Panel:
 
 
 def draw_panels(panels: Sequence[Panel], path: str | os.PathLike[str]) -> None:
-    """Writes the picture of ``panels_figure`` in one step, as PNG, PDF or SVG by the path's ending.
+    """Writes the picture of ``panels_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
+
+    Args:
+        panels: the plots.
+        path: of the file.
 
     Raises:
-        ValueError: nothing to draw, too many lines, values that do not match the places, or an unknown ending.
+        ValueError: no plot, too many lines, runs of another length than the places, or an unknown suffix.
+
+    >>> draw_panels([], "panels.png")
+    Traceback (most recent call last):
+    ValueError: draw_panels: there is no plot to draw.
     """
     save_figure(panels_figure(panels), path)
 
 
 def panels_figure(panels: Sequence[Panel]) -> "Figure":
-    """Draws the plots in a row: each way's mean over its runs, in a band from their least to their greatest.
+    """Draws plots in a row: for each line the mean over its runs and a band from the smallest to the largest value.
+
+    Args:
+        panels: the plots.
 
     Raises:
-        ValueError: no plot, one without a line or with more than four, or runs that did not measure at every place.
+        ValueError: no plot, a plot without lines or with more than four, or runs of another length than the places.
 
     >>> panel = Panel(title="Accuracy", over="depth", places=[1, 2], lines={"plain": [[0.5, 0.6], [0.7, 0.8]]})
     >>> line = panels_figure([panel]).axes[0].lines[0]
@@ -72,11 +83,11 @@ def panels_figure(panels: Sequence[Panel]) -> "Figure":
 
 def _check(panel: Panel) -> None:
     if not 1 <= len(panel.lines) <= len(_COLOURS):
-        raise ValueError(f"{panel.title!r} has {len(panel.lines)} lines; from 1 to {len(_COLOURS)} can be told apart.")
+        raise ValueError(f"{panel.title!r} has {len(panel.lines)} lines; a plot has from 1 to {len(_COLOURS)}.")
     for name, runs in panel.lines.items():
         if not runs or any(len(run) != len(panel.places) for run in runs):
             raise ValueError(
-                f"{panel.title!r}: each run of {name!r} wants a value for each of the "
+                f"{panel.title!r}: each run of {name!r} must have a value for each of the "
                 f"{len(panel.places)} places, but they have {[len(run) for run in runs]}."
             )
 

@@ -1,4 +1,4 @@
-"""Images as a network gets them, each with its most probable class."""
+"""Images as input of a network, with their most probable classes."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -20,22 +20,34 @@ _LONGEST_NAME = 18
 def draw_predictions(
     images: np.ndarray, predictions: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]
 ) -> None:
-    """Writes the picture of ``predictions_figure`` in one step, as PNG, PDF or SVG by the suffix of the path.
+    """Writes the picture of ``predictions_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
+
+    Args:
+        images: as in ``predictions_figure``.
+        predictions: as in ``predictions_figure``.
+        path: of the file.
 
     Raises:
-        ValueError: no image, or another suffix.
+        TypeError: images that are neither uint8 nor floating.
+        ValueError: no image, another number of predictions, or an unknown suffix.
+
+    >>> prediction = {"image": "a/7.png", "inverted": True, "top": [{"class": "seven", "probability": 0.75}]}
+    >>> draw_predictions(np.zeros((1, 8, 8, 1), np.uint8), [prediction], "predictions.tiff")
+    Traceback (most recent call last):
+    ValueError: draw_predictions: a picture is written as .pdf, .png or .svg, but the path is predictions.tiff.
     """
     save_figure(predictions_figure(images, predictions), path)
 
 
 def predictions_figure(images: np.ndarray, predictions: Sequence[Mapping[str, Any]]) -> "Figure":
-    """Draws images, each with the name of its file and its most probable class.
+    """Draws images with the names of their files and their most probable classes.
 
     Args:
         images: ``(n, height, width, channels)``, uint8.
         predictions: one for each image, as in the JSON of ``jaxcnn predict``: ``image``, ``inverted`` and ``top``.
 
     Raises:
+        TypeError: images that are neither uint8 nor floating.
         ValueError: no image, or another number of predictions.
 
     >>> prediction = {"image": "a/7.png", "inverted": True, "top": [{"class": "seven", "probability": 0.75}]}

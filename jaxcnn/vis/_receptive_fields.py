@@ -1,4 +1,4 @@
-"""What the middle unit of each map sees, drawn over an image of the input's size."""
+"""The receptive field of the central unit of each map, drawn over an image of the input's size."""
 
 import os
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from jaxcnn.vis._canvas import FAINT, INK, new_figure, no_frame, save_figure, st
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MOST = 14  # frames that can still be told apart
+_MOST = 14  # the largest number of frames
 
 
 def receptive_fields_figure(summary: Summary, *, image: np.ndarray | None = None) -> "Figure":
-    """Frames on an image: what the unit in the middle of each map sees, from the first map to the last.
+    """Draws the receptive field of the central unit of each map as a frame on an image.
 
-    Maps are those that the model's ``features`` names, or else its layers. Of maps that see equally much the first
-    is drawn, and of very many every so many-th. A frame that leaves the image reads padding there.
+    The maps are those of the model's ``features``, or its layers if it has none. Of several maps with receptive fields
+    of the same size only the first is drawn, and at most 14 frames. Outside of the image a frame covers padding.
 
     Args:
         summary: of a model of images, from ``jaxcnn.summary``.
@@ -29,7 +29,7 @@ def receptive_fields_figure(summary: Summary, *, image: np.ndarray | None = None
             squares are 1/8 of the input.
 
     Raises:
-        ValueError: the model's input is no image, none of its maps is one, or ``image`` has another size.
+        ValueError: an input or maps that are not images, or an ``image`` of another size.
 
     >>> from jaxcnn.models import create
     >>> from jaxcnn.models import summary
@@ -65,13 +65,19 @@ def receptive_fields_figure(summary: Summary, *, image: np.ndarray | None = None
         axes.set_yticks([0, height], ["0", str(height)], color=FAINT)
         no_frame(axes)
         figure.text(
-            0.02, 0.97, f"{summary.name}: what the middle unit sees", weight="bold", size=9, color=INK, va="top"
+            0.02,
+            0.97,
+            f"{summary.name}: receptive field of the central unit",
+            weight="bold",
+            size=9,
+            color=INK,
+            va="top",
         )
     return figure
 
 
 def draw_receptive_fields(summary: Summary, path: str | os.PathLike[str], *, image: np.ndarray | None = None) -> None:
-    """Writes the picture of ``receptive_fields_figure``.
+    """Writes the picture of ``receptive_fields_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
 
     Args:
         summary: of a model of images, from ``jaxcnn.summary``.
@@ -79,7 +85,7 @@ def draw_receptive_fields(summary: Summary, path: str | os.PathLike[str], *, ima
         image: as in ``receptive_fields_figure``.
 
     Raises:
-        ValueError: as ``receptive_fields_figure``, or a path with another ending.
+        ValueError: arguments for which ``receptive_fields_figure`` raises, or an unknown suffix.
 
     >>> from jaxcnn.models import create
     >>> from jaxcnn.models import summary
@@ -91,7 +97,7 @@ def draw_receptive_fields(summary: Summary, path: str | os.PathLike[str], *, ima
 
 
 def _frames(summary: Summary) -> list[tuple[str, Sequence[int], ReceptiveField]]:
-    """Name, spatial shape and view of the maps to draw."""
+    """Name, spatial shape and receptive field of the maps to draw."""
     named = [(each.name, each.shape, each.receptive_field) for each in summary.maps]
     listed = named or [(layer.path, layer.output_shape, layer.receptive_field) for layer in summary.layers]
     frames: list[tuple[str, Sequence[int], ReceptiveField]] = []
@@ -99,7 +105,7 @@ def _frames(summary: Summary) -> list[tuple[str, Sequence[int], ReceptiveField]]
         if field is not None and len(shape) == 4 and field.size not in [seen.size for _, _, seen in frames]:
             frames.append((name, shape[1:3], field))
     if not frames:
-        raise ValueError(f"{summary.name} has no layer that gives a map of the image.")
+        raise ValueError(f"{summary.name} has no layer with a map of the image.")
     if len(frames) > _MOST:
         chosen = np.linspace(0, len(frames) - 1, _MOST).round().astype(int)
         frames = [frames[index] for index in chosen]
@@ -107,7 +113,7 @@ def _frames(summary: Summary) -> list[tuple[str, Sequence[int], ReceptiveField]]
 
 
 def _grid(height: int, width: int) -> np.ndarray:
-    """A pale board of 8 x 8 squares."""
+    """A pale grid of 8 x 8 squares."""
     rows, columns = np.arange(height) * 8 // height, np.arange(width) * 8 // width
     return np.where((rows[:, None] + columns) % 2, 0.97, 0.90)
 
@@ -116,7 +122,8 @@ def _checked(image: np.ndarray, height: int, width: int) -> np.ndarray:
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[:2] != (height, width) or image.shape[2] not in (1, 3):
         raise ValueError(
-            f"image wants the shape ({height}, {width}, 1 or 3) of the summary's input, but image.shape={image.shape}."
+            f"image must have the shape ({height}, {width}, 1 or 3) of the summary's input, "
+            f"but image.shape={image.shape}."
         )
     if image.dtype == np.uint8:
         image = image.astype(np.float32) / 255

@@ -1,4 +1,4 @@
-"""Images, the class of each of their pixels, and what a model takes them for, one below the other."""
+"""Images, the class of each pixel, and the predicted classes, in three rows."""
 
 import os
 from collections.abc import Sequence
@@ -28,11 +28,25 @@ def draw_segmentation(
     title: str,
     count: int = 8,
 ) -> None:
-    """Writes the picture of ``segmentation_figure`` in one step, as PNG, PDF or SVG by the path's ending.
+    """Writes the picture of ``segmentation_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
+
+    Args:
+        images: as in ``segmentation_figure``.
+        labels: as in ``segmentation_figure``.
+        predictions: as in ``segmentation_figure``.
+        class_names: as in ``segmentation_figure``.
+        path: of the file.
+        title: of the picture.
+        count: as in ``segmentation_figure``.
 
     Raises:
         TypeError: images that are not uint8, or labels or predictions that are not integers.
-        ValueError: shapes that do not fit each other, classes out of range, a count below one, an unknown ending.
+        ValueError: shapes that do not fit each other, classes out of range, a count below one, an unknown suffix.
+
+    >>> images, labels = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 8, 8), int)
+    >>> draw_segmentation(images, labels, labels, ("background", "cat"), "scenes.tiff", title="Two")
+    Traceback (most recent call last):
+    ValueError: draw_segmentation: a picture is written as .pdf, .png or .svg, but the path is scenes.tiff.
     """
     figure = segmentation_figure(images, labels, predictions, class_names, title=title, count=count)
     save_figure(figure, path)
@@ -49,15 +63,15 @@ def segmentation_figure(
 ) -> "Figure":
     """Draws the first images, their labels and the predictions in three rows, with a legend of the classes.
 
-    Class 0, mostly the background, is pale.
+    Class 0, usually the background, is pale.
 
     Args:
         images: ``(n, height, width, 1 or 3)``, uint8.
         labels: ``(n, height, width)``, integers.
         predictions: as the labels.
         class_names: a name for each class; long ones are cut.
-        title: written above all.
-        count: draws at most so many images.
+        title: of the picture.
+        count: the largest number of images.
 
     Raises:
         TypeError: images that are not uint8, or labels or predictions that are not integers.
@@ -106,7 +120,7 @@ def segmentation_figure(
 
 
 def colours(count: int) -> np.ndarray:
-    """A colour for each class, ``(count, 3)`` in [0, 1]: class 0 pale, ten that are told apart, then around the wheel.
+    """A colour for each class, ``(count, 3)`` in [0, 1]: pale for class 0, ten distinct colours or hues for the others.
 
     >>> colours(2).round(2).tolist()
     [[0.93, 0.93, 0.93], [0.12, 0.47, 0.71]]
@@ -124,16 +138,17 @@ def _check(
     if count < 1:
         raise ValueError(f"count={count} must be at least 1.")
     if images.dtype != np.uint8:
-        raise TypeError(f"images want uint8, not {images.dtype}.")
+        raise TypeError(f"images must be uint8, not {images.dtype}.")
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
-        raise ValueError(f"images want the shape (n, height, width, 1 or 3), not {images.shape}.")
+        raise ValueError(f"images must have the shape (n, height, width, 1 or 3), not {images.shape}.")
     for name, classes in (("labels", labels), ("predictions", predictions)):
         if classes.shape != images.shape[:3]:
-            raise ValueError(f"{name} want a class for each pixel {images.shape[:3]}, not {classes.shape}.")
+            raise ValueError(f"{name} must have a class for each pixel {images.shape[:3]}, not {classes.shape}.")
         if not np.issubdtype(classes.dtype, np.integer):
-            raise TypeError(f"{name} want an integer dtype, not {classes.dtype}.")
+            raise TypeError(f"{name} must have an integer dtype, not {classes.dtype}.")
         low, high = int(classes.min()), int(classes.max())
         if low < 0 or high >= len(class_names):
             raise ValueError(
-                f"{name} of {len(class_names)} classes lie in 0..{len(class_names) - 1}, but run from {low} to {high}."
+                f"{name} of {len(class_names)} classes must be in 0..{len(class_names) - 1}, "
+                f"but are from {low} to {high}."
             )

@@ -1,4 +1,4 @@
-"""What a setting is worth: the accuracy of repeated runs over its values, a line for each way of training."""
+"""The accuracy of repeated runs as a function of a setting, with a line for each group of results."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -11,30 +11,40 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS = (TRAIN, TEST, INK, FAINT)
-_APART = 0.04  # of neighbouring lines, as a share of the value: bars that lie on each other cannot be read
+_OFFSET = 0.04  # of neighbouring lines, relative to the value, so that error bars do not overlap
 
 
 def draw_sweep(
-    ways: Mapping[str, Sequence[Mapping[str, Any]]], path: str | os.PathLike[str], *, over: str, title: str = ""
+    groups: Mapping[str, Sequence[Mapping[str, Any]]], path: str | os.PathLike[str], *, over: str, title: str = ""
 ) -> None:
-    """Writes the picture of ``sweep_figure`` in one step, as PNG, PDF or SVG by the path's ending.
-
-    Raises:
-        ValueError: nothing to draw, too many ways, a setting that is missing or not positive, or an unknown ending.
-    """
-    save_figure(sweep_figure(ways, over=over, title=title), path)
-
-
-def sweep_figure(ways: Mapping[str, Sequence[Mapping[str, Any]]], *, over: str, title: str = "") -> "Figure":
-    """Draws test accuracy over the values of a setting, on a logarithmic axis: every seed, their mean and spread.
+    """Writes the picture of ``sweep_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
 
     Args:
-        ways: the name of each line, and the contents of its results files, as ``jaxcnn repeat`` writes them.
-        over: the setting whose values are the horizontal axis; positive numbers.
-        title: written above.
+        groups: as in ``sweep_figure``.
+        path: of the file.
+        over: as in ``sweep_figure``.
+        title: as in ``sweep_figure``.
 
     Raises:
-        ValueError: nothing to draw, more than four ways, or a result in which the setting is missing or not positive.
+        ValueError: no results, too many groups, a setting that is missing or not positive, or an unknown suffix.
+
+    >>> draw_sweep({}, "sweep.png", over="labels")
+    Traceback (most recent call last):
+    ValueError: draw_sweep: each group must have at least one result to draw.
+    """
+    save_figure(sweep_figure(groups, over=over, title=title), path)
+
+
+def sweep_figure(groups: Mapping[str, Sequence[Mapping[str, Any]]], *, over: str, title: str = "") -> "Figure":
+    """Draws test accuracy as a function of a setting, on a logarithmic axis: every seed, mean and standard deviation.
+
+    Args:
+        groups: for each line its name and the contents of results files of ``jaxcnn repeat``.
+        over: the setting on the horizontal axis, whose values must be positive.
+        title: of the picture.
+
+    Raises:
+        ValueError: no results, more than four groups, or a result in which the setting is missing or not positive.
 
     >>> runs = [{"test/accuracy": 0.9}, {"test/accuracy": 0.94}]
     >>> result = {"settings": {"labels": 5}, "test/accuracy": {"mean": 0.92, "std": 0.028}, "runs": runs}
@@ -42,16 +52,16 @@ def sweep_figure(ways: Mapping[str, Sequence[Mapping[str, Any]]], *, over: str, 
     >>> figure.axes[0].get_xlabel(), [label.get_text() for label in figure.axes[0].get_xticklabels()]
     ('labels', ['5'])
     """
-    if not ways or not all(ways.values()):
-        raise ValueError("each way of training wants at least one result to draw.")
-    if len(ways) > len(_COLOURS):
-        raise ValueError(f"at most {len(_COLOURS)} ways can be told apart, not {len(ways)}.")
-    values = sorted({_value(result, over) for results in ways.values() for result in results})
+    if not groups or not all(groups.values()):
+        raise ValueError("each group must have at least one result to draw.")
+    if len(groups) > len(_COLOURS):
+        raise ValueError(f"at most {len(_COLOURS)} groups can be drawn, not {len(groups)}.")
+    values = sorted({_value(result, over) for results in groups.values() for result in results})
     with style():
         figure = new_figure(5.0, 3.2)
         axes = figure.add_axes((0.11, 0.14, 0.86, 0.76))
-        for index, (name, results) in enumerate(ways.items()):
-            shift = 1 + _APART * (index - (len(ways) - 1) / 2)
+        for index, (name, results) in enumerate(groups.items()):
+            shift = 1 + _OFFSET * (index - (len(groups) - 1) / 2)
             _line(axes, name, sorted(results, key=lambda result: _value(result, over)), over, shift, _COLOURS[index])
         axes.set_xscale("log")
         axes.set_xticks(values, [f"{value:g}" for value in values])
@@ -67,12 +77,12 @@ def sweep_figure(ways: Mapping[str, Sequence[Mapping[str, Any]]], *, over: str, 
 def _value(result: Mapping[str, Any], over: str) -> float:
     value = result["settings"].get(over)
     if not isinstance(value, int | float) or value <= 0:
-        raise ValueError(f"a result has {over}={value!r} where a positive number is wanted.")
+        raise ValueError(f"a result has {over}={value!r}, which must be a positive number.")
     return float(value)
 
 
 def _line(axes: "Axes", name: str, results: Sequence[Mapping[str, Any]], over: str, shift: float, colour: str) -> None:
-    """The mean of each result with a bar of one standard deviation up and down, and every run as a dot."""
+    """Draws the mean of each result with an error bar of one standard deviation, and every run as a dot."""
     places = [shift * _value(result, over) for result in results]
     means = [100 * result["test/accuracy"]["mean"] for result in results]
     spreads = [100 * result["test/accuracy"]["std"] for result in results]

@@ -186,7 +186,7 @@ MISTAKES: list[tuple[Any, type[Exception], str]] = [
         "magnitude=31 must be from 0 to num_bins - 1 = 30",
     ),
     (lambda k: augment.rand_augment(k, ONE, num_ops=-1), ValueError, "num_ops=-1 must be at least 0"),
-    (lambda k: augment.rand_augment(k, ONE, magnitude=9.5), TypeError, "magnitude wants an integer, not 9.5"),
+    (lambda k: augment.rand_augment(k, ONE, magnitude=9.5), TypeError, "magnitude must be an integer, not 9.5"),
     (lambda k: augment.trivial_augment(k, ONE, num_bins=1), ValueError, "num_bins=1 must be at least 2"),
 ]
 

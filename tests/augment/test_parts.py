@@ -185,7 +185,7 @@ MISTAKES: list[tuple[Any, type[Exception], str]] = [
     (lambda k: augment.random_resized_crop(k, IMAGES, size=2, aspect=(2, 1)), ValueError, "must have 0 < low <= high"),
     (lambda k: augment.random_elastic(k, IMAGES, sigma=0), ValueError, "sigma=0 smooths nothing"),
     (lambda k: augment.random_elastic(k, IMAGES, alpha=-1), ValueError, "alpha=-1 must be finite, at least 0"),
-    (lambda k: augment.random_cutout(k, IMAGES, size=1.5), TypeError, "size wants an integer, not 1.5"),
+    (lambda k: augment.random_cutout(k, IMAGES, size=1.5), TypeError, "size must be an integer, not 1.5"),
     (
         lambda k: augment.random_erasing(k, IMAGES, fill="random"),
         ValueError,

@@ -54,9 +54,9 @@ def test_no_pixels_is_exactly_the_images(key: jax.Array) -> None:
 GOOD = jnp.zeros((2, 4, 4, 1))
 MISTAKES: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"max_pixels": -1}, ShapeError, "max_pixels=-1 must be at least 0 on every axis"),
-    ({"max_pixels": 1.5}, TypeError, "max_pixels wants an integer, not 1.5"),
+    ({"max_pixels": 1.5}, TypeError, "max_pixels must be an integer, not 1.5"),
     ({"max_pixels": (1, 2, 3)}, ShapeError, "max_pixels=(1, 2, 3) has 3 entries but there are 2 spatial axes"),
-    ({"max_pixels": 1, "padding_mode": "zero"}, ShapeError, "padding_mode='zero' is not known. Did you mean 'zeros'?"),
+    ({"max_pixels": 1, "padding_mode": "zero"}, ValueError, "padding_mode='zero' is not known. Did you mean 'zeros'?"),
 ]
 
 

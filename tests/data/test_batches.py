@@ -33,7 +33,7 @@ def test_a_last_half_batch_is_left_out(count: int, batch_size: int, expected: in
     [
         (0, 4, ValueError, "count=0 must be at least 1"),
         (4, 0, ValueError, "batch_size=0 must be at least 1"),
-        (4, 2.0, TypeError, "batch_size wants an integer, not 2.0"),
+        (4, 2.0, TypeError, "batch_size must be an integer, not 2.0"),
     ],
 )
 def test_what_is_refused_at_the_call(

@@ -93,5 +93,5 @@ def test_a_size_that_loses_ink_is_refused() -> None:
         ValueError, match="digits: image_size=7 is under 8, the size of the originals; LeNet-5 reads 32"
     ):
         digits(7)
-    with pytest.raises(TypeError, match=re.escape("digits: image_size wants an integer, not 32.0")):
+    with pytest.raises(TypeError, match=re.escape("digits: image_size must be an integer, not 32.0")):
         digits(32.0)  # type: ignore[arg-type]

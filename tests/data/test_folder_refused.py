@@ -186,7 +186,7 @@ def test_what_is_refused(tmp_path: Path, make: object, kind: type[Exception], me
     ("options", "kind", "message"),
     [
         ({"image_size": 0}, ValueError, "folder: image_size=0 must be at least 1"),
-        ({"image_size": 8.0}, TypeError, "folder: image_size wants an integer, not 8.0"),
+        ({"image_size": 8.0}, TypeError, "folder: image_size must be an integer, not 8.0"),
         ({"channels": 4}, ShapeError, "folder: images have 1 channel (grey) or 3 (colour), not 4"),
         ({"test_fraction": 0}, ValueError, "folder: test_fraction=0 must be between 0 and 1, such as 0.2"),
         ({"test_fraction": 1.0}, ValueError, "folder: test_fraction=1.0 must be between 0 and 1"),

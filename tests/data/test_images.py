@@ -359,7 +359,7 @@ def test_exif_data_that_make_no_sense_are_no_damage(tmp_path: Path, name: str) -
         (28, ShapeError, "read_image: image_shape must be (height, width, channels)"),
         ((28, 28, 4), ShapeError, "read_image: images have 1 channel (grey) or 3 (colour), not 4"),
         ((0, 28, 1), ShapeError, "read_image: image_shape=(0, 28, 1) must be at least 1"),
-        ((28.0, 28, 1), TypeError, "read_image: image_shape wants an integer, not 28.0"),
+        ((28.0, 28, 1), TypeError, "read_image: image_shape must be an integer, not 28.0"),
     ],
 )
 def test_what_is_no_image_shape(tmp_path: Path, shape: object, kind: type[Exception], message: str) -> None:

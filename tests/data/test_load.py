@@ -78,7 +78,7 @@ def test_the_message_says_where_prepared_sets_were_looked_for(tmp_path: Path) ->
     ("options", "kind", "message"),
     [
         ({"image_size": 0}, ValueError, "load: image_size=0 must be at least 1"),
-        ({"image_size": "32"}, TypeError, "load: image_size wants an integer, not '32'"),
+        ({"image_size": "32"}, TypeError, "load: image_size must be an integer, not '32'"),
         ({"image_size": 4}, ValueError, "digits: image_size=4 is under 8"),
         ({"channels": 3}, ValueError, "load: channels can be given for a folder:/path only, not for 'digits'"),
         ({"channels": 3, "test_fraction": 0.1}, ValueError, "load: channels and test_fraction can be given for a"),

@@ -260,13 +260,13 @@ IMAGES = np.ones((2, 4, 4, 3), np.float32)
         (
             lambda: batch_norm(np.ones((2, 3, 8, 8)), STATS, train=True),
             ShapeError,
-            r"batch_norm: stats.mean wants one number per channel, \(8,\) for x.shape=\(2, 3, 8, 8\), but has shape "
+            r"batch_norm: stats.mean must have one entry per channel, \(8,\) for x.shape=\(2, 3, 8, 8\), but has shape "
             r"\(3,\). Is x channels-first\?",
         ),
         (
             lambda: batch_norm(IMAGES, STATS._replace(var=np.ones(4)), train=True),
             ShapeError,
-            r"stats.var wants one number per channel, \(3,\) .* has shape \(4,\). Is x channels-first",
+            r"stats.var must have one entry per channel, \(3,\) .* has shape \(4,\). Is x channels-first",
         ),
         (lambda: batch_norm(IMAGES, STATS, scale=np.ones((1, 3)), train=False), ShapeError, r"scale .* \(1, 3\)\.$"),
         (lambda: batch_norm(IMAGES, STATS, bias=np.float32(1), train=False), ShapeError, r"bias .* has shape \(\)\.$"),
@@ -299,7 +299,7 @@ IMAGES = np.ones((2, 4, 4, 3), np.float32)
             "real numbers, not complex.*x.real and x.imag",
         ),
         (lambda: batch_stats(0), ShapeError, "batch_stats: channels=0 must be at least 1"),
-        (lambda: batch_stats(2.0), TypeError, "batch_stats: channels wants an integer, not 2.0"),
+        (lambda: batch_stats(2.0), TypeError, "batch_stats: channels must be an integer, not 2.0"),
     ],
 )
 def test_errors(call: Any, error: type[Exception], message: str) -> None:

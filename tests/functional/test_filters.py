@@ -191,7 +191,8 @@ X = np.ones((4, 4, 1), np.float32)
         (
             lambda: filters.apply_filter(X[..., 0], filters.sobel()),
             ShapeError,
-            r"apply_filter: kernel.shape=\(3, 3\) has 2 axes, all of them spatial, so x wants shape \(\*batch, n0, n1, "
+            r"apply_filter: kernel.shape=\(3, 3\) has 2 axes, all of them spatial, so x must have the shape "
+            r"\(\*batch, n0, n1, "
             r"channels\), but x.shape=\(4, 4\). Is the channel axis missing\? Try x\[..., None\]",
         ),
         (lambda: filters.apply_filter(X, np.float32(1)), ShapeError, "apply_filter: .* but is a scalar"),
@@ -206,11 +207,11 @@ X = np.ones((4, 4, 1), np.float32)
         (lambda: filters.gaussian((3, 3), sigma=0.0), ValueError, "gaussian: sigma=0.0 must be positive"),
         (lambda: filters.gaussian((3, 3), sigma=(1.0, -2)), ValueError, r"sigma=\(1.0, -2\) must be positive"),
         (lambda: filters.gaussian((3, 3), sigma=(1.0, 1, 1)), ShapeError, r"sigma has shape \(3,\), but .* has 2 axes"),
-        (lambda: filters.sobel(axis=2), ShapeError, "sobel: axis=2 is not one of 2 spatial axes. Say ndim=3"),
-        (lambda: filters.prewitt(axis=1.0), TypeError, "prewitt: axis wants an integer"),
+        (lambda: filters.sobel(axis=2), ShapeError, "sobel: axis=2 is not one of 2 spatial axes. Pass ndim=3"),
+        (lambda: filters.prewitt(axis=1.0), TypeError, "prewitt: axis must be an integer"),
         (lambda: filters.laplacian(ndim=0), ShapeError, "laplacian: ndim=0 must be at least 1"),
-        (lambda: filters.sharpen(ndim=1.5), TypeError, "sharpen: ndim wants an integer"),
-        (lambda: filters.high_pass((3, 4)), ShapeError, r"high_pass: window_shape=\(3, 4\) has no middle"),
+        (lambda: filters.sharpen(ndim=1.5), TypeError, "sharpen: ndim must be an integer"),
+        (lambda: filters.high_pass((3, 4)), ShapeError, r"high_pass: window_shape=\(3, 4\) has no centre"),
         (lambda: filters.gabor((5,), wavelength=3.0, sigma=1.0), ShapeError, "gabor: .* wants two sizes"),
         (lambda: filters.gabor((5, 5), wavelength=0, sigma=1.0), ValueError, "gabor: wavelength=0 must be positive"),
     ],

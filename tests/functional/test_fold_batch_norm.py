@@ -111,7 +111,7 @@ STATS = BatchStats(np.zeros(4), np.ones(4), 0.0)
         (
             lambda: fold_batch_norm(np.ones((3, 2, 4)), np.ones(2), STATS),
             ShapeError,
-            r"fold_batch_norm: bias wants one number per channel, \(4,\).*but has shape \(2,\)",
+            r"fold_batch_norm: bias must have one entry per channel, \(4,\).*but has shape \(2,\)",
         ),
         (
             lambda: fold_batch_norm(None, None, STATS),

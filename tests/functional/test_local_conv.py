@@ -139,7 +139,7 @@ KERNEL = np.zeros((5, 5, 3, 3, 3, 4))
             r"but has \(3,\)",
         ),
         (lambda: local_conv(X, KERNEL, padding_mode="reflct"), ShapeError, r"local_conv: padding_mode.*'reflect'\?"),
-        (lambda: local_conv(X, KERNEL, strides=1.0), TypeError, r"local_conv: strides wants an integer, not 1.0"),
+        (lambda: local_conv(X, KERNEL, strides=1.0), TypeError, r"local_conv: strides must be an integer, not 1.0"),
     ],
 )
 def test_mistakes(call: object, error: type[Exception], message: str) -> None:

@@ -88,10 +88,14 @@ def test_an_empty_batch() -> None:
     ("call", "error", "message"),
     [
         (lambda x: local_response_norm(x, size=0), ShapeError, "local_response_norm: size=0 must be at least 1"),
-        (lambda x: local_response_norm(x, size=2.5), TypeError, "local_response_norm: size wants an integer, not 2.5"),
+        (
+            lambda x: local_response_norm(x, size=2.5),
+            TypeError,
+            "local_response_norm: size must be an integer, not 2.5",
+        ),
         (lambda x: local_response_norm(x, k=-1.0), ValueError, "k=-1.0 must not be negative"),
         (lambda x: local_response_norm(x, alpha=-1.0), ValueError, "alpha=-1.0 must not be negative"),
-        (lambda x: local_response_norm(x[0, 0]), ShapeError, "x wants shape .* but is a scalar"),
+        (lambda x: local_response_norm(x[0, 0]), ShapeError, "x must have the shape .* but is a scalar"),
         (lambda x: local_response_norm(x + 1j), TypeError, "wants real numbers, not complex"),
     ],
 )

@@ -183,13 +183,13 @@ def test_mistakes_are_refused(pool: Any) -> None:
         pool(x, (6, 7), strides=1)
     with pytest.raises(ShapeError, match=rf"{who}: strides=\(1, 1, 1\) has 3 entries but there are 2 spatial axes"):
         pool(x, (2, 2), strides=(1, 1, 1))
-    with pytest.raises(ShapeError, match=f"{who}: 4 spatial axes and one of channels want at least 5 axes"):
+    with pytest.raises(ShapeError, match=f"{who}: 4 spatial axes and one of channels require at least 5 axes"):
         pool(x, (2, 2, 2, 2), strides=1)
-    with pytest.raises(ShapeError, match=f"{who}: padding='smae' is not known. Did you mean 'SAME'"):
+    with pytest.raises(ValueError, match=f"{who}: padding='smae' is not known. Did you mean 'SAME'"):
         pool(x, (2, 2), strides=1, padding="smae")
-    with pytest.raises(TypeError, match=f"{who}: ceil_mode is True or False, not 'yes'"):
+    with pytest.raises(TypeError, match=f"{who}: ceil_mode must be True or False, not 'yes'"):
         pool(x, (2, 2), strides=1, ceil_mode="yes")
     with pytest.raises(TypeError, match=f"{who}: x is complex .* no order"):
         pool(x.astype(jnp.complex64), (2, 2), strides=1)
-    with pytest.raises(TypeError, match=f"{who}: window_dilation wants an integer"):
+    with pytest.raises(TypeError, match=f"{who}: window_dilation must be an integer"):
         pool(x, (2, 2), strides=1, window_dilation=1.5)

@@ -209,8 +209,8 @@ IMAGE = np.zeros((8, 8, 3))
         (lambda: extract_patches(IMAGE, 3, strides=1), ShapeError, r"extract_patches: window_shape=3 can be read"),
         (lambda: extract_patches(IMAGE, (9, 3), strides=1), ShapeError, r"axis 0 the window of 9 is larger than .* 8"),
         (lambda: extract_patches(IMAGE, (3, 3), strides=0), ShapeError, r"strides=0 must be at least 1"),
-        (lambda: extract_patches(IMAGE, (3, 3), strides=1.5), TypeError, r"strides wants an integer, not 1.5"),
-        (lambda: extract_patches(IMAGE, (3, 3), strides=1, padding="smae"), ShapeError, r"Did you mean 'SAME'\?"),
+        (lambda: extract_patches(IMAGE, (3, 3), strides=1.5), TypeError, r"strides must be an integer, not 1.5"),
+        (lambda: extract_patches(IMAGE, (3, 3), strides=1, padding="smae"), ValueError, r"Did you mean 'SAME'\?"),
         (
             lambda: extract_patches(IMAGE[0, 0], (3, 3), strides=1),
             ShapeError,

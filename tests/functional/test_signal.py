@@ -146,16 +146,16 @@ def test_batches_are_for_vmap(key: jax.Array) -> None:
         (
             lambda: convolve(np.ones(3), np.ones((2, 2))),
             ShapeError,
-            "convolve: both arrays want the same number of",
+            "convolve: both arrays must have the same number of",
         ),
         (lambda: autocorrelate(np.float32(1)), ShapeError, "autocorrelate: .* at least one"),
-        (lambda: convolve(np.ones(0), np.ones(2)), ShapeError, r"convolve: nothing can be made of an empty array"),
+        (lambda: convolve(np.ones(0), np.ones(2)), ShapeError, r"convolve: an array is empty"),
         (
             lambda: correlate(np.ones((4, 2)), np.ones((2, 4)), mode="valid"),
             ShapeError,
-            r'correlate: mode="valid" wants one .* shapes are \(4, 2\) and \(2, 4\). mode="full" or "same" serve them',
+            r'correlate: mode="valid" requires one .* shapes are \(4, 2\) and \(2, 4\). mode="full"',
         ),
-        (lambda: convolve(np.ones(3), np.ones(2), algorithm="ftt"), ShapeError, r"convolve: algorithm='ftt'.*'fft'"),
+        (lambda: convolve(np.ones(3), np.ones(2), algorithm="ftt"), ValueError, r"convolve: algorithm='ftt'.*'fft'"),
         (
             lambda: convolve(np.arange(3), np.arange(2), algorithm="fft"),
             ValueError,

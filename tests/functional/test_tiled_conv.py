@@ -118,8 +118,9 @@ KERNEL = np.zeros((2, 2, 3, 3, 3, 4))
         (
             lambda: tiled_conv(X, KERNEL[0]),
             ShapeError,
-            r"tiled_conv: the kernel wants \(\*tiles, \*window, in_channels // feature_group_count, out_channels\): 4 "
-            r"axes for sequences, 6 for images, 8 for volumes. But kernel.shape=\(2, 3, 3, 3, 4\) has 5",
+            r"tiled_conv: the kernel must have the shape \(\*tiles, \*window, in_channels // feature_group_count, "
+            r"out_channels\): 4 axes for sequences, 6 for images, 8 for volumes. "
+            r"But kernel.shape=\(2, 3, 3, 3, 4\) has 5",
         ),
         (lambda: tiled_conv(X, KERNEL[:0]), ShapeError, r"tiled_conv: tiles.* must be at least 1"),
         (lambda: tiled_conv(X[..., :2], KERNEL), ShapeError, r"tiled_conv: the kernel reads 3 channels but x has 2"),
@@ -128,7 +129,7 @@ KERNEL = np.zeros((2, 2, 3, 3, 3, 4))
             ShapeError,
             r"or one per filter, \(\*tiles, out_channels\) = \(2, 2, 4\), but has \(2, 4\)",
         ),
-        (lambda: tiled_conv(X, KERNEL, padding="SAMEE"), ShapeError, r"tiled_conv: padding='SAMEE'.*'SAME'\?"),
+        (lambda: tiled_conv(X, KERNEL, padding="SAMEE"), ValueError, r"tiled_conv: padding='SAMEE'.*'SAME'\?"),
     ],
 )
 def test_mistakes(call: object, error: type[Exception], message: str) -> None:

@@ -86,7 +86,9 @@ def test_any_number_of_batch_axes(batch: tuple[int, ...]) -> None:
 
 def test_mistakes_are_refused() -> None:
     y, indices = jnp.ones((2, 3, 3, 4)), jnp.zeros((2, 3, 3, 4), jnp.int32)
-    with pytest.raises(ShapeError, match=r"max_unpool: y and indices want one shape, but y.shape=\(2, 3, 3, 4\)"):
+    with pytest.raises(
+        ShapeError, match=r"max_unpool: y and indices must have the same shape, but y.shape=\(2, 3, 3, 4\)"
+    ):
         F.max_unpool(y, indices[:1], (6, 6))
     with pytest.raises(ShapeError, match=r"max_unpool: output_shape=\(2, 6, 6, 4\) has 4 axes, .* no batch axes"):
         F.max_unpool(y, indices, (2, 6, 6, 4))

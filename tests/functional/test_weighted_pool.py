@@ -80,7 +80,7 @@ def test_mistakes_are_refused() -> None:
         F.weighted_pool(x, 0.5, strides=1)
     with pytest.raises(ShapeError, match="weighted_pool: on spatial axis 0 the window of 7 is larger than the input"):
         F.weighted_pool(x, jnp.ones(7), strides=1)
-    with pytest.raises(ShapeError, match="weighted_pool: 3 spatial axes and one of channels want at least 4 axes"):
+    with pytest.raises(ShapeError, match="weighted_pool: 3 spatial axes and one of channels require at least 4 axes"):
         F.weighted_pool(x, jnp.ones((2, 2, 2)), strides=1)
     with pytest.raises(TypeError, match="strides is missing"):
         F.weighted_pool(x, jnp.ones(2))

@@ -30,7 +30,7 @@ def test_bins_that_cannot_be() -> None:
     for size, bins in ((0, 3), (3, 0)):
         with pytest.raises(ShapeError, match=f"adaptive_bins: size={size} and bins={bins} must be at least 1"):
             adaptive_bins(size, bins)
-    with pytest.raises(TypeError, match="adaptive_bins: bins wants an integer"):
+    with pytest.raises(TypeError, match="adaptive_bins: bins must be an integer"):
         adaptive_bins(3, 1.5)
 
 
@@ -49,5 +49,5 @@ def test_spatial_axes() -> None:
 
 def test_levels() -> None:
     assert pyramid_levels((1, 2, (3, 4)), 2) == ((1, 1), (2, 2), (3, 4))
-    with pytest.raises(TypeError, match="levels wants one entry per level"):
+    with pytest.raises(TypeError, match="levels must have one entry per level"):
         pyramid_levels("12", 2)

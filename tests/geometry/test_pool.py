@@ -67,7 +67,9 @@ def test_output_shapes() -> None:
 
 
 def test_mistakes_are_refused() -> None:
-    with pytest.raises(ShapeError, match=r"pool_output_shape: 2 spatial axes and one of channels want at least 3 axes"):
+    with pytest.raises(
+        ShapeError, match=r"pool_output_shape: 2 spatial axes and one of channels require at least 3 axes"
+    ):
         pool_output_shape((7, 7), (2, 2), strides=1)
     with pytest.raises(ShapeError, match=r"pool_output_shape: window_shape=2 can be read as \(2,\)"):
         pool_output_shape((7, 7, 1), 2, strides=1)
@@ -75,7 +77,7 @@ def test_mistakes_are_refused() -> None:
         pool_output_shape((7, 7, 1), (2, 2), strides=0)
     with pytest.raises(ShapeError, match="window_dilation=0 must be at least 1"):
         pool_output_shape((7, 7, 1), (2, 2), strides=1, window_dilation=0)
-    with pytest.raises(TypeError, match="ceil_mode is True or False, not 1"):
+    with pytest.raises(TypeError, match="ceil_mode must be True or False, not 1"):
         pool_output_shape((7, 7, 1), (2, 2), strides=1, ceil_mode=1)
-    with pytest.raises(TypeError, match="p wants a positive number or inf, not None"):
+    with pytest.raises(TypeError, match="p must be a positive number or inf, not None"):
         norm_exponent(None)

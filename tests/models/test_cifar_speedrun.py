@@ -61,7 +61,7 @@ def test_the_gradient_of_the_whitening(frozen: bool, frozen_bias: bool, key: jax
 @pytest.mark.parametrize(("size", "options"), [(24, {}), (49, {}), (32, {"widths": (8, 8)})])
 def test_sizes_that_do_not_end_in_one_position_are_refused(size: int, options: dict[str, tuple[int, ...]]) -> None:
     model = models.create("cifar_speedrun", **{**OPTIONS, **options})
-    message = "CifarSpeedrun: widths are those of three groups" if options else "sides from 25 to 48; .* map of 3x3"
+    message = "CifarSpeedrun: widths must have three entries" if options else "sides from 25 to 48; .* map of 3x3"
     with pytest.raises(ShapeError, match=message):
         jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, size, size, 3)))
 

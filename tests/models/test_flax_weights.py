@@ -73,10 +73,10 @@ def test_logits_are_those_of_the_example(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_named() -> None:
     _, tree = example()
-    with pytest.raises(ShapeError, match=r"resnet101, does not fit. Missing: .*BottleneckResNetBlock_17/BatchNorm_0"):
+    with pytest.raises(ValueError, match=r"resnet101, does not fit. Missing: .*BottleneckResNetBlock_17/BatchNorm_0"):
         models.load_flax_resnet("resnet101", tree)
     tree["params"]["bn_init"]["scale"] = np.ones(3, np.float32)
     with pytest.raises(ShapeError, match=r"Of another shape: params/bn_init/scale \(3,\) for \(64,\)\.$"):
         models.load_flax_resnet("resnet50", tree)
-    with pytest.raises(ShapeError, match=r"the example has resnet18, .*; got 'vgg16'"):
+    with pytest.raises(ValueError, match=r"the example has resnet18, .*; got 'vgg16'"):
         models.load_flax_resnet("vgg16", tree)

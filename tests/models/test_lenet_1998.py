@@ -68,7 +68,7 @@ def test_loss_is_equation_nine() -> None:
     penalties, labels = rng.uniform(0, 9, (5, 10)), rng.integers(0, 10, 5)
     wanted = penalties[np.arange(5), labels] + np.log(np.exp(-2.0) + np.exp(-penalties).sum(1))
     np.testing.assert_allclose(map_loss(jnp.asarray(-penalties), jnp.asarray(labels), floor=2.0), wanted, rtol=1e-5)
-    with pytest.raises(ShapeError, match=r"map_loss: logits \(5, 10\) want labels \(5,\), not \(4,\)"):
+    with pytest.raises(ShapeError, match=r"map_loss: logits \(5, 10\) require labels \(5,\), not \(4,\)"):
         map_loss(jnp.zeros((5, 10)), jnp.zeros(4, jnp.int32))
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn import ShapeError, models
+from jaxcnn import models
 from tests.models.small import quick_jit
 
 IMAGES = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
@@ -74,9 +74,9 @@ def test_padding_of_the_other_frameworks() -> None:
         ({"shortcut": "projecton"}, "ResNet: shortcut='projecton' is not known. Did you mean 'projection'"),
         ({"stem": "5x5"}, "ResNet: stem='5x5' is not known"),
         ({"stride_in": "2x2"}, "ResNet: stride_in='2x2' is not known"),
-        ({"stride_in": "1x1"}, "ResNet: stride_in='1x1' is for bottlenecks; basic blocks have 3x3 alone"),
+        ({"stride_in": "1x1"}, "ResNet: stride_in='1x1' is for bottlenecks; basic blocks support only '3x3'"),
     ],
 )
 def test_options_misspelt(options: dict[str, str], message: str) -> None:
-    with pytest.raises(ShapeError, match=message):
+    with pytest.raises(ValueError, match=message):
         shapes("resnet18", **options)

@@ -131,12 +131,12 @@ def test_a_model_without_features_of_an_image_refuses_to_lose_its_head(name: str
 
 def test_auxiliary_heads_require_classes() -> None:
     model = models.create("googlenet", num_classes=0, aux_heads=True, width=0.1)
-    with pytest.raises(ValueError, match="the auxiliary heads have nothing to classify"):
+    with pytest.raises(ValueError, match="the auxiliary heads require classes"):
         jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
 
 
 def test_a_negative_number_of_classes_is_refused() -> None:
     with pytest.raises(ValueError, match="create: num_classes=-1 must be at least 1, or 0 for features without a head"):
         models.create("resnet18", num_classes=-1)
-    with pytest.raises(TypeError, match="create: num_classes wants an integer"):
+    with pytest.raises(TypeError, match="create: num_classes must be an integer"):
         models.create("resnet18", num_classes=2.5)

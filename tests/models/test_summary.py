@@ -335,7 +335,17 @@ def test_json_holds_everything(lenet: Summary) -> None:
 
 def test_the_table_is_read_by_people(lenet: Summary) -> None:
     lines = str(lenet).splitlines()
-    assert lines[0].split() == ["layer", "kind", "output", "parameters", "multiply-adds", "sees", "jump", "memory"]
+    assert lines[0].split() == [
+        "layer",
+        "kind",
+        "output",
+        "parameters",
+        "multiply-adds",
+        "receptive",
+        "field",
+        "jump",
+        "memory",
+    ]
     assert lines[2].replace("\N{MULTIPLICATION SIGN}", "x").split() == [
         *("c3", "Conv", "1x10x10x16", "2,416", "240,000", "14", "2", "6.2", "KiB")
     ]

@@ -119,14 +119,19 @@ MISTAKES: list[tuple[Any, Any, type[Exception], str]] = [
     (
         nn.Conv(4, (3, 3), padding="CIRCULER"),
         X,
-        ShapeError,
+        ValueError,
         r"padding='CIRCULER' is not known. Did you mean 'CIRCULAR'\?",
     ),
-    (nn.Conv(4, (3, 3), padding="same"), X, ShapeError, r"Did you mean 'SAME'\?"),
-    (nn.Conv(4, (3, 3), padding="REFLECT", padding_mode="edge"), X, ShapeError, "contradict each other"),
-    (nn.Conv(4, (3, 3), mask=np.ones((3, 3))), X, ShapeError, r"mask wants the shape of the kernel, \(3, 3, 3, 4\)"),
+    (nn.Conv(4, (3, 3), padding="same"), X, ValueError, r"Did you mean 'SAME'\?"),
+    (nn.Conv(4, (3, 3), padding="REFLECT", padding_mode="edge"), X, ValueError, "contradict each other"),
+    (
+        nn.Conv(4, (3, 3), mask=np.ones((3, 3))),
+        X,
+        ShapeError,
+        r"mask must have the shape of the kernel, \(3, 3, 3, 4\)",
+    ),
     (nn.Conv(4, (9, 9), padding="VALID"), X, ShapeError, "the output would be empty"),
-    (nn.Conv(4, (3, 3), strides=1.5), X, TypeError, "strides wants an integer, not 1.5"),
+    (nn.Conv(4, (3, 3), strides=1.5), X, TypeError, "strides must be an integer, not 1.5"),
     (nn.Conv(4, (3, 3), algorithm="shifted"), X, ValueError, "algorithm='shifted' does not support this"),
 ]
 

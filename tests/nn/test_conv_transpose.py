@@ -101,7 +101,7 @@ MISTAKES: list[tuple[Any, type[Exception], str]] = [
     (nn.ConvTranspose(4, 3), ShapeError, r"ConvTranspose: kernel_size=3 can be read as"),
     (
         nn.ConvTranspose(4, (3, 3), padding="REFLECT"),
-        ShapeError,
+        ValueError,
         "padding='REFLECT' is not known. Known: 'SAME', 'VALID'",
     ),
     (
@@ -109,9 +109,13 @@ MISTAKES: list[tuple[Any, type[Exception], str]] = [
         ShapeError,
         r"strides=\(2,\) has 1 entries but there are 2 spatial axes",
     ),
-    (nn.ConvTranspose(4, (3, 3), strides=(2, 0.5)), TypeError, "strides wants an integer, not 0.5"),
+    (nn.ConvTranspose(4, (3, 3), strides=(2, 0.5)), TypeError, "strides must be an integer, not 0.5"),
     (nn.ConvTranspose(4, (3, 3), padding=-3), ShapeError, "would be empty"),
-    (nn.ConvTranspose(4, (3, 3), mask=np.ones(3)), ShapeError, r"ConvTranspose: mask wants the shape of the kernel"),
+    (
+        nn.ConvTranspose(4, (3, 3), mask=np.ones(3)),
+        ShapeError,
+        r"ConvTranspose: mask must have the shape of the kernel",
+    ),
 ]
 
 

@@ -61,8 +61,8 @@ MISTAKES: list[tuple[Any, type[Exception], str]] = [
     (nn.DepthwiseConv(3), ShapeError, "DepthwiseConv: kernel_size=3 can be read as"),
     (nn.SeparableConv(4, 3), ShapeError, "SeparableConv: kernel_size=3 can be read as"),
     (nn.DepthwiseConv((3, 3), 0), ShapeError, "DepthwiseConv: channel_multiplier=0 must be at least 1"),
-    (nn.SeparableConv(4, (3, 3), 1.5), TypeError, "SeparableConv: channel_multiplier wants an integer, not 1.5"),
-    (nn.DepthwiseConv((3, 3), padding="SAM"), ShapeError, r"Did you mean 'SAME'\?"),
+    (nn.SeparableConv(4, (3, 3), 1.5), TypeError, "SeparableConv: channel_multiplier must be an integer, not 1.5"),
+    (nn.DepthwiseConv((3, 3), padding="SAM"), ValueError, r"Did you mean 'SAME'\?"),
 ]
 
 

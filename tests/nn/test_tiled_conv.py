@@ -59,7 +59,7 @@ def test_each_filter_is_drawn_as_that_of_a_convolution(key: jax.Array) -> None:
         (TiledConv(4, 3, tiles=2), r"TiledConv: kernel_size=3 can be read as"),
         (TiledConv(4, (3, 3), tiles=(2, 2, 2)), r"TiledConv: tiles=\(2, 2, 2\) has 3 entries"),
         (TiledConv(4, (3, 3), tiles=0), r"TiledConv: tiles=0 must be at least 1"),
-        (TiledConv(4, (3, 3), tiles=2, mask=np.ones(3)), r"TiledConv: mask wants the shape of the kernel"),
+        (TiledConv(4, (3, 3), tiles=2, mask=np.ones(3)), r"TiledConv: mask must have the shape of the kernel"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

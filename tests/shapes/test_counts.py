@@ -129,8 +129,8 @@ def test_depthwise_separable_saves_what_mobilenet_says() -> None:
         (lambda: conv_transpose_counts((8, 8, 3), 4, 3), ShapeError, r"conv_transpose_counts: kernel_size=3"),
         (lambda: tiled_conv_counts((8, 8, 3), 4, (3, 3), tiles=0), ShapeError, r"tiled_conv_counts: tiles=0 must be"),
         (lambda: dense_counts((), 4), ShapeError, r"dense_counts: input_shape=\(\) has no axis of channels"),
-        (lambda: conv_counts((8, 8, 3), 4.0, (3, 3)), TypeError, r"conv_counts: features wants an integer, not 4.0"),
-        (lambda: dense_counts((3,), 4.0), TypeError, r"dense_counts: features wants an integer, not 4.0"),
+        (lambda: conv_counts((8, 8, 3), 4.0, (3, 3)), TypeError, r"conv_counts: features must be an integer, not 4.0"),
+        (lambda: dense_counts((3,), 4.0), TypeError, r"dense_counts: features must be an integer, not 4.0"),
     ],
 )
 def test_mistakes(call: object, error: type[Exception], message: str) -> None:

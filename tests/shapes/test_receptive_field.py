@@ -146,12 +146,15 @@ THREE = SlidingWindow((3,))
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: receptive_field([]), r"receptive_field: no layer says how many axes are spatial. Pass ndim=2"),
+        (
+            lambda: receptive_field([]),
+            r"receptive_field: the number of spatial axes is unknown without a layer. Pass ndim=2",
+        ),
         (lambda: receptive_field([THREE, SlidingWindow((3, 3))]), r"same number of spatial axes, not \[1, 2\]"),
         (lambda: receptive_field([THREE], ndim=2), r"same number of spatial axes, not \[1, 2\]"),
         (
             lambda: receptive_field([THREE, SlidingWindow((3,), strides=2, padding="SAME")]),
-            r"receptive_field: layer 1: what 'SAME' pads depends on the size of the input.*Pass input_shape",
+            r"receptive_field: layer 1: the padding 'SAME' of a layer with strides depends on .*Pass input_shape",
         ),
         (
             lambda: receptive_field([SlidingWindow((3,), transposed=True)]),
@@ -167,7 +170,7 @@ THREE = SlidingWindow((3,))
         ),
         (
             lambda: ReceptiveField(size=(3,), jump=(2,), offset=(0,)).union(receptive_field([THREE])),
-            r"ReceptiveField.union: the branches move by \(2,\) and by \(1,\)",
+            r"ReceptiveField.union: the jumps of the branches, \(2,\) and \(1,\), differ",
         ),
     ],
 )

@@ -74,7 +74,7 @@ def test_refusals() -> None:
     model = models.create("neocognitron")
     with pytest.raises(ShapeError, match=r"images must have the shape \(n, height, width, channels\), not \(8, 8, 1\)"):
         learn_neocognitron(model, {}, jnp.zeros((8, 8, 1)))
-    with pytest.raises(ShapeError, match="passes=0 must be at least 1"):
+    with pytest.raises(ValueError, match="passes=0 must be at least 1"):
         learn_neocognitron(model, {}, jnp.zeros((1, 8, 8, 1)), passes=0)
 
 

@@ -30,7 +30,9 @@ def test_rows_show_what_was_made_in_their_order() -> None:
         np.testing.assert_allclose(drawn.get_array(), expected)
         left, right, bottom, top = drawn.get_extent()
         assert (right - left) / (top - bottom) == pytest.approx(8 / 6), "pixels are square"
-    with pytest.raises(ValueError, match=r"augmentations_figure: images want the shape \(n, height, width, 1 or 3\)"):
+    with pytest.raises(
+        ValueError, match=r"augmentations_figure: images must have the shape \(n, height, width, 1 or 3\)"
+    ):
         augmentations_figure(images[0], rows, title="")
     with pytest.raises(ValueError, match="there is no augmentation to draw"):
         augmentations_figure(images, {}, title="")

@@ -31,13 +31,19 @@ def test_counts_agree_with_a_loop(num_classes: int, dtype: type) -> None:
 @pytest.mark.parametrize(
     ("labels", "predictions", "num_classes", "error", "message"),
     [
-        ([0, 1], [0], 2, ValueError, r"want one row each, of one length, but have the shapes \(2,\) and \(1,\)"),
-        ([[0]], [[0]], 2, ValueError, r"want one row each"),
+        ([0, 1], [0], 2, ValueError, r"must be vectors of the same length, but have the shapes \(2,\) and \(1,\)"),
+        ([[0]], [[0]], 2, ValueError, r"must be vectors of the same length"),
         ([], [], 2, ValueError, "there is no label to count"),
-        ([0, 3], [0, 1], 3, ValueError, r"labels of 3 classes lie in 0\.\.2, but run from 0 to 3"),
-        ([0, 1], [-1, 1], 3, ValueError, r"predictions of 3 classes lie in 0\.\.2, but run from -1 to 1"),
-        ([0.0, 1.0], [0, 1], 2, TypeError, "labels want an integer dtype, not float64"),
-        ([0, 1], [0.1, 0.9], 2, TypeError, "predictions want an integer dtype, not float64. Of probabilities, give"),
+        ([0, 3], [0, 1], 3, ValueError, r"labels of 3 classes must be in 0\.\.2, but are from 0 to 3"),
+        ([0, 1], [-1, 1], 3, ValueError, r"predictions of 3 classes must be in 0\.\.2, but are from -1 to 1"),
+        ([0.0, 1.0], [0, 1], 2, TypeError, "labels must have an integer dtype, not float64"),
+        (
+            [0, 1],
+            [0.1, 0.9],
+            2,
+            TypeError,
+            "predictions must have an integer dtype, not float64. Pass the argmax",
+        ),
         ([0], [0], 0, ValueError, "num_classes=0 must be at least 1"),
     ],
 )
@@ -109,10 +115,10 @@ def test_two_to_a_hundred_classes(tmp_path: Path, num_classes: int, with_counts:
     [
         (np.ones((2, 3), int), 2, ValueError, r"a row and a column a class, not the shape \(2, 3\)"),
         (np.ones(4, int), 4, ValueError, r"a row and a column a class, not the shape \(4,\)"),
-        (np.ones((2, 2), int), 3, ValueError, "2 classes want as many names, not 3"),
-        (np.eye(2), 2, TypeError, "wants counts, of an integer dtype, not float64"),
+        (np.ones((2, 2), int), 3, ValueError, "2 classes require as many names, not 3"),
+        (np.eye(2), 2, TypeError, "must hold counts of an integer dtype, not float64"),
         (np.array([[1, -2], [0, 1]]), 2, ValueError, "counts cannot be negative, but one is -2"),
-        (np.zeros((2, 2), int), 2, ValueError, "the matrix counts no image at all"),
+        (np.zeros((2, 2), int), 2, ValueError, "all counts of the matrix are 0"),
     ],
 )
 def test_picture_refuses(tmp_path: Path, matrix: np.ndarray, count: int, error: type, message: str) -> None:

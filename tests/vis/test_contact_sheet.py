@@ -70,12 +70,18 @@ def test_captions_and_title_lie_inside_and_do_not_touch() -> None:
 @pytest.mark.parametrize(
     ("images", "count", "columns", "error", "message"),
     [
-        (np.zeros((2, 4, 4), np.uint8), 2, 2, ValueError, r"want the shape \(n, height, width, 1 or 3\), but images.s"),
+        (
+            np.zeros((2, 4, 4), np.uint8),
+            2,
+            2,
+            ValueError,
+            r"must have the shape \(n, height, width, 1 or 3\), but images.s",
+        ),
         (np.zeros((2, 4, 4, 2), np.uint8), 2, 2, ValueError, r"1 or 3\), but images.shape=\(2, 4, 4, 2\)"),
-        (np.zeros((0, 4, 4, 1), np.uint8), 0, 2, ValueError, "there is no pixel in images of the shape"),
-        (np.zeros((2, 4, 4, 1), np.uint8), 3, 2, ValueError, "2 images want as many captions, not 3"),
+        (np.zeros((0, 4, 4, 1), np.uint8), 0, 2, ValueError, "images of the shape .* have no pixels"),
+        (np.zeros((2, 4, 4, 1), np.uint8), 3, 2, ValueError, "2 images require as many captions, not 3"),
         (np.zeros((2, 4, 4, 1), np.uint8), 2, 0, ValueError, "columns=0 must be at least 1"),
-        (np.zeros((2, 4, 4, 1), np.int32), 2, 2, TypeError, r"want uint8, or floats in \[0, 1\], not int32"),
+        (np.zeros((2, 4, 4, 1), np.int32), 2, 2, TypeError, r"must be uint8, or floats in \[0, 1\], not int32"),
         (np.full((2, 4, 4, 1), 255.0), 2, 2, ValueError, r"lie in \[0, 1\], but these run from 255 to 255"),
         (np.full((2, 4, 4, 1), -0.5), 2, 2, ValueError, r"lie in \[0, 1\], but these run from -0.5"),
         (np.full((2, 4, 4, 1), np.nan), 2, 2, ValueError, r"lie in \[0, 1\], but these run from nan"),

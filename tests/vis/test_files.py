@@ -151,7 +151,7 @@ PICTURES = {
         lambda: (BYTES, np.array([0, 1, 1]), PROBABILITIES, ("a", "b")),
         {},
         {
-            "texts": ["2 of 3 images are wrong (66.67 %), worst first"],
+            "texts": ["2 of 3 images are misclassified (66.67 %), highest loss first"],
             "panels": [{"texts": ["b → a  70 %", "a → b  60 %"], "images": 2}],
         },
     ),
@@ -172,7 +172,7 @@ PICTURES = {
         lambda: (lenet_summary(),),
         {},
         {
-            "texts": ["LeNet5: what the middle unit sees"],
+            "texts": ["LeNet5: receptive field of the central unit"],
             "panels": [
                 {
                     "x ticks": ["0", "32"],

@@ -33,13 +33,13 @@ def title(figure: Any) -> str:
 def test_the_highest_loss_comes_first() -> None:
     figure = mistakes_figure(IMAGES, LABELS, PROBABILITIES, NAMES)
     assert shown(figure) == [(2, "c → a  97 %"), (3, "a → c  60 %"), (0, "a → b  60 %")]
-    assert title(figure) == "3 of 5 images are wrong (60.00 %), worst first"
+    assert title(figure) == "3 of 5 images are misclassified (60.00 %), highest loss first"
 
 
 def test_as_many_as_asked_for() -> None:
     figure = mistakes_figure(IMAGES, LABELS, PROBABILITIES, NAMES, count=1)
     assert shown(figure) == [(2, "c → a  97 %")]
-    assert title(figure) == "3 of 5 images are wrong (60.00 %); the 1 worst"
+    assert title(figure) == "3 of 5 images are misclassified (60.00 %); the 1 with the highest loss"
 
 
 def test_order_agrees_with_the_loss_of_random_probabilities() -> None:
@@ -57,7 +57,7 @@ def test_without_a_mistake_the_least_certain_are_shown_and_it_says_so() -> None:
     right = PROBABILITIES.argmax(-1)
     figure = mistakes_figure(IMAGES, right, PROBABILITIES, NAMES, count=3)
     assert shown(figure) == [(4, "b  55 %"), (0, "b  60 %"), (3, "c  60 %")]
-    assert title(figure) == "No mistake in 5 images; the 3 least certain, all right"
+    assert title(figure) == "No misclassification of 5 images; the 3 with the highest loss"
 
 
 def test_a_probability_of_zero_is_no_trouble() -> None:
@@ -92,14 +92,18 @@ LOGITS = np.log(np.maximum(PROBABILITIES, 1e-3))
     ("changes", "error", "message"),
     [
         ({"count": 0}, ValueError, "count=0 must be at least 1"),
-        ({"images": IMAGES[..., 0]}, ValueError, r"want the shape \(n, height, width, channels\), not \(5, 4, 4\)"),
-        ({"images": IMAGES[:0]}, ValueError, r"want the shape \(n, height, width, channels\), not \(0, 4, 4, 1\)"),
-        ({"labels": LABELS[:4]}, ValueError, r"5 images want as many labels, but labels.shape=\(4,\)"),
+        (
+            {"images": IMAGES[..., 0]},
+            ValueError,
+            r"must have the shape \(n, height, width, channels\), not \(5, 4, 4\)",
+        ),
+        ({"images": IMAGES[:0]}, ValueError, r"must have the shape \(n, height, width, channels\), not \(0, 4, 4, 1\)"),
+        ({"labels": LABELS[:4]}, ValueError, r"5 images require as many labels, but labels.shape=\(4,\)"),
         ({"probabilities": PROBABILITIES[:, :2]}, ValueError, r"of the shape \(5, 3\), not \(5, 2\)"),
-        ({"class_names": ("a", "b")}, ValueError, r"2 class names want .* of the shape \(5, 2\), not \(5, 3\)"),
-        ({"labels": LABELS / 1.0}, TypeError, "labels want an integer dtype, not float64"),
-        ({"labels": LABELS + 1}, ValueError, r"labels of 3 classes lie in 0\.\.2, but run from 1 to 3"),
-        ({"labels": LABELS - 1}, ValueError, r"labels of 3 classes lie in 0\.\.2, but run from -1 to 1"),
+        ({"class_names": ("a", "b")}, ValueError, r"2 class names require .* of the shape \(5, 2\), not \(5, 3\)"),
+        ({"labels": LABELS / 1.0}, TypeError, "labels must have an integer dtype, not float64"),
+        ({"labels": LABELS + 1}, ValueError, r"labels of 3 classes must be in 0\.\.2, but are from 1 to 3"),
+        ({"labels": LABELS - 1}, ValueError, r"labels of 3 classes must be in 0\.\.2, but are from -1 to 1"),
         ({"probabilities": LOGITS}, ValueError, "must add up to 1; are these logits"),
         ({"probabilities": PROBABILITIES * 2}, ValueError, "must add up to 1; are these logits"),
         ({"probabilities": PROBABILITIES * np.nan}, ValueError, "must add up to 1; are these logits"),

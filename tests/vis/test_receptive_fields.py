@@ -48,12 +48,12 @@ def test_the_image_is_behind_the_frames_and_without_one_a_grid(lenet: Summary) -
 
 
 def test_refusals(lenet: Summary) -> None:
-    with pytest.raises(ValueError, match=r"image wants the shape \(32, 32, 1 or 3\).*image.shape=\(28, 28, 1\)"):
+    with pytest.raises(ValueError, match=r"image must have the shape \(32, 32, 1 or 3\).*image.shape=\(28, 28, 1\)"):
         receptive_fields_figure(lenet, image=np.zeros((28, 28, 1)))
     flat = summary(linen.Dense(3), (1, 7))
     with pytest.raises(ValueError, match=r"input_shape=\(1, 7\) is not one batch of images"):
         receptive_fields_figure(flat)
-    with pytest.raises(ValueError, match="_Mean has no layer that gives a map of the image"):
+    with pytest.raises(ValueError, match="_Mean has no layer with a map of the image"):
         receptive_fields_figure(summary(_Mean(), (1, 4, 4, 1)))
 
 

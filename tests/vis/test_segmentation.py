@@ -36,11 +36,16 @@ def test_classes_have_colours_of_their_own(count: int) -> None:
     ("arrays", "options", "kind", "message"),
     [
         ((IMAGES, LABELS, LABELS), {"count": 0}, ValueError, "count=0 must be at least 1"),
-        ((IMAGES / 255, LABELS, LABELS), {}, TypeError, "images want uint8, not float64"),
-        ((IMAGES[..., :2], LABELS, LABELS), {}, ValueError, "images want the shape (n, height, width, 1 or 3)"),
-        ((IMAGES, LABELS[:, 0], LABELS), {}, ValueError, "labels want a class for each pixel (3, 8, 8), not (3, 8)"),
-        ((IMAGES, LABELS, LABELS / 1), {}, TypeError, "predictions want an integer dtype, not float64"),
-        ((IMAGES, LABELS + 1, LABELS), {}, ValueError, "labels of 3 classes lie in 0..2, but run from 1 to 3"),
+        ((IMAGES / 255, LABELS, LABELS), {}, TypeError, "images must be uint8, not float64"),
+        ((IMAGES[..., :2], LABELS, LABELS), {}, ValueError, "images must have the shape (n, height, width, 1 or 3)"),
+        (
+            (IMAGES, LABELS[:, 0], LABELS),
+            {},
+            ValueError,
+            "labels must have a class for each pixel (3, 8, 8), not (3, 8)",
+        ),
+        ((IMAGES, LABELS, LABELS / 1), {}, TypeError, "predictions must have an integer dtype, not float64"),
+        ((IMAGES, LABELS + 1, LABELS), {}, ValueError, "labels of 3 classes must be in 0..2, but are from 1 to 3"),
     ],
 )
 def test_refusals(arrays: tuple[np.ndarray, ...], options: dict[str, int], kind: type[Exception], message: str) -> None:

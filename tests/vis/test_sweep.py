@@ -38,11 +38,11 @@ def test_means_spreads_and_seeds_are_where_they_belong() -> None:
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:
-    with pytest.raises(ValueError, match="sweep_figure: each way of training wants at least one result"):
+    with pytest.raises(ValueError, match="sweep_figure: each group must have at least one result"):
         sweep_figure({}, over="labels")
-    with pytest.raises(ValueError, match="each way of training wants at least one result"):
+    with pytest.raises(ValueError, match="each group must have at least one result"):
         sweep_figure({"scratch": []}, over="labels")
-    with pytest.raises(ValueError, match="at most 4 ways can be told apart, not 5"):
+    with pytest.raises(ValueError, match="at most 4 groups can be drawn, not 5"):
         sweep_figure({str(index): [result(5, 0.5, 0.7)] for index in range(5)}, over="labels")
     with pytest.raises(ValueError, match="a result has label=None where a positive number is wanted"):
         sweep_figure({"scratch": [result(5, 0.5, 0.7)]}, over="label")

@@ -1,4 +1,4 @@
-"""The last layer of a model, which it may be without."""
+"""The last layer of a model, which is optional."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ def check_classes(num_classes: int) -> int:
 
 
 def classifier(num_classes: int, **options: Any) -> Callable[[jax.Array], jax.Array]:
-    """A dense layer that makes logits; without classes the features pass unchanged, as in timm.
+    """A dense layer that computes logits; with ``num_classes=0`` the identity, as in timm.
 
     Args:
         num_classes: number of logits, or 0.
@@ -42,10 +42,10 @@ def classifier(num_classes: int, **options: Any) -> Callable[[jax.Array], jax.Ar
 
 
 def require_classes(num_classes: int, *, instead: str) -> None:
-    """Refuses a model without a head where there is no vector of features that it could return.
+    """Raises for ``num_classes=0`` in a model that has no vector of features to return.
 
     Raises:
-        ValueError: no class, or a negative number.
+        ValueError: 0 or a negative number.
         TypeError: not an integer.
     """
     if check_classes(num_classes) == 0:

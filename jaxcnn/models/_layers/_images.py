@@ -1,4 +1,4 @@
-"""What the models ask of their input."""
+"""Checks of the input of models."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ def as_images(x: Any, *, smallest: int = 1, largest: int | None = None, advice: 
     """Images as a JAX array, of a shape that ``check_images`` accepts.
 
     Raises:
-        ShapeError: what ``check_images`` refuses.
+        ShapeError: a shape for which ``check_images`` raises.
         TypeError: something that is not made of numbers.
     """
     x = as_array(x, name="x")
@@ -22,12 +22,12 @@ def as_images(x: Any, *, smallest: int = 1, largest: int | None = None, advice: 
 
 
 def check_images(shape: Sequence[int], *, smallest: int = 1, largest: int | None = None, advice: str = "") -> None:
-    """Refuses what is not ``(*batch, height, width, channels)`` with sides in the range that a model can read.
+    """Raises unless a shape is ``(*batch, height, width, channels)`` with sides in the range that a model supports.
 
     Args:
         shape: of the input.
-        smallest: the least height and width.
-        largest: the greatest height and width; None is no limit.
+        smallest: the smallest height and width.
+        largest: the largest height and width; None for no limit.
         advice: the end of the message, a sentence.
 
     Raises:

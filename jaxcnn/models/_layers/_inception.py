@@ -1,4 +1,4 @@
-"""What the Inception networks are made of: a convolution with its norm and activation, and branches side by side."""
+"""Modules of the Inception networks: a convolution with norm and activation, and parallel branches."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,15 +13,15 @@ from jaxcnn.nn import Conv
 
 
 class ConvUnit(nn.Module):
-    """A convolution, a norm if there is one, an activation.
+    """A convolution, an optional norm, and an activation.
 
     Attributes:
         features: output channels.
-        window: side of the kernel; an odd one is padded so that the size stays.
+        window: side of the kernel; the padding is ``window // 2``.
         strides: step of the convolution.
-        norm: makes a norm, or None.
+        norm: creates a norm; None for no norm.
         use_bias: whether the convolution has a bias.
-        activation: what follows.
+        activation: the nonlinearity.
         kernel_init: initializer of the kernel.
         dtype: type of the computation.
     """
@@ -52,13 +52,13 @@ class ConvUnit(nn.Module):
 
 
 class Branches(nn.Module):
-    """Chains of convolutions that read the same map, their results side by side (an Inception block).
+    """Parallel chains of convolutions on the same map, with concatenated results (an Inception block).
 
     Attributes:
-        chains: of each branch its name and its units, as (name, features, window, strides); a branch without units
-            passes on what it is given.
-        pool: makes the input of the last branch.
-        unit: makes a ``ConvUnit``.
+        chains: name and units of each branch, with ``(features, window, strides)`` for each unit; a branch without
+            units is the identity.
+        pool: computes the input of the last branch.
+        unit: creates a ``ConvUnit``.
     """
 
     chains: Sequence[tuple[str, Sequence[tuple[int, int, int]]]]
@@ -67,7 +67,7 @@ class Branches(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps ``(*batch, height, width, channels)`` to the channels of all branches, in their order."""
+        """Maps ``(*batch, height, width, channels)`` to the concatenated channels of all branches."""
         found = []
         for index, (name, units) in enumerate(self.chains):
             y = self.pool(x) if index == len(self.chains) - 1 else x
@@ -78,7 +78,7 @@ class Branches(nn.Module):
 
 
 def scaled(channels: int, width: float) -> int:
-    """That many channels in a network so many times as wide, at least one.
+    """``channels * width``, rounded, and at least one.
 
     >>> scaled(192, 0.125), scaled(3, 0.1)
     (24, 1)

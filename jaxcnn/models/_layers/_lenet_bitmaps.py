@@ -1,4 +1,4 @@
-"""Pictures of the digits, 7 wide and 12 high, which are the codes that LeNet-5 of 1998 gives out."""
+"""Pictures of the digits, 7 wide and 12 high: the output codes of LeNet-5 of 1998."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What a model consists of, layer by layer, from a trace of its equations."""
+"""Summaries of models: parameters, multiply-adds and receptive fields, from a trace of the model."""
 
 from jaxcnn.models._summary._summary import Summary, summary
 

@@ -1,7 +1,7 @@
-"""The variables of a model as shapes alone, from a trace in which no parameter is drawn.
+"""The shapes of the variables of a model, from a trace that skips the initializers.
 
-To trace how parameters would be drawn is half of the work of tracing a model, and Flax does it once more whenever it
-compares the shape of a parameter with what its initializer would give.
+Tracing the initializers takes half of the time of tracing a model, and Flax traces an initializer a second time to
+compare the shape of a parameter with it.
 """
 
 import functools
@@ -13,7 +13,7 @@ from flax import linen
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 
-# Where the initializers of JAX are written, those that are functions and those that functions make.
+# The modules that define the initializers of JAX, both functions and those returned by functions.
 JAX_INITIALIZERS = {each.__module__ for each in (jax.nn.initializers.zeros, jax.nn.initializers.lecun_normal())}
 
 _blank = Primitive("jaxcnn_blank")
@@ -21,7 +21,7 @@ _blank.def_abstract_eval(lambda *, aval: aval)
 
 
 def abstract_variables(model: linen.Module, x: jax.ShapeDtypeStruct, options: Mapping[str, Any]) -> Any:
-    """Shapes of the variables that ``model.init`` would make for ``x``."""
+    """Shapes of the variables that ``model.init`` creates for ``x``."""
     blank = BlankParameters()
 
     def init(x: jax.Array) -> Any:
@@ -32,25 +32,25 @@ def abstract_variables(model: linen.Module, x: jax.ShapeDtypeStruct, options: Ma
 
 
 def keys() -> dict[str, jax.Array]:
-    """The random keys that any model is given."""
+    """The random keys that are passed to a model."""
     return {"dropout": jax.random.key(0), "params": jax.random.key(0)}
 
 
 class BlankParameters:
-    """An interceptor of Flax under which no parameter is drawn, and none is drawn again to compare its shape."""
+    """An interceptor of Flax methods that replaces the initializers of parameters by abstract values."""
 
     def __init__(self) -> None:
         self.types: dict[Any, Any] = {}
 
     def intercept(self, call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-        """Gives the module, for as long as it lives, a ``param`` of its own."""
+        """Replaces the method ``param`` of the module."""
         object.__setattr__(context.module, "param", functools.partial(self.param, context.module))
         return call(*args, **kwargs)
 
     def param(
         self, module: linen.Module, name: str, init: Callable[..., Any], *args: Any, unbox: bool = True, **kwargs: Any
     ) -> Any:
-        """What ``module.param`` would give, of the same shape."""
+        """A value of the shape that ``module.param`` returns."""
         if module.has_variable("params", name):
             value: Any = module.get_variable("params", name)
             return linen.meta.unbox(value) if unbox else value
@@ -61,21 +61,21 @@ class BlankParameters:
         return type(module).param(module, name, draw, unbox=unbox)
 
     def type_of(self, init: functools.partial[Any]) -> Any:
-        """Shapes of what an initializer gives; equal layers ask once."""
-        asked: Any = (init.func, init.args, tuple(init.keywords.items()))
+        """The shapes of an initializer's result, cached for equal layers."""
+        call: Any = (init.func, init.args, tuple(init.keywords.items()))
         try:
-            return self.types[asked]
+            return self.types[call]
         except KeyError:
-            found = self.types[asked] = _drawn(init)
+            found = self.types[call] = _shapes_of(init)
             return found
-        except TypeError:  # an argument without a hash, an array say
-            return _drawn(init)
+        except TypeError:  # an argument that is not hashable, such as an array
+            return _shapes_of(init)
 
 
-def _drawn(init: functools.partial[Any]) -> Any:
-    """Shapes of what an initializer gives: JAX's own what they are asked for, others what a trace of them says.
+def _shapes_of(init: functools.partial[Any]) -> Any:
+    """The shapes of an initializer's result: the requested shape for JAX's own, a trace for others.
 
-    With this kind of key the fewest operations are traced.
+    An ``rbg`` key needs the fewest traced operations.
     """
     shape, dtype = init.args if len(init.args) == 2 and not init.keywords else (None, None)
     if dtype is not None and getattr(init.func, "__module__", "") in JAX_INITIALIZERS:

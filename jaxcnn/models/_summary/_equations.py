@@ -1,8 +1,8 @@
-"""What each equation of a traced program costs, and what its results see of the image: one rule for each primitive.
+"""Multiply-adds and receptive fields of the equations of a traced program, with one rule for each primitive.
 
-A rule takes the equation and what its operands see, one ``Span`` for each spatial axis of the image or None where an
-operand does not depend on it, and gives the same for the results. A primitive without a rule gets the answer that is
-never too small: its results see all that its operands see together.
+A rule computes the receptive fields of the results from those of the operands. A receptive field is one ``Span`` for
+each spatial axis of the image, or None for an operand that does not depend on the image. For a primitive without a
+rule, the results have the union of the receptive fields of all operands, which is an upper bound.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,10 +33,10 @@ _CUMULATIVE = frozenset({"cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp"
 
 
 def multiply_adds(equation: Any) -> int:
-    """Multiply-adds of an equation, if it is a convolution or a product of matrices, else 0.
+    """Multiply-adds of an equation if it is a convolution or a matrix product, else 0.
 
-    Every tap of every position counts, padding included. A transposed convolution costs what the convolution costs
-    that it transposes: the zeros put between its inputs are not multiplied.
+    Every tap of every position counts, padding included. A transposed convolution has the multiply-adds of the
+    convolution that it transposes: the zeros between its inputs do not count.
     """
     params, shapes = equation.params, [operand.aval.shape for operand in equation.invars]
     if "plan" in params:
@@ -56,7 +56,7 @@ def multiply_adds(equation: Any) -> int:
 
 
 def views_after(equation: Any, views: Sequence[View | None]) -> list[View | None]:
-    """What the results of an equation see, from what its operands see."""
+    """The receptive fields of the results of an equation, from those of its operands."""
     name, count = equation.primitive.name, len(equation.outvars)
     if all(view is None for view in views):
         return [None] * count
@@ -81,7 +81,7 @@ def _everything(equation: Any, views: Sequence[View | None]) -> list[View | None
 
 
 def _elementwise(equation: Any, views: Sequence[View | None]) -> list[View | None]:
-    """Results see what all operands of the same shape see; barriers and the like take each operand for itself."""
+    """The union over the operands; an equation with several results maps each operand to its result."""
     if len(equation.outvars) > 1:
         return list(views)
     shape = equation.outvars[0].aval.shape
@@ -94,7 +94,7 @@ def _elementwise(equation: Any, views: Sequence[View | None]) -> list[View | Non
 
 
 def union_of(views: Sequence[View], shape: Sequence[int]) -> View:
-    """What the sum of arrays of one shape sees."""
+    """The receptive field of the sum of arrays of this shape."""
     total = views[0]
     for view in views[1:]:
         total = tuple(one.union(other, shape) for one, other in zip(total, view, strict=True))
@@ -102,17 +102,17 @@ def union_of(views: Sequence[View], shape: Sequence[int]) -> View:
 
 
 def _broadcast(view: View, shape: Sequence[int], to: Sequence[int]) -> View:
-    """Axes of length 1 that an elementwise operation stretches, and scalars, do not move."""
+    """The view of an operand that is broadcast; broadcast axes have jump 0."""
     if tuple(shape) == tuple(to):
         return view
     axes: list[int | None] = [None] * len(to)
-    for axis, (length, wanted) in enumerate(zip(shape, to, strict=bool(shape))):
-        axes[axis] = axis if length == wanted else None
+    for axis, (length, target) in enumerate(zip(shape, to, strict=bool(shape))):
+        axes[axis] = axis if length == target else None
     return tuple(span.permuted(axes) for span in view)
 
 
 def _each(operation: Callable[[Span], Span]) -> Rule:
-    """Not a rule itself: makes one that changes the spans of the first operand alone."""
+    """A rule that applies a function to the spans of the first operand."""
     return lambda equation, views: [None if views[0] is None else tuple(map(operation, views[0]))]
 
 
@@ -129,8 +129,8 @@ def _transpose(equation: Any, views: Sequence[View | None]) -> list[View | None]
 
 
 def _squeeze(equation: Any, views: Sequence[View | None]) -> list[View | None]:
-    gone = equation.params["dimensions"]
-    kept = [axis for axis in range(len(equation.invars[0].aval.shape)) if axis not in gone]
+    removed = equation.params["dimensions"]
+    kept = [axis for axis in range(len(equation.invars[0].aval.shape)) if axis not in removed]
     return _each(lambda span: span.permuted(kept))(equation, views)
 
 
@@ -144,11 +144,11 @@ def _expand_dims(equation: Any, views: Sequence[View | None]) -> list[View | Non
 def _reshape(equation: Any, views: Sequence[View | None]) -> list[View | None]:
     old, new = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
     view = views[0]
-    assert view is not None  # views_after has seen to it: a reshape has one operand
+    assert view is not None  # a reshape has one operand, and views_after handles None
     groups = regroup(old, new)
     for before, _ in groups:
         moving = [span for span in view if any(span.jumps[axis] and old[axis] > 1 for axis in before)]
-        if len(before) > 1 and len(moving) > 1:  # rows and columns on one axis: no even step follows them
+        if len(before) > 1 and len(moving) > 1:  # rows and columns are merged: the jump is not constant
             for axis in before:
                 view = tuple(span.summed(axis, old[axis]) for span in view)
     return [tuple(_regrouped(span, groups, old, new) for span in view)]
@@ -198,7 +198,7 @@ def _pad(equation: Any, views: Sequence[View | None]) -> list[View | None]:
 
 
 def _concatenate(equation: Any, views: Sequence[View | None]) -> list[View | None]:
-    """Side by side, arrays that move alike lie shifted; what they see is then covered."""
+    """The union of the operands, each with the offset of its first entry."""
     along, shape, start = equation.params["dimension"], equation.outvars[0].aval.shape, 0
     shifted = []
     for view, operand in zip(views, equation.invars, strict=True):
@@ -218,7 +218,7 @@ def _split(equation: Any, views: Sequence[View | None]) -> list[View | None]:
 
 
 def _dynamic_slice(equation: Any, views: Sequence[View | None]) -> list[View | None]:
-    """Where it starts is not known, so it may be anywhere along the axes that it cuts."""
+    """The start is unknown, so along each sliced axis the results may depend on all entries."""
     shape, sizes = equation.invars[0].aval.shape, equation.params["slice_sizes"]
     cut = [axis for axis, (size, length) in enumerate(zip(sizes, shape, strict=True)) if size != length]
 
@@ -275,14 +275,14 @@ def _reduce_window(equation: Any, views: Sequence[View | None]) -> list[View | N
 def _dot_general(equation: Any, views: Sequence[View | None]) -> list[View | None]:
     contracted, batch = equation.params["dimension_numbers"]
     shape = equation.outvars[0].aval.shape
-    found, behind = [], len(batch[0])  # in the result: batch axes, free axes of the first operand, of the second
+    found, start = [], len(batch[0])  # axes of the result: batch, free axes of the first operand, of the second
     for side, view in enumerate(views):
         operand = equation.invars[side].aval.shape
         free = [axis for axis in range(len(operand)) if axis not in (*contracted[side], *batch[side])]
         axes: list[int | None] = [None] * len(shape)
         axes[: len(batch[side])] = batch[side]
-        axes[behind : behind + len(free)] = free
-        behind += len(free)
+        axes[start : start + len(free)] = free
+        start += len(free)
         if view is not None:
             for axis in contracted[side]:
                 view = tuple(span.summed(axis, operand[axis]) for span in view)

@@ -1,4 +1,4 @@
-"""What a model is made of, layer by layer, without running or compiling it."""
+"""The layers of a model, without running or compiling it."""
 
 import dataclasses
 import inspect
@@ -26,17 +26,17 @@ _TIMES = "\N{MULTIPLICATION SIGN}"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LayerSummary:
-    """One layer: a module that holds parameters, multiplies, or has no module inside it.
+    """One layer: a module with parameters or multiply-adds, or without submodules.
 
     Attributes:
-        path: its name and those of the modules around it, such as ``layer1_0/conv1``.
+        path: the names of the enclosing modules and its own, such as ``layer1_0/conv1``.
         kind: its class; empty for parameters that the call does not use.
         output_shape: of its first result, batch axis included.
         dtype: of its first result.
-        parameters: that it holds itself, and that no call before it held.
-        macs: multiply-adds in it itself.
+        parameters: without those of submodules and those of earlier calls of the same module.
+        macs: multiply-adds, without those of submodules.
         activation_bytes: of all its results.
-        receptive_field: what its first result sees of the image; None where it does not depend on it.
+        receptive_field: of its first result; None if it does not depend on the image.
     """
 
     path: str
@@ -54,9 +54,9 @@ class MapSummary:
     """One named map of a model's ``features``.
 
     Attributes:
-        name: as ``features`` calls it.
+        name: its key in ``features``.
         shape: batch axis included.
-        receptive_field: what it sees of the image.
+        receptive_field: None if it does not depend on the image.
     """
 
     name: str
@@ -72,10 +72,10 @@ class Summary:
         name: the model's class.
         input_shape: batch axis included.
         layers: in the order in which they are called; their parameters and multiply-adds add up to the totals.
-        maps: what ``features`` names, in its order; empty where the model has no such method.
-        parameters: entries of everything in the collection ``params``.
+        maps: the entries of ``features``, in its order; empty if the model has no such method.
+        parameters: number of values in the collection ``params``.
         macs: multiply-adds of convolutions, dense layers and attention products, of the whole batch.
-        activation_bytes: of the results of all layers together.
+        activation_bytes: of the results of all layers.
     """
 
     COLUMNS: ClassVar[tuple[str, ...]] = (
@@ -84,7 +84,7 @@ class Summary:
         "output",
         "parameters",
         "multiply-adds",
-        "sees",
+        "receptive field",
         "jump",
         "memory",
     )
@@ -98,15 +98,15 @@ class Summary:
     activation_bytes: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values."""
+        """The summary as a dict of plain values."""
         return dataclasses.asdict(self)
 
     def to_json(self) -> str:
-        """Everything as JSON."""
+        """The summary as JSON."""
         return json.dumps(self.to_dict(), indent=2)
 
     def rows(self) -> list[tuple[str, ...]]:
-        """The table: one row for each layer, then for each named map, then the totals."""
+        """The rows of the table: one for each layer, one for each named map, and the totals."""
         rows: list[tuple[str, ...]] = [
             (
                 layer.path or "(model)",
@@ -157,33 +157,33 @@ def summary(
     spatial_ndim: int | None = None,
     **options: Any,
 ) -> Summary:
-    """Counts a Flax model from one trace on shapes: no array is made, nothing is compiled.
+    """Parameters, multiply-adds and receptive fields of a Flax model, from one abstract trace without compilation.
 
-    Multiply-adds are counted on the operations themselves, so a layer written as plain functions counts as well as a
-    module does; every tap of every position counts, padding included, and adding a bias does not. What a map sees is
-    followed through the same operations: it covers padding, and it may cover more than is seen where axes are cut at
-    places that only the run knows and where rows and columns are merged. A scan is followed turn by turn up to 64
-    turns. What comes out of a longer one, or of a while loop, is said to see all positions of the image that went in,
-    each: more than it sees of them, but without the padding that convolutions and pools inside the loop add.
+    Multiply-adds are counted for the operations of the trace, within and outside of modules. Every tap of every
+    position counts, padding included; adding a bias does not count. Receptive fields are followed through the same
+    operations. They include padding, and are upper bounds where axes are sliced at dynamic positions and where rows and
+    columns are merged. A scan is followed iteration by iteration, up to 64 iterations. The result of a longer scan or
+    of a while loop has the union of the receptive fields of its operands, without padding that is added within the
+    loop.
 
     Args:
         model: any Linen module that is called on one array, or the name of a model in ``models.list_models()``.
         input_shape: of that array, ``(*batch, *spatial, channels)``.
         dtype: of that array.
-        spatial_ndim: how many axes before the last are those of the image; None takes all but the first and the last.
+        spatial_ndim: number of axes before the last that are spatial; None selects all but the first and the last.
         **options: for the call of the model; ``train=False`` is passed to a model that takes ``train``.
 
     Raises:
-        ShapeError: an input shape that the model refuses, with no entry, or with too few axes.
+        ShapeError: an input shape that the model does not support, with a size of 0, or with too few axes.
         TypeError: an option that the model does not take, or something other than a Linen module or a name.
-        ValueError: a name that does not exist, or a loop that multiplies and whose number of turns is not static.
+        ValueError: an unknown name, or a while loop with multiply-adds, whose number of iterations is unknown.
 
     >>> from jaxcnn.models import create
     >>> found = summary(create("lenet5"), (1, 32, 32, 1))
     >>> found.parameters, found.macs
     (61706, 416520)
     >>> print(found)
-    layer   kind    output           parameters  multiply-adds  sees  jump   memory
+    layer   kind    output           parameters  multiply-adds  receptive field  jump   memory
     c1      Conv    1\N{MULTIPLICATION SIGN}28\N{MULTIPLICATION SIGN}28\N{MULTIPLICATION SIGN}6 ...
     """
     if isinstance(model, str):
@@ -219,7 +219,7 @@ def summary(
 
 
 def _spatial_axes(shape: tuple[int, ...], spatial_ndim: int | None) -> range:
-    """The axes of the image."""
+    """The spatial axes."""
     if len(shape) < 2 or min(shape) < 1:
         raise ShapeError(f"input_shape must be (*batch, *spatial, channels), each at least 1, not {shape}.")
     if spatial_ndim is None:
@@ -231,7 +231,7 @@ def _spatial_axes(shape: tuple[int, ...], spatial_ndim: int | None) -> range:
 
 
 def _parameters_by_path(params: Mapping[str, Any]) -> dict[tuple[str, ...], int]:
-    """How many parameters each module holds itself."""
+    """The number of parameters of each module, without submodules."""
     held: dict[tuple[str, ...], int] = {}
     for place, leaf in jax.tree_util.tree_leaves_with_path(params):
         path = tuple(str(getattr(key, "key", key)) for key in place[:-1])
@@ -240,7 +240,7 @@ def _parameters_by_path(params: Mapping[str, Any]) -> dict[tuple[str, ...], int]
 
 
 def _layers(calls: Sequence[Call], held: dict[tuple[str, ...], int]) -> list[LayerSummary]:
-    """The calls that hold parameters, multiply or are innermost, and parameters that no call holds."""
+    """The calls with parameters or multiply-adds or without submodules, and parameters that no call uses."""
     layers = []
     for call in calls:
         parameters = held.pop(call.path, 0)
@@ -271,7 +271,7 @@ def _layer(call: Call, parameters: int) -> LayerSummary:
         dtype="" if first is None else str(first.dtype),
         parameters=parameters,
         macs=call.macs,
-        # An outer module that is listed for what it does itself gives what an inner one has given already.
+        # The result of a module with submodules is usually that of a submodule, which is counted there.
         activation_bytes=0 if call.inside else sum(prod(each.shape) * each.dtype.itemsize for each in call.outputs),
         receptive_field=_receptive_field(call.views[0]) if call.views else None,
     )
@@ -292,7 +292,7 @@ def _shape_text(shape: Sequence[int]) -> str:
 
 
 def _field_text(receptive_field: ReceptiveField | None) -> tuple[str, str]:
-    """Size and jump, once where all axes agree."""
+    """Size and jump as text; one value if all axes have the same."""
     if receptive_field is None:
         return "", ""
     jump = "" if not any(receptive_field.jump) else _same_once([f"{value:g}" for value in receptive_field.jump])

@@ -1,8 +1,8 @@
-"""A Flax model as a list of equations in which the layers are marked, and a walk through them that counts.
+"""A trace of a Flax model in which the layers are marked, and the analysis of its equations.
 
-The model is traced on shapes alone. While it is, each call of a module leaves two equations of a primitive that does
-nothing: one on its arguments and one on its results. So the program says where a layer begins and ends, whatever
-happens inside it, and any Flax module is served as it is.
+The model is traced abstractly. Each call of a module adds two equations of an identity primitive, one on its arguments
+and one on its results, which mark the beginning and the end of the layer in the program. This works for any Flax
+module.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ from jaxcnn._geometry import Span, cover
 from jaxcnn.models._summary._abstract import BlankParameters, keys
 from jaxcnn.models._summary._equations import View, multiply_adds, union_of, views_after
 
-# A loop of more turns is not followed turn by turn.
-MOST_TURNS = 64
+# A longer scan is not followed iteration by iteration.
+MOST_ITERATIONS = 64
 
 _mark = Primitive("jaxcnn_mark")
 _mark.multiple_results = True
@@ -37,16 +37,16 @@ batching.primitive_batchers[_mark] = lambda arrays, axes, **params: (_mark.bind(
 
 @dataclasses.dataclass(kw_only=True)
 class Call:
-    """One call of a module, and what the walk found about it.
+    """One call of a module.
 
     Attributes:
-        path: names of the module and those around it, from the outside.
+        path: names of the enclosing modules and its own, from the outside.
         kind: its class.
-        macs: multiply-adds in the module itself, without those of modules inside it.
-        inside: whether modules were called inside it.
-        ended: whether the program has its end; not so where Flax traced a module once to learn its shapes.
+        macs: multiply-adds, without those of submodules.
+        inside: number of calls of submodules.
+        ended: whether the program contains its end mark; False for calls that Flax traces only for their shapes.
         outputs: type of each result.
-        views: what each result sees.
+        views: receptive field of each result.
     """
 
     path: tuple[str, ...]
@@ -64,8 +64,8 @@ class Trace:
 
     Attributes:
         calls: of modules.
-        maps: type and view of what ``features`` gives, by name.
-        outside: multiply-adds outside of every module.
+        maps: type and receptive field of the entries of ``features``, by name.
+        outside: multiply-adds outside of modules.
     """
 
     calls: list[Call] = dataclasses.field(default_factory=list)
@@ -76,7 +76,7 @@ class Trace:
 def trace_model(
     model: linen.Module, variables: Any, x: jax.ShapeDtypeStruct, spatial: Sequence[int], options: Mapping[str, Any]
 ) -> Trace:
-    """Traces a call of the model on ``x``, whose axes ``spatial`` are those of the image."""
+    """Traces a call of the model on ``x`` with the spatial axes ``spatial``."""
     trace = Trace()
     collections = [name for name in variables if name != "params"]
     blank = BlankParameters()
@@ -95,13 +95,13 @@ def trace_model(
 
 
 def _marking(trace: Trace) -> Callable[..., Any]:
-    """The interceptor of Flax that brackets each call of a module with marks."""
+    """An interceptor of Flax methods that adds marks around each call of a module."""
 
     def intercept(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
         module = context.module
         if context.method_name == "features" and not module.path:
             maps = call(*args, **kwargs)
-            # As a list, since JAX would order a dictionary by the alphabet.
+            # As a list, since JAX sorts the keys of a dictionary.
             return dict(zip(maps, _marked(list(maps.values()), "map", 0, names=tuple(maps)), strict=True))
         if context.method_name != "__call__":
             return call(*args, **kwargs)
@@ -114,7 +114,7 @@ def _marking(trace: Trace) -> Callable[..., Any]:
 
 
 def _marked(tree: Any, event: str, index: int, *, names: tuple[str, ...] = ()) -> Any:
-    """The tree with its arrays passed through a mark."""
+    """The tree with its arrays passed through the identity primitive."""
     leaves, structure = jax.tree.flatten(tree)
     places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)]
     marked = _mark.bind(*(leaves[place] for place in places), event=event, index=index, names=names)
@@ -124,14 +124,14 @@ def _marked(tree: Any, event: str, index: int, *, names: tuple[str, ...] = ()) -
 
 
 class _Walk:
-    """Goes through the equations of a program and of those inside it, in order."""
+    """Visits the equations of a program and of its inner programs, in order."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self.around: list[int] = []  # calls that have begun and not ended
 
     def run(self, jaxpr: Any, views: Sequence[View | None], *, times: int = 1) -> list[View | None]:
-        """What the results of a program see; everything it multiplies is counted so many times."""
+        """The receptive fields of the results of a program, whose multiply-adds are counted ``times`` times."""
         seen: dict[Var, View | None] = dict(zip(jaxpr.invars, views, strict=True))
 
         def read(variable: Any) -> View | None:
@@ -144,19 +144,19 @@ class _Walk:
         return [read(variable) for variable in jaxpr.outvars]
 
     def step(self, equation: Any, views: list[View | None], times: int) -> list[View | None]:
-        """What the results of one equation see."""
+        """The receptive fields of the results of one equation."""
         name, params = equation.primitive.name, equation.params
         if equation.primitive is _mark:
             self.note(equation, views)
             return views
-        if name == "scan" and params["length"] <= MOST_TURNS:
-            return self.turn(equation, views, times)
+        if name == "scan" and params["length"] <= MOST_ITERATIONS:
+            return self.iterate(equation, views, times)
         if name == "scan":
-            self.run(_open(params["jaxpr"]), _resting(equation, views), times=times * params["length"])
-            return _whole(equation, views)
+            self.run(_open(params["jaxpr"]), _body_operands(equation, views), times=times * params["length"])
+            return _loop_results(equation, views)
         if name == "while":
-            self.turn_unknown(equation)
-            return _whole(equation, views)
+            self.check_while(equation)
+            return _loop_results(equation, views)
         if name == "cond":
             return self.branch(equation, views, times)
         inner = _body(params)
@@ -166,7 +166,7 @@ class _Walk:
         return views_after(equation, views)
 
     def note(self, equation: Any, views: list[View | None]) -> None:
-        """Takes down what a mark says."""
+        """Records a mark."""
         event, index = equation.params["event"], equation.params["index"]
         types = [operand.aval for operand in equation.invars]
         if event == "map":
@@ -181,14 +181,14 @@ class _Walk:
             call.outputs, call.views, call.ended = types, views, True
 
     def count(self, macs: int) -> None:
-        """Books multiply-adds on the innermost module."""
+        """Adds multiply-adds to the innermost module."""
         if self.around:
             self.trace.calls[self.around[-1]].macs += macs
         else:
             self.trace.outside += macs
 
     def branch(self, equation: Any, views: list[View | None], times: int) -> list[View | None]:
-        """One of several programs is run: the costliest counts, and what any of them sees is seen."""
+        """The multiply-adds of the branch with the most, and the union of the receptive fields of all branches."""
         costs, found = [], []
         for program in equation.params["branches"]:
             walk = _Walk(Trace(calls=[dataclasses.replace(call, macs=0) for call in self.trace.calls]))
@@ -203,36 +203,36 @@ class _Walk:
             results.append(union_of(known, result.aval.shape) if known else None)
         return results
 
-    def turn(self, equation: Any, views: list[View | None], times: int) -> list[View | None]:
-        """A loop, turn after turn, each of which may see more than the one before."""
+    def iterate(self, equation: Any, views: list[View | None], times: int) -> list[View | None]:
+        """A scan, iteration by iteration; receptive fields may grow with each."""
         params = equation.params
         first, carried = _constants_and_carry(params)
         constants, carry, rows = views[:first], views[first : first + carried], views[first + carried :]
         stacked: list[list[View | None]] = []
-        for turn in range(params["length"]):
-            place = params["length"] - 1 - turn if params["reverse"] else turn
+        for iteration in range(params["length"]):
+            place = params["length"] - 1 - iteration if params["reverse"] else iteration
             inside = [view and tuple(_entry(span, place) for span in view) for view in rows]
             results = self.run(_open(params["jaxpr"]), [*constants, *carry, *inside], times=times)
             carry = results[:carried]
             stacked.append(results[carried:])
         outputs = enumerate(equation.outvars[carried:])
-        whole = [_stack([each[index] for each in stacked], output.aval.shape) for index, output in outputs]
-        return [*carry, *whole]
+        results = [_stack([each[index] for each in stacked], output.aval.shape) for index, output in outputs]
+        return [*carry, *results]
 
-    def turn_unknown(self, equation: Any) -> None:
-        """Refuses a loop that multiplies and of which nobody knows how often it turns."""
+    def check_while(self, equation: Any) -> None:
+        """Raises for a while loop with multiply-adds, whose number of iterations is unknown."""
         walk = _Walk(Trace(calls=[dataclasses.replace(call, macs=0) for call in self.trace.calls]))
         body = _open(equation.params["body_jaxpr"])
         walk.run(body, [None] * len(body.invars))
         if walk.trace.outside + sum(call.macs for call in walk.trace.calls):
             raise ValueError(
-                "the model multiplies inside a while loop, and how often that turns is not known before it "
-                "runs. With a number of turns known beforehand use jax.lax.scan or flax.linen.scan."
+                "the model has multiply-adds inside a while loop, whose number of iterations is not known "
+                "statically. For a static number of iterations use jax.lax.scan or flax.linen.scan."
             )
 
 
 def _body(params: Mapping[str, Any]) -> Any:
-    """The program inside an equation that runs one as it is: jit, remat, a function with its own derivative."""
+    """The inner program of an equation that calls one: jit, remat, a function with a custom derivative."""
     for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
         if name in params:
             return _open(params[name])
@@ -245,7 +245,7 @@ def _open(program: Any) -> Any:
 
 
 def _constants_and_carry(params: Mapping[str, Any]) -> tuple[int, int]:
-    """How many operands of a scan are constants, and how many it carries; JAX 0.12 keeps them in a tree."""
+    """The numbers of constants and of carried operands of a scan; JAX 0.12 stores them in a tree."""
     if "num_consts" in params:
         return params["num_consts"], params["num_carry"]
     constants, carry, _ = params["ft_in"].unpack()
@@ -253,30 +253,30 @@ def _constants_and_carry(params: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _entry(span: Span, place: int) -> Span:
-    """One entry of the first axis, which goes away."""
+    """The span of one entry along the first axis, which is removed."""
     return span.taken(0, start=place).permuted(range(1, len(span.jumps)))
 
 
 def _stack(views: Sequence[View | None], shape: Sequence[int]) -> View | None:
-    """Arrays put behind one another along a new first axis: all that any of them sees."""
+    """The union of arrays that are stacked along a new first axis."""
     known = [tuple(span.permuted((None, *range(len(span.jumps)))) for span in view) for view in views if view]
     return union_of(known, shape) if known else None
 
 
-def _resting(equation: Any, views: Sequence[View | None]) -> list[View | None]:
-    """For the body of a loop: each operand may see all that any of them sees."""
-    rank = [len(variable.aval.shape) for variable in _open(equation.params["jaxpr"]).invars]
-    whole = _union_at_rest(equation, views)
-    return [whole and tuple(cover([span], [()], ndim) for span in whole) for ndim in rank]
+def _body_operands(equation: Any, views: Sequence[View | None]) -> list[View | None]:
+    """The operands of the body of a loop: each may depend on everything that any operand depends on."""
+    ranks = [len(variable.aval.shape) for variable in _open(equation.params["jaxpr"]).invars]
+    union = _union_of_operands(equation, views)
+    return [union and tuple(cover([span], [()], rank) for span in union) for rank in ranks]
 
 
-def _whole(equation: Any, views: Sequence[View | None]) -> list[View | None]:
-    """Results of a loop: at least all that its operands see."""
-    whole = _union_at_rest(equation, views)
-    return [whole and tuple(cover([span], [()], len(v.aval.shape)) for span in whole) for v in equation.outvars]
+def _loop_results(equation: Any, views: Sequence[View | None]) -> list[View | None]:
+    """The results of a loop: each may depend on everything that any operand depends on."""
+    union = _union_of_operands(equation, views)
+    return [union and tuple(cover([span], [()], len(v.aval.shape)) for span in union) for v in equation.outvars]
 
 
-def _union_at_rest(equation: Any, views: Sequence[View | None]) -> View | None:
+def _union_of_operands(equation: Any, views: Sequence[View | None]) -> View | None:
     known = [(view, v.aval.shape) for view, v in zip(views, equation.invars, strict=True) if view is not None]
     if not known:
         return None

@@ -1,4 +1,4 @@
-"""Residual networks trained with the ImageNet example of Flax."""
+"""Weights of residual networks from the ImageNet example of Flax."""
 
 import functools
 import re
@@ -11,14 +11,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import serialization
 
-from jaxcnn._errors import ShapeError
 from jaxcnn.models._registry import create, info
 from jaxcnn.models._resnet import IMAGENET_FORMS, Bottleneck
 from jaxcnn.models._weights._match import as_variables, match_tensors
 from jaxcnn.models._weights._torch_names import Counterpart, paths
 
 PARTS = ("params", "batch_stats")
-# Path here to path there; {block} is the name of the block, counted over all stages.
+# From the path in jaxcnn to the path in the example; {block} is the name of the block, numbered over all stages.
 NAMES = {
     "stem_conv": "conv_init",
     "stem_norm": "bn_init",
@@ -39,25 +38,31 @@ def load_flax_resnet(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """A residual network, and its variables from the ImageNet example of Flax.
 
-    The example pads strided layers as TensorFlow does, so the model is made with ``same_padding=True``: its logits are
-    the example's. The number of classes is the checkpoint's.
+    The example pads strided layers as TensorFlow does, so the model has ``same_padding=True`` and the same logits as
+    the example. The number of classes is that of the checkpoint.
 
     Args:
         name: ``resnet18`` to ``resnet152``.
-        checkpoint: the tree with ``params`` and ``batch_stats`` (what else a train state holds is not read), or the
-            file in which Flax's own ``save_checkpoint`` kept it. A folder of Orbax is read with Orbax, into a tree.
-        **options: the model's own, as in ``create``, such as ``dtype``.
+        checkpoint: a tree with ``params`` and ``batch_stats`` (other entries of a train state are ignored), or a file
+            of Flax's ``save_checkpoint``. For a folder of Orbax, restore the tree with Orbax first.
+        **options: of the model, as in ``create``, such as ``dtype``.
 
     Returns:
         The model and ``{"params": ..., "batch_stats": ...}``, for ``model.apply``.
 
     Raises:
-        ValueError: there is no such model.
-        ShapeError: the example has no such model; or arrays are missing, left over or of another shape.
+        ValueError: an unknown name, a model that the example does not have, or missing or unexpected arrays.
+        ShapeError: arrays of another shape.
+        TypeError: ``name`` is not a string.
+
+    >>> model = create("resnet18", num_classes=10)
+    >>> load_flax_resnet("lenet5", {})
+    Traceback (most recent call last):
+    ValueError: load_flax_resnet: the example has resnet18, resnet34, resnet50, resnet101, resnet152; got 'lenet5'.
     """
     info(name)
     if name not in IMAGENET_FORMS:
-        raise ShapeError(f"the example has {', '.join(IMAGENET_FORMS)}; got {name!r}.")
+        raise ValueError(f"the example has {', '.join(IMAGENET_FORMS)}; got {name!r}.")
     tree = (
         checkpoint if isinstance(checkpoint, Mapping) else serialization.msgpack_restore(Path(checkpoint).read_bytes())
     )
@@ -73,7 +78,7 @@ def load_flax_resnet(
 
 
 def _counterpart(name: str, path: str, shape: tuple[int, ...]) -> Counterpart:
-    """The example counts blocks from the first stage to the last; everything else has the same layout."""
+    """The array of the example, which numbers blocks over all stages; layouts are equal."""
     block, sizes, *_ = IMAGENET_FORMS[name]
     part, _, rest = path.partition("/")
     module, _, leaf = rest.rpartition("/")

@@ -1,4 +1,4 @@
-"""Putting tensors from elsewhere in the places of a model's variables, so that none is forgotten."""
+"""The assignment of loaded tensors to the variables of a model, which must be complete."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,30 +16,31 @@ def match_tensors(
     """The variables by path, from tensors by name.
 
     Raises:
-        ShapeError: tensors are missing, left over, of another shape, or no floating-point numbers; all are listed.
+        ShapeError: tensors of another shape; the message lists all faults.
+        ValueError: missing or unexpected tensors, or tensors that are not floating-point.
     """
-    wanted = {spec.name: spec for spec in specs.values()}
-    known = [name for name in wanted if name in tensors]
-    wrong = [
-        f"{name} {np.shape(tensors[name])} for {wanted[name].theirs}"
+    expected = {spec.name: spec for spec in specs.values()}
+    known = [name for name in expected if name in tensors]
+    shapes = [
+        f"{name} {np.shape(tensors[name])} for {expected[name].theirs}"
         for name in known
-        if np.shape(tensors[name]) != wanted[name].theirs
+        if np.shape(tensors[name]) != expected[name].theirs
     ]
     kinds = [
         f"{name} ({tensors[name].dtype})" for name in known if not jnp.issubdtype(tensors[name].dtype, jnp.floating)
     ]
     faults = {
-        "Missing": [name for name in wanted if name not in tensors],
-        "Unexpected": [name for name in tensors if name not in wanted],
-        "Of another shape": wrong,
+        "Missing": [name for name in expected if name not in tensors],
+        "Unexpected": [name for name in tensors if name not in expected],
+        "Of another shape": shapes,
         "Not floating-point": kinds,
     }
     text = " ".join(f"{fault}: {listed(names)}." for fault, names in faults.items() if names)
     if text:
-        raise ShapeError(f"{where}, does not fit. {text}")
+        raise (ShapeError if shapes else ValueError)(f"{where}, does not fit. {text}")
     return {path: spec.to_ours(np.asarray(tensors[spec.name], np.float32)) for path, spec in specs.items()}
 
 
 def as_variables(shapes: Any, leaves: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree of variables, from its leaves by path."""
+    """The tree of variables from its leaves by path."""
     return nested({path: jnp.asarray(leaves[path]) for path, _ in paths(shapes)})

@@ -1,7 +1,7 @@
 """Files in the safetensors format, as NumPy arrays.
 
-The reference implementation reads and writes them, and refuses whatever is not exactly such a file. Its functions for
-NumPy are not used for reading, since they have no 8-bit floats.
+The reference implementation reads and writes them, and verifies the format strictly. Its NumPy functions are not used
+for reading, since they do not support 8-bit floats.
 """
 
 import json
@@ -41,7 +41,7 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
     """The tensors of a file by name.
 
     Raises:
-        ValueError: the file is not in the format or damaged, a name is there twice, or a dtype is not supported.
+        ValueError: the file has another format or is damaged, a name is repeated, or a dtype is not supported.
     """
     content = Path(path).read_bytes()
     try:
@@ -58,7 +58,7 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _check_names(path: str | Path, content: bytes) -> None:
-    """Refuses a name that the header has twice, of which the reference implementation takes the last."""
+    """Raises if the header repeats a name; the reference implementation uses the last."""
 
     def refuse(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -72,12 +72,14 @@ def _check_names(path: str | Path, content: bytes) -> None:
 
 
 def write_safetensors(tensors: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """Writes tensors by name to a file, which replaces one that is there once it is complete.
+    """Writes tensors by name to a file, which replaces an existing one when it is complete.
 
     Raises:
         TypeError: the format has no dtype for an array.
     """
-    arrays = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}  # else they are written wrongly
+    arrays = {
+        name: np.asarray(tensor, order="C") for name, tensor in tensors.items()
+    }  # save() requires C order and does not check it
     for name, array in arrays.items():
         if array.dtype.newbyteorder("=") not in _SUPPORTED:
             raise TypeError(f"{name!r} has dtype {array.dtype}, which a .safetensors file cannot hold.")

@@ -1,4 +1,4 @@
-"""State dicts of PyTorch as training scripts leave them: unwrapped, without prefixes, as NumPy arrays by name."""
+"""State dicts of PyTorch as NumPy arrays by name, without the wrappers and prefixes of training scripts."""
 
 import collections
 import dataclasses
@@ -16,7 +16,7 @@ from jaxcnn.models._weights._safetensors import read_safetensors
 SAFETENSORS = ".safetensors"
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 STATE_DICT = "model.state_dict()"  # in PyTorch, the tensors of a model by name
-# What wrappers of a part of a model put into the middle of names: torch.compile, FSDP, activation checkpoints.
+# Parts of names from wrappers of submodules: torch.compile, FSDP, activation checkpoints.
 _INFIXES = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 
 
@@ -26,7 +26,7 @@ class StateDict:
 
     Attributes:
         tensors: the arrays.
-        removed: what was around them, as sentences; empty where they came as a plain state dict.
+        removed: what was removed, as sentences; empty for a plain state dict.
     """
 
     tensors: dict[str, np.ndarray]
@@ -36,17 +36,17 @@ class StateDict:
 def read_state_dict(source: str | Path | Mapping[str, Any], known: Collection[str]) -> StateDict:
     """The tensors of a file, or of a mapping, under the names of a model.
 
-    Of nested mappings the one with the most known names is taken, and of prefixes the one before the most known names;
-    of equals those without ``ema`` in their name, and then the first.
+    The nested mapping and the prefix with the most known names are selected. Ties are resolved in favour of names
+    without ``ema``, then of the first.
 
     Args:
-        source: a ``.safetensors`` file; a file that PyTorch wrote, for which PyTorch must be installed; or a mapping.
-        known: the names that the model's tensors may have.
+        source: a ``.safetensors`` file; a file of PyTorch, which requires PyTorch; or a mapping.
+        known: the possible names of the model's tensors.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file has another ending, is damaged, or holds more than tensors.
-        TypeError: something is not a tensor.
+        ValueError: the file has another suffix, is damaged, or contains more than tensors.
+        TypeError: a value is not a tensor.
         ImportError: the file requires PyTorch, which is not installed.
     """
     if hasattr(source, "state_dict"):
@@ -76,7 +76,7 @@ def _unwrapped(state: Any, known: Collection[str], removed: list[str]) -> Mappin
 
 
 def _score(state: Mapping[Any, Any], known: Collection[str]) -> tuple[int, int]:
-    """How many known names a mapping has, itself or in one of its mappings, and how many tensors."""
+    """The numbers of known names and of tensors of a mapping, or of the best of its nested mappings."""
     inner = [_score(value, known) for value in state.values() if isinstance(value, Mapping)]
     return max([_own_score(state, known), *inner])
 
@@ -101,14 +101,14 @@ def _without_prefix(state: Mapping[Any, Any], known: Collection[str], removed: l
 
 
 def _prefixes(names: list[str], known: Collection[str]) -> collections.Counter[str]:
-    """How many known names follow each prefix."""
+    """The number of known names after each prefix."""
     return collections.Counter(
         name[:start] for name in map(_without_infixes, names) for start in _starts(name) if name[start:] in known
     )
 
 
 def _starts(name: str) -> Iterator[int]:
-    """The places in a name at which a part of it begins."""
+    """The positions in a name at which a component begins."""
     yield 0
     yield from (place + 1 for place, character in enumerate(name) if character == ".")
 

@@ -18,7 +18,7 @@ from jaxcnn.models._weights._safetensors import write_safetensors
 from jaxcnn.models._weights._state_dict import read_state_dict
 from jaxcnn.models._weights._torch_names import TorchNames, counterparts, paths
 
-COUNTER = ".num_batches_tracked"  # how many batches a norm of PyTorch has seen, which nothing here reads
+COUNTER = ".num_batches_tracked"  # the number of batches that a norm of PyTorch has counted; not used here
 log = logging.getLogger("jaxcnn")
 
 
@@ -32,29 +32,29 @@ def load_torch(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """A model, and its variables from a state dict of torchvision or timm.
 
-    Layout, the order in which maps are flattened, and names are translated; parameters become float32. The names say
-    which library it is. What training scripts put around the state dict is removed, and a warning says what: other
-    entries (``{"model_state_dict": ..., "epoch": ...}``) and prefixes (``module.``, ``model.``, ``_orig_mod.``). After
-    that a tensor that is missing, left over, or of another shape than the model's is an error; only the
-    ``num_batches_tracked`` of norms are left out.
+    Names, layouts and the order of flattened maps are converted; parameters become float32. The names of the tensors
+    determine the library. Additions of training scripts are removed with a warning: other entries
+    (``{"model_state_dict": ..., "epoch": ...}``) and prefixes (``module.``, ``model.``, ``_orig_mod.``). Missing or
+    unexpected tensors and other shapes are errors, except for ``num_batches_tracked`` of norms, which is ignored.
 
     Args:
-        name: of the model here, as in ``list_models``.
-        path: a ``.safetensors`` file; or ``.pth``, ``.pt``, ``.bin``, ``.ckpt`` or ``.tar``, which need PyTorch; or the
-            arrays by name, as NumPy, JAX or PyTorch has them.
-        num_classes: number of logits. Where the file has another number, its last layer is left out and a new one
-            drawn; without it the model has as many as the file.
-        key: of a new last layer; key 0 unless given.
-        **options: the model's own, as in ``create``, such as ``dtype``.
+        name: of the model, as in ``list_models``.
+        path: a ``.safetensors`` file; or ``.pth``, ``.pt``, ``.bin``, ``.ckpt`` or ``.tar``, which require PyTorch; or
+            a mapping from names to arrays of NumPy, JAX or PyTorch.
+        num_classes: number of logits, by default that of the file. For another number the last layer is initialised
+            instead of loaded.
+        key: for the initialisation of the last layer; key 0 by default.
+        **options: of the model, as in ``create``, such as ``dtype``.
 
     Returns:
         The model and ``{"params": ..., "batch_stats": ...}``, for ``model.apply``.
 
     Raises:
-        ValueError: there is no such model, or neither library has it; or the file is damaged, or holds a whole model.
-        ShapeError: tensors are missing, left over or of another shape; they are listed.
+        ValueError: an unknown model, a model that neither library has, missing or unexpected tensors (the message lists
+            them), a damaged file, or a file that contains a whole pickled model.
+        ShapeError: tensors of another shape; the message lists them.
         FileNotFoundError: there is no such file.
-        TypeError: a model in place of its name or of its tensors, or something else than tensors.
+        TypeError: a model in place of its name or of its tensors, or values that are not tensors.
         ImportError: the file requires PyTorch, which is not installed.
 
     >>> import tempfile
@@ -100,19 +100,20 @@ def load_torch(
 
 
 def save_torch(name: str, variables: Mapping[str, Any], path: str | Path, *, source: str = "torchvision") -> None:
-    """Writes the variables of a model as a state dict that torchvision or timm loads.
+    """Writes the variables of a model as a state dict for torchvision or timm.
 
-    The ``num_batches_tracked`` of norms, which are not known here, are written as 0.
+    ``num_batches_tracked`` of norms is written as 0.
 
     Args:
         name: of the model, as in ``list_models``.
-        variables: with ``params``, and ``batch_stats`` where it has them.
+        variables: with ``params``, and ``batch_stats`` if the model has them.
         path: of the ``.safetensors`` file to write.
-        source: the library whose names to write, ``"torchvision"`` or ``"timm"``.
+        source: the library whose names are used, ``"torchvision"`` or ``"timm"``.
 
     Raises:
-        ValueError: there is no such model, neither library has it, or the file has another ending.
-        ShapeError: the library does not know some of the parameters.
+        ValueError: an unknown model or source, a model that neither library has, a file with another suffix, or
+            parameters that the library does not have.
+        TypeError: ``name`` is not a string.
 
     >>> save_torch("lenet5", {}, "lenet5.safetensors")
     Traceback (most recent call last):
@@ -145,7 +146,7 @@ def _tables(name: str) -> tuple[TorchNames, ...]:
 
 
 def _drawn(model: nn.Module, x: jax.Array, heads: Mapping[str, str], key: jax.Array) -> dict[str, jax.Array]:
-    """The initial parameters of the last layer alone; the others are drawn by none of the compiled operations."""
+    """The initial parameters of the last layer; the compiled program does not compute the others."""
 
     def draw(key: jax.Array) -> dict[str, Any]:
         return {path: leaf for path, leaf in paths(model.init(key, x)) if path in heads}

@@ -1,4 +1,4 @@
-"""What the parameters of a model are called and how they lie in a PyTorch library: tables, and how to read them."""
+"""Names and layouts of the parameters of a model in a PyTorch library."""
 
 import dataclasses
 import math
@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcnn._errors import ShapeError
 from jaxcnn.models._registry import TorchNames
 
 Shape = tuple[int, ...]
@@ -18,14 +17,14 @@ LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "runnin
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Counterpart:
-    """One parameter there: ``ours.reshape(split).transpose(order).reshape(theirs)``, and the way back.
+    """One parameter of the PyTorch model: ``ours.reshape(split).transpose(order).reshape(theirs)``, and its inverse.
 
     Attributes:
         name: in the state dict.
-        ours: shape here.
-        split: shape here with flattened axes apart.
-        order: the axes of ``split`` as they follow each other there.
-        theirs: shape there.
+        ours: shape in jaxcnn.
+        split: ``ours`` with flattened axes split.
+        order: the permutation of the axes of ``split``.
+        theirs: shape in PyTorch.
     """
 
     name: str
@@ -35,20 +34,20 @@ class Counterpart:
     theirs: Shape
 
     def to_theirs(self, array: np.ndarray) -> np.ndarray:
-        """The parameter as it lies there."""
+        """The parameter in PyTorch's layout."""
         return array.reshape(self.split).transpose(self.order).reshape(self.theirs)
 
     def to_ours(self, array: np.ndarray) -> np.ndarray:
-        """The parameter as it lies here."""
+        """The parameter in jaxcnn's layout."""
         split = array.reshape([self.split[axis] for axis in self.order])
         return split.transpose(np.argsort(self.order)).reshape(self.ours)
 
 
 def counterparts(names: TorchNames, variables: Any) -> dict[str, Counterpart]:
-    """For every path ``collection/module/.../leaf`` of a tree of variables what it is there.
+    """The PyTorch parameter for every path ``collection/module/.../leaf`` of a tree of variables.
 
     Raises:
-        ShapeError: the tables have no name for some parameters; all of them are listed.
+        ValueError: the tables have no name for some parameters; the message lists them.
     """
     found, nameless = {}, []
     for path, leaf in paths(variables):
@@ -58,7 +57,7 @@ def counterparts(names: TorchNames, variables: Any) -> dict[str, Counterpart]:
         else:
             found[path] = tensor
     if nameless:
-        raise ShapeError(f"{names.source} has no counterpart of {listed(nameless)}.")
+        raise ValueError(f"{names.source} has no counterpart of {listed(nameless)}.")
     return found
 
 
@@ -92,13 +91,13 @@ def _translated(table: Mapping[str, str], path: str) -> str | None:
 
 
 def paths(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Every leaf of a tree of dicts after its path."""
+    """Path and value of every leaf of a tree of dicts."""
     for keys, leaf in jax.tree.leaves_with_path(tree):
         yield "/".join(str(key.key) for key in keys), leaf
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree of dicts that ``paths`` took apart."""
+    """The tree of dicts with these paths: the inverse of ``paths``."""
     tree: dict[str, Any] = {}
     for path, leaf in flat.items():
         *parents, name = path.split("/")
@@ -110,6 +109,6 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def listed(names: list[str], *, limit: int = 20) -> str:
-    """Names after another; of many the first, and how many more there are."""
+    """The names as text; only the first ``limit`` and the number of the others."""
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
