@@ -70,6 +70,22 @@ def short_text(value: Any) -> str:
     return text if len(text) <= LONGEST and "\n" not in text else f"{type(value).__name__}(...)"
 
 
+def text_table(rows: Sequence[Sequence[str]], *, right: Sequence[bool]) -> list[str]:
+    """The lines of a table with aligned columns; ``right`` selects those that are aligned to the right.
+
+    >>> text_table([["layer", "size"], ["c1", "156"]], right=[False, True])
+    ['layer  size', 'c1      156']
+    """
+    widths = [max(len(row[column]) for row in rows) for column in range(len(right))]
+    return [
+        "  ".join(
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
 def html_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "") -> str:
     """A table in HTML, as ``_repr_html_`` of a notebook returns it.
 

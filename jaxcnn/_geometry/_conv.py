@@ -205,6 +205,11 @@ def conv_output_shape(
 ) -> Sizes:
     """The whole shape of ``conv(x, kernel, ...)``: ``floor((n + before + after - d*(k-1) - 1) / s) + 1`` per axis.
 
+    Args:
+        x_shape: ``(*batch, *spatial, in_channels)``.
+        kernel_shape: ``(*window, in_channels // feature_group_count, out_channels)``.
+        strides: as in ``conv``, like ``padding``, ``input_dilation``, ``kernel_dilation`` and ``feature_group_count``.
+
     Raises:
         ShapeError: arguments for which ``conv`` raises a ``ShapeError``.
         TypeError: an option that is not an integer where one is required.

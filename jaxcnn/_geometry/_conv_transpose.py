@@ -89,6 +89,12 @@ def conv_transpose_output_shape(
 
     Per axis ``(n - 1)*s + d*(k - 1) + 1 - before - after + output_padding``, and ``n * s`` for ``"SAME"``.
 
+    Args:
+        x_shape: of the input, ``(*batch, *spatial, channels)``.
+        kernel_shape: of the kernel of that function.
+        strides: as in ``conv_transpose``, like ``padding``, ``output_padding``, ``kernel_dilation`` and
+            ``feature_group_count``.
+
     Raises:
         ShapeError: arguments for which ``conv_transpose`` raises a ``ShapeError``.
         TypeError: an option that is not an integer where one is required.
@@ -119,6 +125,11 @@ def conv_transpose_output_padding(
     """The ``output_padding`` with which ``conv_transpose`` inverts the shape of ``conv(x, kernel, ...)``.
 
     The number of positions that the strides skip at the end of each axis: ``(n + before + after - d*(k-1) - 1) mod s``.
+
+    Args:
+        x_shape: of the input, ``(*batch, *spatial, channels)``.
+        kernel_shape: of the kernel of that function.
+        strides: as in ``conv``, like ``padding``, ``kernel_dilation`` and ``feature_group_count``.
 
     Raises:
         ShapeError: arguments for which ``conv`` raises a ``ShapeError``.

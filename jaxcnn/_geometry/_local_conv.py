@@ -82,6 +82,13 @@ def local_conv_kernel_shape(
 ) -> Sizes:
     """The shape of the kernel of ``local_conv`` for an input: ``(*out_spatial, *window, in // groups, features)``.
 
+    Args:
+        x_shape: ``(*batch, *spatial, channels)``.
+        features: number of output channels.
+        kernel_size: the window, one integer per spatial axis.
+        strides: as in ``local_conv``, like ``padding``, ``input_dilation``, ``kernel_dilation`` and
+            ``feature_group_count``.
+
     Raises:
         ShapeError: arguments for which ``local_conv`` raises a ``ShapeError``, or a bare int as ``kernel_size``.
         TypeError: an option that is not an integer where one is required.

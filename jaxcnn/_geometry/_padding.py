@@ -7,6 +7,7 @@ one ``(before, after)`` per axis. Negative counts crop.
 """
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 from jaxcnn._axes import as_size
 from jaxcnn._errors import ShapeError, check_choice
@@ -16,7 +17,8 @@ Pads = tuple[tuple[int, int], ...]
 Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
 
 PADDING_NAMES = ("VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL")
-PADDING_MODES = ("zeros", "reflect", "edge", "circular")
+PaddingMode = Literal["zeros", "reflect", "edge", "circular"]
+PADDING_MODES: tuple[PaddingMode, ...] = get_args(PaddingMode)
 
 
 def reach(window: int, dilation: int = 1) -> int:
@@ -39,6 +41,13 @@ def dilated_size(size: int, dilation: int = 1) -> int:
 
 def same_pads(size: int, window: int, *, stride: int = 1, dilation: int = 1, lower: bool = False) -> tuple[int, int]:
     """The padding before and after an axis for an output of ``ceil(size / stride)`` positions.
+
+    Args:
+        size: length of the axis.
+        window: entries of the window.
+        stride: step of the window.
+        dilation: distance between the entries of the window.
+        lower: whether an odd extra zero is before.
 
     >>> same_pads(5, 2), same_pads(5, 2, lower=True)
     ((0, 1), (1, 0))

@@ -97,6 +97,11 @@ def patches_output_shape(
 ) -> tuple[int, ...]:
     """The whole shape of ``extract_patches(x, window_shape, ...)``.
 
+    Args:
+        x_shape: ``(*batch, *spatial, channels)``.
+        window_shape: one integer per spatial axis.
+        strides: as in ``extract_patches``, like ``padding`` and ``window_dilation``.
+
     Raises:
         ShapeError: arguments for which ``extract_patches`` raises a ``ShapeError``.
         TypeError: an option that is not made of integers.

@@ -186,6 +186,11 @@ def pool_output_shape(
 ) -> tuple[int, ...]:
     """The shape of the result of ``max_pool`` and the other pools, for an input ``(*batch, *spatial, channels)``.
 
+    Args:
+        x_shape: ``(*batch, *spatial, channels)``.
+        window_shape: one integer per spatial axis.
+        strides: as in ``max_pool``, like ``padding``, ``window_dilation`` and ``ceil_mode``.
+
     Raises:
         ShapeError: arguments for which the pools raise a ``ShapeError``.
         TypeError: an option that is not made of integers.

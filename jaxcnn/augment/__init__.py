@@ -1,10 +1,10 @@
 """Random and fixed changes of images: on the device, under ``jit``, with the key as the first argument.
 
 Images are ``(*batch, height, width, channels)`` with any number of batch axes, and floating. Functions of colour expect
-values in [0, 1]; those of geometry take any range. Each image gets random amounts of its own, determined by the key.
-Amounts are plain numbers and part of the compiled program. ``chain`` composes functions. Functions that mix images mix
-their targets as well. Under ``shard_map`` or ``pmap`` every device draws from its own key, so fold the index of the
-device into it.
+values in [0, 1]; those of geometry take any range. Random amounts are drawn for each image, determined by the key.
+Ranges of amounts are plain numbers and part of the compiled program. ``chain`` composes functions. Functions that mix
+images mix their targets as well. Under ``shard_map`` or ``pmap`` every device draws from its own key, so fold the index
+of the device into it.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Augmentations in a row."""
+"""Composition of augmentations."""
 
 import functools
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from jaxcnn.augment._images import as_key
 
 
 def chain(*functions: Callable[[jax.Array, Any], Any]) -> Callable[[jax.Array, Any], Any]:
-    """Composes random functions: each gets a key of its own and the result of the one before it.
+    """Composes random functions: each is called with a separate key and the result of the previous one.
 
     ``chain(f, g)(key, x) = g(k[1], f(k[0], x))`` with ``k = jax.random.split(key, 2)``.
 

@@ -7,10 +7,10 @@ from jax.typing import ArrayLike
 from jaxcnn._arrays import accumulator_dtype
 from jaxcnn._axes import IntPerAxis, int_per_axis
 from jaxcnn._errors import ShapeError, check_choice
-from jaxcnn._geometry import PADDING_MODES
+from jaxcnn._geometry import PADDING_MODES, PaddingMode
 from jaxcnn.augment._images import as_images, as_key, as_range, with_batch_shape, with_sharding_of
 from jaxcnn.augment._rectangles import TRIES, random_offset, random_sides
-from jaxcnn.augment._shift import PaddingMode, random_windows
+from jaxcnn.augment._shift import random_windows
 
 
 def random_crop(

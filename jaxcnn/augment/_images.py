@@ -15,7 +15,7 @@ BatchShape = tuple[int, ...]
 
 
 def as_key(key: Any) -> jax.Array:
-    """The key, where it is one.
+    """The key, if it is a valid one.
 
     Raises:
         TypeError: anything but one JAX key, of the new kind or of raw ``uint32``.
@@ -38,7 +38,7 @@ def as_key(key: Any) -> jax.Array:
 
 
 def as_images(images: ArrayLike) -> tuple[jax.Array, BatchShape]:
-    """Images with exactly one batch axis, ``(n, height, width, channels)``, and the batch shape that they came with.
+    """Images with exactly one batch axis, ``(n, height, width, channels)``, and their original batch shape.
 
     Raises:
         ShapeError: fewer than three axes, or no pixel.
@@ -66,7 +66,7 @@ def as_images(images: ArrayLike) -> tuple[jax.Array, BatchShape]:
 
 
 def with_batch_shape(y: jax.Array, batch_shape: BatchShape) -> jax.Array:
-    """Undoes ``as_images``: ``(n, ...)`` -> ``(*batch_shape, ...)``.
+    """The inverse of ``as_images``: ``(n, ...)`` -> ``(*batch_shape, ...)``.
 
     >>> with_batch_shape(jnp.zeros((10, 8, 8, 1)), (2, 5)).shape
     (2, 5, 8, 8, 1)
@@ -108,14 +108,16 @@ def as_amount(value: float, *, name: str, most: float = math.inf, below: float =
 
     Raises:
         ValueError: negative, not finite, or too large.
-        TypeError: not a plain number. Amounts decide what is compiled, so they cannot be traced.
+        TypeError: not a plain number. Amounts are part of the compiled program, so they cannot be traced.
 
     >>> as_amount(12, name="rotate", most=180)
     12.0
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         traced = (
-            " It decides what is compiled: jax.jit(..., static_argnames)." if isinstance(value, jax.core.Tracer) else ""
+            " It is part of the compiled program: jax.jit(..., static_argnames)."
+            if isinstance(value, jax.core.Tracer)
+            else ""
         )
         raise TypeError(f"{name} must be a plain number, not {value!r} ({type(value).__name__}).{traced}")
     amount = float(value)

@@ -1,17 +1,13 @@
 """Images moved by whole pixels: pixels are copied, not interpolated."""
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxcnn._axes import IntPerAxis, int_per_axis
 from jaxcnn._errors import check_choice
-from jaxcnn._geometry import PADDING_MODES, boundary_position
+from jaxcnn._geometry import PADDING_MODES, PaddingMode, boundary_position
 from jaxcnn.augment._images import as_images, as_key, take_pixels, with_batch_shape, with_sharding_of
-
-PaddingMode = Literal["zeros", "reflect", "edge", "circular"]
 
 
 def random_shift(

@@ -1,4 +1,4 @@
-"""How fast the layers and whole training steps are next to stock JAX and PyTorch, on the user's own machine."""
+"""Measurements of layers and training steps, compared with stock JAX and PyTorch, on the user's machine."""
 
 from typing import TYPE_CHECKING
 

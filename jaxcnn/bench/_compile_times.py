@@ -1,4 +1,4 @@
-"""How long a model waits before its first training step: to trace, to lower, to compile, and to run it once."""
+"""The time until a model's first training step has run: tracing, lowering, compiling and the first run."""
 
 import functools
 import time
@@ -19,16 +19,17 @@ PHASES = ("trace", "lower", "compile", "first_step", "second_step")
 def compile_times(name: str, *, batch: int = 1) -> dict[str, Any]:
     """Seconds of each phase of a model's first training step, at the input size of its paper.
 
-    The step is loss, gradients and an update by SGD with momentum, its state donated. ``trace`` makes the program's
-    equations, ``lower`` gives them to XLA, ``compile`` is XLA's; all are cold, since JAX's caches are emptied first.
-    The first step is the compiled program's first run, the second shows what of that was not the arithmetic.
+    The step is loss, gradients and an update by SGD with momentum, with donated state. ``trace`` creates the jaxpr,
+    ``lower`` translates it for XLA, ``compile`` is XLA's compilation, all without caches. ``first_step`` is the first
+    run of the compiled program; ``second_step`` shows how much of it is computation.
 
     Args:
         name: of a model.
-        batch: images of the step.
+        batch: number of images.
 
     Raises:
-        ValueError: there is no such model, or no image in the batch.
+        ValueError: an unknown model, or ``batch`` below 1.
+        TypeError: ``name`` is not a string.
 
     >>> found = compile_times("lenet5")
     >>> found["input"], sorted(found["seconds"]) == sorted(PHASES)

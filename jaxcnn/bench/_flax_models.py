@@ -1,7 +1,7 @@
-"""The networks of the five training steps as a user of Flax writes them, from Flax's own layers alone.
+"""The networks of the five training steps as written with Flax's own layers.
 
-Each has the variables of the network of ``jaxcnn.models`` that it stands beside, under the same names, so that both
-start from the same numbers and must find the same loss and the same gradients.
+Each has the same variables, with the same names, as the corresponding network of ``jaxcnn.models``, so that both start
+with the same values and must compute the same loss and the same gradients.
 """
 
 import functools
@@ -16,7 +16,7 @@ Gelu = functools.partial(nn.gelu, approximate=False)
 
 
 class LeNet5(nn.Module):
-    """Two convolutions with pools, a third that sees everything, two dense layers."""
+    """Two convolutions with pools, a third with a window of the whole map, two dense layers."""
 
     num_classes: int
 
@@ -55,8 +55,8 @@ class Whitening(nn.Module):
         """Maps images of 3 channels to 24."""
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (2, 2, 3, 24))
         bias = self.param("bias", nn.initializers.zeros, (24,))
-        numbers = ("NHWC", "HWIO", "NHWC")
-        x = jax.lax.conv_general_dilated(x, jax.lax.stop_gradient(kernel), (1, 1), "VALID", dimension_numbers=numbers)
+        layout = ("NHWC", "HWIO", "NHWC")
+        x = jax.lax.conv_general_dilated(x, jax.lax.stop_gradient(kernel), (1, 1), "VALID", dimension_numbers=layout)
         return x + bias[None, None, None]
 
 
@@ -134,7 +134,7 @@ class MobileNetV2(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Widen by 1x1, convolve each channel, narrow by 1x1."""
+    """1x1 expansion, depthwise convolution, 1x1 projection."""
 
     features: int
     expansion: int
@@ -155,7 +155,7 @@ class InvertedResidual(nn.Module):
 
 
 class ConvNeXtStage(nn.Module):
-    """ConvNeXt-Tiny's patches and first stage, with a dense layer after them."""
+    """ConvNeXt-Tiny's patches and first stage, followed by a dense layer."""
 
     num_classes: int
 
@@ -169,7 +169,7 @@ class ConvNeXtStage(nn.Module):
 
 
 class ConvNeXtBlocks(nn.Module):
-    """Blocks one after the other."""
+    """A sequence of blocks."""
 
     count: int
 

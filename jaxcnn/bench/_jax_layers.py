@@ -1,7 +1,7 @@
-"""Layers as this library computes them, and as stock JAX and Flax do.
+"""Layers in jaxcnn, and in stock JAX and Flax.
 
-Stock convolutions are ``jax.lax.conv_general_dilated`` and the transposes that JAX derives of it, which is what
-``flax.linen.Conv`` and its gradients run; stock pools and norms are Flax's.
+Stock convolutions are ``jax.lax.conv_general_dilated`` and its transposes, which ``flax.linen.Conv`` and its gradients
+run; stock pools and norms are Flax's.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ MOMENTUM, EPSILON = 0.9, 1e-5
 
 
 def arguments(entry: Entry) -> list[np.ndarray]:
-    """What the functions of the entry are called with."""
+    """The arguments of the functions of the entry."""
     layer = entry.layer
     assert isinstance(layer, ConvLayer | PoolLayer | NormLayer)
     x = random_array("x", layer.x_shape)
@@ -44,15 +44,15 @@ def arguments(entry: Entry) -> list[np.ndarray]:
         g = random_array("g", layer.geometry.out_shape)
         return [g, kernel] if entry.operation == "input_grad" else [x, g]
     if isinstance(layer, PoolLayer):
-        # Pools mostly come after ReLU, and ties matter. Before batch norm entries are equal or well apart: it rounds
-        # differently on the two sides, and must not decide which of two is the greater.
+        # Pools usually follow a ReLU, which produces ties. Before a batch norm entries are equal or clearly different,
+        # so that the different rounding of the two implementations does not change the order.
         x = np.round(4 * x) / 4 if layer.after_norm else np.maximum(x, 0)
     out = jax.eval_shape(ours(Entry(layer, "forward")), jnp.asarray(x))
     return [x] if entry.operation == "forward" else [x, random_array("g", jax.tree.leaves(out)[0].shape)]
 
 
 def ours(entry: Entry) -> Function:
-    """The entry as ``jaxcnn.functional`` computes it."""
+    """The entry in ``jaxcnn.functional``."""
     layer = entry.layer
     if isinstance(layer, ConvLayer):
         return _our_conv(layer, entry.operation)
@@ -62,7 +62,7 @@ def ours(entry: Entry) -> Function:
 
 
 def stock(entry: Entry) -> Function:
-    """The entry as stock JAX and Flax compute it."""
+    """The entry in stock JAX and Flax."""
     layer = entry.layer
     if isinstance(layer, ConvLayer):
         return _stock_conv(layer, entry.operation)
@@ -128,14 +128,14 @@ def _stock_pool(layer: PoolLayer) -> Function:
 
 
 def _normalized(norm: Function, layer: PoolLayer) -> Function:
-    """What a pool reads: the argument, or what batch norm and ReLU make of it."""
+    """The input of a pool: the argument, or the result of batch norm and ReLU."""
     return (lambda x: jax.nn.relu(norm(x)[0])) if layer.after_norm else lambda x: x
 
 
 def _our_norm(x: jax.Array) -> tuple[jax.Array, ...]:
     zeros, ones = jnp.zeros(x.shape[-1]), jnp.ones(x.shape[-1])
     stats = BatchStats(zeros, ones, jnp.zeros(()))
-    # Flax's running variance is the biased one.
+    # Flax's running variance is biased.
     y, stats = batch_norm(
         x, stats, scale=ones, bias=zeros, train=True, momentum=MOMENTUM, epsilon=EPSILON, unbiased=False
     )

@@ -1,4 +1,4 @@
-"""What can be measured, as data: a convolution, a pool, a norm, a whole training step."""
+"""Descriptions of what is measured: a convolution, a pool, a norm, a training step."""
 
 import dataclasses
 from typing import Literal
@@ -7,13 +7,13 @@ from jaxcnn._geometry import ConvGeometry, Padding, conv_geometry
 
 Kind = Literal["conv", "pool", "norm", "step"]
 KINDS = ("conv", "pool", "norm", "step")
-# Of a convolution each derivative is measured by itself; of pools and norms the way there and back; of a step the step.
+# Each derivative of a convolution is measured separately; pools and norms are measured forward, and with the gradient.
 OPERATIONS = ("forward", "input_grad", "kernel_grad", "forward_backward", "step")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvLayer:
-    """A convolution. With ``input_dilation`` it is what a transposed convolution of that stride computes."""
+    """A convolution. With ``input_dilation`` it is that of a transposed convolution with this stride."""
 
     name: str
     about: str
@@ -41,12 +41,12 @@ class ConvLayer:
 
     @property
     def geometry(self) -> ConvGeometry:
-        """All its sizes."""
+        """The geometry of the convolution."""
         return conv_geometry(self.x_shape, self.kernel_shape, **self.options)
 
     @property
     def family(self) -> str:
-        """Depthwise, grouped or dense."""
+        """``"depthwise"``, ``"grouped"`` or ``"dense"``."""
         if self.groups == 1:
             return "dense"
         return "depthwise" if self.groups == self.x_shape[-1] else "grouped"
@@ -54,7 +54,7 @@ class ConvLayer:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PoolLayer:
-    """A pool with a square window, of an array or of what batch norm and ReLU make of it."""
+    """A pool with a square window, of an array or of the result of batch norm and ReLU."""
 
     name: str
     about: str
@@ -70,7 +70,7 @@ class PoolLayer:
 
     @property
     def family(self) -> str:
-        """Maximum or average, and what comes first."""
+        """The kind of pool, and whether a batch norm precedes it."""
         return ("max pool" if self.maximum else "average pool") + (" after batch norm" if self.after_norm else "")
 
 

@@ -1,4 +1,4 @@
-"""One peer's way to compute one entry, ready to run."""
+"""The compiled program of one peer for one entry."""
 
 import dataclasses
 import time
@@ -13,14 +13,14 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What is timed, what it gives, and what it cost to make.
+    """A program to be timed, its results, and the cost of its compilation.
 
     Attributes:
         run: computes once and waits for the result.
-        outputs: the arrays of the first run, for comparison; empty where they cannot be compared.
-        compile_seconds: to trace, lower and compile; None where nothing is compiled.
-        temporary_bytes: memory beside arguments and results, as the compiler says.
-        memory_bytes: that together with arguments and results.
+        outputs: the arrays of the first run, for comparison; empty if they cannot be compared.
+        compile_seconds: to trace, lower and compile; None for a program that is not compiled.
+        temporary_bytes: memory without arguments and results, as reported by the compiler.
+        memory_bytes: memory including arguments and results.
     """
 
     run: Callable[[], None]
@@ -33,7 +33,7 @@ class Program:
 def compile_jax(
     function: Callable[..., Any], arguments: Sequence[Any], **options: Any
 ) -> tuple[Any, dict[str, float | int]]:
-    """The compiled program, and what it cost: the fields of ``Program`` after ``outputs``."""
+    """The compiled program, and the fields of ``Program`` after ``outputs``."""
     start = time.perf_counter()
     compiled = jax.jit(function, **options).lower(*arguments).compile()
     seconds = time.perf_counter() - start
@@ -54,25 +54,25 @@ def jax_program(function: Callable[..., Any], arguments: Sequence[np.ndarray]) -
 
 
 def random_array(name: str, shape: Sequence[int], *, scale: float = 1.0) -> np.ndarray:
-    """Normal numbers in float32, the same for the same name."""
+    """Normally distributed float32 values, determined by the name."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     return rng.standard_normal(tuple(shape), dtype=np.float32) * np.float32(scale)
 
 
-def relative_error(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
-    """The largest difference, in units of the largest entry of the array that it is in.
+def relative_error(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
+    """The largest difference, relative to the largest entry of its array.
 
     Raises:
-        ValueError: results of other numbers or shapes.
+        ValueError: another number of arrays, or other shapes.
 
     >>> relative_error([np.array([1.0, 2.0])], [np.array([1.0, 4.0])])
     0.5
     """
-    shapes = [[array.shape for array in arrays] for arrays in (found, wanted)]
+    shapes = [[array.shape for array in arrays] for arrays in (found, expected)]
     if shapes[0] != shapes[1]:
-        raise ValueError(f"results of the shapes {shapes[0]} cannot be held against {shapes[1]}.")
+        raise ValueError(f"results of the shapes {shapes[0]} cannot be compared with {shapes[1]}.")
     errors = [0.0]
-    for ours, theirs in zip(found, wanted, strict=True):
+    for ours, theirs in zip(found, expected, strict=True):
         if not np.isfinite(ours).all():
             return float("inf")
         if theirs.size:

@@ -16,7 +16,11 @@ STATISTICS = ("median", "min")
 
 
 def report(results: Sequence[Result], *, machine: dict[str, Any]) -> dict[str, Any]:
-    """Everything, ready for JSON: ``machine``, ``summary`` by medians and by minima, ``results``.
+    """A report that can be written as JSON: ``machine``, ``summary`` by medians and by minima, ``results``.
+
+    Args:
+        results: of ``run_entry``.
+        machine: of ``machine``.
 
     >>> sorted(report([], machine={}))
     ['machine', 'results', 'summary']
@@ -26,7 +30,7 @@ def report(results: Sequence[Result], *, machine: dict[str, Any]) -> dict[str, A
 
 
 def machine(*, torch: bool) -> dict[str, Any]:
-    """What the times depend on: processor, cores, memory, device, versions, date.
+    """The machine and the versions: processor, cores, memory, device, versions, date.
 
     Args:
         torch: whether to list the version of PyTorch.
@@ -82,7 +86,7 @@ def ratio(result: Result, above: str, below: str, *, statistic: str = "median") 
 
 
 def geometric_mean(values: Iterable[float | None]) -> float | None:
-    """The geometric mean of those that are there, or None of none.
+    """The geometric mean of the values that are not None; None if all are.
 
     >>> geometric_mean([2.0, None, 8.0])
     4.0
@@ -92,7 +96,7 @@ def geometric_mean(values: Iterable[float | None]) -> float | None:
 
 
 def summary(results: Sequence[Result], *, statistic: str = "median") -> dict[str, Any]:
-    """Geometric means over kinds and over family and operation, the slowest, and what whole steps cost to make."""
+    """Geometric means over kinds and over families with operations, the slowest entries, and the costs of steps."""
     kinds = [kind for kind in ("conv", "pool", "norm", "step") if any(r["kind"] == kind for r in results)]
     classes = list(dict.fromkeys((r["family"], r["operation"]) for r in results if r["kind"] != "step"))
     found: dict[str, Any] = {
@@ -128,7 +132,7 @@ def _means(results: Sequence[Result], statistic: str) -> dict[str, Any]:
 
 
 def _step(result: Result, statistic: str) -> dict[str, float | None]:
-    """What a whole step gains, and what its program costs beside stock's."""
+    """The speed of a training step, and the compile time and memory of its program relative to stock's."""
 
     def quotient(key: str, peer: str = "ours") -> float | None:
         costs = result[key]

@@ -1,4 +1,4 @@
-"""Measures entries: each peer's program is made, its result is checked, and then they take turns."""
+"""Measurement of entries: the programs of all peers are compiled, compared, and timed alternately."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,10 +11,10 @@ from jaxcnn.bench._layers import Entry, Step
 from jaxcnn.bench._program import Program, jax_program, relative_error
 from jaxcnn.bench._timing import measure
 
-# In units of the largest entry of the result.
+# Relative to the largest entry of the result.
 LIMIT = 1e-5
 ROUGH = {"fft": 1e-4, "winograd": 1e-4}
-# Norms over small batches magnify the rounding of what they divide by: float64 gives the same distance to both.
+# Norms over small batches amplify rounding errors: both results have the same distance from float64.
 GRADIENT_LIMIT = 2e-2
 STEP_PEERS = ("ours", "stock", "accelerated")
 
@@ -22,7 +22,7 @@ Result = dict[str, Any]
 
 
 def run_entry(entry: Entry, *, seconds: float, torch: bool) -> Result:
-    """One line of the report, as plain numbers and strings.
+    """Measures one entry.
 
     Keys: ``name``, ``about``, ``kind``, ``family``, ``operation``, ``algorithm``; for each peer ``milliseconds``
     (``median``, ``min``, ``runs``), ``compile_seconds``, ``temporary_bytes``, ``memory_bytes``; ``error`` with its
@@ -30,8 +30,11 @@ def run_entry(entry: Entry, *, seconds: float, torch: bool) -> Result:
 
     Args:
         entry: what to measure.
-        seconds: for the timed runs of all peers; slow ones overrun it.
+        seconds: for the timed runs of all peers; slow peers take longer.
         torch: whether to measure PyTorch too.
+
+    Returns:
+        one entry of the report, of plain values.
 
     >>> from jaxcnn.bench import ConvLayer
     >>> layer = ConvLayer(name="small", about="", x_shape=(1, 4, 4, 1), kernel_shape=(3, 3, 1, 1))
@@ -70,7 +73,10 @@ def run_entry(entry: Entry, *, seconds: float, torch: bool) -> Result:
 
 
 def is_wrong(result: Result) -> bool:
-    """Whether our result differs from stock's by more than rounding: by more than its ``limit``.
+    """Whether jaxcnn's result differs from stock's by more than ``limit``, the tolerance for rounding.
+
+    Args:
+        result: of ``run_entry``.
 
     >>> is_wrong({"error": 2e-5, "limit": 1e-5})
     True
@@ -93,10 +99,10 @@ def _programs(entry: Entry, torch: bool) -> dict[str, Program]:
     return programs if theirs is None else programs | {"torch": theirs}
 
 
-def _distance(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
-    """The length of the difference of two trees of gradients, in units of the length of the second."""
-    if jax.tree.map(np.shape, list(found)) != jax.tree.map(np.shape, list(wanted)):
+def _distance(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
+    """The norm of the difference of two lists of gradients, relative to the norm of the second."""
+    if jax.tree.map(np.shape, list(found)) != jax.tree.map(np.shape, list(expected)):
         return float("inf")
-    squares = [np.array([np.sum((a - b) ** 2.0), np.sum(b**2.0)]) for a, b in zip(found, wanted, strict=True)]
+    squares = [np.array([np.sum((a - b) ** 2.0), np.sum(b**2.0)]) for a, b in zip(found, expected, strict=True)]
     difference, length = np.sqrt(np.sum(squares, 0))
     return float(difference / (length or 1.0)) if np.isfinite(difference) else float("inf")

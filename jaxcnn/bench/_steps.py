@@ -82,7 +82,7 @@ def training_step(model: nn.Module) -> Callable[[State, jax.Array, jax.Array], t
 
 
 def initial_state(model: nn.Module, x: jax.Array) -> State:
-    """Variables drawn by their names, so that two models with the same names start from the same numbers."""
+    """Variables determined by their names, so that two models with the same names have the same initial values."""
     shapes = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
     variables = jax.tree_util.tree_map_with_path(_initial, shapes)
     params = variables["params"]

@@ -137,10 +137,16 @@ def select(
     operations: Collection[str] = (),
     layers: Iterable[Layer] = LAYERS,
 ) -> list[Entry]:
-    """The entries whose layer's name matches a shell pattern, of the given kinds and operations (all where empty).
+    """The entries whose layer's name matches a shell pattern, of these kinds and operations.
+
+    Args:
+        pattern: a shell pattern for the names of layers.
+        kinds: of layers; empty for all.
+        operations: of layers; empty for all.
+        layers: the layers to select from.
 
     Raises:
-        ValueError: nothing is left.
+        ValueError: no layer has such a name, or none of these has such a kind and operation.
 
     >>> [str(entry) for entry in select("dw7*", operations=["kernel_grad"])]
     ['dw7_96 kernel_grad', 'dw7_384 kernel_grad']

@@ -1,4 +1,4 @@
-"""Times of several ways to compute one thing, taken in turns, so that a busy moment of the machine hits all of them."""
+"""Alternating measurements of several programs, so that a busy moment of the machine affects all of them."""
 
 import dataclasses
 import statistics
@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 Run = Callable[[], None]
 Clock = Callable[[], float]
 
-BURST = 0.02  # seconds of one turn, at least one run
+BURST = 0.02  # seconds of one turn of at least one run
 MOST_RUNS = 400
-SLOW = 0.5  # a run this long needs no other before it, to bring back caches and threads
+SLOW = 0.5  # runs of at least this length need no run before them to warm caches and threads
 
 
 @dataclasses.dataclass
@@ -26,25 +26,25 @@ class Times:
 
     @property
     def median(self) -> float:
-        """The run in the middle."""
+        """The median run."""
         return statistics.median(self.seconds)
 
 
 def measure(
     runs: Mapping[str, Run], *, seconds: float, least: int = 3, clock: Clock = time.perf_counter
 ) -> dict[str, Times]:
-    """Lets the peers take turns until each has had its share of the time.
+    """Runs the peers alternately until each has used its share of the time.
 
-    A turn lasts ``BURST`` seconds. It begins with a run that does not count, which brings the caches and threads back
-    from whoever was before; runs of half a second and more go without. Every other round the first two peers change
-    places: PyTorch's threads linger for a moment, and only one of the two could otherwise come after them.
+    A turn lasts ``BURST`` seconds. It begins with a run that is not counted, which warms caches and threads after the
+    previous peer; runs of half a second and more need none. In every other round the first two peers are exchanged,
+    since PyTorch's threads stay active for a moment and would always affect the same peer.
 
     Args:
-        runs: for each peer a function that computes once and waits for the result. Each was called before.
-        seconds: for all peers together; a peer whose single run takes longer still gets ``least`` runs, or 2 if a run
-            lasts more than ``seconds``.
-        least: runs of each peer.
-        clock: seconds from somewhere.
+        runs: for each peer a function that computes once and waits for the result, after a first call.
+        seconds: for all peers together; a peer with slower runs gets ``least`` runs, or 2 if a run takes more than
+            ``seconds``.
+        least: the smallest number of runs of each peer.
+        clock: returns the time in seconds.
 
     >>> now = iter(range(100))  # a clock on which every run takes a second
     >>> measure({"one": lambda: None}, seconds=3, clock=lambda: next(now))["one"].seconds

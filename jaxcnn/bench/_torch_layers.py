@@ -1,4 +1,4 @@
-"""Layers as PyTorch computes them, where it is installed. Nothing imports it before the first of these is called.
+"""Layers in PyTorch, if it is installed. It is imported when the first of these functions is called.
 
 Eager mode, as PyTorch is mostly used on CPUs, with as many threads as the process has cores. Of the two layouts,
 ``contiguous`` and ``channels_last``, the one is taken that is faster in a few runs.
@@ -115,8 +115,8 @@ def _conv(torch: Any, layer: ConvLayer, operation: str, tensors: Sequence[Any], 
         kernel = _kernel(torch, np.zeros(geometry.kernel_shape, np.float32), layer, _form_of(torch, x))
     if _shape(torch.ops.aten.convolution(x, kernel, None, *shared)) != geometry.out_shape:
         return None
-    wanted = [operation == "input_grad", operation == "kernel_grad", False]
-    return _without_autograd(torch, lambda: torch.ops.aten.convolution_backward(g, x, kernel, None, *shared, wanted))
+    mask = [operation == "input_grad", operation == "kernel_grad", False]
+    return _without_autograd(torch, lambda: torch.ops.aten.convolution_backward(g, x, kernel, None, *shared, mask))
 
 
 def _form_of(torch: Any, tensor: Any) -> Any:

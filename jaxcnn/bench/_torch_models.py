@@ -66,7 +66,7 @@ def _function(torch: Any, function: Any) -> Any:
 
 
 def _scale(torch: Any, channels: int) -> Any:
-    """A module that multiplies each channel by a number that is learned."""
+    """A module that multiplies each channel by a parameter."""
 
     class Scale(torch.nn.Module):
         def __init__(self) -> None:

@@ -11,7 +11,7 @@ _ASCII |= {"≤": "<=", "≥": ">=", "≈": "~", "·": ".", "•": "*", "ß": "s
 
 
 def show_any_text() -> None:
-    """Makes standard output and standard error accept every character, whatever their encoding.
+    """Makes standard output and standard error accept every character in every encoding.
 
     A character that the encoding does not have is replaced: ``±`` by ``+-``, ``é`` by ``e``, one without an ASCII
     equivalent by its escape sequence.

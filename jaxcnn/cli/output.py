@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxcnn._errors import printable
+from jaxcnn._reprs import text_table
 
 
 def console() -> Console:
@@ -45,13 +46,13 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
-    """Prints a table with columns of numbers aligned to the right; in a file or a pipe, lines are not wrapped."""
+    """Prints a table with numeric columns aligned to the right; in a file or a pipe, lines are not wrapped."""
     numeric = [bool(rows) and all(isinstance(row[index], int | float) for row in rows) for index in range(len(columns))]
     title, columns = printable(title), [printable(column) for column in columns]
     cells = [[printable(str(cell)) for cell in row] for row in rows]
     screen = console()
     if not screen.is_terminal:
-        print("\n".join(([title] if title else []) + _aligned([list(columns), *cells], numeric)))
+        print("\n".join(([title] if title else []) + text_table([list(columns), *cells], right=numeric)))
         return
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column, right in zip(columns, numeric, strict=True):
@@ -59,15 +60,3 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, tit
     for row in cells:
         table.add_row(*row)
     screen.print(table)
-
-
-def _aligned(table: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
-    """A line for each row, with the columns aligned."""
-    widths = [max(len(row[index]) for row in table) for index in range(len(right))]
-    return [
-        "  ".join(
-            cell.rjust(width) if there else cell.ljust(width)
-            for cell, width, there in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in table
-    ]

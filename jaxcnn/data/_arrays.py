@@ -63,7 +63,7 @@ class Split:
 
     @property
     def by_pixel(self) -> bool:
-        """Whether every pixel has a class of its own."""
+        """Whether there is a class for every pixel."""
         return self.labels.ndim == 3
 
 
@@ -144,7 +144,7 @@ class Dataset:
 
     @functools.cached_property
     def _moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Means and deviations from counts of the 256 values, in whole numbers until the last division.
+        """Means and standard deviations from counts of the 256 values, in integers until the last division.
 
         With ``n`` pixels, ``s = sum(v)`` and ``q = sum(v**2)``: mean ``s / n`` and variance ``(n q - s**2) / n**2``,
         which in floating point would cancel.
@@ -163,8 +163,8 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over the shape, images and labels of both splits, as 64 hexadecimal digits.
 
-        The same images in the same order have the same fingerprint, whatever the set is called, wherever it lay and
-        whatever machine computes it, so that a resumed run can refuse other data.
+        The same images in the same order have the same fingerprint, independent of the name and the location of the data
+        set and of the machine, so that a resumed run can refuse other data.
         """
         digest = hashlib.sha256()
         for split in (self.train, self.test):

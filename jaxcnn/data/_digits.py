@@ -24,7 +24,7 @@ TEST_COUNT = 360
 def digits(image_size: int = 32) -> Dataset:
     """The digits as grey images of ``image_size`` x ``image_size``, 1,437 to learn from and 360 to be judged by.
 
-    The originals are enlarged by bilinear interpolation between pixel centres, in whole numbers, so that every machine
+    The originals are enlarged by bilinear interpolation between pixel centres, in integers, so that every machine
     has the same bytes; ink 0 to 16 becomes 0 to 255, light on dark. 32 is the size that LeNet-5 reads.
 
     The split is fixed and stratified. The 360 test images are shared among the ten classes in proportion to their

@@ -4,10 +4,10 @@ What is done to a file, in this order, and the same in training on a folder and 
 
 1. it is turned upright, as its EXIF orientation says; of several frames the first is taken;
 2. 16 bits per channel become 8, palettes and CMYK become RGB;
-3. what is transparent is laid on black (or on white, where the image will be inverted: either way it ends as 0);
-4. colour becomes grey by ITU-R 601 luma (0.299 R + 0.587 G + 0.114 B), grey becomes three equal channels, as wanted;
+3. transparent pixels get a black background (or a white one if the image is inverted, so that they become 0);
+4. as required, colour becomes grey by ITU-R 601 luma (0.299 R + 0.587 G + 0.114 B), or grey three equal channels;
 5. ``invert`` turns dark on light into light on dark;
-6. another size is scaled to fit inside the wanted one, bilinear (over the whole footprint of a pixel when shrinking),
+6. another size is scaled to fit inside the required one, bilinear (over the whole footprint of a pixel when shrinking),
    keeping its proportions, and centred in a margin of zeros.
 """
 

@@ -18,7 +18,7 @@ _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
-_PNG_ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")  # texts that may say which way is up
+_PNG_ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")  # texts that may contain the orientation
 
 
 def open_picture(file: str | Path | bytes, *, name: str | None = None) -> Image.Image:
@@ -97,7 +97,7 @@ def _loaded(file: BinaryIO) -> Image.Image:
 def _upright(picture: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(picture)
-    except Exception:  # whatever Pillow raises for EXIF data that make no sense; the pixels are decoded already
+    except Exception:  # Pillow raises various exceptions for invalid EXIF data; the pixels are already decoded
         return picture
 
 

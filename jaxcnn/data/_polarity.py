@@ -13,7 +13,10 @@ STROKE_DATASETS = ("digits", "emnist", "kmnist", "mnist", "qmnist")
 
 
 def holds_strokes(dataset: str) -> bool:
-    """Whether the data set of a name holds light strokes on a dark background.
+    """Whether the images of a data set are light strokes on a dark background.
+
+    Args:
+        dataset: the name of the data set.
 
     >>> holds_strokes("mnist, one training image in 6 held out"), holds_strokes("cifar10")
     (True, False)

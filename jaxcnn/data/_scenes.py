@@ -10,7 +10,7 @@ from jaxcnn.data._arrays import Dataset, Split
 # How much of a digit's own colour shows at its darkest; the rest is what was there before.
 STRENGTH = (0.6, 1.0)
 INK = 128  # from so much ink on a pixel is the digit's
-MOST = 4  # digits on a scene, each in a quarter of its own
+MOST = 4  # digits on a scene, at most one in each quarter
 JITTER = 3
 
 
@@ -26,7 +26,7 @@ def digit_scenes(
 ) -> Dataset:
     """Scenes of one to four digits over photographs; class 0 is the background, class ``d + 1`` the strokes of ``d``.
 
-    A photograph is enlarged to the scene. Each digit is in a quarter of its own, moved by up to 3 pixels, in a
+    A photograph is enlarged to the scene. There is at most one digit in each quarter, moved by up to 3 pixels, in a
     random colour of which 60 to 100 % covers the photograph: no threshold, on brightness or on colour, finds it.
     Training scenes are made of training digits and training photographs, test scenes of test ones.
 
@@ -37,7 +37,7 @@ def digit_scenes(
         train_count: scenes to learn from.
         test_count: scenes to be judged by.
         seed: of everything random here.
-        named: False makes all strokes one class, 1, whatever digit they belong to.
+        named: False makes the strokes of all digits one class, 1.
 
     Raises:
         ValueError: digits that are not grey, a scene smaller than a digit, or no scene.

@@ -20,7 +20,7 @@ from jaxcnn.data._tfds import class_names, data_folder, open_examples, open_prep
 
 _FOLDER = "folder:"
 
-# The bytes of a picture, or its path, and what errors call it -> pixels of the size wanted.
+# The bytes of a picture, or its path, and its name in errors -> pixels of the required size.
 Decoder = Callable[[str | Path | bytes, str], np.ndarray]
 
 
@@ -34,7 +34,7 @@ def stream(
     test_fraction: float = TEST_FRACTION,
     max_corrupt: int = MAX_CORRUPT,
 ) -> StreamedDataset:
-    """A data set that is read while it is trained on, for images that do not fit into memory.
+    """A data set that is read during training, for images that do not fit into memory.
 
     Args:
         name: ``"folder:/path"``, with one sub-folder of images for each class, or the name of a prepared TFDS set of
@@ -50,6 +50,17 @@ def stream(
         FileNotFoundError: a set or a folder that is not there.
         ValueError: data that cannot be used, or an option that does not exist.
         ShapeError: other channels than 1 and 3.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> for name in ("ant", "bee"):
+    ...     folder = Path(tempfile.gettempdir()) / "jaxcnn_stream_example" / name
+    ...     folder.mkdir(parents=True, exist_ok=True)
+    ...     for number in range(5):
+    ...         Image.new("L", (8, 8)).save(folder / f"{number}.png")
+    >>> dataset = stream(f"folder:{folder.parent}", image_size=8, channels=1)
+    >>> dataset.class_names, len(dataset.train), len(dataset.test)
+    (('ant', 'bee'), 8, 2)
     """
     check_channels(channels)
     if as_int(image_size, name="image_size") < 1:
@@ -152,7 +163,7 @@ class PreparedSource:
         try:
             (example,) = self._examples([index])
             content, label = example["image"], int(example["label"])
-        except Exception as error:  # whatever the reader of a format raises
+        except Exception as error:  # readers of formats raise various exceptions
             raise ValueError(f"{name} cannot be read ({type(error).__name__}: {error}).") from error
         if not isinstance(content, bytes):
             # Of a damaged file, array_record gives empty records, without an error.

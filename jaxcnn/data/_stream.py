@@ -171,10 +171,10 @@ class StreamedSplit:
             self._corrupt[index] = reason
             number = len(self._corrupt)
         if number > min(self._max_corrupt, len(self) - 1):
-            worst = [self._source.name_of(index) for index in list(self._corrupt)[:NAMED]]
+            names = [self._source.name_of(index) for index in list(self._corrupt)[:NAMED]]
             more = f" and {number - NAMED} more" if number > NAMED else ""
             raise ValueError(
-                f"{number} images cannot be read, more than max_corrupt={self._max_corrupt}: {', '.join(worst)}{more}. "
+                f"{number} images cannot be read, more than max_corrupt={self._max_corrupt}: {', '.join(names)}{more}. "
                 f"The last: {reason} Mend or remove them, or allow more."
             )
         log.warning("left out (%d of at most %d): %s", number, self._max_corrupt, reason)

@@ -43,9 +43,9 @@ def prepared_folder(name: str, root: Path) -> Path | None:
     """
     versions = {}
     for info in (root / name).glob("*/dataset_info.json"):
-        numbers = info.parent.name.split(".")
-        if len(numbers) == 3 and all(number.isdecimal() for number in numbers):
-            versions[tuple(int(number) for number in numbers)] = info.parent
+        parts = info.parent.name.split(".")
+        if len(parts) == 3 and all(part.isdecimal() for part in parts):
+            versions[tuple(int(part) for part in parts)] = info.parent
     return versions[max(versions)] if versions else None
 
 
@@ -155,7 +155,7 @@ def split_names(builder: Any, folder: Path) -> tuple[str, str]:
     splits = builder.info.splits
     test = next((split for split in ("test", "validation") if split in splits), None)
     if "train" not in splits or test is None:
-        raise ValueError(f"{folder} has the splits {sorted(splits)}: train and test (or validation) are wanted.")
+        raise ValueError(f"{folder} has the splits {sorted(splits)}: train and test (or validation) are required.")
     for split in ("train", test):
         for path in map(Path, splits[split].filepaths):
             if not path.exists():
@@ -164,7 +164,7 @@ def split_names(builder: Any, folder: Path) -> tuple[str, str]:
 
 
 def class_names(builder: Any, name: str) -> tuple[str, ...] | None:
-    """The names of the classes where a set has them; else their numbers, where it has the number of classes."""
+    """The names of the classes; if a set has only the number of classes, their indices."""
     feature = builder.info.features["label"]
     names = tuple(getattr(feature, "names", None) or ())
     if name == "cifar10" and names == tuple(map(str, range(10))):
@@ -184,7 +184,7 @@ def _read_split(builder: Any, split: str, folder: Path, image_size: int | None) 
     def read(start: int, stop: int) -> list[dict[str, Any]]:
         try:
             found = examples(range(start, stop))
-        except Exception as error:  # whatever the reader of a format raises
+        except Exception as error:  # readers of formats raise various exceptions
             raise ValueError(_unreadable(split, folder, _first_line(error))) from error
         if not all(isinstance(example["image"], bytes) for example in found):
             # Of a damaged file, array_record gives empty records, without an error.

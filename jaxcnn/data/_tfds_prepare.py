@@ -52,7 +52,7 @@ def download_and_prepare(name: str, root: Path) -> None:
     from tensorflow_datasets.core.utils import tqdm_utils
 
     source = SOURCES[name]
-    # MNIST and Fashion-MNIST call their archives the same, so each set has a download folder of its own.
+    # MNIST and Fashion-MNIST use the same names for their archives, so each set has a separate download folder.
     downloads = root / "downloads" / name
     made = [folder for folder in (downloads.parent, root / name, root, *root.parents) if not folder.exists()]
     bars = tqdm_utils._active
@@ -175,7 +175,7 @@ SOURCES = {
 def _check_reachable(address: str) -> None:
     """Fails within seconds where there is no network: TFDS tries ten times, and waits without limit for an answer."""
     parts = urlsplit(address)
-    if parts.scheme not in urllib.request.getproxies():  # a proxy is reached, and looks up names, in its own way
+    if parts.scheme not in urllib.request.getproxies():  # a proxy is connected to, and resolves names, differently
         port = parts.port or (443 if parts.scheme == "https" else 80)
         socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 from flax import linen as nn
@@ -103,7 +103,7 @@ class BNInception(nn.Module):
     dtype: Any = None
     norm: Callable[..., nn.Module] | None = functools.partial(BatchNorm, momentum=0.9)
     use_bias: bool = True
-    stem: str = "7x7"
+    stem: Literal["7x7", "3x3"] = "7x7"
     separable_stem: bool = False
     response_norm: bool = False
     dropout_rate: float = 0.0

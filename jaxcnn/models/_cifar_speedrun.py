@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
+from jax.typing import ArrayLike
 
 from jaxcnn._arrays import as_array
 from jaxcnn._errors import ShapeError
@@ -36,7 +37,7 @@ def unit_kernel(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32
     return kernel / jnp.std(kernel, ddof=1)
 
 
-def whitening_kernel(images: jax.Array, *, window_shape: Sequence[int] = (2, 2), epsilon: float = 5e-4) -> jax.Array:
+def whitening_kernel(images: ArrayLike, *, window_shape: Sequence[int] = (2, 2), epsilon: float = 5e-4) -> jax.Array:
     """Filters whose responses to ``images`` are uncorrelated with mean square 1, followed by their negatives.
 
     Filter ``i`` is ``v_i / sqrt(lambda_i + epsilon)``, with the eigenvectors ``v_i`` and eigenvalues ``lambda_i`` of

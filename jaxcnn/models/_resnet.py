@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -145,9 +145,9 @@ class ResNet(nn.Module):
     num_classes: int = 1000
     dtype: Any = None
     width: int = 64
-    stem: str = "7x7"
-    shortcut: str = "projection"
-    stride_in: str = "3x3"
+    stem: Literal["7x7", "3x3"] = "7x7"
+    shortcut: Literal["projection", "zero_pad", "none"] = "projection"
+    stride_in: Literal["3x3", "1x1"] = "3x3"
     zero_init_last_scale: bool = False
     same_padding: bool = False
     norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.9)

@@ -1,7 +1,7 @@
 """U-Net, a network for segmentation (Ronneberger, Fischer and Brox 2015)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +49,7 @@ class UNet(nn.Module):
 
     num_classes: int = 2
     dtype: Any = None
-    padding: str = "VALID"
+    padding: Literal["VALID", "SAME"] = "VALID"
     widths: Sequence[int] = (64, 128, 256, 512, 1024)
     dropout_rate: float = 0.5
     norm: Callable[..., nn.Module] | None = None

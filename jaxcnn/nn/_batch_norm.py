@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 from flax.typing import Initializer
+from jax.typing import ArrayLike
 
 from jaxcnn._arrays import as_array, common_dtype
 from jaxcnn._geometry import feature_axes, full_rank_mask
@@ -72,7 +73,7 @@ class BatchNorm(linen.Module):
 
     @linen.compact
     def __call__(
-        self, x: jax.Array, use_running_average: bool | None = None, *, mask: jax.Array | None = None
+        self, x: ArrayLike, use_running_average: bool | None = None, *, mask: ArrayLike | None = None
     ) -> jax.Array:
         """Normalises ``x``, and in training updates the running statistics if ``batch_stats`` is mutable.
 

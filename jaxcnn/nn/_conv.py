@@ -9,11 +9,12 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Initializer
+from jax.typing import ArrayLike
 
 from jaxcnn._arrays import as_array
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._errors import ShapeError
-from jaxcnn._geometry import Padding, conv_kernel_shape
+from jaxcnn._geometry import Padding, PaddingMode, conv_kernel_shape
 from jaxcnn.functional import conv
 from jaxcnn.nn._flax_conv import flax_conv_padding, kernel_size_per_axis
 
@@ -64,32 +65,32 @@ class Conv(linen.Module):
     kernel_dilation: IntPerAxis | None = 1
     feature_group_count: int = 1
     use_bias: bool = True
-    mask: jax.Array | None = None
+    mask: ArrayLike | None = None
     dtype: Any = None
     param_dtype: Any = jnp.float32
     precision: Any = None
     kernel_init: Initializer = linen.initializers.lecun_normal()
     bias_init: Initializer = linen.initializers.zeros_init()
     promote_dtype: Callable[..., Any] = promote_dtype
-    padding_mode: str = dataclasses.field(default="zeros", kw_only=True)
+    padding_mode: PaddingMode = dataclasses.field(default="zeros", kw_only=True)
     algorithm: str = dataclasses.field(default="auto", kw_only=True)
 
     @linen.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: ArrayLike) -> jax.Array:
         """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
-        inputs = as_array(inputs, name="inputs")
-        window = kernel_size_per_axis(self.kernel_size, inputs.shape)
+        x = as_array(inputs, name="inputs")
+        window = kernel_size_per_axis(self.kernel_size, x.shape)
         kernel_dilation = 1 if self.kernel_dilation is None else self.kernel_dilation
         padding, padding_mode = flax_conv_padding(
             self.padding, self.padding_mode, window, kernel_dilation=kernel_dilation
         )
         kernel, bias = make_parameters(
             self,
-            conv_kernel_shape(inputs.shape[-1], self.features, window, feature_group_count=self.feature_group_count),
+            conv_kernel_shape(x.shape[-1], self.features, window, feature_group_count=self.feature_group_count),
         )
-        inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        x, kernel, bias = self.promote_dtype(x, kernel, bias, dtype=self.dtype)
         return conv(
-            inputs,
+            x,
             kernel,
             bias=bias,
             strides=1 if self.strides is None else self.strides,

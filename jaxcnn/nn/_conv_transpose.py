@@ -10,6 +10,7 @@ from flax import linen
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Initializer
 from jax import lax
+from jax.typing import ArrayLike
 
 from jaxcnn._arrays import as_array
 from jaxcnn._axes import IntPerAxis, int_per_axis
@@ -62,7 +63,7 @@ class ConvTranspose(linen.Module):
     padding: Padding = "SAME"
     kernel_dilation: IntPerAxis | None = None
     use_bias: bool = True
-    mask: jax.Array | None = None
+    mask: ArrayLike | None = None
     dtype: Any = None
     param_dtype: Any = jnp.float32
     precision: Any = None
@@ -74,11 +75,11 @@ class ConvTranspose(linen.Module):
     algorithm: str = dataclasses.field(default="auto", kw_only=True)
 
     @linen.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: ArrayLike) -> jax.Array:
         """Maps ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
-        inputs = as_array(inputs, name="inputs")
-        window = kernel_size_per_axis(self.kernel_size, inputs.shape)
-        ndim, in_features = len(window), inputs.shape[-1]
+        x = as_array(inputs, name="inputs")
+        window = kernel_size_per_axis(self.kernel_size, x.shape)
+        ndim, in_features = len(window), x.shape[-1]
         strides = int_per_axis(1 if self.strides is None else self.strides, ndim, name="strides")
         dilation = int_per_axis(
             1 if self.kernel_dilation is None else self.kernel_dilation,
@@ -87,7 +88,7 @@ class ConvTranspose(linen.Module):
         )
         pads = flax_transpose_pads(
             self.padding,
-            inputs.shape[-ndim - 1 : -1],
+            x.shape[-ndim - 1 : -1],
             window,
             strides=strides,
             kernel_dilation=dilation,
@@ -95,16 +96,16 @@ class ConvTranspose(linen.Module):
         )
         channels = (self.features, in_features) if self.transpose_kernel else (in_features, self.features)
         kernel, bias = make_parameters(self, (*window, *channels))
-        inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        x, kernel, bias = self.promote_dtype(x, kernel, bias, dtype=self.dtype)
         circular = self.padding == "CIRCULAR"
         if circular:
             # The period includes the gap after the last entry.
             gaps = [(0, stride - 1, stride - 1) for stride in strides]
-            outer = [(0, 0, 0)] * (inputs.ndim - 1 - ndim)
-            inputs = lax.pad(inputs, jnp.zeros((), inputs.dtype), [*outer, *gaps, (0, 0, 0)])
+            outer = [(0, 0, 0)] * (x.ndim - 1 - ndim)
+            x = lax.pad(x, jnp.zeros((), x.dtype), [*outer, *gaps, (0, 0, 0)])
             strides = (1,) * ndim
         return conv(
-            inputs,
+            x,
             kernel.swapaxes(-1, -2) if self.transpose_kernel else kernel,
             bias=bias,
             padding=pads,

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Initializer
+from jax.typing import ArrayLike
 
 from jaxcnn._arrays import as_array
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._errors import ShapeError
-from jaxcnn._geometry import Padding, local_conv_kernel_shape
+from jaxcnn._geometry import Padding, PaddingMode, local_conv_kernel_shape
 from jaxcnn.functional import local_conv
 from jaxcnn.nn._flax_conv import flax_conv_padding, kernel_size_per_axis
 
@@ -66,24 +67,24 @@ class LocalConv(linen.Module):
     kernel_dilation: IntPerAxis | None = 1
     feature_group_count: int = 1
     use_bias: bool = True
-    mask: jax.Array | None = None
+    mask: ArrayLike | None = None
     dtype: Any = None
     param_dtype: Any = jnp.float32
     precision: Any = None
     kernel_init: Initializer = linen.initializers.lecun_normal()
     bias_init: Initializer = linen.initializers.zeros_init()
     promote_dtype: Callable[..., Any] = promote_dtype
-    padding_mode: str = dataclasses.field(default="zeros", kw_only=True)
+    padding_mode: PaddingMode = dataclasses.field(default="zeros", kw_only=True)
 
     @linen.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: ArrayLike) -> jax.Array:
         """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
-        inputs = as_array(inputs, name="inputs")
-        options, padding_mode = unshared_options(self, inputs.shape)
-        shape = local_conv_kernel_shape(inputs.shape, self.features, self.kernel_size, **options)
+        x = as_array(inputs, name="inputs")
+        options, padding_mode = unshared_options(self, x.shape)
+        shape = local_conv_kernel_shape(x.shape, self.features, self.kernel_size, **options)
         kernel, bias = make_filters(self, shape)
-        inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
-        return local_conv(inputs, kernel, bias=bias, padding_mode=padding_mode, precision=self.precision, **options)
+        x, kernel, bias = self.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return local_conv(x, kernel, bias=bias, padding_mode=padding_mode, precision=self.precision, **options)
 
 
 def unshared_options(module: Any, x_shape: Sequence[int]) -> tuple[dict[str, Any], str]:

@@ -1,7 +1,9 @@
 """Local response normalisation as a layer."""
 
 import jax
+import jax.numpy as jnp
 from flax import linen
+from jax.typing import ArrayLike
 
 from jaxcnn.functional import local_response_norm
 
@@ -25,6 +27,6 @@ class LocalResponseNorm(linen.Module):
     alpha: float = 1e-4
     beta: float = 0.75
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: ArrayLike) -> jax.Array:
         """Normalises ``(*any, channels)``."""
-        return local_response_norm(x, size=self.size, k=self.k, alpha=self.alpha, beta=self.beta)
+        return local_response_norm(jnp.asarray(x), size=self.size, k=self.k, alpha=self.alpha, beta=self.beta)

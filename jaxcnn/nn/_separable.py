@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Initializer
+from jax.typing import ArrayLike
 
 from jaxcnn._arrays import as_array
 from jaxcnn._axes import IntPerAxis, as_int
 from jaxcnn._errors import ShapeError
-from jaxcnn._geometry import Padding
+from jaxcnn._geometry import Padding, PaddingMode
 from jaxcnn.functional import depthwise_conv, separable_conv
 from jaxcnn.nn._flax_conv import flax_conv_padding, kernel_size_per_axis
 
@@ -57,19 +58,19 @@ class DepthwiseConv(linen.Module):
     kernel_init: Initializer = linen.initializers.lecun_normal()
     bias_init: Initializer = linen.initializers.zeros_init()
     promote_dtype: Callable[..., Any] = promote_dtype
-    padding_mode: str = "zeros"
+    padding_mode: PaddingMode = "zeros"
     algorithm: str = "auto"
 
     @linen.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: ArrayLike) -> jax.Array:
         """Convolves ``(*batch, *spatial, channels)`` to ``(*batch, *out_spatial, channels * channel_multiplier)``."""
-        inputs = as_array(inputs, name="inputs")
-        window = kernel_size_per_axis(self.kernel_size, inputs.shape)
-        width = inputs.shape[-1] * _multiplier(self.channel_multiplier)
+        x = as_array(inputs, name="inputs")
+        window = kernel_size_per_axis(self.kernel_size, x.shape)
+        width = x.shape[-1] * _multiplier(self.channel_multiplier)
         kernel = self.param("kernel", self.kernel_init, (*window, 1, width), self.param_dtype)
         bias = self.param("bias", self.bias_init, (width,), self.param_dtype) if self.use_bias else None
-        inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
-        return depthwise_conv(inputs, kernel, bias=bias, precision=self.precision, **_options(self, window))
+        x, kernel, bias = self.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return depthwise_conv(x, kernel, bias=bias, precision=self.precision, **_options(self, window))
 
 
 class SeparableConv(linen.Module):
@@ -115,22 +116,22 @@ class SeparableConv(linen.Module):
     kernel_init: Initializer = linen.initializers.lecun_normal()
     bias_init: Initializer = linen.initializers.zeros_init()
     promote_dtype: Callable[..., Any] = promote_dtype
-    padding_mode: str = "zeros"
+    padding_mode: PaddingMode = "zeros"
     algorithm: str = "auto"
 
     @linen.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: ArrayLike) -> jax.Array:
         """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
-        inputs = as_array(inputs, name="inputs")
-        window = kernel_size_per_axis(self.kernel_size, inputs.shape)
-        width = inputs.shape[-1] * _multiplier(self.channel_multiplier)
+        x = as_array(inputs, name="inputs")
+        window = kernel_size_per_axis(self.kernel_size, x.shape)
+        width = x.shape[-1] * _multiplier(self.channel_multiplier)
         ones = (1,) * len(window)
         depthwise = self.param("depthwise_kernel", self.kernel_init, (*window, 1, width), self.param_dtype)
         pointwise = self.param("pointwise_kernel", self.kernel_init, (*ones, width, self.features), self.param_dtype)
         bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype) if self.use_bias else None
-        inputs, depthwise, pointwise, bias = self.promote_dtype(inputs, depthwise, pointwise, bias, dtype=self.dtype)
+        x, depthwise, pointwise, bias = self.promote_dtype(x, depthwise, pointwise, bias, dtype=self.dtype)
         return separable_conv(
-            inputs,
+            x,
             depthwise,
             pointwise,
             bias=bias,

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Initializer
+from jax.typing import ArrayLike
 
 from jaxcnn._arrays import as_array
 from jaxcnn._axes import IntPerAxis, int_per_axis
-from jaxcnn._geometry import Padding, conv_kernel_shape
+from jaxcnn._geometry import Padding, PaddingMode, conv_kernel_shape
 from jaxcnn.functional import tiled_conv
 from jaxcnn.nn._flax_conv import kernel_size_per_axis
 from jaxcnn.nn._local_conv import make_filters, unshared_options
@@ -62,7 +63,7 @@ class TiledConv(linen.Module):
     kernel_dilation: IntPerAxis | None = 1
     feature_group_count: int = 1
     use_bias: bool = True
-    mask: jax.Array | None = None
+    mask: ArrayLike | None = None
     dtype: Any = None
     param_dtype: Any = jnp.float32
     precision: Any = None
@@ -70,18 +71,16 @@ class TiledConv(linen.Module):
     bias_init: Initializer = linen.initializers.zeros_init()
     promote_dtype: Callable[..., Any] = promote_dtype
     tiles: IntPerAxis = dataclasses.field(kw_only=True)
-    padding_mode: str = dataclasses.field(default="zeros", kw_only=True)
+    padding_mode: PaddingMode = dataclasses.field(default="zeros", kw_only=True)
 
     @linen.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: ArrayLike) -> jax.Array:
         """Convolves ``(*batch, *spatial, in_features)`` to ``(*batch, *out_spatial, features)``."""
-        inputs = as_array(inputs, name="inputs")
-        options, padding_mode = unshared_options(self, inputs.shape)
-        window = kernel_size_per_axis(self.kernel_size, inputs.shape)
+        x = as_array(inputs, name="inputs")
+        options, padding_mode = unshared_options(self, x.shape)
+        window = kernel_size_per_axis(self.kernel_size, x.shape)
         tiles = int_per_axis(self.tiles, len(window), name="tiles")
-        shared = conv_kernel_shape(
-            inputs.shape[-1], self.features, window, feature_group_count=self.feature_group_count
-        )
+        shared = conv_kernel_shape(x.shape[-1], self.features, window, feature_group_count=self.feature_group_count)
         kernel, bias = make_filters(self, (*tiles, *shared))
-        inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
-        return tiled_conv(inputs, kernel, bias=bias, padding_mode=padding_mode, precision=self.precision, **options)
+        x, kernel, bias = self.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return tiled_conv(x, kernel, bias=bias, padding_mode=padding_mode, precision=self.precision, **options)

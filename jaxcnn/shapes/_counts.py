@@ -45,6 +45,13 @@ def conv_counts(
 
     ``K * C/G * F + F`` parameters and ``P * K * C/G * F`` multiply-adds. Depthwise is ``G = C``.
 
+    Args:
+        input_shape: ``(*batch, *spatial, channels)``.
+        features: number of output channels.
+        kernel_size: the window, one integer per spatial axis.
+        strides: as in ``conv``, like ``padding``, ``input_dilation``, ``kernel_dilation`` and ``feature_group_count``.
+        use_bias: whether there is a bias.
+
     Raises:
         ShapeError: arguments for which ``conv`` raises a ``ShapeError``, or a bare int as ``kernel_size``.
         TypeError: an option that is not an integer where one is required.
@@ -90,6 +97,14 @@ def conv_transpose_counts(
 
     ``K * C * F/G + F`` parameters and ``P * K * C * F/G`` multiply-adds, those of the convolution that it transposes.
 
+    Args:
+        input_shape: ``(*batch, *spatial, channels)``.
+        features: number of output channels.
+        kernel_size: the window, one integer per spatial axis.
+        strides: as in ``conv_transpose``, like ``padding``, ``output_padding``, ``kernel_dilation`` and
+            ``feature_group_count``.
+        use_bias: whether there is a bias.
+
     Raises:
         ShapeError: arguments for which ``conv_transpose`` raises a ``ShapeError``, or a bare int as ``kernel_size``.
         TypeError: an option that is not an integer where one is required.
@@ -134,6 +149,14 @@ def local_conv_counts(
 
     ``P * (K * C/G * F + F)`` parameters and ``P * K * C/G * F`` multiply-adds.
 
+    Args:
+        input_shape: ``(*batch, *spatial, channels)``.
+        features: number of output channels.
+        kernel_size: the window, one integer per spatial axis.
+        strides: as in ``local_conv``, like ``padding``, ``input_dilation``, ``kernel_dilation`` and
+            ``feature_group_count``.
+        use_bias: whether there is a bias.
+
     Raises:
         ShapeError: arguments for which ``local_conv`` raises a ``ShapeError``, or a bare int as ``kernel_size``.
         TypeError: an option that is not an integer where one is required.
@@ -177,6 +200,15 @@ def tiled_conv_counts(
 
     ``T * (K * C/G * F + F)`` parameters and ``P * K * C/G * F`` multiply-adds.
 
+    Args:
+        input_shape: ``(*batch, *spatial, channels)``.
+        features: number of output channels.
+        kernel_size: the window, one integer per spatial axis.
+        tiles: number of filters that repeat along each axis.
+        strides: as in ``tiled_conv``, like ``padding``, ``input_dilation``, ``kernel_dilation`` and
+            ``feature_group_count``.
+        use_bias: whether there is a bias.
+
     Raises:
         ShapeError: arguments for which ``tiled_conv`` raises a ``ShapeError``, or a bare int as ``kernel_size``.
         TypeError: an option that is not an integer where one is required.
@@ -207,6 +239,11 @@ def tiled_conv_counts(
 def dense_counts(input_shape: Sequence[int], features: int, *, use_bias: bool = True) -> LayerCounts:
     """Counts of a dense layer of ``C`` inputs and ``F`` features: ``C * F + F`` parameters, ``C * F`` multiply-adds.
 
+    Args:
+        input_shape: ``(*batch, channels)``.
+        features: number of output channels.
+        use_bias: whether there is a bias.
+
     Raises:
         ShapeError: an input without axes.
         TypeError: ``features`` is not an integer.
@@ -228,6 +265,11 @@ def batch_norm_counts(input_shape: Sequence[int], *, use_scale: bool = True, use
 
     The running mean and variance are not trained, and so are not parameters. The multiply-adds are those of inference,
     in which the layer is ``x * a + b``; folded into a convolution it has none.
+
+    Args:
+        input_shape: ``(*batch, *spatial, channels)``.
+        use_scale: whether there is a scale.
+        use_bias: whether there is an offset.
 
     Raises:
         ShapeError: an input without axes.

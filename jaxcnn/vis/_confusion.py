@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxcnn.vis._canvas import FAINT, INK, PAPER, new_figure, no_frame, save_figure, shortened, style
 
@@ -61,7 +62,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes).astype(np.int64)
 
 
-def draw_confusion(matrix: np.ndarray, class_names: Sequence[str], path: str | os.PathLike[str]) -> None:
+def draw_confusion(matrix: ArrayLike, class_names: Sequence[str], path: str | os.PathLike[str]) -> None:
     """Writes the picture of ``confusion_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
 
     Args:
@@ -80,7 +81,7 @@ def draw_confusion(matrix: np.ndarray, class_names: Sequence[str], path: str | o
     save_figure(confusion_figure(matrix, class_names), path)
 
 
-def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> "Figure":
+def confusion_figure(matrix: ArrayLike, class_names: Sequence[str]) -> "Figure":
     """Draws a confusion matrix with misclassifications coloured by their share of the true class's images.
 
     The diagonal is grey. Counts are printed for up to 30 classes.
@@ -96,11 +97,11 @@ def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> "Figure"
     >>> confusion_figure(np.array([[9, 1], [0, 10]]), ("cat", "dog")).axes[0].get_title(loc="left")
     '95.00 % right: 19 of 20 images'
     """
-    matrix = _checked(matrix, class_names)
-    totals, right = matrix.sum(axis=1), np.diagonal(matrix)
-    shares = 100 * matrix / np.maximum(totals, 1)[:, None]
+    counts = _checked(matrix, class_names)
+    totals, right = counts.sum(axis=1), np.diagonal(counts)
+    shares = 100 * counts / np.maximum(totals, 1)[:, None]
     np.fill_diagonal(shares, 0)
-    count, images = len(matrix), int(matrix.sum())
+    count, images = len(counts), int(counts.sum())
     names = [shortened(str(name), _LONGEST_NAME) for name in class_names]
     with style():
         side = min(7.5, 2.4 + 0.36 * count)
@@ -111,7 +112,7 @@ def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> "Figure"
         sparse = count <= _MOST_CLASSES_WITH_COUNTS
         size = float(np.clip(200 / count, 3.2, 8))
         if sparse:
-            _print_counts(axes, matrix, shares, size)
+            _print_counts(axes, counts, shares, size)
         axes.set_title(f"{100 * right.sum() / images:.2f} % right: {right.sum():,} of {images:,} images", weight="bold")
         flat = max(map(len, names)) * 0.62 * size / 72 < side / count / 1.4  # inches of a name, of a column
         axes.set_xticks(range(count), names, size=size, rotation=0 if flat else 90)
@@ -124,8 +125,8 @@ def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> "Figure"
     return figure
 
 
-def _checked(matrix: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
-    matrix = np.asarray(matrix)
+def _checked(counts: ArrayLike, class_names: Sequence[str]) -> np.ndarray:
+    matrix = np.asarray(counts)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"the matrix must have a row and a column for each class, not the shape {matrix.shape}.")
     if len(class_names) != len(matrix):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxcnn.vis._canvas import INK, new_figure, style
 
@@ -17,7 +18,7 @@ _GAP = 0.12  # between two images, in widths of one
 _LARGEST_TILE = 1.2  # inches
 
 
-def contact_sheet(images: np.ndarray, captions: Sequence[str], *, columns: int, title: str) -> "Figure":
+def contact_sheet(images: ArrayLike, captions: Sequence[str], *, columns: int, title: str) -> "Figure":
     """Draws images in rows, from left to right, with a caption below each.
 
     Args:
@@ -36,24 +37,24 @@ def contact_sheet(images: np.ndarray, captions: Sequence[str], *, columns: int, 
     >>> len(figure.axes[0].images)
     3
     """
-    images = _checked(images, captions, columns)
+    tiles = _checked(images, captions, columns)
     lines = max(caption.count("\n") + 1 for caption in captions)
     longest = max(len(line) for caption in captions for line in caption.split("\n"))
-    rows = math.ceil(len(images) / columns)
+    rows = math.ceil(len(tiles) / columns)
     tile = min(_LARGEST_TILE, _WIDTH / (columns + (columns - 1) * _GAP))
     # The width of a letter is about 0.6 of its size. The longest caption must fit between its neighbours.
     size = float(np.clip(72 * tile * (1 + 0.7 * _GAP) / (0.62 * max(longest, 1)), 3.5, 7.5))
     text = (1.3 * size * lines + 5) / 72
-    high = tile * images.shape[1] / images.shape[2]
+    high = tile * tiles.shape[1] / tiles.shape[2]
     width, height, top = _WIDTH + 0.2, rows * (high + text) + 0.45, 0.4
     with style():
         figure = new_figure(width, height)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
-        for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        for index, (image, caption) in enumerate(zip(tiles, captions, strict=True)):
             left = 0.1 + index % columns * tile * (1 + _GAP)
             above = height - top - index // columns * (high + text)
-            # The last three arguments have no effect on images in colour.
+            # The last three arguments have no effect on tiles in colour.
             shades = image[..., 0] if image.shape[-1] == 1 else image
             axes.imshow(shades, extent=(left, left + tile, above - high, above), cmap="gray", vmin=0, vmax=1)
             axes.text(left + tile / 2, above - high - 2 / 72, caption, ha="center", va="top", size=size)
@@ -63,9 +64,9 @@ def contact_sheet(images: np.ndarray, captions: Sequence[str], *, columns: int, 
     return figure
 
 
-def _checked(images: np.ndarray, captions: Sequence[str], columns: int) -> np.ndarray:
+def _checked(given: ArrayLike, captions: Sequence[str], columns: int) -> np.ndarray:
     """The images as float32 in [0, 1]."""
-    images = np.asarray(images)
+    images = np.asarray(given)
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise ValueError(f"images must have the shape (n, height, width, 1 or 3), but images.shape={images.shape}.")
     if not images.size:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxcnn.vis._canvas import save_figure, shortened
 from jaxcnn.vis._contact_sheet import contact_sheet
@@ -20,9 +21,9 @@ _TOLERANCE = 0.02
 
 
 def draw_mistakes(
-    images: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
+    images: ArrayLike,
+    labels: ArrayLike,
+    probabilities: ArrayLike,
     class_names: Sequence[str],
     path: str | os.PathLike[str],
     *,
@@ -52,9 +53,9 @@ def draw_mistakes(
 
 
 def mistakes_figure(
-    images: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
+    images: ArrayLike,
+    labels: ArrayLike,
+    probabilities: ArrayLike,
     class_names: Sequence[str],
     *,
     count: int = 48,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from jax.typing import ArrayLike
 
 from jaxcnn.vis._canvas import save_figure, shortened
 from jaxcnn.vis._contact_sheet import contact_sheet
@@ -17,9 +17,7 @@ _COLUMNS = 8
 _LONGEST_NAME = 18
 
 
-def draw_predictions(
-    images: np.ndarray, predictions: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]
-) -> None:
+def draw_predictions(images: ArrayLike, predictions: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
     """Writes the picture of ``predictions_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
 
     Args:
@@ -39,7 +37,7 @@ def draw_predictions(
     save_figure(predictions_figure(images, predictions), path)
 
 
-def predictions_figure(images: np.ndarray, predictions: Sequence[Mapping[str, Any]]) -> "Figure":
+def predictions_figure(images: ArrayLike, predictions: Sequence[Mapping[str, Any]]) -> "Figure":
     """Draws images with the names of their files and their most probable classes.
 
     Args:
@@ -59,4 +57,6 @@ def predictions_figure(images: np.ndarray, predictions: Sequence[Mapping[str, An
         f"{shortened(each['top'][0]['class'], _LONGEST_NAME)} {100 * each['top'][0]['probability']:.1f} %"
         for each in predictions
     ]
-    return contact_sheet(images, captions, columns=min(len(images), _COLUMNS), title="What the network gets")
+    return contact_sheet(
+        images, captions, columns=max(1, min(len(predictions), _COLUMNS)), title="Input of the network"
+    )

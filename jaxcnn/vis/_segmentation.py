@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxcnn.vis._canvas import INK, new_figure, save_figure, shortened, style
 
@@ -19,9 +20,9 @@ _LONGEST_NAME = 14
 
 
 def draw_segmentation(
-    images: np.ndarray,
-    labels: np.ndarray,
-    predictions: np.ndarray,
+    images: ArrayLike,
+    labels: ArrayLike,
+    predictions: ArrayLike,
     class_names: Sequence[str],
     path: str | os.PathLike[str],
     *,
@@ -53,9 +54,9 @@ def draw_segmentation(
 
 
 def segmentation_figure(
-    images: np.ndarray,
-    labels: np.ndarray,
-    predictions: np.ndarray,
+    images: ArrayLike,
+    labels: ArrayLike,
+    predictions: ArrayLike,
     class_names: Sequence[str],
     *,
     title: str,

@@ -156,7 +156,7 @@ CALLS: list[tuple[Callable[..., Any], str]] = [
         "key must be a single JAX random key for all images",
     ),
     (lambda key, x: augment.chain(augment.random_flip)(x, key), "chain: key must be a JAX random key, such as"),
-    (lambda key, x: augment.random_affine(key, x, rotate=x.mean()), "It decides what is compiled: jax.jit(..., static"),
+    (lambda key, x: augment.random_affine(key, x, rotate=x.mean()), "It is part of the compiled program: jax.jit"),
     (lambda key, x: augment.random_cutout(key, x, size=3, fill=None), "random_cutout: fill must be a single number"),
 ]
 

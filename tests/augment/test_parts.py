@@ -206,7 +206,7 @@ MISTAKES: list[tuple[Any, type[Exception], str]] = [
     (
         lambda k: augment.alternating_flip(k, IMAGES, jnp.arange(3), epoch=0),
         ShapeError,
-        r"numbers.shape=\(3,\) and epoch",
+        r"indices.shape=\(3,\) and epoch",
     ),
     (
         lambda k: augment.alternating_flip(k, IMAGES, jnp.arange(2), epoch=0.5),

@@ -119,7 +119,7 @@ PICTURES = {
         ),
         {},
         {
-            "texts": ["What the network gets"],
+            "texts": ["Input of the network"],
             "panels": [{"texts": ["7.png (inverted)\nseven 75.0 %"], "images": 1}],
         },
     ),

@@ -14,7 +14,7 @@ from flax import linen
 
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
-from jaxcnn._reprs import html_table
+from jaxcnn._reprs import html_table, text_table
 from jaxcnn.models._registry import create
 from jaxcnn.models._summary._abstract import abstract_variables
 from jaxcnn.models._summary._equations import View
@@ -137,16 +137,8 @@ class Summary:
         return html_table(self.COLUMNS, self.rows(), caption=f"{self.name}, input {_shape_text(self.input_shape)}")
 
     def __str__(self) -> str:
-        table = [self.COLUMNS, *self.rows()]
-        widths = [max(len(row[column]) for row in table) for column in range(len(self.COLUMNS))]
-        lines = []
-        for row in table:
-            cells = [
-                cell.ljust(width) if column < 3 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            lines.append("  ".join(cells).rstrip())
-        return "\n".join(lines)
+        right = [column >= 3 for column in range(len(self.COLUMNS))]
+        return "\n".join(text_table([self.COLUMNS, *self.rows()], right=right))
 
 
 def summary(

@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -99,7 +99,9 @@ def load_torch(
     return model, as_variables(shapes, {**found, **fresh})
 
 
-def save_torch(name: str, variables: Mapping[str, Any], path: str | Path, *, source: str = "torchvision") -> None:
+def save_torch(
+    name: str, variables: Mapping[str, Any], path: str | Path, *, source: Literal["torchvision", "timm"] = "torchvision"
+) -> None:
     """Writes the variables of a model as a state dict for torchvision or timm.
 
     ``num_batches_tracked`` of norms is written as 0.
