@@ -49,7 +49,7 @@ def local_response_norm(
     if size < 1:
         raise ShapeError(f"size={size} must be at least 1.")
     if not x.ndim:
-        raise ShapeError("x wants shape (*batch, *spatial, channels) but is a scalar.")
+        raise ShapeError("x must have the shape (*batch, *spatial, channels) but is a scalar.")
     for name, value in (("k", k), ("alpha", alpha), ("beta", beta)):
         as_array(value, name=name)
     for name, value in (("k", k), ("alpha", alpha)):

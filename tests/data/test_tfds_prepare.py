@@ -72,7 +72,7 @@ def test_without_internet_the_error_says_what_to_do_and_nothing_is_left(
     with pytest.raises(FileNotFoundError) as caught:
         load("mnist", data_dir=root)
     message = str(caught.value)
-    assert message.startswith(f"mnist is not prepared: there is no {root / 'mnist'} with a version in it")
+    assert message.startswith(f"load: mnist is not prepared: there is no {root / 'mnist'} with a version in it")
     assert "downloading from http://127.0.0.1:9/ failed ([Errno " in message and "refused). If" in message
     assert "--set data_dir=DIR" in message and "TFDS_DATA_DIR" in message
     assert f"copy that machine's mnist folder to {root / 'mnist'}" in message

@@ -135,10 +135,10 @@ KERNEL = np.zeros((5, 5, 3, 3, 3, 4))
         (
             lambda: local_conv(X, KERNEL, padding="VALID", bias=np.zeros(3)),
             ShapeError,
-            r"one number per channel, shape \(4,\), or one per filter, \(\*out_spatial, out_channels\) = \(5, 5, 4\), "
+            r"one entry per channel, shape \(4,\), or one per filter, \(\*out_spatial, out_channels\) = \(5, 5, 4\), "
             r"but has \(3,\)",
         ),
-        (lambda: local_conv(X, KERNEL, padding_mode="reflct"), ShapeError, r"local_conv: padding_mode.*'reflect'\?"),
+        (lambda: local_conv(X, KERNEL, padding_mode="reflct"), ValueError, r"local_conv: padding_mode.*'reflect'\?"),
         (lambda: local_conv(X, KERNEL, strides=1.0), TypeError, r"local_conv: strides must be an integer, not 1.0"),
     ],
 )

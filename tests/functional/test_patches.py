@@ -214,7 +214,7 @@ IMAGE = np.zeros((8, 8, 3))
         (
             lambda: extract_patches(IMAGE[0, 0], (3, 3), strides=1),
             ShapeError,
-            r"want at least 3 axes, but x has 1 \(x.shape=\(3,\)\). Is the channel axis missing\?",
+            r"require at least 3 axes, but x has 1 \(x.shape=\(3,\)\). Is the channel axis missing\?",
         ),
         (
             lambda: fold_patches(np.zeros((3, 3, 2, 2, 1)), output_shape=(5, 5), window_shape=(2, 2), strides=1),

@@ -140,7 +140,7 @@ def test_batches_are_for_vmap(key: jax.Array) -> None:
     [
         (
             lambda: correlate(np.ones(3), np.ones(2), mode="smae"),
-            ShapeError,
+            ValueError,
             "correlate: mode='smae'.*Did you.*'same'",
         ),
         (

@@ -113,8 +113,8 @@ def test_two_to_a_hundred_classes(tmp_path: Path, num_classes: int, with_counts:
 @pytest.mark.parametrize(
     ("matrix", "count", "error", "message"),
     [
-        (np.ones((2, 3), int), 2, ValueError, r"a row and a column a class, not the shape \(2, 3\)"),
-        (np.ones(4, int), 4, ValueError, r"a row and a column a class, not the shape \(4,\)"),
+        (np.ones((2, 3), int), 2, ValueError, r"a row and a column for each class, not the shape \(2, 3\)"),
+        (np.ones(4, int), 4, ValueError, r"a row and a column for each class, not the shape \(4,\)"),
         (np.ones((2, 2), int), 3, ValueError, "2 classes require as many names, not 3"),
         (np.eye(2), 2, TypeError, "must hold counts of an integer dtype, not float64"),
         (np.array([[1, -2], [0, 1]]), 2, ValueError, "counts cannot be negative, but one is -2"),

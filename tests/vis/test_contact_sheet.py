@@ -82,9 +82,9 @@ def test_captions_and_title_lie_inside_and_do_not_touch() -> None:
         (np.zeros((2, 4, 4, 1), np.uint8), 3, 2, ValueError, "2 images require as many captions, not 3"),
         (np.zeros((2, 4, 4, 1), np.uint8), 2, 0, ValueError, "columns=0 must be at least 1"),
         (np.zeros((2, 4, 4, 1), np.int32), 2, 2, TypeError, r"must be uint8, or floats in \[0, 1\], not int32"),
-        (np.full((2, 4, 4, 1), 255.0), 2, 2, ValueError, r"lie in \[0, 1\], but these run from 255 to 255"),
-        (np.full((2, 4, 4, 1), -0.5), 2, 2, ValueError, r"lie in \[0, 1\], but these run from -0.5"),
-        (np.full((2, 4, 4, 1), np.nan), 2, 2, ValueError, r"lie in \[0, 1\], but these run from nan"),
+        (np.full((2, 4, 4, 1), 255.0), 2, 2, ValueError, r"must be in \[0, 1\], but these are from 255 to 255"),
+        (np.full((2, 4, 4, 1), -0.5), 2, 2, ValueError, r"must be in \[0, 1\], but these are from -0.5"),
+        (np.full((2, 4, 4, 1), np.nan), 2, 2, ValueError, r"must be in \[0, 1\], but these are from nan"),
     ],
 )
 def test_refuses(images: np.ndarray, count: int, columns: int, error: type, message: str) -> None:

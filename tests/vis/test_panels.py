@@ -39,7 +39,7 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         panels_figure([])
     with pytest.raises(ValueError, match="'Accuracy' has 0 lines; a plot has from 1 to 4"):
         panels_figure([panel(lines={})])
-    with pytest.raises(ValueError, match="has 5 lines; from 1 to 4"):
+    with pytest.raises(ValueError, match="has 5 lines; a plot has from 1 to 4"):
         panels_figure([panel(lines={str(index): [[1, 2, 3]] for index in range(5)})])
     with pytest.raises(ValueError, match=r"each run of 'plain' must have a value for each of the 3 places.*\[3, 2\]"):
         panels_figure([panel(lines={"plain": [[1, 2, 3], [1, 2]]})])

@@ -44,7 +44,7 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         sweep_figure({"scratch": []}, over="labels")
     with pytest.raises(ValueError, match="at most 4 groups can be drawn, not 5"):
         sweep_figure({str(index): [result(5, 0.5, 0.7)] for index in range(5)}, over="labels")
-    with pytest.raises(ValueError, match="a result has label=None where a positive number is wanted"):
+    with pytest.raises(ValueError, match="a result has label=None, which must be a positive number"):
         sweep_figure({"scratch": [result(5, 0.5, 0.7)]}, over="label")
-    with pytest.raises(ValueError, match="a result has labels=0 where a positive number is wanted"):
+    with pytest.raises(ValueError, match="a result has labels=0, which must be a positive number"):
         sweep_figure({"scratch": [result(0, 0.5, 0.7)]}, over="labels")
