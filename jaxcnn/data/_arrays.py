@@ -163,8 +163,8 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over the shape, images and labels of both splits, as 64 hexadecimal digits.
 
-        The same images in the same order have the same fingerprint, independent of the name and the location of the data
-        set and of the machine, so that a resumed run can refuse other data.
+        The same images in the same order have the same fingerprint, independent of the name and the location of the
+        data set and of the machine, so that a resumed run can refuse other data.
         """
         digest = hashlib.sha256()
         for split in (self.train, self.test):
