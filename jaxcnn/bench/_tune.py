@@ -36,7 +36,11 @@ def operations_of_suite(entries: Iterable[Entry]) -> list[ConvOperation]:
 
 
 def operations_of_model(model: nn.Module, input_shape: tuple[int, ...]) -> list[ConvOperation]:
-    """The distinct convolution operations of a model's training step, found by tracing; nothing is computed.
+    """The distinct convolution operations of a model's training step, from an abstract trace.
+
+    Args:
+        model: a Linen module that takes ``train``.
+        input_shape: of its input, ``(*batch, *spatial, channels)``.
 
     >>> from jaxcnn.models import create
     >>> len(operations_of_model(create("lenet5"), (1, 32, 32, 1)))
