@@ -87,10 +87,10 @@ def feature_axes(axis: int | Sequence[int], x_shape: Sizes) -> Sizes:
     (3,)
     """
     ndim = len(x_shape)
-    wanted = [as_int(entry, name="axis") for entry in (axis if isinstance(axis, Sequence) else (axis,))]
-    if any(not -ndim <= entry < ndim for entry in wanted):
+    indices = [as_int(entry, name="axis") for entry in (axis if isinstance(axis, Sequence) else (axis,))]
+    if any(not -ndim <= entry < ndim for entry in indices):
         raise ShapeError(f"axis={axis} is not among the {ndim} axes of x.shape={x_shape}.")
-    axes = sorted(entry % ndim for entry in wanted)
+    axes = sorted(entry % ndim for entry in indices)
     if len(set(axes)) != len(axes):
         raise ShapeError(f"axis={axis} names an axis of x.shape={x_shape} twice.")
     return tuple(axes)

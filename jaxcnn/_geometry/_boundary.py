@@ -43,15 +43,15 @@ def boundary_runs(size: int, pads: tuple[int, int], *, padding_mode: str) -> lis
     if is_symbolic(size):
         return _runs_once(size, pads, padding_mode)
     before, after = pads
-    wanted = [boundary_position(i, size, padding_mode) for i in range(-before, size + after)]
+    positions = [boundary_position(i, size, padding_mode) for i in range(-before, size + after)]
     runs: list[Run] = []
-    while wanted:
-        step = wanted[1] - wanted[0] if len(wanted) > 1 and abs(wanted[1] - wanted[0]) <= 1 else 0
+    while positions:
+        step = positions[1] - positions[0] if len(positions) > 1 and abs(positions[1] - positions[0]) <= 1 else 0
         count = 1
-        while count < len(wanted) and wanted[count] - wanted[count - 1] == step:
+        while count < len(positions) and positions[count] - positions[count - 1] == step:
             count += 1
-        runs.append((wanted[0], step, count))
-        wanted = wanted[count:]
+        runs.append((positions[0], step, count))
+        positions = positions[count:]
     return runs
 
 

@@ -57,7 +57,7 @@ def conv_transpose_geometry(
         )
     if any(is_less(size, 1) for size in result):
         raise ShapeError(
-            f"the output would have spatial sizes {result}: padding {pads} takes away more than the input "
+            f"the output would have spatial sizes {result}: padding {pads} crops more than the input "
             f"of {sizes} spreads. Pad less."
         )
     return ConvGeometry(

@@ -33,8 +33,8 @@ def rand_augment(
 
     Raises:
         ShapeError: images with fewer than three axes or no pixels.
-        ValueError: numbers that are out of range.
-        TypeError: images that are not floating, numbers that are not integers, or a key that is not one.
+        ValueError: options that are out of range.
+        TypeError: images that are not floating, options that are not integers, or a key that is not one.
 
     Source: Cubuk et al. (2020), "RandAugment: practical automated data augmentation with a reduced search space";
     operations, ranges and 31 bins as in torchvision's ``RandAugment``, moves with the nearest pixel.
@@ -83,7 +83,7 @@ def trivial_augment(key: jax.Array, images: ArrayLike, *, num_bins: int = 31, fi
         TypeError: images that are not floating, bins that are not an integer, or a key that is not one.
 
     Source: Müller and Hutter (2021), "TrivialAugment: tuning-free yet state-of-the-art data augmentation", table 1
-    ("wide"); the numbers as in torchvision's ``TrivialAugmentWide``, moves with the nearest pixel.
+    ("wide"); the ranges as in torchvision's ``TrivialAugmentWide``, moves with the nearest pixel.
 
     >>> images = jnp.full((4, 8, 8, 3), 0.5)
     >>> print(trivial_augment(jax.random.key(2), images)[:, 4, 4, 0].round(3))  # two become black

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from jaxcnn._axes import IntPerAxis, as_int, int_per_axis, window_per_axis
 from jaxcnn._errors import ShapeError
-from jaxcnn._geometry import Padding, dilated_size, output_size, pads_per_axis, reach
+from jaxcnn._geometry import Padding, Span, dilated_size, output_size, pads_per_axis, reach
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,18 +133,22 @@ def receptive_field(
     """
     layers = list(layers)
     rank = _rank(layers, input_shape, ndim)
-    size, jump, offset = [1] * rank, [1] * rank, [0] * rank
+    spans = [Span(1, 0, (1,))] * rank
     for number, axes in enumerate(_resolve(layers, input_shape, rank)):
         if layers[number].transposed:
             raise ShapeError(
                 f"layer {number} is transposed, and the outputs of a transposed layer have different receptive "
                 f"fields. positions_seen(layers, position, input_shape=...) lists the inputs of one output."
             )
-        for i, axis in enumerate(axes):
-            size[i] += jump[i] * axis.dilation * (axis.window - 1)
-            offset[i] -= jump[i] * axis.before
-            jump[i] *= axis.stride
-    return ReceptiveField(size=tuple(size), jump=tuple(jump), offset=tuple(offset))
+        spans = [
+            span.windows(0, axis.window, stride=axis.stride, dilation=axis.dilation, before=axis.before)
+            for span, axis in zip(spans, axes, strict=True)
+        ]
+    return ReceptiveField(
+        size=tuple(int(span.size) for span in spans),
+        jump=tuple(int(span.jump) for span in spans),
+        offset=tuple(int(span.first) for span in spans),
+    )
 
 
 def positions_seen(
