@@ -70,45 +70,45 @@ def batch_norm(
     unbiased: bool = True,
     dtype: Any = None,
 ) -> tuple[jax.Array, BatchStats]:
-    """Gives each channel mean 0 and variance 1 over the batch (or by remembered statistics), then scales and shifts.
+    """Normalises each channel to mean 0 and variance 1, over the batch or by running statistics, then scales it.
 
     ``y = (x - mean) / sqrt(var + epsilon) * scale + bias``. With ``train=True`` mean and variance are those of the
     ``m`` entries that a channel has in the batch, ``mean = sum(x) / m`` and ``var = sum((x - mean)**2) / m``, and the
-    statistics move on::
+    running statistics are updated::
 
         stats.mean = momentum * stats.mean + (1 - momentum) * mean
         stats.var  = momentum * stats.var  + (1 - momentum) * var * m / (m - 1)
 
     With ``momentum=None`` the weight of the new batch is ``1 / (count + 1)``: the average of all batches. With
-    ``train=False`` the statistics are used, and returned as they came.
+    ``train=False`` the running statistics are used, and returned unchanged.
 
-    The variance is summed about the mean in at least float32, so a mean of 1e4 costs it nothing. The result is
-    differentiable in everything, the returned statistics included.
+    The variance is summed about the mean in at least float32, so it is exact with a mean of 1e4. The result and the
+    returned statistics are differentiable in all arguments.
 
     Args:
-        x: ``(*batch, *spatial, channels)``; all axes but the last are normalised over. Integers become float32.
+        x: ``(*batch, *spatial, channels)``; the mean is over all axes but the last. Integers become float32.
         stats: from ``batch_stats``, or from the last call. They keep their dtype.
-        scale: one number per channel, or None for 1.
-        bias: one number per channel, or None for 0.
+        scale: a number per channel, or None for 1.
+        bias: a number per channel, or None for 0.
         train: whether to normalise by the batch.
         momentum: weight of the old statistics, between 0 and 1 (PyTorch's is the weight of the new ones).
         epsilon: added to the variance.
         axis_name: the axis of ``shard_map``, ``pmap`` or ``vmap`` (or several) whose parts are one batch. Plain
-            ``jit`` over a mesh needs none: there the batch is whole.
+            ``jit`` over a mesh does not require it: there the batch is whole.
         axis_index_groups: groups of indices of that axis, each a batch of its own, as in ``jax.lax.psum``.
         mask: true where an entry counts. ``(batch,)`` or any leading axes of ``x``, or its full rank with 1 for axes
-            that share an entry. What does not count is normalised like the rest, an Inf or NaN there as a 0, with a
-            gradient of 0. Channels of which nothing counts are normalised by ``stats``, which stay as they are; a
-            batch of size zero is such a case.
-        unbiased: the factor ``m / (m - 1)`` of the running variance; without it the numbers are those of Flax. Where
-            ``m`` is 1 there is no unbiased variance, and the running one stays as it is.
+            that share an entry. Entries that do not count are normalised too, an Inf or NaN as a 0, with a gradient
+            of 0. Channels of which no entry counts are normalised by ``stats``, which do not change; a batch of size
+            zero is such a case.
+        unbiased: whether the running variance has the factor ``m / (m - 1)``; without it the statistics are those of
+            Flax. If ``m`` is 1 there is no unbiased variance, and the running one does not change.
         dtype: of ``y``; None keeps that of ``x``.
 
     Returns:
         ``y`` in the shape of ``x``, and the statistics after this batch.
 
     Raises:
-        ShapeError: statistics, scale or bias that are not one number per channel, or a mask that does not fit.
+        ShapeError: statistics, scale or bias that are not a number per channel, or a mask that does not fit.
         ValueError: a momentum outside 0 and 1, or a negative epsilon.
         TypeError: complex ``x``, statistics that are not ``BatchStats``, or a ``train`` that is not a bool.
 
@@ -146,11 +146,13 @@ def batch_norm(
 
 
 def _checked(x: Any, stats: Any, scale: Any, bias: Any) -> BatchStats:
-    """Refuses what does not fit, and gives the statistics as arrays."""
+    """The statistics as arrays, if all shapes and dtypes fit."""
     if not isinstance(stats, BatchStats):
-        raise TypeError(f"stats wants a BatchStats, such as batch_stats(channels) makes, not {type(stats).__name__}.")
+        raise TypeError(
+            f"stats must be a BatchStats, such as batch_stats(channels) returns, not {type(stats).__name__}."
+        )
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
-        raise TypeError(f"x wants real numbers, not {x.dtype}. Normalise x.real and x.imag.")
+        raise TypeError(f"x must have real numbers, not {x.dtype}. Normalise x.real and x.imag.")
     names = {"stats.mean": stats.mean, "stats.var": stats.var, "stats.count": stats.count}
     stats = BatchStats(*as_arrays(**names))
     vectors = {"stats.mean": stats.mean, "stats.var": stats.var, "scale": scale, "bias": bias}
@@ -160,24 +162,24 @@ def _checked(x: Any, stats: Any, scale: Any, bias: Any) -> BatchStats:
 
 
 def _check_numbers(train: Any, momentum: Any, epsilon: Any) -> None:
-    """Refuses numbers that would be misread without a word; those of a trace cannot be looked at."""
+    """Refuses values that would be misinterpreted; traced values are not known."""
     if not isinstance(train, bool | np.bool_):
         raise TypeError(f"train is True or False, not {train!r}. Under jit make it static: static_argnames='train'.")
     if isinstance(momentum, str) or isinstance(epsilon, str):
         raise TypeError(f"momentum={momentum!r} and epsilon={epsilon!r} must be numbers.")
     if isinstance(momentum, int | float) and not 0 <= momentum <= 1:
-        raise ValueError(f"momentum={momentum} must lie between 0 and 1; it is the weight of the old.")
+        raise ValueError(f"momentum={momentum} must be between 0 and 1; it is the weight of the old statistics.")
     if isinstance(epsilon, int | float) and not epsilon >= 0:
         raise ValueError(f"epsilon={epsilon} must not be negative, or the root has no value.")
 
 
 INT32_END = 2**31
 SAMPLE_EVERY = 16
-NEAR = 8.0  # times the variance: the square of a mean up to which sums of squares are exact enough as they are
+MAXIMUM_SQUARED_MEAN = 8.0  # times the variance: with a larger mean, plain sums of squares are not exact enough
 
 
 class _Moments(NamedTuple):
-    """Moments of one batch: the mean is ``centre + rest``, of which ``rest`` alone carries derivatives."""
+    """Moments of one batch: the mean is ``centre + rest``, and only ``rest`` is differentiated."""
 
     entries: jax.Array
     centre: jax.Array
@@ -188,7 +190,7 @@ class _Moments(NamedTuple):
 def _batch_moments(
     x: jax.Array, stats: BatchStats, mask: jax.Array | None, axis_name: Any, axis_index_groups: Any
 ) -> _Moments:
-    """Mean and biased variance of each channel; those of ``stats`` where nothing counts."""
+    """Mean and biased variance of each channel; those of ``stats`` if no entry counts."""
     groups = None if axis_index_groups is None else tuple(map(tuple, axis_index_groups))
     over = _Axis(axis_name, groups)
     entries = jnp.asarray(over.sum(_entries(x, mask))).astype(x.dtype)
@@ -199,7 +201,7 @@ def _batch_moments(
 
 
 class _Axis(NamedTuple):
-    """The mapped axis over which a batch is spread, if it is."""
+    """The mapped axis over which a batch is divided, if any."""
 
     name: Any
     groups: tuple[tuple[int, ...], ...] | None
@@ -213,11 +215,11 @@ class _Axis(NamedTuple):
 def _moments(
     over: _Axis, x: jax.Array, mask: jax.Array | None, entries: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """A centre near the mean, what the mean is off it, and the variance.
+    """A centre near the mean, the difference between the mean and the centre, and the variance.
 
-    Both are exact whatever the centre is, so nothing has to be differentiated through it, and ``y`` is more exact than
-    the mean that can be written down. A centre within ``k`` standard deviations of the mean costs the variance
-    ``k**2`` roundings. The derivatives are written down since those that JAX derives read the batch once more.
+    Both are exact for any centre, so the centre need not be differentiated, and ``y`` is more exact than with the
+    rounded mean. With a centre within ``k`` standard deviations of the mean the variance has an error of ``k**2``
+    roundings. The derivatives are explicit because those that JAX derives read the batch once more.
     """
     centre, first, second = lax.platform_dependent(
         x,
@@ -245,32 +247,32 @@ def _moments_jvp(over: _Axis, primals: Any, tangents: Any) -> tuple[Any, Any]:
 def _sums_then_centred(
     over: _Axis, x: jax.Array, mask: jax.Array | None, entries: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The mean, and the sums of what is left and of its squares: read off plain sums where these are exact enough.
+    """The mean, and the sums of the differences from it and of their squares; from plain sums if they are exact enough.
 
-    A plain sum is what XLA reduces fastest on a CPU; elsewhere a branch would wait for the host.
+    On a CPU XLA reduces plain sums fastest; on other platforms the branch would wait for the host.
     """
     first, second = _sums(mask, x, lax.square(x))
     mean = over.sum(first) / entries
     var = over.sum(second) / entries - lax.square(mean)
-    near = jnp.all((lax.square(mean) <= NEAR * var) & (var < jnp.inf))
+    near = jnp.all((lax.square(mean) <= MAXIMUM_SQUARED_MEAN * var) & (var < jnp.inf))
 
-    def algebra() -> tuple[jax.Array, jax.Array]:
+    def from_plain_sums() -> tuple[jax.Array, jax.Array]:
         here = jnp.asarray(_entries(x, mask)).astype(x.dtype)
         rest = first - here * mean
         return rest, second - mean * (first + rest)
 
-    def again() -> tuple[jax.Array, jax.Array]:
+    def centred_sums() -> tuple[jax.Array, jax.Array]:
         centred = x - _row(mean, x)
         rest, squares = _sums(mask, centred, lax.square(centred))
         return rest, squares
 
-    return mean, *lax.cond(near, algebra, again)
+    return mean, *lax.cond(near, from_plain_sums, centred_sums)
 
 
 def _about_sample(
     over: _Axis, x: jax.Array, mask: jax.Array | None, entries: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The mean of a sample, where nothing is masked, and the sums about it: one pass over ``x`` and a part of one."""
+    """The mean of a sample, or of all entries with a mask, and the sums about it: one pass, and a part."""
     if mask is None:
         sample = _sample(x)
         (first,) = _sums(None, sample)
@@ -285,9 +287,9 @@ def _about_sample(
 
 
 def _entries(x: jax.Array, mask: jax.Array | None) -> Any:
-    """The number of entries on this device that count: one number, or one for each channel.
+    """The number of entries on this device that count, for all channels or for each.
 
-    A number, where it is known, is a float: integers of 32 bits end at 2**31.
+    A known number is a float, because it may exceed the range of 32-bit integers.
     """
     number = math.prod(x.shape[:-1])
     if mask is None:
@@ -308,9 +310,9 @@ def _sums(mask: jax.Array | None, *arrays: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def _sample(x: jax.Array) -> jax.Array:
-    """Every sixteenth row of all images where they are large, spread over their height; else everything.
+    """Every sixteenth row of large images; all rows of small ones.
 
-    A split axis is taken whole, so that every device has its part.
+    A sharded axis is not sliced, so that every device has its part.
     """
     height = x.shape[1] if x.ndim > 3 else 0
     if not is_less(SAMPLE_EVERY - 1, height) or jax.typeof(x).sharding.spec[1] is not None:
@@ -318,7 +320,7 @@ def _sample(x: jax.Array) -> jax.Array:
     return lax.slice_in_dim(x, SAMPLE_EVERY // 2, height, SAMPLE_EVERY, axis=1)
 
 
-# Traced once for equal layers: in a deep network this is most of what batch norm costs the tracing.
+# Traced once for equal layers, which reduces the time to trace a deep network.
 @functools.partial(jax.jit, inline=True)
 def _normalize(
     x: jax.Array,
@@ -331,7 +333,8 @@ def _normalize(
 ) -> jax.Array:
     """``(x - centre - rest) / sqrt(var + epsilon) * scale + bias`` in the dtype of ``x``.
 
-    What can be settled channel by channel is, so that the gradient sums no more than ``g`` and ``g * (x - centre)``.
+    Factors and offsets are combined for each channel first, so that the gradient only sums ``g`` and
+    ``g * (x - centre)``.
     """
     factor = lax.rsqrt(var.astype(x.dtype) + epsilon)
     if scale is not None:
@@ -344,12 +347,12 @@ def _normalize(
 
 
 def _row(vector: jax.Array, x: jax.Array) -> jax.Array:
-    """One number per channel, in the rank and dtype of ``x``."""
+    """A number per channel, in the rank and dtype of ``x``."""
     return vector.astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 def _updated(stats: BatchStats, moments: _Moments, momentum: float | None, unbiased: bool) -> BatchStats:
-    """The running statistics after a batch; channels that the batch says nothing about keep theirs."""
+    """The running statistics after a batch; those of channels without entries that count do not change."""
     entries, var = moments.entries, moments.var
     if unbiased:
         var = var * (entries / jnp.maximum(entries - 1, 1))
@@ -359,9 +362,9 @@ def _updated(stats: BatchStats, moments: _Moments, momentum: float | None, unbia
         take = 1 / (stats.count.astype(entries.dtype) + 1)
         keep = 1 - take
 
-    def moved(old: jax.Array, new: jax.Array, least: int) -> jax.Array:
+    def moved(old: jax.Array, new: jax.Array, minimum: int) -> jax.Array:
         step = keep * old.astype(new.dtype) + take * new
-        return jnp.where(entries >= least, step.astype(old.dtype), old)
+        return jnp.where(entries >= minimum, step.astype(old.dtype), old)
 
     count = stats.count + jnp.any(entries > 0).astype(stats.count.dtype)
     return BatchStats(

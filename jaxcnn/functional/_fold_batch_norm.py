@@ -1,4 +1,4 @@
-"""Batch normalisation with fixed statistics is affine, so a layer before it can swallow it."""
+"""Batch normalisation with fixed statistics as part of the linear layer before it."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def fold_batch_norm(
     transposed: bool = False,
     feature_group_count: int = 1,
 ) -> tuple[jax.Array, jax.Array]:
-    """Kernel and bias of one layer that does what a convolution and the batch norm after it do at inference.
+    """Kernel and bias of one layer that equals a convolution and the batch norm after it at inference.
 
     With ``factor = scale / sqrt(stats.var + epsilon)`` for each output channel, ``kernel * factor`` and
     ``(bias - stats.mean) * factor + offset``. It holds wherever each output channel is linear in its own part of the
@@ -56,11 +56,11 @@ def fold_batch_norm(
     [[[0.5 2. ]]] [-0.5 -4. ]
     """
     if not isinstance(stats, BatchStats):
-        raise TypeError(f"stats wants a BatchStats, not {type(stats).__name__}.")
+        raise TypeError(f"stats must be a BatchStats, not {type(stats).__name__}.")
     kernel, bias, scale, offset = as_arrays(kernel=kernel, bias=bias, scale=scale, offset=offset)
     mean, var = as_arrays(**{"stats.mean": stats.mean, "stats.var": stats.var})
     if not jnp.issubdtype(kernel.dtype, jnp.inexact):
-        raise TypeError(f"the kernel wants floating numbers, not {kernel.dtype}.")
+        raise TypeError(f"the kernel must have floating numbers, not {kernel.dtype}.")
     bias = jnp.zeros(mean.shape, kernel.dtype) if bias is None else bias
     vectors = {"stats.mean": mean, "stats.var": var, "bias": bias, "scale": scale, "offset": offset}
     shapes = {name: vector.shape for name, vector in vectors.items() if vector is not None}

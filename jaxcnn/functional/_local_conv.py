@@ -1,4 +1,4 @@
-"""Unshared convolution: the windows of a convolution, each with a filter of its own."""
+"""Unshared convolution: a separate filter for each output position."""
 
 from typing import Any
 
@@ -37,11 +37,11 @@ def local_conv(
     precision: Any = None,
     preferred_element_type: Any = None,
 ) -> jax.Array:
-    """Convolution without sharing: every output position has a filter of its own (a locally connected layer).
+    """Convolution without weight sharing: each output position has its own filter (a locally connected layer).
 
     ``y[o, c] = bias[o, c] + sum over k, i of x[strides * o + kernel_dilation * k - before, i] * kernel[o, k, i, c]``.
-    With the same filter at every ``o`` it is ``conv`` with the same options. It is computed, and so is its gradient,
-    as one small matrix product for each position; the matrix of all inputs by all outputs is never made.
+    With the same filter at every ``o`` it is ``conv`` with the same options. It and its gradients are computed as one
+    small matrix product for each position; the matrix of all inputs by all outputs is never made.
 
     Args:
         x: ``(*batch, *spatial, channels)``, any number of batch axes.
@@ -63,7 +63,7 @@ def local_conv(
     Raises:
         ShapeError: a kernel made for another number of positions, shapes that do not fit, a misspelt option, or a
             window larger than the padded input.
-        TypeError: an option that is not an integer where one is wanted.
+        TypeError: an option that must be an integer is not.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), equation 9.9; LeCun (1989), "Generalization and
     network design strategies".
@@ -147,11 +147,11 @@ def multiply_windows(
 
 
 def flip_unshared(kernel: jax.Array) -> jax.Array:
-    """The kernel with every window read backwards."""
+    """The kernel with every window reversed."""
     ndim = (kernel.ndim - 2) // 2
     return lax.rev(kernel, range(ndim, 2 * ndim))
 
 
 def add_unshared_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
-    """Adds one number per channel or per position, in the dtype of ``y``."""
+    """Adds a number per channel or per position, in the dtype of ``y``."""
     return y + bias.astype(y.dtype).reshape((1,) * (y.ndim - bias.ndim) + bias.shape)

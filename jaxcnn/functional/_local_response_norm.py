@@ -56,7 +56,7 @@ def local_response_norm(
         if isinstance(value, int | float) and value < 0:
             raise ValueError(f"{name}={value} must not be negative, or the divisor may vanish.")
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
-        raise TypeError(f"x wants real numbers, not {x.dtype}.")
+        raise TypeError(f"x must have real numbers, not {x.dtype}.")
     if not jnp.issubdtype(x.dtype, jnp.floating):
         x = x.astype(jnp.float32)
     wide = x.astype(accumulator_dtype(x.dtype))

@@ -1,4 +1,4 @@
-"""Padding with what is there already: reflected, repeated or wrapped round."""
+"""Padding with zeros, or with entries that are reflected, repeated or wrapped round, and its adjoint."""
 
 import functools
 
@@ -14,8 +14,8 @@ def dilate_and_pad(
 ) -> jax.Array:
     """Puts zeros between the entries of the spatial axes, then pads them; negative counts crop.
 
-    Each padded axis is slices of the input laid end to end, so that derivatives and sharded batch axes go through.
-    The spatial axes are those before the last, as many as ``pads`` has entries.
+    Each padded axis is a concatenation of slices, so that derivatives and sharded batch axes are supported. The spatial
+    axes are the ``len(pads)`` axes before the last.
     """
     first = x.ndim - 1 - len(pads)
     gaps = [0 if input_dilation is None else d - 1 for d in input_dilation or (1,) * len(pads)]
@@ -28,11 +28,11 @@ def dilate_and_pad(
         x = lax.pad(x, zero, [*outer, *((0, 0, gap) for gap in gaps), (0, 0, 0)])
     for axis, entry in enumerate(pads, start=first):
         if entry != (0, 0):
-            x = _lay_runs(x, axis, boundary_runs(x.shape[axis], entry, padding_mode=padding_mode))
+            x = _concatenate_runs(x, axis, boundary_runs(x.shape[axis], entry, padding_mode=padding_mode))
     return x
 
 
-def _lay_runs(x: jax.Array, axis: int, runs: list[tuple[int, int, int]]) -> jax.Array:
+def _concatenate_runs(x: jax.Array, axis: int, runs: list[tuple[int, int, int]]) -> jax.Array:
     """Concatenates ``(start, step, count)`` runs of one axis; the step is 1, -1, or 0 for one entry repeated."""
     pieces = []
     for start, step, count in runs:
@@ -55,7 +55,7 @@ def dilate_and_pad_adjoint(
     input_dilation: tuple[int, ...] | None = None,
     padding_mode: str = "zeros",
 ) -> jax.Array:
-    """Carries a cotangent of the padded array back: every position collects what was copied from it."""
+    """The cotangent of the array before padding: each entry is the sum over its copies."""
     first = g.ndim - 1 - len(pads)
     dilation = input_dilation or (1,) * len(pads)
     for axis, (size, entry, step) in enumerate(zip(sizes, pads, dilation, strict=True), start=first):
@@ -70,7 +70,7 @@ def dilate_and_pad_adjoint(
 
 
 def _gather_runs(g: jax.Array, axis: int, length: int, runs: list[tuple[int, int, int]]) -> jax.Array:
-    """The adjoint of ``_lay_runs``: each run is added back to the positions that it was read from."""
+    """The adjoint of ``_concatenate_runs``: each run is added to the positions that it was read from."""
     placed, offset = [], 0
     for start, step, count in runs:
         piece = lax.slice_in_dim(g, offset, offset + count, axis=axis)

@@ -31,9 +31,9 @@ def extract_patches(
 
     Args:
         x: ``(*batch, *spatial, channels)``, of any type.
-        window_shape: one integer per spatial axis; it fixes how many axes are spatial.
-        strides: steps between windows. There is no default: libraries differ in theirs.
-        padding: as everywhere in the library; zeros are put outside.
+        window_shape: one integer per spatial axis; it determines the number of spatial axes.
+        strides: steps between windows. There is no default, because libraries differ in theirs.
+        padding: as in ``conv``, with zeros.
         window_dilation: steps between the entries of a window.
 
     Returns:
@@ -68,10 +68,10 @@ def fold_patches(
     padding: Padding = "VALID",
     window_dilation: IntPerAxis = 1,
 ) -> jax.Array:
-    """Adds every window back where it was taken (col2im): the exact adjoint of ``extract_patches``.
+    """Adds every window at the position that it was copied from (col2im): the exact adjoint of ``extract_patches``.
 
     ``x[..., n, c] = sum of patches[..., o, j, c] over all (o, j) with o * stride - before + j * dilation == n``, on
-    each axis. What lay in the padding is dropped, and an entry that no window reads is 0. Half-precision sums are
+    each axis. Entries in the padding are dropped, and an entry that no window reads is 0. Half-precision sums are
     taken in float32.
 
     Args:
@@ -150,7 +150,7 @@ def _add_windows(patches: jax.Array, plan: PatchPlan) -> jax.Array:
 
 
 def _add_axis(x: jax.Array, plan: PatchPlan, axis: int, batch_ndim: int) -> jax.Array:
-    """Adds the windows of one axis, whose window axis is the first after the spatial ones, and takes padding off."""
+    """Adds the windows of one axis, whose window axis is the first after the spatial ones, and removes the padding."""
     at, to = batch_ndim + axis, batch_ndim + plan.ndim
     count, window = plan.positions[axis], plan.window[axis]
     stride, dilation = plan.strides[axis], plan.dilation[axis]

@@ -1,4 +1,4 @@
-"""Correlation and convolution under the names and with the centring of signal processing: no batch, no channels."""
+"""Correlation and convolution with the names and the centring of signal processing, without batch and channels."""
 
 from typing import Any
 
@@ -14,18 +14,18 @@ from jaxcnn.functional._conv import conv
 def correlate(
     x: jax.Array, y: jax.Array, *, mode: str = "full", algorithm: str = "auto", precision: Any = None
 ) -> jax.Array:
-    """How alike ``x`` and ``y`` are at every offset: ``z[k] = sum over l of x[l] * conj(y[l - k + y.size - 1])``.
+    """The cross-correlation at every offset: ``z[k] = sum over l of x[l] * conj(y[l - k + y.size - 1])``.
 
-    That is for one axis; on more axes every index is a tuple. Like ``scipy.signal.correlate``, but for what is said
-    under Returns.
+    This is for one axis; with more axes every index is a tuple. It equals ``scipy.signal.correlate``, except for the
+    dtype of integers (see Returns).
 
     Args:
         x: any number of axes, without batch or channels.
         y: the same number of axes.
-        mode: ``"full"``: every offset at which they touch. ``"same"``: as many as ``x`` has entries, from the middle
-            of the full result. ``"valid"``: the offsets at which one lies inside the other.
-        algorithm: as in ``conv``. ``"fft"`` multiplies spectra: fastest by far for long arrays, with an error relative
-            to the largest entry of the whole array, and refused for integers. ``"auto"`` never takes it.
+        mode: ``"full"``: every offset at which they overlap. ``"same"``: the middle of the full result, with the size
+            of ``x``. ``"valid"``: the offsets at which one contains the other.
+        algorithm: as in ``conv``. ``"fft"`` multiplies spectra, which is much faster for long arrays; the error is
+            relative to the largest entry of the whole array, and integers are refused. ``"auto"`` never selects it.
         precision: as in ``conv``.
 
     Returns:
@@ -51,8 +51,8 @@ def convolve(
 ) -> jax.Array:
     """The convolution ``z[k] = sum over l of x[l] * y[k - l]``, which commutes and associates.
 
-    That is for one axis; on more axes every index is a tuple. Like ``scipy.signal.convolve``, but for what is said
-    under Returns.
+    This is for one axis; with more axes every index is a tuple. It equals ``scipy.signal.convolve``, except for the
+    dtype of integers (see Returns).
 
     Args:
         x: any number of axes, without batch or channels.
@@ -81,7 +81,7 @@ def convolve(
 
 
 def autocorrelate(x: jax.Array, *, mode: str = "full", algorithm: str = "auto", precision: Any = None) -> jax.Array:
-    """How alike ``x`` is to itself at every offset: ``correlate(x, x)``. The middle entry is its energy.
+    """The correlation of ``x`` with itself at every offset: ``correlate(x, x)``. The middle entry is its energy.
 
     Args:
         x: any number of axes, without batch or channels.

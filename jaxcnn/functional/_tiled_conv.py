@@ -1,4 +1,4 @@
-"""Tiled convolution: a few filters that take turns over the positions, between one for all and one for each."""
+"""Tiled convolution: a few filters that alternate over the output positions."""
 
 import dataclasses
 from itertools import product
@@ -46,7 +46,7 @@ def tiled_conv(
     precision: Any = None,
     preferred_element_type: Any = None,
 ) -> jax.Array:
-    """Convolution whose filters take turns: output position ``o`` uses filter ``o % tiles`` on each axis.
+    """Convolution with alternating filters: output position ``o`` uses filter ``o % tiles`` on each axis.
 
     ``y[o, c] = bias[c] + sum over k, i of x[strides * o + kernel_dilation * k - before, i] * kernel[o % t, k, i, c]``.
     One tile is ``conv``; as many tiles as outputs is ``local_conv``. Neighbours differ, as in a locally connected
@@ -71,7 +71,7 @@ def tiled_conv(
 
     Raises:
         ShapeError: shapes that do not fit, a misspelt option, or a window larger than the padded input.
-        TypeError: an option that is not an integer where one is wanted.
+        TypeError: an option that must be an integer is not.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), equation 9.10; Le, Ngiam, Chen, Chia, Koh and Ng
     (2010), "Tiled convolutional neural networks".
@@ -164,7 +164,7 @@ def _convolve_each(
 
 
 def _interleave(parts: list[jax.Array], tiles: Sizes, batch: int) -> jax.Array:
-    """Outputs of the tiles, in the order of the tiles, as one array in which they take turns."""
+    """Outputs of the tiles, in the order of the tiles, interleaved to one array."""
     for axis in reversed(range(len(tiles))):
         at, count = batch + axis, tiles[axis]
         if count > 1:
@@ -174,17 +174,17 @@ def _interleave(parts: list[jax.Array], tiles: Sizes, batch: int) -> jax.Array:
 
 
 def _repeat_bias(bias: jax.Array, out_sizes: Sizes) -> jax.Array:
-    """A bias per tile as one per position; a bias per channel stays as it is."""
+    """A bias per tile as one per position; a bias per channel is not changed."""
     if bias.ndim == 1:
         return bias
     for axis, size in enumerate(out_sizes):
         tiles = bias.shape[axis]
-        turns = (size - 1) // tiles + 1
+        count = (size - 1) // tiles + 1
         repeated = lax.broadcast_in_dim(
             bias,
-            (*bias.shape[:axis], turns, *bias.shape[axis:]),
+            (*bias.shape[:axis], count, *bias.shape[axis:]),
             [at + (at >= axis) for at in range(bias.ndim)],
         )
-        bias = repeated.reshape(*bias.shape[:axis], turns * tiles, *bias.shape[axis + 1 :])
+        bias = repeated.reshape(*bias.shape[:axis], count * tiles, *bias.shape[axis + 1 :])
         bias = lax.slice_in_dim(bias, 0, size, axis=axis)
     return bias

@@ -278,7 +278,7 @@ IMAGES = np.ones((2, 4, 4, 3), np.float32)
             r"position, \(2, 4, 4\), or the rank of x",
         ),
         (lambda: batch_norm(IMAGES, STATS, train=True, mask=np.ones((1,) * 5)), ShapeError, "does not fit"),
-        (lambda: batch_norm(IMAGES, STATS, train=True, momentum=1.5), ValueError, "momentum=1.5 must lie between 0"),
+        (lambda: batch_norm(IMAGES, STATS, train=True, momentum=1.5), ValueError, "momentum=1.5 must be between 0"),
         (lambda: batch_norm(IMAGES, STATS, train=True, momentum="0.9"), TypeError, "momentum='0.9' .* must be numbers"),
         (lambda: batch_norm(IMAGES, STATS, train=True, epsilon=-1e-5), ValueError, "epsilon=-1e-05 must not be negat"),
         (lambda: batch_norm(IMAGES, STATS, train="no"), TypeError, "train is True or False, not 'no'"),
@@ -291,7 +291,7 @@ IMAGES = np.ones((2, 4, 4, 3), np.float32)
         (
             lambda: batch_norm(IMAGES, (0, 1), train=True),
             TypeError,
-            r"stats wants a BatchStats, such as batch_stats\(channels\) makes, not tuple",
+            r"stats must be a BatchStats, such as batch_stats\(channels\) returns, not tuple",
         ),
         (
             lambda: batch_norm(IMAGES + 1j, STATS, train=True),

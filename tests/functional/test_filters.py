@@ -212,7 +212,7 @@ X = np.ones((4, 4, 1), np.float32)
         (lambda: filters.laplacian(ndim=0), ShapeError, "laplacian: ndim=0 must be at least 1"),
         (lambda: filters.sharpen(ndim=1.5), TypeError, "sharpen: ndim must be an integer"),
         (lambda: filters.high_pass((3, 4)), ShapeError, r"high_pass: window_shape=\(3, 4\) has no centre"),
-        (lambda: filters.gabor((5,), wavelength=3.0, sigma=1.0), ShapeError, "gabor: .* wants two sizes"),
+        (lambda: filters.gabor((5,), wavelength=3.0, sigma=1.0), ShapeError, "gabor: .* must have two sizes"),
         (lambda: filters.gabor((5, 5), wavelength=0, sigma=1.0), ValueError, "gabor: wavelength=0 must be positive"),
     ],
 )

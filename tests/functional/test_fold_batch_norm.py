@@ -118,7 +118,7 @@ STATS = BatchStats(np.zeros(4), np.ones(4), 0.0)
             TypeError,
             "fold_batch_norm: kernel must be an array",
         ),
-        (lambda: fold_batch_norm(np.ones((3, 2, 4)), None, (0, 1)), TypeError, "wants a BatchStats, not tuple"),
+        (lambda: fold_batch_norm(np.ones((3, 2, 4)), None, (0, 1)), TypeError, "stats must be a BatchStats, not tuple"),
         (lambda: fold_batch_norm(np.ones((3, 2, 4), int), None, STATS), TypeError, "floating numbers, not int32"),
     ],
 )

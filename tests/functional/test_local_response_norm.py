@@ -96,7 +96,7 @@ def test_an_empty_batch() -> None:
         (lambda x: local_response_norm(x, k=-1.0), ValueError, "k=-1.0 must not be negative"),
         (lambda x: local_response_norm(x, alpha=-1.0), ValueError, "alpha=-1.0 must not be negative"),
         (lambda x: local_response_norm(x[0, 0]), ShapeError, "x must have the shape .* but is a scalar"),
-        (lambda x: local_response_norm(x + 1j), TypeError, "wants real numbers, not complex"),
+        (lambda x: local_response_norm(x + 1j), TypeError, "must have real numbers, not complex"),
     ],
 )
 def test_errors(call: Any, error: type[Exception], message: str) -> None:

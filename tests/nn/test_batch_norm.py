@@ -192,7 +192,7 @@ def test_it_trains(key: jax.Array) -> None:
         ({"axis": 2}, ShapeError, r"BatchNorm: axis=2 is not among the 2 axes of x.shape=\(4, 3\)"),
         ({"axis": (0, -2)}, ShapeError, r"axis=\(0, -2\) names an axis of x.shape=\(4, 3\) twice"),
         ({"axis": 1.0}, TypeError, "BatchNorm: axis must be an integer"),
-        ({"momentum": 2.0}, ValueError, "momentum=2.0 must lie between 0 and 1"),
+        ({"momentum": 2.0}, ValueError, "momentum=2.0 must be between 0 and 1"),
         ({"use_running_average": None}, ValueError, "use_running_average"),
     ],
 )

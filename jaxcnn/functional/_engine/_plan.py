@@ -6,9 +6,9 @@ from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 
-from jaxcnn._axes import IntPerAxis, Sizes
+from jaxcnn._axes import Sizes
 from jaxcnn._errors import check_choice
-from jaxcnn._geometry import PADDING_MODES, ConvGeometry, Padding, conv_geometry
+from jaxcnn._geometry import PADDING_MODES, ConvGeometry, conv_geometry
 from jaxcnn.functional._dtypes import bilinear_dtypes
 
 Operation = Literal["forward", "input_grad", "kernel_grad"]
@@ -90,16 +90,12 @@ def plan_conv(
     kernel_shape: Sizes,
     operands: tuple[Any, Any, Any],
     *,
-    strides: IntPerAxis,
-    padding: Padding,
     padding_mode: str,
-    input_dilation: IntPerAxis,
-    kernel_dilation: IntPerAxis,
-    feature_group_count: int,
     flip_kernel: bool,
     algorithm: str,
     precision: Any,
     preferred_element_type: Any,
+    **geometry_options: Any,
 ) -> ConvPlan:
     """The plan of a call of ``conv``, or of one of its gradients.
 
@@ -107,22 +103,19 @@ def plan_conv(
         x_shape: of ``x``, whose gradient may be the result.
         kernel_shape: of the kernel.
         operands: the two operands and the bias, or None: arrays, or dtypes.
-        **options: the keyword arguments of ``conv``.
+        padding_mode: as in ``conv``.
+        flip_kernel: as in ``conv``.
+        algorithm: as in ``conv``.
+        precision: as in ``conv``.
+        preferred_element_type: as in ``conv``.
+        **geometry_options: ``strides``, ``padding``, the dilations and ``feature_group_count``.
 
     Raises:
         ShapeError: shapes or options that do not fit together.
         ValueError: a padding mode that does not exist.
         TypeError: an option that must be an integer is not.
     """
-    geometry = conv_geometry(
-        x_shape,
-        kernel_shape,
-        strides=strides,
-        padding=padding,
-        input_dilation=input_dilation,
-        kernel_dilation=kernel_dilation,
-        feature_group_count=feature_group_count,
-    )
+    geometry = conv_geometry(x_shape, kernel_shape, **geometry_options)
     check_choice(padding_mode, PADDING_MODES, name="padding_mode")
     return ConvPlan(
         geometry=geometry,

@@ -1,6 +1,6 @@
 """The kernels of image processing, made by hand, and how to apply them.
 
-A kernel here has spatial axes only, ``(*window)``; ``apply_filter`` slides it over every channel by itself. All are
+A kernel here has spatial axes only, ``(*window)``; ``apply_filter`` slides it over each channel separately. All are
 oriented for correlation, as ``conv`` computes it: a derivative along an axis is positive where values rise along it.
 Kernels are float32 (float64 where x64 is on) unless ``dtype`` or an array among the parameters says otherwise, and
 differentiable in every parameter that is a number.
@@ -30,7 +30,7 @@ def apply_filter(
     padding_mode: str = "zeros",
     precision: Any = None,
 ) -> jax.Array:
-    """Correlates every channel of ``x`` by itself with one kernel.
+    """Correlates each channel of ``x`` with one kernel.
 
     ``y[o, c] = sum over k of x[o + k - before, c] * kernel[k]``.
 
@@ -91,7 +91,7 @@ def box(window_shape: Sequence[int], *, dtype: Any = None) -> jax.Array:
 def gaussian(window_shape: Sequence[int], *, sigma: float | Sequence[float], dtype: Any = None) -> jax.Array:
     """A weighted mean: ``exp(-r**2 / (2 * sigma**2))`` at distance ``r`` from the middle, divided by its sum.
 
-    The middle of an even window lies between two entries.
+    The middle of an even window is between two entries.
 
     Args:
         window_shape: one size per axis.
@@ -245,7 +245,7 @@ def gabor(
     ``u = x * cos(orientation) + y * sin(orientation)`` and ``v = -x * sin(orientation) + y * cos(orientation)``.
 
     Args:
-        window_shape: two sizes; the middle of an even one lies between two entries.
+        window_shape: two sizes; the middle of an even one is between two entries.
         wavelength: entries per period.
         sigma: standard deviation of the Gaussian along the wave, in entries.
         orientation: angle of the wave in radians; 0 is along axis 1 (upright crests), pi / 2 along axis 0.
@@ -265,7 +265,7 @@ def gabor(
     """
     window = window_per_axis(window_shape)
     if len(window) != 2:
-        raise ShapeError(f"window_shape={window} wants two sizes; a Gabor filter is two-dimensional.")
+        raise ShapeError(f"window_shape={window} must have two sizes; a Gabor filter is two-dimensional.")
     _check_positive(wavelength, name="wavelength")
     _check_positive(sigma, name="sigma")
     (period, width, angle, ratio, shift), dtype = _numbers(
