@@ -21,7 +21,7 @@ import optax
 from flax import linen
 
 from jaxcnn import augment, data, models
-from jaxcnn.train import Experiment, decay_mask, standardize
+from jaxcnn.train import Experiment, classification, decay_mask, standardize, with_schedule
 
 # How many times the learning rate. The fifth network's name says what it has beside that.
 SPEEDS = {
@@ -42,7 +42,7 @@ class Config:
     network: Annotated[str, "one of those above"] = "inception_2015"
     dataset: Annotated[str, "cifar10, or any other small colour images"] = "cifar10"
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
-    hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
+    hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
     epochs: Annotated[int, "passes over the training images"] = 6
     batch_size: Annotated[int, "images of a step"] = 64
@@ -63,31 +63,28 @@ def build(config: Config) -> Experiment:
     """The run that a config describes."""
     if config.network not in SPEEDS:
         raise ValueError(f"network={config.network!r}: there are {', '.join(SPEEDS)}.")
-    images = data.load(config.dataset, data_dir=config.data_dir)
-    if config.hold_out:
-        images = data.hold_out(images, one_in=config.hold_out)
+    images = data.hold_out(data.load(config.dataset, data_dir=config.data_dir), one_in=config.hold_out)
     total_steps = config.epochs * data.steps_per_epoch(len(images.train), config.batch_size)
     speed = SPEEDS[config.network]
     schedule = optax.exponential_decay(speed * config.learning_rate, total_steps, config.final_rate)
     options = {"activation": linen.sigmoid} if config.network == "inception_sigmoid" else {}
+    model = models.create(
+        config.network.replace("_sigmoid", "_2015") if options else config.network,
+        num_classes=len(images.class_names),
+        stem="3x3",
+        blocks=SMALL_BLOCKS,
+        width=config.width,
+        **options,
+    )
     return Experiment(
-        model=models.create(
-            config.network.replace("_sigmoid", "_2015") if options else config.network,
-            num_classes=len(images.class_names),
-            stem="3x3",
-            blocks=SMALL_BLOCKS,
-            width=config.width,
-            **options,
-        ),
-        dataset=images,
+        **classification(model, normalize=standardize(images.mean, images.std)),
+        data=images,
         optimizer=optax.chain(
             optax.add_decayed_weights(config.weight_decay / (5 if speed > 1 else 1), mask=decay_mask),
-            optax.sgd(schedule, momentum=config.momentum),
+            with_schedule(optax.sgd, schedule, momentum=config.momentum),
         ),
-        schedule=schedule,
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
-        augment=shift_and_flip,
-        normalize=standardize(images.mean, images.std),
+        augment=augment.on("image", shift_and_flip),
     )

@@ -23,7 +23,7 @@ import optax
 
 from jaxcnn import augment, data, models
 from jaxcnn.models import PAPER_RUNS
-from jaxcnn.train import Experiment, decay_mask, standardize
+from jaxcnn.train import Experiment, classification, decay_mask, standardize, with_schedule
 
 # Of the sigmoid network the paper gives no steps; its curve is drawn about as far as this.
 SIGMOID_STEPS = 5.0
@@ -78,20 +78,18 @@ def build(config: Config) -> Experiment:
         crop_key, flip_key = jax.random.split(key)
         return augment.random_flip(flip_key, augment.random_resized_crop(crop_key, x, size=config.image_size))
 
+    model = models.create(
+        config.network, num_classes=len(images.class_names), dtype=jnp.bfloat16 if config.bfloat16 else None
+    )
     return Experiment(
-        model=models.create(
-            config.network,
-            num_classes=len(images.class_names),
-            dtype=jnp.bfloat16 if config.bfloat16 else None,
-        ),
-        dataset=images,
+        **classification(model, normalize=lambda x: standard(middle(x, config.image_size))),
+        data=images,
         optimizer=optax.chain(
-            optax.add_decayed_weights(decay, mask=decay_mask), optax.sgd(schedule, momentum=config.momentum)
+            optax.add_decayed_weights(decay, mask=decay_mask),
+            with_schedule(optax.sgd, schedule, momentum=config.momentum),
         ),
-        schedule=schedule,
         epochs=epochs,
         batch_size=config.batch_size,
         seed=config.seed,
-        augment=distort,
-        normalize=lambda x: standard(middle(x, config.image_size)),
+        augment=augment.on("image", distort),
     )

@@ -27,7 +27,7 @@ from flax import linen
 from jax import lax
 
 from jaxcnn import data, nn
-from jaxcnn.train import Experiment, RunFolder, load_trained
+from jaxcnn.train import Experiment, RunFolder, classification, load_trained, with_schedule
 
 ARMS = {"with": ".", "without": "batch_norm=false"}  # and the folder of each below that of the runs
 PERCENTILES = (15, 50, 85)
@@ -42,7 +42,7 @@ class Config:
     batch_norm: Annotated[bool, "whether each sigmoid's input is normalised"] = True
     dataset: Annotated[str, "mnist, fashion_mnist or digits"] = "mnist"
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
-    hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
+    hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "decides initial weights and order"] = 0
     epochs: Annotated[int, "passes over the training images; 50 are 50,000 steps"] = 50
     batch_size: Annotated[int, "images of a step"] = 60
@@ -103,29 +103,28 @@ class Network(linen.Module):
         return linen.Dense(self.num_classes, kernel_init=small, name="head")(x)
 
 
-def black_and_white(images: jax.Array) -> jax.Array:
+def black_and_white(batch: dict[str, Any]) -> dict[str, Any]:
     """Pixels as 0 or 1."""
-    return (images >= 128).astype(jnp.float32)
+    return {**batch, "image": (batch["image"] >= 128).astype(jnp.float32)}
 
 
 def build(config: Config) -> Experiment:
     """The run that a config describes."""
-    images = data.load(config.dataset, data_dir=config.data_dir)
-    if config.hold_out:
-        images = data.hold_out(images, one_in=config.hold_out)
+    images = data.hold_out(data.load(config.dataset, data_dir=config.data_dir), one_in=config.hold_out)
     total_steps = config.epochs * data.steps_per_epoch(len(images.train), config.batch_size)
     steps = max(total_steps // WINDOWS, 1)
     return Experiment(
-        model=Network(
-            num_classes=len(images.class_names),
-            batch_norm=config.batch_norm,
-            deviation=config.deviation,
-            windows=-(-total_steps // steps),
-            steps=steps,
+        **classification(
+            Network(
+                num_classes=len(images.class_names),
+                batch_norm=config.batch_norm,
+                deviation=config.deviation,
+                windows=-(-total_steps // steps),
+                steps=steps,
+            )
         ),
-        dataset=images,
-        optimizer=optax.sgd(config.learning_rate),
-        schedule=optax.constant_schedule(config.learning_rate),
+        data=images,
+        optimizer=with_schedule(optax.sgd, optax.constant_schedule(config.learning_rate)),
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
@@ -143,7 +142,8 @@ def history(folders: list[Path]) -> dict[str, Any]:
     records = [RunFolder.open(folder).metrics.read() for folder in folders]
     trained = [load_trained(RunFolder.open(folder), "last") for folder in folders]
     traces = [np.asarray(each.variables["batch_stats"]["percentiles"]["means"]) for each in trained]
-    steps = trained[0].experiment.model.steps
+    total_steps = trained[0].experiment.total_steps
+    steps = max(total_steps // WINDOWS, 1)
 
     def of_units(measured: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> list[float]:
         """A figure of each unit from its middle and width over the run, ``(windows, units)``; each run's median."""

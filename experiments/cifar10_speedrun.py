@@ -28,7 +28,17 @@ import jax.numpy as jnp
 import optax
 
 from jaxcnn import augment, data, models
-from jaxcnn.train import Experiment, by_pattern, cross_entropy, frozen, muon, standardize, to_unit
+from jaxcnn.train import (
+    Experiment,
+    by_pattern,
+    classification,
+    cross_entropy,
+    frozen,
+    muon,
+    standardize,
+    to_unit,
+    with_schedule,
+)
 
 REFERENCE_BATCH = 2000
 
@@ -39,7 +49,7 @@ class Config:
 
     dataset: Annotated[str, "cifar10, or any other small colour images"] = "cifar10"
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
-    hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
+    hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
     epochs: Annotated[int, "passes over the training images"] = 9
     batch_size: Annotated[int, "images of a step"] = 2000
@@ -75,7 +85,8 @@ def speedrun_optimizer(config: Config, total_steps: int) -> optax.GradientTransf
             optax.add_decayed_weights(decay), optax.sgd(falling(rate, steps), momentum=config.momentum, nesterov=True)
         )
 
-    kernels = muon(
+    kernels = with_schedule(
+        muon,
         falling(scaled(config.muon_lr, config.batch_size)),
         momentum=config.muon_momentum,
         dtype=jnp.dtype(config.dtype),
@@ -101,6 +112,13 @@ def whitened(images: jax.Array) -> Callable[[Any], Any]:
     return start
 
 
+def flip_and_shift(key: jax.Array, batch: dict[str, Any], *, seed: int, pixels: int) -> dict[str, Any]:
+    """Flips that alternate from epoch to epoch, the same for each image whatever the step; then random shifts."""
+    same_key = jax.random.fold_in(jax.random.key(seed), 3)
+    images = augment.alternating_flip(same_key, batch["image"], batch["index"], epoch=batch["epoch"][0])
+    return {**batch, "image": augment.random_shift(key, images, max_pixels=pixels, padding_mode="reflect")}
+
+
 def six_views(apply: Callable[[jax.Array], jax.Array], images: jax.Array) -> jax.Array:
     """Mean logits of images (weight 1/2) and their shifts by one pixel either way (1/4 each), half of each mirrored."""
     shifted = augment.shift_views(images, pixels=1)
@@ -110,31 +128,30 @@ def six_views(apply: Callable[[jax.Array], jax.Array], images: jax.Array) -> jax
 
 def build(config: Config) -> Experiment:
     """The run that a config describes."""
-    images = data.load(config.dataset, data_dir=config.data_dir)
-    if config.hold_out:
-        images = data.hold_out(images, one_in=config.hold_out)
+    images = data.hold_out(data.load(config.dataset, data_dir=config.data_dir), one_in=config.hold_out)
     total_steps = config.epochs * data.steps_per_epoch(len(images.train), config.batch_size)
     normalize = standardize(images.mean, images.std)
-    first = images.train.images[: config.whitening_images]
+    first = images.train["image"][: config.whitening_images]
+    model = models.create(
+        "cifar_speedrun",
+        num_classes=len(images.class_names),
+        widths=(config.width, 4 * config.width, 4 * config.width),
+        freeze_whitening_bias=config.whitening_epochs == 0,
+        dtype=jnp.dtype(config.dtype),
+    )
     return Experiment(
-        model=models.create(
-            "cifar_speedrun",
-            num_classes=len(images.class_names),
-            widths=(config.width, 4 * config.width, 4 * config.width),
-            freeze_whitening_bias=config.whitening_epochs == 0,
-            dtype=jnp.dtype(config.dtype),
+        **classification(
+            model,
+            normalize=normalize,
+            loss=cross_entropy(config.label_smoothing),
+            test_time=six_views if config.six_views else None,
         ),
-        dataset=images,
+        data=images,
         optimizer=speedrun_optimizer(config, total_steps),
-        schedule=optax.linear_schedule(scaled(config.muon_lr, config.batch_size), 0.0, total_steps),
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
-        alternate=augment.alternating_flip,
-        augment=functools.partial(augment.random_shift, max_pixels=config.shift, padding_mode="reflect"),
-        normalize=normalize,
-        loss=cross_entropy(config.label_smoothing),
+        augment=functools.partial(flip_and_shift, seed=config.seed, pixels=config.shift),
         start=lambda variables: whitened(normalize(to_unit(jnp.asarray(first))))(variables),
-        test_time=six_views if config.six_views else None,
         evaluate_every=config.epochs,
     )

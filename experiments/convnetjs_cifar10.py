@@ -15,13 +15,13 @@ result  48.62 ± 0.60 % test accuracy, 51.39 ± 0.60 % error over 2 seeds
 """
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import optax
 
 from jaxcnn import augment, data, models
-from jaxcnn.train import Experiment, decay_mask, to_unit
+from jaxcnn.train import Experiment, classification, decay_mask, to_unit, with_schedule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,9 @@ class Config:
     shift: Annotated[int, "largest random shift in pixels"] = 2
 
 
-def about_zero(images: jax.Array) -> jax.Array:
+def about_zero(batch: dict[str, Any]) -> dict[str, Any]:
     """Pixels from -0.5 to 0.5, so that what a shift lets in is grey."""
-    return to_unit(images) - 0.5
+    return {**batch, "image": to_unit(batch["image"]) - 0.5}
 
 
 def build(config: Config) -> Experiment:
@@ -52,16 +52,15 @@ def build(config: Config) -> Experiment:
         return augment.random_flip(flip_key, augment.random_shift(shift_key, x, max_pixels=config.shift))
 
     return Experiment(
-        model=models.create("convnetjs_cifar10", num_classes=len(images.class_names)),
-        dataset=images,
+        **classification(models.create("convnetjs_cifar10", num_classes=len(images.class_names))),
+        data=images,
         optimizer=optax.chain(
             optax.add_decayed_weights(config.l2_decay / config.batch_size, mask=decay_mask),
-            optax.adadelta(config.learning_rate, rho=0.95, eps=1e-6),
+            with_schedule(optax.adadelta, optax.constant_schedule(config.learning_rate), rho=0.95, eps=1e-6),
         ),
-        schedule=optax.constant_schedule(config.learning_rate),
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
         prepare=about_zero,
-        augment=moved,
+        augment=augment.on("image", moved),
     )

@@ -20,7 +20,7 @@ import jax
 import optax
 
 from jaxcnn import augment, data, models
-from jaxcnn.train import Experiment, decay_mask, standardize
+from jaxcnn.train import Experiment, classification, decay_mask, standardize, with_schedule
 
 SHORTCUTS = {"plain": "none", "residual": "zero_pad"}
 DEPTHS = ("20", "32", "44", "56", "110")
@@ -63,16 +63,17 @@ def build(config: Config) -> Experiment:
         config.learning_rate, {total_steps // 2: 0.1, 3 * total_steps // 4: 0.1}
     )
     return Experiment(
-        model=models.create(f"resnet{depth}_cifar", num_classes=len(images.class_names), shortcut=SHORTCUTS[kind]),
-        dataset=images,
+        **classification(
+            models.create(f"resnet{depth}_cifar", num_classes=len(images.class_names), shortcut=SHORTCUTS[kind]),
+            normalize=standardize(images.mean, images.std),
+        ),
+        data=images,
         optimizer=optax.chain(
             optax.add_decayed_weights(config.weight_decay, mask=decay_mask),
-            optax.sgd(schedule, momentum=config.momentum),
+            with_schedule(optax.sgd, schedule, momentum=config.momentum),
         ),
-        schedule=schedule,
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
-        augment=shift_and_flip,
-        normalize=standardize(images.mean, images.std),
+        augment=augment.on("image", shift_and_flip),
     )

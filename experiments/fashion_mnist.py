@@ -18,7 +18,15 @@ import optax
 from flax import linen
 
 from jaxcnn import augment, data, models, nn
-from jaxcnn.train import Experiment, cross_entropy, decay_mask, standardize, warmup_cosine
+from jaxcnn.train import (
+    Experiment,
+    classification,
+    cross_entropy,
+    decay_mask,
+    standardize,
+    warmup_cosine,
+    with_schedule,
+)
 
 NETWORKS = ("small", "resnet")
 
@@ -30,7 +38,7 @@ class Config:
     network: Annotated[str, "small or resnet"] = "small"
     dataset: Annotated[str, "fashion_mnist, mnist, digits or folder:/path"] = "fashion_mnist"
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
-    hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
+    hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
     epochs: Annotated[int, "passes over the training images"] = 30
     batch_size: Annotated[int, "images of a step"] = 128
@@ -65,8 +73,7 @@ def build(config: Config) -> Experiment:
         raise ValueError(f"network={config.network!r}: it is one of {', '.join(NETWORKS)}.")
     images = data.load(config.dataset, data_dir=config.data_dir)
     mean, std = images.mean, images.std
-    if config.hold_out:
-        images = data.hold_out(images, one_in=config.hold_out)
+    images = data.hold_out(images, one_in=config.hold_out)
     total_steps = config.epochs * data.steps_per_epoch(len(images.train), config.batch_size)
     schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=config.warmup)
     classes = len(images.class_names)
@@ -78,15 +85,12 @@ def build(config: Config) -> Experiment:
         return augment.random_erasing(erase_key, x, probability=config.erasing)
 
     return Experiment(
-        model=model,
-        dataset=images,
-        optimizer=optax.adamw(schedule, weight_decay=config.weight_decay, mask=decay_mask),
-        schedule=schedule,
+        **classification(model, normalize=standardize(mean, std), loss=cross_entropy(config.label_smoothing)),
+        data=images,
+        optimizer=with_schedule(optax.adamw, schedule, weight_decay=config.weight_decay, mask=decay_mask),
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
-        augment=changed,
-        normalize=standardize(mean, std),
-        loss=cross_entropy(config.label_smoothing),
+        augment=augment.on("image", changed),
         ema_decay=config.ema_decay,
     )

@@ -27,12 +27,14 @@ from jaxcnn.train import (
     Experiment,
     RunFolder,
     by_pattern,
+    classification,
     decay_mask,
     frozen,
     load_trained,
     standardize,
     start_from,
     warmup_cosine,
+    with_schedule,
 )
 
 
@@ -48,7 +50,7 @@ class Config:
     freeze_batch_stats: Annotated[bool, "normalise by the statistics of the pre-training, and keep them"] = True
     dataset: Annotated[str, "mnist or fashion_mnist"] = "mnist"
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
-    hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
+    hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "decides initial parameters, which labels, order and augmentation"] = 0
     steps: Annotated[int, "steps of the run, rounded to whole epochs"] = 600
     batch_size: Annotated[int, "images of a step"] = 50
@@ -79,54 +81,57 @@ def some(split: data.Split, digits: str, count: int, seed: int) -> data.Split:
     """The images of some digits, relabelled from 0 on; of each, so many at random, or all of them for 0."""
     chosen = []
     for digit in map(int, digits):
-        places = np.flatnonzero(split.labels == digit)
+        places = np.flatnonzero(split["label"] == digit)
         chosen.append(np.random.default_rng(seed).permutation(places)[: count or len(places)])
     places = np.concatenate(chosen)
-    return data.Split(split.images[places], np.searchsorted(sorted(map(int, digits)), split.labels[places]))
+    chosen_split = split.take(places)
+    return chosen_split.replace(label=np.searchsorted(sorted(map(int, digits)), chosen_split["label"]))
 
 
 def repeated(split: data.Split, count: int) -> data.Split:
     """Few images over and over, so that an epoch has enough steps to be worth an evaluation."""
-    times = -(-count // len(split))
-    return data.Split(np.tile(split.images, (times, 1, 1, 1)), np.tile(split.labels, times))
+    return split.take(np.tile(np.arange(len(split)), -(-count // len(split))))
 
 
 def build(config: Config) -> Experiment:
     """The run that a config describes."""
     images = data.load(config.dataset, data_dir=config.data_dir)
     mean, std = images.mean, images.std
-    if config.hold_out:
-        images = data.hold_out(images, one_in=config.hold_out)
+    images = data.hold_out(images, one_in=config.hold_out)
+    held_out = images.validation and some(images.validation, config.digits, 0, config.seed)
     labelled = some(images.train, config.digits, config.labels_per_class, config.seed)
     subset = data.Dataset(
         name=f"{images.name} {config.digits}",
         train=repeated(labelled, EPOCH_STEPS * config.batch_size),
         test=some(images.test, config.digits, 0, config.seed),
+        validation=held_out,
         class_names=tuple(sorted(config.digits)),
     )
     steps_per_epoch = data.steps_per_epoch(len(subset.train), config.batch_size)
     epochs = max(1, round(config.steps / steps_per_epoch))
     schedule = warmup_cosine(config.peak_lr, total_steps=epochs * steps_per_epoch, warmup=0.1)
-    optimizer = optax.adamw(schedule, weight_decay=config.weight_decay, mask=decay_mask)
+    fine_tuned = bool(config.pretrained)
     experiment = Experiment(
-        model=Network(num_classes=len(config.digits)),
-        dataset=subset,
-        optimizer=optimizer,
-        schedule=schedule,
+        **classification(
+            Network(num_classes=len(config.digits)),
+            normalize=standardize(mean, std),
+            train_mode=not (fine_tuned and config.freeze_batch_stats),
+        ),
+        data=subset,
+        optimizer=with_schedule(optax.adamw, schedule, weight_decay=config.weight_decay, mask=decay_mask),
         epochs=epochs,
         batch_size=config.batch_size,
         seed=config.seed,
-        augment=functools.partial(augment.random_affine, shift=2.0, rotate=10.0, scale=0.1),
-        normalize=standardize(mean, std),
+        augment=augment.on("image", functools.partial(augment.random_affine, shift=2.0, rotate=10.0, scale=0.1)),
     )
-    return fine_tuned(experiment, config) if config.pretrained else experiment
+    return from_pretrained(experiment, config, schedule) if fine_tuned else experiment
 
 
-def fine_tuned(experiment: Experiment, config: Config) -> Experiment:
+def from_pretrained(experiment: Experiment, config: Config, schedule: optax.Schedule) -> Experiment:
     """The same run from pre-trained layers on: some of them frozen, the others slower than the new head."""
     trained = load_trained(RunFolder.open(Path(config.pretrained)), "last").variables
     slower = optax.adamw(
-        lambda step: config.trained_rate * experiment.schedule(step),
+        lambda step: config.trained_rate * schedule(step),
         weight_decay=config.weight_decay,
         mask=decay_mask,
     )
@@ -135,5 +140,4 @@ def fine_tuned(experiment: Experiment, config: Config) -> Experiment:
         experiment,
         optimizer=by_pattern({"head/*": experiment.optimizer, **still}, slower),
         start=functools.partial(start_from, trained=trained, keep_fresh=["params/head/*"]),
-        train_mode=not config.freeze_batch_stats,
     )

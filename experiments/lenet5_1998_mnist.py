@@ -14,7 +14,7 @@ result  99.33 ± 0.05 % test accuracy, 0.67 ± 0.05 % error over 3 seeds
 
 import dataclasses
 import functools
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ import optax
 
 from jaxcnn import augment, data, models
 from jaxcnn.models import map_loss
-from jaxcnn.train import Experiment, to_unit, warmup_cosine
+from jaxcnn.train import Experiment, classification, to_unit, warmup_cosine, with_schedule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Config:
 
     dataset: Annotated[str, "mnist, fashion_mnist or digits"] = "mnist"
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
-    hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
+    hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
     epochs: Annotated[int, "passes over the training images"] = 15
     batch_size: Annotated[int, "images of a step"] = 64
@@ -43,10 +43,11 @@ class Config:
     scale: Annotated[float, "largest random enlargement or reduction, as a fraction"] = 0.1
 
 
-def to_32(images: jax.Array) -> jax.Array:
+def to_32(batch: dict[str, Any]) -> dict[str, Any]:
     """Pixels as floats in [0, 1], with a margin that brings them to 32x32."""
+    images = to_unit(batch["image"])
     margin = max(32 - images.shape[1], 0) // 2
-    return jnp.pad(to_unit(images), ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+    return {**batch, "image": jnp.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)))}
 
 
 def paper_scale(images: jax.Array) -> jax.Array:
@@ -56,22 +57,21 @@ def paper_scale(images: jax.Array) -> jax.Array:
 
 def build(config: Config) -> Experiment:
     """The run that a config describes."""
-    images = data.load(config.dataset, data_dir=config.data_dir)
-    if config.hold_out:
-        images = data.hold_out(images, one_in=config.hold_out)
+    images = data.hold_out(data.load(config.dataset, data_dir=config.data_dir), one_in=config.hold_out)
     total_steps = config.epochs * data.steps_per_epoch(len(images.train), config.batch_size)
     schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=config.warmup)
     distort = functools.partial(augment.random_affine, shift=config.shift, rotate=config.rotate, scale=config.scale)
     return Experiment(
-        model=models.create("lenet5_1998", num_classes=len(images.class_names)),
-        dataset=images,
-        optimizer=optax.adam(schedule),
-        schedule=schedule,
+        **classification(
+            models.create("lenet5_1998", num_classes=len(images.class_names)),
+            normalize=paper_scale,
+            loss=functools.partial(map_loss, floor=config.floor),
+        ),
+        data=images,
+        optimizer=with_schedule(optax.adam, schedule),
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
         prepare=to_32,
-        augment=distort,
-        normalize=paper_scale,
-        loss=functools.partial(map_loss, floor=config.floor),
+        augment=augment.on("image", distort),
     )

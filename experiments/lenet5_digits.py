@@ -12,7 +12,15 @@ from typing import Annotated
 import optax
 
 from jaxcnn import augment, data, models
-from jaxcnn.train import Experiment, cross_entropy, decay_mask, standardize, warmup_cosine
+from jaxcnn.train import (
+    Experiment,
+    classification,
+    cross_entropy,
+    decay_mask,
+    standardize,
+    warmup_cosine,
+    with_schedule,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,15 +45,16 @@ def build(config: Config) -> Experiment:
     total_steps = config.epochs * data.steps_per_epoch(len(digits.train), config.batch_size)
     schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=config.warmup)
     return Experiment(
-        model=models.create("lenet5", num_classes=len(digits.class_names)),
-        dataset=digits,
-        optimizer=optax.adamw(schedule, weight_decay=config.weight_decay, mask=decay_mask),
-        schedule=schedule,
+        **classification(
+            models.create("lenet5", num_classes=len(digits.class_names)),
+            normalize=standardize(digits.mean, digits.std),
+            loss=cross_entropy(config.label_smoothing),
+        ),
+        data=digits,
+        optimizer=with_schedule(optax.adamw, schedule, weight_decay=config.weight_decay, mask=decay_mask),
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
-        augment=functools.partial(augment.random_affine, shift=config.shift, rotate=config.rotate),
-        normalize=standardize(digits.mean, digits.std),
-        loss=cross_entropy(config.label_smoothing),
+        augment=augment.on("image", functools.partial(augment.random_affine, shift=config.shift, rotate=config.rotate)),
         ema_decay=config.ema_decay,
     )

@@ -8,14 +8,22 @@ result  99.48 ± 0.01 % test accuracy, 0.52 ± 0.01 % error over 3 seeds
 
 import dataclasses
 import functools
-from typing import Annotated
+from typing import Annotated, Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from jaxcnn import augment, data, models
-from jaxcnn.train import Experiment, cross_entropy, decay_mask, standardize, to_unit, warmup_cosine
+from jaxcnn.train import (
+    Experiment,
+    classification,
+    cross_entropy,
+    decay_mask,
+    standardize,
+    to_unit,
+    warmup_cosine,
+    with_schedule,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,10 +46,11 @@ class Config:
     ema_decay: Annotated[float, "weight of the old value in the averaged parameters; 0 is off"] = 0.999
 
 
-def to_32(images: jax.Array) -> jax.Array:
+def to_32(batch: dict[str, Any]) -> dict[str, Any]:
     """Pixels as floats in [0, 1]; 28x28 images get a margin of 2, as LeCun et al. gave them."""
+    images = to_unit(batch["image"])
     margin = max(32 - images.shape[1], 0) // 2
-    return jnp.pad(to_unit(images), ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+    return {**batch, "image": jnp.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)))}
 
 
 def build(config: Config) -> Experiment:
@@ -51,16 +60,17 @@ def build(config: Config) -> Experiment:
     schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=config.warmup)
     distort = functools.partial(augment.random_affine, shift=config.shift, rotate=config.rotate, scale=config.scale)
     return Experiment(
-        model=models.create("lenet5", num_classes=len(images.class_names)),
-        dataset=images,
-        optimizer=optax.adamw(schedule, weight_decay=config.weight_decay, mask=decay_mask),
-        schedule=schedule,
+        **classification(
+            models.create("lenet5", num_classes=len(images.class_names)),
+            normalize=standardize(images.mean, images.std),
+            loss=cross_entropy(config.label_smoothing),
+        ),
+        data=images,
+        optimizer=with_schedule(optax.adamw, schedule, weight_decay=config.weight_decay, mask=decay_mask),
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
         prepare=to_32,
-        augment=distort,
-        normalize=standardize(images.mean, images.std),
-        loss=cross_entropy(config.label_smoothing),
+        augment=augment.on("image", distort),
         ema_decay=config.ema_decay,
     )

@@ -21,7 +21,7 @@ from flax import linen
 
 from jaxcnn import data, models
 from jaxcnn.models import Stage
-from jaxcnn.train import Experiment, by_pattern, frozen, to_unit, warmup_cosine
+from jaxcnn.train import Experiment, by_pattern, classification, frozen, to_unit, warmup_cosine, with_schedule
 from jaxcnn.unsupervised import learn_neocognitron
 
 READS = ("learned", "untrained", "pixels")
@@ -34,7 +34,7 @@ class Config:
     """The scalars that people sweep."""
 
     reads: Annotated[str, "what the linear classifier reads: learned, untrained or pixels"] = "learned"
-    hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
+    hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "decides initial weights, the order of presentation, and the order of training"] = 0
     presentations: Annotated[int, "images that the S-cells learn from, each once"] = 500
     planes: Annotated[int, "of the second layer of S-cells"] = 96
@@ -68,9 +68,7 @@ def build(config: Config) -> Experiment:
     """The run that a config describes."""
     if config.reads not in READS:
         raise ValueError(f"reads={config.reads!r}: the classifier reads one of {', '.join(READS)}.")
-    digits = data.load("digits", image_size=16)
-    if config.hold_out:
-        digits = data.hold_out(digits, one_in=config.hold_out)
+    digits = data.hold_out(data.load("digits", image_size=16), one_in=config.hold_out)
     stages = (
         Stage(
             planes=24,
@@ -91,7 +89,7 @@ def build(config: Config) -> Experiment:
 
     def self_organize(variables: Mapping[str, Any]) -> dict[str, Any]:
         order = jax.random.permutation(jax.random.key(config.seed), len(digits.train))[: config.presentations]
-        images = ink(jnp.asarray(digits.train.images)[order])
+        images = ink(jnp.asarray(digits.train["image"])[order])
         return {**variables, "params": learn_neocognitron(cells, variables["params"], images)}
 
     def enlarge(variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,13 +102,14 @@ def build(config: Config) -> Experiment:
     total_steps = config.epochs * data.steps_per_epoch(len(digits.train), config.batch_size)
     schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=0.0)
     return Experiment(
-        model=Pixels(len(digits.class_names)) if config.reads == "pixels" else cells,
-        dataset=digits,
-        optimizer=by_pattern({"head/*": optax.adamw(schedule, weight_decay=config.weight_decay)}, frozen()),
-        schedule=schedule,
+        **classification(Pixels(len(digits.class_names)) if config.reads == "pixels" else cells),
+        data=digits,
+        optimizer=by_pattern(
+            {"head/*": with_schedule(optax.adamw, schedule, weight_decay=config.weight_decay)}, frozen()
+        ),
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
-        prepare=ink,
+        prepare=lambda batch: {**batch, "image": ink(batch["image"])},
         start={"learned": self_organize, "untrained": enlarge, "pixels": lambda variables: variables}[config.reads],
     )

@@ -28,7 +28,17 @@ import optax
 from flax import linen
 
 from jaxcnn import augment, data, nn
-from jaxcnn.train import Experiment, RunFolder, Trained, decay_mask, load_trained, to_unit, warmup_cosine
+from jaxcnn.train import (
+    Experiment,
+    RunFolder,
+    Trained,
+    classification,
+    decay_mask,
+    load_trained,
+    to_unit,
+    warmup_cosine,
+    with_schedule,
+)
 
 PADDINGS = ("SAME", "VALID")
 DEPTHS = {1: "depth=1", 4: "depth=4", 7: "."}  # and their folders below that of a padding
@@ -43,7 +53,7 @@ class Config:
     padding: Annotated[str, "SAME puts zeros around every map, VALID nothing"] = "SAME"
     depth: Annotated[int, "convolutions"] = 7
     width: Annotated[int, "channels of each"] = 8
-    hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
+    hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "decides initial parameters, order and places"] = 0
     epochs: Annotated[int, "passes over the training images"] = 15
     batch_size: Annotated[int, "images of a step"] = 32
@@ -68,46 +78,43 @@ class Network(linen.Module):
         return linen.Dense(self.num_classes, name="head")(nn.global_avg_pool(x, spatial_ndim=2))
 
 
-def in_a_field(images: jax.Array) -> jax.Array:
+def in_a_field(batch: dict[str, Any]) -> dict[str, Any]:
     """Digits in [0, 1] in the middle of a field of twice their size."""
-    return jnp.pad(to_unit(images), ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)))
+    images = to_unit(batch["image"])
+    return {**batch, "image": jnp.pad(images, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)))}
 
 
 def build(config: Config) -> Experiment:
     """The run that a config describes."""
-    digits = data.load("digits", image_size=8)
-    if config.hold_out:
-        digits = data.hold_out(digits, one_in=config.hold_out)
+    digits = data.hold_out(data.load("digits", image_size=8), one_in=config.hold_out)
     total_steps = config.epochs * data.steps_per_epoch(len(digits.train), config.batch_size)
     schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=0.1)
+    model = Network(num_classes=len(digits.class_names), padding=config.padding, depth=config.depth, width=config.width)
     return Experiment(
-        model=Network(
-            num_classes=len(digits.class_names), padding=config.padding, depth=config.depth, width=config.width
-        ),
-        dataset=digits,
-        optimizer=optax.adamw(schedule, weight_decay=config.weight_decay, mask=decay_mask),
-        schedule=schedule,
+        **classification(model),
+        data=digits,
+        optimizer=with_schedule(optax.adamw, schedule, weight_decay=config.weight_decay, mask=decay_mask),
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
         prepare=in_a_field,
-        augment=functools.partial(augment.random_shift, max_pixels=MARGIN),
+        augment=augment.on("image", functools.partial(augment.random_shift, max_pixels=MARGIN)),
+        measure=functools.partial(measure, model),
     )
 
 
-def measure(trained: Trained) -> dict[str, float]:
+def measure(model: Network, trained: Trained) -> dict[str, float]:
     """Accuracy on test digits in the middle of the field, and the mean of those in its four corners."""
-    experiment = trained.experiment
-    test: Any = experiment.dataset.test  # the digits are in memory
+    test: Any = trained.experiment.data.test  # the digits are in memory
+    field = in_a_field({"image": jnp.asarray(test["image"])})["image"]
 
     @jax.jit
-    def guesses(x: jax.Array) -> jax.Array:
-        return experiment.model.apply(trained.variables, x, train=False).argmax(-1)  # type: ignore[union-attr]
-
-    field = in_a_field(jnp.asarray(test.images))
+    def guesses(x: jax.Array) -> Any:
+        return model.apply(trained.variables, x, train=False).argmax(-1)  # type: ignore[union-attr]
 
     def accuracy(down: int, across: int) -> float:
-        return float(np.mean(np.asarray(guesses(jnp.roll(field, (down, across), (1, 2)))) == test.labels))
+        found = np.asarray(guesses(jnp.roll(field, (down, across), (1, 2))))
+        return float(np.mean(found == test["label"]))
 
     corners = np.mean([accuracy(down, across) for down, across in CORNERS])
     return {"middle": round(accuracy(0, 0), 4), "corners": round(float(corners), 4)}
@@ -119,8 +126,11 @@ def main(runs: Path) -> None:
     found = {}
     for padding in PADDINGS:
         for depth, folder in DEPTHS.items():
-            trained = [RunFolder.open(run) for run in sorted((runs / padding / folder).glob("seed-*"))]
-            found[f"{padding} {depth}"] = [measure(load_trained(each, "last")) for each in trained]
+            runs_of = [RunFolder.open(run) for run in sorted((runs / padding / folder).glob("seed-*"))]
+            trained = [load_trained(each, "last") for each in runs_of]
+            found[f"{padding} {depth}"] = [
+                {name: value.tolist() for name, value in each.measured().items()} for each in trained
+            ]
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(found) + "\n", encoding="utf-8")
     print(f"wrote {output}")

@@ -13,6 +13,7 @@ result  99.63 ± 0.16 % test accuracy, 0.37 ± 0.16 % error over 3 seeds
 """
 
 import dataclasses
+import functools
 import json
 import sys
 from pathlib import Path
@@ -25,7 +26,17 @@ import optax
 from flax import linen
 
 from jaxcnn import data, nn
-from jaxcnn.train import Experiment, RunFolder, Trained, decay_mask, load_trained, to_unit, warmup_cosine
+from jaxcnn.train import (
+    Experiment,
+    RunFolder,
+    Trained,
+    classification,
+    decay_mask,
+    load_trained,
+    to_unit,
+    warmup_cosine,
+    with_schedule,
+)
 
 ARMS = {"max": ".", "mean": "pooling=mean", "none": "pooling=none"}  # and their folders below that of the runs
 MARGIN = 4  # pixels around a digit, so that no shift takes ink away
@@ -39,7 +50,7 @@ class Config:
     pooling: Annotated[str, "what is kept of 2x2 pixels: their max, their mean, or none, which keeps one of four"] = (
         "max"
     )
-    hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
+    hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "decides initial parameters and order"] = 0
     epochs: Annotated[int, "passes over the training images"] = 15
     batch_size: Annotated[int, "images of a step"] = 32
@@ -74,45 +85,44 @@ class Network(linen.Module):
         return self.features(x, train)["logits"]
 
 
-def in_a_field(images: jax.Array) -> jax.Array:
+def in_a_field(batch: dict[str, Any]) -> dict[str, Any]:
     """Digits in [0, 1] with a margin around them."""
-    return jnp.pad(to_unit(images), ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)))
+    images = to_unit(batch["image"])
+    return {**batch, "image": jnp.pad(images, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)))}
 
 
 def build(config: Config) -> Experiment:
     """The run that a config describes."""
     if config.pooling not in ARMS:
         raise ValueError(f"pooling={config.pooling!r}: it is one of {', '.join(ARMS)}.")
-    digits = data.load("digits", image_size=16)
-    if config.hold_out:
-        digits = data.hold_out(digits, one_in=config.hold_out)
+    digits = data.hold_out(data.load("digits", image_size=16), one_in=config.hold_out)
     total_steps = config.epochs * data.steps_per_epoch(len(digits.train), config.batch_size)
     schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=0.1)
+    model = Network(num_classes=len(digits.class_names), pooling=config.pooling)
     return Experiment(
-        model=Network(num_classes=len(digits.class_names), pooling=config.pooling),
-        dataset=digits,
-        optimizer=optax.adamw(schedule, weight_decay=config.weight_decay, mask=decay_mask),
-        schedule=schedule,
+        **classification(model),
+        data=digits,
+        optimizer=with_schedule(optax.adamw, schedule, weight_decay=config.weight_decay, mask=decay_mask),
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
         prepare=in_a_field,
+        measure=functools.partial(measure, model),
     )
 
 
-def measure(trained: Trained) -> dict[str, list[float]]:
+def measure(model: Network, trained: Trained) -> dict[str, list[float]]:
     """Of shifts by 0 to 4 pixels: accuracy on the test images, and ``|shifted map - map| / |map|``, mean over images.
 
     Both are means over the four directions.
     """
-    test: Any = trained.experiment.dataset.test  # the digits are in memory
-    model = trained.experiment.model
+    test: Any = trained.experiment.data.test  # the digits are in memory
 
     @jax.jit
     def features(x: jax.Array) -> Any:
         return model.apply(trained.variables, x, method="features")
 
-    field = in_a_field(jnp.asarray(test.images))
+    field = in_a_field({"image": jnp.asarray(test["image"])})["image"]
     still = features(field)["map"].reshape(len(field), -1)
     accuracies, changes = [], []
     for shift in range(MARGIN + 1):
@@ -120,7 +130,7 @@ def measure(trained: Trained) -> dict[str, list[float]]:
         for down, across in DIRECTIONS:
             found = features(jnp.roll(field, (shift * down, shift * across), (1, 2)))
             moved = found["map"].reshape(len(field), -1)
-            right.append(np.mean(np.asarray(found["logits"]).argmax(-1) == test.labels))
+            right.append(np.mean(np.asarray(found["logits"]).argmax(-1) == test["label"]))
             change.append(jnp.mean(jnp.linalg.norm(moved - still, axis=1) / jnp.linalg.norm(still, axis=1)))
         accuracies.append(round(float(np.mean(right)), 4))
         changes.append(round(float(np.mean(change)), 4))
@@ -133,7 +143,7 @@ def main(runs: Path) -> None:
     found = {}
     for arm, folder in ARMS.items():
         trained = [load_trained(RunFolder.open(run), "last") for run in sorted((runs / folder).glob("seed-*"))]
-        found[arm] = [measure(each) for each in trained]
+        found[arm] = [{name: value.tolist() for name, value in each.measured().items()} for each in trained]
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(found) + "\n", encoding="utf-8")
     print(f"wrote {output}")

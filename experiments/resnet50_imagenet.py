@@ -26,7 +26,7 @@ import numpy as np
 import optax
 
 from jaxcnn import augment, data, models
-from jaxcnn.train import Experiment, cross_entropy, decay_mask, standardize
+from jaxcnn.train import Experiment, classification, cross_entropy, decay_mask, standardize, with_schedule
 
 CLASSES = 1000
 SYNTHETIC_BATCHES = 8
@@ -67,7 +67,7 @@ def synthetic(config: Config) -> data.Dataset:
 
     def split(count: int) -> data.Split:
         images = generator.integers(0, 256, (count, config.host_size, config.host_size, 3), np.uint8)
-        return data.Split(images=images, labels=generator.integers(0, CLASSES, count))
+        return data.Split(image=images, label=generator.integers(0, CLASSES, count))
 
     names = tuple(str(label) for label in range(CLASSES))
     train, test = split(SYNTHETIC_BATCHES * config.batch_size), split(64)
@@ -109,23 +109,25 @@ def build(config: Config) -> Experiment:
         x = augment.random_resized_crop(crop_key, x, size=config.image_size, area=area)
         return augment.random_flip(flip_key, x)
 
+    model = models.create(
+        config.model,
+        num_classes=len(images.class_names),
+        dtype=jnp.bfloat16 if config.bfloat16 else None,
+        zero_init_last_scale=True,
+    )
     return Experiment(
-        model=models.create(
-            config.model,
-            num_classes=len(images.class_names),
-            dtype=jnp.bfloat16 if config.bfloat16 else None,
-            zero_init_last_scale=True,
+        **classification(
+            model,
+            normalize=lambda x: standard(middle(x, config.image_size)),
+            loss=cross_entropy(config.label_smoothing),
         ),
-        dataset=images,
+        data=images,
         optimizer=optax.chain(
             optax.add_decayed_weights(config.weight_decay, mask=decay_mask),
-            optax.sgd(schedule, momentum=config.momentum, nesterov=True),
+            with_schedule(optax.sgd, schedule, momentum=config.momentum, nesterov=True),
         ),
-        schedule=schedule,
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
-        augment=distort,
-        normalize=lambda x: standard(middle(x, config.image_size)),
-        loss=cross_entropy(config.label_smoothing),
+        augment=augment.on("image", distort),
     )

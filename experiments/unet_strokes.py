@@ -15,7 +15,7 @@ from typing import Annotated
 import optax
 
 from jaxcnn import data, models, nn
-from jaxcnn.train import Experiment, decay_mask, standardize, warmup_cosine
+from jaxcnn.train import Experiment, decay_mask, segmentation, standardize, warmup_cosine, with_schedule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Config:
         "cifar10"
     )
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
-    hold_out: Annotated[int, "one training image in so many replaces the test images, to choose by; 0 is off"] = 0
+    hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     named: Annotated[bool, "a class for each digit instead of one for all strokes"] = False
     scenes: Annotated[int, "training scenes"] = 8000
     seed: Annotated[int, "decides initial parameters and order; scenes are the same for every seed"] = 0
@@ -41,26 +41,26 @@ class Config:
 
 def build(config: Config) -> Experiment:
     """The run that a config describes."""
-    sources = [data.load(name, data_dir=config.data_dir) for name in (config.digits, config.photographs)]
-    if config.hold_out:
-        sources = [data.hold_out(source, one_in=config.hold_out) for source in sources]
+    sources = [
+        data.hold_out(data.load(name, data_dir=config.data_dir), one_in=config.hold_out)
+        for name in (config.digits, config.photographs)
+    ]
     scenes = data.digit_scenes(*sources, train_count=config.scenes, test_count=1000, named=config.named)
     total_steps = config.epochs * data.steps_per_epoch(len(scenes.train), config.batch_size)
     schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=config.warmup)
+    model = models.create(
+        "unet",
+        num_classes=len(scenes.class_names),
+        padding="SAME",
+        widths=tuple(config.width * 2**level for level in range(4)),
+        dropout_rate=0.0,
+        norm=nn.BatchNorm,
+    )
     return Experiment(
-        model=models.create(
-            "unet",
-            num_classes=len(scenes.class_names),
-            padding="SAME",
-            widths=tuple(config.width * 2**level for level in range(4)),
-            dropout_rate=0.0,
-            norm=nn.BatchNorm,
-        ),
-        dataset=scenes,
-        optimizer=optax.adamw(schedule, weight_decay=config.weight_decay, mask=decay_mask),
-        schedule=schedule,
+        **segmentation(model, normalize=standardize(scenes.mean, scenes.std)),
+        data=scenes,
+        optimizer=with_schedule(optax.adamw, schedule, weight_decay=config.weight_decay, mask=decay_mask),
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
-        normalize=standardize(scenes.mean, scenes.std),
     )

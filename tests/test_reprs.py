@@ -11,7 +11,6 @@ import pytest
 import jaxcnn
 from jaxcnn import data, models, train
 from jaxcnn import functional as F
-from jaxcnn.train._evaluate import Evaluation
 
 EXPLANATION = F.explain_conv((8, 56, 56, 128), (3, 3, 1, 128), feature_group_count=128, platform="cpu")
 
@@ -19,10 +18,9 @@ EXPLANATION = F.explain_conv((8, 56, 56, 128), (3, 3, 1, 128), feature_group_cou
 def made() -> dict[str, Any]:
     digits = data.load("digits")
     experiment = train.Experiment(
-        model=models.create("lenet5"),
-        dataset=digits,
+        **train.classification(models.create("lenet5")),
+        data=digits,
         optimizer=optax.sgd(0.1),
-        schedule=lambda step: 0.1,
         epochs=3,
         batch_size=32,
     )
@@ -31,7 +29,6 @@ def made() -> dict[str, Any]:
         "Dataset": digits,
         "Experiment": experiment,
         "Trained": train.Trained(experiment=experiment, variables={"params": {"a": np.zeros((99, 99))}}, step=3),
-        "Evaluation": Evaluation(digits.test.labels, np.zeros((360, 10)), np.zeros(360)),
         "Summary": jaxcnn.summary("resnet18", (1, 224, 224, 3)),
         "ConvExplanation": EXPLANATION,
         "ConvChoice": EXPLANATION.forward,
@@ -51,11 +48,11 @@ def test_a_repr_is_short_and_names_its_class(name: str) -> None:
 
 
 def test_what_a_repr_says() -> None:
-    assert repr(MADE["Split"]) == "Split(images=uint8[1437,32,32,1], labels=int32[1437])"
+    assert repr(MADE["Split"]) == "Split(image=uint8[1437,32,32,1], label=int32[1437])"
     assert "class_names=('0', '1', '2', ... 10 entries)" in repr(MADE["Dataset"])
     shown = repr(MADE["Experiment"])
-    assert "model=LeNet5(...)" in shown and "epochs=3" in shown and "ema_decay" not in shown, "defaults are left out"
-    assert "images=uint8[1437,32,32,1]" in shown
+    assert "objective=objective" in shown and "epochs=3" in shown and "ema_decay" not in shown, "defaults are left out"
+    assert "image=uint8[1437,32,32,1]" in shown
     assert "variables={'params': ...}" in repr(MADE["Trained"])
     assert repr(MADE["BatchStats"]) == "BatchStats(mean=float32[512], var=float32[512], count=float32[])"
     summary = repr(MADE["Summary"]).replace("\N{MULTIPLICATION SIGN}", "x")
@@ -79,7 +76,10 @@ def test_tables_in_a_notebook() -> None:
     assert choice._repr_html_().count("<tr>") == len(choice.candidates) + 1
     assert "<caption>shifted: it has the lowest estimate</caption>" in choice._repr_html_()
     table = MADE["Dataset"]._repr_html_()
-    assert "<td>train</td><td>1,437</td><td>uint8[1437,32,32,1]</td>" in table and "10 classes (0, 1, 2" in table
+    assert (
+        "<td>train</td><td>1,437</td><td>image: uint8[1437,32,32,1], label: int32[1437]</td>" in table
+        and "10 classes (0, 1, 2" in table
+    )
     split = MADE["Dataset"].train
     names = ("<b>", *map(str, range(9)))
     assert "&lt;b&gt;" in data.Dataset(name="x", train=split, test=split, class_names=names)._repr_html_()

@@ -18,6 +18,7 @@ from jaxcnn.augment._erase import random_cutout, random_erasing
 from jaxcnn.augment._flip import alternating_flip, random_flip
 from jaxcnn.augment._geometry import affine, random_affine
 from jaxcnn.augment._mix import cutmix, mixup, mixup_or_cutmix
+from jaxcnn.augment._on import on
 from jaxcnn.augment._pca_noise import color_axes, random_pca_noise
 from jaxcnn.augment._policy import rand_augment, trivial_augment
 from jaxcnn.augment._shift import random_shift
@@ -37,6 +38,7 @@ __all__ = [
     "flip_views",
     "mixup",
     "mixup_or_cutmix",
+    "on",
     "rand_augment",
     "random_affine",
     "random_color",

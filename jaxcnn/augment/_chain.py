@@ -38,11 +38,11 @@ def chain(*functions: Callable[[jax.Array, Any], Any]) -> Callable[[jax.Array, A
                 f"argument {number} must be a function (key, x) -> x, not {type(function).__name__}. "
                 f"To set options of a function, write functools.partial(random_crop, size=32)."
             )
-    return functools.partial(_apply, functions)
+    return functools.partial(apply_in_turn, functions)
 
 
 @error_context("chain")
-def _apply(functions: tuple[Callable[[jax.Array, Any], Any], ...], key: jax.Array, x: Any) -> Any:
+def apply_in_turn(functions: tuple[Callable[[jax.Array, Any], Any], ...], key: jax.Array, x: Any) -> Any:
     keys = jax.random.split(as_key(key), len(functions))
     for one, function in zip(keys, functions, strict=True):
         x = function(one, x)

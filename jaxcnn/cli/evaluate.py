@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from jaxcnn.cli import _trust
 
@@ -16,54 +17,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         choices=("last", "best"),
         default="last",
-        help="last (the default), or best; best was chosen by test accuracy, so it flatters itself",
+        help="last (the default), or best; without a validation split best was chosen by the test images",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     _trust.add_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints loss and accuracy, over all classes and by class."""
-    import numpy as np
-
+    """Prints the measures; of a classification also by class."""
     from jaxcnn.cli.output import print_json, print_table
     from jaxcnn.train._evaluate import Evaluator
     from jaxcnn.train._runs.folder import RunFolder
 
     folder = RunFolder.open(options.run_folder)
     model = _trust.load_model(folder, options)
-    images = model.test_images()
-    if images is None:
+    split = model.test_split()
+    if split is None:
         print(f"jaxcnn evaluate: {model.dataset} is not found by its name, only by the run's own code", file=sys.stderr)
         file, config = _trust.load_experiment(folder, options)
-        images = file.build(config).dataset.test
-    evaluation = Evaluator(model, images)(model.variables)
-    hits = evaluation.predictions == evaluation.labels
-    classes = {
-        name: {
-            "images": int(np.sum(evaluation.labels == index)),
-            "correct": int(np.sum(hits[evaluation.labels == index])),
-        }
-        for index, name in enumerate(model.class_names)
-    }
+        split = file.build(config).data.test
+    evaluator = Evaluator(model.inference, split)
+    measures = evaluator(model.variables)
+    classes = _by_class(evaluator, model)
     if options.json:
         print_json(
             {
                 "run": str(options.run_folder),
                 "checkpoint": options.checkpoint,
                 "step": model.step,
-                "images": len(evaluation.labels),
-                "test/accuracy": evaluation.accuracy,
-                "test/loss": evaluation.loss,
-                "classes": classes,
+                "images": len(split),
+                **{f"test/{name}": value for name, value in measures.items()},
+                **({"classes": classes} if classes else {}),
             }
         )
         return 0
-    rows = [[name, row["images"], row["images"] - row["correct"]] for name, row in classes.items()]
-    rows.append(["all", len(hits), int(np.sum(~hits))])
-    print_table(["class", "images", "wrong"], rows)
-    print(
-        f"{options.checkpoint} checkpoint, step {model.step}: "
-        f"test accuracy {100 * evaluation.accuracy:.2f} %, loss {evaluation.loss:.4f}"
-    )
+    if classes:
+        rows = [[name, row["images"], row["images"] - row["correct"]] for name, row in classes.items()]
+        wrong = sum(row["images"] - row["correct"] for row in classes.values())
+        print_table(["class", "images", "wrong"], [*rows, ["all", len(split), wrong]])
+    print(f"{options.checkpoint} checkpoint, step {model.step}: {in_words(measures)}")
     return 0
+
+
+def _by_class(evaluator: Any, model: Any) -> dict[str, dict[str, int]]:
+    """The number of images of each class, and of those that are recognised; empty where there are no such classes."""
+    import numpy as np
+
+    if model.inference.predict is None or "label" not in model.fields or not model.class_names:
+        return {}
+    outputs, targets = evaluator.outputs(model.variables)
+    if not isinstance(outputs, dict) or "probabilities" not in outputs or targets["label"].ndim != 1:
+        return {}
+    labels, hits = targets["label"], outputs["probabilities"].argmax(-1) == targets["label"]
+    return {
+        name: {"images": int(np.sum(labels == index)), "correct": int(np.sum(hits[labels == index]))}
+        for index, name in enumerate(model.class_names)
+    }
+
+
+def in_words(measures: dict[str, float]) -> str:
+    """Measures in a line: those between 0 and 1 that are read so in per cent."""
+    from jaxcnn.train._reports.progress import SHARES
+
+    names = sorted(measures, key=lambda name: name == "loss")
+    return ", ".join(
+        f"test {name.replace('_', ' ')} {100 * measures[name]:.2f} %"
+        if name in SHARES
+        else f"{name.replace('_', ' ')} {measures[name]:.4f}"
+        for name in names
+    )

@@ -43,24 +43,32 @@ def run(options: argparse.Namespace) -> int:
 
     from jaxcnn.cli.output import print_json, print_table, say
     from jaxcnn.data import holds_strokes, is_dark_on_light, read_image
-    from jaxcnn.train._errors import ConfigError
+    from jaxcnn.train._errors import ConfigError, RunError
     from jaxcnn.train._runs.folder import RunFolder
 
     if options.top < 1:
         raise ConfigError(f"--top {options.top}: show at least one class.")
     model = _trust.load_model(RunFolder.open(options.run_folder), options)
+    shape = model.image_shape
     guessed = options.invert is None and holds_strokes(model.dataset)
     inverted = [is_dark_on_light(path) if guessed else bool(options.invert) for path in options.images]
     images = np.stack(
         [
-            read_image(path, image_shape=model.image_shape, resize=model.resize, invert=invert)
+            read_image(path, image_shape=shape, resize=model.resize, invert=invert)
             for path, invert in zip(options.images, inverted, strict=True)
         ]
     )
     found: list[dict[str, Any]] = []
-    for path, invert, probabilities in zip(options.images, inverted, model.probabilities(images), strict=True):
+    outputs = model.predict(image=images)
+    if not isinstance(outputs, dict) or "probabilities" not in outputs or outputs["probabilities"].ndim != 2:
+        raise RunError(
+            "this run does not predict the probabilities of classes of an image, which this verb shows. Load it in "
+            "Python with train.load_trained, and call predict(image=...)."
+        )
+    names = model.class_names or tuple(map(str, range(outputs["probabilities"].shape[-1])))
+    for path, invert, probabilities in zip(options.images, inverted, outputs["probabilities"], strict=True):
         best = np.argsort(-probabilities, kind="stable")[: options.top]
-        top = [{"class": model.class_names[index], "probability": float(probabilities[index])} for index in best]
+        top = [{"class": names[index], "probability": float(probabilities[index])} for index in best]
         found.append({"image": str(path), "inverted": invert, "top": top})
     if options.show is not None:
         from jaxcnn.vis import draw_predictions
@@ -75,8 +83,8 @@ def run(options: argparse.Namespace) -> int:
     ]
     print_table(["image", "prediction", *[""] * (len(rows[0]) - 2)], rows)
     if guessed and any(inverted):
-        names = ", ".join(row["image"] for row in found if row["inverted"])
-        say(f"dark on light, so inverted: {names} (--no-invert keeps them)")
+        turned = ", ".join(row["image"] for row in found if row["inverted"])
+        say(f"dark on light, so inverted: {turned} (--no-invert keeps them)")
     if options.show is not None:
         say(f"what the network gets: {options.show}")
     return 0

@@ -193,9 +193,7 @@ def summarise(experiment: str, folders: list[Path], wall_seconds: list[float | N
     return {
         "experiment": experiment,
         "seeds": len(runs),
-        "test/accuracy": _spread([row["test/accuracy"] for row in runs]),
-        "test/error": _spread([1 - row["test/accuracy"] for row in runs]),
-        **({"test/mean_iou": _spread([row["test/mean_iou"] for row in runs])} if "test/mean_iou" in runs[0] else {}),
+        **_figures(runs),
         **({"wall_seconds": _spread(known)} if (known := [each for each in wall_seconds if each is not None]) else {}),
         "runs": runs,
         "settings": settings,
@@ -203,6 +201,15 @@ def summarise(experiment: str, folders: list[Path], wall_seconds: list[float | N
         "date": datetime.date.today().isoformat(),
         "versions": versions[0],
     }
+
+
+def _figures(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """The spread of each figure of the test split over the runs, without the loss; and of the error."""
+    names = [name for name in runs[0] if name.startswith("test/") and name != "test/loss"]
+    found = {name: _spread([row[name] for row in runs]) for name in names}
+    if "test/accuracy" in found:
+        found["test/error"] = _spread([1 - row["test/accuracy"] for row in runs])
+    return found
 
 
 def _history(records: list[dict[str, Any]]) -> dict[str, list[float | None]]:

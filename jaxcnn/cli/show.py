@@ -8,7 +8,7 @@ and which files are left out.
 import argparse
 import collections
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxcnn.train._runs.discover import ExperimentFile
@@ -93,15 +93,24 @@ def show_folder(path: str, *, as_json: bool) -> int:
 def _draw(file: "ExperimentFile", path: str) -> None:
     """The first training images of the experiment: unchanged, after its own augmentation, and after every other."""
     import jax.numpy as jnp
+    import numpy as np
 
     from jaxcnn.cli.output import say
     from jaxcnn.data import Split
     from jaxcnn.vis import draw_augmentations
 
     experiment = file.build(file.config_class())
-    train = experiment.dataset.train
-    images = train.images[:8] if isinstance(train, Split) else train.read(range(8)).images
+    train = experiment.data.train
+    rows = np.arange(min(8, len(train)), dtype=np.int32)
+    arrays = train.take(rows).arrays if isinstance(train, Split) else train.read(rows).arrays
+    batch = {**experiment.prepare({name: jnp.asarray(array) for name, array in arrays.items()}), "index": rows}
+
+    def own(key: Any, images: Any) -> Any:
+        """The experiment's augmentation of the whole batch, of which the images are shown."""
+        assert experiment.augment is not None
+        return experiment.augment(key, {**batch, "image": images, "epoch": jnp.zeros_like(rows)})["image"]
+
     draw_augmentations(
-        experiment.prepare(jnp.asarray(images)), path, title=f"{file.name}: augmentations", own=experiment.augment
+        batch["image"], path, title=f"{file.name}: augmentations", own=own if experiment.augment else None
     )
     say(path)

@@ -74,11 +74,13 @@ def find_model(options: argparse.Namespace) -> tuple[Any, tuple[int, ...], str]:
         )
     if options.classes is not None:
         raise ValueError("--classes is for a named model; the classes of an experiment are those of its data set.")
-    import jax
+    from jaxcnn.train._network import networks
 
-    images = jax.ShapeDtypeStruct((1, *experiment.dataset.image_shape), "uint8")
-    x = jax.eval_shape(lambda images: experiment.normalize(experiment.prepare(images)), images)
-    return experiment.model, x.shape[1:], f"{name}: {type(experiment.model).__name__}"
+    found = networks(experiment)
+    if not found:
+        raise ValueError(f"{name}: its init calls no Linen module of one array, so there is nothing to show.")
+    model, x = found[0]
+    return model, x.shape[1:], f"{name}: {type(model).__name__}"
 
 
 def _experiment(options: argparse.Namespace) -> Any:

@@ -110,6 +110,7 @@ def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
     from jaxcnn.train._loop import fit
     from jaxcnn.train._recorded import record_model
     from jaxcnn.train._reports.progress import ConsoleProgress
+    from jaxcnn.train._trained import Trained
 
     screen = console()
     screen.quiet = not is_first()
@@ -131,26 +132,68 @@ def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
                 parallel=parallel,
                 checkpoint_minutes=minutes,
             )
-        if outcome.evaluation is None:
+        if outcome.metrics is None:
             screen.print(f"stopped at step {outcome.step}; everything is saved. Continue with:", highlight=False)
             screen.print(f"  jaxcnn train --resume {folder.path}", highlight=False, soft_wrap=True)
             return 128 + int(stop.signal or signal.SIGINT)
-        pictures = _draw(folder, experiment, outcome.evaluation) if is_first() else []
+        trained = Trained(experiment, outcome.variables, outcome.step)
+        measured = _measure(folder, trained)
+        outputs, targets = _outputs(trained, parallel)
+        pictures = _draw(folder, experiment, outputs, targets) if is_first() else []
+    figures = {name: value for name, value in outcome.metrics.items() if name.startswith("test/")}
     screen.print(
-        f"test {_in_words(outcome.evaluation)}   pictures  {', '.join(pictures) or 'none'}",
+        f"{_in_words(figures)}   pictures  {', '.join(pictures) or 'none'}"
+        + (f"   measured  {', '.join(measured)}" if measured else ""),
         highlight=False,
         soft_wrap=True,
     )
     return 0
 
 
-def _in_words(evaluation: Any) -> str:
-    names = {"accuracy": "accuracy", "mean_iou": "mean IoU"}
-    figures = evaluation.metrics
-    return "   ".join(f"{words}  {100 * figures[name]:.2f} %" for name, words in names.items() if name in figures)
+def _in_words(figures: dict[str, float]) -> str:
+    """The figures of the test split, shares in per cent; losses where there is nothing else."""
+    from jaxcnn.train._reports.progress import SHARES
+
+    names = {name: name.removeprefix("test/") for name in figures}
+    shares = [
+        f"{name.replace('_', ' ').replace('iou', 'IoU')}  {100 * figures[full]:.2f} %"
+        for full, name in names.items()
+        if name in SHARES
+    ]
+    others = [f"{name.replace('_', ' ')}  {figures[full]:.4f}" for full, name in names.items() if name not in SHARES]
+    return "test " + "   ".join(shares or others)
 
 
-def _draw(folder: Any, experiment: Any, evaluation: Any) -> list[str]:
+def _measure(folder: Any, trained: Any) -> list[str]:
+    """Writes what the experiment measures after training into ``measured.json``; the names of it.
+
+    Of several processes none measures, since each holds a part of the run: resume the finished run in one process.
+    """
+    import jax
+
+    from jaxcnn.train._runs.files import write_json
+
+    if jax.process_count() > 1:
+        return []
+    found = {name: value.tolist() for name, value in trained.measured().items()}
+    if found:
+        write_json(folder.path / "measured.json", found)
+    return list(found)
+
+
+def _outputs(trained: Any, parallel: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the run predicts for the test split, and the targets of that; nothing where no picture shows it."""
+    from jaxcnn.train._evaluate import Evaluator, Inference
+
+    experiment = trained.experiment
+    if experiment.predict is None or not 0 < len(experiment.data.class_names) <= MOST_CLASSES:
+        return {}, {}
+    evaluator = Evaluator(Inference.of(experiment), experiment.data.test, parallel=parallel)
+    outputs, targets = evaluator.outputs(trained.variables)
+    return (outputs, targets) if isinstance(outputs, dict) else ({}, {})
+
+
+def _draw(folder: Any, experiment: Any, outputs: dict[str, Any], targets: dict[str, Any]) -> list[str]:
     """Draws the run's pictures; the names of those that could be drawn.
 
     A picture that cannot be drawn costs a warning: the run is finished, and its checkpoints and metrics are saved.
@@ -158,7 +201,7 @@ def _draw(folder: Any, experiment: Any, evaluation: Any) -> list[str]:
     from jaxcnn.train._reports.warnings_log import log
 
     drawn = []
-    for name, draw in _pictures(folder, experiment, evaluation).items():
+    for name, draw in _pictures(folder, experiment, outputs, targets).items():
         path = folder.path / name
         try:
             draw(path)
@@ -171,32 +214,34 @@ def _draw(folder: Any, experiment: Any, evaluation: Any) -> list[str]:
     return drawn
 
 
-def _pictures(folder: Any, experiment: Any, evaluation: Any) -> dict[str, Callable[[Path], object]]:
-    """A function for each picture that draws it into a file."""
+def _pictures(
+    folder: Any, experiment: Any, outputs: dict[str, Any], targets: dict[str, Any]
+) -> dict[str, Callable[[Path], object]]:
+    """A function for each picture that draws it into a file: curves, and those of the kind of the predictions."""
     from jaxcnn import vis
 
-    dataset, names = experiment.dataset, experiment.dataset.class_names
-    labels, predictions = evaluation.labels, evaluation.predictions
-
-    def confusion(path: Path) -> None:
-        matrix = vis.confusion_matrix(labels.ravel(), predictions.ravel(), len(names))
-        vis.draw_confusion(matrix, names, path)
-
-    def segmentation(path: Path) -> None:
-        title = f"The first of {len(labels):,} test images: {_in_words(evaluation)}"
-        vis.draw_segmentation(dataset.test.images, labels, predictions, names, path, title=title)
-
-    def mistakes(path: Path) -> None:
-        vis.draw_mistakes(dataset.test.images, labels, evaluation.probabilities, names, path)
-
+    data = experiment.data
     found: dict[str, Callable[[Path], object]] = {
         "curves.png": lambda path: vis.draw_curves(folder.metrics.read(), path)
     }
-    if len(names) > MOST_CLASSES:
-        return found
-    found["confusion.png"] = confusion
-    if dataset.test.by_pixel:
-        found["segmentation.png"] = segmentation
-    elif not experiment.streams:  # the images of a stream are no longer in memory
-        found["mistakes.png"] = mistakes
+    names = data.class_names
+
+    def confusion(path: Path, truth: Any, guesses: Any) -> None:
+        vis.draw_confusion(vis.confusion_matrix(truth.ravel(), guesses.ravel(), len(names)), names, path)
+
+    if "segmentation" in outputs and "segmentation" in targets:
+        truth, guesses = targets["segmentation"], outputs["segmentation"]
+        title = f"The first of {len(truth):,} test images"
+        found["confusion.png"] = lambda path: confusion(path, truth, guesses)
+        if not experiment.streams:  # the images of a stream are no longer in memory
+            found["segmentation.png"] = lambda path: vis.draw_segmentation(
+                data.test["image"], truth, guesses, names, path, title=title
+            )
+    elif "probabilities" in outputs and "label" in targets and targets["label"].ndim == 1:
+        labels, probabilities = targets["label"], outputs["probabilities"]
+        found["confusion.png"] = lambda path: confusion(path, labels, probabilities.argmax(-1))
+        if not experiment.streams and "image" in data.test:
+            found["mistakes.png"] = lambda path: vis.draw_mistakes(
+                data.test["image"], labels, probabilities, names, path
+            )
     return found

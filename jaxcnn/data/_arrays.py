@@ -1,140 +1,197 @@
-"""Images in memory: what every source of data gives, and what training reads."""
+"""Examples in memory: named arrays with a common leading axis, and the splits of a data set."""
 
 import dataclasses
 import functools
 import hashlib
 import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
+from jaxcnn._hints import did_you_mean
 from jaxcnn._reprs import html_table, short_repr, short_text
 
+# The shape and the dtype of one example of each array of a split.
+Fields = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
 
-@dataclasses.dataclass(frozen=True, eq=False)
+# Arrays of this name hold classes, which are numbers from 0 to ``len(class_names) - 1``.
+CLASSES = ("label", "segmentation")
+# What JAX computes with unless 64 bits are enabled; a split holds these from the start.
+_NARROW = {"int64": np.int32, "uint64": np.uint32, "float64": np.float32, "complex128": np.complex64}
+
+
 class Split:
-    """Images ``(n, height, width, channels)`` as uint8, and their labels, kept as int32.
+    """Examples in memory: NumPy arrays by name, whose first axis counts the examples.
 
-    Labels are ``(n,)``, a class for each image, or ``(n, height, width)``, a class for each pixel.
+    The names are those of tensorflow-datasets: ``image``, ``label``, ``segmentation`` (a class for each pixel),
+    ``boxes``, ``video``. Any name, dtype and rank is allowed; what has another size in each example is padded and comes
+    with a mask. Arrays of 64 bits are held in 32 bits.
+
+    Args:
+        arrays: at least one array, all of one length.
 
     Raises:
-        TypeError: something that is not a NumPy array, images that are not uint8, labels that are not integers.
-        ValueError: no image, an image without pixels, another rank, a label for each image missing, a negative label.
+        TypeError: something that is not a NumPy array, or an array of objects or texts.
+        ValueError: no array, an array without a first axis, no example, arrays of different lengths, or an integer that
+            does not fit into 32 bits.
 
-    >>> Split(np.zeros((2, 28, 28, 1), np.uint8), np.array([7, 3])).labels.dtype
-    dtype('int32')
+    >>> split = Split(image=np.zeros((2, 28, 28, 1), np.uint8), label=np.array([7, 3]))
+    >>> split
+    Split(image=uint8[2,28,28,1], label=int32[2])
+    >>> len(split), split["label"]
+    (2, array([7, 3], dtype=int32))
     """
 
-    images: np.ndarray
-    labels: np.ndarray
-
-    __repr__ = short_repr
-
-    def __post_init__(self) -> None:
-        images, labels = self.images, self.labels
-        for name, array in (("images", images), ("labels", labels)):
-            if not isinstance(array, np.ndarray):
-                raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}; try np.asarray.")
-        if images.dtype != np.uint8:
-            raise TypeError(
-                f"images must have dtype uint8 (0..255), not {images.dtype}. "
-                f"Are they in [0, 1]? Then write np.rint(255 * images).astype(np.uint8)."
-            )
-        if not np.issubdtype(labels.dtype, np.integer):
-            raise TypeError(f"labels must have an integer dtype, not {labels.dtype}.")
-        if images.ndim != 4:
-            raise ValueError(
-                f"images must have the shape (n, height, width, channels), not {images.shape}. "
-                f"Grey images have one channel: images[..., None]."
-            )
-        if labels.shape not in (images.shape[:1], images.shape[:3]):
-            raise ValueError(
-                f"{len(images)} images require as many labels, in one row, or one for each pixel "
-                f"{images.shape[:3]}, but the labels have the shape {labels.shape}."
-            )
-        if not images.size:
-            raise ValueError(f"there is no pixel in images of the shape {images.shape}.")
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high > np.iinfo(np.int32).max:
-            raise ValueError(f"labels count classes from 0, but run from {low} to {high}.")
-        object.__setattr__(self, "labels", labels.astype(np.int32))
+    def __init__(self, **arrays: np.ndarray) -> None:
+        if not arrays:
+            raise ValueError("expected at least one array by name, such as Split(image=images, label=labels).")
+        self.arrays: dict[str, np.ndarray] = {name: _checked(name, array) for name, array in arrays.items()}
+        lengths = {name: len(array) for name, array in self.arrays.items()}
+        if len(set(lengths.values())) > 1:
+            each = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+            raise ValueError(f"expected arrays with one entry for each example, all of one length, but {each}.")
+        if not len(self):
+            raise ValueError("there is no example: every array has the length 0.")
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(next(iter(self.arrays.values())))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.arrays
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.arrays:
+            there = ", ".join(map(repr, self.arrays))
+            raise ValueError(f"Split: there is no array {name!r}, only {there}. {did_you_mean(name, self.arrays)}")
+        return self.arrays[name]
+
+    def __repr__(self) -> str:
+        return f"Split({', '.join(f'{name}={short_text(array)}' for name, array in self.arrays.items())})"
 
     @property
-    def by_pixel(self) -> bool:
-        """Whether there is a class for every pixel."""
-        return self.labels.ndim == 3
+    def fields(self) -> Fields:
+        """The shape and the dtype of one example of each array."""
+        return {name: (array.shape[1:], array.dtype) for name, array in self.arrays.items()}
+
+    def take(self, index: Any) -> "Split":
+        """The split of some examples: ``array[index]`` of each array.
+
+        Args:
+            index: an array of integers or of booleans, or a slice.
+
+        >>> Split(label=np.arange(5)).take(slice(1, 3))["label"]
+        array([1, 2], dtype=int32)
+        """
+        return Split(**{name: array[index] for name, array in self.arrays.items()})
+
+    def replace(self, **arrays: np.ndarray) -> "Split":
+        """The split with some arrays replaced or added.
+
+        >>> Split(label=np.arange(2)).replace(label=np.array([5, 6]))["label"]
+        array([5, 6], dtype=int32)
+        """
+        return Split(**{**self.arrays, **arrays})
+
+
+def _checked(name: str, array: Any) -> np.ndarray:
+    """The array in at most 32 bits.
+
+    Raises:
+        TypeError: it is no NumPy array of numbers.
+        ValueError: it has no first axis, or an integer that does not fit.
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}; try np.asarray.")
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype.kind in "bV"):  # V: bfloat16 and other small floats
+        raise TypeError(f"{name} must be an array of numbers, not of dtype {array.dtype}.")
+    if not array.ndim:
+        raise ValueError(f"{name} must have one entry for each example, but its shape is ().")
+    narrow = _NARROW.get(array.dtype.name)
+    if narrow is None:
+        return array
+    if np.issubdtype(narrow, np.integer) and array.size:
+        low, high, most = int(array.min()), int(array.max()), np.iinfo(narrow)
+        if low < most.min or high > most.max:
+            raise ValueError(
+                f"integers are held in 32 bits, {most.min} to {most.max}, but {name} has the values {low} to {high}."
+            )
+    return array.astype(narrow)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Dataset:
-    """Training and test images of one shape, with the names of their classes.
+    """The splits of a data set, with the names of its classes.
 
     Attributes:
         name: what the data set is called in reports.
-        train: images to learn from.
-        test: images to be judged by.
-        class_names: the name of label 0, of label 1, and so on.
-        licence: under what terms the images may be used, where that is known.
+        train: examples to learn from.
+        test: examples to evaluate the result on.
+        validation: examples to make choices by, such as settings and the best checkpoint; see ``hold_out``.
+        class_names: the name of class 0, of class 1, and so on; empty where there are no classes.
+        licence: under what terms the data may be used, where that is known.
         citation: whom to cite.
 
     Raises:
         TypeError: class names that are not a tuple of strings.
-        ValueError: splits of different shapes or kinds of label, a class name given twice, or a label without a class.
+        ValueError: splits whose arrays differ in name, dtype or shape, a class name given twice, or a class without a
+            name.
     """
 
     name: str
     train: Split
     test: Split
-    class_names: tuple[str, ...]
+    validation: Split | None = None
+    class_names: tuple[str, ...] = ()
     licence: str = ""
     citation: str = ""
 
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        names = self.class_names
-        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
-            raise TypeError(f"{self.name}: class_names must be a tuple of strings, not {names!r}.")
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"{self.name}: two classes are both called {twice[0]!r}; every name must be its own.")
-        if self.train.images.shape[1:] != self.test.images.shape[1:]:
-            raise ValueError(
-                f"{self.name}: training images are {self.train.images.shape[1:]} but test images are "
-                f"{self.test.images.shape[1:]} (height, width, channels); bring them to one shape."
-            )
-        if self.train.by_pixel != self.test.by_pixel:
-            each = {True: "each pixel", False: "each image"}
-            raise ValueError(
-                f"{self.name}: {each[self.train.by_pixel]} of training has a label but {each[self.test.by_pixel]} of "
-                f"testing has; label both alike."
-            )
-        for which, split in (("train", self.train), ("test", self.test)):
-            if (high := int(split.labels.max())) >= len(names):
+        check_class_names(self.name, self.class_names)
+        check_fields(self.name, {which: split.fields for which, split in self.splits.items()})
+        for which, split in self.splits.items():
+            self._check_classes(which, split)
+
+    def _check_classes(self, which: str, split: Split) -> None:
+        for name in CLASSES:
+            if not self.class_names or name not in split or not np.issubdtype(split[name].dtype, np.integer):
+                continue
+            low, high = int(split[name].min()), int(split[name].max())
+            if low < 0 or high >= len(self.class_names):
                 raise ValueError(
-                    f"{self.name}: label {high} of the {which} images has no class: there are {len(names)} "
-                    f"class_names, for the labels 0 to {len(names) - 1}."
+                    f"{self.name}: {name} {low if low < 0 else high} of the {which} split has no class: there are "
+                    f"{len(self.class_names)} class_names, for the classes 0 to {len(self.class_names) - 1}."
                 )
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits by name: ``train``, ``validation`` where there is one, ``test``."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in found.items() if split is not None}
 
     def _repr_html_(self) -> str:
         rows = [
-            (which, f"{len(split):,}", short_text(split.images), short_text(split.labels))
-            for which, split in (("train", self.train), ("test", self.test))
+            (which, f"{len(split):,}", ", ".join(f"{name}: {short_text(split[name])}" for name in split))
+            for which, split in self.splits.items()
         ]
         names = ", ".join(self.class_names[:20]) + (", ..." if len(self.class_names) > 20 else "")
-        caption = f"{self.name}: {len(self.class_names)} classes ({names})"
-        return html_table(("split", "images", "array of images", "array of labels"), rows, caption=caption)
+        caption = f"{self.name}: {len(self.class_names)} classes ({names})" if names else self.name
+        return html_table(("split", "examples", "arrays"), rows, caption=caption)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """``(height, width, channels)`` of every image."""
-        height, width, channels = self.train.images.shape[1:]
+        """``(height, width, channels)`` of every ``image``."""
+        height, width, channels = self.train["image"].shape[1:]
         return height, width, channels
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean of each channel over the training images, of pixels in [0, 1], as float64 ``(channels,)``."""
+        """Mean of each channel over the training images, as float64 ``(channels,)``; of uint8 as pixels in [0, 1]."""
         return self._moments[0]
 
     @property
@@ -144,13 +201,17 @@ class Dataset:
 
     @functools.cached_property
     def _moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Means and standard deviations from counts of the 256 values, in integers until the last division.
+        """Means and deviations; of uint8 from counts of the 256 values, in whole numbers until the last division.
 
         With ``n`` pixels, ``s = sum(v)`` and ``q = sum(v**2)``: mean ``s / n`` and variance ``(n q - s**2) / n**2``,
         which in floating point would cancel.
         """
+        images = self.train["image"]
+        if images.dtype != np.uint8:
+            axes = tuple(range(images.ndim - 1))
+            return images.mean(axes, dtype=np.float64), images.std(axes, dtype=np.float64)
         means, deviations = [], []
-        for channel in _histograms(self.train.images):
+        for channel in _histograms(images):
             counts = channel.tolist()
             pixels = sum(counts)
             total = sum(value * count for value, count in enumerate(counts))
@@ -161,23 +222,59 @@ class Dataset:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the shape, images and labels of both splits, as 64 hexadecimal digits.
+        """SHA-256 over the names, dtypes, shapes and values of the arrays of all splits, as 64 hexadecimal digits.
 
-        The same images in the same order have the same fingerprint, independent of the name and the location of the
-        data set and of the machine, so that a resumed run can refuse other data.
+        The same examples in the same order have the same fingerprint on every machine, whatever the set is called and
+        wherever it is stored, so that a resumed run can refuse other data.
         """
         digest = hashlib.sha256()
-        for split in (self.train, self.test):
-            digest.update(repr(split.images.shape).encode())
-            digest.update(np.ascontiguousarray(split.images).data)
-            digest.update(split.labels.astype("<i4").tobytes())
+        for which, split in self.splits.items():
+            for name in sorted(split):
+                array = np.ascontiguousarray(split[name])
+                digest.update(f"{which} {name} {array.dtype.name} {array.shape}".encode())
+                digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
 
 
-def _histograms(images: np.ndarray, block: int = 1024) -> np.ndarray:
-    """How often each of the 256 values comes in each channel, ``(channels, 256)``.
+def check_class_names(name: str, class_names: Any) -> None:
+    """Refuses class names that are not distinct strings.
 
-    ``np.bincount`` turns bytes into int64, eight times the memory, so it is shown one block of images at a time.
+    Raises:
+        TypeError: it is not a tuple of strings.
+        ValueError: a name is given twice.
+    """
+    if not isinstance(class_names, tuple) or not all(isinstance(each, str) for each in class_names):
+        raise TypeError(f"{name}: class_names must be a tuple of strings, not {class_names!r}.")
+    if twice := sorted({each for each in class_names if class_names.count(each) > 1}):
+        raise ValueError(f"{name}: two classes are both called {twice[0]!r}; every name must be its own.")
+
+
+def check_fields(name: str, fields: Mapping[str, Fields]) -> None:
+    """Refuses splits whose examples differ in shape, dtype or names.
+
+    Raises:
+        ValueError: says which arrays differ.
+    """
+    (first, expected), *others = fields.items()
+    for which, found in others:
+        if set(found) != set(expected):
+            raise ValueError(
+                f"{name}: the {first} split has the arrays {', '.join(sorted(expected))}, but the {which} split has "
+                f"{', '.join(sorted(found))}."
+            )
+        for array, (shape, dtype) in expected.items():
+            if found[array] != (shape, dtype):
+                raise ValueError(
+                    f"{name}: {array} is {dtype}{list(shape)} for each example of the {first} split, but "
+                    f"{found[array][1]}{list(found[array][0])} for each of the {which} split; bring them to one shape "
+                    f"and dtype."
+                )
+
+
+def _histograms(images: np.ndarray, block: int = 1024) -> np.ndarray:
+    """The count of each of the 256 values in each channel, ``(channels, 256)``.
+
+    ``np.bincount`` turns bytes into int64, eight times the memory, so it is given one block of images at a time.
     """
     counts = np.zeros((images.shape[-1], 256), np.int64)
     for start in range(0, len(images), block):

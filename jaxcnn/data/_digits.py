@@ -35,7 +35,7 @@ def digits(image_size: int = 32) -> Dataset:
         ValueError: an ``image_size`` under 8.
 
     >>> data = digits()
-    >>> data.train.images.shape, data.test.images.shape
+    >>> data.train["image"].shape, data.test["image"].shape
     ((1437, 32, 32, 1), (360, 32, 32, 1))
     """
     if as_int(image_size, name="image_size") < SIDE:
@@ -45,8 +45,8 @@ def digits(image_size: int = 32) -> Dataset:
     test = held_out(ink, labels)
     return Dataset(
         name="digits",
-        train=Split(images[~test], labels[~test]),
-        test=Split(images[test], labels[test]),
+        train=Split(image=images[~test], label=labels[~test]),
+        test=Split(image=images[test], label=labels[test]),
         class_names=tuple(str(digit) for digit in range(10)),
         licence=LICENCE,
         citation=CITATION,

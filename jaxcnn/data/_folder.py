@@ -52,11 +52,11 @@ def load_folder(
     root, train, test, names = find_files(path, test_fraction)
     files = [file for file, _ in train + test]
     images = _decode(files, image_size, channels, root)
-    labels = np.array([label for _, label in train + test])
+    both = Split(image=images, label=np.array([label for _, label in train + test]))
     return Dataset(
         name=root.resolve().name,
-        train=Split(images[: len(train)], labels[: len(train)]),
-        test=Split(images[len(train) :], labels[len(train) :]),
+        train=both.take(slice(len(train))),
+        test=both.take(slice(len(train), None)),
         class_names=names,
     )
 

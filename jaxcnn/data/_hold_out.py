@@ -1,36 +1,37 @@
-"""A part of the training images to choose by, so that the test images are looked at once."""
+"""A part of the training examples to make choices by."""
+
+import dataclasses
+
+import numpy as np
 
 from jaxcnn._axes import as_int
-from jaxcnn.data._arrays import Dataset, Split
+from jaxcnn.data._arrays import Dataset
 
 
 def hold_out(dataset: Dataset, *, one_in: int) -> Dataset:
-    """The data set in which every ``one_in``-th training image replaces the test images.
+    """The data set in which every ``one_in``-th training example is an example of the validation split instead.
 
-    Settings that are chosen by these images leave the figure on the test images honest.
+    Settings and checkpoints that are chosen by the validation split leave the figure on the test split honest.
 
     Args:
-        dataset: whose test images are left out.
-        one_in: 5 holds out a fifth.
+        dataset: without a validation split.
+        one_in: 5 holds out a fifth; 0 holds out nothing, which gives the data set itself.
 
     Raises:
-        ValueError: ``one_in`` under 2, or more than there are training images.
+        ValueError: ``one_in`` is 1, negative or more than the number of training examples, or there is a validation
+            split already.
 
     >>> from jaxcnn.data._load import load
     >>> digits = hold_out(load("digits"), one_in=5)
-    >>> len(digits.train), len(digits.test)
-    (1150, 287)
+    >>> len(digits.train), len(digits.validation), len(digits.test)
+    (1150, 287, 360)
     """
     train = dataset.train
-    if not 2 <= as_int(one_in, name="one_in") <= len(train):
-        raise ValueError(f"one_in={one_in} must be at least 2 and at most {len(train)}, the training images.")
-    held = [index % one_in == one_in - 1 for index in range(len(train))]
-    kept = [not each for each in held]
-    return Dataset(
-        name=f"{dataset.name}, one training image in {one_in} held out",
-        train=Split(train.images[kept], train.labels[kept]),
-        test=Split(train.images[held], train.labels[held]),
-        class_names=dataset.class_names,
-        licence=dataset.licence,
-        citation=dataset.citation,
-    )
+    if as_int(one_in, name="one_in") == 0:
+        return dataset
+    if not 2 <= one_in <= len(train):
+        raise ValueError(f"one_in={one_in} must be 0, or at least 2 and at most {len(train)}, the training examples.")
+    if dataset.validation is not None:
+        raise ValueError(f"{dataset.name} has a validation split already.")
+    held = np.arange(len(train)) % one_in == one_in - 1
+    return dataclasses.replace(dataset, train=train.take(~held), validation=train.take(held))

@@ -1,7 +1,5 @@
 """Digits written over photographs, with a class for every pixel: something to segment."""
 
-import dataclasses
-
 import numpy as np
 
 from jaxcnn._axes import as_int
@@ -28,7 +26,8 @@ def digit_scenes(
 
     A photograph is enlarged to the scene. There is at most one digit in each quarter, moved by up to 3 pixels, in a
     random colour of which 60 to 100 % covers the photograph: no threshold, on brightness or on colour, finds it.
-    Training scenes are made of training digits and training photographs, test scenes of test ones.
+    Training scenes are made of training digits and training photographs, test scenes of test ones, and validation
+    scenes, as many as test scenes, of validation ones where both sets have them. Classes are in ``segmentation``.
 
     Args:
         digits: grey images of light ink, such as MNIST's.
@@ -45,7 +44,7 @@ def digit_scenes(
     >>> from jaxcnn.data._load import load
     >>> digits = load("digits", image_size=16)
     >>> scenes = digit_scenes(digits, digits, size=32, train_count=3, test_count=2)
-    >>> scenes.train.images.shape, scenes.train.labels.shape, scenes.class_names[:3]
+    >>> scenes.train["image"].shape, scenes.train["segmentation"].shape, scenes.class_names[:3]
     ((3, 32, 32, 3), (3, 32, 32), ('background', '0', '1'))
     """
     if digits.image_shape[2] != 1:
@@ -56,12 +55,25 @@ def digit_scenes(
         if as_int(count, name=name) < 1:
             raise ValueError(f"{name}={count} must be at least 1.")
     if not named:
-        train, test = (Split(each.images, np.zeros_like(each.labels)) for each in (digits.train, digits.test))
-        digits = dataclasses.replace(digits, train=train, test=test, class_names=("stroke",))
+        splits = {which: each.replace(label=np.zeros_like(each["label"])) for which, each in digits.splits.items()}
+        digits = Dataset(
+            name=digits.name,
+            train=splits["train"],
+            test=splits["test"],
+            validation=splits.get("validation"),
+            class_names=("stroke",),
+            licence=digits.licence,
+            citation=digits.citation,
+        )
+    validation = None
+    if digits.validation is not None and photographs.validation is not None:
+        rng = np.random.default_rng([seed, 2])
+        validation = _scenes(digits.validation, photographs.validation, size, test_count, rng)
     return Dataset(
         name=f"{digits.name} over {photographs.name}",
         train=_scenes(digits.train, photographs.train, size, train_count, np.random.default_rng([seed, 0])),
         test=_scenes(digits.test, photographs.test, size, test_count, np.random.default_rng([seed, 1])),
+        validation=validation,
         class_names=("background", *digits.class_names),
         licence="; ".join(part for part in (digits.licence, photographs.licence) if part),
         citation="\n".join(part for part in (digits.citation, photographs.citation) if part),
@@ -69,29 +81,29 @@ def digit_scenes(
 
 
 def _scenes(digits: Split, photographs: Split, size: int, count: int, rng: np.random.Generator) -> Split:
-    images = enlarge(photographs.images[rng.integers(0, len(photographs), count)], size)
-    labels = np.zeros((count, size, size), np.int32)
-    for image, label in zip(images, labels, strict=True):
+    images = enlarge(photographs["image"][rng.integers(0, len(photographs), count)], size)
+    segmentation = np.zeros((count, size, size), np.int32)
+    for image, classes in zip(images, segmentation, strict=True):
         for quarter in rng.permutation(MOST)[: rng.integers(1, MOST + 1)]:
             chosen = rng.integers(0, len(digits))
             middle = size // 4 + size // 2 * np.array(divmod(int(quarter), 2)) + rng.integers(-JITTER, JITTER + 1, 2)
-            write(image, label, digits.images[chosen, :, :, 0], int(digits.labels[chosen]) + 1, middle, rng)
-    return Split(images, labels)
+            write(image, classes, digits["image"][chosen, :, :, 0], int(digits["label"][chosen]) + 1, middle, rng)
+    return Split(image=images, segmentation=segmentation)
 
 
 def write(
-    image: np.ndarray, label: np.ndarray, ink: np.ndarray, value: int, middle: np.ndarray, rng: np.random.Generator
+    image: np.ndarray, classes: np.ndarray, ink: np.ndarray, value: int, middle: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """Writes ink over an image about a middle, in a random colour, and its class over the labels, in place."""
+    """Writes ink over an image about a middle, in a random colour, and its class into ``classes``, in place."""
     starts = middle - np.array(ink.shape) // 2
     into = tuple(
         slice(max(start, 0), min(start + side, most))
-        for start, side, most in zip(starts.tolist(), ink.shape, label.shape, strict=True)
+        for start, side, most in zip(starts.tolist(), ink.shape, classes.shape, strict=True)
     )
     seen = ink[tuple(slice(part.start - start, part.stop - start) for part, start in zip(into, starts, strict=True))]
     cover = (rng.uniform(*STRENGTH) / 255 * seen)[..., None]
     image[into] = np.rint((1 - cover) * image[into] + cover * rng.integers(0, 256, image.shape[-1]))
-    label[into][seen >= INK] = value
+    classes[into][seen >= INK] = value
 
 
 def enlarge(images: np.ndarray, size: int) -> np.ndarray:

@@ -75,8 +75,8 @@ def stream(
         found = _prepared(name, decode, data_dir)
 
     def split(source: Source) -> StreamedSplit:
-        shape = (image_size, image_size, channels)
-        return StreamedSplit(source, image_shape=shape, classes=len(found.class_names), max_corrupt=max_corrupt)
+        fields = {"image": ((image_size, image_size, channels), np.uint8), "label": ((), np.int32)}
+        return StreamedSplit(source, fields=fields, classes=len(found.class_names), max_corrupt=max_corrupt)
 
     options = f"{image_size} {channels} {resize}"
     return StreamedDataset(
@@ -120,10 +120,10 @@ class FolderSource:
         """The path of an image."""
         return str(self._files[index][0])
 
-    def read(self, index: int) -> tuple[np.ndarray, int]:
+    def read(self, index: int) -> dict[str, Any]:
         """An image and its label."""
         path, label = self._files[index]
-        return self._decode(path, str(path)), label
+        return {"image": self._decode(path, str(path)), "label": label}
 
 
 def _folder(path: str, decode: Decoder, test_fraction: float) -> _Found:
@@ -157,7 +157,7 @@ class PreparedSource:
         """Set, split and number of an image."""
         return f"{self._name}[{index}]"
 
-    def read(self, index: int) -> tuple[np.ndarray, int]:
+    def read(self, index: int) -> dict[str, Any]:
         """An image and its label."""
         name = self.name_of(index)
         try:
@@ -168,7 +168,7 @@ class PreparedSource:
         if not isinstance(content, bytes):
             # Of a damaged file, array_record gives empty records, without an error.
             raise ValueError(f"{name} is an empty record.")
-        return self._decode(content, name), label
+        return {"image": self._decode(content, name), "label": label}
 
 
 def _prepared(name: str, decode: Decoder, data_dir: str | Path | None) -> _Found:

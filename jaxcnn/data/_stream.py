@@ -1,4 +1,4 @@
-"""Images that do not fit into memory: read and decoded by threads while they are needed, in an order known before."""
+"""Data that does not fit into memory: read and decoded by threads while it is needed, in an order known before."""
 
 import dataclasses
 import itertools
@@ -6,12 +6,13 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Callable, Generator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from jaxcnn._reprs import short_repr
+from jaxcnn.data._arrays import Fields, check_class_names, check_fields
 from jaxcnn.data._decode import MOST_THREADS
 
 log = logging.getLogger("jaxcnn")
@@ -23,56 +24,63 @@ NAMED = 5
 
 
 class Source(Protocol):
-    """Labelled images that many threads may read, in any order."""
+    """Examples that several threads may read at the same time, in any order."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of examples."""
 
     def name_of(self, index: int) -> str:
-        """The name of an image in errors, such as its path."""
+        """The name of an example in errors, such as the path of its file."""
 
-    def read(self, index: int) -> tuple[np.ndarray, int]:
-        """An image, uint8 ``(height, width, channels)``, the same shape for all, and its label.
+    def read(self, index: int) -> Mapping[str, Any]:
+        """The arrays of an example by name, of the same shapes and dtypes for all examples.
 
         Raises:
-            ValueError: the image is damaged.
+            ValueError: the example is damaged.
             OSError: it cannot be read.
         """
 
 
 class Batch(NamedTuple):
-    """Images ``(n, height, width, channels)``, their labels ``(n,)``, and which of them could be read ``(n,)``."""
+    """Arrays by name, whose first axis counts the examples, and which of the examples could be read ``(n,)``."""
 
-    images: np.ndarray
-    labels: np.ndarray
+    arrays: dict[str, np.ndarray]
     good: np.ndarray
 
 
 class StreamedSplit:
-    """Labelled images that are read when they are needed.
+    """Examples that are read when they are needed.
 
-    An image that cannot be read is counted, named in a warning, and left out: training reads the next one in its place,
-    evaluation does without it. So what is read depends on nothing but the indices that are asked for, and a run that
+    An example that cannot be read is counted, named in a warning, and left out: training reads the next one in its
+    place, evaluation does without it. So what is read depends on nothing but the requested indices, and a run that
     resumes reads what it would have read.
 
     Args:
-        source: where the images come from.
-        image_shape: ``(height, width, channels)`` of every image.
-        classes: how many there are; labels are smaller.
-        max_corrupt: the number of images that may be unreadable; more are an error.
+        source: where the examples come from.
+        fields: the shape and the dtype of one example of each array, such as
+            ``{"image": ((224, 224, 3), np.uint8), "label": ((), np.int32)}``.
+        classes: the number of classes, where there is a ``label``, which is then less than this.
+        max_corrupt: the number of examples that may be unreadable; more are an error.
 
     Raises:
-        ValueError: there is no image, or ``max_corrupt`` is negative.
+        ValueError: there is no example or no field, or ``max_corrupt`` is negative.
     """
 
     def __init__(
-        self, source: Source, *, image_shape: tuple[int, int, int], classes: int, max_corrupt: int = MAX_CORRUPT
+        self,
+        source: Source,
+        *,
+        fields: Mapping[str, tuple[tuple[int, ...], Any]],
+        classes: int | None = None,
+        max_corrupt: int = MAX_CORRUPT,
     ) -> None:
         if not len(source):
-            raise ValueError("there is no image.")
+            raise ValueError("there is no example.")
+        if not fields:
+            raise ValueError("expected the shape and dtype of at least one array in fields.")
         if max_corrupt < 0:
-            raise ValueError(f"max_corrupt={max_corrupt} cannot be negative; 0 makes each bad image an error.")
-        self.image_shape, self.by_pixel = image_shape, False
+            raise ValueError(f"max_corrupt={max_corrupt} cannot be negative; 0 makes each bad example an error.")
+        self.fields: Fields = {name: (tuple(shape), np.dtype(dtype)) for name, (shape, dtype) in fields.items()}
         self._source, self._classes, self._max_corrupt = source, classes, max_corrupt
         self._corrupt: dict[int, str] = {}
         self._lock = threading.Lock()
@@ -81,36 +89,37 @@ class StreamedSplit:
         return len(self._source)
 
     def __repr__(self) -> str:
-        return f"StreamedSplit({len(self)} images of {self.image_shape})"
+        fields = ", ".join(f"{name}={dtype}{list(shape)}" for name, (shape, dtype) in self.fields.items())
+        return f"StreamedSplit({len(self)} examples of {fields})"
 
     @property
     def corrupt(self) -> tuple[int, ...]:
-        """The images so far that could not be read."""
+        """The indices of the examples so far that could not be read."""
         return tuple(sorted(self._corrupt))
 
     def read(self, indices: Sequence[int] | np.ndarray, *, replace: bool = True) -> Batch:
-        """The images of some indices, read now.
+        """The examples of some indices, read now.
 
         Args:
             indices: ``(n,)``, integers.
-            replace: whether the next readable image replaces an unreadable one; else that is black, and False
+            replace: whether the next readable example replaces an unreadable one; else that is zeros, and False
                 in ``good``.
 
         Raises:
-            ValueError: too many images cannot be read, or an image or label is not of the kind promised.
+            ValueError: too many examples cannot be read, or an example is not of the promised kind.
         """
-        images = np.zeros((len(indices), *self.image_shape), np.uint8)
-        labels = np.zeros(len(indices), np.int32)
+        arrays = {name: np.zeros((len(indices), *shape), dtype) for name, (shape, dtype) in self.fields.items()}
         good = np.zeros(len(indices), bool)
         for place, index in enumerate(map(int, indices)):
             for candidate in itertools.chain(range(index, len(self) if replace else index + 1), range(index)):
                 found = self._read(candidate)
                 if found is not None:
-                    images[place], labels[place] = found
+                    for name, array in arrays.items():
+                        array[place] = found[name]
                     good[place] = True
                 if found is not None or not replace:
                     break
-        return Batch(images, labels, good)
+        return Batch(arrays, good)
 
     def batches(
         self, indices: Callable[[int], np.ndarray], start: int, stop: int, *, replace: bool = True
@@ -139,30 +148,40 @@ class StreamedSplit:
         try:
             for _ in range(start, stop):
                 pieces = list(itertools.islice(chunks, parts))
-                yield Batch(*(np.concatenate(arrays) for arrays in zip(*pieces, strict=True)))
+                arrays = {name: np.concatenate([piece.arrays[name] for piece in pieces]) for name in self.fields}
+                yield Batch(arrays, np.concatenate([piece.good for piece in pieces]))
         finally:
             chunks.close()
 
-    def _read(self, index: int) -> tuple[np.ndarray, int] | None:
-        """An image and its label; None where it cannot be read."""
+    def _read(self, index: int) -> dict[str, np.ndarray] | None:
+        """The arrays of an example; None where it cannot be read."""
         if index in self._corrupt:
             return None
         try:
-            image, label = self._source.read(index)
+            read = self._source.read(index)
         except (ValueError, OSError) as error:
             self._note(index, str(error))
             return None
-        if image.shape != self.image_shape or image.dtype != np.uint8:
+        example = {name: np.asarray(value) for name, value in read.items()}
+        if missing := [name for name in self.fields if name not in example]:
             raise ValueError(
-                f"{self._source.name_of(index)} is {image.dtype} of shape {image.shape}, but the source promised uint8 "
-                f"of shape {self.image_shape}."
+                f"{self._source.name_of(index)} has no {missing[0]!r}, which the source promised, only "
+                f"{', '.join(example)}."
             )
-        if not 0 <= label < self._classes:
+        for name, (shape, dtype) in self.fields.items():
+            found = example[name]
+            number = not shape and np.can_cast(found.dtype, dtype, "same_kind")  # such as an int for an int32
+            if found.shape != shape or not (found.dtype == dtype or number):
+                raise ValueError(
+                    f"{self._source.name_of(index)} is {found.dtype} of shape {found.shape} in {name}, but the source "
+                    f"promised {dtype} of shape {shape}."
+                )
+        if self._classes is not None and "label" in self.fields and not 0 <= example["label"] < self._classes:
             raise ValueError(
-                f"{self._source.name_of(index)} has the label {label}, but there are {self._classes} classes, 0 to "
-                f"{self._classes - 1}."
+                f"{self._source.name_of(index)} has the label {example['label']}, but there are {self._classes} "
+                f"classes, 0 to {self._classes - 1}."
             )
-        return image, label
+        return example
 
     def _note(self, index: int, reason: str) -> None:
         with self._lock:
@@ -171,39 +190,42 @@ class StreamedSplit:
             self._corrupt[index] = reason
             number = len(self._corrupt)
         if number > min(self._max_corrupt, len(self) - 1):
-            names = [self._source.name_of(index) for index in list(self._corrupt)[:NAMED]]
+            worst = [self._source.name_of(index) for index in list(self._corrupt)[:NAMED]]
             more = f" and {number - NAMED} more" if number > NAMED else ""
             raise ValueError(
-                f"{number} images cannot be read, more than max_corrupt={self._max_corrupt}: {', '.join(names)}{more}. "
-                f"The last: {reason} Mend or remove them, or allow more."
+                f"{number} examples cannot be read, more than max_corrupt={self._max_corrupt}: "
+                f"{', '.join(worst)}{more}. The last: {reason} Mend or remove them, or allow more."
             )
         log.warning("left out (%d of at most %d): %s", number, self._max_corrupt, reason)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class StreamedDataset:
-    """Training and test images that are read when they are needed, for an ``Experiment`` in place of a ``Dataset``.
+    """Splits that are read when they are needed, for an ``Experiment`` in place of a ``Dataset``.
 
     Attributes:
         name: what the data set is called in reports.
-        train: images to learn from.
-        test: images to be judged by.
-        class_names: the name of label 0, of label 1, and so on.
-        fingerprint: identifies the images, so that a resumed run can refuse others: a SHA-256 of the names and sizes of
-            all files and of a sample of their content (of at most 256 files the first, middle and last 16 KiB). A
-            change that keeps the size of a file and is outside of the sample is not seen.
+        train: examples to learn from.
+        test: examples to evaluate the result on.
+        validation: examples to make choices by.
+        class_names: the name of class 0, of class 1, and so on; empty where there are no classes.
+        fingerprint: identifies the data, so that a resumed run can refuse other data: a SHA-256 of the names and sizes
+            of all files and of a sample of their content (of at most 256 files the first, middle and last 16 KiB). A
+            change that keeps the size of a file and is outside of the sample is not detected.
         resize: how images of other sizes were brought to this one, ``"fit"`` or ``"cover"``; prediction does the same.
-        licence: under what terms the images may be used, where that is known.
+        licence: under what terms the data may be used, where that is known.
         citation: whom to cite.
 
     Raises:
-        ValueError: training and test images of different shapes.
+        TypeError: class names that are not a tuple of strings.
+        ValueError: splits whose arrays differ in name, dtype or shape, or a class name given twice.
     """
 
     name: str
     train: StreamedSplit
     test: StreamedSplit
-    class_names: tuple[str, ...]
+    validation: StreamedSplit | None = None
+    class_names: tuple[str, ...] = ()
     fingerprint: str
     resize: str = "fit"
     licence: str = ""
@@ -212,13 +234,17 @@ class StreamedDataset:
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        if self.train.image_shape != self.test.image_shape:
-            raise ValueError(
-                f"{self.name}: training images are {self.train.image_shape} but test images are "
-                f"{self.test.image_shape} (height, width, channels); bring them to one shape."
-            )
+        check_class_names(self.name, self.class_names)
+        check_fields(self.name, {which: split.fields for which, split in self.splits.items()})
+
+    @property
+    def splits(self) -> dict[str, StreamedSplit]:
+        """The splits by name: ``train``, ``validation`` where there is one, ``test``."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in found.items() if split is not None}
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """``(height, width, channels)`` of every image."""
-        return self.train.image_shape
+        """``(height, width, channels)`` of every ``image``."""
+        height, width, channels = self.train.fields["image"][0]
+        return height, width, channels

@@ -94,7 +94,7 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, image_size: int 
         name=name,
         train=train,
         test=test,
-        class_names=class_names(builder, name) or tuple(str(label) for label in range(int(train.labels.max()) + 1)),
+        class_names=class_names(builder, name) or tuple(str(label) for label in range(int(train["label"].max()) + 1)),
         licence=SOURCES[name].licence if name in SOURCES else "",
         citation=builder.info.citation or "",
     )
@@ -202,7 +202,7 @@ def _read_split(builder: Any, split: str, folder: Path, image_size: int | None) 
 
     with error_context(builder.name):
         images = stack(decode_all(decode, count), name_of)
-    return Split(images, labels)
+    return Split(image=images, label=labels)
 
 
 def _unreadable(split: str, folder: Path, reason: str) -> str:

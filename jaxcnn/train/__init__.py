@@ -4,17 +4,20 @@ from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
 from jaxcnn.train._devices import Parallel
+from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._errors import ConfigError, RunError
-from jaxcnn.train._experiment import Experiment, cross_entropy, standardize, to_unit
+from jaxcnn.train._experiment import Aux, Experiment, images_to_unit, standardize, to_unit
 from jaxcnn.train._finetune import by_pattern, frozen, start_from
 from jaxcnn.train._loop import Outcome, fit
 from jaxcnn.train._muon import muon
-from jaxcnn.train._optim import decay_mask, triangular, warmup_cosine
+from jaxcnn.train._optim import decay_mask, triangular, warmup_cosine, with_schedule
 from jaxcnn.train._runs.config import with_settings
 from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._tasks import classification, cross_entropy, multilabel, regression, segmentation
 from jaxcnn.train._trained import Trained, load_trained
 
 __all__ = [
+    "Aux",
     "ConfigError",
     "Experiment",
     "Outcome",
@@ -23,17 +26,24 @@ __all__ = [
     "RunFolder",
     "Trained",
     "by_pattern",
+    "classification",
     "cross_entropy",
     "decay_mask",
+    "dry_run",
     "fit",
     "frozen",
+    "images_to_unit",
     "load_trained",
+    "multilabel",
     "muon",
+    "regression",
+    "segmentation",
     "standardize",
     "start_from",
     "to_unit",
     "triangular",
     "warmup_cosine",
+    "with_schedule",
     "with_settings",
 ]
 

@@ -21,7 +21,7 @@ from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._part_keys import part_key
 from jaxcnn.train._state import TrainState
-from jaxcnn.train._step import Findings, find, train_step
+from jaxcnn.train._step import Gradient, GradientFunction, train_step
 
 SPELLINGS = ("jit", "shard_map", "pmap")
 SCOPES = ("global", "per_device")
@@ -29,8 +29,8 @@ SCOPES = ("global", "per_device")
 SPLIT_FROM = 4096
 WHOLE = PartitionSpec()
 
-# (state, images, labels, order) -> (state, metrics)
-Step = Callable[[TrainState, jax.Array, jax.Array, jax.Array], Any]
+# (state, arrays, order) -> (state, metrics)
+Step = Callable[[TrainState, dict[str, jax.Array], jax.Array], Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,9 @@ class Parallel:
 
     A batch is split evenly over all axes of the mesh; parameters are whole on every device. Loss, gradients and, with
     ``batch_stats="global"``, batch statistics are those of the whole batch, and so is everything drawn at random: runs
-    differ by the rounding of sums alone, whatever the number of devices and the spelling.
+    differ by the rounding of sums alone, whatever the number of devices and the spelling. One kind of objective is an
+    exception: a loss that compares the examples of a batch with each other compares those of one device's part under
+    ``"shard_map"``, ``"pmap"`` and ``batch_stats="per_device"``; ``"jit"`` compares all.
 
     Attributes:
         mesh: the devices; axes of type Auto or Explicit. ``jax.make_mesh((8,), ("data",))``, or ``Parallel.over(8)``.
@@ -124,7 +126,7 @@ class Parallel:
             near = max(batch_size // parts, 1) * parts
             times = f" and {self.accumulate} parts one after the other" if self.accumulate > 1 else ""
             raise ConfigError(
-                f"a batch of {batch_size} images cannot be split evenly over {self.devices} devices{times}; "
+                f"a batch of {batch_size} examples cannot be split evenly over {self.devices} devices{times}; "
                 f"take a batch_size of {near} or {near + parts}."
             )
 
@@ -184,12 +186,7 @@ class Parallel:
 
 
 def compile_step(
-    experiment: Experiment,
-    parallel: Parallel,
-    state: TrainState,
-    images: jax.Array,
-    labels: jax.Array,
-    order: jax.Array,
+    experiment: Experiment, parallel: Parallel, state: TrainState, arrays: dict[str, Any], order: jax.Array
 ) -> Step:
     """``train_step`` for the devices, compiled ahead of time; its first argument is donated.
 
@@ -198,95 +195,112 @@ def compile_step(
     """
     parallel.check(experiment.batch_size)
     if parallel.spelling == "pmap":
-        return _compile_pmap(experiment, parallel, state, images, labels, order)
+        return _compile_pmap(experiment, parallel, state, arrays, order)
     with parallel.context():
-        lowered = lowered_step(experiment, parallel, state, images, labels, order)
+        lowered = lowered_step(experiment, parallel, state, arrays, order)
     with together("trace the training step") as same:
-        if jax.process_count() > 1:  # to spell the program takes a while
+        if jax.process_count() > 1:  # printing the program takes a while
             digest = hashlib.sha256(lowered.as_text().encode()).hexdigest()[:16]
-            same["the program of a step (model, loss, augmentation, optimizer)"] = digest
+            same["the program of a step (objective, augmentation, optimizer)"] = digest
     return lowered.compile()
 
 
-def lowered_step(experiment: Experiment, parallel: Parallel, state: TrainState, *arrays: Any) -> Any:
+def lowered_step(
+    experiment: Experiment, parallel: Parallel, state: TrainState, arrays: dict[str, Any], order: Any
+) -> Any:
     """The step of ``jit`` and ``shard_map`` before its compilation; arrays or their shapes and shardings."""
-    specs = parallel.specs(state)
     by_device = parallel.spelling == "shard_map" or parallel.batch_stats == "per_device"
-    finder = _split_finder if by_device and parallel.devices > 1 else _whole_finder
+    spread = _in_parts if by_device and parallel.devices > 1 else _as_a_whole
     step = functools.partial(
         train_step,
         experiment,
-        finder=functools.partial(finder, experiment, parallel),
-        split=lambda rows: parallel.constrain(rows, parallel.split),
         accumulate=parallel.accumulate,
+        split=lambda rows: parallel.constrain(rows, parallel.split),
+        spread=functools.partial(spread, parallel),
     )
-    return parallel.jit(step, results=(specs, WHOLE), donate_argnums=0).lower(state, *arrays)
+    return parallel.jit(step, results=(parallel.specs(state), WHOLE), donate_argnums=0).lower(state, arrays, order)
 
 
-def _whole_finder(experiment: Experiment, parallel: Parallel, params: Any, *others: Any) -> Findings:
-    """Of the whole batch, which XLA splits."""
+def _as_a_whole(parallel: Parallel, gradient: GradientFunction) -> GradientFunction:
+    """The gradient of the whole batch, which XLA splits."""
     if not parallel.fsdp:
-        return find(experiment, params, *others)
-    found = find(experiment, parallel.constrain(params, jax.tree.map(lambda _: WHOLE, params)), *others)
-    return found.replace(grads=parallel.constrain(found.grads, parallel.specs(params)))
+        return gradient
+
+    def gathered(params: Any, *others: Any) -> Gradient:
+        found = gradient(parallel.constrain(params, jax.tree.map(lambda _: WHOLE, params)), *others)
+        return found.replace(grads=parallel.constrain(found.grads, parallel.specs(params)))
+
+    return gathered
 
 
-def _split_finder(experiment: Experiment, parallel: Parallel, *arguments: Any) -> Findings:
-    """Each device of its part, in a ``shard_map``."""
+def _in_parts(parallel: Parallel, gradient: GradientFunction) -> GradientFunction:
+    """The gradient of each device's part, in a ``shard_map``, and the mean of those."""
     axes = parallel.mesh.axis_names
 
-    def local(params: Any, *others: Any) -> Findings:
+    def local(params: Any, *others: Any) -> Gradient:
         # Parameters that vary have gradients of their own on each device, which are added up once, at the end.
         params = jax.tree.map(lambda leaf: lax.pcast(leaf, axes, to="varying"), params)
-        return _find_part(experiment, parallel, axes, lax.axis_index(axes), params, *others)
+        return _of_part(parallel, axes, lax.axis_index(axes), gradient, params, *others)
 
-    split = (WHOLE, WHOLE, parallel.split, parallel.split, WHOLE, WHOLE)
-    return jax.shard_map(local, in_specs=split, out_specs=WHOLE)(*arguments)
+    return jax.shard_map(local, in_specs=(WHOLE, WHOLE, parallel.split, WHOLE, WHOLE), out_specs=WHOLE)
 
 
-def _find_part(
-    experiment: Experiment,
+def _of_part(
     parallel: Parallel,
     axes: Any,
     index: jax.Array,
+    gradient: GradientFunction,
     params: Any,
-    batch_stats: Any,
-    x: jax.Array,
-    labels: jax.Array,
-    dropout_key: jax.Array,
+    collections: Any,
+    batch: dict[str, Any],
+    key: jax.Array,
     loss_scale: jax.Array | None,
-) -> Findings:
-    """The findings of all devices, by the one of them that has ``x``."""
-    key = part_key(dropout_key, index, parts=parallel.devices, rows=len(x))
+) -> Gradient:
+    """The gradient over all devices, computed by the one of them that has this part of the batch."""
+    rows = len(next(iter(batch.values())))
+    key = part_key(key, index, parts=parallel.devices, rows=rows)
     shared = batch_norm_axis(axes) if parallel.batch_stats == "global" else contextlib.nullcontext()
     with shared:
-        found = find(experiment, params, batch_stats, x, labels, key, loss_scale)
-    mean = lax.pmean((found.loss, found.grads, found.batch_stats), axes)
-    return Findings(loss=mean[0], grads=mean[1], correct=lax.psum(found.correct, axes), batch_stats=mean[2])
+        found = gradient(params, collections, batch, key, loss_scale)
+
+    def mean(leaf: jax.Array) -> jax.Array:
+        """Of floats; counters and the like are equal on all devices."""
+        return (lax.pmean if jnp.issubdtype(leaf.dtype, jnp.inexact) else lax.pmax)(leaf, axes)
+
+    loss, grads = lax.pmean((found.loss, found.grads), axes)
+    return Gradient(
+        loss=loss,
+        grads=grads,
+        collections=jax.tree.map(mean, found.collections),
+        metrics=lax.psum(found.metrics, axes),
+    )
 
 
 def _compile_pmap(
-    experiment: Experiment, parallel: Parallel, state: TrainState, images: jax.Array, labels: jax.Array, order: Any
+    experiment: Experiment, parallel: Parallel, state: TrainState, arrays: dict[str, Any], order: Any
 ) -> Step:
-    """The whole step on every device, on its part of the batch."""
+    """The whole step on every device, whose gradient is that of its part of the batch."""
     parts = parallel.devices
 
-    def step(state: TrainState, images: jax.Array, labels: jax.Array, order: jax.Array, index: jax.Array) -> Any:
-        def finder(params: Any, batch_stats: Any, x: jax.Array, labels: jax.Array, *others: Any) -> Findings:
-            rows = len(x) // parts
-            x, labels = (lax.dynamic_slice_in_dim(array, index * rows, rows) for array in (x, labels))
-            return _find_part(experiment, parallel, "data", index, params, batch_stats, x, labels, *others)
+    def step(state: TrainState, arrays: dict[str, jax.Array], order: jax.Array, index: jax.Array) -> Any:
+        def spread(gradient: GradientFunction) -> GradientFunction:
+            def of_part(params: Any, collections: Any, batch: dict[str, Any], *others: Any) -> Gradient:
+                rows = len(next(iter(batch.values()))) // parts
+                batch = {name: lax.dynamic_slice_in_dim(array, index * rows, rows) for name, array in batch.items()}
+                return _of_part(parallel, "data", index, gradient, params, collections, batch, *others)
 
-        return train_step(experiment, state, images, labels, order, finder=finder, accumulate=parallel.accumulate)
+            return of_part
+
+        return train_step(experiment, state, arrays, order, accumulate=parallel.accumulate, spread=spread)
 
     spread: Any = jax.pmap(
         step,
         axis_name="data",
-        in_axes=(None, None, None, None, 0),
+        in_axes=(None, None, None, 0),
         out_axes=None,
         devices=list(parallel.mesh.devices.flat),
         donate_argnums=0,
     )
     numbers = jax.device_put(jnp.arange(parts), NamedSharding(parallel.mesh, parallel.split))
-    compiled = spread.lower(state, images, labels, order, numbers).compile()
-    return lambda state, images, labels, order: compiled(state, images, labels, order, numbers)
+    compiled = spread.lower(state, arrays, order, numbers).compile()
+    return lambda state, arrays, order: compiled(state, arrays, order, numbers)

@@ -6,13 +6,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import linen as nn
 
+from jaxcnn.train._calls import loss_and_aux
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._state import TrainState
-from jaxcnn.train._step import find, model_input, step_keys
+from jaxcnn.train._state import STEP, TrainState, stream
+from jaxcnn.train._step import gradient, optimized, train_batch
 
 Path = tuple[str, ...]
 
@@ -21,46 +21,33 @@ def first_not_finite(
     experiment: Experiment,
     parallel: Parallel,
     state: TrainState,
-    images: jax.Array,
-    labels: jax.Array,
+    arrays: dict[str, jax.Array],
     order: jax.Array,
     step: int,
 ) -> str:
     """Runs the batch of a step again, on the state as it is, and says in words what is first not finite.
 
-    Looked at in turn: the model's input, parameters and statistics, every module's output in the order in which they
-    are done, the loss, the gradients from the last layer back to the first, and the parameters after the update.
+    Examined in turn: the batch, parameters and other variables, the output of every module in the order in which they
+    are called, the loss, the gradients from the last layer back to the first, and the parameters after the update.
     """
     place = step % order.shape[0]
     modules: list[tuple[Path, str]] = []
 
-    def examine(state: TrainState, images: jax.Array, labels: jax.Array, order: jax.Array) -> dict[str, Any]:
-        keys = step_keys(experiment, jnp.asarray(step, jnp.int32))
+    def examine(state: TrainState, arrays: dict[str, jax.Array], order: jax.Array) -> dict[str, Any]:
+        number = jnp.asarray(step, jnp.int32)
         rows = parallel.constrain(order[place], parallel.split)
-        epoch = jnp.asarray(step // experiment.steps_per_epoch, jnp.int32)
-        if experiment.streams:  # then these are the images of the batch alone, in parts
-            images, labels = (array.reshape(-1, *array.shape[2:]) for array in (images, labels))
-        else:
-            images, labels = images[rows], labels[rows]
-        x, targets = model_input(experiment, images, labels, rows, keys=keys, epoch=epoch)
+        key = jax.random.fold_in(stream(experiment.seed, STEP), number)
+        batch, key = train_batch(experiment, number, arrays, rows, None, key)
         outputs: list[jax.Array] = []
         with nn.intercept_methods(_recorder(modules, outputs)):
-            experiment.model.apply(
-                {"params": state.params, "batch_stats": state.batch_stats},
-                x,
-                train=experiment.train_mode,
-                mutable=["batch_stats"],
-                rngs={"dropout": keys.dropout},
-            )
-        found = find(experiment, state.params, state.batch_stats, x, targets, keys.dropout, None)
-        updates, _ = experiment.optimizer.update(found.grads, state.opt_state, state.params)
-        held = {"params": state.params, "batch_stats": state.batch_stats}
-        after = optax.apply_updates(state.params, updates)
-        found_in = {"input": x, "held": held, "loss": found.loss, "grads": found.grads, "after": after}
+            loss_and_aux(experiment, state.variables, batch, key)
+        found = gradient(experiment, state.params, state.collections, batch, key, None)
+        after, _ = optimized(experiment, state, found)
+        found_in = {"batch": batch, "held": state.variables, "loss": found.loss, "grads": found.grads, "after": after}
         return jax.tree.map(_bad, found_in) | {"outputs": outputs}
 
     with parallel.context():
-        bad = jax.tree.map(np.asarray, parallel.jit(examine)(state, images, labels, order))
+        bad = jax.tree.map(np.asarray, parallel.jit(examine)(state, arrays, order))
     return _sentence(bad, modules)
 
 
@@ -88,8 +75,9 @@ def _sentence(bad: dict[str, Any], modules: list[tuple[Path, str]]) -> str:
     def of(name: str, entry: np.ndarray) -> str:
         return f"{name}: {entry[0]:,} of {entry[1]:,} values are NaN or infinite"
 
-    if bad["input"][0]:
-        return of("the model's input, after prepare, augment, mix and normalize", bad["input"])
+    for path, entry in _leaves(bad["batch"]):
+        if entry[0]:
+            return of(f"{'/'.join(path)} of the batch, after prepare and augment", entry)
     for path, entry in _leaves(bad["held"]):
         if entry[0]:
             return of("/".join(path), entry)
@@ -97,7 +85,7 @@ def _sentence(bad: dict[str, Any], modules: list[tuple[Path, str]]) -> str:
         if entry[0]:
             return of(f"the output of {'/'.join(path) or 'the model'} ({kind})", entry)
     if bad["loss"][0]:
-        return "the loss, of logits that are finite"
+        return "the loss, of outputs that are finite"
     done = {path: number for number, (path, _) in enumerate(modules)}
     wrong = [(path, entry) for path, entry in _leaves(bad["grads"]) if entry[0]]
     if wrong:  # the way back begins with the last layer

@@ -1,43 +1,79 @@
-"""An experiment checked in a second, without arithmetic: shapes and types are traced from images to metrics."""
+"""An experiment checked in a second, without arithmetic: shapes and types are traced from batches to metrics."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxcnn.train._calls import evaluated, predicted
+from jaxcnn.train._checkpoints.checksums import named_leaves
+from jaxcnn.train._epochs import best_measure
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._state import TrainState, abstract_state
-from jaxcnn.train._step import epoch_order, eval_step, train_step
+from jaxcnn.train._step import epoch_order, train_step
 
 
 def dry_run(experiment: Experiment) -> TrainState:
-    """Traces initialisation, a step and an evaluation; gives the state's shapes and types.
+    """Traces initialisation, a step, an evaluation and a prediction; gives the state's shapes and types.
 
     Raises:
-        ValueError: whatever the model or a function of the experiment refuses, such as an image size; or a step
-            whose state is not of the shapes and types that it was given.
+        ValueError: whatever the functions of the experiment refuse, such as an image size; or a step whose state is not
+            of the shapes and types that it was given.
+        TypeError: a function of the experiment returned something of another kind.
+
+    >>> import optax
+    >>> from jaxcnn import data, models, train
+    >>> experiment = train.Experiment(
+    ...     **train.classification(models.create("lenet5", num_classes=10)),
+    ...     data=data.load("digits"), optimizer=optax.sgd(0.1), epochs=1, batch_size=64,
+    ... )
+    >>> dry_run(experiment).params["output"]["kernel"].shape
+    (84, 10)
     """
-    dataset = experiment.dataset
-    by_pixel = dataset.image_shape[:2] if dataset.train.by_pixel else ()
-    there = (1, experiment.batch_size) if experiment.streams else (len(dataset.train),)
-    images = jax.ShapeDtypeStruct((*there, *dataset.image_shape), jnp.uint8)
-    labels = jax.ShapeDtypeStruct((*there, *by_pixel), jnp.int32)
+    data = experiment.data
+    there = (1, experiment.batch_size) if experiment.streams else (len(data.train),)
+    arrays = _structs(experiment, there)
     state = abstract_state(experiment)
-    batch = jax.ShapeDtypeStruct((2, *dataset.image_shape), jnp.uint8)
-    wanted = (2, *by_pixel, len(dataset.class_names))
-    logits = jax.eval_shape(experiment.logits, state.eval_variables, batch)
-    if logits.shape != wanted:
-        raise ValueError(
-            f"the model gives logits of shape {logits.shape} for 2 images, but {dataset.name} has "
-            f"{wanted[-1]} classes, so {wanted} is wanted. Give the model num_classes={wanted[-1]}."
-        )
     order = jax.eval_shape(lambda: epoch_order(experiment, jnp.int32(0)))
-    after, _ = jax.eval_shape(functools.partial(train_step, experiment), state, images, labels, order)
-    if jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) != jax.tree.map(
-        lambda leaf: (leaf.shape, leaf.dtype), state
-    ):
-        raise ValueError("a training step changes the shapes or types of the state; does the optimizer keep its own?")
-    jax.eval_shape(
-        eval_step(experiment.logits), state.eval_variables, batch, jax.ShapeDtypeStruct(wanted[:-1], jnp.int32)
-    )
+    after, _ = jax.eval_shape(functools.partial(train_step, experiment), state, arrays, order)
+    if changed := _changed(state, after):
+        raise ValueError(
+            f"a training step changes the shape or dtype of {changed[0]} in the state. Does the optimizer compute in "
+            f"other dtypes than the parameters have?"
+        )
+    batch = _structs(experiment, (2,))
+    measures = jax.eval_shape(functools.partial(evaluated, experiment), state.eval_variables, batch)
+    best_measure(experiment.best, dict.fromkeys(measures, 0.0) if experiment.summarize is None else {})
+    if experiment.predict is not None:
+        outputs = jax.eval_shape(functools.partial(predicted, experiment), state.eval_variables, batch)
+        _check_classes(experiment, outputs)
     return state
+
+
+def _structs(experiment: Experiment, rows: tuple[int, ...]) -> dict[str, Any]:
+    fields = experiment.data.train.fields
+    return {name: jax.ShapeDtypeStruct((*rows, *shape), dtype) for name, (shape, dtype) in fields.items()}
+
+
+def _changed(before: Any, after: Any) -> list[str]:
+    def described(tree: Any) -> dict[str, Any]:
+        return {path: (leaf.shape, leaf.dtype) for path, leaf in named_leaves(tree).items()}
+
+    left, right = described(before), described(after)
+    return [name for name in dict.fromkeys([*left, *right]) if left.get(name) != right.get(name)]
+
+
+def _check_classes(experiment: Experiment, outputs: Any) -> None:
+    """Refuses probabilities of another number of classes than the data set has.
+
+    Raises:
+        ValueError: says both numbers.
+    """
+    names = experiment.data.class_names
+    found = outputs.get("probabilities") if isinstance(outputs, dict) else None
+    if names and found is not None and found.shape[-1] != len(names):
+        raise ValueError(
+            f"predict gives probabilities of {found.shape[-1]} classes, but {experiment.data.name} has {len(names)} "
+            f"classes. Give the model num_classes={len(names)}."
+        )

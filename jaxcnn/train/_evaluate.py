@@ -1,139 +1,125 @@
-"""Evaluation: every label, of an image or of a pixel, counts exactly once."""
+"""Evaluation: every example of a split counts exactly once."""
 
 import contextlib
 import dataclasses
+import functools
 import math
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn._reprs import short_repr
 from jaxcnn.data import Split, StreamedSplit, eval_batches
+from jaxcnn.train._calls import evaluated, predicted
 from jaxcnn.train._devices import Parallel
+from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._feed import Feed
 from jaxcnn.train._state import Variables
-from jaxcnn.train._step import BatchEvaluation, eval_step
+
+# Arrays that are too large to be collected over a split, and that no measure compares outputs with.
+INPUTS = ("image", "video")
+
+# What a function makes of a batch, and which of its examples count.
+Results = list[tuple[Any, np.ndarray]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """What a model makes of a split: class probabilities and cross-entropy of every label, in order.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inference:
+    """What evaluation and prediction need: functions of variables and batches that are not prepared yet.
 
     Attributes:
-        labels: ``(n,)``, or ``(n, height, width)`` where every pixel has one.
-        probabilities: of the classes, ``(*labels.shape, classes)``.
-        losses: shaped as the labels.
+        evaluate: ``(variables, batch) -> {name: array}``, one number for each example.
+        predict: ``(variables, batch) -> outputs``; None where there is none.
+        summarize: ``(outputs, targets) -> {name: number}`` of a whole split, on the host; None where there is none.
     """
 
-    labels: np.ndarray
-    probabilities: np.ndarray
-    losses: np.ndarray
+    evaluate: Callable[..., Mapping[str, jax.Array]]
+    predict: Callable[..., Any] | None = None
+    summarize: Callable[..., Mapping[str, float]] | None = None
 
-    __repr__ = short_repr
-
-    @property
-    def predictions(self) -> np.ndarray:
-        """The most probable class for every label."""
-        return self.probabilities.argmax(-1)
-
-    @property
-    def accuracy(self) -> float:
-        """Fraction of labels that are the most probable class."""
-        return float(np.mean(self.predictions == self.labels))
-
-    @property
-    def mean_iou(self) -> float:
-        """Intersection over union of what has a class and what is taken for it, averaged over the classes.
-
-        Classes that neither labels nor predictions have are left out. Source: Everingham et al. (2010), "The Pascal
-        visual object classes challenge", section 4.1.3; counted over all images together.
-        """
-        labels, predictions = self.labels.ravel(), self.predictions.ravel()
-        classes = self.probabilities.shape[-1]
-        both = np.bincount(labels[labels == predictions], minlength=classes)
-        either = np.bincount(labels, minlength=classes) + np.bincount(predictions, minlength=classes) - both
-        return float(np.mean(both[either > 0] / either[either > 0]))
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """The figures of a split by their names in ``metrics.jsonl``; of pixels also the mean IoU."""
-        figures = {"loss": self.loss, "accuracy": self.accuracy}
-        return figures | ({"mean_iou": self.mean_iou} if self.labels.ndim > 1 else {})
-
-    @property
-    def loss(self) -> float:
-        """Mean cross-entropy in nats, without label smoothing, summed in float64."""
-        return float(np.mean(self.losses, dtype=np.float64))
-
-
-class Seen(NamedTuple):
-    """What comes of a batch; with its labels, which of a stream nobody else knows, and which images could be read."""
-
-    result: BatchEvaluation
-    labels: jax.Array
-    good: jax.Array
-
-
-class HasLogits(Protocol):
-    """An experiment, or a recorded model."""
-
-    @property
-    def logits(self) -> Callable[[Variables, jax.Array], jax.Array]:
-        """The function from variables and uint8 images to logits."""
+    @staticmethod
+    def of(experiment: Experiment) -> "Inference":
+        """That of an experiment."""
+        return Inference(
+            evaluate=functools.partial(evaluated, experiment),
+            predict=None if experiment.predict is None else functools.partial(predicted, experiment),
+            summarize=experiment.summarize,
+        )
 
 
 class Evaluator:
     """Evaluates variables on one split; compiled once, each batch split over the devices.
 
-    Images in memory lie on every device; those of a stream come batch by batch, and what cannot be read is left out.
+    Arrays in memory are whole on every device; those of a stream come batch by batch, and what cannot be read is left
+    out.
     """
 
     def __init__(
         self,
-        model: HasLogits,
+        inference: Inference,
         split: Split | StreamedSplit,
         *,
         batch_size: int = 500,
         parallel: Parallel | None = None,
     ) -> None:
+        self._inference, self._split = inference, split
         self._parallel = parallel = parallel or Parallel.over(1)
         self._size = math.ceil(min(batch_size, len(split)) / parallel.devices) * parallel.devices
         self._batches = list(eval_batches(len(split), self._size))
-        self._streamed = split if isinstance(split, StreamedSplit) else None
-        self._resident = () if isinstance(split, StreamedSplit) else parallel.replicate((split.images, split.labels))
-        step = eval_step(model.logits)
+        self._resident = parallel.replicate(split.arrays) if isinstance(split, Split) else None
+        self._measure = self._compiled(self._measures)
+        self._predict = self._compiled(self._outputs)
 
-        # The images are an argument: as a constant of the program they would be compiled into it.
-        def evaluate(variables: Variables, images: jax.Array, labels: jax.Array, index: jax.Array) -> Seen:
-            index = parallel.constrain(index, parallel.split)
-            return Seen(step(variables, images[index], labels[index]), labels[index], jnp.ones(len(index), bool))
+    def __call__(self, variables: Variables) -> dict[str, float]:
+        """The mean of each measure over the split, and what ``summarize`` makes of all outputs."""
+        results = self._results(self._measure, variables)
+        measures = self._collected(results, "measures")
+        found = {name: float(np.mean(values, dtype=np.float64)) for name, values in measures.items()}
+        if self._inference.summarize is None:
+            return found
+        outputs, targets = (self._collected(results, name) for name in ("outputs", "targets"))
+        return found | checked_summary(self._inference.summarize(outputs, targets))
 
-        def evaluate_batch(variables: Variables, images: jax.Array, labels: jax.Array, good: jax.Array) -> Seen:
-            return Seen(step(variables, images[0], labels[0]), labels[0], good[0])
+    def outputs(self, variables: Variables) -> tuple[Any, dict[str, np.ndarray]]:
+        """What ``predict`` returns for the whole split, and the split's own arrays without images."""
+        results = self._results(self._predict, variables)
+        return self._collected(results, "outputs"), self._collected(results, "targets")
 
-        self._step = parallel.jit(evaluate if self._streamed is None else evaluate_batch)
+    def _measures(self, variables: Variables, batch: dict[str, Any]) -> dict[str, Any]:
+        measures = {"measures": self._inference.evaluate(variables, batch)}
+        return measures if self._inference.summarize is None else measures | self._outputs(variables, batch)
 
-    def __call__(self, variables: Variables) -> Evaluation:
-        """Evaluates; the padding of the last batch is dropped by its mask."""
+    def _outputs(self, variables: Variables, batch: dict[str, Any]) -> dict[str, Any]:
+        assert self._inference.predict is not None
+        targets = {name: array for name, array in batch.items() if name not in INPUTS}
+        return {"outputs": self._inference.predict(variables, batch), "targets": targets}
+
+    def _compiled(self, function: Callable[..., Any]) -> Any:
+        """The function of variables and a batch, as a program of the arrays that are there."""
+
+        # The arrays are an argument: as a constant of the program they would be compiled into it.
+        def resident(variables: Variables, arrays: dict[str, jax.Array], index: jax.Array) -> Any:
+            index = self._parallel.constrain(index, self._parallel.split)
+            return function(variables, {name: array[index] for name, array in arrays.items()})
+
+        def streamed(variables: Variables, arrays: dict[str, jax.Array]) -> Any:
+            return function(variables, {name: array[0] for name, array in arrays.items()})
+
+        return self._parallel.jit(streamed if self._resident is None else resident)
+
+    def _results(self, function: Callable[..., Any], variables: Variables) -> Results:
+        """What the function makes of all batches; the padding of the last batch does not count."""
         with self._parallel.context():
-            if self._streamed is None:
-                results = [self._step(variables, *self._resident, index) for index, _ in self._batches]
-            else:
-                results = self._stream(self._streamed, variables)
-        masks = [mask for _, mask in self._batches]
-        keep = np.concatenate([mask & np.asarray(seen.good) for mask, seen in zip(masks, results, strict=True)])
-        return Evaluation(
-            labels=np.concatenate([np.asarray(seen.labels) for seen in results])[keep],
-            probabilities=np.concatenate([np.asarray(seen.result.probabilities) for seen in results])[keep],
-            losses=np.concatenate([np.asarray(seen.result.losses) for seen in results])[keep],
-        )
+            if self._resident is None:
+                return self._streamed(function, variables)
+            return [(function(variables, self._resident, index), mask) for index, mask in self._batches]
 
-    def _stream(self, split: StreamedSplit, variables: Variables) -> list[Seen]:
-        """What comes of all batches, read while others are computed."""
-        results: list[Seen] = []
+    def _streamed(self, function: Callable[..., Any], variables: Variables) -> Results:
+        """The same for a stream, of which a batch is read while others are computed."""
+        found: list[tuple[Any, Any, np.ndarray]] = []
+        split: Any = self._split
         feed = Feed(
             split,
             self._parallel,
@@ -143,7 +129,34 @@ class Evaluator:
             size=self._size,
             replace=False,
         )
+        take_first = self._parallel.jit(lambda good: jnp.copy(good[0]))  # whole on every device
         with contextlib.closing(feed):
-            for _ in self._batches:
-                results.append(self._step(variables, *feed.next(results[-1:])))
-        return results
+            for _, mask in self._batches:
+                placed = feed.next([result for result, _, _ in found[-1:]])
+                found.append((function(variables, placed.arrays), take_first(placed.good), mask))
+        return [(result, mask & np.asarray(good)) for result, good, mask in found]
+
+    def _collected(self, results: Results, name: str) -> Any:
+        """One of the results, whose arrays have the entries of all batches that count, in order."""
+
+        def joined(*parts: jax.Array) -> np.ndarray:
+            return np.concatenate([np.asarray(part)[keep] for part, (_, keep) in zip(parts, results, strict=True)])
+
+        return jax.tree.map(joined, *[result[name] for result, _ in results])
+
+
+def checked_summary(found: Any) -> dict[str, float]:
+    """What ``summarize`` returned, as numbers.
+
+    Raises:
+        TypeError: it is not a dict of numbers.
+    """
+    if not isinstance(found, Mapping):
+        raise TypeError(f"summarize: expected a dict of numbers by name, got an object of type {type(found).__name__}.")
+    for name, value in found.items():
+        if np.ndim(value) or not isinstance(value, int | float | np.generic | np.ndarray | jax.Array):
+            what = f"an array of shape {np.shape(value)}" if np.ndim(value) else f"{value!r}"
+            raise TypeError(
+                f"summarize: expected a number for {name!r}, got {what}. Take its mean, or give each entry a name."
+            )
+    return {name: float(value) for name, value in found.items()}

@@ -8,20 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import linen as nn
+from flax import struct
 from jax.typing import ArrayLike
 
 from jaxcnn._reprs import short_repr
 from jaxcnn.data import Dataset, StreamedDataset, steps_per_epoch
 
-PerExampleLoss = Callable[[jax.Array, jax.Array], jax.Array]
+Batch = Mapping[str, Any]
+Variables = Mapping[str, Any]
 
 # ``TrainState.step`` is an int32.
 MOST_STEPS = 2**31 - 1
 
 
 def to_unit(images: jax.Array) -> jax.Array:
-    """Pixels 0..255 as float32 in [0, 1]: the default of ``Experiment.prepare``.
+    """Pixels 0..255 as float32 in [0, 1].
 
     >>> to_unit(jnp.array([0, 255], jnp.uint8))
     Array([0., 1.], dtype=float32)
@@ -29,35 +30,18 @@ def to_unit(images: jax.Array) -> jax.Array:
     return images.astype(jnp.float32) / 255.0
 
 
-def cross_entropy(label_smoothing: float = 0.0) -> PerExampleLoss:
-    """Softmax cross-entropy of each label, ``-sum(t * log softmax(logits))``.
+def images_to_unit(batch: Batch) -> dict[str, Any]:
+    """The batch with ``to_unit`` of ``image`` and ``video`` where these are uint8: the default ``Experiment.prepare``.
 
-    ``t`` gives ``1 - label_smoothing`` to the label and spreads the rest over all classes
-    (Szegedy et al. 2016, "Rethinking the Inception architecture", section 7). Labels may also be shares of all
-    classes, shaped like the logits, as ``Experiment.mix`` makes them; these are smoothed alike.
-
-    Raises:
-        ValueError: ``label_smoothing`` is not in [0, 1).
-
-    >>> logits, labels = jnp.array([[2.0, 0.0]]), jnp.array([0])
-    >>> [round(float(cross_entropy(smoothing)(logits, labels)[0]), 3) for smoothing in (0.0, 0.1)]
-    [0.127, 0.227]
+    >>> images_to_unit({"image": jnp.array([[255]], jnp.uint8), "label": jnp.array([3])})
+    {'image': Array([[1.]], dtype=float32), 'label': Array([3], dtype=int32)}
     """
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(
-            f"expected a label_smoothing of at least 0 and less than 1, got {label_smoothing}. "
-            f"It is the share of each label that is spread over all classes; 0.1 is usual."
-        )
-
-    def loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
-        targets = labels if labels.ndim == logits.ndim else jax.nn.one_hot(labels, logits.shape[-1])
-        return optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing))
-
-    return loss
+    pixels = {name: batch[name] for name in ("image", "video") if name in batch and batch[name].dtype == jnp.uint8}
+    return {**batch, **{name: to_unit(array) for name, array in pixels.items()}}
 
 
 def standardize(mean: ArrayLike, std: ArrayLike) -> Callable[[jax.Array], jax.Array]:
-    """The function ``(images - mean) / std`` with one number per channel: what ``Experiment.normalize`` mostly is.
+    """The function ``(images - mean) / std`` with one number per channel, for ``normalize`` of a task.
 
     Raises:
         ValueError: a mean or a standard deviation is not finite, or a standard deviation is not positive.
@@ -74,74 +58,91 @@ def standardize(mean: ArrayLike, std: ArrayLike) -> Callable[[jax.Array], jax.Ar
     return lambda images: (images - centre) / spread
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """A model, its data, and how the one learns from the other.
-
-    A training step reads, from left to right: uint8 images of a batch -> ``prepare`` -> ``alternate`` -> ``augment``
-    -> ``mix`` -> ``normalize`` -> ``model`` -> ``loss``. Evaluation and prediction leave out ``alternate``,
-    ``augment`` and ``mix``.
+@struct.dataclass
+class Aux:
+    """What an objective returns with its loss.
 
     Attributes:
-        model: a Linen module; ``model.apply(variables, x, train=...)`` gives logits, of each image or of each pixel.
-        dataset: uint8 images and labels: in memory, a label for each image or one for each pixel; or streamed.
-        optimizer: any Optax transformation.
-        schedule: the learning rate by step, for the record; the optimizer has it already.
-        epochs: passes over the training images; a last batch that would not be full is left out, each time another.
-        batch_size: images of a step.
-        seed: decides initial parameters, order and augmentation; from 0 to 2**32 - 1.
-        prepare: uint8 images -> floats in [0, 1] of the size that the model reads.
-        alternate: key, prepared images, their numbers in the training set and ``epoch=`` -> prepared images; the key is
-            the same in every step, for what takes turns and is not drawn anew, as ``augment.alternating_flip``.
-        augment: key and prepared images -> prepared images.
-        mix: key, prepared images and a one-hot row for each label -> images and rows, as ``augment.mixup`` and
-            ``augment.cutmix``; the loss is then given those rows for labels, and a hit is what has the largest share.
-        normalize: prepared images -> the model's input.
-        loss: logits and labels -> the loss of each label; their mean is what training lowers.
-        ema_decay: weight of the old value in an average of the parameters, which is then what is evaluated; 0 is off.
+        updates: new values of whole collections other than ``params``, such as
+            ``{"batch_stats": updated["batch_stats"]}``; a collection that is not named keeps its values.
+        metrics: arrays ``(batch,)`` by name, one number for each example, whose means over the epoch are recorded as
+            ``train/NAME``.
+    """
+
+    updates: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    metrics: Mapping[str, jax.Array] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Variables, a loss, data, and an optimizer.
+
+    A batch is a dict of arrays with a common leading axis. A training step is ``prepare`` -> ``augment`` ->
+    ``objective`` -> gradient with respect to ``variables["params"]`` -> ``optimizer``. Evaluation and prediction are
+    ``prepare`` -> ``evaluate`` or ``predict``. ``train.classification`` and its siblings make ``init``, ``objective``,
+    ``evaluate``, ``predict`` and ``summarize`` for the usual tasks; several networks with several optimizers are one
+    ``variables`` dict, one objective, and ``optax.multi_transform``.
+
+    Attributes:
+        init: ``(key, batch) -> variables``: a dict of Flax collections. ``params`` is trained; others, such as
+            ``batch_stats``, are carried along. The batch is one example of zeros, prepared.
+        objective: ``(variables, batch, key) -> (loss, Aux(updates, metrics))``. The loss is one number, or one for each
+            example, whose mean is then the loss.
+        evaluate: ``(variables, batch) -> {name: array}``, one number for each example; means over a split are recorded
+            as ``test/NAME`` and ``val/NAME``, where each example counts once.
+        data: the splits, in memory or streamed.
+        optimizer: any Optax transformation. ``train.with_schedule`` makes one whose learning rate is recorded.
+        epochs: passes over the training examples; a last batch that would not be full is left out, in each epoch
+            another.
+        batch_size: examples of a step.
+        seed: decides initial variables, order and augmentation; from 0 to 2**32 - 1.
+        predict: ``(variables, batch) -> outputs``, a pytree of arrays with one entry for each example.
+        summarize: ``(outputs, targets) -> {name: number}`` on the host, for measures that are not means over examples:
+            what ``predict`` returned for a whole split, and the split's own arrays without ``image`` and ``video``.
+        measure: after training, ``Trained -> {name: array}``: what is written to ``measured.json`` of the run folder.
+        prepare: batch -> batch, in training, evaluation and prediction; has to leave alone what a batch does not have.
+        augment: ``(key, batch) -> batch``, in training only. Here, as in ``objective``, a batch has two arrays more:
+            ``index``, the place of each example in the training split, and ``epoch``, counted from 0.
         start: freshly initialised variables -> those that training starts from; for fine-tuning, ``start_from``.
-        train_mode: False trains with ``model.apply(train=False)``, as fine-tuning on few images does: batch statistics
-            are used as they are and stay, and nothing is dropped out.
+        ema_decay: weight of the old value in an average of the parameters, which is then what is evaluated; 0 is off.
+        best: the evaluated measure by which the checkpoint ``best`` is chosen; ``"-loss"`` chooses the smallest. By
+            default ``accuracy``, or else the smallest ``loss``, if there is one.
         max_skipped: a step with a NaN or an infinity in its loss, gradient or update is skipped whole; after this many
             in a row the run stops and says where it began.
-        max_loss_jump: an epoch whose mean training loss, a positive number, is more than so many times that of the last
-            epoch in order is undone: training goes on from the state before it, with the images of the next epoch and
-            a schedule that is an epoch behind. After three such epochs in a row the run stops. None never goes back.
+        max_loss_jump: an epoch whose mean training loss, a positive number, is more than this many times that of the
+            last good epoch is undone: training continues from the state before it, with the examples of the next epoch.
+            After three such epochs in a row the run stops. None never goes back.
         loss_scale: for models computed in float16, whose small gradients would vanish: the loss is multiplied by it,
             the gradients divided. 2.0**15 is usual. It is halved whenever a gradient overflows, which skips that step,
             and doubled every 2,000 steps. None is off: float32 and bfloat16 need none.
-        test_time: the function that maps images to logits, and prepared images -> logits, for evaluation and
-            prediction: several views of each image, as ``augment.average_over_views`` averages them. None shows each
-            image once.
         evaluate_every: epochs from one evaluation to the next; the last epoch is always evaluated.
     """
 
-    model: nn.Module
-    dataset: Dataset | StreamedDataset
+    init: Callable[[jax.Array, dict[str, Any]], Variables]
+    objective: Callable[[dict[str, Any], dict[str, Any], jax.Array], tuple[jax.Array, Aux]]
+    evaluate: Callable[[dict[str, Any], dict[str, Any]], Mapping[str, jax.Array]]
+    data: Dataset | StreamedDataset
     optimizer: optax.GradientTransformation
-    schedule: optax.Schedule
     epochs: int
     batch_size: int
     seed: int = 0
-    prepare: Callable[[jax.Array], jax.Array] = to_unit
-    alternate: Callable[..., jax.Array] | None = None
-    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
-    mix: Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]] | None = None
-    normalize: Callable[[jax.Array], jax.Array] = lambda images: images
-    loss: PerExampleLoss = dataclasses.field(default_factory=cross_entropy)
-    ema_decay: float = 0.0
+    predict: Callable[[dict[str, Any], dict[str, Any]], Any] | None = None
+    summarize: Callable[[Any, dict[str, np.ndarray]], Mapping[str, float]] | None = None
+    measure: Callable[[Any], Mapping[str, Any]] | None = None
+    prepare: Callable[[dict[str, Any]], Batch] = images_to_unit
+    augment: Callable[[jax.Array, dict[str, Any]], Batch] | None = None
     start: Callable[[Any], Any] = lambda variables: variables
-    train_mode: bool = True
+    ema_decay: float = 0.0
+    best: str | None = None
     max_skipped: int = 10
     max_loss_jump: float | None = None
     loss_scale: float | None = None
-    test_time: Callable[[Callable[[jax.Array], jax.Array], jax.Array], jax.Array] | None = None
     evaluate_every: int = 1
 
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        steps_per_epoch(len(self.dataset.train), self.batch_size)
+        steps_per_epoch(len(self.data.train), self.batch_size)
         if self.epochs < 1:
             raise ValueError(f"epochs={self.epochs}: a run needs at least one.")
         if self.total_steps > MOST_STEPS:
@@ -165,31 +166,29 @@ class Experiment:
             raise ValueError(f"evaluate_every={self.evaluate_every}: it counts epochs, at least 1.")
         if self.loss_scale is not None and not 1 <= self.loss_scale < float("inf"):
             raise ValueError(f"loss_scale={self.loss_scale} must be at least 1 and finite, or None.")
+        if self.summarize is not None and self.predict is None:
+            raise ValueError("summarize is given what predict returns for a whole split, but there is no predict.")
+        if reserved := {"index", "epoch"} & set(self.data.train.fields):
+            raise ValueError(
+                f"{self.data.name}: an array cannot be named {' or '.join(sorted(reserved))}, since every training "
+                f"batch has an array of this name. Rename it."
+            )
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches in the training images."""
-        return steps_per_epoch(len(self.dataset.train), self.batch_size)
-
-    @property
-    def streams(self) -> bool:
-        """Whether images are read while they are needed, and a step is given its batch in place of all of them."""
-        return isinstance(self.dataset, StreamedDataset)
-
-    def logits(self, variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
-        """Logits of uint8 images in float32, as evaluation and prediction see them: without augmentation."""
-
-        def apply(x: jax.Array) -> jax.Array:
-            return jnp.asarray(self.model.apply(variables, self.normalize(x), train=False), jnp.float32)
-
-        x = self.prepare(images)
-        return apply(x) if self.test_time is None else self.test_time(apply, x)
-
-    def evaluates(self, epoch: int) -> bool:
-        """Whether the test images are looked at after this epoch, the first being 1."""
-        return epoch % self.evaluate_every == 0 or epoch == self.epochs
+        """Full batches in the training split."""
+        return steps_per_epoch(len(self.data.train), self.batch_size)
 
     @property
     def total_steps(self) -> int:
         """Steps of the whole run."""
         return self.epochs * self.steps_per_epoch
+
+    @property
+    def streams(self) -> bool:
+        """Whether examples are read while they are needed, and a step is given its batch instead of all of them."""
+        return isinstance(self.data, StreamedDataset)
+
+    def evaluates(self, epoch: int) -> bool:
+        """Whether there is an evaluation after this epoch, the first being 1."""
+        return epoch % self.evaluate_every == 0 or epoch == self.epochs

@@ -1,4 +1,4 @@
-"""What each step reads: all training images, resident on the devices, or its batch of a stream, placed ahead of it."""
+"""What each step reads: the training split, resident on the devices, or its batch of a stream, placed ahead of it."""
 
 import functools
 import time
@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -26,8 +25,7 @@ AHEAD = 2
 class Placed(NamedTuple):
     """A ``Batch`` on the devices, its leading axis split into parts for gradient accumulation."""
 
-    images: jax.Array
-    labels: jax.Array
+    arrays: dict[str, jax.Array]
     good: jax.Array
 
 
@@ -98,7 +96,7 @@ class Feed:
             local = array.reshape(self._shape[0], -1, *array.shape[1:])
             return jax.make_array_from_process_local_data(self._sharding, local, (*self._shape, *array.shape[1:]))
 
-        return Placed(*map(placed, batch))
+        return Placed({name: placed(array) for name, array in batch.arrays.items()}, placed(batch.good))
 
     def next(self, running: Any) -> Placed:
         """The next batch; ``running`` is what the devices were last given to compute."""
@@ -125,43 +123,43 @@ class Feed:
 
 
 class Input(Protocol):
-    """Where a step's images and labels come from, in the form in which ``train_step`` takes them."""
+    """Where a step's arrays come from, in the form in which ``train_step`` takes them."""
 
     @property
     def waited(self) -> float:
-        """Seconds in which the devices waited for images."""
+        """Seconds in which the devices waited for examples."""
 
-    def shapes(self) -> tuple[Any, Any]:
-        """Images and labels, or their shapes, to compile a step for."""
+    def shapes(self) -> dict[str, Any]:
+        """The arrays, or their shapes, to compile a step for."""
 
-    def next(self, running: Any) -> tuple[jax.Array, jax.Array]:
-        """Images and labels for the next step; ``running`` is what the devices were last given to compute."""
+    def next(self, running: Any) -> dict[str, jax.Array]:
+        """The arrays for the next step; ``running`` is what the devices were last given to compute."""
 
-    def again(self, step: int) -> tuple[jax.Array, jax.Array]:
-        """Images and labels for a step that was done already."""
+    def again(self, step: int) -> dict[str, jax.Array]:
+        """The arrays for a step that was done already."""
 
     def close(self) -> None:
-        """Ends what goes on behind."""
+        """Ends the threads."""
 
 
 class Resident:
-    """All training images, whole on every device: a step picks its own there."""
+    """The whole training split on every device: a step picks its own examples there."""
 
     waited = 0.0
 
     def __init__(self, experiment: Experiment, parallel: Parallel) -> None:
-        train: Any = experiment.dataset.train
-        self._arrays: tuple[jax.Array, jax.Array] = parallel.replicate((train.images, train.labels))
+        train: Any = experiment.data.train
+        self._arrays: dict[str, jax.Array] = parallel.replicate(train.arrays)
 
-    def shapes(self) -> tuple[Any, Any]:
+    def shapes(self) -> dict[str, Any]:
         """The arrays themselves."""
         return self._arrays
 
-    def next(self, running: Any) -> tuple[jax.Array, jax.Array]:
+    def next(self, running: Any) -> dict[str, jax.Array]:
         """All of them."""
         return self._arrays
 
-    def again(self, step: int) -> tuple[jax.Array, jax.Array]:
+    def again(self, step: int) -> dict[str, jax.Array]:
         """All of them."""
         return self._arrays
 
@@ -170,7 +168,7 @@ class Resident:
 
 
 class Streamed:
-    """The training images of a stream, from a step on, in the order that resident ones would have.
+    """The training examples of a stream, from a step on, in the order that resident ones would have.
 
     Raises:
         ConfigError: the step is a ``pmap``, which takes no batches that are split already.
@@ -179,13 +177,15 @@ class Streamed:
     def __init__(self, experiment: Experiment, parallel: Parallel, *, start: int) -> None:
         if parallel.spelling == "pmap":
             raise ConfigError("images that are streamed are split before the step; take spelling='jit' for them.")
-        split: Any = experiment.dataset.train
+        split: Any = experiment.data.train
         # Each process draws the order for itself, for threads of several could not agree on when to do it together.
         draw = jax.jit(functools.partial(epoch_order, experiment))
         order = functools.lru_cache(maxsize=2)(lambda epoch: np.asarray(draw(np.int32(epoch))))
-        self._struct = functools.partial(jax.ShapeDtypeStruct, sharding=_sharding(parallel))
-        self._shape = parallel.accumulate, experiment.batch_size // parallel.accumulate
-        self._image_shape = split.image_shape
+        parts = parallel.accumulate, experiment.batch_size // parallel.accumulate
+        self._shapes = {
+            name: jax.ShapeDtypeStruct((*parts, *shape), dtype, sharding=_sharding(parallel))
+            for name, (shape, dtype) in split.fields.items()
+        }
         steps = experiment.steps_per_epoch
         self._feed = Feed(
             split,
@@ -202,20 +202,17 @@ class Streamed:
         """Seconds in which the devices waited for a batch."""
         return self._feed.waited
 
-    def shapes(self) -> tuple[Any, Any]:
+    def shapes(self) -> dict[str, Any]:
         """Of one batch."""
-        return (
-            self._struct((*self._shape, *self._image_shape), jnp.uint8),
-            self._struct(self._shape, jnp.int32),
-        )
+        return self._shapes
 
-    def next(self, running: Any) -> tuple[jax.Array, jax.Array]:
+    def next(self, running: Any) -> dict[str, jax.Array]:
         """The batch of the next step."""
-        return self._feed.next(running)[:2]
+        return self._feed.next(running).arrays
 
-    def again(self, step: int) -> tuple[jax.Array, jax.Array]:
+    def again(self, step: int) -> dict[str, jax.Array]:
         """The batch of a step, read once more."""
-        return self._feed.again(step)[:2]
+        return self._feed.again(step).arrays
 
     def close(self) -> None:
         """Ends the threads."""

@@ -18,24 +18,25 @@ from jaxcnn.train._compile_cache import CacheHits
 from jaxcnn.train._devices import Parallel, Step, compile_step
 from jaxcnn.train._diagnose import first_not_finite
 from jaxcnn.train._distributed import agreed, is_first, together, wait_for_all
+from jaxcnn.train._epochs import Epochs
 from jaxcnn.train._errors import RunError
-from jaxcnn.train._evaluate import Evaluation, Evaluator
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._feed import Input, open_input
 from jaxcnn.train._memory import memory_advice
-from jaxcnn.train._peak import macs_per_image, peak_macs, share_of_peak
+from jaxcnn.train._peak import timing
 from jaxcnn.train._reports.progress import Progress
 from jaxcnn.train._reports.warnings_log import log
-from jaxcnn.train._roll_back import WENT_BACK, RollBack, kinds, undone_steps
+from jaxcnn.train._roll_back import kinds
 from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._runs.metrics import Record
 from jaxcnn.train._runs.versions import installed_packages
 from jaxcnn.train._state import TrainState, create_state
 from jaxcnn.train._step import StepMetrics, epoch_order
 
-# A step's metrics are fetched this often for the display: to fetch them is to wait for the device.
+# The interval at which a step's metrics are fetched for the display: to fetch them is to wait for the device.
 DISPLAY_SECONDS = 0.25
 
-# Several processes ask each other this often, in steps, whether one of them was told to stop.
+# The interval, in steps, at which several processes ask each other whether one of them was told to stop.
 AGREE_EVERY = 10
 
 _CHANGED = "since the checkpoint of step %d was saved, this run has changed: %s. The numbers may differ from here on."
@@ -43,15 +44,22 @@ _CHANGED = "since the checkpoint of step %d was saved, this run has changed: %s.
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a call of ``fit`` ended: with an evaluation, or stopped at a step from which it can be resumed."""
+    """How a call of ``fit`` ended: after all epochs, or stopped at a step from which it can be resumed.
+
+    Attributes:
+        step: the number of steps that are done.
+        metrics: the record of the last epoch; None where the run was stopped.
+        variables: those that are evaluated: with the averaged parameters, where there is an average.
+    """
 
     step: int
-    evaluation: Evaluation | None
+    metrics: Record | None
+    variables: dict[str, Any] = dataclasses.field(repr=False)
 
     @property
     def finished(self) -> bool:
         """Whether all epochs are done."""
-        return self.evaluation is not None
+        return self.metrics is not None
 
 
 def fit(
@@ -65,7 +73,7 @@ def fit(
 ) -> Outcome:
     """Trains from the run's last checkpoint, or from the start, to the end or until ``should_stop``.
 
-    ``parallel`` says on which devices, one unless given (or all, where there are several processes); a run may be
+    ``parallel`` selects the devices, one unless given (or all, where there are several processes); a run may be
     resumed on others. Of several processes each calls this with the same arguments, and the first one writes.
     The state is saved at the end of each epoch, and within one every ``checkpoint_minutes``.
 
@@ -108,7 +116,7 @@ def comparable(experiment: Experiment, parallel: Parallel) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         **{f"the version of {name}": version for name, version in installed_packages().items()},
-        "the fingerprint of the data": experiment.dataset.fingerprint,
+        "the fingerprint of the data": experiment.data.fingerprint,
         **{name: value for name, value in values.items() if isinstance(value, scalars)},
         **{name: getattr(parallel, name) for name in ("spelling", "batch_stats", "accumulate", "fsdp")},
     }
@@ -131,21 +139,17 @@ class _Fit:
         self.experiment, self.run, self.parallel, self.progress = experiment, run, parallel, progress
         self.source = source
         self.should_stop, self.checkpoints, self.save_seconds = should_stop, checkpoints, save_seconds
-        self.roll_back = RollBack(experiment, run, checkpoints)
-        records = run.metrics.read()
-        self.earlier_seconds = records[-1]["seconds"] if records else 0.0
-        self.began = self.saved_at = time.perf_counter()
+        self.saved_at = time.perf_counter()
         self.look_every = max(experiment.max_skipped, 100)
-        self.evaluate = Evaluator(experiment, experiment.dataset.test, parallel=parallel)
+        self.epochs = Epochs(experiment, run, parallel, checkpoints)
         self.draw_order = parallel.jit(functools.partial(epoch_order, experiment))
 
     def run_from(self, state: TrainState) -> Outcome:
         step_function = self.compile_from(state)
         step, total = int(state.step), self.experiment.total_steps
         self.progress.start(step=step, total=total)
-        self.save_if_best(state)  # a kill may have come between the last checkpoint and the best one
-        evaluation, metrics = None, None
-        trained, training_seconds = 0, 0.0
+        self.epochs.save_if_best(state)  # a kill may have come between the last checkpoint and the best one
+        metrics, record, trained, training_seconds = None, None, 0, 0.0
         while step < total:
             epoch = step // self.experiment.steps_per_epoch
             order = self.order(epoch)
@@ -154,24 +158,33 @@ class _Fit:
             while step < end:
                 self.watch(step, state)
                 if self.stop_at(step):
-                    self.save("last", state)
-                    return Outcome(step=step, evaluation=None)
+                    self.save(state)
+                    return Outcome(step, None, state.eval_variables)
                 if self.save_at(step):
-                    self.save("last", state)
-                images, labels = self.source.next(metrics)
-                state, metrics = step_function(state, images, labels, order)
+                    self.save(state)
+                arrays = self.source.next(metrics)
+                state, metrics = step_function(state, arrays, order)
                 step, trained = step + 1, trained + self.experiment.batch_size
                 self.show(step, metrics)
             jax.block_until_ready(state)
             seconds = time.perf_counter() - epoch_start
             training_seconds += seconds
+            if not int(state.taken) or int(state.skipped_in_row) >= self.experiment.max_skipped:
+                raise self.went_wrong(state)
             waiting = (self.source.waited - waited) / seconds
-            state, evaluation = self.finish_epoch(epoch + 1, state, waited=waiting)
-        self.record_timing(trained, training_seconds)
-        return Outcome(step=step, evaluation=evaluation or self.evaluate(state.eval_variables))
+            state, record = self.epochs.finish(epoch + 1, state)
+            self.saved_at = time.perf_counter()
+            self.progress.epoch(record, waited=waiting if self.experiment.streams else None)
+        if trained and is_first():
+            self.run.write_timing(
+                {"compile_seconds": round(self.compile_seconds, 3)}
+                | timing(self.experiment, self.parallel, trained / training_seconds)
+                | ({"input_wait": round(self.source.waited / training_seconds, 3)} if self.experiment.streams else {})
+            )
+        return Outcome(step, record or self.run.metrics.read()[-1], state.eval_variables)
 
     def order(self, epoch: int) -> jax.Array:
-        """Which images each step of an epoch reads, on all devices."""
+        """Which examples each step of an epoch reads, on all devices."""
         with self.parallel.context():
             return self.draw_order(np.int32(epoch))
 
@@ -182,46 +195,37 @@ class _Fit:
         return step % AGREE_EVERY == 0 and agreed(self.should_stop())
 
     def save_at(self, step: int) -> bool:
-        """Whether to save before this step, in mid-epoch; the clocks of several processes need not agree."""
+        """Whether to save before this step, within an epoch; the clocks of several processes need not agree."""
         self.checkpoints.check()
         due = time.perf_counter() - self.saved_at >= self.save_seconds
         if jax.process_count() == 1:
             return due
         return step % AGREE_EVERY == 0 and agreed(due)
 
-    def save(self, kind: str, state: TrainState) -> None:
-        self.checkpoints.save(kind, state)
+    def save(self, state: TrainState) -> None:
+        self.checkpoints.save("last", state)
         self.saved_at = time.perf_counter()
-
-    def save_if_best(self, state: TrainState) -> None:
-        """Saves the state of a recorded epoch that beats the best checkpoint there is, whatever became of others."""
-        evaluated = [record for record in self.run.metrics.read() if "test/accuracy" in record]
-        accuracies = {record["step"]: record["test/accuracy"] for record in evaluated}
-        kept = [accuracies.get(step, -1.0) for step in self.checkpoints.steps("best")]
-        better = accuracies.get(int(state.step), -1.0) > max(kept, default=-1.0)
-        if agreed(better and is_first()):  # who writes the metrics has read them all
-            self.save("best", state)
 
     def compile_from(self, state: TrainState) -> Step:
         """Compiles the step ahead of time, so that its time is known and a second compilation impossible."""
         self.progress.compiling()
         start = time.perf_counter()
-        images, labels = self.source.shapes()
         order = self.order(0)  # a program of its own, whose cache hit is not the step's
         with CacheHits() as hits:
-            compiled = compile_step(self.experiment, self.parallel, state, images, labels, order)
+            compiled = compile_step(self.experiment, self.parallel, state, self.source.shapes(), order)
         self.compile_seconds = time.perf_counter() - start
         self.progress.compiled(self.compile_seconds, from_cache=hits.count > 0)
         return compiled
 
     def show(self, step: int, metrics: StepMetrics) -> None:
         if self.progress.due(DISPLAY_SECONDS):
-            self.progress.step(step, loss=float(metrics.loss), accuracy=float(metrics.accuracy))
+            found = {"loss": metrics.loss, **metrics.metrics}
+            self.progress.step(step, {name: float(value) for name, value in found.items()})
 
     def watch(self, step: int, state: TrainState) -> None:
         """Stops a run whose steps are all skipped.
 
-        A look at the state waits for the device, so it is rare; a state that is past the limit stays as it is.
+        Reading the state waits for the device, so it is rare; a state that is past the limit does not change.
         """
         if step % self.look_every == 0 and int(state.skipped_in_row) >= self.experiment.max_skipped:
             raise self.went_wrong(state)
@@ -230,9 +234,8 @@ class _Fit:
         """The error of a run that takes no more steps; runs the last batch again to see where it began."""
         step, in_row = int(state.step), int(state.skipped_in_row)
         epoch = (step - 1) // self.experiment.steps_per_epoch
-        order = self.order(epoch)
-        images, labels = self.source.again(step - 1)
-        where = first_not_finite(self.experiment, self.parallel, state, images, labels, order, step - 1)
+        arrays, order = self.source.again(step - 1), self.order(epoch)
+        where = first_not_finite(self.experiment, self.parallel, state, arrays, order, step - 1)
         return RunError(
             f"the last {in_row} steps, up to step {step} in epoch {epoch + 1}, had a NaN or an infinity and were "
             f"skipped: the run diverged. In the batch of step {step} the first to go wrong is {where}. "
@@ -247,50 +250,3 @@ class _Fit:
         if not steps:
             return "No checkpoint was saved before that."
         return f"The checkpoint of step {max(steps)} is kept in {self.run.checkpoints}."
-
-    def finish_epoch(self, epoch: int, state: TrainState, *, waited: float) -> tuple[TrainState, Evaluation | None]:
-        """Goes back or evaluates where that is due, records, and saves; a checkpoint is only ever of a recorded epoch.
-
-        ``waited`` is the share of the epoch's training in which the devices waited for images.
-        """
-        taken, batch = int(state.taken), self.experiment.batch_size
-        if not taken or int(state.skipped_in_row) >= self.experiment.max_skipped:
-            raise self.went_wrong(state)
-        loss = float(state.loss_sum) / taken
-        learning_rate = float(self.experiment.schedule(int(state.step) - 1 - undone_steps(self.run)))
-        state, back_to = self.roll_back.after_epoch(epoch, state, loss)
-        evaluation = self.evaluate(state.eval_variables) if self.experiment.evaluates(epoch) else None
-        step = int(state.step)
-        record = {
-            "step": step,
-            "epoch": epoch,
-            "seconds": round(self.earlier_seconds + time.perf_counter() - self.began, 3),
-            "learning_rate": learning_rate,
-            "train/loss": loss,
-            "train/accuracy": float(state.correct) / (taken * batch),
-            "train/skipped": self.experiment.steps_per_epoch - taken,
-            **({} if back_to is None else {WENT_BACK: back_to}),
-            **({f"test/{name}": value for name, value in evaluation.metrics.items()} if evaluation else {}),
-        }
-        if is_first():
-            self.run.metrics.append(record)
-        if back_to is None:
-            self.roll_back.keep(state)
-        self.save("last", state)
-        self.save_if_best(state)
-        self.progress.epoch(record, waited=waited if self.experiment.streams else None)
-        return state, evaluation
-
-    def record_timing(self, trained: int, seconds: float) -> None:
-        """What differs from run to run stands apart from the metrics."""
-        if trained and is_first():
-            timing = {"compile_seconds": self.compile_seconds, "images_per_second": trained / seconds}
-            each = trained / seconds / self.parallel.devices
-            if self.parallel.devices > 1:
-                timing["images_per_second_per_device"] = each
-            kind = self.parallel.mesh.devices.flat[0].device_kind
-            if peak_macs(kind) is not None:
-                timing["share_of_peak"] = share_of_peak(macs_per_image(self.experiment), each, kind)
-            if self.experiment.streams:
-                timing["input_wait"] = self.source.waited / seconds
-            self.run.write_timing({name: round(value, 3) for name, value in timing.items()})

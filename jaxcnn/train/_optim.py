@@ -1,6 +1,7 @@
 """What Optax leaves to its users: which parameters decay, and schedules that fit any length of run."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,6 +18,43 @@ def decay_mask(params: Any) -> Any:
     {'conv': {'bias': False, 'kernel': True}}
     """
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def with_schedule(
+    make: Callable[..., optax.GradientTransformation], schedule: optax.Schedule, **options: Any
+) -> optax.GradientTransformation:
+    """The optimizer ``make(learning_rate, **options)``, whose state records the learning rate of each step.
+
+    It is ``optax.inject_hyperparams`` for the learning rate alone. The rate appears in the run's ``metrics.jsonl``,
+    which reads it from the optimizer's state; without this an optimizer works as well and its rate is not recorded.
+
+    Args:
+        make: a function such as ``optax.adamw``, whose first argument is the learning rate.
+        schedule: the learning rate by step.
+        options: the other arguments of ``make``.
+
+    Returns:
+        an Optax transformation.
+
+    Raises:
+        TypeError: ``schedule`` is not a function; a constant rate is ``optax.constant_schedule(rate)``.
+
+    >>> optimizer = with_schedule(optax.sgd, optax.linear_schedule(0.5, 0.0, 10), momentum=0.9)
+    >>> state = optimizer.init({"w": 1.0})
+    >>> _, state = optimizer.update({"w": 1.0}, state)
+    >>> float(state.hyperparams["learning_rate"])
+    0.5
+    """
+    if not callable(schedule):
+        raise TypeError(
+            f"expected a schedule, a function of the step, got {schedule!r}. For a constant learning rate: "
+            f"optax.constant_schedule({schedule!r})."
+        )
+
+    def optimizer(learning_rate: Any) -> optax.GradientTransformation:
+        return make(learning_rate, **options)
+
+    return optax.inject_hyperparams(optimizer)(learning_rate=schedule)
 
 
 def warmup_cosine(peak_lr: float, *, total_steps: int, warmup: float) -> optax.Schedule:

@@ -2,11 +2,10 @@
 
 import math
 
-import jax
-import jax.numpy as jnp
-
 from jaxcnn.models import summary
+from jaxcnn.train._devices import Parallel
 from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._network import networks
 
 # Operations a second in bfloat16, in 10**12, by what JAX calls the device; of the makers' data sheets, where NVIDIA's
 # figure with sparsity is twice this.
@@ -49,8 +48,18 @@ def share_of_peak(macs: int, images_per_second: float, device_kind: str) -> floa
     return 3 * macs * images_per_second / (peak_macs(device_kind) or math.nan)
 
 
-def macs_per_image(experiment: Experiment) -> int:
-    """Multiply-adds of the model for one image of the size that it is given."""
-    blank = jax.ShapeDtypeStruct((1, *experiment.dataset.image_shape), jnp.uint8)
-    x = jax.eval_shape(lambda images: experiment.normalize(experiment.prepare(images)), blank)
-    return summary(experiment.model, x.shape, dtype=x.dtype).macs
+def macs_per_example(experiment: Experiment) -> int:
+    """Multiply-adds of the networks of an experiment for one example, as ``init`` calls them."""
+    return sum(summary(model, x.shape, dtype=x.dtype).macs for model, x in networks(experiment))
+
+
+def timing(experiment: Experiment, parallel: Parallel, examples_per_second: float) -> dict[str, float]:
+    """The speed of training as ``timing.json`` has it."""
+    each = examples_per_second / parallel.devices
+    found = {"images_per_second": examples_per_second}
+    if parallel.devices > 1:
+        found["images_per_second_per_device"] = each
+    kind = parallel.mesh.devices.flat[0].device_kind
+    if peak_macs(kind) is not None:
+        found["share_of_peak"] = share_of_peak(macs_per_example(experiment), each, kind)
+    return {name: round(value, 3) for name, value in found.items()}

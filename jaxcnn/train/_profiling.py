@@ -89,16 +89,16 @@ def profile_steps(
     try:
         with parallel.context():
             order = parallel.jit(functools.partial(epoch_order, more))(np.int32(start // more.steps_per_epoch))
-            compiled = lowered_step(more, parallel, state, *source.shapes(), order).compile()
+            compiled = lowered_step(more, parallel, state, source.shapes(), order).compile()
         metrics = None
         for _ in range(warm):
-            state, metrics = compiled(state, *source.next(metrics), order)
+            state, metrics = compiled(state, source.next(metrics), order)
         jax.block_until_ready(state)
         before = set(folder.rglob("*"))
         with jax.profiler.trace(str(folder)):
             waited, began = source.waited, time.perf_counter()
             for _ in range(steps):
-                state, metrics = compiled(state, *source.next(metrics), order)
+                state, metrics = compiled(state, source.next(metrics), order)
             jax.block_until_ready(state)
             seconds = time.perf_counter() - began
     finally:

@@ -1,10 +1,10 @@
-"""The model of a run as a StableHLO program, which predicts and evaluates without any code of the run.
+"""A run's functions as StableHLO programs, which predict and evaluate without any code of the run.
 
-``model.json`` holds the function from variables and uint8 images to logits, exported by ``jax.export``: model,
-preparation, normalisation and views at test time in one. The program has no parameters in it; it takes those of any
-checkpoint. With it is recorded what the images and the classes are. Unlike Python code, a program of StableHLO
-operations computes arrays and can do nothing else, provided that it calls no function outside of the program, which is
-checked. ``docs/decisions/0007-trust.md`` gives the reasons.
+``model.json`` holds ``predict`` and ``evaluate``, functions of variables and batches, exported by ``jax.export``
+together with ``prepare``. The programs have no parameters in them; they take those of any checkpoint. With them is
+recorded which arrays they read and what the classes are. Unlike Python code, a program of StableHLO operations computes
+arrays and can do nothing else, provided that it calls no function outside of the program, which is checked.
+``docs/decisions/0007-trust.md`` gives the reasons. ``summarize`` runs on the host and is not recorded.
 """
 
 import base64
@@ -23,9 +23,11 @@ import numpy as np
 from jax import export
 
 from jaxcnn.data import Split, StreamedSplit, is_prepared, load, names, stream
+from jaxcnn.train._calls import evaluated, predicted
 from jaxcnn.train._checkpoints.checksums import Record, check_seal, named_leaves, seal
 from jaxcnn.train._checkpoints.reading import Saved, newest_good, present, read_arrays
 from jaxcnn.train._errors import RunError
+from jaxcnn.train._evaluate import Inference
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._reports.warnings_log import log
 from jaxcnn.train._runs.files import write_json
@@ -48,36 +50,62 @@ class Model:
     """What prediction and evaluation need of a run.
 
     Attributes:
-        logits: ``(variables, images) -> logits`` of uint8 images.
+        inference: the functions.
         variables: of the checkpoint.
         step: of the checkpoint.
-        image_shape: ``(height, width, channels)``.
-        class_names: in the order of the logits.
+        fields: the shape and the dtype of one example of each array of a batch, as lists and names.
+        inputs: the arrays that prediction reads.
+        class_names: in the order of the probabilities; empty where there are no classes.
         resize: how images of other sizes are brought to this one, ``"fit"`` or ``"cover"``.
         dataset: the name of the data set.
         fingerprint: of the data set.
         streamed: whether the data set is a stream.
     """
 
-    logits: Callable[[Variables, jax.Array], jax.Array]
+    inference: Inference
     variables: Variables
     step: int
-    image_shape: tuple[int, int, int]
+    fields: dict[str, list[Any]]
+    inputs: tuple[str, ...]
     class_names: tuple[str, ...]
     resize: str
     dataset: str
     fingerprint: str
     streamed: bool
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Class probabilities ``(n, classes)`` of uint8 images ``(n, *image_shape)``."""
-        return np.asarray(jax.nn.softmax(self.logits(self.variables, jax.device_put(images))))
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """``(height, width, channels)`` of every ``image``.
 
-    def test_images(self) -> Split | StreamedSplit | None:
-        """The run's test images, if they can be found by name; their fingerprint says that they are the same."""
-        name, (height, width, channels) = self.dataset, self.image_shape
+        Raises:
+            RunError: the run does not predict from images alone.
+        """
+        if self.inputs != ("image",):
+            raise RunError(
+                f"the run predicts from {', '.join(self.inputs) or 'nothing'}, not from images alone. Load it in "
+                f"Python with train.load_trained, and call predict with these arrays."
+            )
+        height, width, channels = self.fields["image"][0]
+        return height, width, channels
+
+    def predict(self, **arrays: np.ndarray) -> Any:
+        """What the recorded function makes of examples, given by the names of ``inputs``.
+
+        Raises:
+            RunError: the experiment has no ``predict``.
+        """
+        if self.inference.predict is None:
+            raise RunError("this run predicts nothing: its experiment has no predict.")
+        return jax.tree.map(np.asarray, self.inference.predict(self.variables, jax.device_put(arrays)))
+
+    def test_split(self) -> Split | StreamedSplit | None:
+        """The run's test split, if it can be found by name; its fingerprint shows that it is the same."""
+        name = self.dataset
         if name not in names() or (name != "digits" and not is_prepared(name)):
             return None  # to load others would download them
+        if "image" not in self.fields:
+            return None
+        height, width, channels = self.fields["image"][0]
         if self.streamed:
             found = stream(name, image_size=height, channels=channels, resize=self.resize)
             return found.test if found.fingerprint == self.fingerprint else None
@@ -92,52 +120,88 @@ class Model:
 def model_of(trained: Trained) -> Model:
     """The model of an experiment whose code has been run."""
     experiment = trained.experiment
-    return _model(_about(experiment), logits=experiment.logits, variables=trained.variables, step=trained.step)
+    return _model(
+        _about(experiment),
+        inference=Inference.of(experiment),
+        variables=trained.variables,
+        step=trained.step,
+    )
 
 
 def _model(about: dict[str, Any], **rest: Any) -> Model:
-    lists = {name: tuple(about[name]) for name in ("image_shape", "class_names")}
+    lists = {name: tuple(about[name]) for name in ("inputs", "class_names")}
     return Model(**rest, **{**about, **lists})
 
 
 def _about(experiment: Experiment) -> dict[str, Any]:
-    dataset = experiment.dataset
+    data = experiment.data
     return {
-        "image_shape": list(dataset.image_shape),
-        "class_names": list(dataset.class_names),
-        "resize": getattr(dataset, "resize", "fit"),
-        "dataset": dataset.name,
-        "fingerprint": dataset.fingerprint,
+        "fields": {name: [list(shape), dtype.name] for name, (shape, dtype) in data.train.fields.items()},
+        "inputs": list(inputs_of(experiment)),
+        "class_names": list(data.class_names),
+        "resize": getattr(data, "resize", "fit"),
+        "dataset": data.name,
+        "fingerprint": data.fingerprint,
         "streamed": experiment.streams,
     }
 
 
-def record_model(experiment: Experiment, run: RunFolder) -> None:
-    """Writes ``model.json``; warns where the model cannot be exported.
+def inputs_of(experiment: Experiment) -> tuple[str, ...]:
+    """The arrays of a batch that prediction reads: those without which it cannot be traced."""
+    if experiment.predict is None:
+        return ()
+    variables = abstract_state(experiment).eval_variables
+    batch = _structs(experiment, 2)
+    for name in sorted(batch, key=lambda name: name in ("image", "video")):  # what is most likely a target first
+        rest = {other: struct for other, struct in batch.items() if other != name}
+        try:
+            jax.eval_shape(functools.partial(predicted, experiment), variables, rest)
+        except Exception:  # whatever a function raises that misses an array
+            continue
+        batch = rest
+    return tuple(batch)
 
-    A program that is there is written again if it was made by another version of JAX, whose programs are read for half
-    a year only.
+
+def record_model(experiment: Experiment, run: RunFolder) -> None:
+    """Writes ``model.json``; warns where the functions cannot be exported.
+
+    Programs that are there are written again if they were made by another version of JAX: programs are read for half a
+    year only.
     """
     file = run.path / FILE
     with contextlib.suppress(*UNREADABLE):
         if _content(file)["jax"] == jax.__version__:
             return
     try:
-        program = base64.b64encode(_exported(experiment)).decode()
-        write_json(file, seal({"jax": jax.__version__, "about": _about(experiment), "program": program}))
-    except Exception as error:  # whatever tracing or exporting a model of the user raises
+        about = _about(experiment)
+        functions: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+            "evaluate": (functools.partial(evaluated, experiment), tuple(about["fields"]))
+        }
+        if experiment.predict is not None:
+            functions["predict"] = (functools.partial(predicted, experiment), tuple(about["inputs"]))
+        programs = {
+            name: base64.b64encode(_exported(experiment, function, arrays)).decode()
+            for name, (function, arrays) in functions.items()
+        }
+        write_json(file, seal({"jax": jax.__version__, "about": about, "programs": programs}))
+    except Exception as error:  # whatever tracing or exporting a function of the user raises
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         log.warning("the model is not recorded, so predict and evaluate will run the run's own code (%s)", reason)
 
 
-def _exported(experiment: Experiment) -> bytes:
+def _structs(experiment: Experiment, rows: Any) -> dict[str, Any]:
+    fields = experiment.data.train.fields
+    return {name: jax.ShapeDtypeStruct((rows, *shape), dtype) for name, (shape, dtype) in fields.items()}
+
+
+def _exported(experiment: Experiment, function: Callable[..., Any], arrays: tuple[str, ...]) -> bytes:
     variables = abstract_state(experiment).eval_variables
     (batch,) = export.symbolic_shape("batch")
     errors: list[Exception] = []
     for size, platforms in ((batch, PLATFORMS), (BATCH, PLATFORMS), (BATCH, None)):
-        images = jax.ShapeDtypeStruct((size, *experiment.dataset.image_shape), jnp.uint8)
+        structs = {name: struct for name, struct in _structs(experiment, size).items() if name in arrays}
         try:
-            exported = export.export(jax.jit(experiment.logits), platforms=platforms)(variables, images)
+            exported = export.export(jax.jit(function), platforms=platforms)(variables, structs)
             _check_calls(exported)
             return bytes(exported.serialize())
         except Exception as error:  # a model may not trace with a batch of unknown size, or lower for another platform
@@ -161,7 +225,7 @@ def read_model(run: RunFolder, kind: str) -> Model | None:
     """The recorded model with the variables of the ``"last"`` or ``"best"`` checkpoint; None where none is recorded.
 
     Raises:
-        RunError: the program is damaged or calls anything outside of itself, or there is no good checkpoint.
+        RunError: a program is damaged or calls anything outside of itself, or there is no good checkpoint.
     """
     file = run.path / FILE
     if not file.exists():
@@ -169,30 +233,49 @@ def read_model(run: RunFolder, kind: str) -> Model | None:
     advice = f"Delete {file} to use the run's own code instead."
     try:
         content = _content(file)
-        about, program, made_with = content["about"], base64.b64decode(content["program"]), content["jax"]
+        if "program" in content and "programs" not in content:
+            raise RunError("it was recorded by jaxcnn 0.1, which knew one program")
+        about, made_with = content["about"], content["jax"]
+        programs = {name: base64.b64decode(program) for name, program in content["programs"].items()}
     except UNREADABLE as error:
-        raise RunError(f"{file} is damaged ({error}). {advice}") from error
+        raise RunError(f"{file} is damaged or of another version ({error}). {advice}") from error
     try:
-        exported = export.deserialize(bytearray(program))
-        _check_calls(exported)
-        (variables, images), _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
+        functions = {}
+        for name, program in programs.items():
+            exported = export.deserialize(bytearray(program))
+            _check_calls(exported)
+            functions[name] = _function(exported)
+            (variables, _), _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
     except Exception as error:  # flatbuffers and MLIR have errors of their own
         raise RunError(
             f"the model in {file}, which was made with JAX {made_with}, cannot be used with JAX {jax.__version__}: "
             f"{error}. {advice}"
         ) from error
     values, step = _read_variables(run.checkpoints, kind, variables)
-    size = images.shape[0] if isinstance(images.shape[0], int) else None
+    inference = Inference(evaluate=functions["evaluate"], predict=functions.get("predict"))
+    return _model(about, inference=inference, variables=values, step=step)
 
-    def logits(variables: Variables, images: jax.Array) -> jax.Array:
-        if size is None:
-            return exported.call(variables, images)
-        count = len(images)
-        images = jnp.pad(images, ((0, -count % size), (0, 0), (0, 0), (0, 0)))
-        parts = [exported.call(variables, images[start : start + size]) for start in range(0, len(images), size)]
-        return jnp.concatenate(parts)[:count]
 
-    return _model(about, logits=logits, variables=values, step=step)
+def _function(exported: export.Exported) -> Callable[..., Any]:
+    """A program as a function of variables and a batch of any size."""
+    (_, batch), _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
+    rows = next(iter(batch.values())).shape[0]
+
+    def call(variables: Variables, arrays: dict[str, jax.Array]) -> Any:
+        arrays = {name: arrays[name] for name in batch}  # targets that prediction does not read may be there
+        if not isinstance(rows, int):
+            return exported.call(variables, arrays)
+        count = len(next(iter(arrays.values())))
+        filled = {
+            name: jnp.pad(array, ((0, -count % rows), *[(0, 0)] * (array.ndim - 1))) for name, array in arrays.items()
+        }
+        parts = [
+            exported.call(variables, {name: array[start : start + rows] for name, array in filled.items()})
+            for start in range(0, count, rows)
+        ]
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:count], *parts)
+
+    return call
 
 
 def _content(file: Path) -> dict[str, Any]:
@@ -208,10 +291,11 @@ def _read_variables(folder: Path, kind: str, wanted: Variables) -> tuple[Variabl
 def _read_some(wanted: Variables, one: Saved, record: Record) -> Variables:
     arrays = record["arrays"]
     params = "ema_params" if any(name.startswith("ema_params/") for name in arrays) else "params"
-    place = {"params": params, "batch_stats": "batch_stats"}
-    template = {place[name]: tree for name, tree in wanted.items() if jax.tree.leaves(tree)}
+    collections = {name: tree for name, tree in wanted.items() if name != "params" and jax.tree.leaves(tree)}
+    template = {params: wanted["params"], **({"collections": collections} if collections else {})}
     if missing := [name for name in named_leaves(template) if name not in arrays]:
         raise RunError(f"the {one} in {one.folder} does not fit the recorded model: it has no {missing[0]}.")
     template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
     state = read_arrays(one.path, arrays, template, some=True)
-    return {name: state.get(place[name], {}) for name in wanted}
+    found = {"params": state[params], **state.get("collections", {})}
+    return {name: found.get(name, {}) for name in wanted}

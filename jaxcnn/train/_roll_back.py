@@ -26,12 +26,6 @@ def kinds(experiment: Experiment) -> tuple[str, ...]:
     return KINDS if experiment.max_loss_jump is None else (*KINDS, CALM)
 
 
-def undone_steps(run: RunFolder) -> int:
-    """Steps whose updates were undone: by so many the optimizer's schedule is behind the run's count of steps."""
-    last = {record[WENT_BACK]: record["step"] for record in run.metrics.read() if WENT_BACK in record}
-    return sum(step - back for back, step in last.items())  # a second jump from the same state undoes the first's, too
-
-
 class RollBack:
     """Decides at the end of each epoch whether its state is to be kept."""
 
@@ -65,7 +59,7 @@ class RollBack:
             return state, None
         step = int(back.step)
         log.warning("%s; its updates are undone, training goes on from the state of step %d", said, step)
-        counters = ("step", "loss_sum", "correct", "taken", "skipped", "skipped_in_row")
+        counters = ("step", "loss_sum", "metric_sums", "taken", "skipped", "skipped_in_row")
         return back.replace(**{name: getattr(state, name) for name in counters}), step
 
     def keep(self, state: TrainState) -> None:

@@ -1,7 +1,11 @@
-"""One step of training, and one batch of evaluation, as pure functions to be compiled."""
+"""One step of training, from the indices of a batch to the new state, to be read from top to bottom.
+
+Nothing here knows of devices: ``train_step`` is given a function ``spread``, which may compute ``gradient`` in parts on
+several devices (``_devices.py``).
+"""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,211 +13,178 @@ import optax
 from flax import struct
 from jax import lax
 
+from jaxcnn.train._calls import augmented, loss_and_aux, prepared
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._state import ALTERNATE, ORDER, STEP, TrainState, Variables, stream
+from jaxcnn.train._state import ORDER, STEP, TrainState, Variables, stream
 
-# The parts of a step beside the model, as they are named in a profile.
+# The parts of a step next to the layers, by their names in a profile; the second one is in the losses of tasks.
 INPUT, LOSS, UPDATE = PARTS = ("prepare_input", "compute_loss", "update_state")
 
-# A loss scale that was halved by an overflow is tried twice as large again this often.
+# The interval in steps at which a loss scale that an overflow has halved is doubled again.
 DOUBLE_EVERY = 2000
 
 
 class StepMetrics(struct.PyTreeNode):
-    """Mean loss and accuracy of one batch, before its update, and how many steps up to it were skipped in a row."""
+    """Mean loss and metrics of one batch, before its update, and the number of skipped steps in a row up to it."""
 
     loss: jax.Array
-    accuracy: jax.Array
+    metrics: dict[str, jax.Array]
     skipped_in_row: jax.Array
 
 
-class Findings(struct.PyTreeNode):
-    """What a batch has to say: its mean loss, the gradient of that, hits, and the batch statistics after it."""
+class Gradient(struct.PyTreeNode):
+    """Of a batch: its mean loss, the gradient of that, the other collections after it, and the sums of its metrics."""
 
     loss: jax.Array
     grads: Any
-    correct: jax.Array
-    batch_stats: Any
+    collections: Variables
+    metrics: dict[str, jax.Array]
 
 
-# (params, batch_stats, x, labels, dropout key, loss scale) -> Findings
-Finder = Callable[..., Findings]
+# (params, collections, batch, key, loss scale) -> Gradient
+GradientFunction = Callable[..., Gradient]
 
 
 def epoch_order(experiment: Experiment, epoch: jax.Array) -> jax.Array:
-    """Which images each step of an epoch reads, ``(steps_per_epoch, batch_size)``: a function of seed and epoch."""
+    """The examples that each step of an epoch reads, ``(steps_per_epoch, batch_size)``: by seed and epoch."""
     steps, batch = experiment.steps_per_epoch, experiment.batch_size
-    count = len(experiment.dataset.train)
+    count = len(experiment.data.train)
     order = jax.random.permutation(jax.random.fold_in(stream(experiment.seed, ORDER), epoch), count)
     return order[: steps * batch].reshape(steps, batch)
-
-
-class StepKeys(NamedTuple):
-    """The keys of what a step draws."""
-
-    augment: jax.Array
-    dropout: jax.Array
-    mix: jax.Array
-
-
-def step_keys(experiment: Experiment, step: jax.Array) -> StepKeys:
-    """Functions of seed and step."""
-    return StepKeys(*jax.random.split(jax.random.fold_in(stream(experiment.seed, STEP), step), 3))
-
-
-@jax.named_scope(INPUT)
-def model_input(
-    experiment: Experiment,
-    images: jax.Array,
-    labels: jax.Array,
-    numbers: jax.Array,
-    *,
-    keys: StepKeys,
-    epoch: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """What the model sees in training of a batch of uint8 images, and what the loss compares its logits with.
-
-    ``numbers`` says which training images they are.
-    """
-    x, targets = experiment.prepare(images), labels
-    if experiment.alternate is not None:
-        x = experiment.alternate(stream(experiment.seed, ALTERNATE), x, numbers, epoch=epoch)
-    if experiment.augment is not None:
-        x = experiment.augment(keys.augment, x)
-    if experiment.mix is not None:
-        x, targets = experiment.mix(keys.mix, x, jax.nn.one_hot(labels, len(experiment.dataset.class_names)))
-    return experiment.normalize(x), targets
-
-
-def find(
-    experiment: Experiment,
-    params: Variables,
-    batch_stats: Variables,
-    x: jax.Array,
-    labels: jax.Array,
-    dropout_key: jax.Array,
-    loss_scale: jax.Array | None,
-) -> Findings:
-    """Loss, gradient and new statistics of a batch that is the model's input already; labels as ``model_input``'s."""
-
-    def mean_loss(params: Variables) -> tuple[jax.Array, tuple[jax.Array, jax.Array, Variables]]:
-        logits, updated = experiment.model.apply(
-            {"params": params, "batch_stats": batch_stats},
-            x,
-            train=experiment.train_mode,
-            mutable=["batch_stats"],
-            rngs={"dropout": dropout_key},
-        )
-        logits = jnp.asarray(logits, jnp.float32)  # of models in bfloat16 or float16
-        with jax.named_scope(LOSS):
-            loss = experiment.loss(logits, labels).mean()
-        scaled = loss if loss_scale is None else loss * loss_scale
-        return scaled, (loss, logits, updated.get("batch_stats", {}))
-
-    (_, (loss, logits, stats)), grads = jax.value_and_grad(mean_loss, has_aux=True)(params)
-    if loss_scale is not None:
-        grads = jax.tree.map(lambda leaf: leaf / loss_scale.astype(leaf.dtype), grads)
-    right = labels.argmax(-1) if labels.ndim == logits.ndim else labels
-    hits = (logits.argmax(-1) == right).astype(jnp.float32)
-    correct = jnp.sum(hits) / (hits.size // len(hits))  # images, those with a label for each pixel by their share
-    return Findings(loss=loss, grads=grads, correct=correct, batch_stats=stats)
 
 
 def train_step(
     experiment: Experiment,
     state: TrainState,
-    images: jax.Array,
-    labels: jax.Array,
+    arrays: dict[str, jax.Array],
     order: jax.Array,
     *,
-    finder: Finder | None = None,
-    split: Callable[[jax.Array], jax.Array] = lambda rows: rows,
     accumulate: int = 1,
+    split: Callable[[jax.Array], jax.Array] = lambda rows: rows,
+    spread: Callable[[GradientFunction], GradientFunction] = lambda function: function,
 ) -> tuple[TrainState, StepMetrics]:
     """One update of the state by the batch that ``order`` gives to its step.
-
-    The last three arguments say how a batch is spread over devices and over time (``parallel.py``); nothing else
-    here knows of devices.
 
     Args:
         experiment: what is trained; static.
         state: donated by the caller.
-        images: all training images, uint8, on the device; of a stream those of this step's batch alone, in the order
-            of its indices, ``(accumulate, batch_size // accumulate, height, width, channels)``.
-        labels: their labels.
+        arrays: the whole training split; or of a stream the batch of this step alone, in the order of its indices,
+            ``(accumulate, batch_size // accumulate, ...)``.
         order: the epoch's order, from ``epoch_order``.
-        finder: finds loss, gradient and statistics of a batch; ``find`` unless given.
-        split: places the indices of a batch, and thereby its images, on the devices.
-        accumulate: in how many parts the batch is computed, one after the other.
+        accumulate: the number of parts in which the batch is computed, one after the other.
+        split: places the indices of a batch, and thereby its examples, on the devices.
+        spread: the function that computes ``gradient`` on the devices.
     """
     place = state.step % order.shape[0]
-    epoch = state.step // experiment.steps_per_epoch
-    keys = step_keys(experiment, state.step)
 
-    def part(batch_stats: Variables, rows: jax.Array, keys: StepKeys, index: jax.Array | int) -> Findings:
-        rows = split(rows)
-        place_of = index if experiment.streams else rows
-        x, targets = model_input(experiment, images[place_of], labels[place_of], rows, keys=keys, epoch=epoch)
-        found = (state.params, batch_stats, x, targets, keys.dropout, state.loss_scale)
-        return find(experiment, *found) if finder is None else finder(*found)
+    def gradient_of(params: Any, collections: Variables, batch: Any, key: jax.Array, scale: Any) -> Gradient:
+        return gradient(experiment, params, collections, batch, key, scale)
 
+    def of_part(collections: Variables, rows: jax.Array, part: jax.Array | int, key: jax.Array) -> Gradient:
+        batch, key = train_batch(experiment, state.step, arrays, split(rows), part, key)
+        return spread(gradient_of)(state.params, collections, batch, key, state.loss_scale)
+
+    key = jax.random.fold_in(stream(experiment.seed, STEP), state.step)
     if accumulate == 1:
-        found = part(state.batch_stats, order[place], keys, 0)
+        found = of_part(state.collections, order[place], 0, key)
     else:
-        found = _accumulated(part, state, order[place].reshape(accumulate, -1), keys)
-    return _updated(experiment, state, found, first=place == 0)
+        found = _accumulated(of_part, state, order[place].reshape(accumulate, -1), key)
+    with jax.named_scope(UPDATE):
+        return updated(experiment, state, found, first=place == 0)
 
 
-def _accumulated(part: Callable[..., Findings], state: TrainState, rows: jax.Array, keys: StepKeys) -> Findings:
-    """The findings of all parts as of one batch; each moves the batch statistics on, and draws numbers of its own."""
+@jax.named_scope(INPUT)
+def train_batch(
+    experiment: Experiment,
+    step: jax.Array,
+    arrays: dict[str, jax.Array],
+    rows: jax.Array,
+    part: jax.Array | int | None,
+    key: jax.Array,
+) -> tuple[dict[str, Any], jax.Array]:
+    """The batch that the objective is given, and the key for what it draws.
+
+    ``part`` is the part of the step's batch, of which each draws numbers of its own; None is the whole batch.
+    """
+    if experiment.streams:
+        whole = {name: array.reshape(-1, *array.shape[2:]) for name, array in arrays.items()}
+        batch = whole if part is None else {name: array[part] for name, array in arrays.items()}
+    else:
+        batch = {name: array[rows] for name, array in arrays.items()}
+    batch = prepared(experiment, batch)
+    epoch = jnp.full(rows.shape, step // experiment.steps_per_epoch, jnp.int32)
+    augment_key, objective_key = jax.random.split(key)
+    batch = augmented(experiment, augment_key, {**batch, "index": rows, "epoch": epoch})
+    return batch, objective_key
+
+
+def gradient(
+    experiment: Experiment,
+    params: Any,
+    collections: Variables,
+    batch: dict[str, Any],
+    key: jax.Array,
+    loss_scale: jax.Array | None,
+) -> Gradient:
+    """The gradient of the objective's mean loss over a batch, with respect to the parameters."""
+
+    def scaled_loss(params: Any) -> tuple[jax.Array, Any]:
+        loss, after, metrics = loss_and_aux(experiment, {"params": params, **collections}, batch, key)
+        return loss if loss_scale is None else loss * loss_scale, (loss, after, metrics)
+
+    (_, (loss, after, metrics)), grads = jax.value_and_grad(scaled_loss, has_aux=True)(params)
+    if loss_scale is not None:
+        grads = jax.tree.map(lambda leaf: leaf / loss_scale.astype(leaf.dtype), grads)
+    sums = {name: jnp.sum(values) for name, values in metrics.items()}
+    return Gradient(loss=loss, grads=grads, collections=after, metrics=sums)
+
+
+def _accumulated(of_part: Callable[..., Gradient], state: TrainState, rows: jax.Array, key: jax.Array) -> Gradient:
+    """The gradient of all parts as of one batch; each part moves the collections on."""
     parts = len(rows)
 
-    def add(total: Findings, index: jax.Array) -> tuple[Findings, None]:
-        own = StepKeys(*(jax.random.fold_in(key, index) for key in keys))
-        found = part(total.batch_stats, rows[index], own, index)
-        return Findings(
+    def add(total: Gradient, part: jax.Array) -> tuple[Gradient, None]:
+        found = of_part(total.collections, rows[part], part, jax.random.fold_in(key, part))
+        return Gradient(
             loss=total.loss + found.loss / parts,
             grads=jax.tree.map(lambda old, new: old + new / parts, total.grads, found.grads),
-            correct=total.correct + found.correct,
-            batch_stats=found.batch_stats,
+            collections=found.collections,
+            metrics=jax.tree.map(jnp.add, total.metrics, found.metrics),
         ), None
 
-    nothing = Findings(
+    nothing = Gradient(
         loss=jnp.zeros((), jnp.float32),
         grads=jax.tree.map(jnp.zeros_like, state.params),
-        correct=jnp.zeros((), jnp.float32),
-        batch_stats=state.batch_stats,
+        collections=state.collections,
+        metrics=jax.tree.map(jnp.zeros_like, state.metric_sums),
     )
     return lax.scan(add, nothing, jnp.arange(parts))[0]
 
 
-@jax.named_scope(UPDATE)
-def _updated(
-    experiment: Experiment, state: TrainState, found: Findings, *, first: jax.Array
+def updated(
+    experiment: Experiment, state: TrainState, found: Gradient, *, first: jax.Array
 ) -> tuple[TrainState, StepMetrics]:
     """The state after an update, or without one where something in it is not finite.
 
-    A skipped update leaves no trace but in the counters: parameters, statistics, optimizer and average stay. Once
-    ``max_skipped`` of them came in a row the state stays as it is altogether, so that whoever looks, however late,
-    finds it as it was then.
+    A skipped update leaves no trace but in the counters: variables, optimizer and average stay. Once ``max_skipped`` of
+    them came in a row the whole state stays unchanged, so that it can be examined at any later time.
     """
-    updates, opt_state = experiment.optimizer.update(found.grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    finite = is_finite((found.loss, found.grads, params, found.batch_stats))
+    params, opt_state = optimized(experiment, state, found)
+    finite = is_finite((found.loss, found.grads, params, found.collections))
     stopped = state.skipped_in_row >= experiment.max_skipped
     began = state.replace(
         loss_sum=jnp.where(first, 0.0, state.loss_sum),
-        correct=jnp.where(first, 0.0, state.correct),
+        metric_sums=jax.tree.map(lambda total: jnp.where(first, 0.0, total), state.metric_sums),
         taken=jnp.where(first, 0, state.taken),
         skipped=state.skipped + 1,
         skipped_in_row=state.skipped_in_row + _counts(state.loss_scale),
     )
     moved = began.replace(
         params=params,
-        batch_stats=found.batch_stats,
+        collections=found.collections,
         opt_state=opt_state,
         loss_sum=began.loss_sum + found.loss,
-        correct=began.correct + found.correct,
+        metric_sums=jax.tree.map(jnp.add, began.metric_sums, found.metrics),
         taken=began.taken + 1,
         skipped=state.skipped,
         skipped_in_row=jnp.zeros_like(state.skipped_in_row),
@@ -221,8 +192,15 @@ def _updated(
     after = _choose(finite, moved, began).replace(step=state.step + 1, loss_scale=_rescaled(state, finite))
     after = _choose(stopped, state, after)
     after = after.replace(ema_params=_averaged(experiment.ema_decay, state, after.params, finite & ~stopped))
-    accuracy = found.correct / experiment.batch_size
-    return after, StepMetrics(loss=found.loss, accuracy=accuracy, skipped_in_row=after.skipped_in_row)
+    means = {name: total / experiment.batch_size for name, total in found.metrics.items()}
+    return after, StepMetrics(loss=found.loss, metrics=means, skipped_in_row=after.skipped_in_row)
+
+
+def optimized(experiment: Experiment, state: TrainState, found: Gradient) -> tuple[Any, optax.OptState]:
+    """Parameters and the optimizer's state after the update; an optimizer that asks for the loss is given it."""
+    optimizer = optax.with_extra_args_support(experiment.optimizer)
+    updates, opt_state = optimizer.update(found.grads, state.opt_state, state.params, value=found.loss)
+    return optax.apply_updates(state.params, updates), opt_state
 
 
 def is_finite(tree: Any) -> jax.Array:
@@ -254,33 +232,10 @@ def _rescaled(state: TrainState, finite: jax.Array) -> jax.Array | None:
     return jnp.where(finite, grown, jnp.maximum(state.loss_scale / 2, 1.0))
 
 
-def _averaged(decay: float, state: TrainState, params: Variables, taken: jax.Array) -> Variables | None:
+def _averaged(decay: float, state: TrainState, params: Any, taken: jax.Array) -> Any:
     """The average after this step; its weight grows with the steps, so that early parameters are soon forgotten."""
     if state.ema_params is None:
         return None
     step = state.step.astype(jnp.float32)
     weight = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
     return optax.incremental_update(params, state.ema_params, jnp.where(taken, 1.0 - weight, 0.0))
-
-
-class BatchEvaluation(struct.PyTreeNode):
-    """Class probabilities and cross-entropy of each label of a batch."""
-
-    probabilities: jax.Array
-    losses: jax.Array
-
-
-def eval_step(logits_of: Callable[..., jax.Array]) -> Callable[..., BatchEvaluation]:
-    """The function ``(variables, images, labels) -> BatchEvaluation`` of uint8 images.
-
-    ``logits_of`` maps variables and images to logits, as ``Experiment.logits``.
-    """
-
-    def step(variables: Variables, images: jax.Array, labels: jax.Array) -> BatchEvaluation:
-        logits = logits_of(variables, images)
-        return BatchEvaluation(
-            probabilities=jax.nn.softmax(logits),
-            losses=optax.softmax_cross_entropy_with_integer_labels(logits, labels),
-        )
-
-    return step

@@ -1,13 +1,18 @@
-"""A run's model as it can be used: the experiment and the variables of one of its checkpoints."""
+"""A run's variables as they can be used: the experiment and the variables of one of its checkpoints."""
 
 import dataclasses
+import functools
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxcnn._reprs import short_repr
+from jaxcnn.data import Split, StreamedSplit
+from jaxcnn.train._calls import predicted
 from jaxcnn.train._checkpoints.reading import restore
 from jaxcnn.train._devices import Parallel
+from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._runs.folder import RunFolder
 from jaxcnn.train._state import Variables, abstract_state
@@ -15,7 +20,13 @@ from jaxcnn.train._state import Variables, abstract_state
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """An experiment with trained variables."""
+    """An experiment with trained variables.
+
+    Attributes:
+        experiment: what was trained.
+        variables: those that are evaluated: with the averaged parameters, where there is an average.
+        step: the number of steps that they were trained for.
+    """
 
     experiment: Experiment
     variables: Variables
@@ -23,9 +34,24 @@ class Trained:
 
     __repr__ = short_repr
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Class probabilities ``(n, classes)`` of uint8 images shaped as the experiment's own."""
-        return np.asarray(jax.nn.softmax(self.experiment.logits(self.variables, jax.device_put(images))))
+    def predict(self, **arrays: np.ndarray) -> Any:
+        """What the experiment's ``predict`` makes of examples, such as ``trained.predict(image=images)``.
+
+        Args:
+            arrays: arrays by name, as the experiment's splits have them; targets may be left out.
+        """
+        outputs = jax.jit(functools.partial(predicted, self.experiment))(self.variables, arrays)
+        return jax.tree.map(np.asarray, outputs)
+
+    def measured(self) -> dict[str, np.ndarray]:
+        """What the experiment measures after training, by name; empty where it measures nothing."""
+        found = self.experiment.measure(self) if self.experiment.measure is not None else {}
+        return {name: np.asarray(value) for name, value in found.items()}
+
+    def evaluate(self, split: Split | StreamedSplit | None = None) -> dict[str, float]:
+        """The measures of a split by name; of the test split unless given."""
+        split = self.experiment.data.test if split is None else split
+        return Evaluator(Inference.of(self.experiment), split)(self.variables)
 
 
 def load_trained(run: RunFolder, kind: str, *, trust: bool = False) -> Trained:

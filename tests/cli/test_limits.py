@@ -13,7 +13,6 @@ import pytest
 
 from jaxcnn.cli import main, show, train
 from jaxcnn.data import Dataset, Split
-from jaxcnn.train._evaluate import Evaluation
 from jaxcnn.train._runs.folder import RunFolder
 from tests.cli.conftest import TINY
 
@@ -34,11 +33,11 @@ def full_disk() -> Iterator[None]:
 def test_a_full_disk_while_drawing_costs_the_pictures_only(
     full_disk: None, tiny_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    split = Split(np.zeros((3, 4, 4, 1), np.uint8), np.zeros(3, int))
-    dataset = Dataset(name="blank", train=split, test=split, class_names=("background", "other"))
-    evaluation = Evaluation(split.labels, np.full((3, 2), 0.5), np.zeros(3))
+    split = Split(image=np.zeros((3, 4, 4, 1), np.uint8), label=np.zeros(3, int))
+    data = Dataset(name="blank", train=split, test=split, class_names=("background", "other"))
+    outputs, targets = {"probabilities": np.full((3, 2), 0.5)}, {"label": split["label"]}
     run = SimpleNamespace(path=tmp_path, metrics=RunFolder(tiny_run).metrics)
-    assert train._draw(run, SimpleNamespace(dataset=dataset, streams=False), evaluation) == []
+    assert train._draw(run, SimpleNamespace(data=data, streams=False), outputs, targets) == []
     assert list(tmp_path.iterdir()) == [], "no half pictures"
     for name in ("curves", "confusion", "mistakes"):
         assert f"{name}.png could not be drawn (OSError: [Errno 27] File too large); the run itself is" in caplog.text

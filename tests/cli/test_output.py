@@ -99,7 +99,7 @@ def test_the_live_display_is_written_in_ascii() -> None:
     screen = Console(file=io.TextIOWrapper(written, "ascii", write_through=True), force_terminal=True, width=100)
     with ConsoleProgress(screen, steps_per_epoch=2, batch_size=1) as progress:
         progress.start(step=0, total=4)
-        progress.step(1, loss=1.0, accuracy=0.5)
+        progress.step(1, {"loss": 1.0, "accuracy": 0.5})
     assert b"loss 1.000" in written.getvalue()
 
 

@@ -65,7 +65,7 @@ def test_a_repeat_that_was_stopped_goes_on_and_results_come_from_the_files(
         file = find_experiment(str(TINY))
         config = with_settings(file.config_class(), ["epochs=2", "seed=1"])
         run = RunFolder.create(Path(command[command.index("--run-dir") + 1]), file, dataclasses.asdict(config))
-        assert runs.train(run, file.build(config), stop_after=8).evaluation is None
+        assert runs.train(run, file.build(config), stop_after=8).metrics is None
         return 128 + signal.SIGTERM
 
     words = ["repeat", str(TINY), "--seeds", "2", "--set", "epochs=2", "--run-dir", "two"]

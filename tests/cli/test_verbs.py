@@ -10,7 +10,7 @@ from PIL import Image
 
 from jaxcnn.cli import main, train
 from jaxcnn.data import Dataset, Split, load
-from jaxcnn.train._evaluate import Evaluation, Evaluator
+from jaxcnn.train import Parallel, Trained
 from jaxcnn.train._runs.folder import RunFolder
 from jaxcnn.vis import predictions_figure
 from tests.cli.conftest import TINY
@@ -26,22 +26,25 @@ def test_a_run_leaves_pictures_of_its_records_and_its_evaluation(tiny_run: Path,
     run = RunFolder.open(tiny_run)
     file, settings = run.load_experiment()
     experiment = file.build(settings)
-    evaluation = Evaluator(experiment, experiment.dataset.test)(final_state(run, experiment).eval_variables)
-    names = train._draw(SimpleNamespace(path=tmp_path, metrics=run.metrics), experiment, evaluation)
+    trained = Trained(experiment, final_state(run, experiment).eval_variables, step=0)
+    found = train._outputs(trained, Parallel.over(1))
+    names = train._draw(SimpleNamespace(path=tmp_path, metrics=run.metrics), experiment, *found)
     assert names == ["curves.png", "confusion.png", "mistakes.png"]
     for name in names:
         assert (tmp_path / name).read_bytes() == (tiny_run / name).read_bytes(), name
 
 
 def test_of_labelled_pixels_it_draws_their_classes(tiny_run: Path, tmp_path: Path) -> None:
-    split = Split(np.zeros((3, 4, 4, 1), np.uint8), np.zeros((3, 4, 4), int))
-    dataset = Dataset(name="blank", train=split, test=split, class_names=("background", "other"))
-    evaluation = Evaluation(split.labels, np.full((3, 4, 4, 2), 0.5), np.zeros((3, 4, 4)))
+    split = Split(image=np.zeros((3, 4, 4, 1), np.uint8), segmentation=np.zeros((3, 4, 4), int))
+    data = Dataset(name="blank", train=split, test=split, class_names=("background", "other"))
+    classes = {"segmentation": split["segmentation"]}
     run = SimpleNamespace(path=tmp_path, metrics=RunFolder(tiny_run).metrics)
-    names = train._draw(run, SimpleNamespace(dataset=dataset), evaluation)
+    names = train._draw(run, SimpleNamespace(data=data, streams=False), classes, classes)
     assert names == ["curves.png", "confusion.png", "segmentation.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
-    assert train._in_words(evaluation) == "accuracy  100.00 %   mean IoU  100.00 %"
+    figures = {"test/loss": 0.1, "test/accuracy": 1.0, "test/mean_iou": 1.0}
+    assert train._in_words(figures) == "test accuracy  100.00 %   mean IoU  100.00 %"
+    assert train._in_words({"test/loss": 0.1}) == "test loss  0.1000"
 
 
 def test_train_speaks_plainly_where_nobody_looks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +86,7 @@ def test_predict_reads_any_picture(
     """The same digit in every mode and another size is taken for the same class."""
     from jaxcnn.data import load
 
-    digit = load("digits").train.images[3, :, :, 0]
+    digit = load("digits").train["image"][3, :, :, 0]
     grey = Image.fromarray(digit)
     picture = Image.fromarray(digit.astype(np.uint16) * 257) if mode == "I;16" else grey.convert(mode)
     plain, other = tmp_path / "plain.png", tmp_path / "other.png"
@@ -157,7 +160,7 @@ def test_summary_of_a_run_and_of_an_experiment(tiny_run: Path, capsys: pytest.Ca
 def test_predict_guesses_the_polarity_of_strokes_and_shows_what_it_read(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    light = load("digits").test.images[3, ..., 0]
+    light = load("digits").test["image"][3, ..., 0]
     Image.fromarray(light).save(tmp_path / "light.png")
     Image.fromarray(255 - light).resize((96, 96)).save(tmp_path / "dark.png")
     paths = [str(tmp_path / name) for name in ("light.png", "dark.png")]

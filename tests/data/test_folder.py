@@ -20,11 +20,11 @@ def test_images_are_labelled_by_their_folder_and_none_is_lost(tmp_path: Path) ->
     data = load_folder(tmp_path)
     assert data.class_names == ("ant", "cat", "dog")
     assert data.name == tmp_path.name
-    assert np.bincount(data.test.labels).tolist() == [1, 1, 2]
-    assert np.bincount(data.train.labels).tolist() == [4, 6, 8]
+    assert np.bincount(data.test["label"]).tolist() == [1, 1, 2]
+    assert np.bincount(data.train["label"]).tolist() == [4, 6, 8]
     expected = {pixels.tobytes(): name for pixels, name in made.values()}
     for split in (data.train, data.test):
-        for image, label in zip(split.images, split.labels, strict=True):
+        for image, label in zip(split["image"], split["label"], strict=True):
             assert expected.pop(image.tobytes()) == data.class_names[label]
     assert not expected
 
@@ -36,7 +36,7 @@ def test_the_division_depends_on_names_only(tmp_path: Path) -> None:
     first, second = load_folder(tmp_path / "a"), load_folder(tmp_path / "b")
     chosen = []
     for root, data in (("a", first), ("b", second)):
-        tests = {image.tobytes() for image in data.test.images}
+        tests = {image.tobytes() for image in data.test["image"]}
         files = (tmp_path / root).rglob("*.png")
         chosen.append(
             {str(f.relative_to(tmp_path / root)) for f in files if np.asarray(Image.open(f)).tobytes() in tests}
@@ -49,7 +49,7 @@ def test_the_division_is_fixed(tmp_path: Path) -> None:
     """The three of ten that SHA-256 of the relative path puts first: a recorded run must find them again."""
     made = fill(tmp_path, {"x": 10, "y": 2})
     data = load_folder(tmp_path, test_fraction=0.3)
-    tests = {image.tobytes() for image in data.test.images}
+    tests = {image.tobytes() for image in data.test["image"]}
     assert sorted(path for path, (pixels, _) in made.items() if pixels.tobytes() in tests) == [
         "x/000.png",
         "x/003.png",
@@ -62,8 +62,8 @@ def test_the_division_is_fixed(tmp_path: Path) -> None:
 def test_every_class_has_both(tmp_path: Path, fraction: float, count: int) -> None:
     fill(tmp_path, {"x": 20, "y": 2})
     data = load_folder(tmp_path, test_fraction=fraction)
-    assert np.bincount(data.test.labels).tolist() == [count, 1]
-    assert np.bincount(data.train.labels).tolist() == [20 - count, 1]
+    assert np.bincount(data.test["label"]).tolist() == [count, 1]
+    assert np.bincount(data.train["label"]).tolist() == [20 - count, 1]
 
 
 @pytest.mark.parametrize("test", ["test", "val", "valid", "validation"])
@@ -72,9 +72,9 @@ def test_a_division_that_the_user_made_is_kept(tmp_path: Path, test: str) -> Non
     made = fill(tmp_path / test, {"b": 2, "a": 1})
     data = load_folder(tmp_path)
     assert data.class_names == ("a", "b", "c")
-    assert data.train.labels.tolist() == [0] * 4 + [1] * 3 + [2]
-    assert data.test.labels.tolist() == [0, 1, 1]
-    np.testing.assert_array_equal(data.test.images[0], made["a/000.png"][0])
+    assert data.train["label"].tolist() == [0] * 4 + [1] * 3 + [2]
+    assert data.test["label"].tolist() == [0, 1, 1]
+    np.testing.assert_array_equal(data.test["image"][0], made["a/000.png"][0])
 
 
 def test_test_goes_before_val(tmp_path: Path) -> None:
@@ -109,11 +109,11 @@ def test_splits_have_several_names_in_upper_or_lower_case(tmp_path: Path, train:
     fill(tmp_path / test, {"a": 2, "b": 1})
     data = load_folder(tmp_path)
     assert data.class_names == ("a", "b")
-    assert data.train.labels.tolist() == [0] * 3 + [1] * 4 and data.test.labels.tolist() == [0] * 2 + [1]
+    assert data.train["label"].tolist() == [0] * 3 + [1] * 4 and data.test["label"].tolist() == [0] * 2 + [1]
 
 
 def count(data: Dataset) -> list[list[int]]:
-    return [np.bincount(split.labels).tolist() for split in (data.train, data.test)]
+    return [np.bincount(split["label"]).tolist() for split in (data.train, data.test)]
 
 
 def test_what_tools_leave_behind_is_skipped_at_every_level(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     }
     expected = {pixels.tobytes(): name for pixels, name in made.values()}
     data = load_folder(root)
-    for image, label in zip(data.train.images, data.train.labels, strict=True):
+    for image, label in zip(data.train["image"], data.train["label"], strict=True):
         assert expected[image.tobytes()] == data.class_names[label]
 
 
@@ -227,7 +227,7 @@ def test_grey_stays_grey_unless_one_is_coloured(tmp_path: Path) -> None:
     assert data.image_shape == (6, 5, 3)
     assert load_folder(tmp_path, channels=1).image_shape == (6, 5, 1)
     spread = {np.repeat(pixels, 3, axis=-1).tobytes() for pixels, _ in grey.values()}
-    found = {image.tobytes() for split in (data.train, data.test) for image in split.images}
+    found = {image.tobytes() for split in (data.train, data.test) for image in split["image"]}
     assert spread < found
 
 
@@ -236,7 +236,7 @@ def test_sizes_are_brought_to_one_as_in_prediction(tmp_path: Path) -> None:
         write(tmp_path / "ab"[index % 2] / f"{index}.png", size=size, seed=index)
     data = load_folder(tmp_path, image_size=8)
     assert data.image_shape == (8, 8, 3)
-    found = {image.tobytes() for split in (data.train, data.test) for image in split.images}
+    found = {image.tobytes() for split in (data.train, data.test) for image in split["image"]}
     expected = {read_image(path, image_shape=(8, 8, 3)).tobytes() for path in tmp_path.rglob("*.png")}
     assert found == expected
 
@@ -262,4 +262,4 @@ def test_more_images_than_a_chunk_keep_their_order(tmp_path: Path) -> None:
         Image.fromarray(np.full((1, 2), index % 150, np.uint8)).save(path)
     fill(tmp_path / "test", {"a": 1, "b": 1}, size=(1, 2), channels=1)
     data = load_folder(tmp_path)
-    assert data.train.images[:, 0, 1, 0].tolist() == [*range(150), *range(150)]
+    assert data.train["image"][:, 0, 1, 0].tolist() == [*range(150), *range(150)]

@@ -180,7 +180,7 @@ def test_shrinking_averages_all_pixels() -> None:
 
 def test_enlarging_is_what_was_done_to_the_digits() -> None:
     """A digit that a user draws with 8x8 pixels is shown to the model as the digits that it learned from."""
-    small, large = digits(8).test.images, digits(32).test.images
+    small, large = digits(8).test["image"], digits(32).test["image"]
     found = np.stack([fit(image, (32, 32)) for image in small])
     assert np.abs(found.astype(int) - large.astype(int)).max() <= 1
 

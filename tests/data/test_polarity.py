@@ -20,7 +20,7 @@ def misjudged(images: np.ndarray) -> int:
 
 def test_no_embedded_digit_is_misjudged() -> None:
     data = load("digits")
-    assert misjudged(np.concatenate([data.train.images, data.test.images])[..., 0]) == 0
+    assert misjudged(np.concatenate([data.train["image"], data.test["image"]])[..., 0]) == 0
 
 
 @pytest.mark.skipif(not MNIST.exists(), reason=f"the test images of MNIST are not at {MNIST.parent}")
@@ -38,7 +38,7 @@ def photograph(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def test_photographs_of_digits_are_rarely_misjudged() -> None:
-    rng, digits = np.random.default_rng(0), load("digits").test.images[..., 0]
+    rng, digits = np.random.default_rng(0), load("digits").test["image"][..., 0]
     assert sum(has_light_border(photograph(digit, rng)) for digit in digits) <= 2
     assert sum(not has_light_border(photograph(255 - digit, rng)) for digit in digits) <= 2
 
@@ -46,7 +46,7 @@ def test_photographs_of_digits_are_rarely_misjudged() -> None:
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "1", "I;16"])
 def test_files_of_every_mode(tmp_path: Path, mode: str, dark: bool) -> None:
-    digit = load("digits").test.images[0, ..., 0]
+    digit = load("digits").test["image"][0, ..., 0]
     grey = 255 - digit if dark else digit
     if mode == "I;16":
         picture = Image.fromarray(grey.astype(np.uint16) * 257)

@@ -18,21 +18,21 @@ def small() -> Dataset:
 
 
 def test_labels_lie_where_the_photograph_was_written_over(small: Dataset) -> None:
-    blank = Split(np.full((2, 8, 8, 3), 7, np.uint8), np.zeros(2, int))
+    blank = Split(image=np.full((2, 8, 8, 3), 7, np.uint8), label=np.zeros(2, int))
     flat = Dataset(name="flat", train=blank, test=blank, class_names=("none",))
     scenes = digit_scenes(small, flat, size=32, train_count=40, test_count=20, seed=3)
-    changed = (scenes.train.images != 7).any(-1)
-    strokes = scenes.train.labels > 0
+    changed = (scenes.train["image"] != 7).any(-1)
+    strokes = scenes.train["segmentation"] > 0
     assert not (strokes & ~changed).any()
-    assert 0.05 < strokes.mean() < 0.4 and set(np.unique(scenes.train.labels)) == set(range(11))
-    counts = [len(np.unique(label)) - 1 for label in scenes.train.labels]
+    assert 0.05 < strokes.mean() < 0.4 and set(np.unique(scenes.train["segmentation"])) == set(range(11))
+    counts = [len(np.unique(label)) - 1 for label in scenes.train["segmentation"]]
     assert min(counts) >= 1 and max(counts) == 4
     again = digit_scenes(small, flat, size=32, train_count=40, test_count=20, seed=3)
     other = digit_scenes(small, flat, size=32, train_count=40, test_count=20, seed=4)
     assert again.fingerprint == scenes.fingerprint != other.fingerprint
     strokes_only = digit_scenes(small, flat, size=32, train_count=40, test_count=20, seed=3, named=False)
-    np.testing.assert_array_equal(strokes_only.train.labels, strokes)
-    np.testing.assert_array_equal(strokes_only.train.images, scenes.train.images)
+    np.testing.assert_array_equal(strokes_only.train["segmentation"], strokes)
+    np.testing.assert_array_equal(strokes_only.train["image"], scenes.train["image"])
     assert strokes_only.class_names == ("background", "stroke")
     assert scenes.licence == small.licence and scenes.class_names == ("background", *small.class_names)
 
@@ -62,7 +62,7 @@ def test_enlarging_is_that_of_pillow() -> None:
 
 
 def test_refusals(small: Dataset) -> None:
-    colour = Split(np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2, int))
+    colour = Split(image=np.zeros((2, 8, 8, 3), np.uint8), label=np.zeros(2, int))
     photographs = Dataset(name="photos", train=colour, test=colour, class_names=("none",))
     for arguments, options, message in (
         ((photographs, small), {}, "digits must have one channel, but photos has 3"),
@@ -75,10 +75,23 @@ def test_refusals(small: Dataset) -> None:
 
 def test_what_is_held_out_is_not_trained_on(small: Dataset) -> None:
     held = hold_out(small, one_in=4)
-    np.testing.assert_array_equal(held.test.images, small.train.images[3::4])
-    np.testing.assert_array_equal(held.test.labels, small.train.labels[3::4])
-    assert len(held.train) + len(held.test) == len(small.train)
-    np.testing.assert_array_equal(held.train.images[:4], small.train.images[[0, 1, 2, 4]])
+    assert held.validation is not None and held.test is small.test
+    for name in ("image", "label"):
+        np.testing.assert_array_equal(held.validation[name], small.train[name][3::4])
+    assert len(held.train) + len(held.validation) == len(small.train)
+    np.testing.assert_array_equal(held.train["image"][:4], small.train["image"][[0, 1, 2, 4]])
     for one_in in (1, 5000):
-        with pytest.raises(ValueError, match=f"one_in={one_in} must be at least 2 and at most 1437"):
+        with pytest.raises(ValueError, match=f"one_in={one_in} must be 0, or at least 2 and at most 1437"):
             hold_out(small, one_in=one_in)
+    assert hold_out(small, one_in=0) is small
+    with pytest.raises(ValueError, match="has a validation split already"):
+        hold_out(held, one_in=4)
+
+
+def test_scenes_of_held_out_digits_are_for_validation(small: Dataset) -> None:
+    held = hold_out(small, one_in=4)
+    for named in (True, False):
+        scenes = digit_scenes(held, held, size=32, train_count=3, test_count=2, named=named)
+        assert scenes.validation is not None and len(scenes.validation) == 2
+        assert not np.array_equal(scenes.validation["image"], scenes.test["image"])
+    assert digit_scenes(small, held, size=32, train_count=3, test_count=2).validation is None

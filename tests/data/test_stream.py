@@ -16,6 +16,8 @@ from tests.data.conftest import Internet, write_mnist
 from tests.data.test_folder import fill
 from tests.data.test_tfds import as_tfrecord
 
+FIELDS = {"image": ((1, 1, 1), np.uint8), "label": ((), np.int32)}
+
 
 class Numbers:
     """Images of one pixel whose value is their number; some cannot be read."""
@@ -29,20 +31,20 @@ class Numbers:
     def name_of(self, index: int) -> str:
         return f"number {index}"
 
-    def read(self, index: int) -> tuple[np.ndarray, int]:
+    def read(self, index: int) -> dict[str, object]:
         if index in self.damaged:
             raise ValueError(f"number {index} is damaged.")
-        return np.full((1, 1, 1), index, np.uint8), self.label
+        return {"image": np.full((1, 1, 1), index, np.uint8), "label": self.label}
 
 
 def split_of(source: Source, **options: int) -> StreamedSplit:
-    return StreamedSplit(source, image_shape=(1, 1, 1), classes=1, **options)
+    return StreamedSplit(source, fields=FIELDS, classes=1, **options)
 
 
 def everything(split: StreamedSplit) -> tuple[np.ndarray, np.ndarray]:
     batch = split.read(np.arange(len(split)))
     assert batch.good.all()
-    return batch.images, batch.labels
+    return batch.arrays["image"], batch.arrays["label"]
 
 
 def assert_as_loaded(streamed: StreamedDataset, loaded: object) -> None:
@@ -50,8 +52,8 @@ def assert_as_loaded(streamed: StreamedDataset, loaded: object) -> None:
     assert streamed.image_shape == loaded.image_shape
     for ours, theirs in ((streamed.train, loaded.train), (streamed.test, loaded.test)):
         images, labels = everything(ours)
-        np.testing.assert_array_equal(images, theirs.images)
-        np.testing.assert_array_equal(labels, theirs.labels)
+        np.testing.assert_array_equal(images, theirs["image"])
+        np.testing.assert_array_equal(labels, theirs["label"])
 
 
 def test_a_folder_streams_what_it_loads(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_batches_are_those_of_their_steps_from_any_step_on(size: int) -> None:
         batches = list(split.batches(indices, start, steps))
         assert len(batches) == steps - start
         for step, batch in enumerate(batches, start):
-            assert batch.images[:, 0, 0, 0].tolist() == indices(step).tolist()
+            assert batch.arrays["image"][:, 0, 0, 0].tolist() == indices(step).tolist()
             assert batch.good.all()
 
 
@@ -102,7 +104,7 @@ def test_what_cannot_be_read_is_replaced_by_the_next_and_named_once(caplog: pyte
     with caplog.at_level(logging.WARNING, "jaxcnn"):
         for _ in range(2):
             batch = split.read(np.array([2, 3, 4, 9]))
-            assert batch.images[:, 0, 0, 0].tolist() == [2, 5, 5, 0]
+            assert batch.arrays["image"][:, 0, 0, 0].tolist() == [2, 5, 5, 0]
             assert batch.good.all()
     assert split.corrupt == (3, 4, 9)
     assert [record.getMessage() for record in caplog.records] == [
@@ -113,13 +115,15 @@ def test_what_cannot_be_read_is_replaced_by_the_next_and_named_once(caplog: pyte
 def test_evaluation_goes_without_what_cannot_be_read() -> None:
     batch = split_of(Numbers(10, damaged=(3,))).read(np.array([2, 3]), replace=False)
     assert batch.good.tolist() == [True, False]
-    assert batch.images[:, 0, 0, 0].tolist() == [2, 0]
+    assert batch.arrays["image"][:, 0, 0, 0].tolist() == [2, 0]
 
 
 @pytest.mark.parametrize(("most", "count"), [(2, 10), (100, 3)])
 def test_too_many_are_an_error_that_names_them(most: int, count: int) -> None:
     split = split_of(Numbers(count, damaged=tuple(range(count))), max_corrupt=most)
-    message = rf"images cannot be read, more than max_corrupt={most}: (number \d(, )?){{3,5}}.*. The last: number \d is"
+    message = (
+        rf"examples cannot be read, more than max_corrupt={most}: (number \d(, )?){{3,5}}.*. The last: number \d is"
+    )
     with pytest.raises(ValueError, match=message):
         list(split.batches(lambda step: np.arange(count), 0, 1))
 
@@ -176,21 +180,26 @@ def test_what_cannot_be_streamed(tmp_path: Path, options: dict[str, object], mes
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        (lambda: split_of(Numbers(0)), "there is no image"),
+        (lambda: split_of(Numbers(0)), "there is no example"),
         (lambda: split_of(Numbers(2, label=1)).read(np.arange(2)), "number 0 has the label 1, but there are 1 classes"),
         (
-            lambda: StreamedSplit(Numbers(2), image_shape=(2, 2, 1), classes=1).read(np.arange(2)),
-            "number 0 is uint8 of shape (1, 1, 1), but the source promised uint8 of shape (2, 2, 1).",
+            lambda: StreamedSplit(Numbers(2), fields={"image": ((2, 2, 1), np.uint8)}, classes=1).read(np.arange(2)),
+            "number 0 is uint8 of shape (1, 1, 1) in image, but the source promised uint8 of shape (2, 2, 1).",
         ),
+        (
+            lambda: StreamedSplit(Numbers(2), fields={"boxes": ((4,), np.float32)}).read(np.arange(2)),
+            "number 0 has no 'boxes', which the source promised, only image, label.",
+        ),
+        (lambda: StreamedSplit(Numbers(2), fields={}), "expected the shape and dtype of at least one array"),
         (
             lambda: StreamedDataset(
                 name="odd",
                 train=split_of(Numbers(2)),
-                test=StreamedSplit(Numbers(2), image_shape=(2, 2, 1), classes=1),
+                test=StreamedSplit(Numbers(2), fields=FIELDS | {"image": ((2, 2, 1), np.uint8)}, classes=1),
                 class_names=("0",),
                 fingerprint="",
             ),
-            "odd: training images are (1, 1, 1) but test images are (2, 2, 1)",
+            "odd: image is uint8[1, 1, 1] for each example of the train split, but uint8[2, 2, 1]",
         ),
     ],
 )

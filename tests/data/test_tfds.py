@@ -96,8 +96,8 @@ def test_a_set_without_a_preparer_is_read_where_it_lies(sets: Path, mnist: Datas
 def test_images_can_be_brought_to_another_size(sets: Path, mnist: Dataset) -> None:
     data = load("mnist", data_dir=sets, image_size=14)
     assert data.image_shape == (14, 14, 1)
-    means = mnist.train.images.reshape(-1, 14, 2, 14, 2).mean((2, 4))
-    assert np.corrcoef(means.ravel(), data.train.images.ravel())[0, 1] > 0.9
+    means = mnist.train["image"].reshape(-1, 14, 2, 14, 2).mean((2, 4))
+    assert np.corrcoef(means.ravel(), data.train["image"].ravel())[0, 1] > 0.9
 
 
 def as_tfrecord(folder: Path) -> None:
@@ -242,11 +242,11 @@ def test_real_digits(tmp_path: Path, internet: Internet) -> None:
         (internet.folder / f"{stem}-images-idx3-ubyte.gz").write_bytes(idx(images[start:]))
         (internet.folder / f"{stem}-labels-idx1-ubyte.gz").write_bytes(idx(labels[start:]))
     data = load("mnist", data_dir=tmp_path)
-    assert np.bincount(data.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert np.bincount(data.test["label"]).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     # TFDS orders by a hash of the index, so the published order of the test split comes out.
-    assert data.test.labels[:10].tolist() == [2, 0, 4, 8, 7, 6, 0, 6, 3, 1]
+    assert data.test["label"][:10].tolist() == [2, 0, 4, 8, 7, 6, 0, 6, 3, 1]
     expected = {image.tobytes(): int(label) for image, label in zip(images, labels, strict=True)}
-    for image, label in zip(data.test.images, data.test.labels, strict=True):
+    for image, label in zip(data.test["image"], data.test["label"], strict=True):
         assert expected.pop(image.tobytes()) == label
     assert not expected
     assert len(data.train) == 500

@@ -18,7 +18,7 @@ from tests.data.conftest import CIFAR_CLASSES, Internet, cifar_rows, idx, mnist_
 def assert_holds(split: Split, images: np.ndarray, labels: np.ndarray) -> None:
     """The split has these images with these labels, in the order that TFDS gives them."""
     expected = {image.tobytes(): int(label) for image, label in zip(images, labels, strict=True)}
-    found = {image.tobytes(): int(label) for image, label in zip(split.images, split.labels, strict=True)}
+    found = {image.tobytes(): int(label) for image, label in zip(split["image"], split["label"], strict=True)}
     assert found == expected
     assert len(split) == len(images)
 

@@ -4,7 +4,9 @@ import dataclasses
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 
 from jaxcnn.train._checkpoints.reading import restore
 from jaxcnn.train._devices import Parallel
@@ -15,6 +17,12 @@ from jaxcnn.train._runs.folder import RunFolder
 from jaxcnn.train._runs.metrics import Record
 from jaxcnn.train._state import TrainState, create_state
 
+
+def is_number(path: object, value: object) -> bool:
+    """What holds a learning rate, and not the state of its schedule."""
+    return getattr(value, "shape", None) == ()
+
+
 TINY = Path(__file__).parent / "tiny.py"
 
 
@@ -24,7 +32,7 @@ class Quiet:
     def compiling(self) -> None: ...
     def compiled(self, seconds: float, *, from_cache: bool) -> None: ...
     def start(self, *, step: int, total: int) -> None: ...
-    def step(self, step: int, *, loss: float, accuracy: float) -> None: ...
+    def step(self, step: int, measures: Record) -> None: ...
     def epoch(self, record: Record, *, waited: float | None = None) -> None: ...
     def due(self, seconds: float) -> bool:
         return False
@@ -68,6 +76,19 @@ def final_state(run: RunFolder, experiment: Experiment) -> TrainState:
 
 def without_seconds(run: RunFolder) -> list[Record]:
     return [{name: value for name, value in record.items() if name != "seconds"} for record in run.metrics.read()]
+
+
+def rate_at(experiment: Experiment, step: int) -> float:
+    """The learning rate that the optimizer records for a step."""
+    params = {"kernel": jnp.ones((1, 1))}
+
+    def counted(leaf: jax.Array) -> jax.Array:
+        return jnp.full_like(leaf, step) if jnp.issubdtype(leaf.dtype, jnp.integer) else leaf
+
+    state = jax.tree.map(counted, experiment.optimizer.init(params))
+    _, state = experiment.optimizer.update(params, state, params)
+    (rate,) = [value for _, value in optax.tree_utils.tree_get_all_with_path(state, "learning_rate", is_number)]
+    return float(rate)
 
 
 def assert_same(left: TrainState, right: TrainState) -> None:

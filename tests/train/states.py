@@ -16,11 +16,11 @@ def state_at(step: int, *, rows: int = 64) -> TrainState:
     return TrainState(
         step=jnp.int32(step),
         params={"conv": {"kernel": jnp.asarray(draw.normal(size=(rows, 40)), jnp.float32)}},
-        batch_stats={"mean": jnp.asarray(draw.normal(size=24), jnp.bfloat16)},
+        collections={"batch_stats": {"mean": jnp.asarray(draw.normal(size=24), jnp.bfloat16)}},
         opt_state=(jnp.asarray(draw.normal(size=(rows, 40)), jnp.float32),),
         ema_params=None,
         loss_sum=jnp.float32(draw.normal()),
-        correct=jnp.float32(1),
+        metric_sums={"accuracy": jnp.float32(1)},
         taken=jnp.int32(1),
         skipped=jnp.int32(0),
         skipped_in_row=jnp.int32(0),

@@ -19,11 +19,11 @@ class Memory:
     def name_of(self, index: int) -> str:
         return f"image {index}"
 
-    def read(self, index: int) -> tuple[np.ndarray, int]:
+    def read(self, index: int) -> dict[str, np.ndarray]:
         time.sleep(self.seconds)
         if index in self.damaged:
             raise ValueError(f"image {index} is damaged.")
-        return self.split.images[index], int(self.split.labels[index])
+        return {name: array[index] for name, array in self.split.arrays.items()}
 
 
 def streamed(data: Dataset, *, max_corrupt: int = 100, **options: object) -> StreamedDataset:
@@ -31,9 +31,7 @@ def streamed(data: Dataset, *, max_corrupt: int = 100, **options: object) -> Str
 
     def split(which: Split) -> StreamedSplit:
         classes = len(data.class_names)
-        return StreamedSplit(
-            Memory(which, **options), image_shape=data.image_shape, classes=classes, max_corrupt=max_corrupt
-        )
+        return StreamedSplit(Memory(which, **options), fields=which.fields, classes=classes, max_corrupt=max_corrupt)
 
     train, test = split(data.train), split(data.test)
     return StreamedDataset(

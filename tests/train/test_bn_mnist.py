@@ -1,5 +1,6 @@
 """The batch norm experiment: what it keeps of its units as it trains, and what it tells of finished runs."""
 
+import functools
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,8 +41,9 @@ def test_percentiles_are_means_over_the_looks_of_a_window(file: ExperimentFile) 
 def test_both_arms_differ_in_the_norms_alone(file: ExperimentFile) -> None:
     shapes = []
     for batch_norm in (True, False):
-        model = file.build(file.config_class(dataset="digits", batch_norm=batch_norm)).model
-        variables = jax.eval_shape(lambda model=model: model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1))))
+        experiment = file.build(file.config_class(dataset="digits", batch_norm=batch_norm))
+        batch = {"image": jnp.zeros((1, 28, 28, 1))}
+        variables = jax.eval_shape(functools.partial(experiment.init, jax.random.key(0)), batch)
         shapes.append(
             {name: {leaf: each.shape for leaf, each in part.items()} for name, part in variables["params"].items()}
         )
@@ -55,12 +57,9 @@ def test_both_arms_differ_in_the_norms_alone(file: ExperimentFile) -> None:
 
 
 def test_images_are_black_or_white(file: ExperimentFile) -> None:
-    assert file.build_function.__globals__["black_and_white"](jnp.array([0, 127, 128, 255], jnp.uint8)).tolist() == [
-        0,
-        0,
-        1,
-        1,
-    ]
+    batch = {"image": jnp.array([0, 127, 128, 255], jnp.uint8), "label": jnp.arange(4)}
+    found = file.build_function.__globals__["black_and_white"](batch)
+    assert found["image"].tolist() == [0, 0, 1, 1] and found["label"] is batch["label"]
 
 
 @pytest.mark.gate
@@ -93,7 +92,7 @@ def test_units_are_measured_in_their_own_widths(file: ExperimentFile, monkeypatc
     trace = np.stack([middle - width / 2, middle, middle + width / 2], axis=1)
     trained = SimpleNamespace(
         variables={"batch_stats": {"percentiles": {"means": trace}}},
-        experiment=SimpleNamespace(model=SimpleNamespace(steps=4)),
+        experiment=SimpleNamespace(total_steps=400),
     )
     record = {"step": 44, "test/accuracy": 0.5}
     history = file.build_function.__globals__["history"]

@@ -245,11 +245,11 @@ def test_another_batch_seed_or_image_is_refused(tmp_path: Path) -> None:
         train(run, dataclasses.replace(experiment, batch_size=20))
     with pytest.raises(RunError, match=r"with seed 0, but this run has 7"):
         train(run, dataclasses.replace(experiment, seed=7))
-    images = experiment.dataset.train.images.copy()
+    images = experiment.data.train["image"].copy()
     images[0, 0, 0, 0] ^= 1
-    other = dataclasses.replace(experiment.dataset, train=dataclasses.replace(experiment.dataset.train, images=images))
+    other = dataclasses.replace(experiment.data, train=experiment.data.train.replace(image=images))
     with pytest.raises(RunError, match=r"with dataset [0-9a-f]{64}, but this run has [0-9a-f]{64}: its place in the"):
-        train(run, dataclasses.replace(experiment, dataset=other))
+        train(run, dataclasses.replace(experiment, data=other))
     assert train(run, experiment).finished
 
 
@@ -261,14 +261,14 @@ def test_another_batch_seed_or_image_is_refused(tmp_path: Path) -> None:
             r"does not fit this model: params/conv/kernel is float32\[64, 40\] there but float32\[64, 50\] here",
         ),
         (
-            lambda state: state.replace(batch_stats={"mean": jnp.zeros(24, jnp.float32)}),
-            r"batch_stats/mean is bfloat16\[24\] there but float32\[24\] here",
+            lambda state: state.replace(collections={"batch_stats": {"mean": jnp.zeros(24, jnp.float32)}}),
+            r"collections/batch_stats/mean is bfloat16\[24\] there but float32\[24\] here",
         ),
         (
             lambda state: state.replace(params=state.params | {"head": jnp.zeros(3)}),
             r"params/head was not saved",
         ),
-        (lambda state: state.replace(batch_stats={}), r"batch_stats/mean is not in this model"),
+        (lambda state: state.replace(collections={}), r"batch_stats/mean is not in this model"),
         (lambda state: state.replace(ema_params=state.params), r"ema_params/conv/kernel was not saved"),
     ],
 )

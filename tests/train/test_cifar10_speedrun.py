@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import data, models
-from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._experiment import Experiment, standardize, to_unit
 from jaxcnn.train._runs.discover import ExperimentFile, load_experiment
 from jaxcnn.train._state import create_state
 from jaxcnn.train._step import epoch_order, train_step
@@ -26,7 +26,7 @@ def blobs(name: str, **_: object) -> data.Dataset:
         slope = np.linspace(-60, 60, 32)
         light = np.where(labels[:, None, None] == 0, slope[None, None], slope[None, :, None])[..., None]
         noise = generator.normal(0, 20, (count, 32, 32, 3))
-        return data.Split(images=np.clip(128 + light + noise, 0, 255).astype(np.uint8), labels=labels)
+        return data.Split(image=np.clip(128 + light + noise, 0, 255).astype(np.uint8), label=labels)
 
     return data.Dataset(name=name, train=split(48), test=split(16), class_names=("left", "above"))
 
@@ -46,10 +46,11 @@ def small(file: ExperimentFile, monkeypatch: pytest.MonkeyPatch) -> Experiment:
 def test_it_learns_and_leaves_the_whitening_filters_alone(small: Experiment) -> None:
     state = create_state(small)
     before = jax.tree.map(np.asarray, state.params)
-    train = small.normalize(small.prepare(jnp.asarray(small.dataset.train.images)))
+    images = small.data
+    train = standardize(images.mean, images.std)(to_unit(jnp.asarray(images.train["image"])))
     np.testing.assert_allclose(before["whiten"]["kernel"], models.whitening_kernel(train), atol=1e-5)
-    arrays = (jnp.asarray(small.dataset.train.images), jnp.asarray(small.dataset.train.labels))
-    step = jax.jit(lambda state, order: train_step(small, state, *arrays, order))
+    arrays = {name: jnp.asarray(array) for name, array in images.train.arrays.items()}
+    step = jax.jit(lambda state, order: train_step(small, state, arrays, order))
     draw = jax.jit(lambda epoch: epoch_order(small, epoch))
     losses, biases = [], []
     for index in range(small.total_steps):
@@ -102,5 +103,20 @@ def _at(tree: Any, path: tuple[str, ...]) -> Any:
 
 def test_another_batch_takes_another_rate_of_muon(file: ExperimentFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "load", blobs)
-    rates = [file.build(file.config_class(batch_size=size)).schedule(0) for size in (10, 40)]
-    assert rates[1] == pytest.approx(2 * rates[0])
+    rates = []
+    for size in (10, 40):
+        experiment = file.build(file.config_class(batch_size=size, width=4, whitening_images=8))
+        rates.append(create_state(experiment).learning_rates["learning_rate"])
+    assert rates[1] == pytest.approx(2 * rates[0]) and rates[0] > 0
+
+
+def test_flips_alternate_and_shifts_are_drawn(small: Experiment) -> None:
+    """Without the shift, each image is the same or mirrored, and the other way round in the next epoch."""
+    flip = small.augment.func  # type: ignore[union-attr]
+    images, index = jax.random.uniform(jax.random.key(0), (6, 8, 8, 3)), jnp.arange(10, 16)
+    seen = []
+    for epoch in (0, 1, 2):
+        batch = {"image": images, "index": index, "epoch": jnp.full(6, epoch)}
+        seen.append(np.asarray(flip(jax.random.key(epoch), batch, seed=0, pixels=0)["image"]))
+    np.testing.assert_array_equal(seen[1], seen[0][:, :, ::-1])
+    np.testing.assert_array_equal(seen[2], seen[0])

@@ -16,6 +16,7 @@ from jaxcnn.data import Dataset, Split
 from jaxcnn.train._devices import WHOLE, Parallel, lowered_step
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._state import abstract_state
+from jaxcnn.train._tasks import classification
 from tests.tiers import default_rows
 
 # Every family, as small as it can be had: what is read does not depend on how often a layer is repeated.
@@ -41,12 +42,11 @@ def experiment_of(name: str, shape: tuple[int, int, int], options: dict[str, Any
     labels = np.arange(32) % 10
     if name == "unet":
         labels = np.tile(labels[:, None, None], (1, *shape[:2]))
-    split = Split(images=np.zeros((32, *shape), np.uint8), labels=labels)
+    split = Split(image=np.zeros((32, *shape), np.uint8), label=labels)
     return Experiment(
-        model=models.create(name, num_classes=10, **options),
-        dataset=Dataset(name="blank", train=split, test=split, class_names=tuple("abcdefghij")),
+        **classification(models.create(name, num_classes=10, **options)),
+        data=Dataset(name="blank", train=split, test=split, class_names=tuple("abcdefghij")),
         optimizer=optax.sgd(0.1, momentum=0.9),
-        schedule=optax.constant_schedule(0.1),
         epochs=1,
         batch_size=16,
     )
@@ -58,13 +58,15 @@ def collectives(program: str) -> dict[str, int]:
 
 
 def compiled_step(experiment: Experiment, parallel: Parallel) -> str:
-    data = experiment.dataset.train
     whole = NamedSharding(parallel.mesh, WHOLE)
-    shapes = [(data.images.shape, jnp.uint8), (data.labels.shape, jnp.int32), ((2, 16), jnp.int32)]
-    arrays = [jax.ShapeDtypeStruct(shape, dtype, sharding=whole) for shape, dtype in shapes]
+
+    def struct(array: jax.typing.ArrayLike) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=whole)
+
+    arrays, order = jax.tree.map(struct, (experiment.data.train.arrays, np.zeros((2, 16), np.int32)))
     state = parallel.template(abstract_state(experiment))
     with parallel.context():
-        return lowered_step(experiment, parallel, state, *arrays).compile(compiler_options=QUICK).as_text()
+        return lowered_step(experiment, parallel, state, arrays, order).compile(compiler_options=QUICK).as_text()
 
 
 @pytest.mark.parametrize("name", default_rows(list(MODELS), keep=["lenet5", "resnet18_cifar"]))

@@ -11,9 +11,11 @@ from jaxcnn import data, models
 from jaxcnn.models import PAPER_RUNS
 from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._peak import macs_per_image
+from jaxcnn.train._peak import macs_per_example
 from jaxcnn.train._runs.discover import list_experiments, load_experiment
+from jaxcnn.train._tasks import classification
 from tests.tiers import default_rows
+from tests.train.runs import rate_at
 
 LOAD = data.load  # before a test replaces it
 EXPERIMENTS = sorted((Path(__file__).parent.parent.parent / "experiments").glob("*.py"))
@@ -29,7 +31,7 @@ def stand_in(name: str, **_: object) -> data.Dataset:
 
     def split(count: int) -> data.Split:
         labels = np.arange(count, dtype=np.int32) % classes
-        return data.Split(images=generator.integers(0, 256, (count, *shape), np.uint8), labels=labels)
+        return data.Split(image=generator.integers(0, 256, (count, *shape), np.uint8), label=labels)
 
     return data.Dataset(
         name=name, train=split(2000), test=split(100), class_names=tuple(str(index) for index in range(classes))
@@ -48,14 +50,15 @@ class Black:
     def name_of(self, index: int) -> str:
         return str(index)
 
-    def read(self, index: int) -> tuple[np.ndarray, int]:
-        return self.image, index % 1000
+    def read(self, index: int) -> dict[str, object]:
+        return {"image": self.image, "label": index % 1000}
 
 
 def streamed_stand_in(name: str, *, image_size: int, **_: object) -> data.StreamedDataset:
     """A stream of the shape of ImageNet."""
     assert name == "imagenet2012"
-    split = data.StreamedSplit(Black(image_size), image_shape=(image_size, image_size, 3), classes=1000)
+    fields = {"image": ((image_size, image_size, 3), np.uint8), "label": ((), np.int32)}
+    split = data.StreamedSplit(Black(image_size), fields=fields, classes=1000)
     names = tuple(str(label) for label in range(1000))
     return data.StreamedDataset(name=name, train=split, test=split, class_names=names, fingerprint="black")
 
@@ -86,8 +89,9 @@ def test_lenet5_digits_trains_61706_parameters() -> None:
 
 def test_a_model_with_other_classes_is_refused() -> None:
     file = load_experiment(next(path for path in EXPERIMENTS if path.stem == "lenet5_digits"))
-    experiment = dataclasses.replace(file.build(file.config_class()), model=models.create("lenet5", num_classes=7))
-    with pytest.raises(ValueError, match=r"logits of shape \(2, 7\) for 2 images, but digits has 10 classes"):
+    other = classification(models.create("lenet5", num_classes=7))
+    experiment = dataclasses.replace(file.build(file.config_class()), **other)
+    with pytest.raises(ValueError, match=r"probabilities of 7 classes, but digits has 10 classes.*num_classes=10"):
         dry_run(experiment)
 
 
@@ -105,7 +109,7 @@ def test_the_networks_of_the_batch_norm_paper(network: str, monkeypatch: pytest.
         state = dry_run(experiment)
         assert sum(leaf.size for leaf in jax.tree.leaves(state.params)) == models.info(network).parameters
     paper = PAPER_RUNS[network]
-    assert float(experiment.schedule(0)) == pytest.approx(paper.learning_rate)
+    assert rate_at(experiment, 0) == pytest.approx(paper.learning_rate)
     assert experiment.total_steps == pytest.approx((paper.steps or 5.0) * 1e6, rel=1e-3)
 
 
@@ -114,19 +118,19 @@ def test_the_schedule_of_90_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = built("resnet50_imagenet", batch_size=1000)  # 5 steps an epoch
     peak = 0.1 * 1000 / 256
     for epoch, rate in ((0, 0.1), (5, peak), (29, peak), (31, peak / 10), (61, peak / 100), (81, peak / 1000)):
-        assert float(experiment.schedule(5 * epoch)) == pytest.approx(rate, rel=1e-5)
-    cosine = built("resnet50_imagenet", batch_size=1000, schedule="cosine").schedule
-    assert float(cosine(25)) == pytest.approx(peak)
-    assert float(cosine(450)) == pytest.approx(0.0, abs=1e-6)
+        assert rate_at(experiment, 5 * epoch) == pytest.approx(rate, rel=1e-5)
+    cosine = built("resnet50_imagenet", batch_size=1000, schedule="cosine")
+    assert rate_at(cosine, 25) == pytest.approx(peak)
+    assert rate_at(cosine, 450) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_the_model_of_90_epochs_asks_for_its_multiply_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "stream", streamed_stand_in)
-    assert macs_per_image(built("resnet50_imagenet")) == models.info("resnet50").macs
+    assert macs_per_example(built("resnet50_imagenet")) == models.info("resnet50").macs
 
 
 def test_synthetic_images_are_resident() -> None:
     experiment = built("resnet50_imagenet", dataset="synthetic", batch_size=4, host_size=40, image_size=32)
     assert not experiment.streams
-    assert experiment.dataset.image_shape == (40, 40, 3)
+    assert experiment.data.image_shape == (40, 40, 3)
     assert experiment.steps_per_epoch == 8

@@ -13,12 +13,14 @@ from jaxcnn.train._state import create_state
 from tests.train.runs import TINY, assert_same, final_state, without_seconds
 
 STREAMED = TINY.with_name("tiny_stream.py")
+NETWORKS = TINY.with_name("tiny_networks.py")
 
 
 @pytest.mark.parametrize(
     ("experiment_file", "kills"),
     [
         pytest.param(TINY, 3, id="resident"),
+        pytest.param(NETWORKS, 2, id="two networks"),
         pytest.param(TINY, 20, id="resident, often", marks=pytest.mark.gate),
         pytest.param(STREAMED, 10, id="streamed", marks=pytest.mark.gate),
     ],

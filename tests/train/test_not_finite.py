@@ -24,6 +24,7 @@ from jaxcnn.train._runs.discover import load_experiment
 from jaxcnn.train._state import TrainState, abstract_state, create_state
 from jaxcnn.train._step import StepMetrics, epoch_order, train_step
 from tests.train.runs import new_run, train
+from tests.train.tiny import functions
 
 TINY = Path(__file__).parent / "tiny.py"
 
@@ -57,32 +58,34 @@ class Network(nn.Module):
 def tiny() -> Experiment:
     file = load_experiment(TINY)
     experiment = file.build(file.config_class())
-    return dataclasses.replace(experiment, model=Network(), augment=None, optimizer=optax.adam(0.01), ema_decay=0.9)
+    return dataclasses.replace(
+        experiment, **functions(Network()), augment=None, optimizer=optax.adam(0.01), ema_decay=0.9
+    )
 
 
 def poisoned(experiment: Experiment, bad_steps: tuple[int, ...], value: float) -> Experiment:
     """One whose images of some steps have a pixel of ``value``: the first image of a batch names its step."""
     order = np.asarray(epoch_order(experiment, jnp.int32(0)))
-    train_split = experiment.dataset.train
-    images = train_split.images.copy()
+    images = experiment.data.train["image"].copy()
     images[:, 0, 0, 0] = 0
     images[order[list(bad_steps), 3], 0, 0, 0] = 255  # no digit reaches that far into the corner
-    split = dataclasses.replace(train_split, images=images)
-    dataset = dataclasses.replace(experiment.dataset, train=split)
+    split = experiment.data.train.replace(image=images)
+    data = dataclasses.replace(experiment.data, train=split)
 
-    def normalize(x: jax.Array) -> jax.Array:
-        return jnp.where(x[:, :1, :1, :1] == 1.0, jnp.full_like(x, value), x)
+    def poison(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
+        x = batch["image"]
+        return {**batch, "image": jnp.where(x[:, :1, :1, :1] == 1.0, jnp.full_like(x, value), x)}
 
-    return dataclasses.replace(experiment, dataset=dataset, normalize=normalize)
+    return dataclasses.replace(experiment, data=data, augment=poison)
 
 
 def run_steps(experiment: Experiment, count: int) -> tuple[list[TrainState], list[StepMetrics]]:
-    data = experiment.dataset.train
+    arrays = {name: jnp.asarray(array) for name, array in experiment.data.train.arrays.items()}
     order = epoch_order(experiment, jnp.int32(0))
     step = jax.jit(functools.partial(train_step, experiment))
     states, metrics = [create_state(experiment)], []
     for _ in range(count):
-        state, metric = step(states[-1], jnp.asarray(data.images), jnp.asarray(data.labels), order)
+        state, metric = step(states[-1], arrays, order)
         states.append(state)
         metrics.append(metric)
     return states, metrics
@@ -92,7 +95,7 @@ def kept(state: TrainState) -> list[np.ndarray]:
     """What a skipped step must not touch."""
     return [
         np.asarray(leaf)
-        for leaf in jax.tree.leaves((state.params, state.batch_stats, state.opt_state, state.ema_params))
+        for leaf in jax.tree.leaves((state.params, state.collections, state.opt_state, state.ema_params))
     ]
 
 
@@ -127,28 +130,35 @@ def spoil_derivative(x: jax.Array) -> jax.Array:
 spoil_derivative.defjvps(lambda tangent, y, x: tangent * jnp.nan)
 
 
+def infinite(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    return logits.sum(-1) / 0.0
+
+
+def spoil_image(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
+    return {**batch, "image": batch["image"] / 0.0}
+
+
 @pytest.mark.parametrize(
     ("change", "where"),
     [
-        ({"model": Network(spoil=spoil_derivative)}, r"the gradient of hidden/(bias|kernel): \d+ of (8|\d{3}) values"),
-        ({"normalize": lambda x: x / 0.0}, r"the model's input, after prepare, augment, mix and normalize: [\d,]+ of"),
-        ({"loss": lambda logits, labels: logits.sum(-1) / 0.0}, r"the loss, of logits that are finite"),
+        (functions(Network(spoil=spoil_derivative)), r"the gradient of hidden/(bias|kernel): \d+ of (8|\d{3}) values"),
+        ({"augment": spoil_image}, r"image of the batch, after prepare and augment: [\d,]+ of"),
+        (functions(Network(), loss=infinite), r"the loss, of outputs that are finite"),
         ({"optimizer": optax.sgd(float("inf"))}, r"conv/bias after the update, from a gradient that is finite: 4 of 4"),
         ({}, r"nothing, when the batch was run again"),
     ],
 )
 def test_the_first_to_go_wrong_is_named(tiny: Experiment, change: dict[str, Any], where: str) -> None:
     experiment = dataclasses.replace(tiny, **change)
-    data = experiment.dataset.train
     order = epoch_order(experiment, jnp.int32(0))
-    images, labels = jnp.asarray(data.images), jnp.asarray(data.labels)
+    arrays = {name: jnp.asarray(array) for name, array in experiment.data.train.arrays.items()}
     state = create_state(tiny) if "optimizer" not in change else create_state(experiment)
-    assert re.match(where, first_not_finite(experiment, Parallel.over(1), state, images, labels, order, 0))
+    assert re.match(where, first_not_finite(experiment, Parallel.over(1), state, arrays, order, 0))
 
 
 def test_a_run_that_takes_no_more_steps_ends_and_names_the_layer(tiny: Experiment, tmp_path: Path) -> None:
     _, run = new_run(tmp_path / "run")
-    experiment = dataclasses.replace(tiny, max_skipped=3, model=Network(spoil=lambda x: x * jnp.inf))
+    experiment = dataclasses.replace(tiny, max_skipped=3, **functions(Network(spoil=lambda x: x * jnp.inf)))
     message = (
         r"the last 3 steps, up to step 3 in epoch 1, had a NaN or an infinity and were skipped: the run diverged\. "
         r"In the batch of step 3 the first to go wrong is the output of trap \(Trap\): 128 of 128 values .*"
@@ -170,8 +180,8 @@ def test_a_checkpoint_that_is_kept_is_named_by_its_step(tiny: Experiment, tmp_pa
 
 def test_an_overflow_halves_the_loss_scale_and_costs_one_step(tiny: Experiment) -> None:
     """Float16 ends at 65504: from 2**40 on the scale falls until gradients fit, and training goes on."""
-    model = Network(dtype=jnp.float16)
-    experiment = dataclasses.replace(tiny, model=model, loss_scale=2.0**24, max_skipped=1, normalize=lambda x: x - 0.3)
+    half = functions(Network(dtype=jnp.float16), normalize=lambda x: x - 0.3)
+    experiment = dataclasses.replace(tiny, **half, loss_scale=2.0**24, max_skipped=1)
     states, _ = run_steps(experiment, 18)
     scales = [float(state.loss_scale) for state in states if state.loss_scale is not None]
     skipped = int(states[-1].skipped)
@@ -229,11 +239,11 @@ def test_the_program_grows_with_the_number_of_layers_and_not_with_its_square(tin
     """XLA once worked out anew, for each array of the state, whether all of them are finite."""
 
     def size(depth: int) -> int:
-        experiment = dataclasses.replace(tiny, model=Deep(depth))
+        experiment = dataclasses.replace(tiny, **functions(Deep(depth)))
         state = abstract_state(experiment)
-        data, order = experiment.dataset.train, jax.eval_shape(lambda: epoch_order(experiment, jnp.int32(0)))
+        arrays, order = experiment.data.train.arrays, jax.eval_shape(lambda: epoch_order(experiment, jnp.int32(0)))
         step = jax.jit(functools.partial(train_step, experiment))
-        return len(step.lower(state, data.images, data.labels, order).compile().as_text())
+        return len(step.lower(state, arrays, order).compile().as_text())
 
     few, some, many = size(5), size(15), size(35)
     assert many - some < 2.5 * (some - few)

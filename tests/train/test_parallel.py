@@ -18,7 +18,7 @@ from jaxcnn.train import _devices as parallel_module
 from jaxcnn.train._devices import Parallel, compile_step
 from jaxcnn.train._diagnose import first_not_finite
 from jaxcnn.train._errors import ConfigError
-from jaxcnn.train._evaluate import Evaluator
+from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._loop import fit
 from jaxcnn.train._part_keys import part_key
@@ -28,6 +28,7 @@ from jaxcnn.train._state import TrainState, create_state
 from jaxcnn.train._step import epoch_order
 from tests.tiers import default_rows
 from tests.train.runs import TINY, Quiet, final_state, new_run, without_seconds
+from tests.train.tiny import functions
 
 STEPS = 50
 
@@ -50,20 +51,21 @@ class Network(nn.Module):
 def experiment() -> Experiment:
     file = load_experiment(TINY)
     experiment = file.build(file.config_class())
-    return dataclasses.replace(experiment, model=Network(), optimizer=optax.sgd(0.05, momentum=0.9, nesterov=True))
+    return dataclasses.replace(
+        experiment, **functions(Network()), optimizer=optax.sgd(0.05, momentum=0.9, nesterov=True)
+    )
 
 
 def curve(experiment: Experiment, parallel: Parallel, steps: int = STEPS) -> tuple[np.ndarray, TrainState]:
     """The loss of each step, and the state at the end."""
-    data = experiment.dataset.train
     state = parallel.place(create_state(experiment))
-    images, labels = parallel.replicate((data.images, data.labels))
+    arrays = parallel.replicate(experiment.data.train.arrays)
     draw = jax.jit(functools.partial(epoch_order, experiment))
     orders = [parallel.replicate(draw(epoch)) for epoch in range(steps // experiment.steps_per_epoch + 1)]
-    step = compile_step(experiment, parallel, state, images, labels, orders[0])
+    step = compile_step(experiment, parallel, state, arrays, orders[0])
     losses = []
     for number in range(steps):
-        state, metrics = step(state, images, labels, orders[number // experiment.steps_per_epoch])
+        state, metrics = step(state, arrays, orders[number // experiment.steps_per_epoch])
         losses.append(float(metrics.loss))
     return np.array(losses), state
 
@@ -108,9 +110,10 @@ def test_devices_and_spellings_change_nothing(
     assert share == (1 / parallel.devices if parallel.fsdp else 1)
     assert state.ema_params["output"]["kernel"].sharding == kernel.sharding
     assert state.opt_state[0].trace["output"]["kernel"].sharding == kernel.sharding
-    evaluation = Evaluator(experiment, experiment.dataset.test, parallel=parallel)(state.eval_variables)
-    expected = Evaluator(experiment, experiment.dataset.test)(alone[1].eval_variables)
-    np.testing.assert_allclose(evaluation.probabilities, expected.probabilities, atol=1e-4)
+    inference, test = Inference.of(experiment), experiment.data.test
+    outputs, _ = Evaluator(inference, test, parallel=parallel).outputs(state.eval_variables)
+    expected, _ = Evaluator(inference, test).outputs(alone[1].eval_variables)
+    np.testing.assert_allclose(outputs["probabilities"], expected["probabilities"], atol=1e-4)
 
 
 @pytest.mark.parametrize("spelling", default_rows(["jit", "pmap"], keep=["jit"]))
@@ -118,16 +121,16 @@ def test_statistics_per_device(experiment: Experiment, spelling: str) -> None:
     """Every part of the batch is normalised by itself; running statistics are the mean of those of the parts."""
     experiment = dataclasses.replace(experiment, augment=None, ema_decay=0.0)
     _, state = curve(experiment, Parallel.over(4, spelling=spelling, batch_stats="per_device"), steps=1)
-    before, data = create_state(experiment), experiment.dataset.train
+    before, images = create_state(experiment), experiment.data.train["image"]
     rows = np.asarray(epoch_order(experiment, jnp.int32(0)))[0].reshape(4, 4)
     kernel = np.asarray(before.params["conv"]["kernel"])
     expected = []
     for part in rows:
-        x = experiment.normalize(jnp.asarray(data.images[part] / np.float32(255)))
+        x = (jnp.asarray(images[part] / np.float32(255)) - 0.3) / 0.3
         maps = np.asarray(Conv(8, (5, 5), strides=4, use_bias=False).apply({"params": {"kernel": kernel}}, x))
         expected.append((maps.mean((0, 1, 2)), maps.var((0, 1, 2), ddof=1)))
     mean, var = np.mean(expected, axis=0)
-    stats = state.batch_stats["norm"]
+    stats = state.collections["batch_stats"]["norm"]
     np.testing.assert_allclose(stats["mean"], 0.1 * mean, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(stats["var"], 0.9 + 0.1 * var, rtol=1e-4)
 
@@ -136,7 +139,7 @@ def test_each_part_of_a_batch_counts_alike(experiment: Experiment) -> None:
     """Without what parts tell apart (statistics, dropout, augmentation) a batch in parts is the batch."""
     plain = functools.partial(nn.GroupNorm, num_groups=1)
     model = Network(norm=lambda use_running_average, momentum, **options: plain(**options))
-    experiment = dataclasses.replace(experiment, model=model, augment=None, train_mode=False)
+    experiment = dataclasses.replace(experiment, **functions(model, train_mode=False), augment=None)
     whole, state = curve(experiment, Parallel.over(1), steps=8)
     for parallel in (Parallel.over(2, accumulate=4), Parallel.over(4, accumulate=2, spelling="shard_map")):
         losses, by_parts = curve(experiment, parallel, steps=8)
@@ -152,9 +155,9 @@ def test_parts_one_after_the_other_are_the_same_on_any_devices(experiment: Exper
 
 def test_bfloat16(experiment: Experiment) -> None:
     """Computed in bfloat16; parameters, statistics, loss and the sums over devices are float32."""
-    experiment = dataclasses.replace(experiment, model=Network(dtype=jnp.bfloat16))
+    experiment = dataclasses.replace(experiment, **functions(Network(dtype=jnp.bfloat16)))
     losses, state = curve(experiment, Parallel.over(4), steps=24)
-    assert {leaf.dtype for leaf in jax.tree.leaves((state.params, state.batch_stats))} == {np.dtype(np.float32)}
+    assert {leaf.dtype for leaf in jax.tree.leaves((state.params, state.collections))} == {np.dtype(np.float32)}
     assert losses[-6:].mean() < losses[:6].mean() / 2
     assert (losses != losses.astype(jnp.bfloat16).astype(float)).any()
 
@@ -180,13 +183,11 @@ def test_a_run_moves_between_devices(experiment: Experiment, tmp_path: Path) -> 
 
 
 def test_a_diagnosis_on_explicit_axes(experiment: Experiment) -> None:
-    experiment = dataclasses.replace(experiment, normalize=lambda x: x / 0.0)
     parallel = Parallel(mesh=mesh((4,), ("data",), AxisType.Explicit))
-    data = experiment.dataset.train
-    order = epoch_order(experiment, jnp.int32(0))
-    state = parallel.place(create_state(dataclasses.replace(experiment, normalize=lambda x: x)))
-    arrays = parallel.replicate((data.images, data.labels, order))
-    assert first_not_finite(experiment, parallel, state, *arrays, 0).startswith("the model's input")
+    state = parallel.place(create_state(experiment))
+    spoilt = dataclasses.replace(experiment, augment=lambda key, batch: {**batch, "image": batch["image"] / 0.0})
+    arrays, order = parallel.replicate((experiment.data.train.arrays, epoch_order(experiment, jnp.int32(0))))
+    assert first_not_finite(spoilt, parallel, state, arrays, order, 0).startswith("image of the batch, after prepare")
 
 
 def test_keys_of_parts() -> None:

@@ -200,16 +200,16 @@ class Config(tiny.Config):
 
 def build(config):
     experiment = tiny.build(config)
-    train, twist = experiment.dataset.train, os.environ.get("TWIST")
+    train, twist = experiment.data.train, os.environ.get("TWIST")
     if twist == "loss":
-        return dataclasses.replace(experiment, loss=cross_entropy(0.1))
+        return dataclasses.replace(experiment, **tiny.functions(tiny.TinyNetwork(), loss=cross_entropy(0.1)))
     if twist == "labels":
-        train = dataclasses.replace(train, labels=train.labels[::-1].copy())
+        train = train.replace(label=train["label"][::-1].copy())
     if twist == "pixel":
-        images = train.images.copy()
+        images = train["image"].copy()
         images[99, 31, 31, 0] ^= 1
-        train = dataclasses.replace(train, images=images)
-    return dataclasses.replace(experiment, dataset=dataclasses.replace(experiment.dataset, train=train))
+        train = train.replace(image=images)
+    return dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, train=train))
 """
 
 # Both processes start a run for each line of what they are given; only the second one follows the twist.
@@ -235,11 +235,11 @@ for name, words in json.loads(sys.argv[5]):
 
 def test_processes_that_were_given_different_things_end_and_name_the_difference(tmp_path: Path) -> None:
     """In seconds, in both processes. All runs are started in one pair of processes, since a start is slow."""
-    both = r"jaxcnn train: the processes of this run were not given the same: "
+    both = r"jaxcnn train: (fit: )?the processes of this run were not given the same: "
     expected: dict[str, tuple[list[str], str, str]] = {
         "labels": ([], both + r"the fingerprint of the data is \w+ in process 0 and \w+ in process 1\. Start", ""),
         "pixel": ([], both + r"the fingerprint of the data is \w+ in process 0 and \w+ in process 1\. Start", ""),
-        "loss": ([], both + r"the program of a step \(model, loss, augmentation, optimizer\) is \w+ in process 0", ""),
+        "loss": ([], both + r"the program of a step \(objective, augmentation, optimizer\) is \w+ in process 0", ""),
         "batch": (["--set", "batch_size=32"], both + r"batch_size is 16 in process 0 and 32 in process 1\. Start", ""),
         "versions": ([], both + r"the version of optax is [\d.]+ in process 0 and 0\.0\.1 in process 1\. Start", ""),
         "folder": (
@@ -249,8 +249,8 @@ def test_processes_that_were_given_different_things_end_and_name_the_difference(
         ),
         "epochs": (
             ["--set", "epochs=0"],
-            r"jaxcnn train: process 1 could not prepare the run: epochs=0: a run needs at least one",
-            r"jaxcnn train: epochs=0: a run needs at least one",
+            r"jaxcnn train: process 1 could not prepare the run: Experiment: epochs=0: a run needs at least one",
+            r"jaxcnn train: Experiment: epochs=0: a run needs at least one",
         ),
     }
     experiment = tmp_path / "twisted.py"

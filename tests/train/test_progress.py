@@ -22,7 +22,7 @@ def shown(*, terminal: bool) -> str:
         for step in range(1, 11):
             time.sleep(0.002)
             if progress.due(0.0):
-                progress.step(step, loss=0.75, accuracy=0.5)
+                progress.step(step, {"loss": 0.75, "accuracy": 0.5})
         progress.epoch(RECORD)
     return out.getvalue()
 
@@ -43,9 +43,9 @@ def test_the_bar_tells_loss_accuracy_pace_and_time_left(monkeypatch: pytest.Monk
     console = Console(file=io.StringIO(), force_terminal=True, width=160)
     with ConsoleProgress(console, steps_per_epoch=10, batch_size=4) as progress:
         progress.start(step=0, total=20)
-        progress.step(11, loss=0.75, accuracy=0.5)
+        progress.step(11, {"loss": 0.75, "accuracy": 0.5})
         assert progress._live is not None
         task = progress._live.tasks[0]
         assert task.description == "epoch 2/2" and (task.completed, task.total) == (11, 20)
-        assert task.fields["figures"].startswith("step 11/20  loss 0.750  acc 50.0 %")
+        assert task.fields["figures"].startswith("step 11/20  loss 0.7500 acc  50.00 %")
         assert "images/s" in task.fields["figures"] and task.fields["figures"].endswith("left")

@@ -16,7 +16,7 @@ from jaxcnn.train._runs.folder import RunFolder
 from jaxcnn.train._step import epoch_order, train_step
 from tests.tiers import default_rows
 from tests.train import tiny_spiked
-from tests.train.runs import TINY, assert_same, final_state, new_run, train, without_seconds
+from tests.train.runs import TINY, assert_same, final_state, new_run, rate_at, train, without_seconds
 
 STEPS = 6  # of an epoch of the tiny experiment
 
@@ -48,16 +48,16 @@ def test_the_epoch_is_undone_and_training_goes_on_with_the_next_images(whole: Pa
     assert records[2]["train/loss"] > 2 * records[1]["train/loss"] > records[3]["train/loss"]
     assert records[2]["test/loss"] == records[1]["test/loss"]  # of the state that is kept
     taken = [5, 11, 17, 17, 23]  # the last step of each epoch, as the optimizer counts
-    rates = [float(experiment.schedule(step)) for step in taken]
+    rates = [rate_at(experiment, step) for step in taken]
     assert [record["learning_rate"] for record in records] == pytest.approx(rates)
 
     _, two = new_run(tmp_path / "two")
     train(two, spiked(max_loss_jump=None), stop_after=2 * STEPS)
     state = final_state(two, experiment).replace(step=jnp.int32(3 * STEPS))
     step = jax.jit(functools.partial(train_step, experiment))
-    images, labels = (jnp.asarray(each) for each in (experiment.dataset.train.images, experiment.dataset.train.labels))
+    arrays = {name: jnp.asarray(array) for name, array in experiment.data.train.arrays.items()}
     for count in range(3 * STEPS, 5 * STEPS):
-        state, _ = step(state, images, labels, epoch_order(experiment, jnp.int32(count // STEPS)))
+        state, _ = step(state, arrays, epoch_order(experiment, jnp.int32(count // STEPS)))
     found = final_state(run, experiment)
     assert int(found.step) == 5 * STEPS
     for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(state), strict=True):
@@ -80,7 +80,7 @@ def test_it_goes_back_twice_but_not_for_ever(tmp_path: Path) -> None:
     train(run, spiked(3, 4))
     records = run.metrics.read()
     assert [record.get(WENT_BACK) for record in records] == [None, None, 2 * STEPS, 2 * STEPS, None]
-    rates = [float(spiked().schedule(step)) for step in (5, 11, 17, 17, 17)]  # each from the state after the second
+    rates = [rate_at(spiked(), step) for step in (5, 11, 17, 17, 17)]  # each from the state after the second
     assert [record["learning_rate"] for record in records] == pytest.approx(rates)
     _, run = new_run(tmp_path / "thrice")
     with pytest.raises(RunError, match=r"epoch 5: .* jumped in 3 epochs .* Try a smaller learning rate, or a max_loss"):

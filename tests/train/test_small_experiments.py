@@ -12,14 +12,14 @@ import optax
 import pytest
 from flax import linen
 
-from jaxcnn import data
 from jaxcnn._errors import ShapeError
 from jaxcnn.train._dry_run import dry_run
-from jaxcnn.train._evaluate import Evaluator
 from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._network import networks as networks_of
 from jaxcnn.train._runs.discover import ExperimentFile, load_experiment
 from jaxcnn.train._state import create_state
 from jaxcnn.train._trained import Trained
+from tests.train.runs import rate_at
 
 EXPERIMENTS = Path(__file__).parent.parent.parent / "experiments"
 
@@ -35,9 +35,8 @@ def built(name: str, **settings: Any) -> Experiment:
 
 def few(experiment: Experiment) -> Experiment:
     """The experiment with 40 test images."""
-    dataset = experiment.dataset
-    test = data.Split(dataset.test.images[:40], dataset.test.labels[:40])
-    return dataclasses.replace(experiment, dataset=dataclasses.replace(dataset, test=test))
+    few_images = dataclasses.replace(experiment.data, test=experiment.data.test.take(slice(40)))
+    return dataclasses.replace(experiment, data=few_images)
 
 
 def size(params: Any) -> int:
@@ -85,8 +84,8 @@ def test_pooling_is_all_that_differs_and_shifts_are_measured_from_none_on() -> N
     assert len({count(built("pooling_invariance", pooling=way)) for way in ("max", "mean", "none")}) == 1
     experiment = few(built("pooling_invariance", pooling="none"))
     variables = create_state(experiment).eval_variables
-    found = file_of("pooling_invariance").build_function.__globals__["measure"](Trained(experiment, variables, step=0))
-    accuracy = Evaluator(experiment, experiment.dataset.test)(variables).accuracy
+    trained = Trained(experiment, variables, step=0)
+    found, accuracy = trained.measured(), trained.evaluate()["accuracy"]
     assert found["accuracy"][0] == pytest.approx(accuracy, abs=1e-4)
     assert found["change"][0] == 0 < found["change"][1] < found["change"][4]
     with pytest.raises(ValueError, match="pooling='maximum': it is one of max, mean, none"):
@@ -113,18 +112,17 @@ def test_without_padding_the_maps_come_to_an_end() -> None:
 
 def test_digits_are_judged_in_the_middle_and_in_the_corners() -> None:
     """A stand-in that is right wherever no ink lies in the field's first row: so in the middle and in lower corners."""
-    dataset = few(built("padding_matters")).dataset
-    right = jnp.asarray(np.eye(10, dtype=np.float32)[dataset.test.labels])
+    digits = few(built("padding_matters")).data
+    right = jnp.asarray(np.eye(10, dtype=np.float32)[digits.test["label"]])
 
     def apply(_: object, x: jax.Array, *, train: bool) -> jax.Array:
         inked = x[:, 0].sum((1, 2)) > 0
         return jnp.where(inked[:, None], -right, right)
 
-    trained = SimpleNamespace(
-        experiment=SimpleNamespace(dataset=dataset, model=SimpleNamespace(apply=apply)), variables={}
-    )
-    found = file_of("padding_matters").build_function.__globals__["measure"](trained)
-    touching = (dataset.test.images[:, 0].max((1, 2)) > 0).mean()
+    trained = SimpleNamespace(experiment=SimpleNamespace(data=digits), variables={})
+    measure = file_of("padding_matters").build_function.__globals__["measure"]
+    found = measure(SimpleNamespace(apply=apply), trained)
+    touching = (digits.test["image"][:, 0].max((1, 2)) > 0).mean()
     assert touching > 0.3 and found["middle"] == 1
     assert found["corners"] == pytest.approx(1 - touching / 2, abs=1e-4)
 
@@ -133,16 +131,16 @@ def test_batch_norm_s_networks_differ_as_the_paper_says() -> None:
     """Rates and decays by the paper's factors; the weights of all are those of the plain network, but for the norms."""
     names = ("inception_2015", "inception_sigmoid", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid")
     networks = {name: built("bn_ablation", dataset="digits", network=name) for name in names}
-    rates = [float(network.schedule(0)) / 0.1 for network in networks.values()]
+    rates = [rate_at(network, 0) / 0.1 for network in networks.values()]
     assert rates == pytest.approx([1, 1, 1, 5, 30, 5])
     shrunk = []
     for network in networks.values():
         params = {"kernel": jnp.ones((1, 1))}
         zero = jax.tree.map(jnp.zeros_like, params)
         updates, _ = network.optimizer.update(zero, network.optimizer.init(params), params)
-        shrunk.append(-float(updates["kernel"][0, 0]) / float(network.schedule(0)))
+        shrunk.append(-float(updates["kernel"][0, 0]) / rate_at(network, 0))
     assert shrunk == pytest.approx([2e-4, 2e-4, 2e-4, 4e-5, 4e-5, 4e-5])
-    models = {name: network.model for name, network in networks.items()}
+    models = {name: networks_of(network)[0][0] for name, network in networks.items()}
     assert [model.dropout_rate for model in models.values()] == [0.4, 0.4, 0.4, 0, 0, 0]
     assert [model.activation is linen.sigmoid for model in models.values()] == [False, True, False, False, False, True]
     assert [model.norm is None for model in models.values()] == [True, True, False, False, False, False]
@@ -160,8 +158,9 @@ def test_a_plain_network_is_the_residual_one_without_its_shortcuts() -> None:
             for kind in ("plain", "residual")
         ]
         assert len({count(each) for each in found}) == 1
-        assert [each.model.shortcut for each in found] == ["none", "zero_pad"]
-        assert 2 * sum(found[0].model.stage_sizes) + 2 == depth
+        models = [networks_of(each)[0][0] for each in found]
+        assert [model.shortcut for model in models] == ["none", "zero_pad"]
+        assert 2 * sum(models[0].stage_sizes) + 2 == depth
     for wrong in ("plain", "dense-20", "plain-56-x"):
         with pytest.raises(
             ValueError, match=f"network='{wrong}': write plain or residual and one of the depths 20, 32"

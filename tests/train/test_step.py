@@ -9,13 +9,14 @@ import numpy as np
 import optax
 import pytest
 
-from jaxcnn.data import Split
-from jaxcnn.train._evaluate import Evaluator
-from jaxcnn.train._experiment import Experiment, cross_entropy
+from jaxcnn.train._evaluate import Evaluator, Inference
+from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._optim import decay_mask
 from jaxcnn.train._runs.discover import load_experiment
 from jaxcnn.train._state import STEP, TrainState, create_state, stream
 from jaxcnn.train._step import epoch_order, train_step
+from jaxcnn.train._tasks import cross_entropy
+from tests.train.tiny import TinyNetwork, functions
 
 
 @pytest.fixture(scope="module")
@@ -26,27 +27,28 @@ def experiment() -> Experiment:
 
 def steps(experiment: Experiment, count: int) -> list[TrainState]:
     """The states after 0, 1, ... steps."""
-    train = experiment.dataset.train
+    arrays = {name: jnp.asarray(array) for name, array in experiment.data.train.arrays.items()}
     order = epoch_order(experiment, jnp.int32(0))
     states = [create_state(experiment)]
     for _ in range(count):
-        state, _ = train_step(experiment, states[-1], jnp.asarray(train.images), jnp.asarray(train.labels), order)
+        state, _ = train_step(experiment, states[-1], arrays, order)
         states.append(state)
     return states
 
 
 def test_a_step_is_the_gradient_of_the_smoothed_loss_of_its_batch(experiment: Experiment) -> None:
-    experiment = dataclasses.replace(experiment, loss=cross_entropy(0.1))
+    experiment = dataclasses.replace(experiment, **functions(TinyNetwork(), loss=cross_entropy(0.1)))
     before, after = steps(experiment, 1)
     batch = np.asarray(epoch_order(experiment, jnp.int32(0)))[0]
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(stream(experiment.seed, STEP), 0))
     assert experiment.augment is not None
-    x = experiment.augment(augment_key, jnp.asarray(experiment.dataset.train.images[batch] / np.float32(255)))
-    targets = 0.9 * np.eye(10, dtype=np.float32)[experiment.dataset.train.labels[batch]] + 0.01
+    split = experiment.data.train.take(batch)
+    x = experiment.augment(augment_key, {"image": jnp.asarray(split["image"] / np.float32(255))})["image"]
+    targets = 0.9 * np.eye(10, dtype=np.float32)[split["label"]] + 0.01
 
     def loss(params: dict[str, jax.Array]) -> jax.Array:
-        variables = {"params": params, "batch_stats": before.batch_stats}
-        logits, _ = experiment.model.apply(
+        variables = {"params": params, **before.collections}
+        logits, _ = TinyNetwork().apply(
             variables, (x - 0.3) / 0.3, train=True, mutable=["batch_stats"], rngs={"dropout": dropout_key}
         )
         return -jnp.mean(jnp.sum(targets * jax.nn.log_softmax(logits), axis=1))
@@ -93,17 +95,22 @@ def leaves(tree: object) -> list[tuple[tuple[jax.tree_util.DictKey, ...], jax.Ar
 def test_every_example_counts_once(experiment: Experiment, batch_size: int) -> None:
     """The same figures in whatever batches; the padding of the last one does not count."""
     variables = create_state(experiment).eval_variables
-    test = experiment.dataset.test
-    logits = np.asarray(experiment.logits(variables, jnp.asarray(test.images)), np.float64)
+    test = experiment.data.test
+    x = (test["image"] / np.float32(255) - 0.3) / 0.3
+    logits = np.asarray(TinyNetwork().apply(variables, jnp.asarray(x), train=False), np.float64)
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    result = Evaluator(experiment, test, batch_size=batch_size)(variables)
-    assert result.loss == pytest.approx(-np.mean(log_p[np.arange(50), test.labels]), rel=1e-5)
-    assert result.accuracy == np.mean(logits.argmax(1) == test.labels)
-    np.testing.assert_allclose(result.probabilities, np.exp(log_p), rtol=1e-4, atol=1e-6)
+    evaluator = Evaluator(Inference.of(experiment), test, batch_size=batch_size)
+    result = evaluator(variables)
+    assert result["loss"] == pytest.approx(-np.mean(log_p[np.arange(50), test["label"]]), rel=1e-5)
+    assert result["accuracy"] == np.mean(logits.argmax(1) == test["label"])
+    outputs, targets = evaluator.outputs(variables)
+    np.testing.assert_allclose(outputs["probabilities"], np.exp(log_p), rtol=1e-4, atol=1e-6)
+    assert set(targets) == {"label"}
+    np.testing.assert_array_equal(targets["label"], test["label"])
 
 
 def test_one_example_more_changes_what_is_counted(experiment: Experiment) -> None:
     variables = create_state(experiment).eval_variables
-    test = experiment.dataset.test
-    part = Split(images=test.images[:15], labels=test.labels[:15])
-    assert len(Evaluator(experiment, part, batch_size=8)(variables).predictions) == 15
+    part = experiment.data.test.take(slice(15))
+    outputs, _ = Evaluator(Inference.of(experiment), part, batch_size=8).outputs(variables)
+    assert len(outputs["probabilities"]) == 15

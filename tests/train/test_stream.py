@@ -8,17 +8,17 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
 from jaxcnn import augment
-from jaxcnn.data import Split
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._errors import ConfigError, RunError
-from jaxcnn.train._evaluate import Evaluator
+from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._feed import Feed, open_input, rows_on
 from jaxcnn.train._loop import fit
@@ -34,12 +34,19 @@ def resident() -> Experiment:
     """Every step's images tell their numbers, their epoch, and their place in the batch."""
     file = load_experiment(TINY)
     experiment = file.build(file.config_class(epochs=2))
-    return dataclasses.replace(experiment, alternate=augment.alternating_flip)
+
+    def turned(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
+        """By the number of each image and the epoch, and with noise by its place in the batch."""
+        same = jax.random.key(3)
+        x = augment.alternating_flip(same, batch["image"], batch["index"], epoch=batch["epoch"][0])
+        return {**batch, "image": x + 0.05 * jax.random.normal(key, x.shape, x.dtype)}
+
+    return dataclasses.replace(experiment, augment=turned)
 
 
 @pytest.fixture(scope="module")
 def stream(resident: Experiment) -> Experiment:
-    return dataclasses.replace(resident, dataset=streamed(resident.dataset))
+    return dataclasses.replace(resident, data=streamed(resident.data))
 
 
 @pytest.fixture(scope="module")
@@ -96,61 +103,62 @@ def test_each_of_two_processes_reads_the_images_of_its_devices(parts: int) -> No
 
 
 def test_every_device_holds_its_rows_of_the_batch(resident: Experiment) -> None:
-    data, parallel = resident.dataset, Parallel.over(8)
+    data, parallel = resident.data, Parallel.over(8)
     order = np.random.default_rng(0).permutation(len(data.train))
     split = streamed(data).train
     feed = Feed(split, parallel, lambda step: order[16 * step :][:16], start=2, stop=4, size=16)
     for step in (2, 3):
         batch = feed.next(None)
-        assert batch.images.shape == (1, 16, *data.image_shape)
-        for shard in batch.images.addressable_shards:
+        assert batch.arrays["image"].shape == (1, 16, *data.image_shape)
+        for shard in batch.arrays["image"].addressable_shards:
             rows = order[16 * step :][:16][shard.index[1]]
-            np.testing.assert_array_equal(shard.data[0], data.train.images[rows])
-    np.testing.assert_array_equal(feed.again(0).labels[0], data.train.labels[order[:16]])
+            np.testing.assert_array_equal(shard.data[0], data.train["image"][rows])
+    np.testing.assert_array_equal(feed.again(0).arrays["label"][0], data.train["label"][order[:16]])
     feed.close()
 
 
 def test_a_damaged_image_costs_itself_and_is_named(
     resident: Experiment, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    data = streamed(resident.dataset, damaged=(7, 30))
-    experiment = dataclasses.replace(resident, dataset=data, epochs=1)
+    data = streamed(resident.data, damaged=(7, 30))
+    experiment = dataclasses.replace(resident, data=data, epochs=1)
     _, run = new_run(tmp_path / "run")
     with caplog.at_level(logging.WARNING, "jaxcnn"):
-        assert train(run, experiment).evaluation.labels.shape == (48,)
+        assert train(run, experiment).finished
     log = (run.path / "warnings.log").read_text(encoding="utf-8")
     assert data.test.corrupt == (7, 30)
     assert log.count("image 7 is damaged") == log.count("left out") - log.count("image 30 is damaged")
 
-    everything = resident.dataset.test
-    good = np.delete(np.arange(50), [7, 30])
-    rest = Split(images=everything.images[good], labels=everything.labels[good])
+    rest = resident.data.test.take(np.delete(np.arange(50), [7, 30]))
     variables = create_state(resident).eval_variables
     parallel = Parallel.over(2)
-    ours = Evaluator(experiment, data.test, parallel=parallel, batch_size=16)(variables)
-    theirs = Evaluator(resident, rest, parallel=parallel, batch_size=16)(variables)
-    np.testing.assert_array_equal(ours.labels, theirs.labels)
-    np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=1e-6)
+    inference = Inference.of(resident)
+    ours, theirs = (Evaluator(inference, split, parallel=parallel, batch_size=16) for split in (data.test, rest))
+    (outputs, targets), (expected, labels) = ours.outputs(variables), theirs.outputs(variables)
+    assert targets["label"].shape == (48,)
+    np.testing.assert_array_equal(targets["label"], labels["label"])
+    np.testing.assert_allclose(outputs["probabilities"], expected["probabilities"], atol=1e-6)
+    assert ours(variables) == pytest.approx(theirs(variables), abs=1e-6)
 
 
 def test_too_many_damaged_images_end_the_run_and_are_named(resident: Experiment, tmp_path: Path) -> None:
-    data = streamed(resident.dataset, damaged=tuple(range(0, 100, 5)), max_corrupt=3)
+    data = streamed(resident.data, damaged=tuple(range(0, 100, 5)), max_corrupt=3)
     _, run = new_run(tmp_path / "run")
-    message = r"\d images cannot be read, more than max_corrupt=3: (image \d+(, )?){4,5}( and \d more)?. The last"
+    message = r"\d examples cannot be read, more than max_corrupt=3: (image \d+(, )?){4,5}( and \d more)?. The last"
     with pytest.raises(ValueError, match=message):
-        train(run, dataclasses.replace(resident, dataset=data))
+        train(run, dataclasses.replace(resident, data=data))
 
 
 def test_images_are_read_by_threads_not_by_processes(resident: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     """So there is no worker process that could be killed, and none that a kill would leave behind."""
     readers, read = set(), Memory.read
 
-    def noted(self: Memory, index: int) -> tuple[np.ndarray, int]:
+    def noted(self: Memory, index: int) -> dict[str, np.ndarray]:
         readers.add((os.getpid(), threading.get_ident()))
         return read(self, index)
 
     monkeypatch.setattr(Memory, "read", noted)
-    split = streamed(resident.dataset, seconds=0.002).train
+    split = streamed(resident.data, seconds=0.002).train
     with contextlib.closing(
         Feed(split, Parallel.over(1), lambda step: np.arange(16), start=0, stop=4, size=16)
     ) as feed:
@@ -163,7 +171,7 @@ def test_images_are_read_by_threads_not_by_processes(resident: Experiment, monke
 def test_waiting_for_slow_images_is_seen(resident: Experiment) -> None:
     waited = {}
     for seconds in (0.0, 0.002):
-        split = streamed(resident.dataset, seconds=seconds).train
+        split = streamed(resident.data, seconds=seconds).train
         feed = Feed(split, Parallel.over(1), lambda step: np.arange(16), start=0, stop=8, size=16)
         for _ in range(8):
             time.sleep(0.01 if seconds == 0.0 else 0.0)  # what a step would take
@@ -176,8 +184,10 @@ def test_waiting_for_slow_images_is_seen(resident: Experiment) -> None:
 
 def test_where_a_batch_of_a_stream_went_wrong(stream: Experiment, tmp_path: Path) -> None:
     _, run = new_run(tmp_path / "run")
-    spoilt = dataclasses.replace(stream, normalize=lambda x: x / 0.0, max_skipped=2)
-    with pytest.raises(RunError, match=r"the first to go wrong is the model's input, after prepare"):
+    spoilt = dataclasses.replace(
+        stream, augment=lambda key, batch: {**batch, "image": batch["image"] / 0.0}, max_skipped=2
+    )
+    with pytest.raises(RunError, match=r"the first to go wrong is image of the batch, after prepare"):
         train(run, spoilt)
 
 

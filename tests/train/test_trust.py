@@ -21,7 +21,6 @@ from jaxcnn.train import load_trained
 from jaxcnn.train._checkpoints.checksums import check_seal, seal
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._evaluate import Evaluator
-from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._recorded import model_of, read_model, record_model
 from jaxcnn.train._runs.discover import load_experiment
 from jaxcnn.train._runs.folder import RunFolder
@@ -117,17 +116,21 @@ def test_the_recorded_model_is_the_model(own: RunFolder, foreign: RunFolder, tmp
     theirs, ours = read_model(foreign, "last"), model_of(load_trained(own, "last"))
     assert theirs is not None and not (tmp_path / "ran").exists()
     split = own_split(own)
-    np.testing.assert_allclose(theirs.probabilities(split.images), ours.probabilities(split.images), atol=1e-6)
+    images = split["image"]
+    seen, expected = (model.predict(image=images)["probabilities"] for model in (theirs, ours))
+    np.testing.assert_allclose(seen, expected, atol=1e-6)
     record = own.metrics.read()[-1]
-    found = Evaluator(theirs, split)(theirs.variables)
-    assert found.accuracy == record["test/accuracy"] and found.loss == pytest.approx(record["test/loss"], rel=1e-5)
+    found = Evaluator(theirs.inference, split)(theirs.variables)
+    assert found["accuracy"] == record["test/accuracy"]
+    assert found["loss"] == pytest.approx(record["test/loss"], rel=1e-5)
+    assert theirs.inputs == ("image",)
     assert (theirs.step, theirs.class_names, theirs.image_shape) == (12, ours.class_names, ours.image_shape)
-    assert theirs.test_images() is None  # a part of the digits, which has no name of its own
+    assert theirs.test_split() is None  # a part of the digits, which has no name of its own
 
 
 def own_split(run: RunFolder) -> Split:
     file, config = run.load_experiment()
-    return file.build(config).dataset.test
+    return file.build(config).data.test
 
 
 def test_test_images_are_recognised_by_their_fingerprint(foreign: RunFolder) -> None:
@@ -136,9 +139,9 @@ def test_test_images_are_recognised_by_their_fingerprint(foreign: RunFolder) -> 
     model, digits = read_model(foreign, "last"), load("digits")
     assert model is not None
     whole = dataclasses.replace(model, dataset="digits", fingerprint=digits.fingerprint)
-    found = whole.test_images()
+    found = whole.test_split()
     assert found is not None and len(found) == len(digits.test)
-    assert dataclasses.replace(whole, fingerprint="another").test_images() is None
+    assert dataclasses.replace(whole, fingerprint="another").test_split() is None
 
 
 def test_verbs_need_no_code_and_say_where_they_run_it(
@@ -160,26 +163,26 @@ def test_verbs_need_no_code_and_say_where_they_run_it(
 
 
 def test_a_program_that_calls_out_of_itself_is_neither_recorded_nor_read(
-    foreign: RunFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    foreign: RunFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     """LAPACK's functions are registered in every process, and so is one that calls a Python object by its address."""
 
-    def logits(variables: object, images: jax.Array) -> jax.Array:
-        square = images[0, :4, :4, 0].astype(jnp.float32)
-        return jnp.linalg.eigh(square)[0][None, :].repeat(len(images), 0)
+    def predict(variables: object, batch: dict[str, jax.Array]) -> jax.Array:
+        square = batch["image"][0, :4, :4, 0].astype(jnp.float32)
+        return jnp.linalg.eigh(square)[0][None, :].repeat(len(batch["image"]), 0)
 
     file = foreign.path / "model.json"
     content = check_seal(json.loads(file.read_text(encoding="utf-8")))
-    arguments = jax.ShapeDtypeStruct((2, 32, 32, 1), jnp.uint8)
-    calls_out = export.export(jax.jit(logits))({"params": {}, "batch_stats": {}}, arguments).serialize()
-    content["program"] = base64.b64encode(calls_out).decode()
+    arguments = {"image": jax.ShapeDtypeStruct((2, 32, 32, 1), jnp.uint8)}
+    calls_out = export.export(jax.jit(predict))({"params": {}, "batch_stats": {}}, arguments).serialize()
+    content["programs"]["predict"] = base64.b64encode(calls_out).decode()
     file.write_text(json.dumps(seal(content)), encoding="utf-8")
     with pytest.raises(RunError, match=r"its program calls lapack\w+, which is not a StableHLO operation.*Delete"):
         read_model(foreign, "last")
     file.unlink()
-    experiment = load_experiment(TINY)
-    monkeypatch.setattr(Experiment, "logits", staticmethod(logits))
-    record_model(experiment.build(experiment.config_class()), foreign)
+    tiny = load_experiment(TINY)
+    experiment = dataclasses.replace(tiny.build(tiny.config_class()), predict=predict)
+    record_model(experiment, foreign)
     assert read_model(foreign, "last") is None
     assert re.search(r"the model is not recorded, so predict and evaluate will run .*calls lapack", caplog.text)
 
@@ -187,7 +190,8 @@ def test_a_program_that_calls_out_of_itself_is_neither_recorded_nor_read(
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[" * 100_000, b'{"program": 3}'])
 def test_a_damaged_recording_is_named(foreign: RunFolder, damage: bytes) -> None:
     (foreign.path / "model.json").write_bytes(damage)
-    with pytest.raises(RunError, match=r"model\.json is damaged .*Delete .*model\.json to use the run's own code"):
+    message = r"model\.json is damaged or of another version .*Delete .*model\.json to use the run's own code"
+    with pytest.raises(RunError, match=message):
         read_model(foreign, "last")
 
 

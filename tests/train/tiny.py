@@ -1,15 +1,16 @@
 """A small experiment for tests of the loop: 100 digits, a network of one convolution, dropout and batch norm."""
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import optax
 from flax import linen as nn
 
-from jaxcnn.data import Dataset, Split, load
+from jaxcnn.augment import on
+from jaxcnn.data import Dataset, load
 from jaxcnn.nn import BatchNorm, Conv
-from jaxcnn.train import Experiment, decay_mask, standardize
+from jaxcnn.train import Experiment, classification, decay_mask, standardize, with_schedule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,27 +31,26 @@ class TinyNetwork(nn.Module):
         return nn.Dense(10, name="output")(x.reshape(*x.shape[:-3], -1))
 
 
-def some(split: Split, count: int) -> Split:
-    return Split(images=split.images[:count], labels=split.labels[:count])
+def functions(model: nn.Module, **options: Any) -> dict[str, Any]:
+    """Those of a classification of the tiny experiment's images by another model."""
+    return classification(model, **{"normalize": standardize([0.3], [0.3]), **options})
 
 
 def build(config: Config) -> Experiment:
     digits = load("digits")
     schedule = optax.cosine_decay_schedule(config.peak_lr, 100)
     return Experiment(
-        model=TinyNetwork(),
-        dataset=Dataset(
+        **functions(TinyNetwork()),
+        data=Dataset(
             name="digits100",
-            train=some(digits.train, 100),
-            test=some(digits.test, 50),
+            train=digits.train.take(slice(100)),
+            test=digits.test.take(slice(50)),
             class_names=digits.class_names,
         ),
-        optimizer=optax.adamw(schedule, weight_decay=0.01, mask=decay_mask),
-        schedule=schedule,
+        optimizer=with_schedule(optax.adamw, schedule, weight_decay=0.01, mask=decay_mask),
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
-        augment=lambda key, x: x + 0.05 * jax.random.normal(key, x.shape, x.dtype),
-        normalize=standardize([0.3], [0.3]),
+        augment=on("image", lambda key, x: x + 0.05 * jax.random.normal(key, x.shape, x.dtype)),
         ema_decay=config.ema_decay,
     )

@@ -1,12 +1,13 @@
 """The tiny experiment, in whose third epoch each image has another's label: its loss jumps, and the run goes back."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxcnn.train import Experiment
+from jaxcnn.train import Experiment, with_schedule
 from tests.train import tiny
 
 
@@ -22,15 +23,14 @@ def build(config: Config) -> Experiment:
 def spiked(experiment: Experiment, *epochs: int, max_loss_jump: float | None = 2.0) -> Experiment:
     """The experiment of five epochs without noise; in those named here, from 1, each image has another's label."""
 
-    def mixed_up(key: jax.Array, x: jax.Array, numbers: jax.Array, *, epoch: jax.Array) -> jax.Array:
-        return jnp.where(jnp.isin(epoch + 1, jnp.array(epochs, jnp.int32)), jnp.roll(x, 1, 0), x)
+    def mixed_up(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
+        bad = jnp.isin(batch["epoch"][0] + 1, jnp.array(epochs, jnp.int32))
+        return {**batch, "image": jnp.where(bad, jnp.roll(batch["image"], 1, 0), batch["image"])}
 
     schedule = optax.linear_schedule(0.05, 0.0, 30)
     return dataclasses.replace(
         experiment,
-        alternate=mixed_up,
-        augment=None,
-        optimizer=optax.sgd(schedule, momentum=0.9),
-        schedule=schedule,
+        augment=mixed_up,
+        optimizer=with_schedule(optax.sgd, schedule, momentum=0.9),
         max_loss_jump=max_loss_jump,
     )

@@ -14,4 +14,4 @@ class Config(tiny.Config):
 
 def build(config: Config) -> Experiment:
     experiment = tiny.build(config)
-    return dataclasses.replace(experiment, dataset=streamed(experiment.dataset))
+    return dataclasses.replace(experiment, data=streamed(experiment.data))

@@ -103,7 +103,7 @@ def test_what_it_learns_without_labels_tells_digits_apart() -> None:
         small = jax.image.resize(images.astype(np.float32) / 255, (len(images), 16, 16, 1), "linear")
         return jnp.clip(1.6 * small - 0.5, 0, 1)
 
-    train, test = pictures(digits.train.images), pictures(digits.test.images)
+    train, test = pictures(digits.train["image"]), pictures(digits.test["image"])
     params = quick_jit(model.init)(jax.random.key(0), train[:1])["params"]
     learned = learn_neocognitron(model, params, train[:500])
     see = jax.jit(lambda params, x: model.apply({"params": params}, x, method="features")["c2"])
@@ -112,6 +112,6 @@ def test_what_it_learns_without_labels_tells_digits_apart() -> None:
         parts = [see(params, x[start : start + 120]) for start in range(0, len(x) // 120 * 120, 120)]
         return np.concatenate([np.asarray(part).reshape(120, -1) for part in parts])
 
-    labels = digits.train.labels[:1320], digits.test.labels[:360]
+    labels = digits.train["label"][:1320], digits.test["label"][:360]
     accuracy = linear_accuracy(features(learned, train), labels[0], features(learned, test), labels[1])
     assert accuracy >= 0.9, accuracy

@@ -26,7 +26,7 @@ def provenance(experiment: Experiment, run: RunFolder, parallel: Parallel) -> Re
     return {
         "run": run.identity,
         ORIGIN: {
-            "dataset": experiment.dataset.fingerprint,
+            "dataset": experiment.data.fingerprint,
             "batch_size": experiment.batch_size,
             "seed": experiment.seed,
         },

@@ -28,7 +28,7 @@ from jaxcnn.train._state import TrainState
 
 T = TypeVar("T")
 
-FORMAT = 2
+FORMAT = 3
 KINDS = ("last", "best")
 STATE, RECORD = "state", "record.json"
 DAMAGED = "damaged"
@@ -76,6 +76,11 @@ def read_record(place: Path) -> Record:
         raise DamageError(f"{file} cannot be read ({_first_line(error)})") from error
     if content["format"] > FORMAT:
         raise RunError(f"{place} was written by a later jaxcnn; update this one to read it.")
+    if content["format"] < FORMAT:
+        raise RunError(
+            f"{place} was written by jaxcnn 0.1, whose training state had other parts: its format is "
+            f"{content['format']}, and this jaxcnn reads {FORMAT}. Use the run with that version, or train it again."
+        )
     return content
 
 

@@ -9,9 +9,14 @@ from rich.progress import Progress as RichProgress
 
 from jaxcnn.train._runs.metrics import Record
 
+# Measures between 0 and 1 that are read in per cent, and how they are abbreviated.
+SHARES = {"accuracy": "acc", "mean_iou": "mIoU"}
+NOT_MEASURES = ("skipped", "went_back_to")
+SHOWN_OF_A_STEP, SHOWN_OF_AN_EPOCH = 3, 3
+
 
 class Progress(Protocol):
-    """What the loop tells whoever watches it."""
+    """What the loop reports while it trains."""
 
     def compiling(self) -> None:
         """The step is about to be compiled."""
@@ -25,8 +30,8 @@ class Progress(Protocol):
     def due(self, seconds: float) -> bool:
         """Whether it is ``seconds`` since the last display of a step."""
 
-    def step(self, step: int, *, loss: float, accuracy: float) -> None:
-        """A step is done; loss and accuracy of its batch."""
+    def step(self, step: int, measures: Record) -> None:
+        """A step is done; the loss and the metrics of its batch."""
 
     def epoch(self, record: Record, *, waited: float | None = None) -> None:
         """An epoch is done and evaluated; ``waited``: of streams, the share of the steps' time spent on waiting."""
@@ -54,13 +59,38 @@ def epoch_line(
     """
     width = len(str(epochs))
     wait = "" if waited is None else f"  input wait {100 * waited:.1f} %"
-    tested = f"test acc {100 * record['test/accuracy']:6.2f} %" if "test/accuracy" in record else f"{'not tested':17}"
+    train, val, test = (_of_split(record, split) for split in ("train", "val", "test"))
+    found = [f"{split} {in_words(_short(figures))}" for split, figures in (("val", val), ("test", test)) if figures]
     return (
-        f"epoch {record['epoch']:{width}}/{epochs}  step {record['step']:6}  "
-        f"train loss {record['train/loss']:.4f} acc {100 * record['train/accuracy']:6.2f} %  "
-        f"{tested}  {images_per_second:6.0f} images/s{wait}  "
-        f"{duration(left)} left"
+        f"epoch {record['epoch']:{width}}/{epochs}  step {record['step']:6}  train {in_words(train)}  "
+        f"{'  '.join(found) or 'not tested'.ljust(17)}  {images_per_second:6.0f} images/s{wait}  {duration(left)} left"
     )
+
+
+def _of_split(record: Record, split: str) -> Record:
+    """The measures of a split by their own names, the number of skipped steps and the like left out."""
+    named = {name.removeprefix(f"{split}/"): value for name, value in record.items() if name.startswith(f"{split}/")}
+    return {name: value for name, value in named.items() if name not in NOT_MEASURES}
+
+
+def _short(measures: Record) -> Record:
+    """The measures without the loss, where there are others: lines are to fit into a terminal."""
+    return {name: value for name, value in measures.items() if name != "loss"} or measures
+
+
+def in_words(measures: Record, most: int = SHOWN_OF_AN_EPOCH) -> str:
+    """The first few measures; those that are shares, by their names, in per cent.
+
+    >>> in_words({"loss": 0.61, "accuracy": 0.95})
+    'loss 0.6100 acc  95.00 %'
+    """
+
+    def one(name: str, value: float) -> str:
+        if name in SHARES:
+            return f"{SHARES[name]} {100 * value:6.2f} %"
+        return f"{name} {value:.4f}" if abs(value) < 1e4 else f"{name} {value:.4g}"
+
+    return " ".join(one(name, value) for name, value in list(measures.items())[:most])
 
 
 class ConsoleProgress:
@@ -110,7 +140,7 @@ class ConsoleProgress:
         """Whether a live display wants a refresh."""
         return self._live is not None and time.perf_counter() - self._shown >= seconds
 
-    def step(self, step: int, *, loss: float, accuracy: float) -> None:
+    def step(self, step: int, measures: Record) -> None:
         """Refreshes the live display."""
         self._shown = time.perf_counter()
         rate, left = self._pace(step)
@@ -118,7 +148,7 @@ class ConsoleProgress:
         self._update(
             description=f"epoch {epoch}/{self._epochs}",
             completed=step,
-            figures=f"step {step}/{self._total}  loss {loss:.3f}  acc {100 * accuracy:.1f} %  "
+            figures=f"step {step}/{self._total}  {in_words(measures, SHOWN_OF_A_STEP)}  "
             f"{rate:,.0f} images/s  {duration(left)} left",
         )
 

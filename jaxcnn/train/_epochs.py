@@ -1,0 +1,121 @@
+"""The end of an epoch: evaluation, its record, and the checkpoints of its state."""
+
+import time
+from typing import Any
+
+from jaxcnn.train._checkpoints.saving import Checkpoints
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._distributed import agreed, is_first
+from jaxcnn.train._errors import ConfigError
+from jaxcnn.train._evaluate import Evaluator, Inference
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._roll_back import WENT_BACK, RollBack
+from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._runs.metrics import Record
+from jaxcnn.train._state import TrainState
+
+# Of a split that is chosen by, in metrics.jsonl.
+VALIDATION, TEST = "val", "test"
+
+
+class Epochs:
+    """Finishes the epochs of one call of ``fit``.
+
+    Where there is a validation split, every evaluation is of that, and of the test split only after the last epoch.
+    """
+
+    def __init__(self, experiment: Experiment, run: RunFolder, parallel: Parallel, checkpoints: Checkpoints) -> None:
+        self.experiment, self.run, self.checkpoints = experiment, run, checkpoints
+        self.roll_back = RollBack(experiment, run, checkpoints)
+        records = run.metrics.read()
+        self.earlier_seconds = records[-1]["seconds"] if records else 0.0
+        self.began = time.perf_counter()
+        inference, data = Inference.of(experiment), experiment.data
+        self.evaluators = {TEST: Evaluator(inference, data.test, parallel=parallel)}
+        if data.validation is not None:
+            self.evaluators[VALIDATION] = Evaluator(inference, data.validation, parallel=parallel)
+        self.chosen_by = TEST if data.validation is None else VALIDATION
+
+    def finish(self, epoch: int, state: TrainState) -> tuple[TrainState, Record]:
+        """Goes back or evaluates where that is due, records, and saves; a checkpoint is only ever of a recorded epoch.
+
+        At least one step of the epoch was taken.
+        """
+        taken, batch = int(state.taken), self.experiment.batch_size
+        loss, rates = float(state.loss_sum) / taken, state.learning_rates
+        metrics = {name: float(total) / (taken * batch) for name, total in state.metric_sums.items()}
+        state, back_to = self.roll_back.after_epoch(epoch, state, loss)
+        evaluation = self.evaluation(epoch, state)
+        record = {
+            "step": int(state.step),
+            "epoch": epoch,
+            "seconds": round(self.earlier_seconds + time.perf_counter() - self.began, 3),
+            **rates,
+            "train/loss": loss,
+            **{f"train/{name}": value for name, value in metrics.items()},
+            "train/skipped": self.experiment.steps_per_epoch - taken,
+            **({} if back_to is None else {WENT_BACK: back_to}),
+            **evaluation,
+        }
+        if is_first():
+            self.run.metrics.append(record)
+        if back_to is None:
+            self.roll_back.keep(state)
+        self.checkpoints.save("last", state)
+        self.save_if_best(state)
+        return state, record
+
+    def evaluation(self, epoch: int, state: TrainState) -> dict[str, float]:
+        """The measures of the splits that are due after an epoch, with the name of the split before each."""
+        found: dict[str, float] = {}
+        for split, evaluator in self.evaluators.items():
+            last = epoch == self.experiment.epochs
+            if last or (split == self.chosen_by and self.experiment.evaluates(epoch)):
+                measures = evaluator(state.eval_variables)
+                found |= {f"{split}/{name}": value for name, value in measures.items()}
+        return found
+
+    def save_if_best(self, state: TrainState) -> None:
+        """Saves the state of a recorded epoch that beats the best checkpoint there is, whatever became of others."""
+        scores = {record["step"]: self.score(record) for record in self.run.metrics.read()}
+        known = {step: score for step, score in scores.items() if score is not None}
+        step = int(state.step)
+        others = [known.get(one, float("-inf")) for one in self.checkpoints.steps("best")]
+        better = step in known and known[step] > max(others, default=float("-inf"))
+        if agreed(better and is_first()):  # the process that writes the metrics has read them all
+            self.checkpoints.save("best", state)
+
+    def score(self, record: Record) -> float | None:
+        """The measure that the best checkpoint is chosen by, of which more is better; None where it was not measured.
+
+        Raises:
+            ConfigError: ``Experiment.best`` names a measure that the evaluation does not have.
+        """
+        prefix = f"{self.chosen_by}/"
+        measures = {name.removeprefix(prefix): value for name, value in record.items() if name.startswith(prefix)}
+        name = best_measure(self.experiment.best, measures)
+        if name is None:
+            return None
+        value: Any = measures[name.removeprefix("-")]
+        return -value if name.startswith("-") else value
+
+
+def best_measure(best: str | None, measures: dict[str, float]) -> str | None:
+    """The measure to choose by, with a minus where less is better; None where there is none.
+
+    Raises:
+        ConfigError: the named one does not exist.
+
+    >>> best_measure(None, {"loss": 0.1, "accuracy": 0.9}), best_measure(None, {"loss": 0.1})
+    ('accuracy', '-loss')
+    """
+    if not measures:
+        return None
+    if best is None:
+        return "accuracy" if "accuracy" in measures else "-loss" if "loss" in measures else None
+    if best.removeprefix("-") not in measures:
+        raise ConfigError(
+            f"best={best!r}: the evaluation has the measures {', '.join(measures)}. Name one of them; write a minus "
+            f"before it where less is better."
+        )
+    return best
