@@ -14,6 +14,14 @@ from jaxcnn.functional._adaptive_pool import (
 )
 from jaxcnn.functional._avg_pool import avg_pool
 from jaxcnn.functional._batch_norm import BatchStats, batch_norm, batch_stats
+from jaxcnn.functional._boxes import (
+    box_area,
+    box_iou,
+    clip_boxes,
+    decode_boxes,
+    encode_boxes,
+    generalized_box_iou,
+)
 from jaxcnn.functional._conv import conv
 from jaxcnn.functional._conv_grads import conv_input_grad, conv_kernel_grad
 from jaxcnn.functional._conv_transpose import conv_transpose
@@ -26,7 +34,10 @@ from jaxcnn.functional._local_response_norm import local_response_norm
 from jaxcnn.functional._lp_pool import lp_pool
 from jaxcnn.functional._max_pool import max_pool, max_pool_with_indices, min_pool
 from jaxcnn.functional._max_unpool import max_unpool
+from jaxcnn.functional._nms import nms
+from jaxcnn.functional._optical_flow import optical_flow
 from jaxcnn.functional._patches import extract_patches, fold_patches
+from jaxcnn.functional._roi import roi_align, roi_pool
 from jaxcnn.functional._separable import depthwise_conv, pointwise_conv, separable_conv
 from jaxcnn.functional._signal import autocorrelate, convolve, correlate
 from jaxcnn.functional._tiled_conv import tiled_conv
@@ -45,6 +56,9 @@ __all__ = [
     "avg_pool",
     "batch_norm",
     "batch_stats",
+    "box_area",
+    "box_iou",
+    "clip_boxes",
     "conv",
     "conv_algorithms",
     "conv_input_grad",
@@ -52,13 +66,16 @@ __all__ = [
     "conv_transpose",
     "convolve",
     "correlate",
+    "decode_boxes",
     "depthwise_conv",
+    "encode_boxes",
     "explain_conv",
     "extract_patches",
     "feature_pool",
     "filters",
     "fold_batch_norm",
     "fold_patches",
+    "generalized_box_iou",
     "global_avg_pool",
     "global_max_pool",
     "local_conv",
@@ -68,7 +85,11 @@ __all__ = [
     "max_pool_with_indices",
     "max_unpool",
     "min_pool",
+    "nms",
+    "optical_flow",
     "pointwise_conv",
+    "roi_align",
+    "roi_pool",
     "separable_conv",
     "spatial_pyramid_pool",
     "tiled_conv",

@@ -1,0 +1,38 @@
+"""Bilinear sampling of one image at any positions."""
+
+import jax
+import jax.numpy as jnp
+
+
+def bilinear(image: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
+    """``sum over p of image[p] max(0, 1 - |row - p0|) max(0, 1 - |column - p1|)``; positions are clipped to the image.
+
+    Args:
+        image: ``(height, width, channels)``.
+        rows: floating ``(...)``; pixel ``p`` is at position ``p``.
+        columns: of the same shape.
+
+    Returns:
+        ``(..., channels)``. A gradient for the positions exists between pixels.
+
+    >>> bilinear(jnp.array([[[0.0], [2.0]]]), jnp.zeros(2), jnp.array([0.25, 5.0]))[:, 0]
+    Array([0.5, 2. ], dtype=float32)
+    """
+    height, width, channels = image.shape
+    pixels = image.reshape(height * width, channels)
+    total = None
+    for row, row_weight in _corners(rows, height):
+        for column, column_weight in _corners(columns, width):
+            taken = pixels.at[row * width + column].get(mode="promise_in_bounds")
+            part = taken * (row_weight * column_weight)[..., None].astype(image.dtype)
+            total = part if total is None else total + part
+    assert total is not None  # there are four corners
+    return total
+
+
+def _corners(at: jax.Array, size: int) -> list[tuple[jax.Array, jax.Array]]:
+    """Along one axis, the two pixels around each position with their weights."""
+    at = jnp.clip(at, 0, size - 1)
+    low = jnp.minimum(jnp.floor(at), max(size - 2, 0))
+    index, share = low.astype(jnp.int32), at - low
+    return [(index, 1 - share), (jnp.minimum(index + 1, size - 1), share)]

@@ -1,0 +1,148 @@
+"""Non-maximum suppression with static shapes, exact at every threshold."""
+
+import functools
+import math
+import numbers
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.typing import ArrayLike
+
+from jaxcnn._arrays import accumulator_dtype, as_array
+from jaxcnn._axes import as_int
+from jaxcnn._errors import ShapeError
+from jaxcnn.functional._boxes import as_boxes, shared_and_union
+from jaxcnn.functional._varying import varying_like
+
+
+def nms(
+    boxes: ArrayLike,
+    scores: ArrayLike,
+    *,
+    iou_threshold: float,
+    max_output: int,
+    classes: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Selects boxes by descending score, and drops each that overlaps a selected one by more than a threshold.
+
+    A box ``j`` is selected if no box ``i`` before it is both selected and has ``IoU(i, j) > iou_threshold``. Of equal
+    scores the first box comes first. The selection is the only fixed point of ``selected[j] = not any of (selected[i]
+    and overlaps[i, j])`` over the boxes ``i`` before ``j``, and is found by iterating it from all boxes: in as many
+    rounds as the longest chain of boxes that drop each other, which is short, rather than in one step for each box.
+    Overlaps are kept as ``n * n`` booleans.
+
+    Args:
+        boxes: ``(*batch, n, 4)`` as ``(x0, y0, x1, y1)``.
+        scores: ``(*batch, n)``. A score of NaN comes last.
+        iou_threshold: from 0 to 1; an overlap of exactly this keeps both boxes.
+        max_output: the number of indices that are returned; the selected boxes with the highest scores.
+        classes: integers ``(*batch, n)``: only boxes of one class drop each other. None: all are of one class.
+        mask: booleans ``(*batch, n)``: False for boxes that are padding. They are neither selected nor drop others.
+
+    Returns:
+        ``indices``, int32 ``(*batch, max_output)``, by descending score, -1 where there are no more, and ``valid``,
+        booleans of the same shape, True where there is an index. Neither has a gradient.
+
+    Raises:
+        ShapeError: shapes that do not fit each other.
+        ValueError: a threshold outside [0, 1] or a negative number of outputs.
+        TypeError: boxes or scores that are not real numbers, classes that are not integers, a mask that is not boolean.
+
+    Source: Girshick et al. (2014), "Rich feature hierarchies", section 2.2; ``nms`` and ``batched_nms`` of torchvision,
+    whose order it has on a CPU.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> boxes = jnp.array([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 3.0], [9.0, 9.0, 12.0, 12.0]])
+    >>> F.nms(boxes, jnp.array([0.8, 0.9, 0.3]), iou_threshold=0.5, max_output=3)
+    (Array([ 1,  2, -1], dtype=int32), Array([ True,  True, False], dtype=bool))
+    """
+    array, rank = as_boxes(boxes, name="boxes"), as_array(scores, name="scores")
+    if array.ndim < 2:
+        raise ShapeError(f"boxes must have the shape (*batch, n, 4), but boxes.shape={array.shape}.")
+    _check_each(rank, array, name="scores")
+    if rank.dtype == jnp.bool_ or jnp.issubdtype(rank.dtype, jnp.complexfloating):
+        raise TypeError(f"scores must be real numbers, not {rank.dtype}.")
+    kinds = jnp.zeros_like(rank, jnp.int32) if classes is None else as_array(classes, name="classes")
+    _check_each(kinds, array, name="classes")
+    if not jnp.issubdtype(kinds.dtype, jnp.integer):
+        raise TypeError(f"classes must be integers, not {kinds.dtype}.")
+    present = jnp.ones_like(rank, jnp.bool_) if mask is None else as_array(mask, name="mask")
+    _check_each(present, array, name="mask")
+    if present.dtype != jnp.bool_:
+        raise TypeError(f"mask must be booleans, True for boxes that exist, not {present.dtype}.")
+    if (number := as_int(max_output, name="max_output")) < 0:
+        raise ValueError(f"max_output={number} must be at least 0.")
+    return _nms(
+        lax.stop_gradient(array), lax.stop_gradient(rank), kinds, present, _threshold(iou_threshold), max_output=number
+    )
+
+
+def _check_each(each: jax.Array, boxes: jax.Array, *, name: str) -> None:
+    if each.shape != boxes.shape[:-1]:
+        raise ShapeError(
+            f"{name} must have one entry for each box, the shape {boxes.shape[:-1]}, but {name}.shape={each.shape}."
+        )
+
+
+def _threshold(iou_threshold: float) -> float:
+    if not isinstance(iou_threshold, numbers.Real) or isinstance(iou_threshold, bool):
+        raise TypeError(f"iou_threshold must be a plain number, not {iou_threshold!r}.")
+    if not (math.isfinite(iou_threshold) and 0 <= iou_threshold <= 1):
+        raise ValueError(f"iou_threshold={iou_threshold} must be from 0 to 1.")
+    return float(iou_threshold)
+
+
+@functools.partial(jax.jit, static_argnums=4, static_argnames="max_output")
+def _nms(
+    boxes: jax.Array, scores: jax.Array, classes: jax.Array, present: jax.Array, threshold: float, *, max_output: int
+) -> tuple[jax.Array, jax.Array]:
+    prepare = functools.partial(_overlaps, threshold=threshold)
+    finish = functools.partial(_first, max_output=max_output)
+    for _ in range(scores.ndim - 1):  # one example at a time: a sharded batch axis stays sharded
+        prepare, finish = jax.vmap(prepare), jax.vmap(finish)
+    order, overlaps, exists = prepare(boxes, scores, classes, present)
+
+    def kept(selected: jax.Array) -> jax.Array:
+        return exists & ~(overlaps & selected[..., :, None]).any(-2)
+
+    # One loop for the whole batch, which ends when no list changes.
+    selected, _ = lax.while_loop(
+        lambda state: (state[0] != state[1]).any(),
+        lambda state: (kept(state[0]), state[0]),
+        (kept(exists), varying_like(exists, boxes, scores, classes, present)),
+    )
+    return finish(order, selected)
+
+
+def _overlaps(
+    boxes: jax.Array, scores: jax.Array, classes: jax.Array, present: jax.Array, *, threshold: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Of one list, by descending score: the order, whether a box drops a later one, and whether a box exists."""
+    order = jnp.argsort(scores, descending=True, stable=True)  # NaN would come first
+    order = order[jnp.argsort(jnp.isnan(scores[order]), stable=True)]
+    wide = accumulator_dtype(boxes.dtype)
+    wide = wide if jnp.issubdtype(wide, jnp.floating) else jnp.dtype("float32")
+    sorted_boxes, kinds = boxes[order].astype(wide), classes[order]
+    shared, union = shared_and_union(sorted_boxes, sorted_boxes)
+    above = shared / jnp.where(union > 0, union, 1) > _rounded_down(threshold, wide)
+    place = jnp.arange(len(scores))
+    later = place[:, None] < place[None, :]
+    return order, above & later & (kinds[:, None] == kinds[None, :]), present[order]
+
+
+def _first(order: jax.Array, selected: jax.Array, *, max_output: int) -> tuple[jax.Array, jax.Array]:
+    """Of one list: the indices of the first selected boxes, and which of them there are."""
+    number = len(selected)
+    at = jnp.nonzero(selected, size=max_output, fill_value=number)[0]
+    indices = jnp.concatenate([order, jnp.full(1, -1, order.dtype)])[at]
+    return indices.astype(jnp.int32), at < number
+
+
+def _rounded_down(threshold: float, dtype: np.dtype) -> np.ndarray:
+    """The largest number of a dtype that is at most the threshold: ``iou > threshold`` is exact then."""
+    near = np.asarray(threshold, dtype)
+    return near if float(near) <= threshold else np.nextafter(near, np.asarray(0, dtype))

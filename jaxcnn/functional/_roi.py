@@ -1,0 +1,259 @@
+"""Regions of interest: a grid of numbers of one size from each box of a feature map."""
+
+import functools
+import math
+import numbers
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.typing import ArrayLike
+
+from jaxcnn._arrays import accumulator_dtype, as_array
+from jaxcnn._axes import IntPerAxis, as_int, int_per_axis
+from jaxcnn._errors import ShapeError
+from jaxcnn.functional._bilinear import bilinear
+from jaxcnn.functional._boxes import as_boxes
+from jaxcnn.functional._varying import varying_like
+
+
+def roi_align(
+    features: ArrayLike,
+    boxes: ArrayLike,
+    *,
+    output_size: IntPerAxis,
+    spatial_scale: float,
+    sampling_ratio: int | None,
+    aligned: bool,
+) -> jax.Array:
+    """The means of bilinear samples in a grid of bins over each box.
+
+    A box is scaled to the map, ``spatial_scale * box``, less half a pixel where ``aligned``. Each axis of it is divided
+    into ``output_size`` bins and each bin into ``sampling_ratio`` parts, with a sample at the centre of each part:
+    ``start + (i + (a + 0.5) / sampling_ratio) * size / output_size``. A sample more than one pixel outside the map is
+    0; others are clipped to the map.
+
+    Args:
+        features: ``(*batch, height, width, channels)``.
+        boxes: ``(*batch, n, 4)`` as ``(x0, y0, x1, y1)`` in pixels of the image. Their dtype is their own: float32
+            boxes go with bfloat16 features.
+        output_size: bins on each axis; one number for both.
+        spatial_scale: the size of the map over that of the image, 1 / 16 for a map of stride 16.
+        sampling_ratio: samples in a bin on each axis. None takes ``ceil(size / output_size)`` of each box, about one
+            for each pixel (0 and -1 in torchvision); that costs a product with all pixels of the map.
+        aligned: whether position 0 is the corner of the first pixel, as for boxes in pixels of the image. False puts
+            it at the centre of that pixel and takes boxes as at least one pixel wide and high, as the detectors of
+            torchvision do.
+
+    Returns:
+        ``(*batch, n, *output_size, channels)``, of the type of the features. Differentiable in the features; the boxes
+        have no gradient.
+
+    Raises:
+        ShapeError: shapes that do not fit each other, a map without pixels, or an output size that is not positive.
+        ValueError: a scale or a ratio that is not positive.
+        TypeError: arrays that are not floating, or sizes that are not integers.
+
+    Source: He, Gkioxari, Dollár and Girshick (2017), "Mask R-CNN", section 3; ``roi_align`` of torchvision.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> ramp = jnp.arange(6.0)[None, :, None] * jnp.ones((6, 1, 1))  # each pixel is its column
+    >>> boxes = jnp.array([[1.0, 1.0, 5.0, 3.0]])
+    >>> F.roi_align(ramp, boxes, output_size=2, spatial_scale=1.0, sampling_ratio=2, aligned=True)[0, :, :, 0]
+    Array([[1.5, 3.5],
+           [1.5, 3.5]], dtype=float32)
+    """
+    x, regions, size = _arguments(features, boxes, output_size, spatial_scale)
+    samples = None if sampling_ratio is None else as_int(sampling_ratio, name="sampling_ratio")
+    if samples is not None and samples < 1:
+        raise ValueError(f"sampling_ratio={samples} must be at least 1. None adapts it to the size of each box.")
+    regions = regions * spatial_scale - (0.5 if aligned else 0.0)
+    return _align(x, regions, output_size=size, samples=samples, least=0.0 if aligned else 1.0)
+
+
+def roi_pool(features: ArrayLike, boxes: ArrayLike, *, output_size: IntPerAxis, spatial_scale: float) -> jax.Array:
+    """The maxima of a grid of bins over each box, with borders rounded to pixels.
+
+    A box becomes the pixels ``round(spatial_scale * x0)`` to ``round(spatial_scale * x1)``, both included, and at least
+    one. Of ``s`` pixels, bin ``i`` of ``p`` reads those from ``floor(i s / p)`` to ``ceil((i + 1) s / p)``, less those
+    outside the map. ``adaptive_max_pool`` has the same bins for a whole map.
+
+    Args:
+        features: ``(*batch, height, width, channels)``.
+        boxes: ``(*batch, n, 4)`` as ``(x0, y0, x1, y1)`` in pixels of the image.
+        output_size: bins on each axis; one number for both.
+        spatial_scale: the size of the map over that of the image, 1 / 16 for a map of stride 16.
+
+    Returns:
+        ``(*batch, n, *output_size, channels)``, of the type of the features; 0 for a bin without pixels. Differentiable
+        in the features, of which the first of equal maxima gets the gradient; the boxes have none.
+
+    Raises:
+        ShapeError: shapes that do not fit each other, a map without pixels, or an output size that is not positive.
+        ValueError: a scale that is not positive.
+        TypeError: arrays that are not floating, or sizes that are not integers.
+
+    Source: Girshick (2015), "Fast R-CNN", section 2.1; ``roi_pool`` of torchvision, which divides with rounding and so
+    reads one pixel more for a few sizes.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> image = jnp.arange(16.0).reshape(4, 4, 1)
+    >>> F.roi_pool(image, jnp.array([[0.0, 0.0, 3.0, 1.0]]), output_size=2, spatial_scale=1.0)[0, :, :, 0]
+    Array([[1., 3.],
+           [5., 7.]], dtype=float32)
+    """
+    x, regions, size = _arguments(features, boxes, output_size, spatial_scale)
+    regions = regions * spatial_scale
+    regions = jnp.copysign(jnp.floor(jnp.abs(regions) + 0.5), regions).astype(jnp.int32)  # half away from 0
+    return _pool(x, regions, output_size=size)
+
+
+def _arguments(
+    features: ArrayLike, boxes: ArrayLike, output_size: IntPerAxis, spatial_scale: float
+) -> tuple[jax.Array, jax.Array, tuple[int, int]]:
+    """The features, the boxes in a dtype to compute in and without gradient, and bins on each axis."""
+    x, regions = as_array(features, name="features"), as_boxes(boxes, name="boxes")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"features must be floating, not {x.dtype}.")
+    if x.ndim < 3 or x.shape[:-3] != regions.shape[:-2] or regions.ndim < 2:
+        raise ShapeError(
+            f"features and boxes must have the shapes (*batch, height, width, channels) and (*batch, n, 4), but "
+            f"features.shape={x.shape} and boxes.shape={regions.shape}."
+        )
+    if not all(x.shape[-3:-1]):
+        raise ShapeError(f"features of shape {x.shape} have no pixels.")
+    rows, columns = int_per_axis(output_size, 2, name="output_size")
+    if not isinstance(spatial_scale, numbers.Real) or not 0 < float(spatial_scale) < math.inf:
+        raise ValueError(f"spatial_scale={spatial_scale!r} must be a positive number: 1 / 16 for a map of stride 16.")
+    wide = accumulator_dtype(regions.dtype if jnp.issubdtype(regions.dtype, jnp.floating) else jnp.float32)
+    return x, lax.stop_gradient(regions).astype(wide), (rows, columns)
+
+
+@functools.partial(jax.jit, static_argnames=("output_size", "samples", "least"))
+def _align(
+    x: jax.Array, boxes: jax.Array, *, output_size: tuple[int, int], samples: int | None, least: float
+) -> jax.Array:
+    """Maps with their boxes in pixels of the map."""
+    sizes = boxes[..., 2:] - boxes[..., :2]
+    sizes = jnp.maximum(sizes, least) if least else sizes
+    axes = [
+        (boxes[..., column], sizes[..., column] / bins, size, bins)
+        for column, size, bins in ((1, x.shape[-3], output_size[0]), (0, x.shape[-2], output_size[1]))
+    ]
+    wide = accumulator_dtype(x.dtype)
+    if samples is None:
+        mean: Callable[..., jax.Array] = _weighted
+        operands = [_adaptive_weights(*axis).astype(wide) for axis in axes]
+    else:
+        mean = _sampled
+        operands = [each for axis in axes for each in _samples(*axis, samples=samples)]
+    for _ in range(x.ndim - 3):  # one example at a time: a sharded batch axis stays sharded
+        mean = jax.vmap(mean)
+    return mean(x.astype(wide), *operands).astype(x.dtype)
+
+
+def _weighted(x: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
+    """The sums of all pixels of one map, with the weights of each bin on each axis."""
+    return jnp.einsum("nih,njw,hwc->nijc", rows, columns, x, precision=lax.Precision.HIGHEST)
+
+
+def _sampled(
+    x: jax.Array, rows: jax.Array, row_inside: jax.Array, columns: jax.Array, column_inside: jax.Array
+) -> jax.Array:
+    """The means of the samples of each bin of one map."""
+    number, row_bins, samples = rows.shape
+    total = jnp.zeros((number, row_bins, columns.shape[1], x.shape[-1]), x.dtype)
+    for a in range(samples):
+        for b in range(samples):
+            at = jnp.broadcast_arrays(rows[:, :, None, a], columns[:, None, :, b])
+            inside = row_inside[:, :, None, a] & column_inside[:, None, :, b]
+            total = total + jnp.where(inside[..., None], bilinear(x, *at), 0)
+    return total / samples**2
+
+
+def _samples(start: jax.Array, step: jax.Array, size: int, bins: int, *, samples: int) -> tuple[jax.Array, jax.Array]:
+    """Along one axis, the positions ``(*batch, n, bins, samples)``, and whether each counts."""
+    index = np.arange(bins)[:, None] + (np.arange(samples) + 0.5) / samples
+    at = start[..., None, None] + step[..., None, None] * _over(index, start)
+    return at, (at >= -1) & (at <= size)
+
+
+def _over(values: np.ndarray, like: jax.Array) -> jax.Array:
+    """Constants with as many axes before them as an array has, and of its dtype."""
+    return jnp.asarray(values.reshape((1,) * like.ndim + values.shape), like.dtype)
+
+
+def _adaptive_weights(start: jax.Array, step: jax.Array, size: int, bins: int) -> jax.Array:
+    """Along one axis, the weight of each pixel in each bin, ``(*batch, n, bins, size)``.
+
+    A bin has ``ceil(step)`` samples, so their number differs between boxes. Of a box far larger than the map only the
+    samples that count are visited: those from ``first`` on.
+    """
+    count = jnp.maximum(jnp.ceil(step), 0)[..., None]
+    gap = jnp.where(count > 0, step[..., None] / jnp.maximum(count, 1), 1)
+    begin = start[..., None] + _over(np.arange(bins), start) * step[..., None]
+    # One sample more on each side: the quotients are rounded.
+    first = jnp.clip(jnp.floor((-1 - begin) / gap - 0.5) - 1, 0, count)
+    last = jnp.clip(jnp.ceil((size - begin) / gap - 0.5) + 1, 0, count) - 1
+    pixels = _over(np.arange(size)[None], start)
+
+    def add(offset: jax.Array, total: jax.Array) -> jax.Array:
+        index = first + offset.astype(first.dtype)
+        at = begin + (index + 0.5) * gap
+        inside = (index <= last) & (at >= -1) & (at <= size)
+        near = jnp.maximum(1 - jnp.abs(jnp.clip(at, 0, size - 1)[..., None] - pixels), 0)
+        return total + jnp.where(inside[..., None], near, 0)
+
+    steps = jnp.max(last - first, initial=-1).astype(jnp.int32) + 1  # of the whole batch
+    nothing = jnp.zeros_like(begin[..., None] * pixels)
+    return lax.fori_loop(0, steps, add, varying_like(nothing, begin)) / jnp.maximum(count, 1)[..., None]
+
+
+@functools.partial(jax.jit, static_argnames=("output_size",))
+def _pool(x: jax.Array, boxes: jax.Array, *, output_size: tuple[int, int]) -> jax.Array:
+    """Maps with their boxes in whole pixels of the map."""
+    *_, height, width, channels = x.shape
+    pixels = x.reshape(*x.shape[:-3], height * width, channels)
+    row, row_end = _bins(boxes[..., 1], boxes[..., 3], height, output_size[0])
+    column, column_end = _bins(boxes[..., 0], boxes[..., 2], width, output_size[1])
+    # Bins of the whole batch are read in step: the loop ends with the largest.
+    tallest = jnp.max(row_end - row, initial=0)
+    widest = jnp.max(column_end - column, initial=1)
+    take = _rows
+    put = functools.partial(jnp.take_along_axis, axis=0, mode="promise_in_bounds")
+    for _ in range(x.ndim - 3):
+        take, put = jax.vmap(take), jax.vmap(put)
+    values = lax.stop_gradient(pixels)
+
+    def look(step: jax.Array, best: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        down, right = row + step // widest, column + step % widest
+        inside = (down < row_end)[..., :, None] & (right < column_end)[..., None, :]
+        at = jnp.where(inside, down[..., :, None] * width + right[..., None, :], 0)
+        value = take(values, at)
+        higher = (best[1] < 0) | (value > best[0]) | (jnp.isnan(value) & ~jnp.isnan(best[0]))
+        better = inside[..., None] & higher
+        return jnp.where(better, value, best[0]), jnp.where(better, at[..., None], best[1])
+
+    at = jnp.zeros_like(row[..., :, None] + column[..., None, :])
+    start = jnp.zeros_like(take(values, at)), jnp.broadcast_to(at[..., None] - 1, (*at.shape, channels))
+    _, index = lax.fori_loop(0, tallest * widest, look, varying_like(start, x, boxes))
+    flat = jnp.maximum(index, 0).reshape(*x.shape[:-3], math.prod(index.shape[-4:-1]), channels)
+    return jnp.where(index >= 0, put(pixels, flat).reshape(index.shape), 0)
+
+
+def _rows(pixels: jax.Array, at: jax.Array) -> jax.Array:
+    """Of one map, the pixels at flat positions."""
+    return pixels.at[at].get(mode="promise_in_bounds")
+
+
+def _bins(start: jax.Array, end: jax.Array, size: int, bins: int) -> tuple[jax.Array, jax.Array]:
+    """Along one axis, the first pixel of each bin within the map and the one after its last, ``(*batch, n, bins)``."""
+    length = jnp.maximum(end - start + 1, 1)[..., None]
+    index = _over(np.arange(bins), start)
+    low = start[..., None] + index * length // bins
+    high = start[..., None] - (-(index + 1) * length // bins)
+    return jnp.clip(low, 0, size), jnp.clip(high, 0, size)

@@ -1,0 +1,19 @@
+"""The start of a loop inside ``shard_map``, where a value knows the mesh axes that it differs over."""
+
+from typing import TypeVar
+
+import jax
+from jax import lax
+
+Tree = TypeVar("Tree")
+
+
+def varying_like(start: Tree, *inputs: jax.Array) -> Tree:
+    """A tree of constants that differs over the mesh axes over which an input does, as the body of a loop makes it."""
+    axes = frozenset[str]().union(*(jax.typeof(each).manual_axis_type.varying for each in inputs))
+
+    def cast(leaf: jax.Array) -> jax.Array:
+        missing = tuple(sorted(axes - jax.typeof(leaf).manual_axis_type.varying))
+        return lax.pcast(leaf, missing, to="varying") if missing else leaf
+
+    return jax.tree.map(cast, start)
