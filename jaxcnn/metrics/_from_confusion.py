@@ -48,7 +48,8 @@ def precision(matrix: ArrayLike, *, average: Average | None = "macro") -> jax.Ar
         either has NaN, and is left out of means.
 
     Raises:
-        ShapeError: not a square matrix, or an average that is not known.
+        ShapeError: not a square matrix.
+        ValueError: an average that is not known.
 
     Source: ``precision_score`` of scikit-learn.
 
@@ -74,7 +75,8 @@ def recall(matrix: ArrayLike, *, average: Average | None = "macro") -> jax.Array
         and it is left out of means.
 
     Raises:
-        ShapeError: not a square matrix, or an average that is not known.
+        ShapeError: not a square matrix.
+        ValueError: an average that is not known.
 
     Source: ``recall_score`` of scikit-learn.
 
@@ -99,7 +101,8 @@ def f1(matrix: ArrayLike, *, average: Average | None = "macro") -> jax.Array:
         ``(...)``, or ``(..., classes)`` for None; NaN for a class that has neither examples nor predictions.
 
     Raises:
-        ShapeError: not a square matrix, or an average that is not known.
+        ShapeError: not a square matrix.
+        ValueError: an average that is not known.
 
     Source: ``f1_score`` of scikit-learn.
 

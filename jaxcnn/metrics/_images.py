@@ -70,8 +70,8 @@ def ssim(
         ``(*batch)``, at most 1.
 
     Raises:
-        ShapeError: shapes that differ, a window larger than the images, or a name of a window that is not known.
-        ValueError: a range, a size or a standard deviation that is not positive.
+        ShapeError: shapes that differ, or a window larger than the images.
+        ValueError: a range, a size or a standard deviation that is not positive, or a window that is not known.
         TypeError: images that are not real numbers, or a size that is not an integer.
 
     Source: Wang, Bovik, Sheikh and Simoncelli (2004), "Image quality assessment: from error visibility to structural

@@ -180,7 +180,7 @@ def test_nothing_is_nan() -> None:
         ),
         (
             lambda: metrics.f1(np.eye(2), average="makro"),
-            ShapeError,
+            ValueError,
             r"average='makro' is not known. Did you mean 'macro'",
         ),
     ],

@@ -107,7 +107,7 @@ IMAGE = np.ones((8, 9, 1), np.float32)
         ),
         (
             lambda: metrics.ssim(IMAGE, IMAGE, data_range=1, window="gausian"),
-            ShapeError,
+            ValueError,
             r"window='gausian' is not known. Did you mean 'gaussian'",
         ),
         (
