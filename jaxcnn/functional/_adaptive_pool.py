@@ -246,7 +246,7 @@ def _over_bins(
     if is_symbolic(size):
         edges = jnp.arange(bins + 1) * jnp.asarray(size)
         starts, stops = edges[:-1] // bins, -(-edges[1:] // bins)
-        entries = starts[:, None] + jnp.arange((size - 1) // bins + 2)
+        entries = starts[:, None] + jnp.arange((size - 1) // bins + 2)[None]
         x = jnp.take(x, jnp.minimum(entries, stops[:, None] - 1), at, mode="clip")
         if not repeated:
             inside = lax.expand_dims(entries < stops[:, None], [i for i in range(x.ndim) if i not in (at, at + 1)])

@@ -41,7 +41,8 @@ class ConvNetJS(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1`` to ``logits``."""
-        x = as_images(x, smallest=2 ** len(self.widths))
+        because = "the last layer has weights for each position of the map"
+        x = as_images(x, smallest=2 ** len(self.widths), known_because=because)
         found, init = {}, nn.initializers.variance_scaling(1.0, "fan_in", "normal")
         bias = nn.initializers.constant(0.1)
         for index, width in enumerate(self.widths, 1):

@@ -9,6 +9,7 @@ import numpy as np
 from flax import linen as nn
 
 from jaxcnn._errors import ShapeError
+from jaxcnn._symbolic import is_symbolic
 from jaxcnn.functional import avg_pool, conv
 from jaxcnn.models._layers import DIGITS
 from jaxcnn.models._registry import ModelInfo, register
@@ -136,7 +137,7 @@ class LeNet5of1998(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``c1`` to ``logits``."""
-        if not (x.ndim >= 3 and all(32 <= size <= 35 for size in x.shape[-3:-1])):
+        if not (x.ndim >= 3 and all(not is_symbolic(size) and 32 <= size <= 35 for size in x.shape[-3:-1])):
             raise ShapeError(
                 f"expected images of 32x32 (up to 35x35), channels last, so that C5 covers S4; "
                 f"got x.shape={x.shape}. Pad 28x28 digits by 2 on every side, or resize."

@@ -167,7 +167,8 @@ class Neocognitron(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The responses of every layer of cells, and the logits."""
-        x = as_images(x, smallest=8)
+        because = "the last layer has weights for each position of the map"
+        x = as_images(x, smallest=8, known_because=because)
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise TypeError(
                 f"x must be floating, in [0, 1] with ink on a background of 0, not {x.dtype}. "

@@ -1,5 +1,6 @@
 """U-Net, a network for segmentation (Ronneberger, Fischer and Brox 2015)."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxcnn._errors import ShapeError, check_choice
+from jaxcnn._symbolic import is_less, is_symbolic
 from jaxcnn.functional import max_pool
 from jaxcnn.models._layers import as_images, require_classes
 from jaxcnn.models._registry import ModelInfo, register
@@ -108,6 +110,13 @@ def check_size(size: int, *, depth: int, padding: str) -> None:
     if _fits(size, depth, padding):
         return
     step = 2**depth
+    if is_symbolic(size):
+        least = next(n for n in itertools.count(1) if _fits(n, depth, padding))
+        sides = f"{step}*h" if least == step else f"{step}*h + {least - step}"
+        raise ShapeError(
+            f"a side of {size} may not be halved evenly by each of {depth} pools. Write symbolic sides such as "
+            f'"{sides}" in jax.export.symbolic_shape.'
+        )
     near = [n for n in range(max(size - step, 1), size + 16 * step) if _fits(n, depth, padding)]
     best = sorted(sorted(near, key=lambda n: abs(n - size))[:2])
     raise ShapeError(
@@ -120,12 +129,12 @@ def _fits(size: int, depth: int, padding: str) -> bool:
     lost = 4 if padding == "VALID" else 0
     for _ in range(depth):
         size -= lost
-        if size < 2 or size % 2:
+        if is_less(size, 2) or size % 2 != 0:
             return False
         size //= 2
     for _ in range(depth):
         size = 2 * (size - lost)
-    return size - lost > 0
+    return is_less(lost, size)
 
 
 def centre_crop(x: jax.Array, shape: Sequence[int]) -> jax.Array:

@@ -132,7 +132,7 @@ class ViT(nn.Module):
 
     def _check(self, shape: tuple[int, ...]) -> None:
         """Refuses images that patches do not tile, and heads that do not share out the channels."""
-        check_images(shape, smallest=self.patch)
+        check_images(shape, smallest=self.patch, known_because="each patch has a place of its own among the parameters")
         if any(size % self.patch for size in shape[-3:-1]):
             raise ShapeError(
                 f"patches of {self.patch} do not tile images of {shape[-3]}x{shape[-2]}. "

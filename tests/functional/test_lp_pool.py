@@ -126,3 +126,11 @@ def test_mistakes_are_refused() -> None:
         F.lp_pool(x, (2,))
     with pytest.raises(ShapeError, match=r"lp_pool: window_shape=3 can be read as \(3,\)"):
         F.lp_pool(x, 3, strides=1)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3, 2.5, math.inf])
+def test_a_window_of_one_entry_gives_its_magnitude(p: float) -> None:
+    x = jnp.array([3.0, -4, 0, -1])[:, None]
+    np.testing.assert_allclose(F.lp_pool(x, (1,), strides=1, p=p), jnp.abs(x), rtol=1e-6)
+    np.testing.assert_allclose(F.lp_pool(x, (1,), strides=2, padding=1, p=p)[:, 0], [0, 4, 1], rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(lambda x: F.lp_pool(x, (1,), strides=1, p=p).sum())(x), jnp.sign(x), rtol=1e-6)

@@ -193,3 +193,13 @@ def test_mistakes_are_refused(pool: Any) -> None:
         pool(x.astype(jnp.complex64), (2, 2), strides=1)
     with pytest.raises(TypeError, match=f"{who}: window_dilation must be an integer"):
         pool(x, (2, 2), strides=1, window_dilation=1.5)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(3, 1), (12, 1), (6, 6)])
+def test_of_several_nan_the_first_is_chosen(window: int, stride: int) -> None:
+    x = np.arange(24, dtype=np.float32)[:, None]
+    x[[2, 4, 5, 15, 16]] = np.nan
+    _, indices = F.max_pool_with_indices(x, (window,), strides=stride)
+    for start, index in zip(range(0, 24, stride), indices[:, 0].tolist(), strict=False):
+        entries = x[start : start + window, 0]
+        assert index == start + int(np.isnan(entries).argmax() if np.isnan(entries).any() else window - 1)

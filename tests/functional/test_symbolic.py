@@ -18,6 +18,7 @@ from jaxcnn import functional as F
 from jaxcnn.shapes import ShapeError
 from tests.functional.cases import collect
 from tests.functional.cases.case import Case
+from tests.functional.pools import ties
 from tests.functional.transforms.calls import expect_close, is_floating, outputs, pick, put, scalar
 
 CLOSE = 2e-5
@@ -97,8 +98,8 @@ def check(rows: Sequence[tuple[Case, bool]], folder: Path) -> None:
     for path, (row, spatial, call) in programs.items():
         for index, size in enumerate(SIZES):
             expected = jax.tree.leaves(jax.device_get(call(*at_size(row, spatial, size))))
-            results = np.load(f"{path}.{index}.results.npz")
-            found = [results[f"arr_{number}"] for number in range(len(results))]
+            with np.load(f"{path}.{index}.results.npz") as results:
+                found = [results[f"arr_{number}"] for number in range(len(results))]
             expect_close(found, expected, f"{row.id} at {size}", CLOSE)
 
 
@@ -127,6 +128,31 @@ def export(function: Callable[..., jax.Array], shape: str, *more: tuple[int, ...
 def test_reflection_refuses_an_axis_that_may_be_too_short() -> None:
     with pytest.raises(ShapeError, match=r"requires an axis of at least 3 entries, and h may be less.*\"h >= 8\""):
         export(functools.partial(F.conv, padding_mode="reflect", padding=2), "h, 1", (3, 1, 1))
+
+
+def test_a_pool_refuses_an_axis_that_may_be_shorter_than_its_window() -> None:
+    with pytest.raises(ShapeError, match=r"axis 0 a window of 3 may be larger than the input of h .*\"h >= 2\""):
+        export(lambda x: F.max_pool(x, (3,), strides=2, padding=((1, 0),)), "h, 1")
+
+
+def test_ties_and_padding_of_pools_with_symbolic_sizes() -> None:
+    """The first of equal entries, entries of -inf before padding, and NaN, as with known sizes."""
+
+    def pooled(x: jax.Array) -> Any:
+        options = {"strides": (2, 1), "padding": ((3, 1), (0, 2)), "ceil_mode": True}
+        y, indices = F.max_pool_with_indices(x, (3, 2), **options)
+        grad = jax.grad(lambda x: jnp.where(jnp.isfinite(y), F.max_pool(x, (3, 2), **options), 0).sum())(x)
+        low = jax.grad(lambda x: jnp.nan_to_num(F.min_pool(x, (3, 2), **options)).sum())(x)
+        return y, indices, grad, low, F.max_pool(x > 0, (3, 2), **options)
+
+    exported = jax.export.export(jax.jit(pooled))(
+        jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, h, w, 2", constraints=["h >= 2"]), jnp.float32)
+    )
+    for seed, shape in enumerate(((1, 2, 1, 2), (3, 8, 7, 2), (2, 11, 18, 2))):
+        x = ties(shape, seed=seed)
+        x.ravel()[:: 23 + seed] = np.nan
+        for found, expected in zip(exported.call(x), pooled(jnp.asarray(x)), strict=True):
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_an_algorithm_that_requires_known_sizes_says_so() -> None:

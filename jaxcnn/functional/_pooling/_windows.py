@@ -97,7 +97,7 @@ def read_mask(axis: PoolAxis, *, include_pad: bool = False) -> Array:
     xp: Any = jnp if axis.symbolic else np
     low, high = (xp.asarray(bound) for bound in axis.bounds(include_pad=include_pad))
     starts = xp.arange(axis.positions) * axis.stride - xp.asarray(axis.before)
-    entries = starts[:, None] + axis.dilation * xp.arange(axis.window)
+    entries = starts[:, None] + axis.dilation * xp.arange(axis.window)[None]
     return (low <= entries) & (entries < high)
 
 

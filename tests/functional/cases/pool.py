@@ -12,8 +12,8 @@ from tests.functional.cases.case import Case
 IMAGE = (8, 7, 6, 3)
 OVERLAP = {"strides": (2, 1), "padding": ((1, 2), (0, 1)), "window_dilation": (1, 2), "ceil_mode": True}
 APART = {"strides": (2, 3)}
-WINDOWED = {"shapes": (IMAGE,), "batched": (True,)}
-LONG = {"shapes": ((8, 21, 2),), "batched": (True,)}
+WINDOWED = {"shapes": (IMAGE,), "batched": (True,), "symbolic": ("b, h, w, ...",)}
+LONG = {"shapes": ((8, 21, 2),), "batched": (True,), "symbolic": ("b, h, ...",)}
 
 CASES = [
     Case(
@@ -39,7 +39,7 @@ CASES = [
     ),
     Case(
         function="max_pool",
-        call=lambda x: F.max_pool(x, (6,), strides=7, padding=1),
+        call=lambda x: F.max_pool(x, (6,), strides=7, padding=2),
         note="wide and apart",
         distinct=True,
         **LONG,
@@ -59,7 +59,7 @@ CASES = [
     ),
     Case(
         function="max_pool_with_indices",
-        call=lambda x: F.max_pool_with_indices(x, (6,), strides=7, padding=1),
+        call=lambda x: F.max_pool_with_indices(x, (6,), strides=7, padding=2),
         note="wide and apart",
         distinct=True,
         **LONG,
@@ -72,6 +72,7 @@ CASES = [
         batched=(True, True),
         differentiable=(True, False),
         integer=(0, 20),
+        symbolic=("b, h, w, ...", "b, h, w, ..."),
     ),
     Case(
         function="avg_pool",
@@ -110,6 +111,7 @@ CASES = [
         call=lambda x, kernel: F.weighted_pool(x, kernel, **OVERLAP),
         shapes=(IMAGE, (3, 2)),
         batched=(True, False),
+        symbolic=("b, h, w, ...", "..."),
     ),
     Case(function="feature_pool", call=lambda x: F.feature_pool(x, 3), distinct=True, **WINDOWED),
     Case(
