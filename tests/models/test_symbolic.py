@@ -61,7 +61,6 @@ SIDES: dict[str, tuple[str, tuple[str, ...], tuple[int, int]]] = {
     "resnet18": ("h, w", (), (17, 5)),
     "mobilenet_v2": ("h, w", (), (17, 5)),
     "vgg11": ANY,
-    "googlenet": ("h, w", ("h >= 31", "w >= 31"), (17, 5)),
     "convnext": ANY,
     "efficientnet": ("h, w", (), (17, 5)),
     "fcn": ("h, w", (), (17, 5)),
