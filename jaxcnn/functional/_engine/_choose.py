@@ -28,7 +28,7 @@ MINIMUM_SAVING = 1e-4  # and below it by at least this many seconds
 def choose(plan: ConvPlan, operation: Operation, *, platform: str, partitioned: bool) -> ConvChoice:
     """The algorithm for one operation on one platform, always one that supports it.
 
-    Execution, ``explain_conv``, ``accelerate`` and ``jaxcnn bench --tune`` all call this function.
+    Execution, ``explain_conv`` and ``accelerate`` call this function, which also reads the table of ``use_tuning``.
 
     Args:
         plan: of the convolution; that of its gradients follows from it.
