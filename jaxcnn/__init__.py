@@ -15,6 +15,7 @@ _MODULES = ("augment", "data", "functional", "metrics", "models", "nn", "shapes"
 _NAMES = {
     "ShapeError": "jaxcnn.shapes",
     "accelerate": "jaxcnn.functional",
+    "check_gradients": "jaxcnn._check_gradients",
     "keep_freed_memory": "jaxcnn._freed_memory",
     "summary": "jaxcnn.models",
 }

@@ -1,8 +1,8 @@
 """The table of all functions: each row through each check.
 
 The checks of one row follow each other, so that one test process computes what they share once. By default one row of
-each code path goes through all checks, and the others through ``jit``, ``vmap`` and differentiation alone; in the gate
-all rows go through all checks.
+each code path goes through all checks but that of single entries, and the others through ``jit``, ``vmap`` and
+differentiation alone; in the gate all rows go through all checks.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ def checks_of(row: Case) -> list[Any]:
             row,
             check,
             id=f"{row.id}-{check}",
-            marks=[pytest.mark.gate] if row.like and check in ONE_FOR_EACH_PATH else [],
+            marks=[pytest.mark.gate] if check == "entries" or (row.like and check in ONE_FOR_EACH_PATH) else [],
         )
         for check, (_, supports) in CHECKS.items()
         if supports(row)
