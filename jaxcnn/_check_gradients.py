@@ -137,10 +137,11 @@ class _Checker:
             moved = [value + offset * direction if place == which else value for place, value in enumerate(values)]
             return self._outputs(moved)
 
-        above, here, below = at(step), at(jnp.zeros(())), at(-step)
+        # A loop, so that one copy of the program computes all three, with the same rounding where nothing changes.
+        three = jax.lax.map(at, jnp.stack([step, jnp.zeros(()), -step]))
         right = left = scale = jnp.zeros(())
-        for c, up, middle, down in zip(self.weights, above, here, below, strict=True):
-            up, middle, down = (each.astype(c.dtype) for each in (up, middle, down))
+        for c, each in zip(self.weights, three, strict=True):
+            up, middle, down = each.astype(c.dtype)
             right, left = right + jnp.sum(c * (up - middle)), left + jnp.sum(c * (middle - down))
             # Results that do not change have no rounding error; of those that do, intermediate values may be larger.
             changed = up != down

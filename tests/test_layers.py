@@ -66,7 +66,8 @@ def test_imports_go_down() -> None:
     assert {path: names for path, names in found.items() if names} == {}
 
 
-WITH_JAX = {"jaxcnn._arrays", "jaxcnn._check_gradients"}  # private files next to the packages that jaxcnn.shapes may not import
+# Private files next to the packages that jaxcnn.shapes may not import.
+WITH_JAX = {"jaxcnn._arrays", "jaxcnn._check_gradients"}
 
 
 def above_the_ground(source: str, libraries: Set[str] = frozenset()) -> list[str]:
