@@ -61,7 +61,7 @@ def test_an_entry_is_measured_and_right(entry: Entry) -> None:
     assert bool(result["algorithm"]) == (result["kind"] == "conv")
 
 
-def test_a_wrong_formulation_is_seen() -> None:
+def test_a_wrong_algorithm_is_found() -> None:
     with mock.patch.object(_jax_layers, "conv", lambda x, kernel, **options: _almost(x, kernel, options)):
         assert is_wrong(run_entry(Entry(TINY[0], "forward"), seconds=1e-3, torch=False))
 

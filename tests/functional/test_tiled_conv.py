@@ -20,7 +20,7 @@ from tests.oracles import tiled_conv as oracle
 @given(convolutions(), st.tuples(*[st.integers(1, 5)] * 3))
 @examples(25)
 def test_against_loops(case: dict, tiles: tuple[int, ...]) -> None:
-    """Up to 125 tiles, so that both formulations and tiles that are never used come up."""
+    """Up to 125 tiles, so that both algorithms and tiles that are never used come up."""
     tiles = tiles[: len(out_sizes(case))]
     generator = np.random.default_rng(case["seed"])
     x = generator.standard_normal(case["x_shape"])
