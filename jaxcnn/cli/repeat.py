@@ -5,7 +5,6 @@ included. Stopped at any moment it goes on in the same ``--run-dir``: what is tr
 """
 
 import argparse
-import dataclasses
 import datetime
 import json
 import os
@@ -133,12 +132,12 @@ def _check_same(experiment: str, folder: Path, settings: list[str]) -> None:
         RunError: its settings differ, or the text of its experiment does.
     """
     from jaxcnn.train._errors import RunError
-    from jaxcnn.train._runs.config import with_settings
+    from jaxcnn.train._runs.config import settings_to_json, with_settings
     from jaxcnn.train._runs.discover import find_experiment
     from jaxcnn.train._runs.folder import RunFolder
 
     file, recorded = find_experiment(experiment), RunFolder(folder).recorded()
-    wanted = dataclasses.asdict(with_settings(file.config_class(), settings))
+    wanted = settings_to_json(with_settings(file.config_class(), settings))
     differing = [name for name, value in wanted.items() if recorded.get(name) != value]
     if (folder / "experiment.py").read_text(encoding="utf-8") != file.source:
         differing.append("the text of the experiment")

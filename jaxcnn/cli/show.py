@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints the experiment's docstring and the table of its settings, or the contents of a folder."""
     from jaxcnn.cli.output import print_json, print_table, say
-    from jaxcnn.train._runs.config import settings_of
+    from jaxcnn.train._runs.config import settings_of, to_json, to_text
     from jaxcnn.train._runs.discover import find_experiment, list_experiments
 
     folder = options.experiment.removeprefix(FOLDER)
@@ -46,12 +46,15 @@ def run(options: argparse.Namespace) -> int:
         return 0
     settings = settings_of(file.config_class)
     if options.json:
-        rows = [{"name": s.name, "type": s.type_name, "default": s.default, "meaning": s.meaning} for s in settings]
+        rows = [
+            {"name": s.name, "type": s.type_name, "default": to_json(s.default), "meaning": s.meaning} for s in settings
+        ]
         print_json({"experiment": file.name, "file": str(file.path), "about": file.doc.strip(), "settings": rows})
         return 0
     say(f"{file.doc.strip()}\n\nfile    {file.path}\n")
     print_table(
-        ["setting", "type", "default", "meaning"], [[s.name, s.type_name, s.default, s.meaning] for s in settings]
+        ["setting", "type", "default", "meaning"],
+        [[s.name, s.type_name, to_text(s.default), s.meaning] for s in settings],
     )
     return 0
 

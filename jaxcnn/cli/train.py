@@ -5,7 +5,6 @@
 
 import argparse
 import contextlib
-import dataclasses
 import datetime
 import hashlib
 import signal
@@ -50,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
     from jaxcnn.train._dry_run import dry_run
     from jaxcnn.train._errors import ConfigError
     from jaxcnn.train._loop import comparable
-    from jaxcnn.train._runs.config import with_settings
+    from jaxcnn.train._runs.config import settings_to_json, with_settings
     from jaxcnn.train._runs.discover import find_experiment
     from jaxcnn.train._runs.folder import RunFolder
 
@@ -67,21 +66,23 @@ def _run(options: argparse.Namespace) -> int:
             place = options.resume
             folder = RunFolder.open(place)
             file, config = _trust.load_experiment(folder, options)
+            settings = settings_to_json(config)
             experiment = file.build(config)
             parallel = devices.choose_devices(options, folder.path)
         else:
             file = find_experiment(options.experiment)
             config = with_settings(file.config_class(), options.set)
+            settings = settings_to_json(config)  # before the first step: a run must be able to read them back
             experiment = file.build(config)
             parallel = devices.choose_devices(options)
             parallel.check(experiment.batch_size)
             dry_run(experiment)  # before the folder is made: a mistake leaves nothing behind
             place = options.run_dir or _new_folder(file.name)
         same |= {"experiment": file.name, "text of the experiment": _digest(file.source)}
-        same |= dataclasses.asdict(config) | comparable(experiment, parallel)
+        same |= settings | comparable(experiment, parallel)
     with together("make the run folder"):
         if options.resume is None and is_first():
-            RunFolder.create(place, file, dataclasses.asdict(config), parallel.settings)
+            RunFolder.create(place, file, settings, parallel.settings)
     with together("find the run folder") as same:
         folder = RunFolder.open(place)
         same["the run in the folder"] = folder.identity

@@ -1,10 +1,18 @@
 import dataclasses
-from typing import Annotated
+import enum
+import json
+from pathlib import Path
+from typing import Annotated, Literal, Optional
 
 import pytest
 
 from jaxcnn.train._errors import ConfigError
-from jaxcnn.train._runs.config import config_from_json, settings_of, with_settings
+from jaxcnn.train._runs.config import config_from_json, settings_of, settings_to_json, with_settings
+
+
+class Mode(enum.Enum):
+    SLOW = 1
+    FAST = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,6 +23,12 @@ class Config:
     flip: bool = False
     data_dir: Annotated[str | None, "where it lies"] = None
     limit: int | None = None
+    kind: Literal["sgd", "adam"] = "sgd"
+    level: Optional[Literal[1, 2]] = None  # noqa: UP045
+    widths: tuple[int, ...] = (8, 16)
+    size: tuple[int, float] = (3, 0.5)
+    mode: Mode = Mode.SLOW
+    place: Path | None = None
 
 
 def test_every_type_is_read_from_text() -> None:
@@ -33,12 +47,40 @@ def test_every_type_is_read_from_text() -> None:
         ("peak_lr=fast", r"setting peak_lr: expected float, got 'fast'"),
         ("flip=perhaps", r"setting flip: expected bool, got 'perhaps'"),
         ("limit=few", r"setting limit: expected int or none, got 'few'"),
-        ("epochs", r"--set wants key=value, got 'epochs'"),
+        ("epochs", r"expected --set key=value, got 'epochs'"),
+        ("kind=adm", r"setting kind: expected sgd or adam, got 'adm'\. Did you mean 'adam'\?"),
+        ("mode=FSAT", r"setting mode: expected SLOW or FAST, got 'FSAT'\. Did you mean 'FAST'\?"),
+        ("widths=8,x", r"setting widths: expected int,int,\.\.\., got '8,x'.*--set widths=8,16"),
+        ("size=8", r"setting size: expected int,float, got '8'"),
+        ("level=3", r"setting level: expected 1 or 2 or none, got '3'"),
     ],
 )
 def test_mistakes_are_named(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         with_settings(Config(), [text])
+
+
+def test_sets_tuples_enums_and_paths_are_read_from_text_and_back() -> None:
+    """What is written to ``config.json`` before the first step makes the same config again."""
+    texts = ["kind=adam", "level=2", "widths=1, 2,3", "size=7,1e-3", "mode=FAST", "place=runs/a b"]
+    config = with_settings(Config(), texts)
+    assert (config.kind, config.level, config.widths, config.size) == ("adam", 2, (1, 2, 3), (7, 1e-3))
+    assert (config.mode, config.place) == (Mode.FAST, Path("runs/a b"))
+    for each in (config, Config(), with_settings(config, ["level=none", "widths=", "place=none"])):
+        assert config_from_json(Config, json.loads(json.dumps(settings_to_json(each)))) == each
+    names = {setting.name: setting.type_name for setting in settings_of(Config)}
+    assert names["level"] == "1 or 2 or none" and names["place"] == "path or none" and names["mode"] == "SLOW or FAST"
+
+
+def test_a_setting_that_could_not_be_read_back_is_refused_before_the_run() -> None:
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Odd:
+        table: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    with pytest.raises(ConfigError, match=r"setting table: expected dict, got \{\} \(dict\)\. Types that a setting"):
+        settings_to_json(Odd())
+    with pytest.raises(ConfigError, match=r"setting kind: expected sgd or adam, got 'rmsprop'"):
+        settings_to_json(Config(kind="rmsprop"))  # type: ignore[arg-type]
 
 
 def test_settings_carry_type_and_meaning() -> None:
@@ -49,7 +91,7 @@ def test_settings_carry_type_and_meaning() -> None:
 
 def test_json_round_trip_and_its_mistakes() -> None:
     config = Config(epochs=2, data_dir="x")
-    assert config_from_json(Config, dataclasses.asdict(config)) == config
+    assert config_from_json(Config, settings_to_json(config)) == config
     assert config_from_json(Config, {"peak_lr": 1}).peak_lr == 1.0
     with pytest.raises(ConfigError, match=r"setting epochs: expected int, got '2' \(str\)"):
         config_from_json(Config, {"epochs": "2"})
