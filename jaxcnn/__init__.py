@@ -17,6 +17,7 @@ _NAMES = {
     "accelerate": "jaxcnn.functional",
     "check_gradients": "jaxcnn._check_gradients",
     "keep_freed_memory": "jaxcnn._freed_memory",
+    "load": "jaxcnn.train",
     "summary": "jaxcnn.models",
 }
 

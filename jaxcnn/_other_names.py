@@ -200,7 +200,6 @@ NAMES: dict[str, dict[str, str]] = {
         "adamw": "optax.adamw",
         "cosine_annealing_lr": "warmup_cosine",
         "cross_entropy_loss": "cross_entropy",
-        "load": "load_trained",
         "load_checkpoint": "load_trained",
         "normalize": "standardize",
         "one_cycle_lr": "triangular",

@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxcnn.train._recorded import Model
+    from jaxcnn.train._recorded import RecordedModel
     from jaxcnn.train._runs.discover import ExperimentFile
     from jaxcnn.train._runs.folder import RunFolder
 
@@ -24,7 +24,7 @@ def load_experiment(run: "RunFolder", options: argparse.Namespace) -> tuple["Exp
     return loaded
 
 
-def load_model(run: "RunFolder", options: argparse.Namespace) -> "Model":
+def load_model(run: "RunFolder", options: argparse.Namespace) -> "RecordedModel":
     """The recorded model; that of the run's ``experiment.py`` where none is recorded."""
     from jaxcnn.train._recorded import model_of, read_model
     from jaxcnn.train._trained import load_variables

@@ -108,7 +108,7 @@ def _new_folder(name: str) -> Path:
 def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
     from jaxcnn.cli.output import console
     from jaxcnn.train._distributed import is_first, together
-    from jaxcnn.train._loop import fit
+    from jaxcnn.train._loop import train_run
     from jaxcnn.train._recorded import record_model
     from jaxcnn.train._reports.progress import ConsoleProgress
     from jaxcnn.train._trained import Trained
@@ -125,7 +125,7 @@ def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
         with ConsoleProgress(
             screen, steps_per_epoch=experiment.steps_per_epoch, batch_size=experiment.batch_size
         ) as progress:
-            outcome = fit(
+            outcome = train_run(
                 experiment,
                 folder,
                 progress=progress,

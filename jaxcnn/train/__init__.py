@@ -8,9 +8,11 @@ from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._errors import ConfigError, RunError
 from jaxcnn.train._experiment import Aux, Experiment, images_to_unit, standardize, to_unit
 from jaxcnn.train._finetune import by_pattern, frozen, start_from
-from jaxcnn.train._loop import Outcome, fit
+from jaxcnn.train._fit import fit
+from jaxcnn.train._loop import Outcome
 from jaxcnn.train._muon import muon
 from jaxcnn.train._optim import decay_mask, triangular, warmup_cosine, with_schedule
+from jaxcnn.train._recorded import RecordedModel, load
 from jaxcnn.train._runs.config import with_settings
 from jaxcnn.train._runs.folder import RunFolder
 from jaxcnn.train._tasks import classification, cross_entropy, multilabel, regression, segmentation
@@ -22,6 +24,7 @@ __all__ = [
     "Experiment",
     "Outcome",
     "Parallel",
+    "RecordedModel",
     "RunError",
     "RunFolder",
     "Trained",
@@ -33,6 +36,7 @@ __all__ = [
     "fit",
     "frozen",
     "images_to_unit",
+    "load",
     "load_trained",
     "multilabel",
     "muon",

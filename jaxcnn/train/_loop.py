@@ -6,6 +6,7 @@ import functools
 import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -44,17 +45,21 @@ _CHANGED = "since the checkpoint of step %d was saved, this run has changed: %s.
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a call of ``fit`` ended: after all epochs, or stopped at a step from which it can be resumed.
+    """How training ended: after all epochs, or stopped at a step from which it can be resumed.
 
     Attributes:
         step: the number of steps that are done.
         metrics: the record of the last epoch; None where the run was stopped.
         variables: those that are evaluated: with the averaged parameters, where there is an average.
+        run: the folder of the run.
+        history: the records of all epochs so far, as ``metrics.jsonl`` has them.
     """
 
     step: int
     metrics: Record | None
     variables: dict[str, Any] = dataclasses.field(repr=False)
+    run: Path
+    history: list[Record] = dataclasses.field(repr=False)
 
     @property
     def finished(self) -> bool:
@@ -62,7 +67,7 @@ class Outcome:
         return self.metrics is not None
 
 
-def fit(
+def train_run(
     experiment: Experiment,
     run: RunFolder,
     *,
@@ -123,7 +128,7 @@ def comparable(experiment: Experiment, parallel: Parallel) -> dict[str, Any]:
 
 
 class _Fit:
-    """What stays the same during one call of ``fit``."""
+    """What stays the same during one call of ``train_run``."""
 
     def __init__(
         self,
@@ -149,7 +154,7 @@ class _Fit:
         step, total = int(state.step), self.experiment.total_steps
         self.progress.start(step=step, total=total)
         self.epochs.save_if_best(state)  # a kill may have come between the last checkpoint and the best one
-        metrics, record, trained, training_seconds = None, None, 0, 0.0
+        metrics, trained, training_seconds = None, 0, 0.0
         while step < total:
             epoch = step // self.experiment.steps_per_epoch
             order = self.order(epoch)
@@ -159,7 +164,7 @@ class _Fit:
                 self.watch(step, state)
                 if self.stop_at(step):
                     self.save(state)
-                    return Outcome(step, None, state.eval_variables)
+                    return self.outcome(step, state)
                 if self.save_at(step):
                     self.save(state)
                 arrays = self.source.next(metrics)
@@ -181,7 +186,12 @@ class _Fit:
                 | timing(self.experiment, self.parallel, trained / training_seconds)
                 | ({"input_wait": round(self.source.waited / training_seconds, 3)} if self.experiment.streams else {})
             )
-        return Outcome(step, record or self.run.metrics.read()[-1], state.eval_variables)
+        return self.outcome(step, state)
+
+    def outcome(self, step: int, state: TrainState) -> Outcome:
+        history = self.run.metrics.read()
+        last = history[-1] if step == self.experiment.total_steps else None
+        return Outcome(step, last, state.eval_variables, self.run.path, history)
 
     def order(self, epoch: int) -> jax.Array:
         """Which examples each step of an epoch reads, on all devices."""

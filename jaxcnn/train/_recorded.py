@@ -12,17 +12,20 @@ import contextlib
 import dataclasses
 import functools
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from jaxcnn.data import Split, StreamedSplit, is_prepared, load, names, stream
+from jaxcnn._reprs import short_repr
+from jaxcnn.data import Split, StreamedSplit, is_prepared, names, read_image, stream
+from jaxcnn.data import load as load_data
 from jaxcnn.train._calls import evaluated, predicted
 from jaxcnn.train._checkpoints.checksums import Record, check_seal, named_leaves, seal
 from jaxcnn.train._checkpoints.reading import Saved, newest_good, present, read_arrays
@@ -46,7 +49,7 @@ ALLOWED_CALLS = {"Sharding", "shape_assertion", "stablehlo.dynamic_reduce_window
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Model:
+class RecordedModel:
     """What prediction and evaluation need of a run.
 
     Attributes:
@@ -88,15 +91,37 @@ class Model:
         height, width, channels = self.fields["image"][0]
         return height, width, channels
 
-    def predict(self, **arrays: np.ndarray) -> Any:
-        """What the recorded function makes of examples, given by the names of ``inputs``.
+    __repr__ = short_repr
+
+    def predict(self, examples: Any = None, **arrays: np.ndarray) -> Any:
+        """What the recorded function makes of examples.
+
+        Args:
+            examples: where prediction reads one array, that array; or paths of image files of any size and mode, which
+                are read as ``jaxcnn predict`` reads them. Else give each array by its name.
+            arrays: the arrays of ``inputs`` by name.
+
+        Returns:
+            what the experiment's ``predict`` returns, such as ``{"probabilities": ...}``, as NumPy arrays.
 
         Raises:
-            RunError: the experiment has no ``predict``.
+            RunError: the experiment has no ``predict``, or other arrays are needed.
         """
         if self.inference.predict is None:
             raise RunError("this run predicts nothing: its experiment has no predict.")
+        if examples is not None and len(self.inputs) == 1:
+            arrays = {self.inputs[0]: self._read(examples)}
+        if set(arrays) != set(self.inputs):
+            raise RunError(f"expected the arrays {', '.join(self.inputs)}, got {', '.join(arrays) or 'none of them'}.")
         return jax.tree.map(np.asarray, self.inference.predict(self.variables, jax.device_put(arrays)))
+
+    def _read(self, examples: Any) -> np.ndarray:
+        """Image files as an array; arrays as they are."""
+        paths = [examples] if isinstance(examples, str | os.PathLike) else examples
+        if len(paths) and all(isinstance(path, str | os.PathLike) for path in paths):
+            files = [Path(path) for path in paths]
+            return np.stack([read_image(file, image_shape=self.image_shape, resize=self.resize) for file in files])
+        return np.asarray(examples)
 
     def test_split(self) -> Split | StreamedSplit | None:
         """The run's test split, if it can be found by name; its fingerprint shows that it is the same."""
@@ -111,13 +136,13 @@ class Model:
             return found.test if found.fingerprint == self.fingerprint else None
         sizes = [None, height] if height == width else [None]
         for size in sizes:
-            data = load(name, image_size=size)
+            data = load_data(name, image_size=size)
             if data.fingerprint == self.fingerprint:
                 return data.test
         return None
 
 
-def model_of(trained: Trained) -> Model:
+def model_of(trained: Trained) -> RecordedModel:
     """The model of an experiment whose code has been run."""
     experiment = trained.experiment
     return _model(
@@ -128,9 +153,9 @@ def model_of(trained: Trained) -> Model:
     )
 
 
-def _model(about: dict[str, Any], **rest: Any) -> Model:
+def _model(about: dict[str, Any], **rest: Any) -> RecordedModel:
     lists = {name: tuple(about[name]) for name in ("inputs", "class_names")}
-    return Model(**rest, **{**about, **lists})
+    return RecordedModel(**rest, **{**about, **lists})
 
 
 def _about(experiment: Experiment) -> dict[str, Any]:
@@ -221,7 +246,30 @@ def _check_calls(exported: export.Exported) -> None:
         raise RunError(f"its program calls {', '.join(others)}, which is not a StableHLO operation")
 
 
-def read_model(run: RunFolder, kind: str) -> Model | None:
+def load(run: str | os.PathLike[str] | RunFolder, kind: Literal["last", "best"] = "last") -> RecordedModel:
+    """The model of a run, from the files of its folder alone: neither its code nor its data are needed.
+
+    Args:
+        run: the folder of a run.
+        kind: which checkpoint.
+
+    Returns:
+        an object with ``predict``, ``variables``, ``class_names`` and ``inputs``.
+
+    Raises:
+        RunError: there is no run, its model is not recorded or damaged, or there is no good checkpoint.
+    """
+    folder = run if isinstance(run, RunFolder) else RunFolder.open(Path(run))
+    found = read_model(folder, kind)
+    if found is None:
+        raise RunError(
+            f"{folder.path} has no {FILE}: its model could not be recorded, or was deleted. Use the run's own code: "
+            f"train.load_trained(train.RunFolder.open({str(folder.path)!r}), {kind!r})."
+        )
+    return found
+
+
+def read_model(run: RunFolder, kind: str) -> RecordedModel | None:
     """The recorded model with the variables of the ``"last"`` or ``"best"`` checkpoint; None where none is recorded.
 
     Raises:

@@ -11,7 +11,7 @@ import optax
 from jaxcnn.train._checkpoints.reading import restore
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._loop import Outcome, fit
+from jaxcnn.train._loop import Outcome, train_run
 from jaxcnn.train._runs.discover import ExperimentFile, load_experiment
 from jaxcnn.train._runs.folder import RunFolder
 from jaxcnn.train._runs.metrics import Record
@@ -60,7 +60,7 @@ def train(
         return stop_after is not None and asked > stop_after
 
     with run.locked():
-        return fit(
+        return train_run(
             experiment,
             run,
             progress=Quiet(),

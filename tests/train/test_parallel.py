@@ -20,7 +20,7 @@ from jaxcnn.train._diagnose import first_not_finite
 from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._loop import fit
+from jaxcnn.train._loop import train_run
 from jaxcnn.train._part_keys import part_key
 from jaxcnn.train._runs.discover import load_experiment
 from jaxcnn.train._runs.folder import RunFolder
@@ -166,7 +166,7 @@ def train(run: RunFolder, experiment: Experiment, parallel: Parallel, *, steps: 
     """Trains for so many steps, or to the end."""
     asked = iter(range(1000))
     with run.locked():
-        fit(experiment, run, progress=Quiet(), should_stop=lambda: next(asked) >= steps, parallel=parallel)
+        train_run(experiment, run, progress=Quiet(), should_stop=lambda: next(asked) >= steps, parallel=parallel)
 
 
 def test_a_run_moves_between_devices(experiment: Experiment, tmp_path: Path) -> None:

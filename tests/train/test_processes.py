@@ -20,7 +20,7 @@ from jaxcnn.train._checkpoints.reading import saved
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._distributed import join
 from jaxcnn.train._errors import ConfigError
-from jaxcnn.train._loop import fit
+from jaxcnn.train._loop import train_run
 from jaxcnn.train._roll_back import WENT_BACK
 from jaxcnn.train._runs.folder import RunFolder
 from tests.train.runs import TINY, Quiet, final_state, new_run
@@ -116,7 +116,7 @@ def test_two_processes_are_one_run(
     experiment = file.build(file.config_class(epochs=epochs))
     one = RunFolder.create(tmp_path / "one", file, {"epochs": epochs})
     with one.locked():
-        fit(experiment, one, progress=Quiet(), should_stop=lambda: False, parallel=Parallel.over(8))
+        train_run(experiment, one, progress=Quiet(), should_stop=lambda: False, parallel=Parallel.over(8))
     left, right = (run.metrics.read() for run in (two, one))
     assert [record["step"] for record in left] == [6 * epoch for epoch in range(1, epochs + 1)]  # each line once
     went_back = [record.get(WENT_BACK) for record in left]
@@ -152,7 +152,7 @@ def test_a_signal_to_one_process_stops_both_at_one_step_and_one_process_goes_on(
     for run, more in ((two, 3), (one, step + 3)):
         asked = itertools.count()
         with run.locked():
-            fit(
+            train_run(
                 experiment,
                 run,
                 progress=Quiet(),
@@ -184,7 +184,7 @@ def test_when_one_process_is_killed_the_other_ends_and_the_run_goes_on(tmp_path:
     before = int(final_state(run, experiment).step)
     asked = itertools.count()
     with run.locked():
-        fit(experiment, run, progress=Quiet(), should_stop=lambda: next(asked) == 3, parallel=Parallel.over(8))
+        train_run(experiment, run, progress=Quiet(), should_stop=lambda: next(asked) == 3, parallel=Parallel.over(8))
     assert before >= 6 and int(final_state(run, experiment).step) == before + 3
 
 

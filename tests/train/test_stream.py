@@ -21,7 +21,7 @@ from jaxcnn.train._errors import ConfigError, RunError
 from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._feed import Feed, open_input, rows_on
-from jaxcnn.train._loop import fit
+from jaxcnn.train._loop import train_run
 from jaxcnn.train._runs.discover import load_experiment
 from jaxcnn.train._runs.folder import RunFolder
 from jaxcnn.train._state import create_state
@@ -76,7 +76,7 @@ def test_eight_devices_in_two_parts_read_the_batch_of_the_run_in_memory(
         _, run = new_run(tmp_path / name)
         experiment = dataclasses.replace(experiment, epochs=1)
         with run.locked():
-            fit(
+            train_run(
                 experiment,
                 run,
                 progress=Quiet(),

@@ -93,6 +93,14 @@ def in_words(measures: Record, most: int = SHOWN_OF_AN_EPOCH) -> str:
     return " ".join(one(name, value) for name, value in list(measures.items())[:most])
 
 
+def new_console() -> Console:
+    """A console on standard output on which no text is markup; not coloured, and not wrapped, in a file."""
+    made = Console(markup=False, emoji=False, highlight=False)
+    if made.is_terminal or made.is_jupyter:
+        return made
+    return Console(markup=False, emoji=False, highlight=False, width=max(made.width, 160), no_color=True)
+
+
 class ConsoleProgress:
     """Shows a run on a rich console; ``console.is_terminal`` decides between a live bar and plain lines."""
 

@@ -49,7 +49,8 @@ def _type_name(kind: Any) -> str:
         return ",".join(names * 2 + ["..."] if Ellipsis in arguments else names)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return " or ".join(kind.__members__)
-    return {types.NoneType: "none", pathlib.Path: "path"}.get(kind) or getattr(kind, "__name__", str(kind))
+    plain: dict[Any, str] = {types.NoneType: "none", pathlib.Path: "path"}
+    return plain.get(kind) or str(getattr(kind, "__name__", kind))
 
 
 def _is_union(kind: Any) -> bool:

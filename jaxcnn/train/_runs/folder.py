@@ -54,9 +54,16 @@ class RunFolder:
 
     @staticmethod
     def create(
-        path: Path, file: ExperimentFile, settings: dict[str, Any], devices: dict[str, Any] | None = None
+        path: Path,
+        file: ExperimentFile | None,
+        settings: dict[str, Any],
+        devices: dict[str, Any] | None = None,
+        *,
+        name: str = "",
     ) -> "RunFolder":
         """Makes the folder of a new run and records what is about to be run.
+
+        Without a file, as of a run from Python, there is no ``experiment.py``, and ``name`` is the name of the run.
 
         Of two processes that create a run in one folder at the same time, one gets an error and changes nothing.
         ``config.json`` is written last: a folder without it holds no run.
@@ -73,13 +80,17 @@ class RunFolder:
             with run_lock(path):
                 if (path / "config.json").exists():
                     raise RunError(f"{path} holds a run already. Continue it with: jaxcnn train --resume {path}")
-                write_text(path / "experiment.py", file.source)
-                write_json(path / "versions.json", versions(file.path))
+                if file is not None:
+                    write_text(path / "experiment.py", file.source)
+                write_json(path / "versions.json", versions(Path.cwd() if file is None else file.path))
                 if devices is not None:
                     write_json(path / "parallel.json", devices)
-                about = dict(zip(_ABOUT, (secrets.token_hex(8), file.name, str(file.path)), strict=True))
-                write_json(path / "config.json", about | settings)
-                remember(file.source, file.siblings)
+                origin = (name, "") if file is None else (file.name, str(file.path))
+                write_json(
+                    path / "config.json", dict(zip(_ABOUT, (secrets.token_hex(8), *origin), strict=True)) | settings
+                )
+                if file is not None:
+                    remember(file.source, file.siblings)
         return RunFolder(path)
 
     @staticmethod
@@ -142,6 +153,12 @@ class RunFolder:
                 settings do not fit it.
         """
         name = self.recorded()["experiment"]
+        if not self.recorded()["experiment_file"]:
+            raise RunError(
+                f"{self.path} was trained from Python and has no experiment.py. To use it: "
+                f"jaxcnn.load({str(self.path)!r}). To continue it, call train.fit with the same "
+                f"experiment and this folder."
+            )
         try:
             source = (self.path / "experiment.py").read_text(encoding="utf-8")
         except (OSError, ValueError) as error:

@@ -1,0 +1,103 @@
+"""Training from Python: one call, which needs nothing but an experiment."""
+
+import datetime
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._dry_run import dry_run
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._loop import Outcome, train_run
+from jaxcnn.train._recorded import record_model
+from jaxcnn.train._reports.progress import ConsoleProgress, Progress, new_console
+from jaxcnn.train._runs.folder import RunFolder
+
+
+def fit(
+    experiment: Experiment,
+    run: str | os.PathLike[str] | RunFolder | None = None,
+    *,
+    parallel: Parallel | None = None,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    checkpoint_minutes: float = 10.0,
+) -> Outcome:
+    """Trains an experiment to its end, or continues a run of it.
+
+    The experiment is traced first, so that a mistake is found before a folder is made. The run is like one of the
+    command: ``jaxcnn predict``, ``jaxcnn evaluate`` and ``jaxcnn list`` work with it, and ``jaxcnn.load`` reads it.
+    It has no ``experiment.py``; to continue it, call this with the same experiment and the same folder.
+
+    Args:
+        experiment: what is trained.
+        run: the folder of the run, which is made where it does not exist; ``runs/NAME-TIME`` unless given, by the name
+            of the data set.
+        parallel: the devices; one unless given.
+        progress: what is told of each epoch; lines on standard output, or a bar on a terminal, unless given.
+        should_stop: asked before each step; True saves and returns.
+        checkpoint_minutes: the interval at which the state is saved within an epoch.
+
+    Returns:
+        the outcome, with variables, the records of all epochs, and the folder.
+
+    Raises:
+        ValueError, TypeError: what ``dry_run`` refuses.
+        RunError: steps are no longer finite, checkpoints cannot be saved or used, or another process trains there.
+
+    >>> import tempfile
+    >>> import optax
+    >>> from jaxcnn import data, models, train
+    >>> digits = data.load("digits")
+    >>> outcome = fit(
+    ...     train.Experiment(
+    ...         **train.classification(models.create("lenet5", num_classes=10)),
+    ...         data=data.Dataset(name="few", train=digits.train.take(slice(64)), test=digits.test.take(slice(32))),
+    ...         optimizer=optax.adam(1e-3), epochs=1, batch_size=32,
+    ...     ),
+    ...     Path(tempfile.mkdtemp()) / "run",
+    ... )  # doctest: +ELLIPSIS
+    compiled the training step in ...
+    >>> outcome.finished, outcome.step, len(outcome.history)
+    (True, 2, 1)
+    """
+    dry_run(experiment)
+    parallel = parallel or Parallel.over(1)
+    folder = run if isinstance(run, RunFolder) else _folder(experiment, run, parallel)
+    with folder.locked():
+        record_model(experiment, folder)
+        if progress is not None:
+            return _trained(experiment, folder, progress, should_stop, parallel, checkpoint_minutes)
+        steps, batch = experiment.steps_per_epoch, experiment.batch_size
+        with ConsoleProgress(new_console(), steps_per_epoch=steps, batch_size=batch) as shown:
+            return _trained(experiment, folder, shown, should_stop, parallel, checkpoint_minutes)
+
+
+def _trained(
+    experiment: Experiment,
+    folder: RunFolder,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+    parallel: Parallel,
+    minutes: float,
+) -> Outcome:
+    return train_run(
+        experiment,
+        folder,
+        progress=progress,
+        should_stop=should_stop,
+        parallel=parallel,
+        checkpoint_minutes=minutes,
+    )
+
+
+def _folder(experiment: Experiment, path: str | os.PathLike[str] | None, parallel: Parallel) -> RunFolder:
+    """The run in a folder, or a new one."""
+    name = experiment.data.name
+    if path is None:
+        plain = "".join(each if each.isalnum() or each in "-_" else "_" for each in name)
+        stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        path = RunFolder.unused(Path("runs") / f"{plain}-{stamp}")
+    if (Path(path) / "config.json").exists():
+        return RunFolder.open(Path(path))
+    return RunFolder.create(Path(path), None, {}, parallel.settings, name=name)

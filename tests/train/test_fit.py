@@ -1,0 +1,117 @@
+"""Training from Python with one call, and what can be done with the run."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxcnn
+from jaxcnn import train
+from jaxcnn.cli import main
+from jaxcnn.train._state import create_state
+from tests.train import tiny
+from tests.train.any_loss import numbers
+from tests.train.runs import assert_same, final_state, without_seconds
+
+
+@pytest.fixture(scope="module")
+def experiment() -> train.Experiment:
+    return tiny.build(tiny.Config(epochs=2))
+
+
+@pytest.fixture(scope="module")
+def outcome(experiment: train.Experiment, tmp_path_factory: pytest.TempPathFactory) -> train.Outcome:
+    """Trained with nothing but an experiment, in a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("here"))
+        found = train.fit(experiment)
+        return dataclasses.replace(found, run=found.run.resolve())
+
+
+def test_an_experiment_is_all_that_it_needs(experiment: train.Experiment, outcome: train.Outcome) -> None:
+    assert outcome.finished and outcome.step == experiment.total_steps
+    assert [record["epoch"] for record in outcome.history] == [1, 2] and outcome.history[-1] == outcome.metrics
+    assert outcome.run.parent.name == "runs" and outcome.run.name.startswith("digits100-")
+    assert outcome.variables.keys() == {"params", "batch_stats"}
+    assert {"config.json", "metrics.jsonl", "model.json", "checkpoints"} <= {
+        path.name for path in outcome.run.iterdir()
+    }
+    assert not (outcome.run / "experiment.py").exists()
+
+
+def test_the_run_is_used_from_its_folder_alone(
+    experiment: train.Experiment, outcome: train.Outcome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By arrays, by files, and by the command; nothing of the experiment or its data is there."""
+    loaded = jaxcnn.load(outcome.run)
+    images = experiment.data.test["image"][:3]
+    expected = train.Trained(experiment, outcome.variables, outcome.step).predict(image=images)["probabilities"]
+    np.testing.assert_allclose(loaded.predict(images)["probabilities"], expected, atol=1e-6)
+    np.testing.assert_allclose(loaded.predict(image=images)["probabilities"], expected, atol=1e-6)
+    picture = tmp_path / "digit.png"
+    Image.fromarray(images[0, :, :, 0]).save(picture)
+    np.testing.assert_allclose(loaded.predict(picture)["probabilities"], expected[:1], atol=1e-6)
+    np.testing.assert_allclose(loaded.predict([picture, str(picture)])["probabilities"], expected[[0, 0]], atol=1e-6)
+    assert loaded.class_names[:2] == ("0", "1") and loaded.step == outcome.step and "params" in repr(loaded)
+    assert main(["predict", str(outcome.run), str(picture), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["top"][0]["probability"] == pytest.approx(float(expected[0].max()), abs=1e-5)
+    with pytest.raises(train.RunError, match="expected the arrays image, got label"):
+        loaded.predict(label=np.zeros(3))
+
+
+def test_a_path_is_a_run_and_is_continued(experiment: train.Experiment, outcome: train.Outcome, tmp_path: Path) -> None:
+    asked = iter(range(100))
+    place = str(tmp_path / "run")
+    stopped = train.fit(experiment, place, should_stop=lambda: next(asked) == 7)
+    assert not stopped.finished and stopped.step == 7 and stopped.metrics is None and len(stopped.history) == 1
+    finished = train.fit(experiment, place)
+    whole, run = train.RunFolder(outcome.run), train.RunFolder(Path(place))
+    assert finished.finished and without_seconds(run) == without_seconds(whole)
+    assert_same(final_state(run, experiment), final_state(whole, experiment))
+    again = train.fit(experiment, place)
+    assert again.finished and again.history == finished.history
+
+
+def test_a_mistake_makes_no_folder(experiment: train.Experiment, tmp_path: Path) -> None:
+    wrong = dataclasses.replace(experiment, objective=lambda variables, batch, key: batch["labels"])
+    with pytest.raises(ValueError, match="objective: 'labels' is not in the batch"):
+        train.fit(wrong, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_needs_code_says_that_there_is_none(outcome: train.Outcome, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(train.RunError, match=r"was trained from Python and has no experiment\.py\. .*jaxcnn\.load"):
+        train.load_trained(train.RunFolder.open(outcome.run), "last")
+    assert main(["train", "--resume", str(outcome.run)]) == 2
+    assert "call train.fit with the same experiment and this folder" in capsys.readouterr().err
+
+
+def test_a_run_of_numbers_is_used_by_name(tmp_path: Path) -> None:
+    experiment = dataclasses.replace(numbers(), epochs=1)
+    train.fit(experiment, tmp_path / "run")
+    loaded, series = jaxcnn.load(tmp_path / "run", "best"), experiment.data.test["series"]  # type: ignore[index]
+    assert loaded.inputs == ("series",)
+    np.testing.assert_allclose(loaded.predict(series)["target"], loaded.predict(series=series)["target"])
+    with pytest.raises(train.RunError, match="the run predicts from series, not from images alone"):
+        _ = loaded.image_shape
+
+
+def test_a_run_without_a_recorded_model_names_the_other_way(outcome: train.Outcome, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(outcome.run, copy)
+    (copy / "model.json").unlink()
+    with pytest.raises(train.RunError, match=r"has no model\.json.*train\.load_trained"):
+        jaxcnn.load(copy)
+
+
+def test_the_state_of_another_experiment_is_refused(experiment: train.Experiment, outcome: train.Outcome) -> None:
+    other = dataclasses.replace(experiment, seed=5)
+    with pytest.raises(train.RunError, match="with seed 0, but this run has 5"):
+        train.fit(other, outcome.run)
+    assert create_state(other).step == 0
