@@ -183,6 +183,7 @@ def summarise(experiment: str, folders: list[Path], wall_seconds: list[float | N
                 "epochs": last["epoch"],
                 "steps": last["step"],
                 "wall_seconds": seconds,
+                **({"measured": measured} if (measured := _measured(folder)) else {}),
                 "git": made_with["git"],
                 "history": _history(records),
             }
@@ -200,6 +201,13 @@ def summarise(experiment: str, folders: list[Path], wall_seconds: list[float | N
         "date": datetime.date.today().isoformat(),
         "versions": versions[0],
     }
+
+
+def _measured(folder: Path) -> dict[str, Any]:
+    """What the experiment measured after the training of a run; empty where it measures nothing."""
+    file = folder / "measured.json"
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return found
 
 
 def _figures(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
