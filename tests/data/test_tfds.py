@@ -207,7 +207,7 @@ def test_splits(sets: Path, mnist: Dataset) -> None:
     shard.rename(shard.with_name(shard.name.replace("test", "validation")))
     assert load("mnist", data_dir=sets).fingerprint == mnist.fingerprint
     change_info(folder, splits=splits[:1])
-    with pytest.raises(ValueError, match=r"has the splits \['train'\]: train and test \(or validation\) are wanted"):
+    with pytest.raises(ValueError, match=r"has the splits \['train'\]: train and test \(or validation\) are required"):
         load("mnist", data_dir=sets)
 
 
