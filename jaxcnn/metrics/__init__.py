@@ -16,6 +16,7 @@ from jaxcnn._hints import install_hints
 from jaxcnn.metrics._calibration import Calibration, CalibrationBins, expected_calibration_error
 from jaxcnn.metrics._classification import accuracy, brier_score, in_top_k, top_k_accuracy
 from jaxcnn.metrics._confusion import ConfusionMatrix, confusion_matrix
+from jaxcnn.metrics._detection import detection_average_precision
 from jaxcnn.metrics._from_confusion import balanced_accuracy, f1, iou, mean_iou, precision, recall
 from jaxcnn.metrics._images import dice, psnr, ssim
 from jaxcnn.metrics._mean import Mean
@@ -34,6 +35,7 @@ __all__ = [
     "balanced_accuracy",
     "brier_score",
     "confusion_matrix",
+    "detection_average_precision",
     "dice",
     "expected_calibration_error",
     "f1",

@@ -46,7 +46,7 @@ def average_precision(labels: ArrayLike, scores: ArrayLike, *, weights: ArrayLik
 
     Equal to ``sum over n of (R[n] - R[n - 1]) P[n]`` with precision ``P`` and recall ``R`` at each score, without
     interpolation. All scores are sorted, so they must be in memory; ``ScoreHistogram`` is a running form with a known
-    error. ``detection_average_precision`` follows the rules of COCO and Pascal VOC, which interpolate.
+    error. ``detection_average_precision`` follows the rules of COCO, which interpolate.
 
     Args:
         labels: as for ``roc_auc``.
