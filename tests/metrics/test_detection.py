@@ -41,6 +41,11 @@ def drawn(seed: int, images: int = 12) -> tuple[list[dict[str, Any]], list[dict[
         kinds = np.concatenate([labels[near], generator.integers(1, 5, 4)])
         scores = generator.integers(0, 20, len(found)) / 20
         predictions.append({"boxes": found, "labels": kinds, "scores": scores})
+    # The first detection overlaps two boxes equally; which it takes decides what is left for the second.
+    pair = np.array([[0, 0, 10, 10], [2, 0, 12, 10]])
+    kinds = np.array([1, 1])
+    targets.append({"boxes": pair, "labels": kinds, "crowd": kinds > 1, "area": np.array([100, 100])})
+    predictions.append({"boxes": pair - [[-1, 0, -1, 0], [0, 0, 0, 0]], "labels": kinds, "scores": np.array([2, 1])})
     return targets, predictions
 
 

@@ -43,8 +43,16 @@ def test_psnr_and_ssim_against_scikit_image(dtype: Any) -> None:
     assert got["gaussian"].min() < 0.5 < 0.9 < got["gaussian"].max()
 
 
+def test_ssim_of_a_texture_on_a_large_mean_keeps_its_digits() -> None:
+    """A mean of squares of values around 1e4 has no digits left for a variance of 0.1."""
+    references, images = np.random.default_rng(0).random((2, 12, 12, 1)).astype(np.float32) + np.float32(1e4)
+    options: dict[str, Any] = {"data_range": 1.0, "use_sample_covariance": False, "channel_axis": -1}
+    expected = structural_similarity(references.astype(np.float64), images.astype(np.float64), **options, **GAUSSIAN)
+    np.testing.assert_allclose(metrics.ssim(references, images, data_range=1.0), expected, atol=1e-4)
+
+
 def test_equal_images() -> None:
-    image = np.full((12, 12, 1), 1e4, np.float32)  # no digits are left in a mean of squares of such values
+    image = np.full((12, 12, 1), 0.3, np.float32)
     assert metrics.ssim(image, image, data_range=1.0) == 1
     assert metrics.psnr(image, image, data_range=1.0) == jnp.inf
 
