@@ -7,6 +7,8 @@ import jax.numpy as jnp
 
 from jaxcnn._arrays import accumulator_dtype, common_dtype, kind_of_dtype
 
+BYTES = ("int8", "uint8")
+
 
 class BilinearDtypes(NamedTuple):
     """The dtypes of a bilinear operation.
@@ -28,12 +30,19 @@ def bilinear_dtypes(x: Any, kernel: Any, bias: Any, preferred_element_type: Any)
     Mixed types promote as JAX's do by default; integers narrower than 32 bits become int32, so that sums do not wrap.
     With ``preferred_element_type`` the products are summed in that dtype, and the result has it.
 
+    Bytes are not converted first: XLA sums their products in int32, on CPUs many times as fast as those of int32.
+
     >>> bilinear_dtypes("uint8", "int8", None, None).dtype
     dtype('int32')
+    >>> bilinear_dtypes("int8", "int8", None, None)[:2]
+    (dtype('int8'), dtype('int32'))
     """
     if preferred_element_type is None:
         dtype = common_dtype(x, kernel) if bias is None else common_dtype(x, kernel, bias)
         dtype = accumulator_dtype(dtype) if kind_of_dtype(dtype) == "integer" else dtype
+        narrow = common_dtype(x, kernel)
+        if narrow in BYTES and dtype == jnp.int32:
+            return BilinearDtypes(narrow, dtype, dtype)
         return BilinearDtypes(dtype, None, dtype)
     dtype, result = common_dtype(x, kernel), jnp.dtype(preferred_element_type)
     if kind_of_dtype(dtype) == kind_of_dtype(result) and dtype.itemsize < result.itemsize:

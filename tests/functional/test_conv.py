@@ -153,6 +153,33 @@ def test_integers_are_summed_exactly(x_type: str, kernel_type: str) -> None:
     np.testing.assert_array_equal(y, expected.astype(np.int32))  # int32 itself wraps, as everywhere
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@pytest.mark.parametrize(
+    ("channels", "kernel_shape", "groups"),
+    [(16, (3, 3, 16, 5), 1), (6, (3, 3, 1, 6), 6), (4, (7, 7, 1, 8), 4), (8, (3, 3, 2, 8), 4), (1, (40, 1, 1, 1), 1)],
+)
+def test_bytes_are_summed_exactly(channels: int, kernel_shape: tuple[int, ...], groups: int, dtype: str) -> None:
+    """By the algorithm that is selected, on operands that are not converted before."""
+    generator, info = np.random.default_rng(0), np.iinfo(dtype)
+    x, kernel = (
+        generator.integers(info.min, info.max, shape, dtype, endpoint=True)
+        for shape in ((2, 48, 11, channels), kernel_shape)
+    )
+    pads = tuple(((k - 1) // 2, k // 2) for k in kernel_shape[:2])
+    expected = oracle.conv(
+        x.astype(np.int64),
+        kernel.astype(np.int64),
+        pads=pads,
+        strides=(1, 1),
+        input_dilation=(1, 1),
+        kernel_dilation=(1, 1),
+        groups=groups,
+    )
+    y = conv(x, kernel, padding=pads, feature_group_count=groups)
+    assert y.dtype == jnp.int32
+    np.testing.assert_array_equal(y, expected)
+
+
 @pytest.mark.parametrize(
     ("x_type", "kernel_type", "options", "expected"),
     [

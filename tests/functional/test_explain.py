@@ -254,7 +254,9 @@ def test_a_partitioned_program_is_explained_as_such() -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8"])
 def test_narrow_integers_are_explained_as_they_are_computed(dtype: str) -> None:
-    """They are summed in int32, whose arrays have four times the bytes."""
+    """They are summed in int32, and not converted to it before."""
     shapes: Any = ((64, 64, 64, 4), (3, 3, 1, 4))
-    narrow = F.explain_conv(*shapes, feature_group_count=4, dtype=dtype, platform="cpu")
-    assert narrow == F.explain_conv(*shapes, feature_group_count=4, dtype="int32", platform="cpu")
+    layer: dict[str, Any] = {"feature_group_count": 4, "platform": "cpu"}
+    narrow = F.explain_conv(*shapes, **layer, dtype=dtype)
+    assert narrow == F.explain_conv(*shapes, **layer, dtype=dtype, preferred_element_type="int32")
+    assert narrow != F.explain_conv(*shapes, **layer, dtype="int32")

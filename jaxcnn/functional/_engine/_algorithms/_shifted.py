@@ -95,7 +95,7 @@ def _sum(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result: Any, p
 
 def _is_true(array: jax.Array) -> jax.Array:
     """True, as a value that XLA does not evaluate: an integer whose lowest bit is set is not zero."""
-    bits = lax.bitcast_convert_type(jnp.sum(array), jnp.dtype(f"uint{8 * array.dtype.itemsize}"))
+    bits = lax.bitcast_convert_type(jnp.sum(array, dtype=array.dtype), jnp.dtype(f"uint{8 * array.dtype.itemsize}"))
     return (bits | 1) != 0
 
 

@@ -44,5 +44,5 @@ def zeros_like_product(shape: tuple[int, ...], *operands: jax.Array) -> jax.Arra
     """
     zeros = jnp.zeros(shape, operands[0].dtype)
     for operand in operands:
-        zeros += jnp.sum(lax.slice_in_dim(operand, 0, 0, axis=operand.ndim - 1))
+        zeros += jnp.sum(lax.slice_in_dim(operand, 0, 0, axis=operand.ndim - 1), dtype=operand.dtype)
     return zeros
