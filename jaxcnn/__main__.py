@@ -13,8 +13,7 @@ def command() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from jaxcnn import keep_freed_memory
-    from jaxcnn.cli import main
-    from jaxcnn.cli._standard_output import silence_hooks
+    from jaxcnn.cli import main, silence_hooks
 
     keep_freed_memory()
     status = main()

@@ -8,7 +8,7 @@ from typing import Any
 
 from docs.bench.page import machine_line
 from jaxcnn.cli._bench_tables import markdown
-from jaxcnn.cli.compile_times import COLUMNS, medians, row
+from jaxcnn.cli._compile_times import COLUMNS, medians, row
 
 HEAD = """# How long each model compiles
 

@@ -29,6 +29,7 @@ def draw_predictions(images: ArrayLike, predictions: Sequence[Mapping[str, Any]]
         TypeError: images that are neither uint8 nor floating.
         ValueError: no image, another number of predictions, or an unknown suffix.
 
+    >>> import numpy as np
     >>> prediction = {"image": "a/7.png", "inverted": True, "top": [{"class": "seven", "probability": 0.75}]}
     >>> draw_predictions(np.zeros((1, 8, 8, 1), np.uint8), [prediction], "predictions.tiff")
     Traceback (most recent call last):
@@ -48,6 +49,7 @@ def predictions_figure(images: ArrayLike, predictions: Sequence[Mapping[str, Any
         TypeError: images that are neither uint8 nor floating.
         ValueError: no image, or another number of predictions.
 
+    >>> import numpy as np
     >>> prediction = {"image": "a/7.png", "inverted": True, "top": [{"class": "seven", "probability": 0.75}]}
     >>> predictions_figure(np.zeros((1, 8, 8, 1), np.uint8), [prediction]).axes[0].texts[0].get_text()
     '7.png (inverted)\\nseven 75.0 %'

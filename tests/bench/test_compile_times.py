@@ -11,7 +11,7 @@ from docs.bench.compile_page import page
 from jaxcnn import bench
 from jaxcnn.bench._compile_times import PHASES, compile_times
 from jaxcnn.cli import main
-from jaxcnn.cli.compile_times import medians, row
+from jaxcnn.cli._compile_times import medians, row
 from jaxcnn.models import list_models
 
 

@@ -74,7 +74,7 @@ def _almost(x: jax.Array, kernel: jax.Array, options: dict) -> jax.Array:
 
 def test_relative_error_refuses_other_shapes_and_sees_nan() -> None:
     assert relative_error([np.array([1.0, np.nan])], [np.ones(2)]) == float("inf")
-    with pytest.raises(ValueError, match=r"results of the shapes \[\(2,\)\] cannot be held against \[\(3,\)\]"):
+    with pytest.raises(ValueError, match=r"results of the shapes \[\(2,\)\] cannot be compared with \[\(3,\)\]"):
         relative_error([np.ones(2)], [np.ones(3)])
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jaxcnn.cli import main, show, train
+from jaxcnn.cli import _show, _train, main
 from jaxcnn.data import Dataset, Split
 from jaxcnn.train._runs.folder import RunFolder
 from tests.cli.conftest import TINY
@@ -37,7 +37,7 @@ def test_a_full_disk_while_drawing_costs_the_pictures_only(
     data = Dataset(name="blank", train=split, test=split, class_names=("background", "other"))
     outputs, targets = {"probabilities": np.full((3, 2), 0.5)}, {"label": split["label"]}
     run = SimpleNamespace(path=tmp_path, metrics=RunFolder(tiny_run).metrics)
-    assert train._draw(run, SimpleNamespace(data=data, streams=False), outputs, targets) == []
+    assert _train._draw(run, SimpleNamespace(data=data, streams=False), outputs, targets) == []
     assert list(tmp_path.iterdir()) == [], "no half pictures"
     for name in ("curves", "confusion", "mistakes"):
         assert f"{name}.png could not be drawn (OSError: [Errno 27] File too large); the run itself is" in caplog.text
@@ -61,7 +61,7 @@ def test_little_memory_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: py
     def allocate(options: object) -> int:
         return len(np.ones((1 << 45,), np.uint8))
 
-    monkeypatch.setattr(show, "run", allocate)
+    monkeypatch.setattr(_show, "run", allocate)
     assert main(["show", "lenet5_digits"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("jaxcnn show: there is too little memory") and error.count("\n") == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from jaxcnn.cli import main, output
+from jaxcnn.cli import _output, main
 from jaxcnn.train._reports.progress import ConsoleProgress
 from tests.cli.conftest import TINY
 
@@ -108,7 +108,7 @@ def test_names_in_a_table_are_shown_as_they_are(
 ) -> None:
     for terminal in ("", "1"):
         monkeypatch.setenv("FORCE_COLOR", terminal)
-        output.print_table(["class[/]"], [[name] for name in NAMES], title="[bold]")
+        _output.print_table(["class[/]"], [[name] for name in NAMES], title="[bold]")
         lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
         assert "[bold]" in lines[0] and "class[/]" in lines[1]
         assert lines[2:] == SHOWN
@@ -119,9 +119,9 @@ def test_names_in_a_line_are_shown_as_they_are(
 ) -> None:
     for terminal in ("", "1"):
         monkeypatch.setenv("FORCE_COLOR", terminal)
-        output.console().print("run folder  runs/m_[lr=0.1]\x1b[2J[/bold]", soft_wrap=True)
+        _output.console().print("run folder  runs/m_[lr=0.1]\x1b[2J[/bold]", soft_wrap=True)
         assert capsys.readouterr().out == "run folder  runs/m_[lr=0.1]\\x1b[2J[/bold]\n"
-    output.say("one \x1b[2J\ntwo")
+    _output.say("one \x1b[2J\ntwo")
     assert capsys.readouterr().out == "one \\x1b[2J\ntwo\n"
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from jaxcnn.cli.main import build_parser, main
-from jaxcnn.cli.results import head_lines, markdown_table, read_results
+from jaxcnn.cli._main import build_parser, main
+from jaxcnn.cli._results import head_lines, markdown_table, read_results
 from jaxcnn.train._runs.discover import find_experiment
 
 README = Path(__file__).parent.parent.parent / "README.md"

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxcnn.cli import main, repeat, results
+from jaxcnn.cli import _repeat, _results, main
 from jaxcnn.train._runs.config import with_settings
 from jaxcnn.train._runs.discover import find_experiment
 from jaxcnn.train._runs.folder import RunFolder
@@ -31,7 +31,7 @@ def test_other_settings_stand_beside_the_result(
         trained.append((folder.name, more))
         return tiny_run, float(len(trained))
 
-    monkeypatch.setattr(repeat, "_train", train)
+    monkeypatch.setattr(_repeat, "_train", train)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments").mkdir()
     assert main(["repeat", str(TINY), "--seeds", "2", "--beside", "peak_lr=0.1", "--beside", "ema_decay=0"]) == 0
@@ -57,7 +57,7 @@ def test_a_repeat_that_was_stopped_goes_on_and_results_come_from_the_files(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments").mkdir()
     output = tmp_path / "experiments" / "results" / "tiny.json"
-    waits = repeat._wait_for
+    waits = _repeat._wait_for
 
     def stopped_in_seed_1(command: list[str]) -> int:
         if "seed=1" not in command:
@@ -69,14 +69,14 @@ def test_a_repeat_that_was_stopped_goes_on_and_results_come_from_the_files(
         return 128 + signal.SIGTERM
 
     words = ["repeat", str(TINY), "--seeds", "2", "--set", "epochs=2", "--run-dir", "two"]
-    monkeypatch.setattr(repeat, "_wait_for", stopped_in_seed_1)
+    monkeypatch.setattr(_repeat, "_wait_for", stopped_in_seed_1)
     assert main(words) == 128 + signal.SIGTERM
     assert not output.exists()
     *_, advice, command = capsys.readouterr().out.splitlines()
     assert advice == "stopped; what is trained is kept. Go on with:"
     assert shlex.split(command) == ["jaxcnn", *words]
 
-    monkeypatch.setattr(repeat, "_wait_for", waits)
+    monkeypatch.setattr(_repeat, "_wait_for", waits)
     assert main(words) == 0
     assert "two/seed-0 is trained" in capsys.readouterr().out
     result = json.loads(output.read_text(encoding="utf-8"))
@@ -100,7 +100,7 @@ def test_a_seed_that_fails_is_named_with_the_way_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(repeat, "_wait_for", lambda command: 2)
+    monkeypatch.setattr(_repeat, "_wait_for", lambda command: 2)
     assert main(["repeat", str(TINY), "--set", "epochs=1", "--run-dir", "a run", "--output", "a.json"]) == 2
     assert re.search(
         r"the run with seed=0 ended with status 2; its run folder is a run/seed-0. No results were written. Go on "
@@ -126,10 +126,10 @@ def test_a_seed_is_told_of_a_signal_and_left_the_time_to_save(tmp_path: Path) ->
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=ask).start()
-    assert repeat._wait_for([sys.executable, "-c", SAVES, str(ready)]) == 7
+    assert _repeat._wait_for([sys.executable, "-c", SAVES, str(ready)]) == 7
 
 
 def test_of_runs_that_were_resumed_no_time_is_known(tiny_run: Path) -> None:
-    result = repeat.summarise("tiny", [tiny_run], [None])
+    result = _repeat.summarise("tiny", [tiny_run], [None])
     assert "wall_seconds" not in result
-    assert "not known" in results.row(result)
+    assert "not known" in _results.row(result)

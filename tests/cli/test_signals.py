@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jaxcnn.cli import main
-from jaxcnn.cli.signals import stop_on_signals
+from jaxcnn.cli._signals import stop_on_signals
 from jaxcnn.train._checkpoints.reading import saved
 from tests.cli.conftest import TINY
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcnn.cli import main, train
+from jaxcnn.cli import _train, main
 from jaxcnn.data import Dataset, Split, load
 from jaxcnn.train import Parallel, Trained
 from jaxcnn.train._runs.folder import RunFolder
@@ -27,8 +27,8 @@ def test_a_run_leaves_pictures_of_its_records_and_its_evaluation(tiny_run: Path,
     file, settings = run.load_experiment()
     experiment = file.build(settings)
     trained = Trained(experiment, final_state(run, experiment).eval_variables, step=0)
-    found = train._outputs(trained, Parallel.over(1))
-    names = train._draw(SimpleNamespace(path=tmp_path, metrics=run.metrics), experiment, *found)
+    found = _train._outputs(trained, Parallel.over(1))
+    names = _train._draw(SimpleNamespace(path=tmp_path, metrics=run.metrics), experiment, *found)
     assert names == ["curves.png", "confusion.png", "mistakes.png"]
     for name in names:
         assert (tmp_path / name).read_bytes() == (tiny_run / name).read_bytes(), name
@@ -39,12 +39,12 @@ def test_of_labelled_pixels_it_draws_their_classes(tiny_run: Path, tmp_path: Pat
     data = Dataset(name="blank", train=split, test=split, class_names=("background", "other"))
     classes = {"segmentation": split["segmentation"]}
     run = SimpleNamespace(path=tmp_path, metrics=RunFolder(tiny_run).metrics)
-    names = train._draw(run, SimpleNamespace(data=data, streams=False), classes, classes)
+    names = _train._draw(run, SimpleNamespace(data=data, streams=False), classes, classes)
     assert names == ["curves.png", "confusion.png", "segmentation.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     figures = {"test/loss": 0.1, "test/accuracy": 1.0, "test/mean_iou": 1.0}
-    assert train._in_words(figures) == "test accuracy  100.00 %   mean IoU  100.00 %"
-    assert train._in_words({"test/loss": 0.1}) == "test loss  0.1000"
+    assert _train._in_words(figures) == "test accuracy  100.00 %   mean IoU  100.00 %"
+    assert _train._in_words({"test/loss": 0.1}) == "test loss  0.1000"
 
 
 def test_train_speaks_plainly_where_nobody_looks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

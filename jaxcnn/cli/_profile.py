@@ -6,7 +6,7 @@ The run itself is left as it is. The trace is written into its folder; XProf rea
 import argparse
 from pathlib import Path
 
-from jaxcnn.cli import _trust, devices
+from jaxcnn.cli import _devices, _trust
 
 HELP = "show where the time of a run's step goes"
 MOST_ROWS = 25
@@ -19,13 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the trace; RUN/profile unless given")
     parser.add_argument("--json", action="store_true", help="print JSON, with every layer")
     _trust.add_argument(parser)
-    devices.add_arguments(parser)
+    _devices.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints the table."""
 
-    from jaxcnn.cli.output import console, print_json, print_table
+    from jaxcnn.cli._output import console, print_json, print_table
     from jaxcnn.train._checkpoints.reading import restore
     from jaxcnn.train._profiling import profile_steps
     from jaxcnn.train._runs.folder import RunFolder
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     folder = RunFolder.open(options.run_folder)
     file, config = _trust.load_experiment(folder, options)
     experiment = file.build(config)
-    parallel = devices.choose_devices(options, folder.path)
+    parallel = _devices.choose_devices(options, folder.path)
     state = restore(folder.checkpoints, "last", parallel.template(abstract_state(experiment)))
     profile = profile_steps(
         experiment, state, options.output or folder.path / "profile", parallel=parallel, steps=options.steps

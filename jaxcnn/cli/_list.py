@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints both tables."""
-    from jaxcnn.cli.output import print_json, print_table
+    from jaxcnn.cli._output import print_json, print_table
     from jaxcnn.train._runs.discover import list_experiments
 
     experiments = [

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxcnn.cli.compile_times import run as run_compile_times
-from jaxcnn.cli.tune import run as run_tune
+from jaxcnn.cli._compile_times import run as run_compile_times
+from jaxcnn.cli._tune import run as run_tune
 
 HELP = "measure layers and training steps beside stock JAX and PyTorch"
 ROUGHLY = "the whole suite takes about ten minutes on two cores"
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measures, printing each line as it is known, then the summary."""
     from jaxcnn.bench import select
-    from jaxcnn.cli.output import print_table
+    from jaxcnn.cli._output import print_table
 
     if options.seconds_per_entry <= 0:
         raise ValueError(f"--seconds-per-entry {options.seconds_per_entry}: time runs forwards.")
@@ -115,7 +115,7 @@ def _run_all(entries: Sequence[Any], seconds: float, torch: bool) -> Iterator[di
 
     from jaxcnn.bench import run_entry
     from jaxcnn.cli._bench_tables import COLUMNS, row
-    from jaxcnn.cli.output import console
+    from jaxcnn.cli._output import console
 
     jax.config.update("jax_enable_compilation_cache", False)  # compile times are measured
     widths = (16, 16, 12, 8, 8, 8, 10, 10, 0)
@@ -139,7 +139,7 @@ def _finish(options: argparse.Namespace, results: list[dict[str, Any]], about: d
     """Prints the summary, writes the files; the names of wrong results."""
     from jaxcnn.bench import report
     from jaxcnn.cli._bench_tables import STEP_COLUMNS, SUMMARY_COLUMNS, step_rows, summary_rows
-    from jaxcnn.cli.output import console, print_table
+    from jaxcnn.cli._output import console, print_table
     from jaxcnn.train._runs.files import write_json
     from jaxcnn.vis import draw_bench
 

@@ -16,7 +16,7 @@ def run(options: argparse.Namespace) -> int:
 
     from jaxcnn._hints import did_you_mean
     from jaxcnn.bench import compile_times, machine
-    from jaxcnn.cli.output import print_table
+    from jaxcnn.cli._output import print_table
     from jaxcnn.models import list_models
     from jaxcnn.train._runs.files import write_json
 

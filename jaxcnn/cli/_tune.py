@@ -43,7 +43,7 @@ def _usual_table() -> Path:
 
 def _operations(options: argparse.Namespace) -> list[Any]:
     from jaxcnn.bench import operations_of_model, operations_of_suite, select
-    from jaxcnn.cli.summary import read_input_shape
+    from jaxcnn.cli._summary import read_input_shape
     from jaxcnn.models import create, info
 
     if options.model is None:

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the measures; of a classification also by class."""
-    from jaxcnn.cli.output import print_json, print_table
+    from jaxcnn.cli._output import print_json, print_table
     from jaxcnn.train._evaluate import Evaluator
     from jaxcnn.train._runs.folder import RunFolder
 

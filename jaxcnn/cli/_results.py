@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints one row for each results file."""
-    from jaxcnn.cli.output import print_json, print_table, say
+    from jaxcnn.cli._output import print_json, print_table, say
 
     results = read_results()
     if options.json:

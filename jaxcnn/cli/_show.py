@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the experiment's docstring and the table of its settings, or the contents of a folder."""
-    from jaxcnn.cli.output import print_json, print_table, say
+    from jaxcnn.cli._output import print_json, print_table, say
     from jaxcnn.train._runs.config import settings_of, to_json, to_text
     from jaxcnn.train._runs.discover import find_experiment, list_experiments
 
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
 
 def show_folder(path: str, *, as_json: bool) -> int:
     """Prints the number of images of each class in each split, and what is left out, by reason."""
-    from jaxcnn.cli.output import print_json, print_table, say
+    from jaxcnn.cli._output import print_json, print_table, say
     from jaxcnn.data import scan_folder
 
     found = scan_folder(path)
@@ -98,7 +98,7 @@ def _draw(file: "ExperimentFile", path: str) -> None:
     import jax.numpy as jnp
     import numpy as np
 
-    from jaxcnn.cli.output import say
+    from jaxcnn.cli._output import say
     from jaxcnn.data import Split
     from jaxcnn.vis import draw_augmentations
 

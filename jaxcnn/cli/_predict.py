@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints the most probable classes of every image."""
     import numpy as np
 
-    from jaxcnn.cli.output import print_json, print_table, say
+    from jaxcnn.cli._output import print_json, print_table, say
     from jaxcnn.data import holds_strokes, is_dark_on_light, read_image
     from jaxcnn.train._errors import ConfigError, RunError
     from jaxcnn.train._runs.folder import RunFolder

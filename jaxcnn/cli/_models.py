@@ -16,7 +16,7 @@ def run(options: argparse.Namespace) -> int:
     import dataclasses
 
     from jaxcnn._hints import did_you_mean
-    from jaxcnn.cli.output import print_json, print_table
+    from jaxcnn.cli._output import print_json, print_table
     from jaxcnn.models import info, list_models
 
     known = [info(name) for name in list_models(options.pattern)]

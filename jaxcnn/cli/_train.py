@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jaxcnn.cli import _trust, devices
+from jaxcnn.cli import _devices, _trust
 from jaxcnn.cli._limits import check_limits
+from jaxcnn.cli._signals import stop_on_signals
 from jaxcnn.cli._standard_output import lasting_output, quiet_threads
-from jaxcnn.cli.signals import stop_on_signals
 
 HELP = "train an experiment, or continue a run"
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint-minutes", type=float, default=10.0, metavar="M", help="save so often within an epoch, too (10)"
     )
     _trust.add_argument(parser)
-    devices.add_arguments(parser)
+    _devices.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ConfigError("name an experiment, such as lenet5_digits, or a run to continue with --resume RUN.")
     if not options.checkpoint_minutes > 0:
         raise ConfigError(f"--checkpoint-minutes {options.checkpoint_minutes}: expected a number greater than 0.")
-    devices.join_processes(options)
+    _devices.join_processes(options)
     keep_compiled_programs()
     with together("prepare the run") as same:
         if options.resume is not None:
@@ -68,13 +68,13 @@ def _run(options: argparse.Namespace) -> int:
             file, config = _trust.load_experiment(folder, options)
             settings = settings_to_json(config)
             experiment = file.build(config)
-            parallel = devices.choose_devices(options, folder.path)
+            parallel = _devices.choose_devices(options, folder.path)
         else:
             file = find_experiment(options.experiment)
             config = with_settings(file.config_class(), options.set)
             settings = settings_to_json(config)  # before the first step: a run must be able to read them back
             experiment = file.build(config)
-            parallel = devices.choose_devices(options)
+            parallel = _devices.choose_devices(options)
             parallel.check(experiment.batch_size)
             dry_run(experiment)  # before the folder is made: a mistake leaves nothing behind
             place = options.run_dir or _new_folder(file.name)
@@ -106,7 +106,7 @@ def _new_folder(name: str) -> Path:
 
 
 def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
-    from jaxcnn.cli.output import console
+    from jaxcnn.cli._output import console
     from jaxcnn.train._distributed import is_first, together
     from jaxcnn.train._loop import train_run
     from jaxcnn.train._recorded import record_model
@@ -118,7 +118,7 @@ def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
     screen.print(f"run folder  {folder.path}", highlight=False, soft_wrap=True)
     with contextlib.ExitStack() as stack:
         with together("lock the run folder"):
-            stack.enter_context(devices.one_writer(folder))
+            stack.enter_context(_devices.one_writer(folder))
             if is_first():
                 record_model(experiment, folder)
         stop = stack.enter_context(stop_on_signals())

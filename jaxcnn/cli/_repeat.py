@@ -18,8 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from jaxcnn.cli._signals import WATCHED, watched
 from jaxcnn.cli._standard_output import lasting_output
-from jaxcnn.cli.signals import WATCHED, watched
 
 HELP = "train once per seed and write a results file"
 

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints the table, and draws the picture if asked for."""
     gc.disable()  # the process ends with the table; collecting while modules load and the model is traced costs a third
-    from jaxcnn.cli.output import print_table
+    from jaxcnn.cli._output import print_table
     from jaxcnn.models import summary
 
     if options.batch < 1:
