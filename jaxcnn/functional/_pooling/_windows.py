@@ -262,8 +262,11 @@ class _Frame:
         return tuple(offset for offset in range(nearest, farthest + 1) if self._is_read(offset))
 
     def _is_read(self, offset: int) -> bool:
-        in_both = min(self.axis.positions, self.blocks - offset) - max(0, -offset)
-        return in_both > 0 and bool((self.taps(offset) >= 0).any())
+        return self.count(offset) > 0 and bool((self.taps(offset) >= 0).any())
+
+    def count(self, offset: int) -> int:
+        """The number of windows that have a block at this offset, from ``max(0, -offset)`` on."""
+        return min(self.axis.positions, self.blocks - offset) - max(0, -offset)
 
     def taps(self, offset: int) -> np.ndarray:
         """For each entry of a block at this offset the number of the tap that reads it, or -1."""
@@ -293,23 +296,25 @@ def sum_of_taps(x: jax.Array, axes: PoolPlan, at: int, selected: jax.Array | Non
     zero, frames = jnp.zeros((), x.dtype), [_Frame(axis) for axis in axes]
     starts, lengths, blocks = ([getattr(f, name) for f in frames] for name in ("start", "length", "blocks"))
     positions = [axis.positions for axis in axes]
+    lengths = positions if selected is None else lengths
     spatial, within = range(at, at + len(axes)), [at + 2 * i + 1 for i in range(len(axes))]
     x = _in_blocks(x, frames, at)
     if selected is not None:
         selected = lax.optimization_barrier(_put(selected, at, starts, lengths, NO_TAP))
     total = jnp.zeros((*x.shape[:at], *lengths, *x.shape[at + 2 * len(axes) :]), x.dtype)
     for offsets in itertools.product(*(frame.offsets for frame in frames)):
-        places = [frame.start - offset for frame, offset in zip(frames, offsets, strict=True)]
         taps = _taps_of_block(frames, offsets, at, x.ndim)
         if selected is None:
             part = x if (taps != NO_WINDOW).all() else jnp.where(jnp.asarray(taps != NO_WINDOW), x, zero)
+            counts = [frame.count(offset) for frame, offset in zip(frames, offsets, strict=True)]
+            part = cut(part.sum(within, dtype=x.dtype), spatial, [max(0, offset) for offset in offsets], counts)
+            places = [max(0, -offset) for offset in offsets]
         else:
+            places = [frame.start - offset for frame, offset in zip(frames, offsets, strict=True)]
             tap = lax.expand_dims(cut(selected, spatial, places, blocks), within)
-            part = jnp.where(tap == jnp.asarray(taps, jnp.uint8), x, zero)
-        total += _put(part.sum(within, dtype=x.dtype), at, places, lengths, zero)
-    if selected is not None or lengths != positions:
-        total = lax.optimization_barrier(total)
-    return cut(total, spatial, starts, positions)
+            part = jnp.where(tap == jnp.asarray(taps, jnp.uint8), x, zero).sum(within, dtype=x.dtype)
+        total += _put(part, at, places, lengths, zero)
+    return total if selected is None else cut(lax.optimization_barrier(total), spatial, starts, positions)
 
 
 def _in_blocks(x: jax.Array, frames: Sequence[_Frame], at: int) -> jax.Array:
