@@ -17,7 +17,7 @@ _SETTINGS = {_M_ARENA_MAX: 1, _M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: -1, _M_TOP_PAD:
 
 
 def keep_freed_memory() -> bool:
-    """Makes the process keep memory that it frees, so that training steps on a CPU do not allocate it anew each time.
+    r"""Makes the process keep memory that it frees, so that training steps on a CPU do not allocate it anew each time.
 
     Call it before anything computes: it has no effect on what JAX has allocated before. The command line calls it. The
     process then occupies the most memory that it ever needed until it ends. Results do not change.
@@ -33,9 +33,10 @@ def keep_freed_memory() -> bool:
 
     Source: mallopt(3), of the Linux manual pages.
 
-    >>> import jaxcnn
-    >>> jaxcnn.keep_freed_memory() in (True, False)
-    True
+    >>> import subprocess, sys
+    >>> code = "import jaxcnn; print(jaxcnn.keep_freed_memory() in (True, False))"  # in a new process
+    >>> subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    'True\n'
     """
     if os.environ.get(VARIABLE) == "0" or not _has_glibc() or "malloc" in os.environ.get("LD_PRELOAD", ""):
         return False

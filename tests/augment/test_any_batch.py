@@ -52,7 +52,7 @@ VIEWS: dict[str, Callable[[jax.Array], jax.Array]] = {
 
 
 def test_the_tables_are_complete() -> None:
-    assert {*EACH, *VIEWS, "average_over_views", "chain", "color_axes"} == set(augment.__all__)
+    assert {*EACH, *VIEWS, "average_over_views", "chain", "color_axes", "on"} == set(augment.__all__)
 
 
 @pytest.mark.parametrize("name", EACH)

@@ -54,7 +54,7 @@ def test_modes_against_scipy(pair: tuple[np.ndarray, np.ndarray], name: str, mod
         try:
             expected = getattr(signal, name)(*pair, mode=mode, method=method)
         except ValueError:  # neither array contains the other
-            with pytest.raises(ShapeError, match="wants one array at least as large as the other on every axis"):
+            with pytest.raises(ShapeError, match="requires one array at least as large as the other on every axis"):
                 FUNCTIONS[name](*pair, mode=mode)
             return
         z = jax.jit(FUNCTIONS[name], static_argnames="mode")(*pair, mode=mode)

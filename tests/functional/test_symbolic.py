@@ -73,6 +73,8 @@ def values_and_gradients(row: Case) -> Callable[..., Any]:
             return scalar(floating, [jnp.ones((), jnp.float32)] * len(floating)), leaves
 
         parts = pick(row, arrays)
+        if not parts:  # a function without derivatives, such as nms
+            return outputs(row.call, arrays)
         grads, leaves = jax.grad(loss, tuple(range(len(parts))), has_aux=True)(*parts)
         return leaves, grads
 

@@ -122,10 +122,22 @@ def merges_axes(x: jax.Array) -> jax.Array:
     return jnp.sin(x.reshape(-1, 2)).reshape(x.shape[::-1]).T
 
 
+@jax.custom_jvp
+def wrong_in_one_row(x: jax.Array) -> jax.Array:
+    return x * x
+
+
+@wrong_in_one_row.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    (x,), (v,) = primals, tangents
+    return x * x, 2 * x * v * jnp.ones(x.shape, x.dtype).at[1].set(1.001)
+
+
 BROKEN = {
     "derivatives": [wrong_gradient, wrong_second, lambda x: x * jax.lax.stop_gradient(x)],
     "jit": [sees_tracers, counts_calls()],
     "export": [calls_host, counts_calls()],
+    "entries": [wrong_gradient, wrong_in_one_row, lambda x: x * jax.lax.stop_gradient(x)],
     "dtypes": [
         lambda x: x.astype(jnp.float32),
         lambda x: (x + 1e4) - 1e4,

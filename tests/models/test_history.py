@@ -257,7 +257,7 @@ def test_attention_is_that_of_flax(key: jax.Array) -> None:
 
 
 def test_the_stem_of_inception_is_one_of_two() -> None:
-    with pytest.raises(ShapeError, match=r"BNInception: stem='5x5'"):
+    with pytest.raises(ValueError, match=r"BNInception: stem='5x5'"):
         dry(models.create("bn_inception", stem="5x5"))
     small = dry(models.create("bn_inception", stem="3x3", width=0.25, blocks=BLOCKS[:1], num_classes=10))
     assert small["params"]["conv1"]["conv"]["kernel"].shape == (3, 3, 3, 16) and "conv2" not in small["params"]

@@ -29,7 +29,7 @@ _table: Table | None = None  # None until the environment variable is read
 def tuned_algorithm(plan: ConvPlan, operation: BaseOperation) -> str | None:
     """The algorithm that the table names for an operation on the CPU; None if it names none that "auto" may select.
 
-    >>> from jaxcnn.shapes.conv import conv_geometry
+    >>> from jaxcnn._geometry import conv_geometry
     >>> plan = ConvPlan(geometry=conv_geometry((8, 56, 56, 64), (3, 3, 64, 64)), dtype="float32")
     >>> tuned_algorithm(plan, "forward")  # no table is in use
     """
@@ -60,7 +60,7 @@ def set_table(table: Table) -> Table:
 def key(plan: ConvPlan, operation: BaseOperation) -> str:
     """The operation in one line, with all batch axes merged.
 
-    >>> from jaxcnn.shapes.conv import conv_geometry
+    >>> from jaxcnn._geometry import conv_geometry
     >>> geometry = conv_geometry((2, 4, 8, 8, 3), (3, 3, 3, 6), strides=2)
     >>> key(ConvPlan(geometry=geometry, dtype="float32"), "kernel_grad")
     'kernel_grad float32 8 8x8x3 3x3 6 out=4x4 strides=2x2 pads=0:1x0:1 input_dilation=1x1 kernel_dilation=1x1 groups=1'
@@ -91,7 +91,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
 
     >>> read_table("missing.json")
     Traceback (most recent call last):
-    ValueError: missing.json is not a table of jaxcnn bench --tune: FileNotFoundError(2, 'No such file or directory')
+    ValueError: read_table: missing.json is not a table of jaxcnn bench --tune: FileNotFoundError(2, ...
     """
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
