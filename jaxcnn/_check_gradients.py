@@ -27,7 +27,7 @@ class GradientCheck:
         checked: the number of entries that were compared.
         largest: the largest relative difference between a gradient and its central difference.
         where: the entry of that difference, such as ``"argument 1['kernel'][0, 2]"``.
-        kinks: entries at which the function has no derivative, such as those of ``relu`` at 0; the gradient there lies
+        kinks: entries at which the function has no derivative, such as those of ``relu`` at 0; the gradient there is
             between the derivatives from the left and from the right.
     """
 
@@ -50,7 +50,7 @@ def check_gradients(
     For ``s(x) = sum of c * f(x)``, with random ``c``, each entry of the gradient ``g`` is compared with
     ``n = (s(x + h e) - s(x - h e)) / (2 h)``, where ``h = eps**(1/3) * max(|x|, 1)`` and two smaller steps. An entry is
     wrong where ``|g - n| > rtol * max(|g|, |n|)`` plus the rounding error of ``n``, for each ``h``. It is a kink, and
-    not wrong, where the derivatives from the left and the right differ for each ``h`` and ``g`` lies between them.
+    not wrong, where the derivatives from the left and the right differ for each ``h`` and ``g`` is between them.
 
     ``jax.test_util.check_grads`` compares a single projection onto a random direction, so it does not see one entry of
     many that is 1 % wrong, and it does not say which argument is wrong.
@@ -203,7 +203,7 @@ class _Checker:
             if not abs(found - numeric) >= least:  # also where it is NaN
                 least, nearest = abs(found - numeric), numeric
             low, high = min(left, right), max(left, right)
-            # On a smooth function the sides differ by a multiple of the step, and so little that none lies between.
+            # On a smooth function the sides differ by a multiple of the step, and no wrong value is between them.
             kink = kink and high - low > 100 * allowed and low - allowed <= found <= high + allowed
         if kink:
             return 0.0, True

@@ -29,7 +29,7 @@ def adaptive_bins(size: int, bins: int) -> tuple[tuple[int, int], ...]:
 
 
 def adaptive_output(output_size: Sequence[int | None], x_shape: Sequence[int]) -> tuple[int, ...]:
-    """The number of bins of each spatial axis; None stands for the size of the axis.
+    """The number of bins of each spatial axis; None is the size of the axis.
 
     Raises:
         ShapeError: a bare int, an entry under 1, too few axes of ``x``, or an axis of size 0.

@@ -1,4 +1,4 @@
-"""Measure layers and training steps beside stock JAX and, where it is installed, PyTorch.
+"""Measure layers and training steps next to stock JAX and, where it is installed, PyTorch.
 
 All peers take turns within one process. Every result is held against stock's; a wrong one ends in status 1. Ctrl-C
 stops and prints what there is.
@@ -12,7 +12,7 @@ from typing import Any
 from jaxcnn.cli._compile_times import run as run_compile_times
 from jaxcnn.cli._tune import run as run_tune
 
-HELP = "measure layers and training steps beside stock JAX and PyTorch"
+HELP = "measure layers and training steps next to stock JAX and PyTorch"
 ROUGHLY = "the whole suite takes about ten minutes on two cores"
 
 
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measures, printing each line as it is known, then the summary."""
+    """Measures, printing each line at once, then the summary."""
     from jaxcnn.bench import select
     from jaxcnn.cli._output import print_table
 

@@ -11,7 +11,7 @@ COLUMNS = ("model", "input", "trace s", "lower s", "compile s", "first step s", 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measures every model whose name matches, printing each line as it is known, and writes the JSON."""
+    """Measures every model whose name matches, printing each line at once, and writes the JSON."""
     import jax
 
     from jaxcnn._hints import did_you_mean

@@ -48,8 +48,8 @@ def _count(text: str) -> int | str:
 
 def join_processes(options: argparse.Namespace) -> None:
     """Joins the other processes, where there are some; before anything touches a device."""
-    who = (options.coordinator, options.num_processes, options.process_id)
-    if options.distributed or any(value is not None for value in who):
+    given = (options.coordinator, options.num_processes, options.process_id)
+    if options.distributed or any(value is not None for value in given):
         from jaxcnn.train._distributed import join
 
         join(

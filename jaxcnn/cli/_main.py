@@ -106,7 +106,7 @@ def _setting_names(options: argparse.Namespace, unknown: Sequence[str]) -> list[
     from jaxcnn.train._runs.config import settings_of
     from jaxcnn.train._runs.discover import find_experiment, list_experiments
 
-    # In `train --epochs 3 NAME` the value stands where the experiment is expected, and the name is left over.
+    # In `train --epochs 3 NAME` the value is in the place of the experiment, and the name is left over.
     for word in (options.experiment, *unknown):
         if word and (word in list_experiments() or (word.endswith(".py") and Path(word).is_file())):
             return [setting.name for setting in settings_of(find_experiment(word).config_class)]

@@ -1,6 +1,6 @@
 """Train a few more steps of a run under the profiler: a trace, and a table of where the time of a step goes.
 
-The run itself is left as it is. The trace is written into its folder; XProf reads it, and so does Perfetto.
+The run itself does not change. The trace is written into its folder; XProf reads it, and so does Perfetto.
 """
 
 import argparse

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class _Stopped(Exception):
-    """A seed was asked to stop, and has saved where it stands."""
+    """A seed received a signal to stop, and has saved its state."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -148,7 +148,7 @@ def _check_same(experiment: str, folder: Path, settings: list[str]) -> None:
 
 
 def _wait_for(command: Sequence[str]) -> int:
-    """The exit status of a process, which is told of Ctrl-C and SIGTERM and left the time to save."""
+    """The exit status of a process, which receives Ctrl-C and SIGTERM and has time to save."""
     # Each seed compiles for itself, so that its wall time is that of a first start.
     environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
     started: list[subprocess.Popen[bytes]] = []

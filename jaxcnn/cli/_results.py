@@ -58,7 +58,7 @@ def read_results() -> list[dict[str, Any]]:
 
 
 def rows(results: list[dict[str, Any]]) -> list[list[str]]:
-    """Each result, and below it what the experiment reached with other settings beside its own."""
+    """Each result, and below it what the experiment reached with other settings."""
     found = []
     for result in results:
         found.append(row(result))

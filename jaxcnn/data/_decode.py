@@ -15,7 +15,7 @@ def decode_all(decode: Callable[[int, int], Sequence[np.ndarray]], count: int) -
     Pillow unpacks outside of Python's global lock, so threads do; a chunk at a time, because handing over single images
     costs more than decoding small ones.
     """
-    import grain  # takes a second, which only those pay who read files
+    import grain  # takes a second, and only reading files requires it
 
     chunks = grain.MapDataset.range(0, count, CHUNK).map(lambda start: decode(start, min(start + CHUNK, count)))
     threads = min(MOST_THREADS, os.cpu_count() or 1)

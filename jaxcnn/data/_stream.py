@@ -132,7 +132,7 @@ class StreamedSplit:
             stop: the step after the last.
             replace: as for ``read``.
         """
-        import grain  # takes a second, which only those pay who read files
+        import grain  # takes a second, and only reading files requires it
 
         count = len(indices(start))
         chunk = math.gcd(count, CHUNK)

@@ -51,7 +51,7 @@ def avg_pool(
     >>> ramp = jnp.arange(1.0, 6.0)[:, None]
     >>> F.avg_pool(ramp, (2,), strides=2)[:, 0]
     Array([1.5, 3.5], dtype=float32)
-    >>> F.avg_pool(ramp, (2,), strides=2, padding="SAME")[:, 0]  # the 5 stands alone
+    >>> F.avg_pool(ramp, (2,), strides=2, padding="SAME")[:, 0]  # the last window holds the 5 alone
     Array([1.5, 3.5, 5. ], dtype=float32)
     >>> F.avg_pool(ramp, (2,), strides=2, padding="SAME", count_include_pad=True)[:, 0]
     Array([1.5, 3.5, 2.5], dtype=float32)

@@ -35,7 +35,7 @@ def lp_pool(
     """The p-norm of each window: between a sum (``p=1``) and a maximum (``p=inf``) of absolute values.
 
     ``y[..., o, c] = (sum over j of abs(x[..., o * stride - before + j * dilation, c])**p)**(1 / p)``, and the maximum
-    of ``abs(x)`` for ``p=inf``. What lies outside ``x`` adds nothing, so an incomplete window is the norm of what it
+    of ``abs(x)`` for ``p=inf``. Positions outside ``x`` add nothing, so an incomplete window is the norm of what it
     reads. A window is divided by its greatest entry first, so that no power overflows where the norm does not.
     Derivatives that grow without bound at 0 (of the root where a window is all zeros; of ``abs(x)**p`` for
     small ``p`` where an entry is) are taken as 0, to any order.

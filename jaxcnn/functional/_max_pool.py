@@ -124,10 +124,11 @@ def max_pool_with_indices(
     window_dilation: IntPerAxis = 1,
     ceil_mode: bool = False,
 ) -> tuple[jax.Array, jax.Array]:
-    """The maximum of ``x`` over each window, and where in ``x`` it stands.
+    """The maximum of ``x`` over each window, and its index in ``x``.
 
     An index counts the spatial axes of ``x`` in row-major order, padding not included: in two dimensions it is
-    ``row * width + column``. Of equal maxima the first one is told. ``max_unpool`` puts values back by these indices.
+    ``row * width + column``. Of equal maxima the index is that of the first. ``max_unpool`` puts values back
+    by these indices.
 
     Args:
         x: ``(*batch, *spatial, channels)``, of a real type: floating, integer or boolean.

@@ -16,7 +16,7 @@ def max_unpool(y: jax.Array, indices: jax.Array, output_shape: Sequence[int]) ->
     """Zeros everywhere, but each entry of ``y`` at its index: the partial inverse of ``max_pool_with_indices``.
 
     ``x[..., indices[..., o, c], c] = y[..., o, c]``, an index counting the spatial axes in row-major order. Where
-    windows overlap one index may be told several times; the last of them in row-major order is kept, on every
+    windows overlap an index may occur several times; the last of them in row-major order is kept, on every
     platform, and the others get no gradient. An index outside ``output_shape``, such as the -1 of a window that read
     only padding, is dropped. Linear in ``y``; its gradient gathers.
 

@@ -21,10 +21,10 @@ def weighted_pool(
     window_dilation: IntPerAxis = 1,
     ceil_mode: bool = False,
 ) -> jax.Array:
-    """The sum of ``x`` over each window with a weight for each entry, every channel by itself.
+    """The sum of ``x`` over each window with a weight for each entry, in each channel separately.
 
     ``y[..., o, c] = sum over j of kernel[j] * x[..., o * stride - before + j * dilation, c]``, with 0 outside ``x``.
-    An incomplete window is summed as it is. Weights that sum to 1, larger in the middle, make a weighted average; the
+    An incomplete window is the sum of its entries. Weights that sum to 1, larger in the middle, give a mean; the
     weights may be learnt.
 
     Args:

@@ -15,7 +15,7 @@ class Sum:
     2**48 as long as what is added at once is exact. Sums of several devices are added with ``jax.lax.psum``.
 
     Attributes:
-        rounded: the sum as it is rounded at each addition.
+        rounded: the sum, rounded at each addition.
         error: what the rounding has left out.
     """
 

@@ -109,7 +109,7 @@ def predicted(experiment: Experiment, variables: Variables, batch: Batch) -> Any
     return _call("predict", experiment.predict, dict(variables), dict(batch), batch=batch, also=variables)
 
 
-def per_example(who: str, found: Any, rows: int) -> dict[str, jax.Array]:
+def per_example(role: str, found: Any, rows: int) -> dict[str, jax.Array]:
     """Measures as float32 arrays ``(rows,)`` by name.
 
     Raises:
@@ -117,18 +117,18 @@ def per_example(who: str, found: Any, rows: int) -> dict[str, jax.Array]:
         ValueError: a measure does not have one number for each example.
     """
     if not isinstance(found, Mapping):
-        raise TypeError(f"{who}: expected a dict of measures with one number for each example, got {_kind(found)}.")
+        raise TypeError(f"{role}: expected a dict of measures with one number for each example, got {_kind(found)}.")
     measures = {name: jnp.asarray(value) for name, value in found.items()}
     for name, value in measures.items():
         if value.shape != (rows,):
             raise ValueError(
-                f"{who}: expected one number for each of the {rows} examples in {name!r}, but its shape is "
+                f"{role}: expected one number for each of the {rows} examples in {name!r}, but its shape is "
                 f"{value.shape}. Take means over the axes after the first, and none over the first."
             )
     return {name: value.astype(jnp.float32) for name, value in measures.items()}
 
 
-def _as_batch(who: str, batch: Any) -> dict[str, Any]:
+def _as_batch(role: str, batch: Any) -> dict[str, Any]:
     """The batch that a function returned.
 
     Raises:
@@ -136,12 +136,12 @@ def _as_batch(who: str, batch: Any) -> dict[str, Any]:
         ValueError: its arrays differ in length.
     """
     if not isinstance(batch, Mapping):
-        raise TypeError(f"{who}: expected a batch, a dict of arrays, got {_kind(batch)}.")
-    _length(batch, who=who)
+        raise TypeError(f"{role}: expected a batch, a dict of arrays, got {_kind(batch)}.")
+    _length(batch, role=role)
     return dict(batch)
 
 
-def _length(batch: Batch, *, who: str = "batch") -> int:
+def _length(batch: Batch, *, role: str = "batch") -> int:
     """The number of examples.
 
     Raises:
@@ -150,14 +150,14 @@ def _length(batch: Batch, *, who: str = "batch") -> int:
     lengths = {name: jnp.shape(array)[0] if jnp.ndim(array) else None for name, array in batch.items()}
     if len(set(lengths.values())) != 1 or None in lengths.values():
         each = ", ".join(f"{name} has {'no axis' if length is None else length}" for name, length in lengths.items())
-        raise ValueError(f"{who}: expected arrays with one entry for each example, all of one length, but {each}.")
+        raise ValueError(f"{role}: expected arrays with one entry for each example, all of one length, but {each}.")
     (length,) = set(lengths.values())
     assert length is not None
     return length
 
 
 def _call(
-    who: str, function: Callable[..., Any], *arguments: Any, batch: Batch, also: Mapping[str, Any] | None = None
+    role: str, function: Callable[..., Any], *arguments: Any, batch: Batch, also: Mapping[str, Any] | None = None
 ) -> Any:
     """Calls a function of the experiment; a key that does not exist is answered by the keys that do.
 
@@ -173,7 +173,7 @@ def _call(
         places = f"the batch, which has {', '.join(map(repr, batch))}"
         if also is not None:
             places += f", nor in the variables, which have {', '.join(map(repr, also))}"
-        raise ValueError(f"{who}: {key!r} is not in {places}. {did_you_mean(key, [*batch, *(also or {})])}") from error
+        raise ValueError(f"{role}: {key!r} is not in {places}. {did_you_mean(key, [*batch, *(also or {})])}") from error
 
 
 def _kind(value: Any) -> str:

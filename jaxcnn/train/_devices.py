@@ -46,11 +46,11 @@ class Parallel:
     Attributes:
         mesh: the devices; axes of type Auto or Explicit. ``jax.make_mesh((8,), ("data",))``, or ``Parallel.over(8)``.
         spelling: ``"jit"``, where XLA splits the program; ``"shard_map"``, where every device computes loss and
-            gradient of its part and JAX adds them up; ``"pmap"``, the same for those who compare with older code
-            (one process, and each device prepares the whole batch before it takes its part).
+            gradient of its part and JAX adds them up; ``"pmap"``, the same through
+            ``jax.pmap`` (one process, and each device prepares the whole batch before it takes its part).
         batch_stats: ``"global"`` normalises over the whole batch (synchronised batch norm). ``"per_device"`` over each
             device's part, whose running statistics are then averaged; under ``"jit"`` too this is a ``shard_map``.
-        accumulate: in how many parts, one after the other, a batch is computed; each is normalised by itself, moves
+        accumulate: the number of parts of a batch, computed one after the other; each is normalised separately, moves
             the running statistics on, and draws its own augmentation.
         fsdp: splits large parameters, their averages and the optimizer's state over the devices, too; each step
             gathers the parameters.
@@ -80,10 +80,10 @@ class Parallel:
 
     @staticmethod
     def over(devices: int | None = None, **options: Any) -> "Parallel":
-        """The first so many devices, or all, as a mesh of one axis named ``data``; options as for ``Parallel``.
+        """The first devices, or all, as a mesh of one axis named ``data``; options as for ``Parallel``.
 
         Raises:
-            ConfigError: there are not so many devices.
+            ConfigError: there are fewer devices.
         """
         there = jax.devices()
         count = len(there) if devices is None else devices

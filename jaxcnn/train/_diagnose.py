@@ -25,7 +25,7 @@ def first_not_finite(
     order: jax.Array,
     step: int,
 ) -> str:
-    """Runs the batch of a step again, on the state as it is, and says in words what is first not finite.
+    """Runs the batch of a step again, on the current state, and says in words what is first not finite.
 
     Examined in turn: the batch, parameters and other variables, the output of every module in the order in which they
     are called, the loss, the gradients from the last layer back to the first, and the parameters after the update.

@@ -21,7 +21,8 @@ def join(
 ) -> None:
     """Makes this process one of a run; before anything else touches a device.
 
-    Without arguments JAX finds out from Slurm, Open MPI, Kubernetes or the Cloud TPU who is who.
+    Without arguments JAX takes the number and addresses of the processes from Slurm, Open MPI, Kubernetes or the
+    Cloud TPU.
 
     Args:
         coordinator: ``HOST:PORT`` of process 0, which listens there.

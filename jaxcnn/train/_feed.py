@@ -17,8 +17,8 @@ from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._step import epoch_order
 
-# Batches on the devices or on their way there, beside the one that is computed. A step is given out only when the one
-# so many before it is done, or else batches would pile up on the devices.
+# Batches on the devices or on their way there, in addition to the one that is computed. A step starts only when the one
+# this number before it is done, or batches would accumulate on the devices.
 AHEAD = 2
 
 

@@ -25,7 +25,7 @@ def start_from(fresh: Tree, trained: Tree, *, keep_fresh: Sequence[str] = ()) ->
         keep_fresh: patterns of paths, such as ``["params/output/*"]`` for a new head.
 
     Raises:
-        ValueError: a pattern that matches nothing; or a variable that the trained ones lack, have beside, or have in
+        ValueError: a pattern that matches nothing; or a variable that the trained ones lack, have besides, or have in
             another shape, by name. Nothing is left out silently.
 
     >>> import jax.numpy as jnp
@@ -38,16 +38,16 @@ def start_from(fresh: Tree, trained: Tree, *, keep_fresh: Sequence[str] = ()) ->
     kept = {path for pattern in keep_fresh for path in _matches(pattern, wanted)}
     needed = {path: leaf for path, leaf in wanted.items() if path not in kept}
     missing = sorted(needed.keys() - given.keys())
-    beside = sorted(given.keys() - wanted.keys())
+    extra = sorted(given.keys() - wanted.keys())
     shapes = [
         f"{path} is {given[path].shape} where {leaf.shape} is wanted"
         for path, leaf in needed.items()
         if path in given and given[path].shape != leaf.shape
     ]
-    if missing or beside or shapes:
+    if missing or extra or shapes:
         parts = [
             *([f"missing: {', '.join(missing)}"] if missing else []),
-            *([f"not in the model: {', '.join(beside)}"] if beside else []),
+            *([f"not in the model: {', '.join(extra)}"] if extra else []),
             *([f"of another shape: {', '.join(shapes)}"] if shapes else []),
         ]
         raise ValueError(

@@ -34,7 +34,7 @@ def fit(
         run: the folder of the run, which is made where it does not exist; ``runs/NAME-TIME`` unless given, by the name
             of the data set.
         parallel: the devices; one unless given.
-        progress: what is told of each epoch; lines on standard output, or a bar on a terminal, unless given.
+        progress: what reports each epoch; lines on standard output, or a bar on a terminal, unless given.
         should_stop: asked before each step; True saves and returns.
         checkpoint_minutes: the interval at which the state is saved within an epoch.
 

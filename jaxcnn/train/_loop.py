@@ -37,7 +37,7 @@ from jaxcnn.train._step import StepMetrics, epoch_order
 # The interval at which a step's metrics are fetched for the display: to fetch them is to wait for the device.
 DISPLAY_SECONDS = 0.25
 
-# The interval, in steps, at which several processes ask each other whether one of them was told to stop.
+# The interval, in steps, at which several processes ask each other whether one of them has received a signal to stop.
 AGREE_EVERY = 10
 
 _CHANGED = "since the checkpoint of step %d was saved, this run has changed: %s. The numbers may differ from here on."

@@ -43,7 +43,7 @@ class RollBack:
         records = self.run.metrics.read()
         calm = [record for record in records if WENT_BACK not in record]
         jumped = bool(calm) and loss > self.limit * calm[-1]["train/loss"]
-        if not agreed(jumped and is_first()):  # who writes the metrics has read them all
+        if not agreed(jumped and is_first()):  # the first process writes the metrics and has read them all
             return state, None
         said = f"epoch {epoch}: the training loss was {loss:.4g}"
         if calm:

@@ -33,8 +33,8 @@ Array = Any  # of JAX, or of NumPy where the sizes are integers
 MOST_TAPS, MOST_DISJOINT_TAPS = 9, 64
 # The most taps of one axis that are a chain: longer chains make a long program.
 LONGEST_CHAIN = 8
-# Stand for a tap: of a window that reads only padding, and of an entry that no window reads. No tap has these numbers,
-# and they are not equal.
+# In place of a tap: of a window that reads only padding, and of an entry that no window reads. No tap has these
+# numbers, and they are not equal.
 NO_TAP, NO_WINDOW = 255, 254
 
 

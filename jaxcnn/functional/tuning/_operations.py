@@ -83,7 +83,7 @@ def conv_operation(
     dtype: Any = jnp.float32,
     **options: Any,
 ) -> ConvOperation:
-    """An operation of a convolution, as it is computed.
+    """One operation of a convolution on the geometry that is computed.
 
     Args:
         x_shape: shape of ``x``.

@@ -145,7 +145,7 @@ class ConsoleProgress:
         self._update(description="training", total=total, completed=step)
 
     def due(self, seconds: float) -> bool:
-        """Whether a live display wants a refresh."""
+        """Whether a live display is due for a refresh."""
         return self._live is not None and time.perf_counter() - self._shown >= seconds
 
     def step(self, step: int, measures: Record) -> None:

@@ -54,7 +54,7 @@ class ExperimentFile:
 def experiment_folders() -> list[Path]:
     """The folders in which a name is looked up, in order; only those that exist.
 
-    An installed wheel carries the experiments inside the package; a checkout has them beside it.
+    An installed wheel carries the experiments inside the package; a checkout has them next to it.
     """
     candidates = [Path.cwd() / "experiments", _PACKAGE / "_experiments", _PACKAGE.parent / "experiments"]
     found: list[Path] = []

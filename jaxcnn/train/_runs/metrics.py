@@ -107,7 +107,7 @@ def _checksum(record: Record) -> str:
 
 
 def _parse(line: bytes) -> Record | None:
-    """The record of a line, or None where the line is damaged; a line without a checksum is taken as it is."""
+    """The record of a line, or None where the line is damaged; a line without a checksum is not checked."""
     try:
         record = json.loads(line)
         checksum = record.pop(_CHECKSUM, None)
