@@ -17,8 +17,8 @@ import jaxcnn
 kept = jaxcnn.keep_freed_memory()
 import jax, jax.numpy as jnp
 
-step = jax.jit(lambda x: jnp.linalg.norm(jnp.outer(x, x) @ jnp.outer(x, x)))
-x = jnp.ones(2000)
+step = jax.jit(lambda x: jnp.max(jnp.abs(jnp.fft.fft(x))))
+x = jnp.ones((128, 2**16))
 faults = []
 for _ in range(6):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -48,8 +48,8 @@ def run(**variables: str) -> dict[str, object]:
 def test_steps_do_not_fault_pages_in_again() -> None:
     kept, returned = run(), run(**{VARIABLE: "0"})
     assert kept["kept"] is True and returned["kept"] is False
-    # Two temporary matrices of 16 MB are 7,800 pages.
-    assert returned["faults"] > 5 * kept["faults"] and returned["faults"] > 3000, (kept, returned)  # type: ignore[operator]
+    # The temporary transform of 64 MB has 16,000 pages; glibc always returns blocks of more than 32 MB.
+    assert returned["faults"] > 5 * kept["faults"] and returned["faults"] > 10_000, (kept, returned)  # type: ignore[operator]
     assert kept["again"] is False
     assert kept["warned"][0].startswith("keep_freed_memory: JAX has been used in this process already")  # type: ignore[index]
     assert returned["warned"] == []

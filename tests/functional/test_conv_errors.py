@@ -97,7 +97,7 @@ CONV: list[tuple[str, Callable[[], Any], str]] = [
     (
         "fft of integers",
         lambda: conv(X.astype(jnp.int8), KERNEL.astype(jnp.int8), algorithm="fft"),
-        "algorithm='fft' does not support this: it rounds, so it requires floating or complex numbers, not int32",
+        "algorithm='fft' does not support this: it rounds, so it requires floating or complex numbers, not int8",
     ),
     (
         "fft of 4 axes",
