@@ -111,7 +111,7 @@ def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
     from jaxcnn.train._loop import train_run
     from jaxcnn.train._recorded import record_model
     from jaxcnn.train._reports.progress import ConsoleProgress
-    from jaxcnn.train._trained import Trained
+    from jaxcnn.train._trained import Trained, write_measured
 
     screen = console()
     screen.quiet = not is_first()
@@ -138,7 +138,7 @@ def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
             screen.print(f"  jaxcnn train --resume {folder.path}", highlight=False, soft_wrap=True)
             return 128 + int(stop.signal or signal.SIGINT)
         trained = Trained(experiment, outcome.variables, outcome.step)
-        measured = _measure(folder, trained)
+        measured = write_measured(folder, trained)
         outputs, targets = _outputs(trained, parallel)
         pictures = _draw(folder, experiment, outputs, targets) if is_first() else []
     figures = {name: value for name, value in outcome.metrics.items() if name.startswith("test/")}
@@ -163,23 +163,6 @@ def _in_words(figures: dict[str, float]) -> str:
     ]
     others = [f"{name.replace('_', ' ')}  {figures[full]:.4f}" for full, name in names.items() if name not in SHARES]
     return "test " + "   ".join(shares or others)
-
-
-def _measure(folder: Any, trained: Any) -> list[str]:
-    """Writes what the experiment measures after training into ``measured.json``; the names of it.
-
-    Of several processes none measures, since each holds a part of the run: resume the finished run in one process.
-    """
-    import jax
-
-    from jaxcnn.train._runs.files import write_json
-
-    if jax.process_count() > 1:
-        return []
-    found = {name: value.tolist() for name, value in trained.measured().items()}
-    if found:
-        write_json(folder.path / "measured.json", found)
-    return list(found)
 
 
 def _outputs(trained: Any, parallel: Any) -> tuple[dict[str, Any], dict[str, Any]]:

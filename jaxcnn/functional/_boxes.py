@@ -229,7 +229,7 @@ def shared_and_union(one: jax.Array, two: jax.Array) -> tuple[jax.Array, jax.Arr
     """The areas of intersection and union of each box of one with each of the other."""
     low = jnp.maximum(one[..., :, None, :2], two[..., None, :, :2])
     high = jnp.minimum(one[..., :, None, 2:], two[..., None, :, 2:])
-    # An empty box shares nothing: it may be inverted, and then lie on both sides of another one.
+    # The intersection with an empty box is 0, also where an inverted box has corners on both sides of another one.
     first, second = _area(one)[..., :, None], _area(two)[..., None, :]
     shared = jnp.where((first > 0) & (second > 0), _area(jnp.concatenate([low, high], -1)), 0)
     return shared, first + second - shared

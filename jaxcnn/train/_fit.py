@@ -1,5 +1,6 @@
 """Training from Python: one call, which needs nothing but an experiment."""
 
+import contextlib
 import datetime
 import os
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from jaxcnn.train._loop import Outcome, train_run
 from jaxcnn.train._recorded import record_model
 from jaxcnn.train._reports.progress import ConsoleProgress, Progress, new_console
 from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._trained import Trained, write_measured
 
 
 def fit(
@@ -39,7 +41,8 @@ def fit(
         checkpoint_minutes: the interval at which the state is saved within an epoch.
 
     Returns:
-        the outcome, with variables, the records of all epochs, and the folder.
+        the outcome, with variables, the records of all epochs, and the folder. What the experiment measures after
+        training is in ``measured.json`` of the folder.
 
     Raises:
         ValueError, TypeError: what ``dry_run`` refuses.
@@ -64,31 +67,22 @@ def fit(
     dry_run(experiment)
     parallel = parallel or Parallel.over(1)
     folder = run if isinstance(run, RunFolder) else _folder(experiment, run, parallel)
-    with folder.locked():
+    with folder.locked(), contextlib.ExitStack() as stack:
         record_model(experiment, folder)
-        if progress is not None:
-            return _trained(experiment, folder, progress, should_stop, parallel, checkpoint_minutes)
-        steps, batch = experiment.steps_per_epoch, experiment.batch_size
-        with ConsoleProgress(new_console(), steps_per_epoch=steps, batch_size=batch) as shown:
-            return _trained(experiment, folder, shown, should_stop, parallel, checkpoint_minutes)
-
-
-def _trained(
-    experiment: Experiment,
-    folder: RunFolder,
-    progress: Progress,
-    should_stop: Callable[[], bool],
-    parallel: Parallel,
-    minutes: float,
-) -> Outcome:
-    return train_run(
-        experiment,
-        folder,
-        progress=progress,
-        should_stop=should_stop,
-        parallel=parallel,
-        checkpoint_minutes=minutes,
-    )
+        if progress is None:
+            steps, batch = experiment.steps_per_epoch, experiment.batch_size
+            progress = stack.enter_context(ConsoleProgress(new_console(), steps_per_epoch=steps, batch_size=batch))
+        outcome = train_run(
+            experiment,
+            folder,
+            progress=progress,
+            should_stop=should_stop,
+            parallel=parallel,
+            checkpoint_minutes=checkpoint_minutes,
+        )
+        if outcome.finished:
+            write_measured(folder, Trained(experiment, outcome.variables, outcome.step))
+    return outcome
 
 
 def _folder(experiment: Experiment, path: str | os.PathLike[str] | None, parallel: Parallel) -> RunFolder:

@@ -135,7 +135,9 @@ def classification(
 
     def evaluate(variables: Any, batch: Batch) -> dict[str, jax.Array]:
         logits = as_logits(logits_of(variables, batch), batch[target])
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch[target])
+        shares = batch[target].ndim == logits.ndim
+        entropy = optax.softmax_cross_entropy if shares else optax.softmax_cross_entropy_with_integer_labels
+        losses = entropy(logits, batch[target])
         return {"loss": by_example(losses), "accuracy": _hits(logits, batch[target])}
 
     def predict(variables: Any, batch: Batch) -> dict[str, jax.Array]:

@@ -14,6 +14,7 @@ from jaxcnn.train._checkpoints.reading import restore
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._runs.files import write_json
 from jaxcnn.train._runs.folder import RunFolder
 from jaxcnn.train._state import Variables, abstract_state
 
@@ -52,6 +53,19 @@ class Trained:
         """The measures of a split by name; of the test split unless given."""
         split = self.experiment.data.test if split is None else split
         return Evaluator(Inference.of(self.experiment), split)(self.variables)
+
+
+def write_measured(run: RunFolder, trained: Trained) -> list[str]:
+    """Writes what the experiment measures after training into ``measured.json`` of the run; the names of it.
+
+    Of several processes none measures, since each holds a part of the run: resume the finished run in one process.
+    """
+    if jax.process_count() > 1:
+        return []
+    found = {name: value.tolist() for name, value in trained.measured().items()}
+    if found:
+        write_json(run.path / "measured.json", found)
+    return list(found)
 
 
 def load_trained(run: RunFolder, kind: str, *, trust: bool = False) -> Trained:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -29,8 +30,12 @@ def test_other_settings_stand_beside_the_result(
 
     def train(_: object, folder: Path, more: list[str]) -> tuple[Path, float]:
         trained.append((folder.name, more))
-        return tiny_run, float(len(trained))
+        return measured if "ema_decay=0" in more else tiny_run, float(len(trained))
 
+    # A file that a run with a ``measure`` has; it stays with the copy of the run alone.
+    measured = tmp_path / "measured"
+    shutil.copytree(tiny_run, measured)
+    (measured / "measured.json").write_text('{"shift": [1.0, 0.5]}', encoding="utf-8")
     monkeypatch.setattr(_repeat, "_train", train)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments").mkdir()
@@ -39,6 +44,8 @@ def test_other_settings_stand_beside_the_result(
     result = json.loads((tmp_path / "experiments" / "results" / "tiny.json").read_text(encoding="utf-8"))
     records = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     curves = result["beside"]["ema_decay=0"]["runs"][1]["history"]
+    assert result["beside"]["ema_decay=0"]["runs"][1]["measured"] == {"shift": [1.0, 0.5]}
+    assert "measured" not in result["runs"][0]
     assert curves["step"] == [record["step"] for record in records] and len(records) > 1
     assert curves["test/accuracy"] == pytest.approx([record["test/accuracy"] for record in records], abs=1e-6)
     assert result["wall_seconds"]["mean"] == 1.5 and result["beside"]["ema_decay=0"]["wall_seconds"]["mean"] == 5.5

@@ -115,3 +115,16 @@ def test_the_state_of_another_experiment_is_refused(experiment: train.Experiment
     with pytest.raises(train.RunError, match="with seed 0, but this run has 5"):
         train.fit(other, outcome.run)
     assert create_state(other).step == 0
+
+
+def test_what_is_measured_is_written_when_the_run_ends(experiment: train.Experiment, tmp_path: Path) -> None:
+    def measure(trained: train.Trained) -> dict[str, np.ndarray]:
+        return {"steps": np.array([trained.step]), "accuracy": np.float32(trained.evaluate()["accuracy"])}
+
+    measuring, place, asked = dataclasses.replace(experiment, measure=measure), tmp_path / "run", iter(range(100))
+    assert not train.fit(measuring, place, should_stop=lambda: next(asked) == 3).finished
+    assert not (place / "measured.json").exists()
+    outcome = train.fit(measuring, place)
+    found = json.loads((place / "measured.json").read_text(encoding="utf-8"))
+    assert found["steps"] == [outcome.step]
+    assert found["accuracy"] == pytest.approx(outcome.metrics["test/accuracy"])

@@ -91,6 +91,18 @@ def leaves(tree: object) -> list[tuple[tuple[jax.tree_util.DictKey, ...], jax.Ar
     return jax.tree_util.tree_flatten_with_path(tree)[0]
 
 
+def test_labels_and_shares_of_the_classes_are_evaluated_alike(experiment: Experiment) -> None:
+    variables, test = create_state(experiment).eval_variables, experiment.data.test
+    image, label = (jnp.asarray(test[name][:5]) for name in ("image", "label"))
+    evaluate = functions(TinyNetwork())["evaluate"]
+    shares = jax.nn.one_hot(label, 10)
+    found, expected = (evaluate(variables, {"image": image, "label": each}) for each in (shares, label))
+    for name in ("loss", "accuracy"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-6)
+    mixed = evaluate(variables, {"image": image, "label": 0.5 * shares + 0.05})["loss"]
+    assert not np.allclose(mixed, expected["loss"], rtol=1e-3)
+
+
 @pytest.mark.parametrize("batch_size", [1000, 50, 16, 7])
 def test_every_example_counts_once(experiment: Experiment, batch_size: int) -> None:
     """The same figures in whatever batches; the padding of the last one does not count."""
