@@ -76,7 +76,7 @@ class Epochs:
         return found
 
     def save_if_best(self, state: TrainState) -> None:
-        """Saves the state of a recorded epoch that beats the best checkpoint there is, whatever became of others."""
+        """Saves the state of a recorded epoch whose score is above that of every checkpoint of the kind ``"best"``."""
         scores = {record["step"]: self.score(record) for record in self.run.metrics.read()}
         known = {step: score for step, score in scores.items() if score is not None}
         step = int(state.step)
@@ -86,7 +86,7 @@ class Epochs:
             self.checkpoints.save("best", state)
 
     def score(self, record: Record) -> float | None:
-        """The measure that the best checkpoint is chosen by, of which more is better; None where it was not measured.
+        """The value by which the best checkpoint is chosen, larger is better; None where the epoch was not evaluated.
 
         Raises:
             ConfigError: ``Experiment.best`` names a measure that the evaluation does not have.

@@ -112,8 +112,8 @@ class Feed:
         self._order_one()
         return future.result()
 
-    def again(self, step: int) -> Placed:
-        """The batch of any step, read now."""
+    def reread(self, step: int) -> Placed:
+        """The batch of any step, read from its source."""
         return self._place(self._split.read(self._here(step), replace=self._replace))
 
     def close(self) -> None:
@@ -135,8 +135,8 @@ class Input(Protocol):
     def next(self, running: Any) -> dict[str, jax.Array]:
         """The arrays for the next step; ``running`` is what the devices were last given to compute."""
 
-    def again(self, step: int) -> dict[str, jax.Array]:
-        """The arrays for a step that was done already."""
+    def reread(self, step: int) -> dict[str, jax.Array]:
+        """The arrays of a step that has been computed."""
 
     def close(self) -> None:
         """Ends the threads."""
@@ -156,11 +156,11 @@ class Resident:
         return self._arrays
 
     def next(self, running: Any) -> dict[str, jax.Array]:
-        """All of them."""
+        """The arrays, which hold all examples."""
         return self._arrays
 
-    def again(self, step: int) -> dict[str, jax.Array]:
-        """All of them."""
+    def reread(self, step: int) -> dict[str, jax.Array]:
+        """The arrays, which hold all examples."""
         return self._arrays
 
     def close(self) -> None:
@@ -210,9 +210,9 @@ class Streamed:
         """The batch of the next step."""
         return self._feed.next(running).arrays
 
-    def again(self, step: int) -> dict[str, jax.Array]:
+    def reread(self, step: int) -> dict[str, jax.Array]:
         """The batch of a step, read once more."""
-        return self._feed.again(step).arrays
+        return self._feed.reread(step).arrays
 
     def close(self) -> None:
         """Ends the threads."""

@@ -244,7 +244,7 @@ class _Fit:
         """The error of a run that takes no more steps; runs the last batch again to see where it began."""
         step, in_row = int(state.step), int(state.skipped_in_row)
         epoch = (step - 1) // self.experiment.steps_per_epoch
-        arrays, order = self.source.again(step - 1), self.order(epoch)
+        arrays, order = self.source.reread(step - 1), self.order(epoch)
         where = first_not_finite(self.experiment, self.parallel, state, arrays, order, step - 1)
         return RunError(
             f"the last {in_row} steps, up to step {step} in epoch {epoch + 1}, had a NaN or an infinity and were "

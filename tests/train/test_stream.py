@@ -113,7 +113,7 @@ def test_every_device_holds_its_rows_of_the_batch(resident: Experiment) -> None:
         for shard in batch.arrays["image"].addressable_shards:
             rows = order[16 * step :][:16][shard.index[1]]
             np.testing.assert_array_equal(shard.data[0], data.train["image"][rows])
-    np.testing.assert_array_equal(feed.again(0).arrays["label"][0], data.train["label"][order[:16]])
+    np.testing.assert_array_equal(feed.reread(0).arrays["label"][0], data.train["label"][order[:16]])
     feed.close()
 
 
