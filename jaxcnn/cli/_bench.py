@@ -140,7 +140,7 @@ def _finish(options: argparse.Namespace, results: list[dict[str, Any]], about: d
     from jaxcnn.bench import report
     from jaxcnn.cli._bench_tables import STEP_COLUMNS, SUMMARY_COLUMNS, step_rows, summary_rows
     from jaxcnn.cli._output import console, print_table
-    from jaxcnn.train._runs.files import write_json
+    from jaxcnn.train._runs._files import write_json
     from jaxcnn.vis import draw_bench
 
     found = report(results, machine=about)

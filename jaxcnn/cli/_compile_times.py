@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn.bench import compile_times, machine
     from jaxcnn.cli._output import print_table
     from jaxcnn.models import list_models
-    from jaxcnn.train._runs.files import write_json
+    from jaxcnn.train._runs._files import write_json
 
     names = list_models(options.pattern)
     if not names:

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints the measures; of a classification also by class."""
     from jaxcnn.cli._output import print_json, print_table
     from jaxcnn.train._evaluate import Evaluator
-    from jaxcnn.train._runs.folder import RunFolder
+    from jaxcnn.train._runs._folder import RunFolder
 
     folder = RunFolder.open(options.run_folder)
     model = _trust.load_model(folder, options)
@@ -77,7 +77,7 @@ def _by_class(evaluator: Any, model: Any) -> dict[str, dict[str, int]]:
 
 def in_words(measures: dict[str, float]) -> str:
     """Measures in a line: those between 0 and 1 that are read so in per cent."""
-    from jaxcnn.train._reports.progress import SHARES
+    from jaxcnn.train._reports._progress import SHARES
 
     names = sorted(measures, key=lambda name: name == "loss")
     return ", ".join(

@@ -103,8 +103,8 @@ def _setting_names(options: argparse.Namespace, unknown: Sequence[str]) -> list[
     """The settings of the experiment on the command line, if the verb takes settings and there is one."""
     if not hasattr(options, "set"):
         return []
-    from jaxcnn.train._runs.config import settings_of
-    from jaxcnn.train._runs.discover import find_experiment, list_experiments
+    from jaxcnn.train._runs._config import settings_of
+    from jaxcnn.train._runs._discover import find_experiment, list_experiments
 
     # In `train --epochs 3 NAME` the value is in the place of the experiment, and the name is left over.
     for word in (options.experiment, *unknown):

@@ -26,9 +26,9 @@ def run(options: argparse.Namespace) -> int:
     """Prints the table."""
 
     from jaxcnn.cli._output import console, print_json, print_table
-    from jaxcnn.train._checkpoints.reading import restore
+    from jaxcnn.train._checkpoints._reading import restore
     from jaxcnn.train._profiling import profile_steps
-    from jaxcnn.train._runs.folder import RunFolder
+    from jaxcnn.train._runs._folder import RunFolder
     from jaxcnn.train._state import abstract_state
 
     folder = RunFolder.open(options.run_folder)

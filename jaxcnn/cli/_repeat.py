@@ -54,10 +54,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from jaxcnn.train._errors import ConfigError
-    from jaxcnn.train._runs.config import with_settings
-    from jaxcnn.train._runs.discover import find_experiment
-    from jaxcnn.train._runs.files import write_json
-    from jaxcnn.train._runs.folder import RunFolder
+    from jaxcnn.train._runs._config import with_settings
+    from jaxcnn.train._runs._discover import find_experiment
+    from jaxcnn.train._runs._files import write_json
+    from jaxcnn.train._runs._folder import RunFolder
 
     file = find_experiment(options.experiment)
     for other in ([], *([each] for each in options.beside)):  # a misspelt setting is known before the first seed
@@ -100,7 +100,7 @@ def _repeat(options: argparse.Namespace, name: str, folder: Path, other: list[st
 def _train(options: argparse.Namespace, folder: Path, more: list[str]) -> tuple[Path, float | None]:
     """Trains a seed, or what is left of it; its folder, and the seconds it took if that was one start."""
     from jaxcnn.train._errors import RunError
-    from jaxcnn.train._runs.files import write_json
+    from jaxcnn.train._runs._files import write_json
 
     settings, done = [*options.set, *more], folder / "repeat.json"
     if there := (folder / "config.json").exists():
@@ -132,9 +132,9 @@ def _check_same(experiment: str, folder: Path, settings: list[str]) -> None:
         RunError: its settings differ, or the text of its experiment does.
     """
     from jaxcnn.train._errors import RunError
-    from jaxcnn.train._runs.config import settings_to_json, with_settings
-    from jaxcnn.train._runs.discover import find_experiment
-    from jaxcnn.train._runs.folder import RunFolder
+    from jaxcnn.train._runs._config import settings_to_json, with_settings
+    from jaxcnn.train._runs._discover import find_experiment
+    from jaxcnn.train._runs._folder import RunFolder
 
     file, recorded = find_experiment(experiment), RunFolder(folder).recorded()
     wanted = settings_to_json(with_settings(file.config_class(), settings))
@@ -169,7 +169,7 @@ def _wait_for(command: Sequence[str]) -> int:
 
 def summarise(experiment: str, folders: list[Path], wall_seconds: list[float | None]) -> dict[str, Any]:
     """The content of a results file, read from finished run folders; no seconds where they are not known."""
-    from jaxcnn.train._runs.folder import RunFolder
+    from jaxcnn.train._runs._folder import RunFolder
 
     runs, versions = [], [json.loads((folder / "versions.json").read_text(encoding="utf-8")) for folder in folders]
     for folder, seconds, made_with in zip(folders, wall_seconds, versions, strict=True):

@@ -38,7 +38,7 @@ def read_results() -> list[dict[str, Any]]:
     A file that is not one of results is left out and named on standard error.
     """
     from jaxcnn._errors import printable
-    from jaxcnn.train._runs.discover import experiment_folders
+    from jaxcnn.train._runs._discover import experiment_folders
 
     files: dict[str, Path] = {}
     for folder in experiment_folders():
@@ -69,7 +69,7 @@ def rows(results: list[dict[str, Any]]) -> list[list[str]]:
 
 def row(result: dict[str, Any]) -> list[str]:
     """One result in words: mean and sample standard deviation over the seeds; of one seed there is no deviation."""
-    from jaxcnn.train._reports.progress import duration
+    from jaxcnn.train._reports._progress import duration
 
     def per_cent(name: str) -> str:
         if name not in result:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxcnn.train._runs.discover import ExperimentFile
+    from jaxcnn.train._runs._discover import ExperimentFile
 
 HELP = "show an experiment's settings, or what a folder of images holds"
 FOLDER = "folder:"
@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints the experiment's docstring and the table of its settings, or the contents of a folder."""
     from jaxcnn.cli._output import print_json, print_table, say
-    from jaxcnn.train._runs.config import settings_of, to_json, to_text
-    from jaxcnn.train._runs.discover import find_experiment, list_experiments
+    from jaxcnn.train._runs._config import settings_of, to_json, to_text
+    from jaxcnn.train._runs._discover import find_experiment, list_experiments
 
     folder = options.experiment.removeprefix(FOLDER)
     if folder != options.experiment or (Path(folder).is_dir() and folder not in list_experiments()):

@@ -70,7 +70,7 @@ def checked_output() -> Iterator[None]:
 @contextlib.contextmanager
 def lasting_output() -> Iterator[None]:
     """Standard output and standard error that may end: what is done inside goes on without them, and warns once."""
-    from jaxcnn.train._reports.warnings_log import log
+    from jaxcnn.train._reports._warnings_log import log
 
     def lost(error: OSError) -> None:
         cause = error.__cause__ if isinstance(error, OutputError) else error

@@ -49,9 +49,9 @@ def _run(options: argparse.Namespace) -> int:
     from jaxcnn.train._dry_run import dry_run
     from jaxcnn.train._errors import ConfigError
     from jaxcnn.train._loop import comparable
-    from jaxcnn.train._runs.config import settings_to_json, with_settings
-    from jaxcnn.train._runs.discover import find_experiment
-    from jaxcnn.train._runs.folder import RunFolder
+    from jaxcnn.train._runs._config import settings_to_json, with_settings
+    from jaxcnn.train._runs._discover import find_experiment
+    from jaxcnn.train._runs._folder import RunFolder
 
     if (options.experiment is None) == (options.resume is None):
         raise ConfigError("name an experiment, such as lenet5_digits, or a run to continue with --resume RUN.")
@@ -97,7 +97,7 @@ def _new_folder(name: str) -> Path:
     import jax
 
     from jaxcnn.train._errors import ConfigError
-    from jaxcnn.train._runs.folder import RunFolder
+    from jaxcnn.train._runs._folder import RunFolder
 
     if jax.process_count() > 1:
         raise ConfigError("several processes need one folder that all of them see: name it with --run-dir DIR.")
@@ -110,7 +110,7 @@ def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
     from jaxcnn.train._distributed import is_first, together
     from jaxcnn.train._loop import train_run
     from jaxcnn.train._recorded import record_model
-    from jaxcnn.train._reports.progress import ConsoleProgress
+    from jaxcnn.train._reports._progress import ConsoleProgress
     from jaxcnn.train._trained import Trained, write_measured
 
     screen = console()
@@ -153,7 +153,7 @@ def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
 
 def _in_words(figures: dict[str, float]) -> str:
     """The figures of the test split, shares in per cent; losses where there is nothing else."""
-    from jaxcnn.train._reports.progress import SHARES
+    from jaxcnn.train._reports._progress import SHARES
 
     names = {name: name.removeprefix("test/") for name in figures}
     shares = [
@@ -182,7 +182,7 @@ def _draw(folder: Any, experiment: Any, outputs: dict[str, Any], targets: dict[s
 
     A picture that cannot be drawn costs a warning: the run is finished, and its checkpoints and metrics are saved.
     """
-    from jaxcnn.train._reports.warnings_log import log
+    from jaxcnn.train._reports._warnings_log import log
 
     drawn = []
     for name, draw in _pictures(folder, experiment, outputs, targets).items():

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxcnn.train._recorded import RecordedModel
-    from jaxcnn.train._runs.discover import ExperimentFile
-    from jaxcnn.train._runs.folder import RunFolder
+    from jaxcnn.train._runs._discover import ExperimentFile
+    from jaxcnn.train._runs._folder import RunFolder
 
 
 def add_argument(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ def run(options: argparse.Namespace) -> int:
 
     from jaxcnn.bench import time_algorithms, tuning_table
     from jaxcnn.functional.tuning import read_table
-    from jaxcnn.train._runs.files import write_json
+    from jaxcnn.train._runs._files import write_json
 
     if jax.default_backend() != "cpu":
         raise ValueError("--tune is for CPUs; on GPUs and TPUs XLA's own convolution is taken.")

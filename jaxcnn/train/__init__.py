@@ -13,8 +13,8 @@ from jaxcnn.train._loop import Outcome
 from jaxcnn.train._muon import muon
 from jaxcnn.train._optim import decay_mask, triangular, warmup_cosine, with_schedule
 from jaxcnn.train._recorded import RecordedModel, load
-from jaxcnn.train._runs.config import with_settings
-from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._runs._config import with_settings
+from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._tasks import classification, cross_entropy, multilabel, regression, segmentation
 from jaxcnn.train._trained import Trained, load_trained
 

@@ -3,15 +3,15 @@
 import time
 from typing import Any
 
-from jaxcnn.train._checkpoints.saving import Checkpoints
+from jaxcnn.train._checkpoints._saving import Checkpoints
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._distributed import agreed, is_first
 from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._roll_back import WENT_BACK, RollBack
-from jaxcnn.train._runs.folder import RunFolder
-from jaxcnn.train._runs.metrics import Record
+from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._runs._metrics import Record
 from jaxcnn.train._state import TrainState
 
 # Of a split that is chosen by, in metrics.jsonl.

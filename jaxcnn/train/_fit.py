@@ -11,8 +11,8 @@ from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._loop import Outcome, train_run
 from jaxcnn.train._recorded import record_model
-from jaxcnn.train._reports.progress import ConsoleProgress, Progress, new_console
-from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._reports._progress import ConsoleProgress, Progress, new_console
+from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._trained import Trained, write_measured
 
 

@@ -27,14 +27,14 @@ from jaxcnn._reprs import short_repr
 from jaxcnn.data import Split, StreamedSplit, is_prepared, names, read_image, stream
 from jaxcnn.data import load as load_data
 from jaxcnn.train._calls import evaluated, predicted
-from jaxcnn.train._checkpoints.checksums import Record, check_seal, named_leaves, seal
-from jaxcnn.train._checkpoints.reading import Saved, newest_good, present, read_arrays
+from jaxcnn.train._checkpoints._checksums import Record, check_seal, named_leaves, seal
+from jaxcnn.train._checkpoints._reading import Saved, newest_good, present, read_arrays
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._evaluate import Inference
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._reports.warnings_log import log
-from jaxcnn.train._runs.files import write_json
-from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._reports._warnings_log import log
+from jaxcnn.train._runs._files import write_json
+from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._state import Variables, abstract_state
 from jaxcnn.train._trained import Trained
 

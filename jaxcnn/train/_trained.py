@@ -10,12 +10,12 @@ import numpy as np
 from jaxcnn._reprs import short_repr
 from jaxcnn.data import Split, StreamedSplit
 from jaxcnn.train._calls import predicted
-from jaxcnn.train._checkpoints.reading import restore
+from jaxcnn.train._checkpoints._reading import restore
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._runs.files import write_json
-from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._runs._files import write_json
+from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._state import Variables, abstract_state
 
 

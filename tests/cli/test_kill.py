@@ -14,8 +14,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxcnn.train._checkpoints.reading import restore
-from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._checkpoints._reading import restore
+from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._state import create_state
 from tests.cli.conftest import TINY
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from jaxcnn.cli import _repeat, _results, main
-from jaxcnn.train._runs.config import with_settings
-from jaxcnn.train._runs.discover import find_experiment
-from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._runs._config import with_settings
+from jaxcnn.train._runs._discover import find_experiment
+from jaxcnn.train._runs._folder import RunFolder
 from tests.cli.conftest import TINY
 from tests.train import runs
 

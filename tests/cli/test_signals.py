@@ -13,7 +13,7 @@ import pytest
 
 from jaxcnn.cli import main
 from jaxcnn.cli._signals import stop_on_signals
-from jaxcnn.train._checkpoints.reading import saved
+from jaxcnn.train._checkpoints._reading import saved
 from tests.cli.conftest import TINY
 
 ROOT = Path(__file__).parent.parent.parent

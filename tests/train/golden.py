@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from jaxcnn.train._checkpoints.reading import FORMAT
-from jaxcnn.train._checkpoints.saving import open_checkpoints
+from jaxcnn.train._checkpoints._reading import FORMAT
+from jaxcnn.train._checkpoints._saving import open_checkpoints
 from tests.train.states import state_at
 
 GOLDEN = Path(__file__).parent / "golden"

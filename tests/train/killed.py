@@ -19,8 +19,8 @@ from typing import Any
 
 import jax
 
-from jaxcnn.train._runs.discover import load_experiment
-from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._runs._discover import load_experiment
+from jaxcnn.train._runs._folder import RunFolder
 from tests.train.runs import train
 
 

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxcnn.train._checkpoints.reading import restore
+from jaxcnn.train._checkpoints._reading import restore
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._loop import Outcome, train_run
-from jaxcnn.train._runs.discover import ExperimentFile, load_experiment
-from jaxcnn.train._runs.folder import RunFolder
-from jaxcnn.train._runs.metrics import Record
+from jaxcnn.train._runs._discover import ExperimentFile, load_experiment
+from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._runs._metrics import Record
 from jaxcnn.train._state import TrainState, create_state
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn.train._checkpoints.saving import open_checkpoints
+from jaxcnn.train._checkpoints._saving import open_checkpoints
 from jaxcnn.train._state import TrainState
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from jaxcnn import data, train
-from jaxcnn.train._reports.progress import epoch_line
-from jaxcnn.train._runs.discover import load_experiment
+from jaxcnn.train._reports._progress import epoch_line
+from jaxcnn.train._runs._discover import load_experiment
 from tests.train.any_loss import EXPERIMENTS, numbers, two_networks
 from tests.train.runs import assert_same, final_state, without_seconds
 from tests.train.runs import train as run_training

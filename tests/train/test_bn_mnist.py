@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jaxcnn.cli import main
-from jaxcnn.train._runs.discover import ExperimentFile, load_experiment
+from jaxcnn.train._runs._discover import ExperimentFile, load_experiment
 
 PATH = Path(__file__).parent.parent.parent / "experiments" / "bn_mnist.py"
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxcnn.train._checkpoints import reading as checkpoint
-from jaxcnn.train._checkpoints import saving
-from jaxcnn.train._checkpoints.checksums import check_seal, checksums, seal
-from jaxcnn.train._checkpoints.reading import restore, resume, saved
-from jaxcnn.train._checkpoints.saving import open_checkpoints
+from jaxcnn.train._checkpoints import _reading as checkpoint
+from jaxcnn.train._checkpoints import _saving as saving
+from jaxcnn.train._checkpoints._checksums import check_seal, checksums, seal
+from jaxcnn.train._checkpoints._reading import restore, resume, saved
+from jaxcnn.train._checkpoints._saving import open_checkpoints
 from jaxcnn.train._errors import DamageError, RunError
 from jaxcnn.train._state import TrainState
 from tests.train.runs import assert_same, final_state, new_run, train, without_seconds

@@ -10,7 +10,7 @@ import pytest
 
 from jaxcnn import data, models
 from jaxcnn.train._experiment import Experiment, standardize, to_unit
-from jaxcnn.train._runs.discover import ExperimentFile, load_experiment
+from jaxcnn.train._runs._discover import ExperimentFile, load_experiment
 from jaxcnn.train._state import create_state
 from jaxcnn.train._step import epoch_order, train_step
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Optional
 import pytest
 
 from jaxcnn.train._errors import ConfigError
-from jaxcnn.train._runs.config import config_from_json, settings_of, settings_to_json, with_settings
+from jaxcnn.train._runs._config import config_from_json, settings_of, settings_to_json, with_settings
 
 
 class Mode(enum.Enum):

@@ -12,7 +12,7 @@ from jaxcnn.models import PAPER_RUNS
 from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._peak import macs_per_example
-from jaxcnn.train._runs.discover import list_experiments, load_experiment
+from jaxcnn.train._runs._discover import list_experiments, load_experiment
 from jaxcnn.train._tasks import classification
 from tests.tiers import default_rows
 from tests.train.runs import rate_at

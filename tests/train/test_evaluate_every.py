@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from jaxcnn import augment
-from jaxcnn.train._checkpoints.reading import restore
+from jaxcnn.train._checkpoints._reading import restore
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._reports.progress import epoch_line
+from jaxcnn.train._reports._progress import epoch_line
 from jaxcnn.train._state import create_state
 from jaxcnn.vis import curves_figure
 from tests.train.runs import new_run, train

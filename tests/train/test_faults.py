@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from jaxcnn.train import _loop as loop
-from jaxcnn.train._checkpoints.reading import FORMAT, restore
+from jaxcnn.train._checkpoints._reading import FORMAT, restore
 from jaxcnn.train._devices import Parallel, compile_step
 from jaxcnn.train._errors import RunError
-from jaxcnn.train._runs.metrics import MetricsLog
+from jaxcnn.train._runs._metrics import MetricsLog
 from jaxcnn.train._state import create_state
 from tests.train.golden import GOLDEN
 from tests.train.runs import assert_same, new_run, train

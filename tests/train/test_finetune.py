@@ -13,7 +13,7 @@ import pytest
 
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._finetune import by_pattern, frozen, start_from
-from jaxcnn.train._runs.discover import load_experiment
+from jaxcnn.train._runs._discover import load_experiment
 from jaxcnn.train._state import TrainState, create_state
 from jaxcnn.train._step import epoch_order, train_step
 from tests.train.tiny import TinyNetwork, functions

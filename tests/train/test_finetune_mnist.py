@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._runs.discover import ExperimentFile, load_experiment
+from jaxcnn.train._runs._discover import ExperimentFile, load_experiment
 from jaxcnn.train._state import TrainState, create_state
 from jaxcnn.train._trained import Trained
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxcnn.train._checkpoints.reading import restore
-from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._checkpoints._reading import restore
+from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._state import create_state
 from tests.train.runs import TINY, assert_same, final_state, without_seconds
 

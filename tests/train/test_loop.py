@@ -11,7 +11,7 @@ import pytest
 
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._step import epoch_order
 from tests.tiers import default_rows
 from tests.train.runs import TINY, assert_same, final_state, new_run, train, without_seconds

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from jaxcnn.train._runs.metrics import MetricsLog
+from jaxcnn.train._runs._metrics import MetricsLog
 
 
 def test_lines_cut_by_a_kill_are_left_out(tmp_path: Path) -> None:

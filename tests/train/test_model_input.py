@@ -13,7 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn import augment
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._runs.discover import load_experiment
+from jaxcnn.train._runs._discover import load_experiment
 from jaxcnn.train._state import STEP, create_state, stream
 from jaxcnn.train._step import epoch_order, train_batch, train_step
 from jaxcnn.train._tasks import cross_entropy

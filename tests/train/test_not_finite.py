@@ -15,12 +15,12 @@ import pytest
 from flax import linen as nn
 
 from jaxcnn.nn import BatchNorm, Conv
-from jaxcnn.train._checkpoints.reading import saved
+from jaxcnn.train._checkpoints._reading import saved
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._diagnose import first_not_finite
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._runs.discover import load_experiment
+from jaxcnn.train._runs._discover import load_experiment
 from jaxcnn.train._state import TrainState, abstract_state, create_state
 from jaxcnn.train._step import StepMetrics, epoch_order, train_step
 from tests.train.runs import new_run, train

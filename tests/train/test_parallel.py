@@ -22,8 +22,8 @@ from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._loop import train_run
 from jaxcnn.train._part_keys import part_key
-from jaxcnn.train._runs.discover import load_experiment
-from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._runs._discover import load_experiment
+from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._state import TrainState, create_state
 from jaxcnn.train._step import epoch_order
 from tests.tiers import default_rows

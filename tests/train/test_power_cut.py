@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from jaxcnn.train._checkpoints.reading import Saved, restore, saved
-from jaxcnn.train._checkpoints.saving import Checkpoints, open_checkpoints
+from jaxcnn.train._checkpoints._reading import Saved, restore, saved
+from jaxcnn.train._checkpoints._saving import Checkpoints, open_checkpoints
 from jaxcnn.train._errors import FolderLostError
-from jaxcnn.train._runs.folder import RunFolder
-from jaxcnn.train._runs.metrics import MetricsLog, Record
+from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._runs._metrics import MetricsLog, Record
 from jaxcnn.train._state import create_state
 from tests.train.power import Disk, write_out
 from tests.train.runs import assert_same, final_state, new_run, train, without_seconds

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxcnn.train._checkpoints.reading import saved
+from jaxcnn.train._checkpoints._reading import saved
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._distributed import join
 from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._loop import train_run
 from jaxcnn.train._roll_back import WENT_BACK
-from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._runs._folder import RunFolder
 from tests.train.runs import TINY, Quiet, final_state, new_run
 
 ROOT = Path(__file__).parent.parent.parent

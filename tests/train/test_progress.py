@@ -6,7 +6,7 @@ import time
 import pytest
 from rich.console import Console
 
-from jaxcnn.train._reports.progress import ConsoleProgress
+from jaxcnn.train._reports._progress import ConsoleProgress
 
 RECORD = {"step": 10, "epoch": 1, "train/loss": 0.5, "train/accuracy": 0.8, "test/accuracy": 0.9}
 

@@ -11,8 +11,8 @@ import pytest
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._roll_back import WENT_BACK
-from jaxcnn.train._runs.discover import load_experiment
-from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._runs._discover import load_experiment
+from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._step import epoch_order, train_step
 from tests.tiers import default_rows
 from tests.train import tiny_spiked

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jaxcnn.train._errors import RunError
-from jaxcnn.train._runs.lock import run_lock
+from jaxcnn.train._runs._lock import run_lock
 
 
 @pytest.mark.parametrize("reason", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from jaxcnn.train._checkpoints import saving
-from jaxcnn.train._checkpoints.reading import restore, saved
-from jaxcnn.train._checkpoints.saving import open_checkpoints
+from jaxcnn.train._checkpoints import _saving as saving
+from jaxcnn.train._checkpoints._reading import restore, saved
+from jaxcnn.train._checkpoints._saving import open_checkpoints
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._runs.metrics import MetricsLog
+from jaxcnn.train._runs._metrics import MetricsLog
 from tests.kept_programs import nothing_kept
 from tests.train.runs import assert_same, final_state, new_run, train, without_seconds
 from tests.train.states import array_file, flip_bit, save_steps, state_at

@@ -16,7 +16,7 @@ from jaxcnn._errors import ShapeError
 from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._network import networks as networks_of
-from jaxcnn.train._runs.discover import ExperimentFile, load_experiment
+from jaxcnn.train._runs._discover import ExperimentFile, load_experiment
 from jaxcnn.train._state import create_state
 from jaxcnn.train._trained import Trained
 from tests.train.runs import rate_at

@@ -12,7 +12,7 @@ import pytest
 from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._optim import decay_mask
-from jaxcnn.train._runs.discover import load_experiment
+from jaxcnn.train._runs._discover import load_experiment
 from jaxcnn.train._state import STEP, TrainState, create_state, stream
 from jaxcnn.train._step import epoch_order, train_step
 from jaxcnn.train._tasks import cross_entropy

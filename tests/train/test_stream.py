@@ -22,8 +22,8 @@ from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._feed import Feed, open_input, rows_on
 from jaxcnn.train._loop import train_run
-from jaxcnn.train._runs.discover import load_experiment
-from jaxcnn.train._runs.folder import RunFolder
+from jaxcnn.train._runs._discover import load_experiment
+from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._state import create_state
 from tests.train.runs import TINY, Quiet, assert_same, final_state, new_run, train, without_seconds
 from tests.train.streams import Memory, streamed

@@ -18,13 +18,13 @@ from jax import export
 from jaxcnn.cli import main
 from jaxcnn.data import Split
 from jaxcnn.train import load_trained
-from jaxcnn.train._checkpoints.checksums import check_seal, seal
+from jaxcnn.train._checkpoints._checksums import check_seal, seal
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._evaluate import Evaluator
 from jaxcnn.train._recorded import model_of, read_model, record_model
-from jaxcnn.train._runs.discover import load_experiment
-from jaxcnn.train._runs.folder import RunFolder
-from jaxcnn.train._runs.trust import register_folder
+from jaxcnn.train._runs._discover import load_experiment
+from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._runs._trust import register_folder
 from tests.train.runs import TINY, train
 
 NEW = r"experiment\.py is a program that you have not run before on this machine, .* --trust"

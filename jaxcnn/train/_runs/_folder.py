@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from jaxcnn.train._errors import ConfigError, RunError
-from jaxcnn.train._reports.warnings_log import log, warnings_kept
-from jaxcnn.train._runs.config import config_from_json
-from jaxcnn.train._runs.discover import ExperimentFile, check_path, experiment_folders, load_experiment
-from jaxcnn.train._runs.files import make_folder, new_folder, write_json, write_text
-from jaxcnn.train._runs.lock import run_lock
-from jaxcnn.train._runs.metrics import MetricsLog
-from jaxcnn.train._runs.trust import remember, trusted_folder
-from jaxcnn.train._runs.versions import versions
+from jaxcnn.train._reports._warnings_log import log, warnings_kept
+from jaxcnn.train._runs._config import config_from_json
+from jaxcnn.train._runs._discover import ExperimentFile, check_path, experiment_folders, load_experiment
+from jaxcnn.train._runs._files import make_folder, new_folder, write_json, write_text
+from jaxcnn.train._runs._lock import run_lock
+from jaxcnn.train._runs._metrics import MetricsLog
+from jaxcnn.train._runs._trust import remember, trusted_folder
+from jaxcnn.train._runs._versions import versions
 
 # Entries of config.json that are not settings.
 _ABOUT = ("run", "experiment", "experiment_file")

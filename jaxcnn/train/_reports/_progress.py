@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 
-from jaxcnn.train._runs.metrics import Record
+from jaxcnn.train._runs._metrics import Record
 
 # Measures between 0 and 1 that are read in per cent, and how they are abbreviated.
 SHARES = {"accuracy": "acc", "mean_iou": "mIoU"}
