@@ -17,9 +17,11 @@ from jaxcnn.train._runs._config import with_settings
 from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._tasks import classification, cross_entropy, multilabel, regression, segmentation
 from jaxcnn.train._trained import Trained, load_trained
+from jaxcnn.train._watch import Callback, RunInfo
 
 __all__ = [
     "Aux",
+    "Callback",
     "ConfigError",
     "Experiment",
     "Outcome",
@@ -27,6 +29,7 @@ __all__ = [
     "RecordedModel",
     "RunError",
     "RunFolder",
+    "RunInfo",
     "Trained",
     "by_pattern",
     "classification",

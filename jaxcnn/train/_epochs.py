@@ -13,6 +13,7 @@ from jaxcnn.train._roll_back import WENT_BACK, RollBack
 from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._runs._metrics import Record
 from jaxcnn.train._state import TrainState
+from jaxcnn.train._watch import Watchers
 
 # Of a split that is chosen by, in metrics.jsonl.
 VALIDATION, TEST = "val", "test"
@@ -24,8 +25,15 @@ class Epochs:
     Where there is a validation split, every evaluation is of that, and of the test split only after the last epoch.
     """
 
-    def __init__(self, experiment: Experiment, run: RunFolder, parallel: Parallel, checkpoints: Checkpoints) -> None:
-        self.experiment, self.run, self.checkpoints = experiment, run, checkpoints
+    def __init__(
+        self,
+        experiment: Experiment,
+        run: RunFolder,
+        parallel: Parallel,
+        checkpoints: Checkpoints,
+        watchers: Watchers,
+    ) -> None:
+        self.experiment, self.run, self.checkpoints, self.watchers = experiment, run, checkpoints, watchers
         self.roll_back = RollBack(experiment, run, checkpoints)
         records = run.metrics.read()
         self.earlier_seconds = records[-1]["seconds"] if records else 0.0
@@ -59,6 +67,7 @@ class Epochs:
         }
         if is_first():
             self.run.metrics.append(record)
+        self.watchers.evaluation(record)  # before a checkpoint includes the epoch
         if back_to is None:
             self.roll_back.keep(state)
         self.checkpoints.save("last", state)

@@ -3,7 +3,7 @@
 import contextlib
 import datetime
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jaxcnn.train._devices import Parallel
@@ -14,6 +14,7 @@ from jaxcnn.train._recorded import record_model
 from jaxcnn.train._reports._progress import ConsoleProgress, Progress, new_console
 from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._trained import Trained, write_measured
+from jaxcnn.train._watch import Callback, check_callbacks
 
 
 def fit(
@@ -24,6 +25,7 @@ def fit(
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     checkpoint_minutes: float = 10.0,
+    callbacks: Sequence[Callback] = (),
 ) -> Outcome:
     """Trains an experiment to its end, or continues a run of it.
 
@@ -39,13 +41,14 @@ def fit(
         progress: what reports each epoch; lines on standard output, or a bar on a terminal, unless given.
         should_stop: asked before each step; True saves and returns.
         checkpoint_minutes: the interval at which the state is saved within an epoch.
+        callbacks: what is called with the records of steps and epochs, see ``train.Callback``.
 
     Returns:
         the outcome, with variables, the records of all epochs, and the folder. What the experiment measures after
         training is in ``measured.json`` of the folder.
 
     Raises:
-        ValueError, TypeError: what ``dry_run`` refuses.
+        ValueError, TypeError: what ``dry_run`` refuses, or an entry of ``callbacks`` that is none.
         RunError: steps are no longer finite, checkpoints cannot be saved or used, or another process trains there.
 
     >>> import tempfile
@@ -64,6 +67,7 @@ def fit(
     >>> outcome.finished, outcome.step, len(outcome.history)
     (True, 2, 1)
     """
+    check_callbacks(callbacks)
     dry_run(experiment)
     parallel = parallel or Parallel.over(1)
     folder = run if isinstance(run, RunFolder) else _folder(experiment, run, parallel)
@@ -79,6 +83,7 @@ def fit(
             should_stop=should_stop,
             parallel=parallel,
             checkpoint_minutes=checkpoint_minutes,
+            callbacks=callbacks,
         )
         if outcome.finished:
             write_measured(folder, Trained(experiment, outcome.variables, outcome.step))

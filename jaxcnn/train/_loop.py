@@ -5,8 +5,9 @@ import dataclasses
 import functools
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -33,6 +34,7 @@ from jaxcnn.train._runs._metrics import Record
 from jaxcnn.train._runs._versions import installed_packages
 from jaxcnn.train._state import TrainState, create_state
 from jaxcnn.train._step import StepMetrics, epoch_order
+from jaxcnn.train._watch import Callback, RunInfo, Watchers
 
 # The interval at which a step's metrics are fetched for the display: to fetch them is to wait for the device.
 DISPLAY_SECONDS = 0.25
@@ -75,6 +77,7 @@ def train_run(
     should_stop: Callable[[], bool],
     parallel: Parallel | None = None,
     checkpoint_minutes: float = 10.0,
+    callbacks: Sequence[Callback] = (),
 ) -> Outcome:
     """Trains from the run's last checkpoint, or from the start, to the end or until ``should_stop``.
 
@@ -109,9 +112,28 @@ def train_run(
             open_checkpoints(run.checkpoints, now, kinds(experiment), metrics=run.metrics.read)
         )
         stack.enter_context(memory_advice(experiment.batch_size))
+        watchers = stack.enter_context(Watchers(callbacks if is_first() else (), _info(experiment, run, state)))
         source = stack.enter_context(contextlib.closing(open_input(experiment, parallel, start=int(state.step))))
-        fitting = _Fit(experiment, run, parallel, progress, should_stop, checkpoints, source, 60 * checkpoint_minutes)
-        return fitting.run_from(state)
+        fitting = _Fit(
+            experiment, run, parallel, progress, should_stop, checkpoints, source, 60 * checkpoint_minutes, watchers
+        )
+        outcome = fitting.run_from(state)
+        watchers.end("finished" if outcome.finished else "stopped", outcome.step)
+        return outcome
+
+
+def _info(experiment: Experiment, run: RunFolder, state: TrainState) -> RunInfo:
+    recorded = run.recorded()
+    return RunInfo(
+        path=run.path,
+        name=recorded["experiment"],
+        identity=recorded["run"],
+        settings=MappingProxyType(run.settings()),
+        step=int(state.step),
+        steps_per_epoch=experiment.steps_per_epoch,
+        total_steps=experiment.total_steps,
+        history=tuple(MappingProxyType(record) for record in run.metrics.read()),
+    )
 
 
 def comparable(experiment: Experiment, parallel: Parallel) -> dict[str, Any]:
@@ -140,13 +162,14 @@ class _Fit:
         checkpoints: Checkpoints,
         source: Input,
         save_seconds: float,
+        watchers: Watchers,
     ) -> None:
         self.experiment, self.run, self.parallel, self.progress = experiment, run, parallel, progress
-        self.source = source
+        self.source, self.watchers = source, watchers
         self.should_stop, self.checkpoints, self.save_seconds = should_stop, checkpoints, save_seconds
         self.saved_at = time.perf_counter()
         self.look_every = max(experiment.max_skipped, 100)
-        self.epochs = Epochs(experiment, run, parallel, checkpoints)
+        self.epochs = Epochs(experiment, run, parallel, checkpoints, watchers)
         self.draw_order = parallel.jit(functools.partial(epoch_order, experiment))
 
     def run_from(self, state: TrainState) -> Outcome:
@@ -171,6 +194,8 @@ class _Fit:
                 state, metrics = step_function(state, arrays, order)
                 step, trained = step + 1, trained + self.experiment.batch_size
                 self.show(step, metrics)
+                if self.watchers:
+                    self.watchers.step(step, {"loss": metrics.loss, **metrics.metrics})
             jax.block_until_ready(state)
             seconds = time.perf_counter() - epoch_start
             training_seconds += seconds
@@ -213,6 +238,7 @@ class _Fit:
         return step % AGREE_EVERY == 0 and agreed(due)
 
     def save(self, state: TrainState) -> None:
+        self.watchers.flush()
         self.checkpoints.save("last", state)
         self.saved_at = time.perf_counter()
 

@@ -1,0 +1,107 @@
+"""Calls the callbacks of a run, without waiting for the device and without letting their exceptions through."""
+
+import functools
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import MappingProxyType, TracebackType
+from typing import Any
+
+from jaxcnn.train._reports._warnings_log import log
+from jaxcnn.train._watch._callback import Callback, RunInfo, Status
+
+_RAISED = "the callback %s raised %s: %s. Training continues%s"
+
+
+def check_callbacks(callbacks: Sequence[Any]) -> None:
+    """Refuses what is no callback.
+
+    Raises:
+        TypeError: an entry is not an instance of ``Callback``, or its ``every`` is not an int.
+        ValueError: its ``every`` is less than 1.
+    """
+    for each in callbacks:
+        if not isinstance(each, Callback):
+            what = f"the class {each.__name__}; call it" if isinstance(each, type) else f"a {type(each).__name__}"
+            raise TypeError(f"callbacks: expected instances of train.Callback, got {what}.")
+        if type(each.every) is not int:
+            raise TypeError(f"{type(each).__name__}: every={each.every!r}: expected an int, a number of steps.")
+        if each.every < 1:
+            raise ValueError(f"{type(each).__name__}: every={each.every}: expected a number of steps, at least 1.")
+
+
+class Watchers:
+    """The callbacks of one call of ``train_run``; false where there are none.
+
+    The arrays of a step are copied to the host while later steps run, and passed on once they have arrived.
+    """
+
+    def __init__(self, callbacks: Sequence[Callback], run: RunInfo) -> None:
+        self._run, self._callbacks = run, list(callbacks)
+        self._every = {id(each): each.every for each in callbacks}
+        self._warned: set[int] = set()
+        self._pending: deque[tuple[int, dict[str, Any]]] = deque()
+        self._step, self._ended = run.step, False
+
+    def __bool__(self) -> bool:
+        return bool(self._callbacks)
+
+    def __enter__(self) -> "Watchers":
+        for each in list(self._callbacks):
+            if not self._call(each, functools.partial(each.start, self._run), " without it"):
+                self._callbacks.remove(each)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if not self._ended:
+            self.end("failed" if error is not None else "stopped", self._step)
+
+    def step(self, step: int, measures: dict[str, Any]) -> None:
+        """Notes the loss and the metrics of a step that was dispatched, and passes on those that have arrived."""
+        self._step = step
+        if any(step % every == 0 for every in self._every.values()):
+            for value in measures.values():
+                value.copy_to_host_async()
+            self._pending.append((step, measures))
+        while self._pending and all(value.is_ready() for value in self._pending[0][1].values()):
+            self._pass_on(*self._pending.popleft())
+
+    def flush(self) -> None:
+        """Waits for the steps that have not been passed on, and passes them on."""
+        while self._pending:
+            self._pass_on(*self._pending.popleft())
+
+    def evaluation(self, record: dict[str, Any]) -> None:
+        """Passes on the record of an epoch, after the steps of it."""
+        self.flush()
+        shown = MappingProxyType(dict(record))
+        self._call_each(lambda each: each.evaluation(shown))
+
+    def end(self, status: Status, step: int) -> None:
+        """Says how training ended."""
+        self._ended = True
+        if status != "failed":  # after an error the device may never answer
+            self.flush()
+        self._call_each(lambda each: each.end(status, step))
+
+    def _pass_on(self, step: int, measures: dict[str, Any]) -> None:
+        epoch = (step - 1) // self._run.steps_per_epoch + 1
+        figures = {f"batch/{name}": float(value) for name, value in measures.items()}
+        record = MappingProxyType({"step": step, "epoch": epoch, **figures})
+        self._call_each(lambda each: each.step(record), lambda each: step % self._every[id(each)] == 0)
+
+    def _call_each(
+        self, function: Callable[[Callback], None], due: Callable[[Callback], bool] = lambda each: True
+    ) -> None:
+        for each in filter(due, self._callbacks):
+            self._call(each, functools.partial(function, each))
+
+    def _call(self, callback: Callback, function: Callable[[], None], without: str = "") -> bool:
+        """Whether the function of a callback returned; the first exception of each callback is a warning."""
+        try:
+            function()
+        except Exception as error:
+            if id(callback) not in self._warned:
+                self._warned.add(id(callback))
+                log.warning(_RAISED, type(callback).__name__, type(error).__name__, error, without)
+            return False
+        return True
