@@ -5,18 +5,15 @@ Lectures say that max pooling makes a network insensitive to small shifts. Here 
 number of parameters. All learn 16x16 digits in the middle of a 24x24 field, and are then shown test digits shifted by 0
 to 4 pixels in each direction. docs/invariance_and_padding.md has the accuracies, and how far the last map moved.
 
-run     jaxcnn repeat pooling_invariance --seeds 3 --beside pooling=mean --beside pooling=none \
-            --run-dir runs/pooling_invariance
-        python experiments/pooling_invariance.py runs/pooling_invariance
+run     jaxcnn repeat pooling_invariance
 cost    0:16 a run on 1 core
-result  99.63 ± 0.16 % test accuracy, 0.37 ± 0.16 % error over 3 seeds
+result  max: 99.63 ± 0.16 % test accuracy, 0.37 ± 0.16 % error over 3 seeds
+result  mean: 99.91 ± 0.16 % test accuracy, 0.09 ± 0.16 % error over 3 seeds
+result  none: 99.17 ± 0.56 % test accuracy, 0.83 ± 0.56 % error over 3 seeds
 """
 
 import dataclasses
 import functools
-import json
-import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import jax
@@ -26,19 +23,9 @@ import optax
 from flax import linen
 
 from jaxcnn import data, nn
-from jaxcnn.train import (
-    Experiment,
-    RunFolder,
-    Trained,
-    classification,
-    decay_mask,
-    load_trained,
-    to_unit,
-    warmup_cosine,
-    with_schedule,
-)
+from jaxcnn.train import Experiment, Trained, classification, decay_mask, to_unit, warmup_cosine, with_schedule
 
-ARMS = {"max": ".", "mean": "pooling=mean", "none": "pooling=none"}  # and their folders below that of the runs
+VARIANTS = {"max": {}, "mean": {"pooling": "mean"}, "none": {"pooling": "none"}}
 MARGIN = 4  # pixels around a digit, so that no shift takes ink away
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 
@@ -93,8 +80,8 @@ def in_a_field(batch: dict[str, Any]) -> dict[str, Any]:
 
 def build(config: Config) -> Experiment:
     """The run that a config describes."""
-    if config.pooling not in ARMS:
-        raise ValueError(f"pooling={config.pooling!r}: it is one of {', '.join(ARMS)}.")
+    if config.pooling not in VARIANTS:
+        raise ValueError(f"pooling={config.pooling!r}: it is one of {', '.join(VARIANTS)}.")
     digits = data.hold_out(data.load("digits", image_size=16), one_in=config.hold_out)
     total_steps = config.epochs * data.steps_per_epoch(len(digits.train), config.batch_size)
     schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=0.1)
@@ -135,19 +122,3 @@ def measure(model: Network, trained: Trained) -> dict[str, list[float]]:
         accuracies.append(round(float(np.mean(right)), 4))
         changes.append(round(float(np.mean(change)), 4))
     return {"accuracy": accuracies, "change": changes}
-
-
-def main(runs: Path) -> None:
-    """Writes what was measured of every run where the page of the documentation reads it."""
-    output = Path(__file__).parent / "results" / "pooling_invariance" / "shifts.json"
-    found = {}
-    for arm, folder in ARMS.items():
-        trained = [load_trained(RunFolder.open(run), "last") for run in sorted((runs / folder).glob("seed-*"))]
-        found[arm] = [{name: value.tolist() for name, value in each.measured().items()} for each in trained]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(found) + "\n", encoding="utf-8")
-    print(f"wrote {output}")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints one row for each results file."""
+    """Prints a row for each results file, or for each variant in it."""
     from jaxcnn.cli._output import print_json, print_table, say
 
     results = read_results()
@@ -29,7 +29,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-COLUMNS = ("experiment", "test accuracy", "test error", "mean IoU", "seeds", "time of a run", "device", "jax")
+COLUMNS = ("experiment", "test accuracy", "test error", "other figures", "seeds", "time of a run", "device", "jax")
+MOST_OTHERS = 4  # figures of a row besides accuracy and error; --json prints all
 
 
 def read_results() -> list[dict[str, Any]]:
@@ -58,31 +59,27 @@ def read_results() -> list[dict[str, Any]]:
 
 
 def rows(results: list[dict[str, Any]]) -> list[list[str]]:
-    """Each result, and below it what the experiment reached with other settings."""
-    found = []
-    for result in results:
-        found.append(row(result))
-        for setting, other in result.get("beside", {}).items():
-            found.append(row({**result, **other, "experiment": f"{result['experiment']}, {setting}"}))
-    return found
+    """A row for each result, or for each of its variants."""
+    return [row(each) for result in results for each in by_variant(result)]
+
+
+def by_variant(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The result of each variant, named ``experiment, variant``; the result itself where there are no variants."""
+    return [
+        {**result, **figures, "experiment": f"{result['experiment']}, {name}"}
+        for name, figures in result.get("variants", {}).items()
+    ] or [result]
 
 
 def row(result: dict[str, Any]) -> list[str]:
-    """One result in words: mean and sample standard deviation over the seeds; of one seed there is no deviation."""
+    """One result in words."""
     from jaxcnn.train._reports._progress import duration
-
-    def per_cent(name: str) -> str:
-        if name not in result:
-            return ""
-        spread = f" ± {100 * result[name]['std']:.2f}" if result["seeds"] > 1 else ""
-        return f"{100 * result[name]['mean']:.2f}{spread} %"
 
     versions, cores = result["versions"], result["cores"]
     return [
         result["experiment"],
-        per_cent("test/accuracy"),
-        per_cent("test/error"),
-        per_cent("test/mean_iou"),
+        *(_in_words(result, name) if name in result else "" for name in ("test/accuracy", "test/error")),
+        ", ".join([*_others(result), *_measured(result)][:MOST_OTHERS]),
         str(result["seeds"]),
         duration(result["wall_seconds"]["mean"]) if "wall_seconds" in result else "not known",
         f"{cores} core{'s' * (cores > 1)}" if versions["device"]["platform"] == "cpu" else versions["device"]["kind"],
@@ -90,11 +87,48 @@ def row(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def _in_words(result: dict[str, Any], name: str) -> str:
+    """Mean and sample standard deviation over the seeds, shares in per cent; of one seed there is no deviation."""
+    from jaxcnn.train._reports._progress import SHARES
+
+    share = name == "test/error" or name.partition("/")[2] in SHARES
+    factor, digits = (100, 2) if share else (1, 4)
+    spread = f" ± {factor * result[name]['std']:.{digits}f}" if result["seeds"] > 1 else ""
+    return f"{factor * result[name]['mean']:.{digits}f}{spread}{' %' * share}"
+
+
+def _others(result: dict[str, Any]) -> list[str]:
+    """The figures of the test split but for accuracy and error, each with its name."""
+    names = [name for name in result if name.startswith("test/") and name not in ("test/accuracy", "test/error")]
+    return [
+        f"{_in_words(result, name)} {name.removeprefix('test/').replace('_', ' ').replace('iou', 'IoU')}"
+        for name in names
+    ]
+
+
+def _measured(result: dict[str, Any]) -> list[str]:
+    """The numbers that the experiment measured, each with its name; arrays are left out."""
+    found = []
+    for name, each in result.get("measured", {}).items():
+        if isinstance(each["mean"], int | float):
+            spread = f" ± {each['std']:.2g}" if result["seeds"] > 1 else ""
+            found.append(f"{each['mean']:.4g}{spread} {name.replace('_', ' ')}")
+    return found
+
+
 def head_lines(result: dict[str, Any]) -> list[str]:
-    """The lines ``cost`` and ``result`` at the head of the experiment's file."""
-    _, accuracy, error, overlap, seeds, time, device, _ = row(result)
-    figures = f"{accuracy} test accuracy, {overlap} mean IoU" if overlap else f"{accuracy} test accuracy, {error} error"
-    return [f"cost    {time} a run on {device}", f"result  {figures} over {seeds} seed{'s' * (result['seeds'] > 1)}"]
+    """The lines ``cost`` and ``result`` at the head of the experiment's file; a line ``result`` for each variant."""
+    *_, time, device, _ = row(by_variant(result)[0])
+    return [f"cost    {time} a run on {device}", *(_head_line(result, each) for each in by_variant(result))]
+
+
+def _head_line(whole: dict[str, Any], result: dict[str, Any]) -> str:
+    variant = result["experiment"].removeprefix(whole["experiment"]).removeprefix(", ")
+    accuracy, others = row(result)[1], _others(result)
+    figures = [f"{accuracy} test accuracy"] if accuracy else []
+    figures += others or ([f"{row(result)[2]} error"] if accuracy else _measured(result))
+    seeds = f"over {result['seeds']} seed{'s' * (result['seeds'] > 1)}"
+    return f"result  {f'{variant}: ' if variant else ''}{', '.join(figures)} {seeds}"
 
 
 def markdown_table(results: list[dict[str, Any]]) -> str:

@@ -1,8 +1,8 @@
 """Show an experiment and its settings, or what a folder of images holds.
 
-`jaxcnn show lenet5_digits` shows an experiment: its settings with types, defaults and meaning. `jaxcnn show
-folder:/path` (or the path alone) shows the splits and classes of a folder of images, how many images each class has,
-and which files are left out.
+`jaxcnn show lenet5_digits` shows an experiment: its settings with types, defaults and meaning, and its variants.
+`jaxcnn show folder:/path` (or the path alone) shows the splits and classes of a folder of images, how many images each
+class has, and which files are left out.
 """
 
 import argparse
@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn.cli._output import print_json, print_table, say
     from jaxcnn.train._runs._config import settings_of, to_json, to_text
     from jaxcnn.train._runs._discover import find_experiment, list_experiments
+    from jaxcnn.train._runs._variants import variants_of
 
     folder = options.experiment.removeprefix(FOLDER)
     if folder != options.experiment or (Path(folder).is_dir() and folder not in list_experiments()):
@@ -44,18 +45,27 @@ def run(options: argparse.Namespace) -> int:
     if options.augment is not None:
         _draw(file, options.augment)
         return 0
-    settings = settings_of(file.config_class)
+    settings, variants = settings_of(file.config_class), variants_of(file)
     if options.json:
         rows = [
             {"name": s.name, "type": s.type_name, "default": to_json(s.default), "meaning": s.meaning} for s in settings
         ]
-        print_json({"experiment": file.name, "file": str(file.path), "about": file.doc.strip(), "settings": rows})
+        about = {"experiment": file.name, "file": str(file.path), "about": file.doc.strip()}
+        as_json = {name: {key: to_json(value) for key, value in changes.items()} for name, changes in variants.items()}
+        print_json({**about, "settings": rows, "variants": as_json})
         return 0
     say(f"{file.doc.strip()}\n\nfile    {file.path}\n")
     print_table(
         ["setting", "type", "default", "meaning"],
         [[s.name, s.type_name, to_text(s.default), s.meaning] for s in settings],
     )
+    if variants:
+        print()
+        in_words = {
+            name: " ".join(f"{key}={to_text(value)}" for key, value in changes.items())
+            for name, changes in variants.items()
+        }
+        print_table(["variant", "settings"], [[name, changes or "the defaults"] for name, changes in in_words.items()])
     return 0
 
 

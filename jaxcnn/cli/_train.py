@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
     parser.add_argument("experiment", nargs="?", help="name of an experiment (see `jaxcnn list`), or path of its file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; repeatable")
+    parser.add_argument("--variant", metavar="NAME", help="one of the experiment's VARIANTS (see `jaxcnn show`)")
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="folder of the run; runs/NAME-TIME unless given")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in this folder")
     parser.add_argument(
@@ -49,9 +50,10 @@ def _run(options: argparse.Namespace) -> int:
     from jaxcnn.train._dry_run import dry_run
     from jaxcnn.train._errors import ConfigError
     from jaxcnn.train._loop import comparable
-    from jaxcnn.train._runs._config import settings_to_json, with_settings
+    from jaxcnn.train._runs._config import settings_to_json
     from jaxcnn.train._runs._discover import find_experiment
     from jaxcnn.train._runs._folder import RunFolder
+    from jaxcnn.train._runs._variants import config_of
 
     if (options.experiment is None) == (options.resume is None):
         raise ConfigError("name an experiment, such as lenet5_digits, or a run to continue with --resume RUN.")
@@ -61,8 +63,10 @@ def _run(options: argparse.Namespace) -> int:
     keep_compiled_programs()
     with together("prepare the run") as same:
         if options.resume is not None:
-            if options.set or options.run_dir:
-                raise ConfigError("--resume continues a run as it was recorded; --set and --run-dir do not go with it.")
+            if options.set or options.variant or options.run_dir:
+                raise ConfigError(
+                    "--resume continues a run as it was recorded; --set, --variant and --run-dir do not go with it."
+                )
             place = options.resume
             folder = RunFolder.open(place)
             file, config = _trust.load_experiment(folder, options)
@@ -71,7 +75,7 @@ def _run(options: argparse.Namespace) -> int:
             parallel = _devices.choose_devices(options, folder.path)
         else:
             file = find_experiment(options.experiment)
-            config = with_settings(file.config_class(), options.set)
+            config = config_of(file, options.set, options.variant)
             settings = settings_to_json(config)  # before the first step: a run must be able to read them back
             experiment = file.build(config)
             parallel = _devices.choose_devices(options)

@@ -1,4 +1,4 @@
-"""One run per seed, stopped or not, and the results file that is made of them."""
+"""Every variant over every seed, stopped or not, and the results file that is made of the runs."""
 
 import dataclasses
 import json
@@ -15,103 +15,166 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxcnn.cli import _repeat, _results, main
-from jaxcnn.train._runs._config import with_settings
+from jaxcnn.cli import _in_turn, _results, main
+from jaxcnn.cli._figures import results_of
 from jaxcnn.train._runs._discover import find_experiment
 from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._runs._metrics import MetricsLog
+from jaxcnn.train._runs._variants import config_of
 from tests.cli.conftest import TINY
 from tests.train import runs
 
+VARIANTS = TINY.with_name("tiny_variants.py")
 
-def test_other_settings_stand_beside_the_result(
-    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+
+def changed(run: Path, folder: Path, *, gain: float, measured: list[float]) -> Path:
+    """A copy of a run with another accuracy, and with something measured."""
+    shutil.copytree(run, folder)
+    lines = MetricsLog(run / "metrics.jsonl").read()
+    lines[-1]["test/accuracy"] += gain
+    MetricsLog(folder / "metrics.jsonl").restore(lines)
+    (folder / "measured.json").write_text(json.dumps({"norms": measured, "norm": measured[0]}), encoding="utf-8")
+    return folder
+
+
+def test_a_results_file_has_mean_and_deviation_of_metrics_and_measured_values_by_variant(
+    tiny_run: Path, tmp_path: Path
 ) -> None:
-    trained: list[tuple[str, list[str]]] = []
-
-    def train(_: object, folder: Path, more: list[str]) -> tuple[Path, float]:
-        trained.append((folder.name, more))
-        return measured if "ema_decay=0" in more else tiny_run, float(len(trained))
-
-    # A file that a run with a ``measure`` has; it stays with the copy of the run alone.
-    measured = tmp_path / "measured"
-    shutil.copytree(tiny_run, measured)
-    (measured / "measured.json").write_text('{"shift": [1.0, 0.5]}', encoding="utf-8")
-    monkeypatch.setattr(_repeat, "_train", train)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "experiments").mkdir()
-    assert main(["repeat", str(TINY), "--seeds", "2", "--beside", "peak_lr=0.1", "--beside", "ema_decay=0"]) == 0
-    assert trained[:3] == [("seed-0", ["seed=0"]), ("seed-1", ["seed=1"]), ("seed-0", ["peak_lr=0.1", "seed=0"])]
-    result = json.loads((tmp_path / "experiments" / "results" / "tiny.json").read_text(encoding="utf-8"))
-    records = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    curves = result["beside"]["ema_decay=0"]["runs"][1]["history"]
-    assert result["beside"]["ema_decay=0"]["runs"][1]["measured"] == {"shift": [1.0, 0.5]}
-    assert "measured" not in result["runs"][0]
-    assert curves["step"] == [record["step"] for record in records] and len(records) > 1
-    assert curves["test/accuracy"] == pytest.approx([record["test/accuracy"] for record in records], abs=1e-6)
-    assert result["wall_seconds"]["mean"] == 1.5 and result["beside"]["ema_decay=0"]["wall_seconds"]["mean"] == 5.5
-    capsys.readouterr()
-    assert main(["results", "--markdown"]) == 0
-    names = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()]
-    place = names.index("| tiny")
-    assert names[place + 1 : place + 3] == ["| tiny, peak_lr=0.1", "| tiny, ema_decay=0"]
-    assert main(["repeat", str(TINY), "--beside", "peak=0"]) == 2
-    assert "there is no setting 'peak'" in capsys.readouterr().err
+    values = np.array([[0.25, 4.0], [0.5, 7.0], [1.0, 1.0]])
+    gains = np.array([0.0, 0.02, -0.05])
+    runs = [
+        changed(tiny_run, tmp_path / f"seed-{seed}", gain=gain, measured=measured.tolist())
+        for seed, (gain, measured) in enumerate(zip(gains, values, strict=True))
+    ]
+    result = results_of("tiny", {"first": dict.fromkeys(runs, 2.0), "second": {runs[2]: None}})
+    first, second = result["variants"]["first"], result["variants"]["second"]
+    before = MetricsLog(tiny_run / "metrics.jsonl").read()
+    accuracies = before[-1]["test/accuracy"] + gains
+    assert first["seeds"] == 3 and first["test/accuracy"] == pytest.approx(
+        {"mean": accuracies.mean(), "std": accuracies.std(ddof=1), "min": min(accuracies), "max": max(accuracies)},
+        abs=1e-6,
+    )
+    assert first["measured"]["norms"]["mean"] == pytest.approx(values.mean(0), rel=1e-5)
+    assert first["measured"]["norms"]["std"] == pytest.approx(values.std(0, ddof=1), rel=1e-5)
+    assert first["measured"]["norm"]["std"] == pytest.approx(values[:, 0].std(ddof=1), rel=1e-5)
+    assert first["runs"][1]["measured"]["norms"] == values[1].tolist()
+    assert first["runs"][1]["history"]["step"] == [record["step"] for record in before]
+    assert first["wall_seconds"]["mean"] == 2 and "wall_seconds" not in second
+    assert second["measured"]["norms"] == {"mean": values[2].tolist(), "std": [0.0, 0.0]}
+    row_of_first, row_of_second = _results.rows([result])
+    assert row_of_first[0] == "tiny, first" and f"{100 * accuracies.mean():.2f} ± " in row_of_first[1]
+    assert row_of_first[3] == "0.5833 ± 0.38 norm" and row_of_second[5] == "not known"
+    cost, *lines = _results.head_lines(result)
+    assert cost.startswith("cost    0:02 a run on ")
+    assert [line.split(":")[0] for line in lines] == ["result  first", "result  second"]
 
 
-def test_a_repeat_that_was_stopped_goes_on_and_results_come_from_the_files(
+def test_an_experiment_without_variants_has_its_figures_at_the_top(tiny_run: Path) -> None:
+    result = results_of("tiny", {"": {tiny_run: None}})
+    assert "variants" not in result and "wall_seconds" not in result
+    assert result["test/accuracy"]["std"] == 0 and result["settings"]["epochs"] == 12
+    assert "not known" in _results.row(result)
+
+
+def test_variants_are_shown_and_refused_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "experiments").mkdir()
-    output = tmp_path / "experiments" / "results" / "tiny.json"
-    waits = _repeat._wait_for
+    monkeypatch.setattr(_in_turn, "wait_for", lambda command: pytest.fail("a run was started"))
+    assert main(["show", str(VARIANTS)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["averaged", "the", "defaults"] in lines and ["plain", "ema_decay=0.0"] in lines
+    assert main(["show", str(VARIANTS), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["variants"] == {"averaged": {}, "plain": {"ema_decay": 0.0}}
+    for words, message in (
+        (["--variant", "plane"], "tiny_variants has no variant 'plane'. Did you mean 'plain'?"),
+        (["--set", "epoch=3"], "there is no setting 'epoch'. Did you mean 'epochs'?"),
+        (["--set", "ema_decay=0.5"], "--set ema_decay=0.5: the variants of tiny_variants differ in ema_decay"),
+    ):
+        assert main(["repeat", str(VARIANTS), *words]) == 2
+        assert message in capsys.readouterr().err
+    text = VARIANTS.read_text(encoding="utf-8")
+    (tmp_path / "tiny.py").write_text(TINY.read_text(encoding="utf-8"), encoding="utf-8")
+    mistaken = tmp_path / "mistaken.py"
+    for variants, message in (
+        (
+            '{"plain": {"ema_decays": 0}}',
+            "VARIANTS['plain']: there is no setting 'ema_decays'. Did you mean 'ema_decay",
+        ),
+        ('{"plain": {"ema_decay": "no"}}', "VARIANTS['plain']: setting ema_decay: expected float, got 'no' (str)"),
+        ('{"a/b": {}}', "VARIANTS has the name 'a/b'. A variant's name is the name of a folder"),
+        ('{"other": {"seed": 1}}', "VARIANTS['other'] sets the seed"),
+        ('["plain"]', "VARIANTS is ['plain'], expected a dict of dicts of settings"),
+    ):
+        mistaken.write_text(re.sub("(?m)^VARIANTS = .*$", f"VARIANTS = {variants}", text), encoding="utf-8")
+        assert main(["repeat", str(mistaken)]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
-    def stopped_in_seed_1(command: list[str]) -> int:
-        if "seed=1" not in command:
+
+def test_a_repeat_that_was_stopped_continues_across_variants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first variant is trained in its process; the second is stopped, and resumed in another."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments").mkdir()
+    output = tmp_path / "experiments" / "results" / "tiny_variants.json"
+    waits = _in_turn.wait_for
+
+    def stopped_in_plain(command: list[str]) -> int:
+        if "plain" not in command:
             return waits(command)
-        file = find_experiment(str(TINY))
-        config = with_settings(file.config_class(), ["epochs=2", "seed=1"])
+        file = find_experiment(str(VARIANTS))
+        config = config_of(file, ["epochs=2", "seed=0"], "plain")
         run = RunFolder.create(Path(command[command.index("--run-dir") + 1]), file, dataclasses.asdict(config))
         assert runs.train(run, file.build(config), stop_after=8).metrics is None
         return 128 + signal.SIGTERM
 
-    words = ["repeat", str(TINY), "--seeds", "2", "--set", "epochs=2", "--run-dir", "two"]
-    monkeypatch.setattr(_repeat, "_wait_for", stopped_in_seed_1)
+    words = ["repeat", str(VARIANTS), "--seeds", "1", "--set", "epochs=2", "--run-dir", "two"]
+    monkeypatch.setattr(_in_turn, "wait_for", stopped_in_plain)
     assert main(words) == 128 + signal.SIGTERM
     assert not output.exists()
     *_, advice, command = capsys.readouterr().out.splitlines()
-    assert advice == "stopped; what is trained is kept. Go on with:"
+    assert advice == "stopped; finished runs and the state of the stopped one are kept. Continue with:"
     assert shlex.split(command) == ["jaxcnn", *words]
 
-    monkeypatch.setattr(_repeat, "_wait_for", waits)
+    monkeypatch.setattr(_in_turn, "wait_for", waits)
     assert main(words) == 0
-    assert "two/seed-0 is trained" in capsys.readouterr().out
+    assert "two/averaged/seed-0 is trained" in capsys.readouterr().out
     result = json.loads(output.read_text(encoding="utf-8"))
-    assert [(row["seed"], row["epochs"], row["steps"]) for row in result["runs"]] == [(0, 2, 12), (1, 2, 12)]
-    assert result["settings"]["epochs"] == 2
-    accuracies = [row["test/accuracy"] for row in result["runs"]]
-    assert result["test/accuracy"]["mean"] == pytest.approx(np.mean(accuracies), abs=1e-6)
-    assert result["test/accuracy"]["std"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-6)
-    whole, resumed = (row["wall_seconds"] for row in result["runs"])
-    assert resumed is None and result["wall_seconds"]["mean"] == whole > 1
+    averaged, plain = result["variants"]["averaged"], result["variants"]["plain"]
+    assert averaged["settings"] == {"ema_decay": 0.9} and plain["settings"] == {"ema_decay": 0.0}
+    assert result["settings"]["epochs"] == 2 and "ema_decay" not in result["settings"]
+    for name, found in (("averaged", averaged), ("plain", plain)):
+        folder = Path("two") / name / "seed-0"
+        (run,) = found["runs"]
+        assert (run["seed"], run["epochs"], run["steps"]) == (0, 2, 12)
+        assert run["test/accuracy"] == RunFolder(folder).metrics.read()[-1]["test/accuracy"]
+        assert run["measured"] == json.loads((folder / "measured.json").read_text(encoding="utf-8"))
+        assert len(found["measured"]["norms"]["mean"]) == 10
+    assert averaged["runs"][0]["wall_seconds"] > 1 and plain["runs"][0]["wall_seconds"] is None
 
+    monkeypatch.setattr(_in_turn, "wait_for", lambda command: pytest.fail("a run was started"))
     assert main([*words, "--set", "epochs=3"]) == 2
-    message = "two/seed-0 holds a run that differs in epochs. Name another folder with --run-dir DIR."
+    message = "two/averaged/seed-0 holds a run that differs in epochs. Name another folder with --run-dir DIR."
     assert message in capsys.readouterr().err
+    assert main([*words, "--variant", "plain"]) == 0  # does not replace the file of all variants
+    alone = json.loads((output.parent / "tiny_variants" / "plain.json").read_text(encoding="utf-8"))
+    assert list(alone["variants"]) == ["plain"] and list(result["variants"]) == ["averaged", "plain"]
     assert main(["results", "--markdown"]) == 0
-    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| tiny |"))
-    assert f"{100 * np.mean(accuracies):.2f} ± " in row
+    table = capsys.readouterr().out
+    assert "| tiny_variants, averaged |" in table and "| tiny_variants, plain |" in table
 
 
-def test_a_seed_that_fails_is_named_with_the_way_on(
+def test_a_run_that_fails_is_named_with_the_command_that_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_repeat, "_wait_for", lambda command: 2)
+    monkeypatch.setattr(_in_turn, "wait_for", lambda command: 2)
     assert main(["repeat", str(TINY), "--set", "epochs=1", "--run-dir", "a run", "--output", "a.json"]) == 2
     assert re.search(
-        r"the run with seed=0 ended with status 2; its run folder is a run/seed-0. No results were written. Go on "
-        r"with: jaxcnn repeat \S+ --seeds 3 --set epochs=1 --run-dir 'a run' --output a.json",
+        r"the run in a run/seed-0 \(--set epochs=1 --set seed=0\) ended with status 2. No results were written. "
+        r"Continue with: jaxcnn repeat \S+ --seeds 3 --set epochs=1 --run-dir 'a run' --output a.json",
         capsys.readouterr().err,
     )
 
@@ -124,7 +187,7 @@ time.sleep(60)
 """
 
 
-def test_a_seed_is_told_of_a_signal_and_left_the_time_to_save(tmp_path: Path) -> None:
+def test_a_run_receives_a_signal_and_has_time_to_save(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
 
     def ask() -> None:
@@ -133,10 +196,4 @@ def test_a_seed_is_told_of_a_signal_and_left_the_time_to_save(tmp_path: Path) ->
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=ask).start()
-    assert _repeat._wait_for([sys.executable, "-c", SAVES, str(ready)]) == 7
-
-
-def test_of_runs_that_were_resumed_no_time_is_known(tiny_run: Path) -> None:
-    result = _repeat.summarise("tiny", [tiny_run], [None])
-    assert "wall_seconds" not in result
-    assert "not known" in _results.row(result)
+    assert _in_turn.wait_for([sys.executable, "-c", SAVES, str(ready)]) == 7

@@ -1,4 +1,4 @@
-"""The batch norm experiment: what it keeps of its units as it trains, and what it tells of finished runs."""
+"""The batch norm experiment: what it records of its units during training, and what it measures after training."""
 
 import functools
 import json
@@ -62,47 +62,29 @@ def test_images_are_black_or_white(file: ExperimentFile) -> None:
     assert found["image"].tolist() == [0, 0, 1, 1] and found["label"] is batch["label"]
 
 
-@pytest.mark.gate
-def test_a_history_is_what_the_runs_recorded(
-    file: ExperimentFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One run stands for all; the page reads the file that is written."""
-    run = tmp_path / "runs" / "seed-0"
-    assert main(["train", str(PATH), "--set", "dataset=digits", "--set", "epochs=1", "--run-dir", str(run)]) == 0
-    (tmp_path / "runs" / "batch_norm=false").mkdir()
-    (tmp_path / "runs" / "batch_norm=false" / "seed-0").symlink_to(run)
-    write = file.build_function.__globals__["main"]
-    monkeypatch.setitem(write.__globals__, "__file__", str(tmp_path / "bn_mnist.py"))
-    write(tmp_path / "runs", "history")
-    found = json.loads((tmp_path / "results" / "bn_mnist" / "history.json").read_text(encoding="utf-8"))
-    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert found["with"] == found["without"]
-    assert found["with"]["step"] == [23] and len(found["with"]["unit/step"]) == 23
-    assert found["with"]["test/accuracy"] == [[record["test/accuracy"] for record in records]]
-    low, middle, high = np.array(found["with"]["unit/percentiles"])
-    assert np.all(low < middle) and np.all(middle < high)
-    assert np.abs(low + high).mean() < 1, "what batch norm gives a sigmoid at first is about zero"
-    assert all(0 < found["with"][name][0] < 1 for name in ("drift", "wobble"))
-
-
-def test_units_are_measured_in_their_own_widths(file: ExperimentFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_units_are_measured_in_their_own_widths(file: ExperimentFile) -> None:
     """Two units whose widths double while their middles go up by one mean width in equal steps."""
     width = np.linspace(1, 2, 11)[:, None] * np.array([1.0, 10.0])
     middle = np.linspace(0, 1.5, 11)[:, None] * np.array([1.0, 10.0])
     trace = np.stack([middle - width / 2, middle, middle + width / 2], axis=1)
-    trained = SimpleNamespace(
+    trained: Any = SimpleNamespace(
         variables={"batch_stats": {"percentiles": {"means": trace}}},
         experiment=SimpleNamespace(total_steps=400),
     )
-    record = {"step": 44, "test/accuracy": 0.5}
-    history = file.build_function.__globals__["history"]
-    monkeypatch.setitem(history.__globals__, "load_trained", lambda run, kind: trained)
-    monkeypatch.setattr(
-        history.__globals__["RunFolder"],
-        "open",
-        lambda path: SimpleNamespace(metrics=SimpleNamespace(read=lambda: [record])),
-    )
-    found = history([Path("one"), Path("two")])
-    assert found["growth"] == [2.0, 2.0] and found["wobble"] == [0.1, 0.1]
-    assert found["drift"] == [round(float(np.linspace(0, 1, 11).std()), 4)] * 2
-    assert found["unit/step"][:2] == [2, 6] and found["test/accuracy"] == [[0.5], [0.5]]
+    found = file.build_function.__globals__["measure"](trained)
+    assert found["growth"] == 2.0 and found["wobble"] == 0.1
+    assert found["drift"] == round(float(np.linspace(0, 1, 11).std()), 4)
+    assert found["step"][:2] == [2, 6]
+    np.testing.assert_allclose(found["percentiles"], trace[:, :, 0].T, atol=1e-4)
+
+
+@pytest.mark.gate
+def test_a_run_records_what_was_measured(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert main(["train", str(PATH), "--set", "dataset=digits", "--set", "epochs=1", "--run-dir", str(run)]) == 0
+    found = json.loads((run / "measured.json").read_text(encoding="utf-8"))
+    assert len(found["step"]) == 23
+    low, middle, high = np.array(found["percentiles"])
+    assert np.all(low < middle) and np.all(middle < high)
+    assert np.abs(low + high).mean() < 1, "what batch norm gives a sigmoid at first is about zero"
+    assert all(0 < found[name] < 1 for name in ("drift", "wobble"))

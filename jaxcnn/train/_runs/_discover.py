@@ -21,7 +21,7 @@ _PACKAGE = Path(jaxcnn.shapes.__file__).parent.parent
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentFile:
-    """A loaded experiment: its ``Config``, its ``build``, the text that they came from, and its import path."""
+    """A loaded experiment: its ``Config``, its ``build``, its ``VARIANTS``, their text, and its import path."""
 
     name: str
     path: Path
@@ -30,6 +30,7 @@ class ExperimentFile:
     doc: str
     config_class: type
     build_function: Callable[[Any], Any]
+    variants: dict[str, dict[str, Any]]
 
     def build(self, config: Any) -> Experiment:
         """The experiment for a config.
@@ -105,7 +106,7 @@ def find_experiment(name_or_path: str) -> ExperimentFile:
 def load_experiment(
     path: Path, *, name: str | None = None, siblings: Path | None = None, source: str | None = None
 ) -> ExperimentFile:
-    """Runs an experiment file and takes its ``Config`` and ``build``.
+    """Runs an experiment file and takes its ``Config``, its ``build`` and, where it has them, its ``VARIANTS``.
 
     Args:
         path: the file.
@@ -132,6 +133,7 @@ def load_experiment(
         doc=module.__doc__ or "",
         config_class=config_class,
         build_function=build,
+        variants=getattr(module, "VARIANTS", {}),
     )
 
 
