@@ -18,6 +18,7 @@ _NAMES = {
     "check_gradients": "jaxcnn._check_gradients",
     "keep_freed_memory": "jaxcnn._freed_memory",
     "load": "jaxcnn.train",
+    "release_freed_memory": "jaxcnn._freed_memory",
     "summary": "jaxcnn.models",
 }
 

@@ -5,6 +5,7 @@ XLA frees the temporary memory of a program when it ends and allocates it again 
 """
 
 import ctypes
+import dataclasses
 import os
 import sys
 import warnings
@@ -16,11 +17,22 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 _SETTINGS = {_M_ARENA_MAX: 1, _M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: -1, _M_TOP_PAD: 64 * 2**20}
 
 
+@dataclasses.dataclass
+class _Policy:
+    """Of this process: the allocator cannot be asked for its settings."""
+
+    active: bool = False
+
+
+_policy = _Policy()
+
+
 def keep_freed_memory() -> bool:
     r"""Makes the process keep memory that it frees, so that training steps on a CPU do not allocate it anew each time.
 
-    Call it before anything computes: it has no effect on what JAX has allocated before. The command line calls it. The
-    process then occupies the most memory that it ever needed until it ends. Results do not change.
+    Call it before anything computes: it has no effect on what JAX has allocated before. The command line calls it.
+    Results do not change. The process then keeps the most memory that it has needed so far. To compile a step may need
+    more than to run it, so call ``release_freed_memory`` once between the two; the loop of ``jaxcnn.train`` does.
 
     Nothing happens on systems without glibc, where another allocator is preloaded (``LD_PRELOAD``), and where the
     environment variable ``JAXCNN_KEEP_FREED_MEMORY`` is 0.
@@ -48,7 +60,25 @@ def keep_freed_memory() -> bool:
         )
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    return all(mallopt(parameter, value) == 1 for parameter, value in _SETTINGS.items())
+    _policy.active = all([mallopt(parameter, value) == 1 for parameter, value in _SETTINGS.items()])
+    return _policy.active
+
+
+def release_freed_memory() -> bool:
+    """Returns to the system, once, the memory that the process keeps after ``keep_freed_memory``.
+
+    Call it after the training step is compiled: the compiler's memory is then not added to that of the steps. The memory
+    that is freed later stays with the process again. Nothing happens unless ``keep_freed_memory`` has taken effect.
+
+    Returns:
+        whether memory was returned.
+
+    Source: malloc_trim(3), of the Linux manual pages.
+
+    >>> release_freed_memory() in (True, False)
+    True
+    """
+    return _policy.active and ctypes.CDLL(None).malloc_trim(0) == 1
 
 
 def _has_glibc() -> bool:

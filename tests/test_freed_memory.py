@@ -30,16 +30,30 @@ with warnings.catch_warnings(record=True) as caught:
 warned = [str(each.message) for each in caught]
 print(json.dumps({"kept": kept, "faults": min(faults), "again": again, "warned": warned}))
 """
+RELEASE = """
+import json, pathlib
+import numpy as np
+import jaxcnn
+
+def resident():
+    return int(pathlib.Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) * 1024
+
+jaxcnn.keep_freed_memory()
+for _ in range(3):
+    np.ones(2**25)  # 256 MB
+kept, released = resident(), jaxcnn.release_freed_memory()
+print(json.dumps({"released": released, "bytes": kept - resident()}))
+"""
 SPANS = (range(10, 20), range(40, 50))  # epochs
 needs_glibc = pytest.mark.skipif(not _has_glibc(), reason="the policy is for Linux with glibc")
 
 
-def run(**variables: str) -> dict[str, object]:
-    """What the program above prints, with the environment's variables and these."""
+def run(program: str = PROGRAM, **variables: str) -> dict[str, object]:
+    """What one of the programs above prints, with the environment's variables and these."""
     inherited = {key: value for key, value in os.environ.items() if key not in (VARIABLE, "XLA_FLAGS")}
     environment = {**inherited, **variables}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env={**environment, "JAX_PLATFORMS": "cpu"}, capture_output=True, text=True
+        [sys.executable, "-c", program], env={**environment, "JAX_PLATFORMS": "cpu"}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -54,6 +68,13 @@ def test_steps_do_not_fault_pages_in_again() -> None:
     assert kept["again"] is False
     assert kept["warned"][0].startswith("keep_freed_memory: JAX has been used in this process already")  # type: ignore[index]
     assert returned["warned"] == []
+
+
+@needs_glibc
+def test_kept_memory_is_released_once_where_asked() -> None:
+    found = run(RELEASE)
+    assert found["released"] is True and found["bytes"] > 200e6, found  # type: ignore[operator]
+    assert run(RELEASE, **{VARIABLE: "0"})["released"] is False
 
 
 @needs_glibc

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcnn._freed_memory import release_freed_memory
 from jaxcnn.train._checkpoints._provenance import provenance
 from jaxcnn.train._checkpoints._reading import resume
 from jaxcnn.train._checkpoints._saving import Checkpoints, open_checkpoints
@@ -250,6 +251,7 @@ class _Fit:
         with CacheHits() as hits:
             compiled = compile_step(self.experiment, self.parallel, state, self.source.shapes(), order)
         self.compile_seconds = time.perf_counter() - start
+        release_freed_memory()  # to compile may have needed more memory than the steps will
         self.progress.compiled(self.compile_seconds, from_cache=hits.count > 0)
         return compiled
 
