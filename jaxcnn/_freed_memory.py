@@ -31,8 +31,9 @@ def keep_freed_memory() -> bool:
     r"""Makes the process keep memory that it frees, so that training steps on a CPU do not allocate it anew each time.
 
     Call it before anything computes: it has no effect on what JAX has allocated before. The command line calls it.
-    Results do not change. The process then keeps the most memory that it has needed so far. To compile a step may need
-    more than to run it, so call ``release_freed_memory`` once between the two; the loop of ``jaxcnn.train`` does.
+    Results do not change. The process then keeps the most memory that it has needed so far, and may need more than
+    before, since a block that it frees is not always one that fits the next request. To compile a step may need more than to
+    run it, so call ``release_freed_memory`` once between the two; the loop of ``jaxcnn.train`` does.
 
     Nothing happens on systems without glibc, where another allocator is preloaded (``LD_PRELOAD``), and where the
     environment variable ``JAXCNN_KEEP_FREED_MEMORY`` is 0.

@@ -52,7 +52,12 @@ def time_step(name: str, policy: str, seconds: float) -> dict[str, float]:
         fastest = min(fastest, time.perf_counter() - began)
         resident = max(resident, _resident())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    return {"milliseconds": 1e3 * fastest, "compiled_megabytes": compiled, "megabytes": resident, "peak_megabytes": peak}
+    return {
+        "milliseconds": 1e3 * fastest,
+        "compiled_megabytes": compiled,
+        "megabytes": resident,
+        "peak_megabytes": peak,
+    }
 
 
 def _resident() -> float:
