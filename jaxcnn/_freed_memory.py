@@ -32,8 +32,8 @@ def keep_freed_memory() -> bool:
 
     Call it before anything computes: it has no effect on what JAX has allocated before. The command line calls it.
     Results do not change. The process then keeps the most memory that it has needed so far, and may need more than
-    before, since a block that it frees is not always one that fits the next request. To compile a step may need more than to
-    run it, so call ``release_freed_memory`` once between the two; the loop of ``jaxcnn.train`` does.
+    before, since a block that it frees is not always one that fits the next request. To compile a step may need more
+    than to run it, so call ``release_freed_memory`` once between the two; the loop of ``jaxcnn.train`` does.
 
     Nothing happens on systems without glibc, where another allocator is preloaded (``LD_PRELOAD``), and where the
     environment variable ``JAXCNN_KEEP_FREED_MEMORY`` is 0.
@@ -61,14 +61,14 @@ def keep_freed_memory() -> bool:
         )
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    _policy.active = all([mallopt(parameter, value) == 1 for parameter, value in _SETTINGS.items()])
+    _policy.active = all(mallopt(parameter, value) == 1 for parameter, value in _SETTINGS.items())
     return _policy.active
 
 
 def release_freed_memory() -> bool:
     """Returns to the system, once, the memory that the process keeps after ``keep_freed_memory``.
 
-    Call it after the training step is compiled: the compiler's memory is then not added to that of the steps. The memory
+    Call it after the training step is compiled: the compiler's memory is then not added to that of the steps. Memory
     that is freed later stays with the process again. Nothing happens unless ``keep_freed_memory`` has taken effect.
 
     Returns:
