@@ -1,6 +1,9 @@
-"""The packages that ``pip install 'jaxcnn[train]'`` adds to the core, and the error for a missing one."""
+"""The packages that are optional, and the error for a missing one."""
 
-# The names of the modules.
+import importlib
+from typing import Any
+
+# What ``pip install 'jaxcnn[train]'`` adds to the core, by the names of the modules.
 TRAIN = {
     "google_crc32c",
     "grain",
@@ -12,14 +15,42 @@ TRAIN = {
     "rich",
     "tensorflow_datasets",
 }
+# What to install for each module.
+_SOURCES = dict.fromkeys(TRAIN, "'jaxcnn[train]'") | {
+    "mlflow": "mlflow-skinny",
+    "tensorboard": "'jaxcnn[tensorboard]'",
+    "wandb": "wandb",
+}
+
+
+def is_optional(error: ModuleNotFoundError) -> bool:
+    """Whether the missing module belongs to an optional package.
+
+    >>> is_optional(ModuleNotFoundError(name="optax")), is_optional(ModuleNotFoundError(name="mine"))
+    (True, False)
+    """
+    return (error.name or "").split(".")[0] in _SOURCES
 
 
 def with_hint(error: ModuleNotFoundError) -> ModuleNotFoundError:
-    """The error, with the command that installs the package if it belongs to the extra.
+    """The error, with the command that installs the package if it is optional.
 
     >>> with_hint(ModuleNotFoundError("No module named 'grain'", name="grain"))
     ModuleNotFoundError("No module named 'grain': it comes with pip install 'jaxcnn[train]'")
     """
-    if (error.name or "").split(".")[0] not in TRAIN:
+    if not is_optional(error):
         return error
-    return ModuleNotFoundError(f"{error.msg}: it comes with pip install 'jaxcnn[train]'", name=error.name)
+    source = _SOURCES[(error.name or "").split(".")[0]]
+    return ModuleNotFoundError(f"{error.msg}: it comes with pip install {source}", name=error.name)
+
+
+def import_optional(module: str) -> Any:
+    """A module of an optional package.
+
+    Raises:
+        ModuleNotFoundError: the package is not installed; the message has the command that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise with_hint(error) from None

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 
 from jaxcnn._errors import printable
-from jaxcnn._extras import TRAIN, with_hint
+from jaxcnn._extras import is_optional, with_hint
 from jaxcnn.cli._encoding import show_any_text
 from jaxcnn.cli._standard_output import checked_output
 
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"jaxcnn {options.verb}: there is too little memory {error}".rstrip() + ".", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        if options.traceback or (error.name or "").split(".")[0] not in TRAIN:
+        if options.traceback or not is_optional(error):
             raise
         print(f"jaxcnn {options.verb}: {with_hint(error).msg}", file=sys.stderr)
         return 2

@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint-minutes", type=float, default=10.0, metavar="M", help="save so often within an epoch, too (10)"
     )
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write event files for TensorBoard; a resumed run goes on with them"
+    )
     _trust.add_argument(parser)
     _devices.add_arguments(parser)
 
@@ -59,6 +62,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ConfigError("name an experiment, such as lenet5_digits, or a run to continue with --resume RUN.")
     if not options.checkpoint_minutes > 0:
         raise ConfigError(f"--checkpoint-minutes {options.checkpoint_minutes}: expected a number greater than 0.")
+    callbacks = _callbacks(options)
     _devices.join_processes(options)
     keep_compiled_programs()
     with together("prepare the run") as same:
@@ -90,7 +94,24 @@ def _run(options: argparse.Namespace) -> int:
     with together("find the run folder") as same:
         folder = RunFolder.open(place)
         same["the run in the folder"] = folder.identity
-    return _train(folder, experiment, parallel, options.checkpoint_minutes)
+    return _train(folder, experiment, parallel, options.checkpoint_minutes, callbacks)
+
+
+def _callbacks(options: argparse.Namespace) -> list[Any]:
+    """A callback that writes event files, if they were asked for or a run that is resumed has some."""
+    from jaxcnn.train._watch import TensorBoard
+
+    if options.tensorboard:
+        return [TensorBoard()]
+    if options.resume is None or not (options.resume / "tensorboard").is_dir():
+        return []
+    try:
+        return [TensorBoard()]
+    except ModuleNotFoundError as error:
+        from jaxcnn.train._reports._warnings_log import log
+
+        log.warning("the event files in %s are not continued: %s", options.resume / "tensorboard", error)
+        return []
 
 
 def _digest(text: str) -> str:
@@ -109,7 +130,7 @@ def _new_folder(name: str) -> Path:
     return RunFolder.unused(Path("runs") / f"{name}-{stamp}")
 
 
-def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
+def _train(folder: Any, experiment: Any, parallel: Any, minutes: float, callbacks: list[Any]) -> int:
     from jaxcnn.cli._output import console
     from jaxcnn.train._distributed import is_first, together
     from jaxcnn.train._loop import train_run
@@ -136,6 +157,7 @@ def _train(folder: Any, experiment: Any, parallel: Any, minutes: float) -> int:
                 should_stop=lambda: stop.signal is not None,
                 parallel=parallel,
                 checkpoint_minutes=minutes,
+                callbacks=callbacks,
             )
         if outcome.metrics is None:
             screen.print(f"stopped at step {outcome.step}; everything is saved. Continue with:", highlight=False)

@@ -17,20 +17,24 @@ from jaxcnn.train._runs._config import with_settings
 from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._tasks import classification, cross_entropy, multilabel, regression, segmentation
 from jaxcnn.train._trained import Trained, load_trained
-from jaxcnn.train._watch import Callback, RunInfo
+from jaxcnn.train._watch import CSV, Callback, MLflow, RunInfo, TensorBoard, WeightsAndBiases
 
 __all__ = [
+    "CSV",
     "Aux",
     "Callback",
     "ConfigError",
     "Experiment",
+    "MLflow",
     "Outcome",
     "Parallel",
     "RecordedModel",
     "RunError",
     "RunFolder",
     "RunInfo",
+    "TensorBoard",
     "Trained",
+    "WeightsAndBiases",
     "by_pattern",
     "classification",
     "cross_entropy",

@@ -1,6 +1,19 @@
 """Watching a run: callbacks, which are given records and cannot change it, and those that write them somewhere."""
 
 from jaxcnn.train._watch._callback import Callback, RunInfo
+from jaxcnn.train._watch._csv import CSV
+from jaxcnn.train._watch._mlflow import MLflow
+from jaxcnn.train._watch._tensorboard import TensorBoard
+from jaxcnn.train._watch._wandb import WeightsAndBiases
 from jaxcnn.train._watch._watchers import Watchers, check_callbacks
 
-__all__ = ["Callback", "RunInfo", "Watchers", "check_callbacks"]
+__all__ = [
+    "CSV",
+    "Callback",
+    "MLflow",
+    "RunInfo",
+    "TensorBoard",
+    "Watchers",
+    "WeightsAndBiases",
+    "check_callbacks",
+]

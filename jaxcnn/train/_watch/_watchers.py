@@ -37,7 +37,7 @@ class Watchers:
 
     def __init__(self, callbacks: Sequence[Callback], run: RunInfo) -> None:
         self._run, self._callbacks = run, list(callbacks)
-        self._every = {id(each): each.every for each in callbacks}
+        self._every = {id(each): each.every for each in callbacks if type(each).step is not Callback.step}
         self._warned: set[int] = set()
         self._pending: deque[tuple[int, dict[str, Any]]] = deque()
         self._step, self._ended = run.step, False
@@ -74,25 +74,24 @@ class Watchers:
         """Passes on the record of an epoch, after the steps of it."""
         self.flush()
         shown = MappingProxyType(dict(record))
-        self._call_each(lambda each: each.evaluation(shown))
+        self._call_each(self._callbacks, lambda each: each.evaluation(shown))
 
     def end(self, status: Status, step: int) -> None:
         """Says how training ended."""
         self._ended = True
         if status != "failed":  # after an error the device may never answer
             self.flush()
-        self._call_each(lambda each: each.end(status, step))
+        self._call_each(self._callbacks, lambda each: each.end(status, step))
 
     def _pass_on(self, step: int, measures: dict[str, Any]) -> None:
         epoch = (step - 1) // self._run.steps_per_epoch + 1
         figures = {f"batch/{name}": float(value) for name, value in measures.items()}
         record = MappingProxyType({"step": step, "epoch": epoch, **figures})
-        self._call_each(lambda each: each.step(record), lambda each: step % self._every[id(each)] == 0)
+        due = [each for each in self._callbacks if step % self._every.get(id(each), step + 1) == 0]
+        self._call_each(due, lambda each: each.step(record))
 
-    def _call_each(
-        self, function: Callable[[Callback], None], due: Callable[[Callback], bool] = lambda each: True
-    ) -> None:
-        for each in filter(due, self._callbacks):
+    def _call_each(self, callbacks: list[Callback], function: Callable[[Callback], None]) -> None:
+        for each in callbacks:
             self._call(each, functools.partial(function, each))
 
     def _call(self, callback: Callback, function: Callable[[], None], without: str = "") -> bool:
