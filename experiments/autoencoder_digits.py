@@ -21,7 +21,7 @@ from flax import linen
 from jaxcnn import data, metrics, nn
 from jaxcnn.train import Experiment, Trained, decay_mask, regression, to_unit, warmup_cosine, with_schedule
 
-VARIANTS: dict[str, dict[str, Any]] = {"16 numbers": {}, "4 numbers": {"code": 4}}
+VARIANTS: dict[str, dict[str, Any]] = {"code=16": {}, "code=4": {"code": 4}}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
