@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
 from jaxcnn.data._arrays import Dataset, Split
+from jaxcnn.data._balance import balanced_weights
 from jaxcnn.data._batches import eval_batches, steps_per_epoch
 from jaxcnn.data._folder_scan import FolderContents, scan_folder
 from jaxcnn.data._hold_out import hold_out
@@ -23,6 +24,7 @@ __all__ = [
     "Split",
     "StreamedDataset",
     "StreamedSplit",
+    "balanced_weights",
     "digit_scenes",
     "eval_batches",
     "hold_out",

@@ -95,6 +95,9 @@ class Experiment:
         epochs: passes over the training examples; a last batch that would not be full is left out, in each epoch
             another.
         batch_size: examples of a step.
+        sample_weights: one weight for each training example, such as ``data.balanced_weights(labels)``: each entry of a
+            batch is drawn with a probability in proportion to it, with replacement, and an epoch has as many steps as
+            without. None: every example once in an epoch, in random order.
         seed: decides initial variables, order and augmentation; from 0 to 2**32 - 1.
         predict: ``(variables, batch) -> outputs``, a pytree of arrays with one entry for each example.
         summarize: ``(outputs, targets) -> {name: number}`` on the host, for measures that are not means over examples:
@@ -125,6 +128,7 @@ class Experiment:
     optimizer: optax.GradientTransformation
     epochs: int
     batch_size: int
+    sample_weights: np.ndarray | None = dataclasses.field(default=None, compare=False)
     seed: int = 0
     predict: Callable[[dict[str, Any], dict[str, Any]], Any] | None = None
     summarize: Callable[[Any, dict[str, np.ndarray]], Mapping[str, float]] | None = None
@@ -162,6 +166,8 @@ class Experiment:
             raise ValueError(f"max_skipped={self.max_skipped}: a run can stop after 1 skipped step at the earliest.")
         if self.max_loss_jump is not None and not self.max_loss_jump > 1:
             raise ValueError(f"max_loss_jump={self.max_loss_jump}: it is a factor, over 1, or None.")
+        if self.sample_weights is not None:
+            _check_weights(self.sample_weights, len(self.data.train))
         if self.evaluate_every < 1:
             raise ValueError(f"evaluate_every={self.evaluate_every}: it counts epochs, at least 1.")
         if self.loss_scale is not None and not 1 <= self.loss_scale < float("inf"):
@@ -192,3 +198,22 @@ class Experiment:
     def evaluates(self, epoch: int) -> bool:
         """Whether there is an evaluation after this epoch, the first being 1."""
         return epoch % self.evaluate_every == 0 or epoch == self.epochs
+
+
+def _check_weights(weights: np.ndarray, count: int) -> None:
+    """Refuses what cannot be the weights of ``count`` examples.
+
+    Raises:
+        ValueError: another shape, a weight that is negative or not finite, or weights that are all zero.
+    """
+    shape = np.shape(weights)
+    if shape != (count,):
+        raise ValueError(
+            f"sample_weights: expected one weight for each of the {count} training examples, got the shape {shape}. "
+            f"Is there a validation split that was held out after the weights were computed?"
+        )
+    if not (np.isfinite(weights).all() and (np.asarray(weights) >= 0).all() and np.any(weights)):
+        raise ValueError(
+            f"sample_weights: expected finite weights of at least 0, some of them positive, got {np.min(weights)} to "
+            f"{np.max(weights)}."
+        )

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 from jax import lax
@@ -49,8 +50,11 @@ def epoch_order(experiment: Experiment, epoch: jax.Array) -> jax.Array:
     """The examples that each step of an epoch reads, ``(steps_per_epoch, batch_size)``: by seed and epoch."""
     steps, batch = experiment.steps_per_epoch, experiment.batch_size
     count = len(experiment.data.train)
-    order = jax.random.permutation(jax.random.fold_in(stream(experiment.seed, ORDER), epoch), count)
-    return order[: steps * batch].reshape(steps, batch)
+    key = jax.random.fold_in(stream(experiment.seed, ORDER), epoch)
+    if experiment.sample_weights is None:
+        return jax.random.permutation(key, count)[: steps * batch].reshape(steps, batch)
+    weights = np.asarray(experiment.sample_weights, np.float64)
+    return jax.random.choice(key, count, (steps, batch), p=jnp.asarray(weights / weights.sum(), jnp.float32))
 
 
 def train_step(
