@@ -100,7 +100,8 @@ class Networks(linen.Module):
 
 def build(config: Config) -> train.Experiment:
     """The run that a config describes."""
-    digits, networks = data.load("digits", image_size=16), Networks(config.width, config.conditional)
+    digits = data.load("digits", image_size=16)
+    networks: Any = Networks(config.width, config.conditional)
     shown = jax.random.normal(jax.random.key(0), (CLASSES, NOISE)), jnp.arange(CLASSES)
 
     def init(key: jax.Array, batch: Any) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def build(config: Config) -> train.Experiment:
             batch_size=config.batch_size,
         )
         with tempfile.TemporaryDirectory() as folder:
-            real = train.fit(judge, f"{folder}/judge").metrics
+            real = train.fit(judge, f"{folder}/judge").history[-1]
             images = np.rint(127.5 * (np.asarray(samples) + 1)).astype(np.uint8)
             found = train.load(f"{folder}/judge").predict(images)["probabilities"].argmax(-1)
         shares = np.bincount(found, minlength=CLASSES) / len(found)
