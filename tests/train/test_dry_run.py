@@ -21,10 +21,10 @@ LOAD = data.load  # before a test replaces it
 EXPERIMENTS = sorted((Path(__file__).parent.parent.parent / "experiments").glob("*.py"))
 
 
-def stand_in(name: str, **_: object) -> data.Dataset:
+def stand_in(name: str, *, image_size: int | None = None, **_: object) -> data.Dataset:
     """Random images of the shape of a data set that need not be on this machine."""
     if name == "digits":
-        return LOAD(name)
+        return LOAD(name, image_size=image_size)
     shapes = {"mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
     shape, classes = shapes[name], 10
     generator = np.random.default_rng(0)
