@@ -1,6 +1,7 @@
 """Train an experiment, or continue a run.
 
-`jaxcnn train lenet5_digits --set epochs=3` starts one; `jaxcnn train --resume RUN` continues one exactly where it was.
+`jaxcnn train lenet5_digits --set epochs=3` starts one; `jaxcnn train --resume RUN` continues one exactly where it was,
+and with `--extend epochs=80` for longer. `jaxcnn train --from RUN` starts a new run from the variables of another.
 """
 
 import argparse
@@ -31,6 +32,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="folder of the run; runs/NAME-TIME unless given")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in this folder")
     parser.add_argument(
+        "--extend",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="with --resume: change a setting from here on, such as epochs=80; repeatable",
+    )
+    parser.add_argument(
+        "--from",
+        dest="start",
+        type=Path,
+        metavar="RUN",
+        help="a new run that starts from the variables of this one; of its experiment and settings unless one is named",
+    )
+    parser.add_argument(
+        "--checkpoint", choices=("last", "best"), default="last", help="with --from: which checkpoint (last)"
+    )
+    parser.add_argument(
         "--checkpoint-minutes", type=float, default=10.0, metavar="M", help="save so often within an epoch, too (10)"
     )
     parser.add_argument(
@@ -53,35 +71,39 @@ def _run(options: argparse.Namespace) -> int:
     from jaxcnn.train._dry_run import dry_run
     from jaxcnn.train._errors import ConfigError
     from jaxcnn.train._loop import comparable
-    from jaxcnn.train._runs._config import settings_to_json
+    from jaxcnn.train._runs._config import settings_to_json, with_settings
     from jaxcnn.train._runs._discover import find_experiment
     from jaxcnn.train._runs._folder import RunFolder
     from jaxcnn.train._runs._variants import config_of
+    from jaxcnn.train._start import started_again, starting_from
 
-    if (options.experiment is None) == (options.resume is None):
-        raise ConfigError("name an experiment, such as lenet5_digits, or a run to continue with --resume RUN.")
+    _check_words(options)
     if not options.checkpoint_minutes > 0:
         raise ConfigError(f"--checkpoint-minutes {options.checkpoint_minutes}: expected a number greater than 0.")
     callbacks = _callbacks(options)
     _devices.join_processes(options)
     keep_compiled_programs()
+    origin = None
     with together("prepare the run") as same:
         if options.resume is not None:
-            if options.set or options.variant or options.run_dir:
-                raise ConfigError(
-                    "--resume continues a run as it was recorded; --set, --variant and --run-dir do not go with it."
-                )
             place = options.resume
             folder = RunFolder.open(place)
             file, config = _trust.load_experiment(folder, options)
+            config = with_settings(config, options.extend)
             settings = settings_to_json(config)
-            experiment = file.build(config)
+            experiment = started_again(file.build(config), folder)
             parallel = _devices.choose_devices(options, folder.path)
         else:
-            file = find_experiment(options.experiment)
-            config = config_of(file, options.set, options.variant)
+            if options.experiment is None:
+                file, config = _trust.load_experiment(RunFolder.open(options.start), options)
+                config = with_settings(config, options.set)
+            else:
+                file = find_experiment(options.experiment)
+                config = config_of(file, options.set, options.variant)
             settings = settings_to_json(config)  # before the first step: a run must be able to read them back
             experiment = file.build(config)
+            if options.start is not None:
+                experiment, origin = starting_from(experiment, RunFolder.open(options.start), options.checkpoint)
             parallel = _devices.choose_devices(options)
             parallel.check(experiment.batch_size)
             dry_run(experiment)  # before the folder is made: a mistake leaves nothing behind
@@ -90,11 +112,12 @@ def _run(options: argparse.Namespace) -> int:
         same |= settings | comparable(experiment, parallel)
     with together("make the run folder"):
         if options.resume is None and is_first():
-            RunFolder.create(place, file, settings, parallel.settings)
+            RunFolder.create(place, file, settings, parallel.settings, origin=origin)
     with together("find the run folder") as same:
         folder = RunFolder.open(place)
         same["the run in the folder"] = folder.identity
-    return _train(folder, experiment, parallel, options.checkpoint_minutes, callbacks)
+    extended = settings if options.extend else None
+    return _train(folder, experiment, parallel, options.checkpoint_minutes, callbacks, extended)
 
 
 def _callbacks(options: argparse.Namespace) -> list[Any]:
@@ -114,6 +137,31 @@ def _callbacks(options: argparse.Namespace) -> list[Any]:
         return []
 
 
+def _check_words(options: argparse.Namespace) -> None:
+    """Refuses options that do not go together.
+
+    Raises:
+        ConfigError: says which.
+    """
+    from jaxcnn.train._errors import ConfigError
+
+    named = [options.experiment, options.resume, options.start]
+    if all(each is None for each in named) or (options.resume is not None and named != [None, options.resume, None]):
+        raise ConfigError(
+            "name an experiment, such as lenet5_digits, or a run to continue with --resume RUN, or one to start from "
+            "with --from RUN."
+        )
+    if options.resume is not None and (options.set or options.variant or options.run_dir):
+        raise ConfigError(
+            "--resume continues a run as it was recorded; --set, --variant and --run-dir do not go with it. To train "
+            "it for longer: --extend epochs=N. To change anything else, start a new run from its variables: --from RUN."
+        )
+    if options.extend and options.resume is None:
+        raise ConfigError("--extend changes a run that exists; name it with --resume RUN.")
+    if options.variant and options.experiment is None:
+        raise ConfigError("--variant selects among the variants of an experiment; name the experiment.")
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -130,9 +178,18 @@ def _new_folder(name: str) -> Path:
     return RunFolder.unused(Path("runs") / f"{name}-{stamp}")
 
 
-def _train(folder: Any, experiment: Any, parallel: Any, minutes: float, callbacks: list[Any]) -> int:
+def _train(
+    folder: Any,
+    experiment: Any,
+    parallel: Any,
+    minutes: float,
+    callbacks: list[Any],
+    extended: dict[str, Any] | None,
+) -> int:
+    """Trains in the folder; ``extended`` are the settings of a run that is trained for longer."""
     from jaxcnn.cli._output import console
     from jaxcnn.train._distributed import is_first, together
+    from jaxcnn.train._extend import extend_run
     from jaxcnn.train._loop import train_run
     from jaxcnn.train._recorded import record_model
     from jaxcnn.train._reports._progress import ConsoleProgress
@@ -146,6 +203,8 @@ def _train(folder: Any, experiment: Any, parallel: Any, minutes: float, callback
             stack.enter_context(_devices.one_writer(folder))
             if is_first():
                 record_model(experiment, folder)
+        if extended is not None:
+            screen.print(extend_run(folder, experiment, extended, parallel), highlight=False, soft_wrap=True)
         stop = stack.enter_context(stop_on_signals())
         with ConsoleProgress(
             screen, steps_per_epoch=experiment.steps_per_epoch, batch_size=experiment.batch_size

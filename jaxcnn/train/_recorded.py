@@ -27,8 +27,8 @@ from jaxcnn._reprs import short_repr
 from jaxcnn.data import Split, StreamedSplit, is_prepared, names, read_image, stream
 from jaxcnn.data import load as load_data
 from jaxcnn.train._calls import evaluated, predicted
-from jaxcnn.train._checkpoints._checksums import Record, check_seal, named_leaves, seal
-from jaxcnn.train._checkpoints._reading import Saved, newest_good, present, read_arrays
+from jaxcnn.train._checkpoints._checksums import check_seal, seal
+from jaxcnn.train._checkpoints._reading import read_variables
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._evaluate import Inference
 from jaxcnn.train._experiment import Experiment
@@ -299,7 +299,7 @@ def read_model(run: RunFolder, kind: str) -> RecordedModel | None:
             f"the model in {file}, which was made with JAX {made_with}, cannot be used with JAX {jax.__version__}: "
             f"{error}. {advice}"
         ) from error
-    values, step = _read_variables(run.checkpoints, kind, variables)
+    values, step = read_variables(run.checkpoints, kind, variables)
     inference = Inference(evaluate=functions["evaluate"], predict=functions.get("predict"))
     return _model(about, inference=inference, variables=values, step=step)
 
@@ -328,22 +328,3 @@ def _function(exported: export.Exported) -> Callable[..., Any]:
 
 def _content(file: Path) -> dict[str, Any]:
     return check_seal(json.loads(file.read_text(encoding="utf-8")))
-
-
-def _read_variables(folder: Path, kind: str, wanted: Variables) -> tuple[Variables, int]:
-    """The variables of the newest good checkpoint and its step, without the rest of the state."""
-    found = newest_good(present(folder, kind), functools.partial(_read_some, wanted))
-    return found.content, found.step
-
-
-def _read_some(wanted: Variables, one: Saved, record: Record) -> Variables:
-    arrays = record["arrays"]
-    params = "ema_params" if any(name.startswith("ema_params/") for name in arrays) else "params"
-    collections = {name: tree for name, tree in wanted.items() if name != "params" and jax.tree.leaves(tree)}
-    template = {params: wanted["params"], **({"collections": collections} if collections else {})}
-    if missing := [name for name in named_leaves(template) if name not in arrays]:
-        raise RunError(f"the {one} in {one.folder} does not fit the recorded model: it has no {missing[0]}.")
-    template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
-    state = read_arrays(one.path, arrays, template, some=True)
-    found = {"params": state[params], **state.get("collections", {})}
-    return {name: found.get(name, {}) for name in wanted}

@@ -24,7 +24,7 @@ from jaxcnn.train._errors import DamageError, RunError
 from jaxcnn.train._reports._warnings_log import log
 from jaxcnn.train._runs._files import make_folder, sync
 from jaxcnn.train._runs._folder import RunFolder
-from jaxcnn.train._state import TrainState
+from jaxcnn.train._state import TrainState, Variables
 
 T = TypeVar("T")
 
@@ -189,6 +189,16 @@ def resume(folder: Path, template: TrainState, now: Record) -> Resumed | None:
     return Resumed(state=found.content, metrics=found.record["metrics"], changes=changed)
 
 
+def read_newest(folder: Path, template: TrainState, now: Record) -> TrainState | None:
+    """The newest good state that a run would continue from, or None where nothing is saved. Nothing is changed.
+
+    Raises:
+        RunError: all are damaged, or the newest good one has other data or another model.
+    """
+    there = saved(folder, KINDS)
+    return newest_good(there, functools.partial(_read_state, template, now.get(ORIGIN, {}))).content if there else None
+
+
 def _read_state(template: TrainState, origin: Record, one: Saved, record: Record) -> TrainState:
     """The whole state of a checkpoint.
 
@@ -271,7 +281,7 @@ def _read_own_record(one: Saved) -> Record:
 
 
 def _check_belongs(one: Saved, record: Record, template: Any, origin: Record) -> None:
-    """Refuses to continue with other images, another batch size or seed, or another model.
+    """Refuses to continue with other data, another batch size or seed, or another model.
 
     Raises:
         RunError: says what differs.
@@ -280,12 +290,42 @@ def _check_belongs(one: Saved, record: Record, template: Any, origin: Record) ->
         if record[ORIGIN][name] != value:
             raise RunError(
                 f"the {one} in {one.folder} was trained with {name} {record[ORIGIN][name]}, but this run has "
-                f"{value}: its place in the data would be another. Set it back, or start a new run."
+                f"{value}: its place in the data would be another. Set it back, or start a new run from its variables: "
+                f"jaxcnn train --from {one.folder.parent}"
             )
     try:
         check_fits(record["arrays"], template)
     except RunError as error:
         raise RunError(f"the {one} in {one.folder} does not fit this model: {error}") from error
+
+
+def read_variables(folder: Path, kind: str, wanted: Variables) -> tuple[Variables, int]:
+    """The evaluated variables of the newest good checkpoint of a kind, and its step, without the rest of the state.
+
+    ``wanted`` has their structure and shapes.
+
+    Raises:
+        RunError: there is no good checkpoint, or its variables have other names or shapes; says which.
+    """
+    found = newest_good(present(folder, kind), functools.partial(_read_variables, wanted))
+    return found.content, found.step
+
+
+def _read_variables(wanted: Variables, one: Saved, record: Record) -> Variables:
+    arrays = record["arrays"]
+    params = "ema_params" if any(name.startswith("ema_params/") for name in arrays) else "params"
+    collections = {name: tree for name, tree in wanted.items() if name != "params" and jax.tree.leaves(tree)}
+    template = {params: wanted["params"], **({"collections": collections} if collections else {})}
+    try:
+        check_fits(
+            {name: array for name, array in arrays.items() if name.startswith((f"{params}/", "collections/"))}, template
+        )
+    except RunError as error:
+        raise RunError(f"the {one} in {one.folder} does not fit this model: {error}.") from error
+    template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
+    state = read_arrays(one.path, arrays, template, some=True)
+    found = {"params": state[params], **state.get("collections", {})}
+    return {name: found.get(name, {}) for name in wanted}
 
 
 def _set_aside(one: Saved) -> None:

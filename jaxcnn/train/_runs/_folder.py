@@ -24,8 +24,9 @@ from jaxcnn.train._runs._metrics import MetricsLog
 from jaxcnn.train._runs._trust import remember, trusted_folder
 from jaxcnn.train._runs._versions import versions
 
-# Entries of config.json that are not settings.
+# Entries of config.json that are not settings; those of the second line are in some runs only.
 _ABOUT = ("run", "experiment", "experiment_file")
+FROM, EXTENDED = _ABOUT_SOME = ("from", "extended")
 
 
 class RunFolder:
@@ -60,10 +61,12 @@ class RunFolder:
         devices: dict[str, Any] | None = None,
         *,
         name: str = "",
+        origin: dict[str, Any] | None = None,
     ) -> "RunFolder":
         """Makes the folder of a new run and records what is about to be run.
 
         Without a file, as of a run from Python, there is no ``experiment.py``, and ``name`` is the name of the run.
+        ``origin`` describes the run whose variables this one starts from.
 
         Of two processes that create a run in one folder at the same time, one gets an error and changes nothing.
         ``config.json`` is written last: a folder without it holds no run.
@@ -73,7 +76,7 @@ class RunFolder:
             ConfigError: a setting has the name of another entry of ``config.json``, or the path is not UTF-8.
         """
         check_path(path)
-        if reserved := set(_ABOUT) & settings.keys():
+        if reserved := {*_ABOUT, *_ABOUT_SOME} & settings.keys():
             raise ConfigError(f"a setting cannot be named {' or '.join(sorted(reserved))}. Rename it.")
         with _cannot_write(path):
             make_folder(path)
@@ -85,10 +88,9 @@ class RunFolder:
                 write_json(path / "versions.json", versions(Path.cwd() if file is None else file.path))
                 if devices is not None:
                     write_json(path / "parallel.json", devices)
-                origin = (name, "") if file is None else (file.name, str(file.path))
-                write_json(
-                    path / "config.json", dict(zip(_ABOUT, (secrets.token_hex(8), *origin), strict=True)) | settings
-                )
+                names = (name, "") if file is None else (file.name, str(file.path))
+                about = dict(zip(_ABOUT, (secrets.token_hex(8), *names), strict=True))
+                write_json(path / "config.json", about | ({} if origin is None else {FROM: origin}) | settings)
                 if file is not None:
                     remember(file.source, file.siblings)
         return RunFolder(path)
@@ -123,7 +125,10 @@ class RunFolder:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             missing = [name for name in _ABOUT if name not in content]
-        except (OSError, ValueError, TypeError, RecursionError) as error:
+            for entry in content.get(EXTENDED, []):
+                dict(entry["settings"], step=int(entry["step"]))
+            dict(content.get(FROM, {}))
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise RunError(f"{file} is damaged ({error}); restore it or start a new run.") from error
         if missing or not isinstance(content, dict):
             raise RunError(f"{file} is damaged (it has no {', '.join(missing)}); restore it or start a new run.")
@@ -136,8 +141,33 @@ class RunFolder:
         return identity
 
     def settings(self) -> dict[str, Any]:
-        """The settings of ``config.json``."""
-        return {name: value for name, value in self.recorded().items() if name not in _ABOUT}
+        """The settings of ``config.json``, with those that the run was extended by.
+
+        Raises:
+            RunError: it cannot be read.
+        """
+        recorded = self.recorded()
+        found = {name: value for name, value in recorded.items() if name not in (*_ABOUT, *_ABOUT_SOME)}
+        for each in recorded.get(EXTENDED, []):
+            found |= each["settings"]
+        return found
+
+    @property
+    def origin(self) -> dict[str, Any] | None:
+        """The run whose variables this one started from: its folder, identity, checkpoint and step."""
+        origin: dict[str, Any] | None = self.recorded().get(FROM)
+        return origin
+
+    def extend(self, step: int, settings: dict[str, Any]) -> None:
+        """Records settings that hold from a step on; the earlier ones stay. The caller holds the run's lock.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        recorded = self.recorded()
+        entry = {"step": step, "settings": settings}
+        with _cannot_write(self.path):
+            write_json(self.path / "config.json", {**recorded, EXTENDED: [*recorded.get(EXTENDED, []), entry]})
 
     def load_experiment(self, *, trust: bool = False) -> tuple[ExperimentFile, Any]:
         """Runs the recorded ``experiment.py``; the experiment, and its config. Edits of the original do not matter.

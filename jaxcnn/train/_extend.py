@@ -1,0 +1,74 @@
+"""A run that is trained for longer than it was started for."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxcnn.train._checkpoints._provenance import provenance
+from jaxcnn.train._checkpoints._reading import read_newest
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._distributed import is_first
+from jaxcnn.train._errors import ConfigError
+from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._state import TrainState, abstract_state
+from jaxcnn.train._step import Gradient, optimized
+
+
+def extend_run(run: RunFolder, experiment: Experiment, settings: dict[str, Any], parallel: Parallel) -> str:
+    """Records that a run continues with other settings from its newest checkpoint on.
+
+    The steps before are those of the old settings, which stay in ``config.json``. The caller holds the run's lock.
+
+    Args:
+        run: the folder of the run.
+        experiment: built with the new settings.
+        settings: all of the new settings, as JSON holds them.
+        parallel: the devices.
+
+    Returns:
+        a sentence about what changes, and the learning rate before and after.
+
+    Raises:
+        ConfigError: no step is left to do.
+        RunError: the checkpoint is of other data, of another batch size or seed, or does not fit the model.
+    """
+    earlier = run.settings()
+    changes = {name: value for name, value in settings.items() if earlier.get(name) != value}
+    state = read_newest(
+        run.checkpoints, parallel.template(abstract_state(experiment)), provenance(experiment, run, parallel)
+    )
+    step = 0 if state is None else int(state.step)
+    if experiment.total_steps <= step:
+        raise ConfigError(
+            f"{run.path} is at step {step}, and these settings give it {experiment.total_steps} steps. Give it more, "
+            f"such as --extend epochs={2 * experiment.epochs}."
+        )
+    if not changes:
+        return f"{run.path} has these settings already; it continues at step {step}"
+    rates = "" if state is None else _in_words(state.learning_rates, next_rates(experiment, state))
+    if is_first():
+        run.extend(step, changes)
+    named = ", ".join(f"{name} was {earlier.get(name)} and is {value}" for name, value in changes.items())
+    return f"from step {step} on: {named}; {experiment.total_steps} steps in all{rates}"
+
+
+def next_rates(experiment: Experiment, state: TrainState) -> dict[str, float]:
+    """The learning rates of the next step, as the optimizer records them; the step is not taken."""
+
+    def after(state: TrainState) -> TrainState:
+        grads = jax.tree.map(jnp.zeros_like, state.params)
+        found = Gradient(loss=jnp.ones((), jnp.float32), grads=grads, collections={}, metrics={})
+        return state.replace(opt_state=optimized(experiment, state, found)[1])
+
+    return jax.jit(after)(state).learning_rates
+
+
+def _in_words(before: dict[str, float], after: dict[str, float]) -> str:
+    """The learning rates, which a schedule of the number of steps changes; empty where none is recorded."""
+    return "".join(
+        f"; {name.replace('_', ' ')} was {before[name]:.3g} in the last step and is {rate:.3g} in the next"
+        for name, rate in after.items()
+        if name in before
+    )

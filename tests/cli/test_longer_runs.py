@@ -1,0 +1,186 @@
+"""``train --resume RUN --extend`` and ``train --from RUN``."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from jaxcnn.cli import main
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._extend import extend_run, next_rates
+from jaxcnn.train._optim import with_schedule
+from jaxcnn.train._runs._discover import load_experiment
+from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._start import started_again, starting_from
+from jaxcnn.train._state import create_state
+from jaxcnn.train._trained import load_trained
+from tests.cli.conftest import TINY
+from tests.train import runs
+
+FILE = load_experiment(TINY)
+
+
+def trained(folder: Path, **settings: Any) -> RunFolder:
+    """A finished run of the tiny experiment."""
+    config = FILE.config_class(**settings)
+    run = RunFolder.create(folder, FILE, dataclasses.asdict(config), {})
+    runs.train(run, FILE.build(config))
+    return run
+
+
+@pytest.fixture(scope="module")
+def two_epochs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("two") / "run", epochs=2).path
+
+
+def copied(run: Path, folder: Path) -> RunFolder:
+    shutil.copytree(run, folder)
+    return RunFolder.open(folder)
+
+
+def test_an_extended_run_is_the_longer_run_bit_for_bit(
+    two_epochs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The schedule of the tiny experiment does not depend on the number of steps, so both runs do the same."""
+    whole = trained(tmp_path / "whole", epochs=4)
+    extended = copied(two_epochs, tmp_path / "extended")
+    before = json.loads((extended.path / "config.json").read_text(encoding="utf-8"))
+    assert main(["train", "--resume", str(extended.path), "--extend", "epochs=4"]) == 0
+    out = capsys.readouterr().out
+    assert "from step 12 on: epochs was 2 and is 4; 24 steps in all; learning rate was " in out
+    after = json.loads((extended.path / "config.json").read_text(encoding="utf-8"))
+    assert after == {**before, "extended": [{"step": 12, "settings": {"epochs": 4}}]} and after["epochs"] == 2
+    experiment = FILE.build(FILE.config_class(epochs=4))
+    runs.assert_same(runs.final_state(whole, experiment), runs.final_state(extended, experiment))
+    assert runs.without_seconds(whole) == runs.without_seconds(extended)
+    assert "config.json: epochs was 2 and is 4" in (extended.path / "warnings.log").read_text(encoding="utf-8")
+    # The run is one of four epochs for every verb, and the same command does nothing more.
+    assert load_trained(extended, "last").experiment.epochs == 4
+    assert main(["train", "--resume", str(extended.path), "--extend", "epochs=6"]) == 0
+    assert json.loads((extended.path / "config.json").read_text(encoding="utf-8"))["extended"] == [
+        {"step": 12, "settings": {"epochs": 4}},
+        {"step": 24, "settings": {"epochs": 6}},
+    ]
+
+
+def test_an_extended_run_that_is_stopped_continues_bit_for_bit(two_epochs: Path, tmp_path: Path) -> None:
+    whole, stopped = (copied(two_epochs, tmp_path / name) for name in ("whole", "stopped"))
+    config = FILE.config_class(epochs=4)
+    experiment, settings = FILE.build(config), dataclasses.asdict(config)
+    for run in (whole, stopped):
+        extend_run(run, experiment, settings, Parallel.over(1))
+    runs.train(whole, experiment)
+    assert runs.train(stopped, experiment, stop_after=8).step == 20
+    assert "has these settings already; it continues at step 20" in extend_run(
+        stopped, experiment, settings, Parallel.over(1)
+    )
+    runs.train(stopped, experiment)
+    runs.assert_same(runs.final_state(whole, experiment), runs.final_state(stopped, experiment))
+
+
+def test_the_rates_of_both_schedules_are_named(two_epochs: Path, tmp_path: Path) -> None:
+    """A schedule to zero over all steps is at zero in the end, and half way through after twice the epochs."""
+    run = copied(two_epochs, tmp_path / "run")
+    config = FILE.config_class(epochs=4)
+    built = FILE.build(config)
+    schedule = optax.linear_schedule(0.1, 0.0, 24)
+    experiment = dataclasses.replace(
+        built, optimizer=with_schedule(optax.adamw, schedule, weight_decay=0.01, mask=lambda params: True)
+    )
+    found = next_rates(experiment, runs.final_state(run, built))
+    assert found == pytest.approx({"learning_rate": 0.1 * (1 - 12 / 24)})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["epochs=1"], "is at step 12, and these settings give it 6 steps. Give it more"),
+        (["epochs=2"], "is at step 12, and these settings give it 12 steps"),
+        (["epochs=4", "batch_size=20"], "was trained with batch_size 16, but this run has 20"),
+        (["epochs=4", "seed=1"], "was trained with seed 0, but this run has 1"),
+        (["epochs=4", "ema_decay=0"], "does not fit this model"),
+        (["epoch=4"], "there is no setting 'epoch'. Did you mean 'epochs'?"),
+    ],
+)
+def test_extensions_that_would_not_continue_the_run_are_refused_and_leave_nothing(
+    two_epochs: Path, tmp_path: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copied(two_epochs, tmp_path / "run")
+    before = (run.path / "config.json").read_bytes()
+    options = [each for word in words for each in ("--extend", word)]
+    assert main(["train", "--resume", str(run.path), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert (run.path / "config.json").read_bytes() == before
+
+
+def test_a_new_run_starts_from_the_variables_of_another(
+    two_epochs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, new = copied(two_epochs, tmp_path / "source"), tmp_path / "new"
+    variables = load_trained(source, "last").variables
+    words = ["train", "--from", str(source.path), "--set", "epochs=1", "--set", "seed=7", "--run-dir", str(new)]
+    assert main(words) == 0
+    recorded = RunFolder.open(new).recorded()
+    assert recorded["from"] == {
+        "run": str(source.path.resolve()), "identity": source.identity, "checkpoint": "last", "step": 12,
+    }  # fmt: skip
+    assert RunFolder.open(new).settings() == {**source.settings(), "epochs": 1, "seed": 7}
+    experiment = FILE.build(FILE.config_class(epochs=1, seed=7))
+    started, _ = starting_from(experiment, source, "last")
+    jax.tree.map(np.testing.assert_array_equal, create_state(started).variables, variables)
+    # The run that was trained by the command is the one that starts there.
+    again = RunFolder.create(tmp_path / "again", FILE, RunFolder.open(new).settings(), {})
+    runs.train(again, started)
+    runs.assert_same(runs.final_state(again, experiment), runs.final_state(RunFolder.open(new), experiment))
+    # Once something is saved, the other run is no longer needed.
+    shutil.rmtree(source.path)
+    assert main(["train", "--resume", str(new), "--extend", "epochs=2"]) == 0
+    capsys.readouterr()
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_from_the_same_variables_again(
+    two_epochs: Path, tmp_path: Path
+) -> None:
+    source = copied(two_epochs, tmp_path / "source")
+    experiment = FILE.build(FILE.config_class(epochs=1, seed=7))
+    started, origin = starting_from(experiment, source, "last")
+    new = RunFolder.create(tmp_path / "new", FILE, dataclasses.asdict(FILE.config_class(epochs=1)), origin=origin)
+    again = started_again(experiment, new)
+    jax.tree.map(np.testing.assert_array_equal, create_state(again).variables, create_state(started).variables)
+    longer = FILE.config_class(epochs=3)
+    extend_run(source, FILE.build(longer), dataclasses.asdict(longer), Parallel.over(1))
+    runs.train(source, FILE.build(longer))
+    with pytest.raises(RuntimeError, match=r"started from step 12 of the run \w+ in .*, where now is step 18 of the"):
+        started_again(experiment, new)
+
+
+def test_variables_that_do_not_fit_are_refused_by_name_and_leave_nothing(
+    two_epochs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = tmp_path / "new"
+    words = ["train", "lenet5_digits", "--from", str(two_epochs), "--run-dir", str(new)]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert f"cannot start from {two_epochs}: the last checkpoint of step 12" in error
+    assert "was not saved; " in error and "train.start_from" in error
+    assert not new.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--resume", "a", "--from", "b"], "name an experiment, such as lenet5_digits, or a run to continue"),
+        (["lenet5_digits", "--extend", "epochs=3"], "--extend changes a run that exists; name it with --resume RUN"),
+        (["--from", "a", "--variant", "x"], "--variant selects among the variants of an experiment"),
+        (["--resume", "a", "--set", "epochs=3"], "To train it for longer: --extend epochs=N."),
+    ],
+)
+def test_words_that_do_not_go_together(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *words]) == 2
+    assert message in capsys.readouterr().err
