@@ -17,14 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options, in two groups."""
     group = parser.add_argument_group("devices", "a resumed run keeps what it had, unless told otherwise")
     group.add_argument("--devices", type=_count, metavar="N", help="how many devices share each batch, or all; 1")
-    group.add_argument("--spelling", metavar="NAME", help="of the step on several devices: jit, shard_map or pmap")
-    group.add_argument(
-        "--batch-stats", metavar="SCOPE", help="what batch norms normalise over: global (the batch), or per_device"
-    )
-    group.add_argument("--accumulate", type=int, metavar="N", help="compute each batch in N parts, to save memory")
-    group.add_argument(
-        "--fsdp", action=argparse.BooleanOptionalAction, help="split large parameters over the devices, too"
-    )
+    add_step_arguments(group)
     group = parser.add_argument_group(
         "processes", "run the same command in each; all devices of all of them are used, and the first one writes"
     )
@@ -38,6 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=100,
         metavar="S",
         help="end the others S seconds after one was last heard (100)",
+    )
+
+
+def add_step_arguments(group: "argparse._ArgumentGroup") -> None:
+    """The options that say how a step is spread over the devices."""
+    group.add_argument("--spelling", metavar="NAME", help="of the step on several devices: jit, shard_map or pmap")
+    group.add_argument(
+        "--batch-stats", metavar="SCOPE", help="what batch norms normalise over: global (the batch), or per_device"
+    )
+    group.add_argument("--accumulate", type=int, metavar="N", help="compute each batch in N parts, to save memory")
+    group.add_argument(
+        "--fsdp", action=argparse.BooleanOptionalAction, help="split large parameters over the devices, too"
     )
 
 

@@ -16,7 +16,20 @@ from jaxcnn.cli._standard_output import checked_output
 
 EXPERIMENT = "jaxcnn_experiment_"  # what the modules of experiment files are called
 # Each verb is a module with HELP, add_arguments(parser) and run(options) -> exit status.
-VERBS = ("train", "evaluate", "predict", "list", "show", "repeat", "results", "models", "summary", "bench", "profile")
+VERBS = (
+    "train",
+    "evaluate",
+    "predict",
+    "list",
+    "show",
+    "repeat",
+    "results",
+    "models",
+    "summary",
+    "bench",
+    "profile",
+    "compile",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

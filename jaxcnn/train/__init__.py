@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
+from jaxcnn.train._compile._report import CompileReport, compile_for, largest_batch
+from jaxcnn.train._compile._topologies import target_mesh
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._errors import ConfigError, RunError
@@ -23,6 +25,7 @@ __all__ = [
     "CSV",
     "Aux",
     "Callback",
+    "CompileReport",
     "ConfigError",
     "Experiment",
     "MLflow",
@@ -37,12 +40,14 @@ __all__ = [
     "WeightsAndBiases",
     "by_pattern",
     "classification",
+    "compile_for",
     "cross_entropy",
     "decay_mask",
     "dry_run",
     "fit",
     "frozen",
     "images_to_unit",
+    "largest_batch",
     "load",
     "load_trained",
     "multilabel",
@@ -51,6 +56,7 @@ __all__ = [
     "segmentation",
     "standardize",
     "start_from",
+    "target_mesh",
     "to_unit",
     "triangular",
     "warmup_cosine",

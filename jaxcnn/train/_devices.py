@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -152,6 +152,13 @@ class Parallel:
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(self.mesh, spec))
 
         return jax.tree.map(placed, tree, self.specs(tree))
+
+    def structs(
+        self, fields: Mapping[str, tuple[tuple[int, ...], Any]], spec: PartitionSpec
+    ) -> dict[str, jax.ShapeDtypeStruct]:
+        """Arrays of some shapes and dtypes, by name, all placed alike."""
+        sharding = NamedSharding(self.mesh, spec)
+        return {name: jax.ShapeDtypeStruct(shape, dtype, sharding=sharding) for name, (shape, dtype) in fields.items()}
 
     def replicate(self, tree: Any) -> Any:
         """Arrays, equal in all processes, whole on every device."""

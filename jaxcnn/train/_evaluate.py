@@ -10,16 +10,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 
 from jaxcnn.data import Split, StreamedSplit, eval_batches
 from jaxcnn.train._calls import evaluated, predicted
-from jaxcnn.train._devices import Parallel
+from jaxcnn.train._devices import WHOLE, Parallel
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._feed import Feed
 from jaxcnn.train._state import Variables
 
 # Arrays that are too large to be collected over a split, and that no measure compares outputs with.
 INPUTS = ("image", "video")
+
+# The examples of an evaluated batch.
+BATCH_SIZE = 500
 
 # What a function makes of a batch, and which of its examples count.
 Results = list[tuple[Any, np.ndarray]]
@@ -61,16 +65,17 @@ class Evaluator:
         inference: Inference,
         split: Split | StreamedSplit,
         *,
-        batch_size: int = 500,
+        batch_size: int = BATCH_SIZE,
         parallel: Parallel | None = None,
     ) -> None:
         self._inference, self._split = inference, split
         self._parallel = parallel = parallel or Parallel.over(1)
-        self._size = math.ceil(min(batch_size, len(split)) / parallel.devices) * parallel.devices
+        self._size = evaluation_size(split, parallel, batch_size)
         self._batches = list(eval_batches(len(split), self._size))
         self._resident = parallel.replicate(split.arrays) if isinstance(split, Split) else None
-        self._measure = self._compiled(self._measures)
-        self._predict = self._compiled(self._outputs)
+        streamed = self._resident is None
+        self._measure = _program(functools.partial(_measures, inference), parallel, streamed=streamed)
+        self._predict = _program(functools.partial(_outputs, inference), parallel, streamed=streamed)
 
     def __call__(self, variables: Variables) -> dict[str, float]:
         """The mean of each measure over the split, and what ``summarize`` makes of all outputs."""
@@ -86,28 +91,6 @@ class Evaluator:
         """What ``predict`` returns for the whole split, and the split's own arrays without images."""
         results = self._results(self._predict, variables)
         return self._collected(results, "outputs"), self._collected(results, "targets")
-
-    def _measures(self, variables: Variables, batch: dict[str, Any]) -> dict[str, Any]:
-        measures = {"measures": self._inference.evaluate(variables, batch)}
-        return measures if self._inference.summarize is None else measures | self._outputs(variables, batch)
-
-    def _outputs(self, variables: Variables, batch: dict[str, Any]) -> dict[str, Any]:
-        assert self._inference.predict is not None
-        targets = {name: array for name, array in batch.items() if name not in INPUTS}
-        return {"outputs": self._inference.predict(variables, batch), "targets": targets}
-
-    def _compiled(self, function: Callable[..., Any]) -> Any:
-        """The function of variables and a batch, as a program of the arrays that are there."""
-
-        # The arrays are an argument: as a constant of the program they would be compiled into it.
-        def resident(variables: Variables, arrays: dict[str, jax.Array], index: jax.Array) -> Any:
-            index = self._parallel.constrain(index, self._parallel.split)
-            return function(variables, {name: array[index] for name, array in arrays.items()})
-
-        def streamed(variables: Variables, arrays: dict[str, jax.Array]) -> Any:
-            return function(variables, {name: array[0] for name, array in arrays.items()})
-
-        return self._parallel.jit(streamed if self._resident is None else resident)
 
     def _results(self, function: Callable[..., Any], variables: Variables) -> Results:
         """What the function makes of all batches; the padding of the last batch does not count."""
@@ -143,6 +126,56 @@ class Evaluator:
             return np.concatenate([np.asarray(part)[keep] for part, (_, keep) in zip(parts, results, strict=True)])
 
         return jax.tree.map(joined, *[result[name] for result, _ in results])
+
+
+def lowered_evaluation(experiment: Experiment, parallel: Parallel, variables: Variables) -> Any:
+    """The program that measures a batch of the test split, before its compilation.
+
+    Args:
+        experiment: its functions and data.
+        parallel: the devices, which may be described ones.
+        variables: shapes, types and shardings.
+    """
+    split = experiment.data.test
+    streamed = not isinstance(split, Split)
+    rows = evaluation_size(split, parallel)
+    there = (1, rows) if streamed else (len(split),)
+    place = PartitionSpec(None, *parallel.split) if streamed else WHOLE
+    arrays = parallel.structs({name: ((*there, *shape), dtype) for name, (shape, dtype) in split.fields.items()}, place)
+    index = () if streamed else tuple(parallel.structs({"index": ((rows,), np.int32)}, WHOLE).values())
+    program = _program(functools.partial(_measures, Inference.of(experiment)), parallel, streamed=streamed)
+    with parallel.context():
+        return program.lower(variables, arrays, *index)
+
+
+def evaluation_size(split: Split | StreamedSplit, parallel: Parallel, batch_size: int = BATCH_SIZE) -> int:
+    """The examples of a batch, a multiple of the number of devices."""
+    return math.ceil(min(batch_size, len(split)) / parallel.devices) * parallel.devices
+
+
+def _measures(inference: Inference, variables: Variables, batch: dict[str, Any]) -> dict[str, Any]:
+    measures = {"measures": inference.evaluate(variables, batch)}
+    return measures if inference.summarize is None else measures | _outputs(inference, variables, batch)
+
+
+def _outputs(inference: Inference, variables: Variables, batch: dict[str, Any]) -> dict[str, Any]:
+    assert inference.predict is not None
+    targets = {name: array for name, array in batch.items() if name not in INPUTS}
+    return {"outputs": inference.predict(variables, batch), "targets": targets}
+
+
+def _program(function: Callable[..., Any], parallel: Parallel, *, streamed: bool) -> Any:
+    """The function of variables and a batch, as a program of the arrays that are there."""
+
+    # The arrays are an argument: as a constant of the program they would be compiled into it.
+    def of_resident(variables: Variables, arrays: dict[str, jax.Array], index: jax.Array) -> Any:
+        index = parallel.constrain(index, parallel.split)
+        return function(variables, {name: array[index] for name, array in arrays.items()})
+
+    def of_streamed(variables: Variables, arrays: dict[str, jax.Array]) -> Any:
+        return function(variables, {name: array[0] for name, array in arrays.items()})
+
+    return parallel.jit(of_streamed if streamed else of_resident)
 
 
 def checked_summary(found: Any) -> dict[str, float]:

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcnn.data import Batch, StreamedSplit
-from jaxcnn.train._devices import Parallel
+from jaxcnn.train._devices import WHOLE, Parallel
 from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._step import epoch_order
@@ -181,11 +181,7 @@ class Streamed:
         # Each process draws the order for itself, for threads of several could not agree on when to do it together.
         draw = jax.jit(functools.partial(epoch_order, experiment))
         order = functools.lru_cache(maxsize=2)(lambda epoch: np.asarray(draw(np.int32(epoch))))
-        parts = parallel.accumulate, experiment.batch_size // parallel.accumulate
-        self._shapes = {
-            name: jax.ShapeDtypeStruct((*parts, *shape), dtype, sharding=_sharding(parallel))
-            for name, (shape, dtype) in split.fields.items()
-        }
+        self._shapes = input_structs(experiment, parallel)
         steps = experiment.steps_per_epoch
         self._feed = Feed(
             split,
@@ -217,6 +213,14 @@ class Streamed:
     def close(self) -> None:
         """Ends the threads."""
         self._feed.close()
+
+
+def input_structs(experiment: Experiment, parallel: Parallel) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes, dtypes and shardings of the arrays that a step reads."""
+    train, parts = experiment.data.train, parallel.accumulate
+    there = (parts, experiment.batch_size // parts) if experiment.streams else (len(train),)
+    place = PartitionSpec(None, *parallel.split) if experiment.streams else WHOLE
+    return parallel.structs({name: ((*there, *shape), dtype) for name, (shape, dtype) in train.fields.items()}, place)
 
 
 def open_input(experiment: Experiment, parallel: Parallel, *, start: int) -> Input:

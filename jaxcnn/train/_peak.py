@@ -3,23 +3,10 @@
 import math
 
 from jaxcnn.models import summary
+from jaxcnn.train._chips import chip_of
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._network import networks
-
-# Operations a second in bfloat16, in 10**12, by what JAX calls the device; of the makers' data sheets, where NVIDIA's
-# figure with sparsity is twice this.
-OPERATIONS = {
-    "H200": 989.5,
-    "H100 PCIe": 756.5,
-    "H100": 989.5,
-    "A100": 312.0,
-    "TPU v4": 275.0,
-    "TPU v5 lite": 197.0,
-    "TPU v5e": 197.0,
-    "TPU v5": 459.0,
-    "TPU v6": 918.0,
-}
 
 
 def peak_macs(device_kind: str) -> float | None:
@@ -28,7 +15,8 @@ def peak_macs(device_kind: str) -> float | None:
     >>> peak_macs("NVIDIA A100-SXM4-80GB"), peak_macs("cpu")
     (156000000000000.0, None)
     """
-    return next((0.5e12 * each for name, each in OPERATIONS.items() if name in device_kind), None)
+    chip = chip_of(device_kind)
+    return None if chip is None else chip.operations / 2
 
 
 def share_of_peak(macs: int, images_per_second: float, device_kind: str) -> float:

@@ -1,0 +1,94 @@
+"""The operations of a compiled program by which devices exchange arrays."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Collection
+
+KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+# Operations that place parts of an array on other devices, where a sum over devices has one shape on all of them.
+MOVES = ("all-gather", "all-to-all", "collective-permute")
+_INSTRUCTION = re.compile(rf"^\s*(?:ROOT )?%?[\w.\-]+ = (.+?) ({'|'.join(KINDS)})(-start)?\(")
+_ARRAY = re.compile(r"([a-z]+\d*[a-z0-9]*)\[([\d,]*)\]")
+_NAME = re.compile(r'op_name="([^"]*)"')
+
+
+@dataclasses.dataclass(frozen=True)
+class Collective:
+    """One operation of a compiled program.
+
+    Attributes:
+        kind: one of ``KINDS``.
+        sizes: the number of elements of each array that results on a device.
+        bytes: of these arrays together.
+        name: what JAX calls the operation, with the layer that it belongs to.
+    """
+
+    kind: str
+    sizes: tuple[int, ...]
+    bytes: int
+    name: str
+
+
+def collectives(program: str) -> list[Collective]:
+    """The collective operations of a compiled program, as text, in order.
+
+    An operation in a loop is listed once.
+
+    >>> collectives('  %sum = f32[64]{0} all-reduce(%x), to_apply=%add, metadata={op_name="jit(step)/norm/add"}')
+    [Collective(kind='all-reduce', sizes=(64,), bytes=256, name='jit(step)/norm/add')]
+    """
+    found = []
+    for line in program.splitlines():
+        instruction = _INSTRUCTION.match(line)
+        if instruction is None:
+            continue
+        result, kind, start = instruction.groups()
+        arrays = [(dtype, math.prod(map(int, re.findall(r"\d+", shape)))) for dtype, shape in _ARRAY.findall(result)]
+        if start and kind != "all-reduce":  # the result of an asynchronous operation begins with its operands
+            operands = len(arrays) // 2 if kind == "all-gather" else 1
+            arrays = arrays[operands : 2 * operands]
+        name = _NAME.search(line)
+        found.append(
+            Collective(
+                kind=kind,
+                sizes=tuple(size for _, size in arrays),
+                bytes=sum(math.ceil(size * _bits(dtype) / 8) for dtype, size in arrays),
+                name=name[1] if name else "",
+            )
+        )
+    return found
+
+
+def by_kind(found: Collection[Collective]) -> dict[str, dict[str, int]]:
+    """The number and the bytes of each kind that there is.
+
+    >>> by_kind([Collective("all-reduce", (2,), 8, ""), Collective("all-reduce", (1, 1), 8, "")])
+    {'all-reduce': {'count': 2, 'bytes': 16}}
+    """
+    totals = {}
+    for kind in KINDS:
+        group = [each for each in found if each.kind == kind]
+        if group:
+            totals[kind] = {"count": len(group), "bytes": sum(each.bytes for each in group)}
+    return totals
+
+
+def moved(found: Collection[Collective], parameters: Collection[int] = ()) -> list[Collective]:
+    """Those that move activations between devices, which data parallelism has no reason to do.
+
+    Args:
+        found: of one program.
+        parameters: the numbers of elements of the arrays that are split over the devices and gathered by each step.
+    """
+    return [each for each in found if each.kind in MOVES and not set(each.sizes) <= set(parameters)]
+
+
+def _bits(dtype: str) -> int:
+    """Of one element; the first number in XLA's name of a type.
+
+    >>> _bits("bf16"), _bits("f8e4m3fn"), _bits("pred")
+    (16, 8, 8)
+    """
+    digits = re.search(r"\d+", dtype)
+    return int(digits[0]) if digits else 8

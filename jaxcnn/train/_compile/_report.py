@@ -1,0 +1,267 @@
+"""What a compiler reports of a program, and the least time that the program takes."""
+
+import dataclasses
+import re
+import time
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import jax
+
+from jaxcnn._errors import check_choice
+from jaxcnn.train._chips import Chip, chip_of
+from jaxcnn.train._compile._collectives import Collective, by_kind, collectives, moved
+from jaxcnn.train._compile._lowering import lower_evaluation, lower_step, split_sizes, with_batch_size
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._errors import ConfigError
+from jaxcnn.train._evaluate import evaluation_size
+from jaxcnn.train._experiment import Experiment
+
+Program = Literal["training step", "evaluation"]
+PROGRAMS = get_args(Program)
+
+# In the error of a program that is too large.
+_USED = re.compile(r"Used ([\d.]+\w?) of ([\d.]+\w?) hbm", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompileReport:
+    """What a compiler reports of one program; all figures are of one device.
+
+    Attributes:
+        program: ``"training step"`` or ``"evaluation"``.
+        batch_size: examples that the program computes, over all devices.
+        devices: their number.
+        device_kind: what JAX calls them.
+        lower_seconds: to trace and lower the program.
+        compile_seconds: to compile it.
+        too_large: why the memory of a device does not suffice; None where it does. The figures are then 0.
+        arguments: bytes of the arguments: state, and the batch or the whole training set.
+        outputs: bytes of the results that do not take the place of an argument.
+        temporaries: bytes that are used in between.
+        flops: operations; a multiply-add is two. A loop is counted as often as the compiler knows it to run.
+        bytes_accessed: read and written in the memory of the device.
+        collectives: the operations by which devices exchange arrays.
+        moved: those of them that move activations.
+    """
+
+    program: Program
+    batch_size: int
+    devices: int
+    device_kind: str
+    lower_seconds: float
+    compile_seconds: float
+    too_large: str | None = None
+    arguments: int = 0
+    outputs: int = 0
+    temporaries: int = 0
+    flops: float = 0.0
+    bytes_accessed: float = 0.0
+    collectives: tuple[Collective, ...] = ()
+    moved: tuple[Collective, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether the memory of a device suffices."""
+        return self.too_large is None
+
+    @property
+    def memory(self) -> int:
+        """Bytes of arguments, results and temporaries together."""
+        return self.arguments + self.outputs + self.temporaries
+
+    @property
+    def intensity(self) -> float:
+        """Operations for each byte that is read or written."""
+        return self.flops / self.bytes_accessed if self.bytes_accessed else 0.0
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The least seconds that arithmetic takes, and the memory, where the figures of the chip are known."""
+        chip: Chip | None = chip_of(self.device_kind)
+        if chip is None or not self.fits:
+            return {}
+        return {"arithmetic": self.flops / chip.operations, "memory": self.bytes_accessed / chip.bandwidth}
+
+    @property
+    def least_seconds(self) -> float | None:
+        """A lower bound of the time of the program: the larger of ``bounds``."""
+        return max(self.bounds.values(), default=None)
+
+    @property
+    def most_examples_per_second(self) -> float | None:
+        """An upper bound of the examples that all devices together compute in a second."""
+        return self.batch_size / self.least_seconds if self.least_seconds else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON has it."""
+        fields = {name: value for name, value in vars(self).items() if name not in ("collectives", "moved")}
+        return fields | {
+            "fits": self.fits,
+            "memory": self.memory,
+            "intensity": self.intensity,
+            "bounds": self.bounds,
+            "least_seconds": self.least_seconds,
+            "most_examples_per_second": self.most_examples_per_second,
+            "collectives": by_kind(self.collectives),
+            "moved_activations": [dataclasses.asdict(each) for each in self.moved],
+        }
+
+
+def compile_for(
+    experiment: Experiment,
+    parallel: Parallel,
+    *,
+    program: Program = "training step",
+    per_device_batch: int | None = None,
+    streamed: bool = False,
+) -> CompileReport:
+    """Compiles a program of an experiment for devices that need not be there, and reports its costs.
+
+    Args:
+        experiment: any; none of its data is read.
+        parallel: the devices, such as ``Parallel(mesh=target_mesh("v5e:4x4"))``, and how a step is spread over them.
+        program: the training step, or the evaluation of one batch of the test split.
+        per_device_batch: the examples of a training step that each device computes, in place of the batch size of the
+            experiment.
+        streamed: whether a step is given its batch alone, as with a data set that is streamed, where the experiment
+            has its training split in memory.
+
+    Raises:
+        ConfigError: the batch cannot be split evenly or is larger than a training split in memory, or the step is a
+            ``pmap``.
+
+    >>> import optax
+    >>> from jaxcnn import data, models, train
+    >>> experiment = train.Experiment(
+    ...     **train.classification(models.create("lenet5", num_classes=10)),
+    ...     data=data.load("digits"), optimizer=optax.sgd(0.1), epochs=1, batch_size=64,
+    ... )
+    >>> report = compile_for(experiment, train.Parallel.over(1), program="evaluation")
+    >>> report.fits, report.batch_size, report.collectives
+    (True, 360, ())
+    """
+    check_choice(program, PROGRAMS, name="program")
+    if parallel.spelling == "pmap":
+        raise ConfigError(
+            "a pmap cannot be compiled for devices that are not there; compile the same step with the spelling jit or "
+            "shard_map."
+        )
+    batch_size = experiment.batch_size if per_device_batch is None else per_device_batch * parallel.devices
+    experiment = with_batch_size(experiment, batch_size, streamed=streamed)
+    gathered = split_sizes(experiment, parallel)
+    if program == "training step":
+        lowered, seconds = _timed(lambda: lower_step(experiment, parallel))
+        return _report(program, lowered, seconds, parallel, batch_size, gathered)
+    size = evaluation_size(experiment.data.test, parallel)
+    lowered, seconds = _timed(lambda: lower_evaluation(experiment, parallel))
+    results = {leaf.size for leaf in jax.tree.leaves(lowered.out_info)}  # every device is given those of all
+    return _report(program, lowered, seconds, parallel, size, gathered | results)
+
+
+def _timed(lower: Callable[[], Any]) -> tuple[Any, float]:
+    began = time.perf_counter()
+    return lower(), time.perf_counter() - began
+
+
+def _report(
+    program: Program, lowered: Any, lower_seconds: float, parallel: Parallel, batch_size: int, gathered: set[int]
+) -> CompileReport:
+    began = time.perf_counter()
+    compiled, too_large = None, None
+    try:
+        compiled = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        too_large = memory_reason(str(error))
+        if too_large is None:
+            raise
+    common = {
+        "program": program,
+        "batch_size": batch_size,
+        "devices": parallel.devices,
+        "device_kind": parallel.mesh.devices.flat[0].device_kind,
+        "lower_seconds": lower_seconds,
+        "compile_seconds": time.perf_counter() - began,
+        "too_large": too_large,
+    }
+    if compiled is None:
+        return CompileReport(**common)
+    memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+    found = collectives(compiled.as_text())
+    return CompileReport(
+        **common,
+        arguments=memory.argument_size_in_bytes,
+        outputs=memory.output_size_in_bytes - memory.alias_size_in_bytes,
+        temporaries=memory.temp_size_in_bytes,
+        flops=cost.get("flops", 0.0),
+        bytes_accessed=cost.get("bytes accessed", 0.0),
+        collectives=tuple(found),
+        moved=tuple(moved(found, gathered)),
+    )
+
+
+def memory_reason(message: str) -> str | None:
+    """A sentence for a compiler's error about memory; None for other errors.
+
+    >>> memory_reason("RESOURCE_EXHAUSTED: ... Ran out of memory in memory space hbm. Used 20.1G of 15.75G hbm. ...")
+    'the program requires 20.1G of memory, a device has 15.75G'
+    >>> memory_reason("INTERNAL: something else")
+    """
+    if "RESOURCE_EXHAUSTED" not in message:
+        return None
+    used = _USED.search(message)
+    if used is None:
+        return f"the compiler reports too little memory ({message.splitlines()[0][:200]})"
+    return f"the program requires {used[1]} of memory, a device has {used[2]}"
+
+
+def largest_batch(
+    experiment: Experiment, parallel: Parallel, *, start: int | None = None, streamed: bool = False
+) -> int:
+    """The largest batch of a device whose training step fits in its memory, found to a sixteenth; 0 if there is none.
+
+    Compiles the step about ten times.
+
+    Args:
+        experiment: with any data and batch size.
+        parallel: the devices.
+        start: the first batch of a device that is compiled; that of the experiment unless given.
+        streamed: as in ``compile_for``. Otherwise a batch has at most the examples of a training split in memory.
+    """
+    each = parallel.devices
+    bounded = not (streamed or experiment.streams)
+    most = len(experiment.data.train) // each // parallel.accumulate if bounded else None
+
+    def fits(parts: int) -> bool:
+        per_device_batch = parts * parallel.accumulate
+        return compile_for(experiment, parallel, per_device_batch=per_device_batch, streamed=streamed).fits
+
+    first = max((start or experiment.batch_size // each) // parallel.accumulate, 1)
+    return parallel.accumulate * largest_that_fits(fits, first, most)
+
+
+def largest_that_fits(fits: Callable[[int], bool], start: int, most: int | None = None) -> int:
+    """The largest number for which ``fits`` holds, up to a sixteenth; 0 if there is none.
+
+    Args:
+        fits: true up to some number, and false above.
+        start: the first number that is tried. It is doubled until one does not fit, then the interval is bisected.
+        most: the largest number that is tried.
+
+    >>> largest_that_fits(lambda number: number <= 13, 8)
+    13
+    """
+    low, high, trial = 0, None, start if most is None else min(start, most)
+    while True:
+        if fits(trial):
+            low = trial
+        else:
+            high = trial
+        if high is None:
+            if low == most:
+                return low
+            trial = 2 * low if most is None else min(2 * low, most)
+        elif high - low <= max(1, low // 16):
+            return low
+        else:
+            trial = (low + high) // 2

@@ -1,0 +1,72 @@
+"""Descriptions of TPU topologies, whose devices compile and do not compute."""
+
+import importlib.util
+import math
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import topologies
+from jax.sharding import Mesh
+
+from jaxcnn._hints import did_you_mean
+from jaxcnn.train._errors import ConfigError
+
+GENERATIONS = ("v4", "v5e", "v5p", "v6e")
+# One device for each chip of v4, as JAX has it on a TPU; the others are described so anyway.
+MEGACORE = {"v4": {"chip_config_name": "megacore"}}
+_TOPOLOGY = re.compile(r"(\w+):(\d+(?:x\d+){1,2})(?:\*(\d+))?")
+EXAMPLE = "Write the generation and the chips along each axis, such as v5e:4x4, or v5e:16x16*4 for four slices."
+
+
+def target_mesh(topology: str, axes: Mapping[str, int] | None = None) -> Mesh:
+    """A mesh over the chips of a TPU topology, to compile for; nothing can be computed on it.
+
+    Args:
+        topology: the generation and the number of chips along each axis: ``"v5e:4x4"``, ``"v4:2x2x2"``; with
+            ``"*4"`` at the end, four such slices.
+        axes: the names and sizes of the axes of the mesh; one axis named ``data`` unless given.
+
+    Raises:
+        ConfigError: the topology does not exist, the mesh does not have its number of chips, or the compiler is not
+            installed.
+    """
+    generation, chips, slices = _parsed(topology)
+    if importlib.util.find_spec("libtpu") is None:
+        raise ConfigError(
+            "compiling for a TPU requires the package libtpu, which is not installed: "
+            "pip install 'jaxcnn[tpu-compile]'. No TPU is required."
+        )
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # libtpu would ask a metadata server that only TPU hosts have
+    options: dict[str, Any] = MEGACORE.get(generation, {}) | ({} if slices == 1 else {"num_slices": slices})
+    try:
+        devices = topologies.get_topology_desc(f"{generation}:{chips}", "tpu", **options).devices
+    except jax.errors.JaxRuntimeError as error:
+        reason = str(error).splitlines()[0][:300]
+        raise ConfigError(f"the TPU compiler does not know the topology {topology!r} ({reason}). {EXAMPLE}") from error
+    axes = axes or {"data": len(devices)}
+    if math.prod(axes.values()) != len(devices):
+        sizes = " x ".join(f"{axis}={size}" for axis, size in axes.items())
+        raise ConfigError(
+            f"the mesh {sizes} has {math.prod(axes.values())} devices, but {topology} has {len(devices)}."
+        )
+    return Mesh(np.asarray(devices).reshape(tuple(axes.values())), tuple(axes))
+
+
+def _parsed(topology: str) -> tuple[str, str, int]:
+    """The generation, the chips along each axis, and the number of slices.
+
+    Raises:
+        ConfigError: it is not written as a topology, or its generation is unknown.
+    """
+    found = _TOPOLOGY.fullmatch(topology)
+    if found is None:
+        raise ConfigError(f"expected a topology, got {topology!r}. {EXAMPLE}")
+    generation, chips, slices = found.groups()
+    if generation not in GENERATIONS:
+        hint = did_you_mean(generation, GENERATIONS)
+        raise ConfigError(f"there is no TPU generation {generation!r} in the topology {topology!r}. {hint}")
+    return generation, chips, int(slices or 1)

@@ -1,0 +1,233 @@
+"""What the report of a compiled program says, on eight CPU devices, whose programs have real collectives."""
+
+import dataclasses
+import importlib.util
+import itertools
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+
+from jaxcnn.train import Experiment, Parallel, compile_for, largest_batch, target_mesh
+from jaxcnn.train._compile import _report
+from jaxcnn.train._compile._collectives import Collective, by_kind, collectives, moved
+from jaxcnn.train._compile._report import CompileReport, largest_that_fits
+from jaxcnn.train._compile._topologies import EXAMPLE
+from tests.train import tiny
+
+ROOT = Path(__file__).parent.parent.parent
+
+# Of a step of LeNet-5 compiled for v5e:2x2, shortened; the asynchronous ones are written as XLA's text has them.
+RECORDED = """
+%add.1 (a.2: f32[], b.3: f32[]) -> f32[] {
+  ROOT %add.4 = f32[] add(%a.2, %b.3)
+}
+  %all-reduce.7 = (f32[120]{0:T(128)S(1)}, f32[5,5,1,6]{2,3,1,0:T(2,128)}) all-reduce(%a, %b), channel_id=1, \
+replica_groups={{0,1,2,3}}, to_apply=%add.1, metadata={op_name="jit(step)/transpose(jvp(LeNet))/conv1/add" line=3}
+  ROOT %ar-start = bf16[8,4]{1,0} all-reduce-start(%c), channel_id=2, to_apply=%add.1
+  %ar-done = bf16[8,4]{1,0} all-reduce-done(%ar-start)
+  %ag = (f32[2,4]{1,0}, f32[8,4]{1,0}) all-gather-start(%d), dimensions={0}, metadata={op_name="jit(step)/gather"}
+  %cp = (s8[16]{0}, s8[16]{0}, u32[], u32[]) collective-permute-start(%e), source_target_pairs={{0,1}}
+  %rs = f32[2]{0} reduce-scatter(%f), dimensions={0}, to_apply=%add.1
+  %fusion.1 = f32[2]{0} fusion(%rs), kind=kLoop, calls=%fused_all-reduce
+"""
+
+
+def test_collectives_of_a_recorded_program() -> None:
+    found = collectives(RECORDED)
+    assert found == [
+        Collective("all-reduce", (120, 150), 4 * 270, "jit(step)/transpose(jvp(LeNet))/conv1/add"),
+        Collective("all-reduce", (32,), 64, ""),
+        Collective("all-gather", (32,), 128, "jit(step)/gather"),
+        Collective("collective-permute", (16,), 16, ""),
+        Collective("reduce-scatter", (2,), 8, ""),
+    ]
+    assert by_kind(found)["all-reduce"] == {"count": 2, "bytes": 1144}
+    assert [each.kind for each in moved(found)] == ["all-gather", "collective-permute"]
+    assert [each.kind for each in moved(found, parameters={32})] == ["collective-permute"]
+
+
+def experiment(**changes: Any) -> Experiment:
+    return dataclasses.replace(tiny.build(tiny.Config()), **changes)
+
+
+def over_eight(**options: Any) -> Parallel:
+    return Parallel.over(8, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "streamed"),
+    [
+        ({}, False),
+        pytest.param({"spelling": "shard_map"}, True, marks=pytest.mark.gate),
+        pytest.param({"batch_stats": "per_device"}, False, marks=pytest.mark.gate),
+        pytest.param({"accumulate": 2}, True, marks=pytest.mark.gate),
+    ],
+    ids=["jit", "shard_map", "per_device", "accumulate"],
+)
+def test_a_step_sums_and_moves_no_activations(options: dict[str, Any], streamed: bool) -> None:
+    report = compile_for(experiment(), over_eight(**options), per_device_batch=4, streamed=streamed)
+    assert (report.batch_size, report.devices, report.fits) == (32, 8, True)
+    assert {each.kind for each in report.collectives} == {"all-reduce"} and report.moved == ()
+    # The gradients of 5 x 5 x 4 + 4 + 4 + 4 + 16 x 10 + 10 parameters are summed, in float32.
+    assert sum(each.bytes for each in report.collectives) >= 4 * 282
+    assert report.flops > 0 and report.bytes_accessed > 0
+    training_set = 100 * (28 * 28 + 4)
+    assert (report.arguments > training_set) == (not streamed)
+
+
+@pytest.mark.gate
+def test_parameters_that_are_gathered_are_no_activations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jaxcnn.train._devices.SPLIT_FROM", 100)
+    report = compile_for(experiment(), over_eight(fsdp=True))
+    assert "all-gather" in {each.kind for each in report.collectives}
+    assert report.moved == ()
+
+
+def reversed_batch(variables: Any, batch: Any, key: jax.Array) -> Any:
+    images = batch["image"]
+    return tiny.build(tiny.Config()).objective(variables, {**batch, "image": images + images[::-1]}, key)
+
+
+def test_an_objective_that_moves_activations_is_found() -> None:
+    report = compile_for(experiment(objective=reversed_batch), over_eight())
+    assert report.moved and report.to_dict()["moved_activations"][0]["kind"] == report.moved[0].kind
+
+
+def test_the_bounds_of_a_chip() -> None:
+    """By hand: 197 TFLOP/s and 819 GB/s."""
+    report = CompileReport(
+        program="training step",
+        batch_size=100,
+        devices=4,
+        device_kind="TPU v5 lite",
+        lower_seconds=1.0,
+        compile_seconds=1.0,
+        flops=197e9,
+        bytes_accessed=1638e6,
+        arguments=3,
+        outputs=4,
+        temporaries=5,
+    )
+    assert report.bounds == pytest.approx({"arithmetic": 1e-3, "memory": 2e-3})
+    assert report.least_seconds == pytest.approx(2e-3) and report.most_examples_per_second == pytest.approx(50_000)
+    assert report.intensity == pytest.approx(197e9 / 1638e6) and report.memory == 12
+    assert dataclasses.replace(report, device_kind="cpu").least_seconds is None
+
+
+class TooLarge:
+    """A program whose compilation fails."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    def compile(self) -> None:
+        raise jax.errors.JaxRuntimeError(self.message)
+
+
+def test_an_error_about_memory_becomes_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = (
+        "RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in memory space hbm. Used 20.10G of "
+        "15.75G hbm. Exceeded hbm capacity by 4.35G."
+    )
+    monkeypatch.setattr(_report, "lower_step", lambda *_: TooLarge(message))
+    report = compile_for(experiment(), over_eight())
+    assert not report.fits and report.least_seconds is None
+    assert report.too_large == "the program requires 20.10G of memory, a device has 15.75G"
+    monkeypatch.setattr(_report, "lower_step", lambda *_: TooLarge("INTERNAL: a bug"))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="a bug"):
+        compile_for(experiment(), over_eight())
+
+
+def test_largest_that_fits() -> None:
+    for limit, start, most in itertools.product([0, 1, 2, 7, 8, 9, 100], [1, 8, 64], [None, 1, 20]):
+        tried: list[int] = []
+
+        def fits(number: int, limit: int = limit, tried: list[int] = tried) -> bool:
+            tried.append(number)
+            return number <= limit
+
+        found = largest_that_fits(fits, start, most)
+        expected = limit if most is None else min(limit, most)
+        assert expected - expected // 16 <= found <= expected, (limit, start, most)
+        assert len(tried) == len(set(tried)) <= 12 and max(tried) <= (most or max(tried)), (limit, start, most)
+
+
+def test_the_largest_batch_stays_within_a_training_split_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler is left out: everything up to 100 examples on a device fits."""
+    tried = []
+
+    def compiled(experiment: Experiment, parallel: Parallel, *, per_device_batch: int, streamed: bool) -> Any:
+        tried.append(per_device_batch)
+        return dataclasses.make_dataclass("Report", ["fits"])(per_device_batch <= 100)
+
+    monkeypatch.setattr(_report, "compile_for", compiled)
+    assert largest_batch(experiment(), over_eight()) == 12  # 100 examples over 8 devices
+    assert 94 <= largest_batch(experiment(), over_eight(accumulate=2), streamed=True) <= 100
+    assert all(number % 2 == 0 for number in tried[-8:])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: compile_for(experiment(), over_eight(spelling="pmap")), "a pmap cannot be compiled for devices"),
+        (lambda: compile_for(experiment(), over_eight(), per_device_batch=13), "104 examples does not fit the 100 ex"),
+        (lambda: compile_for(experiment(batch_size=12), over_eight()), "12 examples cannot be split evenly over 8"),
+        (lambda: compile_for(experiment(), over_eight(), program="eval"), "program='eval'"),
+        (lambda: target_mesh("v5e"), re.escape(f"expected a topology, got 'v5e'. {EXAMPLE}")),
+        (lambda: target_mesh("v5x:2x2"), "there is no TPU generation 'v5x' in the topology 'v5x:2x2'"),
+    ],
+)
+def test_refused(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"requires the package libtpu.*pip install 'jaxcnn\[tpu-compile\]'"):
+        target_mesh("v5e:2x2")
+
+
+COMPILE = """
+import dataclasses
+import jax
+jax.config.update("jax_platforms", "cpu")
+from jaxcnn.train import Parallel, compile_for, target_mesh
+from tests.train import tiny
+
+experiment = tiny.build(tiny.Config())
+mesh = target_mesh("v5e:2x2", {"host": 2, "chip": 2})
+assert mesh.shape == {"host": 2, "chip": 2}, mesh
+report = compile_for(experiment, Parallel(mesh=mesh), per_device_batch=4)
+assert report.fits and report.moved == () and report.flops > 0 and report.least_seconds > 0, report
+assert {each.kind for each in report.collectives} == {"all-reduce"}, report
+alone = Parallel(mesh=target_mesh("v5e:1x1"))
+report = compile_for(experiment, alone, per_device_batch=2**21, streamed=True)
+assert not report.fits and "of memory, a device has" in report.too_large, report
+for wrong in (lambda: target_mesh("v5e:3x3"), lambda: target_mesh("v5e:2x2", {"data": 3})):
+    try:
+        wrong()
+    except ValueError as error:
+        print(error)
+    else:
+        raise AssertionError
+"""
+
+
+@pytest.mark.gate
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="pip install 'jaxcnn[tpu-compile]'")
+def test_compiles_for_tpus() -> None:
+    """In a process of its own, since the compiler writes to standard error, and its settings last."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_DISABLE_MOST_OPTIMIZATIONS": "false"}
+    done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = done.stdout.splitlines()
+    assert first.startswith("the TPU compiler does not know the topology 'v5e:3x3'") and first.endswith(EXAMPLE)
+    assert second == "the mesh data=3 has 3 devices, but the topology v5e:2x2 has 4."
