@@ -64,7 +64,8 @@ def with_batch_size(experiment: Experiment, batch_size: int, *, streamed: bool =
             f"a batch of {batch_size} examples does not fit the {len(data.train)} examples of {data.name}; take a "
             f"smaller one, or compile the step of a stream with --streamed."
         )
-    return dataclasses.replace(experiment, data=data, batch_size=batch_size)
+    # The weights decide which examples a step reads, and are no part of its program.
+    return dataclasses.replace(experiment, data=data, batch_size=batch_size, sample_weights=None)
 
 
 class _Described:
