@@ -8,6 +8,7 @@ from jaxcnn.models._bn_inception import PAPER_RUNS, BNInception
 from jaxcnn.models._cifar_speedrun import CifarSpeedrun, whitening_kernel
 from jaxcnn.models._convnetjs import ConvNetJS
 from jaxcnn.models._convnext import ConvNeXt
+from jaxcnn.models._deeplab import DeepLabV3, FCNResNet
 from jaxcnn.models._efficientnet import EfficientNet
 from jaxcnn.models._fcn import FCN, params_from_vgg
 from jaxcnn.models._googlenet import GoogLeNet
@@ -34,7 +35,9 @@ __all__ = [
     "CifarSpeedrun",
     "ConvNeXt",
     "ConvNetJS",
+    "DeepLabV3",
     "EfficientNet",
+    "FCNResNet",
     "GoogLeNet",
     "LeNet5",
     "LeNet5of1998",

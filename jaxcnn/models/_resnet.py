@@ -17,6 +17,7 @@ from jaxcnn.nn import BatchNorm, Conv
 PAPER = "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015"
 SHORTCUTS = ("projection", "zero_pad", "none")
 STRIDE_PLACES = ("3x3", "1x1")
+OUTPUT_STRIDES = (32, 16, 8)
 
 
 class BasicBlock(nn.Module):
@@ -31,6 +32,7 @@ class BasicBlock(nn.Module):
         padding: of the 3x3 convolutions.
         last_scale_init: initial scale of the last norm.
         stride_in: must be ``"3x3"``.
+        dilation: must be 1.
     """
 
     expansion: ClassVar[int] = 1
@@ -42,12 +44,15 @@ class BasicBlock(nn.Module):
     padding: int | str
     last_scale_init: Any
     stride_in: str = "3x3"
+    dilation: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps ``(*batch, height, width, channels)`` to ``(*batch, height / strides, width / strides, features)``."""
         if self.stride_in != "3x3":
             raise ValueError(f"stride_in={self.stride_in!r} is for bottlenecks; basic blocks support only '3x3'.")
+        if self.dilation != 1:
+            raise ValueError("output_stride below 32 is for bottlenecks; basic blocks have no dilated form.")
         y = self.conv(self.features, (3, 3), self.strides, self.padding, name="conv1")(x)
         y = nn.relu(self.norm(name="norm1")(y))
         y = self.conv(self.features, (3, 3), 1, self.padding, name="conv2")(y)
@@ -67,6 +72,7 @@ class Bottleneck(nn.Module):
         padding: of the 3x3 convolution.
         last_scale_init: initial scale of the last norm.
         stride_in: as in ``ResNet``.
+        dilation: of the 3x3 convolution, whose padding is multiplied by it.
     """
 
     expansion: ClassVar[int] = 4
@@ -78,6 +84,7 @@ class Bottleneck(nn.Module):
     padding: int | str
     last_scale_init: Any
     stride_in: str = "3x3"
+    dilation: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -85,7 +92,8 @@ class Bottleneck(nn.Module):
         first, second = (1, self.strides) if self.stride_in == "3x3" else (self.strides, 1)
         y = self.conv(self.features // 4, (1, 1), first, name="conv1")(x)
         y = nn.relu(self.norm(name="norm1")(y))
-        y = self.conv(self.features // 4, (3, 3), second, self.padding, name="conv2")(y)
+        padding = self.padding if isinstance(self.padding, str) else self.dilation * self.padding
+        y = self.conv(self.features // 4, (3, 3), second, padding, kernel_dilation=self.dilation, name="conv2")(y)
         y = nn.relu(self.norm(name="norm2")(y))
         y = self.conv(self.features, (1, 1), name="conv3")(y)
         y = self.norm(name="norm3", scale_init=self.last_scale_init)(y)
@@ -131,6 +139,9 @@ class ResNet(nn.Module):
         zero_init_last_scale: initialises every block as its shortcut (Goyal et al. 2017), which helps with large
             batches.
         same_padding: pads strided layers as in TensorFlow and the Flax examples, with one pixel less before.
+        output_stride: stride of the last map, 32, 16 or 8. Below 32 the last one or two stages have stride 1, and
+            their 3x3 convolutions are dilated by 2, or 2 and 4, to read as much of the image as before; the first block
+            of a stage has the dilation of the stage before, as in torchvision. For bottlenecks.
         norm: creates a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
 
     Example:
@@ -150,6 +161,7 @@ class ResNet(nn.Module):
     stride_in: Literal["3x3", "1x1"] = "3x3"
     zero_init_last_scale: bool = False
     same_padding: bool = False
+    output_stride: Literal[32, 16, 8] = 32
     norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.9)
 
     @nn.compact
@@ -159,6 +171,8 @@ class ResNet(nn.Module):
         check_choice(self.stem, ("7x7", "3x3"), name="stem")
         check_choice(self.shortcut, SHORTCUTS, name="shortcut")
         check_choice(self.stride_in, STRIDE_PLACES, name="stride_in")
+        if self.output_stride not in OUTPUT_STRIDES:
+            raise ValueError(f"output_stride={self.output_stride!r} is not known. Known: 32, 16, 8.")
         conv = functools.partial(Conv, use_bias=False, dtype=self.dtype, kernel_init=he_fan_out)
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
         if self.stem == "7x7":
@@ -180,9 +194,11 @@ class ResNet(nn.Module):
         return found | {"pooled": pooled, "logits": head(pooled)}
 
     def _make_block(self, stage: int, index: int, conv: Any, norm: Any) -> nn.Module:
+        strided = stage > 1 and 2 ** (stage + 1) <= self.output_stride
         return self.block(
             features=self.width * 2 ** (stage - 1) * self.block.expansion,
-            strides=2 if stage > 1 and index == 0 else 1,
+            strides=2 if strided and index == 0 else 1,
+            dilation=max(1, 2 ** (stage + 1 - (index == 0)) // self.output_stride),
             conv=conv,
             norm=norm,
             shortcut=self.shortcut,

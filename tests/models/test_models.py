@@ -12,7 +12,17 @@ from jaxcnn import ShapeError, models
 from tests.models.small import SMALL, Small, count_multiply_adds, initialized, losses, quick_jit
 from tests.tiers import default_rows
 
-FAMILIES = ("alexnet*", "cifar_speedrun", "convnext*", "efficientnet*", "mobilenet*", "resnet*", "vgg*")
+FAMILIES = (
+    "alexnet*",
+    "cifar_speedrun",
+    "convnext*",
+    "deeplab*",
+    "fcn_*",
+    "efficientnet*",
+    "mobilenet*",
+    "resnet*",
+    "vgg*",
+)
 NAMES = [name for family in FAMILIES for name in models.list_models(family)]
 every_small = pytest.mark.parametrize("small", SMALL, ids=lambda small: small.name)
 a_few_small = pytest.mark.parametrize(

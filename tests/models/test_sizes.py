@@ -30,7 +30,7 @@ class Claim:
 
     @property
     def dense(self) -> bool:
-        return self.name.startswith(("unet", "fcn"))
+        return self.name.startswith(("unet", "fcn", "deeplab"))
 
 
 ONE_BLOCK = {"stage_sizes": (1, 1, 1, 1), "width": 1}
@@ -42,6 +42,7 @@ CLAIMS = [
     Claim(name="cifar_speedrun", options={"widths": (1, 1, 1)}, smallest=25, largest=48),
     Claim(name="convnetjs_cifar10", smallest=8),
     Claim(name="convnext_tiny", options={"stage_sizes": (1, 1, 1, 1), "widths": (1, 1, 1, 1)}, smallest=32),
+    Claim(name="deeplabv3_resnet50", options={**ONE_BLOCK, "channels": 1}),
     Claim(
         name="efficientnet_b0",
         options={"stages": ((1, 3, 1, 8, 1), (1, 3, 2, 8, 1), (1, 5, 2, 8, 1), (1, 3, 2, 8, 1), (1, 5, 2, 8, 1))},
@@ -50,6 +51,7 @@ CLAIMS = [
         name="fcn8s_vgg16",
         options={"stage_sizes": (1, 1, 1, 1, 1), "widths": (1, 1, 1, 1, 1), "hidden": 1},
     ),
+    Claim(name="fcn_resnet50", options=ONE_BLOCK),
     Claim(name="googlenet", options={"width": 0.01}, smallest=31),
     Claim(name="googlenet_torchvision", options={"width": 0.01}, smallest=15),
     Claim(name="lenet5", smallest=32, largest=35),
@@ -122,7 +124,7 @@ def test_without_a_head_a_model_returns_the_features_that_its_head_reads() -> No
         assert "pooled" not in found or found["pooled"].shape == found["logits"].shape
 
 
-@pytest.mark.parametrize("name", ["unet", "fcn8s_vgg16", "lenet5_1998"])
+@pytest.mark.parametrize("name", ["unet", "fcn8s_vgg16", "fcn_resnet50", "lenet5_1998"])
 def test_a_model_without_features_of_an_image_refuses_to_lose_its_head(name: str) -> None:
     model = models.create(name, num_classes=0)
     with pytest.raises(ValueError, match=r"num_classes=0 would leave no output|codes for 1 to 10 classes, not 0"):

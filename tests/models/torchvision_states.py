@@ -6,6 +6,7 @@ each model what its state dict is called and shaped like (a digest), and for som
 
 import hashlib
 import json
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,15 @@ import numpy as np
 
 STORED = Path(__file__).with_name("torchvision.json")
 # Our name: torchvision's, and its options.
+NOTHING_DOWNLOADED = {"weights": None, "weights_backbone": None}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "alexnet": ("alexnet", {}),
     "convnext_tiny": ("convnext_tiny", {}),
+    **{
+        f"{head}_resnet{depth}": (f"segmentation.{head}_resnet{depth}", NOTHING_DOWNLOADED)
+        for head in ("deeplabv3", "fcn")
+        for depth in (50, 101)
+    },
     "efficientnet_b0": ("efficientnet_b0", {}),
     "googlenet_torchvision": ("googlenet", {"aux_logits": False, "init_weights": False}),
     "mobilenet_v2": ("mobilenet_v2", {}),
@@ -28,7 +35,9 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 COMPUTED = (
     "alexnet",
     "convnext_tiny",
+    "deeplabv3_resnet50",
     "efficientnet_b0",
+    "fcn_resnet50",
     "googlenet_torchvision",
     "mobilenet_v2",
     "resnet18",
@@ -66,7 +75,7 @@ def shapes_there(name: str) -> tuple[Any, dict[str, tuple[int, ...]]]:
     import torchvision
 
     theirs, options = MODELS[name]
-    model = getattr(torchvision.models, theirs)(**options).eval()
+    model = operator.attrgetter(theirs)(torchvision.models)(**options).eval()
     shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     return model, {key: shape for key, shape in shapes.items() if not key.endswith("num_batches_tracked")}
 
@@ -76,7 +85,13 @@ def logits_there(model: Any, state: Mapping[str, np.ndarray], x: np.ndarray) -> 
 
     model.load_state_dict({name: torch.from_numpy(np.array(tensor)) for name, tensor in state.items()})
     with torch.no_grad():
-        return model(torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))).numpy()
+        found = model(torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2))))
+    return np.moveaxis(found["out"].numpy(), 1, -1) if isinstance(found, dict) else found.numpy()
+
+
+def kept(logits: np.ndarray) -> np.ndarray:
+    """The logits of an image that are stored, at equal distances."""
+    return np.asarray(logits).ravel()[:: logits.size // KEPT][:KEPT]
 
 
 def main() -> None:
@@ -86,7 +101,7 @@ def main() -> None:
         found[name] = {"digest": digest(shapes)}
         if name in COMPUTED:
             logits = logits_there(model, generated(shapes), image(SIZE))[0]
-            found[name] |= {"scale": float(np.abs(logits).max()), "logits": [float(value) for value in logits[:KEPT]]}
+            found[name] |= {"scale": float(np.abs(logits).max()), "logits": [float(value) for value in kept(logits)]}
     STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,0 +1,68 @@
+"""Dilated residual networks: their maps, auxiliary scores, and what they refuse. Logits: test_torch_weights.py."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcnn import ShapeError, models
+from tests.models.small import quick_jit
+
+TINY: dict[str, Any] = {"num_classes": 3, "stage_sizes": (1, 1, 2, 2), "width": 4}
+
+
+def shapes(name: str, size: int, *, train: bool = False, batch: int = 2, **options: Any) -> dict[str, Any]:
+    model = models.create(name, **{**TINY, **options})
+    x = jnp.zeros((batch, size, size, 3))
+    variables = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), x)
+
+    def features(variables: Any) -> Any:
+        more: dict[str, Any] = {"mutable": ["batch_stats"], "rngs": {"dropout": jax.random.key(1)}} if train else {}
+        found = model.apply(variables, x, train=train, method="features", **more)
+        return found[0] if train else found
+
+    return {name: each.shape for name, each in jax.eval_shape(features, variables).items()}
+
+
+@pytest.mark.parametrize(("stride", "sizes"), [(32, (4, 2)), (16, (4, 4)), (8, (8, 8))])
+def test_a_smaller_output_stride_keeps_the_maps_large(stride: int, sizes: tuple[int, int]) -> None:
+    found = shapes("resnet50", 64, output_stride=stride)
+    assert (found["stage3"][1], found["stage4"][1]) == sizes
+
+
+def test_a_dilated_network_computes_the_strided_one_at_every_eighth_pixel() -> None:
+    """Without strides before them, dilated windows read the same pixels as the windows of the strided network."""
+    strided, dilated = (models.create("resnet50", **TINY, output_stride=stride) for stride in (32, 8))
+    x = np.random.default_rng(0).standard_normal((1, 64, 64, 3)).astype(np.float32)
+    variables = quick_jit(functools.partial(strided.init, train=False))(jax.random.key(0), x)
+    few, many = (
+        quick_jit(functools.partial(model.apply, method="features"))(variables, x) for model in (strided, dilated)
+    )
+    # The second block of a stage is dilated twice as much as the first, as the stride of the first one requires.
+    np.testing.assert_allclose(many["stage3"][:, ::2, ::2], few["stage3"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(many["stage4"][:, ::4, ::4], few["stage4"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["fcn_resnet50", "deeplabv3_resnet50"])
+def test_auxiliary_scores_are_those_of_training(name: str) -> None:
+    assert shapes(name, 33, aux_head=True).keys() == {"stage3", "stage4", "logits"}
+    found = shapes(name, 33, train=True, aux_head=True)
+    assert found["aux"] == found["logits"] == (2, 33, 33, 3)
+    assert shapes(name, 33, train=True).keys() == {"stage3", "stage4", "logits"}
+
+
+def test_a_batch_of_one_image_is_refused_in_training() -> None:
+    with pytest.raises(ShapeError, match=r"one value a channel and image, .* Train on at least two images a step"):
+        shapes("deeplabv3_resnet50", 33, train=True, batch=1)
+    shapes("deeplabv3_resnet50", 33, batch=1)
+    shapes("fcn_resnet50", 33, train=True, batch=1)
+
+
+def test_other_strides_and_basic_blocks_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"output_stride=4 is not known\. Known: 32, 16, 8\."):
+        shapes("resnet50", 64, output_stride=4)
+    with pytest.raises(ValueError, match=r"output_stride below 32 is for bottlenecks"):
+        shapes("resnet18", 64, output_stride=8, stage_sizes=(1, 1, 1, 1))
