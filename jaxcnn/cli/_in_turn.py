@@ -59,7 +59,13 @@ def plan(file: "ExperimentFile", folder: Path, assignments: Sequence[str], varia
 
 
 def train_in_turn(
-    experiment: str, file: "ExperimentFile", runs: Sequence[Planned], again: str
+    experiment: str,
+    file: "ExperimentFile",
+    runs: Sequence[Planned],
+    again: str,
+    *,
+    keep_going: bool = False,
+    quiet: bool = False,
 ) -> dict[Path, float | None]:
     """Trains every run, or what is left of it.
 
@@ -68,21 +74,33 @@ def train_in_turn(
         file: the experiment.
         runs: what to train.
         again: the command that continues after a stop.
+        quiet: whether the output of the runs goes to standard error.
+        keep_going: whether the others are trained where one fails, as with a learning rate that is too large.
 
     Returns:
-        the wall time of each run by its folder; None where it took more than one start.
+        the wall time of each run by its folder; None where it took more than one start. Runs that failed are left out.
 
     Raises:
         Stopped: a run received a signal.
         RunError: a folder has a run of other settings, which is found before anything is trained; or a run failed.
     """
+    from jaxcnn.train._errors import RunError
+
     for each in runs:
         if (each.folder / "config.json").exists():
             _check_same(file, each)
-    return {each.folder: _train(experiment, each, again) for each in runs}
+    found = {}
+    for each in runs:
+        try:
+            found[each.folder] = _train(experiment, each, again, quiet)
+        except RunError as error:
+            if not keep_going:
+                raise
+            print(error, file=sys.stderr)
+    return found
 
 
-def _train(experiment: str, planned: Planned, again: str) -> float | None:
+def _train(experiment: str, planned: Planned, again: str, quiet: bool) -> float | None:
     """Trains a run, or what is left of it; the seconds it took if that was one start."""
     from jaxcnn.train._errors import RunError
     from jaxcnn.train._runs._files import write_json
@@ -90,19 +108,18 @@ def _train(experiment: str, planned: Planned, again: str) -> float | None:
     folder, done = planned.folder, planned.folder / "repeat.json"
     there = (folder / "config.json").exists()
     if there and done.exists():
-        print(f"{folder} is trained")
+        print(f"{folder} is trained", file=sys.stderr if quiet else sys.stdout)
         known: float | None = json.loads(done.read_text(encoding="utf-8"))["wall_seconds"]
         return known
     words = ["--resume", str(folder)] if there else [experiment, "--run-dir", str(folder), *planned.words]
     start = time.perf_counter()
-    status = wait_for([sys.executable, "-m", "jaxcnn", "train", *words])
+    status = wait_for([sys.executable, "-m", "jaxcnn", "train", *words], 2 if quiet else None)
     seconds = None if there else round(time.perf_counter() - start, 1)
     if status in {128 + number for number in WATCHED}:
         raise Stopped(status)
     if status:
         raise RunError(
-            f"the run in {folder} ({' '.join(planned.words)}) ended with status {status}. No results were written. "
-            f"Continue with: {again}"
+            f"the run in {folder} ({' '.join(planned.words)}) ended with status {status}. To try it again: {again}"
         )
     write_json(done, {"wall_seconds": seconds})
     return seconds
@@ -128,8 +145,11 @@ def _check_same(file: "ExperimentFile", planned: Planned) -> None:
         )
 
 
-def wait_for(command: Sequence[str]) -> int:
-    """The exit status of a process, which receives Ctrl-C and SIGTERM and has time to save."""
+def wait_for(command: Sequence[str], output: int | None = None) -> int:
+    """The exit status of a process, which receives Ctrl-C and SIGTERM and has time to save.
+
+    ``output`` is the file descriptor of its standard output, unless that is the one of this process.
+    """
     # Each run compiles for itself, so that its wall time is that of a first start.
     environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
     started: list[subprocess.Popen[bytes]] = []
@@ -141,7 +161,7 @@ def wait_for(command: Sequence[str]) -> int:
     earlier = {number: signal.signal(number, forward) for number in watched()}
     try:
         # In a group of its own: a terminal would send it Ctrl-C a second time, which ends it at once.
-        started.append(subprocess.Popen(command, env=environment, process_group=0))
+        started.append(subprocess.Popen(command, env=environment, process_group=0, stdout=output))
         return started[0].wait()
     finally:
         for number, handler in earlier.items():

@@ -23,6 +23,7 @@ VERBS = (
     "list",
     "show",
     "repeat",
+    "sweep",
     "results",
     "models",
     "summary",

@@ -78,7 +78,7 @@ def row(result: dict[str, Any]) -> list[str]:
     versions, cores = result["versions"], result["cores"]
     return [
         result["experiment"],
-        *(_in_words(result, name) if name in result else "" for name in ("test/accuracy", "test/error")),
+        *(in_words(result, name) if name in result else "" for name in ("test/accuracy", "test/error")),
         ", ".join([*_others(result), *_measured(result)][:MOST_OTHERS]),
         str(result["seeds"]),
         duration(result["wall_seconds"]["mean"]) if "wall_seconds" in result else "not known",
@@ -87,7 +87,7 @@ def row(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def _in_words(result: dict[str, Any], name: str) -> str:
+def in_words(result: dict[str, Any], name: str) -> str:
     """Mean and sample standard deviation over the seeds, shares in per cent; of one seed there is no deviation."""
     from jaxcnn.train._reports._progress import SHARES
 
@@ -101,7 +101,7 @@ def _others(result: dict[str, Any]) -> list[str]:
     """The figures of the test split but for accuracy and error, each with its name."""
     names = [name for name in result if name.startswith("test/") and name not in ("test/accuracy", "test/error")]
     return [
-        f"{_in_words(result, name)} {name.removeprefix('test/').replace('_', ' ').replace('iou', 'IoU')}"
+        f"{in_words(result, name)} {name.removeprefix('test/').replace('_', ' ').replace('iou', 'IoU')}"
         for name in names
     ]
 

@@ -80,7 +80,7 @@ def test_variants_are_shown_and_refused_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_in_turn, "wait_for", lambda command: pytest.fail("a run was started"))
+    monkeypatch.setattr(_in_turn, "wait_for", lambda *_: pytest.fail("a run was started"))
     assert main(["show", str(VARIANTS)]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["averaged", "the", "defaults"] in lines and ["plain", "ema_decay=0.0"] in lines
@@ -121,9 +121,9 @@ def test_a_repeat_that_was_stopped_continues_across_variants(
     output = tmp_path / "experiments" / "results" / "tiny_variants.json"
     waits = _in_turn.wait_for
 
-    def stopped_in_plain(command: list[str]) -> int:
+    def stopped_in_plain(command: list[str], output: int | None) -> int:
         if "plain" not in command:
-            return waits(command)
+            return waits(command, output)
         file = find_experiment(str(VARIANTS))
         config = config_of(file, ["epochs=2", "seed=0"], "plain")
         run = RunFolder.create(Path(command[command.index("--run-dir") + 1]), file, dataclasses.asdict(config))
@@ -154,7 +154,7 @@ def test_a_repeat_that_was_stopped_continues_across_variants(
         assert len(found["measured"]["norms"]["mean"]) == 10
     assert averaged["runs"][0]["wall_seconds"] > 1 and plain["runs"][0]["wall_seconds"] is None
 
-    monkeypatch.setattr(_in_turn, "wait_for", lambda command: pytest.fail("a run was started"))
+    monkeypatch.setattr(_in_turn, "wait_for", lambda *_: pytest.fail("a run was started"))
     assert main([*words, "--set", "epochs=3"]) == 2
     message = "two/averaged/seed-0 holds a run that differs in epochs. Name another folder with --run-dir DIR."
     assert message in capsys.readouterr().err
@@ -170,11 +170,11 @@ def test_a_run_that_fails_is_named_with_the_command_that_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_in_turn, "wait_for", lambda command: 2)
+    monkeypatch.setattr(_in_turn, "wait_for", lambda *_: 2)
     assert main(["repeat", str(TINY), "--set", "epochs=1", "--run-dir", "a run", "--output", "a.json"]) == 2
     assert re.search(
-        r"the run in a run/seed-0 \(--set epochs=1 --set seed=0\) ended with status 2. No results were written. "
-        r"Continue with: jaxcnn repeat \S+ --seeds 3 --set epochs=1 --run-dir 'a run' --output a.json",
+        r"the run in a run/seed-0 \(--set epochs=1 --set seed=0\) ended with status 2. "
+        r"To try it again: jaxcnn repeat \S+ --seeds 3 --set epochs=1 --run-dir 'a run' --output a.json",
         capsys.readouterr().err,
     )
 

@@ -119,6 +119,39 @@ def test_list_names_experiments_and_runs(
     assert "lenet5_mnist" in capsys.readouterr().out
 
 
+def test_list_shows_what_differs_between_the_runs_of_an_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Five runs: three of one experiment, one of them in a folder of runs; one of another; one that is not readable."""
+    monkeypatch.chdir(tmp_path)
+    runs: list[tuple[str, dict[str, object], dict[str, object]]] = [
+        ("a", {"rate": 0.1, "epochs": 3, "seed": 0}, {"test/loss": 0.5, "test/accuracy": 0.875}),
+        ("b", {"rate": 0.3, "epochs": 3, "seed": 0}, {"val/loss": 0.4, "val/psnr": 21.5}),
+        ("many/mean/seed-1", {"rate": 0.1, "epochs": 3, "seed": 1}, {"train/loss": 0.25, "train/skipped": 0}),
+    ]
+    for name, settings, figures in runs:
+        run = RunFolder.create(Path("runs") / name, None, settings, name="same")
+        run.metrics.append({"step": 6, "epoch": 1, "seconds": 1.0, **figures})
+    RunFolder.create(Path("runs") / "other", None, {"rate": 9.0}, name="other").extend(3, {"rate": 8.0})
+    (tmp_path / "runs" / "damaged").mkdir()
+    (tmp_path / "runs" / "damaged" / "config.json").write_text("{", encoding="utf-8")
+    listed = run_json(capsys, "list")
+    assert isinstance(listed, dict)
+    found = {row["run"]: (row["settings"], row["metric"]) for row in listed["runs"]}
+    assert found == {
+        "runs/a": ({"rate": 0.1, "seed": 0}, {"name": "test/accuracy", "value": 0.875}),
+        "runs/b": ({"rate": 0.3, "seed": 0}, {"name": "val/psnr", "value": 21.5}),
+        "runs/many/mean/seed-1": ({"rate": 0.1, "seed": 1}, {"name": "train/loss", "value": 0.25}),
+        "runs/other": ({}, None),
+        "runs/damaged": ({}, None),
+    }
+    assert main(["list"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "run experiment settings that differ epoch step metric" in lines
+    assert "runs/a same rate=0.1 seed=0 1 6 test accuracy 87.50 %" in lines
+    assert "runs/b same rate=0.3 seed=0 1 6 val psnr 21.5" in lines
+
+
 def test_own_experiments_come_before_the_package_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
