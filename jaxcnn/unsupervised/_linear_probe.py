@@ -1,0 +1,96 @@
+"""A linear classifier of features: how much of the classes can be read from them without changing them."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.typing import ArrayLike
+
+from jaxcnn._errors import ShapeError
+
+_MOST_STEPS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearProbe:
+    """Logistic regression on features: ``probe(features)`` gives logits ``(n, classes)``.
+
+    Attributes:
+        kernel: ``(features, classes)``.
+        bias: ``(classes,)``.
+    """
+
+    kernel: jax.Array
+    bias: jax.Array
+
+    def __call__(self, features: ArrayLike) -> jax.Array:
+        """Logits of features ``(..., features)``."""
+        logits = jnp.asarray(features) @ self.kernel
+        return logits + self.bias.reshape((1,) * (logits.ndim - 1) + (-1,))
+
+
+def linear_probe(features: ArrayLike, labels: ArrayLike, *, l2: float = 1e-4) -> LinearProbe:
+    """Fits a linear classifier of features to labels: multinomial logistic regression, trained to its optimum.
+
+    Features are scaled to mean 0 and standard deviation 1 over the examples, ``z``; a feature that is constant is left
+    out. The classifier minimises ``mean over i of -log softmax(z[i] W + b)[labels[i]] + l2 / 2 sum(W**2)``, which is
+    convex, by L-BFGS from zero, so the result depends on nothing else. The scaling is part of the result.
+
+    Args:
+        features: ``(n, features)``, such as the output of a network that was trained without labels.
+        labels: integers ``(n,)`` from 0 on.
+        l2: weight of the penalty, positive.
+
+    Returns:
+        the probe, a function of features.
+
+    Raises:
+        ShapeError: shapes that do not fit.
+        ValueError: features that are not finite, negative labels, or a penalty that is not positive.
+        TypeError: labels that are not integers.
+
+    Source: Alain and Bengio (2016), "Understanding intermediate layers using linear classifier probes";
+    ``LogisticRegression(C=1 / (n * l2))`` of scikit-learn on scaled features.
+
+    >>> probe = linear_probe([[0.0], [1.0], [10.0], [11.0]], [0, 0, 1, 1])
+    >>> probe([[2.0], [9.0]]).argmax(-1)
+    Array([0, 1], dtype=int32)
+    """
+    x, y = np.asarray(features, np.float64), np.asarray(labels)
+    if x.ndim != 2 or y.shape != x.shape[:1] or not x.size:
+        raise ShapeError(f"expected features (n, features) and labels (n,), got {x.shape} and {y.shape}.")
+    if not np.issubdtype(y.dtype, np.integer):
+        raise TypeError(f"expected integers as labels, got {y.dtype}.")
+    if y.min() < 0:
+        raise ValueError(f"expected labels from 0 on, got {y.min()}.")
+    if not np.isfinite(x).all():
+        raise ValueError("expected finite features, got a NaN or an infinity.")
+    if not l2 > 0:
+        raise ValueError(f"expected a positive l2, got {l2}. Without a penalty separable classes have no optimum.")
+    from scipy.optimize import minimize
+
+    mean, deviation = x.mean(0), x.std(0)
+    scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 1e-12 * np.abs(mean).max())
+    shape = (x.shape[1], int(y.max()) + 1)
+    z, targets = (jnp.asarray(array, jnp.float32) for array in ((x - mean) * scale, np.eye(shape[1])[y]))
+
+    @jax.jit
+    def loss_and_gradient(flat: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def loss(flat: jax.Array) -> jax.Array:
+            kernel = flat[: -shape[1]].reshape(shape)
+            losses = optax.softmax_cross_entropy(z @ kernel + flat[None, -shape[1] :], targets)
+            return losses.mean() + l2 / 2 * (kernel**2).sum()
+
+        return jax.value_and_grad(loss)(flat)
+
+    def in_float64(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, gradient = loss_and_gradient(jnp.asarray(flat, jnp.float32))
+        return float(loss), np.asarray(gradient, np.float64)
+
+    start = np.zeros(shape[0] * shape[1] + shape[1])
+    found = minimize(in_float64, start, jac=True, method="L-BFGS-B", options={"maxiter": _MOST_STEPS}).x
+    kernel = found[: -shape[1]].reshape(shape) * scale[:, None]
+    bias = found[-shape[1] :] - mean @ kernel
+    return LinearProbe(jnp.asarray(kernel, jnp.float32), jnp.asarray(bias, jnp.float32))
