@@ -21,6 +21,7 @@ VERBS = (
     "evaluate",
     "predict",
     "list",
+    "compare",
     "show",
     "repeat",
     "sweep",
