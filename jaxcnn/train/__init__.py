@@ -7,6 +7,7 @@ from jaxcnn.train._compile._report import CompileReport, compile_for, largest_ba
 from jaxcnn.train._compile._topologies import target_mesh
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._dry_run import dry_run
+from jaxcnn.train._early_stopping import EarlyStopping
 from jaxcnn.train._errors import ConfigError, RunError
 from jaxcnn.train._experiment import Aux, Experiment, images_to_unit, standardize, to_unit
 from jaxcnn.train._finetune import by_pattern, frozen, start_from
@@ -27,6 +28,7 @@ __all__ = [
     "Callback",
     "CompileReport",
     "ConfigError",
+    "EarlyStopping",
     "Experiment",
     "MLflow",
     "Outcome",

@@ -45,6 +45,8 @@ def dry_run(experiment: Experiment) -> TrainState:
     batch = _structs(experiment, (2,))
     measures = jax.eval_shape(functools.partial(evaluated, experiment), state.eval_variables, batch)
     best_measure(experiment.best, dict.fromkeys(measures, 0.0) if experiment.summarize is None else {})
+    if experiment.early_stopping is not None and experiment.summarize is None:
+        experiment.early_stopping.check(measures)
     if experiment.predict is not None:
         outputs = jax.eval_shape(functools.partial(predicted, experiment), state.eval_variables, batch)
         _check_classes(experiment, outputs)

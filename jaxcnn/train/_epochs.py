@@ -6,6 +6,7 @@ from typing import Any
 from jaxcnn.train._checkpoints._saving import Checkpoints
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._distributed import agreed, is_first
+from jaxcnn.train._early_stopping import STOPPED, WITHOUT_IMPROVEMENT
 from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
@@ -74,15 +75,32 @@ class Epochs:
         self.save_if_best(state)
         return state, record
 
-    def evaluation(self, epoch: int, state: TrainState) -> dict[str, float]:
+    def evaluation(self, epoch: int, state: TrainState) -> Record:
         """The measures of the splits that are due after an epoch, with the name of the split before each."""
-        found: dict[str, float] = {}
-        for split, evaluator in self.evaluators.items():
-            last = epoch == self.experiment.epochs
-            if last or (split == self.chosen_by and self.experiment.evaluates(epoch)):
-                measures = evaluator(state.eval_variables)
-                found |= {f"{split}/{name}": value for name, value in measures.items()}
-        return found
+        found = self._measures(self.chosen_by, state) if self.experiment.evaluates(epoch) else {}
+        stopping = self._stopping(epoch, found)
+        if epoch == self.experiment.epochs or STOPPED in stopping:
+            for split in self.evaluators.keys() - {self.chosen_by}:
+                found = self._measures(split, state) | found
+        return found | stopping
+
+    def _measures(self, split: str, state: TrainState) -> Record:
+        return {f"{split}/{name}": value for name, value in self.evaluators[split](state.eval_variables).items()}
+
+    def _stopping(self, epoch: int, found: Record) -> Record:
+        """What early stopping records of an epoch with these measures."""
+        rule = self.experiment.early_stopping
+        if rule is None or not found:
+            return {}
+        rule.check([name.removeprefix(f"{VALIDATION}/") for name in found])
+        records = [*self.run.metrics.read(), {"epoch": epoch, **found}]
+        count = {WITHOUT_IMPROVEMENT: rule.epochs_without_improvement(records)}
+        return count | ({STOPPED: True} if agreed(rule.stops(records) and is_first()) else {})
+
+    def stopped_early(self) -> bool:
+        """Whether early stopping has ended the run."""
+        rule = self.experiment.early_stopping
+        return rule is not None and agreed(rule.stops(self.run.metrics.read()) and is_first())
 
     def save_if_best(self, state: TrainState) -> None:
         """Saves the state of a recorded epoch whose score is above that of every checkpoint of the kind ``"best"``."""

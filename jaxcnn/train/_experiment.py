@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 
 from jaxcnn._reprs import short_repr
 from jaxcnn.data import Dataset, StreamedDataset, steps_per_epoch
+from jaxcnn.train._early_stopping import EarlyStopping
 
 Batch = Mapping[str, Any]
 Variables = Mapping[str, Any]
@@ -119,6 +120,7 @@ class Experiment:
             the gradients divided. 2.0**15 is usual. It is halved whenever a gradient overflows, which skips that step,
             and doubled every 2,000 steps. None is off: float32 and bfloat16 need none.
         evaluate_every: epochs from one evaluation to the next; the last epoch is always evaluated.
+        early_stopping: the rule by which the run ends before its last epoch; None is off.
     """
 
     init: Callable[[jax.Array, dict[str, Any]], Variables]
@@ -142,6 +144,7 @@ class Experiment:
     max_loss_jump: float | None = None
     loss_scale: float | None = None
     evaluate_every: int = 1
+    early_stopping: EarlyStopping | None = None
 
     __repr__ = short_repr
 
@@ -174,6 +177,14 @@ class Experiment:
             raise ValueError(f"loss_scale={self.loss_scale} must be at least 1 and finite, or None.")
         if self.summarize is not None and self.predict is None:
             raise ValueError("summarize is given what predict returns for a whole split, but there is no predict.")
+        if self.early_stopping is not None:
+            if not isinstance(self.early_stopping, EarlyStopping):
+                raise TypeError(f"early_stopping={self.early_stopping!r}: expected a train.EarlyStopping, or None.")
+            if self.data.validation is None:
+                raise ValueError(
+                    f"early_stopping requires a validation split, and {self.data.name} has none. Hold out a part of "
+                    f"the training split with data.hold_out(...)."
+                )
         if reserved := {"index", "epoch"} & set(self.data.train.fields):
             raise ValueError(
                 f"{self.data.name}: an array cannot be named {' or '.join(sorted(reserved))}, since every training "

@@ -1,13 +1,16 @@
 """Training from Python: one call, which needs nothing but an experiment."""
 
 import contextlib
+import dataclasses
 import datetime
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._dry_run import dry_run
+from jaxcnn.train._early_stopping import EarlyStopping
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._loop import Outcome, train_run
 from jaxcnn.train._recorded import record_model
@@ -99,4 +102,13 @@ def _folder(experiment: Experiment, path: str | os.PathLike[str] | None, paralle
         path = RunFolder.unused(Path("runs") / f"{plain}-{stamp}")
     if (Path(path) / "config.json").exists():
         return RunFolder.open(Path(path))
-    return RunFolder.create(Path(path), None, {}, parallel.settings, name=name)
+    return RunFolder.create(Path(path), None, _settings(experiment), parallel.settings, name=name)
+
+
+def _settings(experiment: Experiment) -> dict[str, Any]:
+    """What ``config.json`` records of an experiment that has no ``Config``: its numbers and texts."""
+    values = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    found = {name: value for name, value in values.items() if isinstance(value, int | float | str | None)}
+    return found | {
+        name: dataclasses.asdict(value) for name, value in values.items() if isinstance(value, EarlyStopping)
+    }

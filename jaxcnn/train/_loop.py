@@ -21,6 +21,7 @@ from jaxcnn.train._compile_cache import CacheHits
 from jaxcnn.train._devices import Parallel, Step, compile_step
 from jaxcnn.train._diagnose import first_not_finite
 from jaxcnn.train._distributed import agreed, is_first, together, wait_for_all
+from jaxcnn.train._early_stopping import STOPPED
 from jaxcnn.train._epochs import Epochs
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._experiment import Experiment
@@ -48,7 +49,7 @@ _CHANGED = "since the checkpoint of step %d was saved, this run has changed: %s.
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How training ended: after all epochs, or stopped at a step from which it can be resumed.
+    """How training ended: after all epochs or by early stopping, or at a step from which it can be resumed.
 
     Attributes:
         step: the number of steps that are done.
@@ -66,8 +67,13 @@ class Outcome:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done."""
+        """Whether all epochs are done, or early stopping has ended the run."""
         return self.metrics is not None
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether early stopping has ended the run."""
+        return self.metrics is not None and STOPPED in self.metrics
 
 
 def train_run(
@@ -179,7 +185,8 @@ class _Fit:
         self.progress.start(step=step, total=total)
         self.epochs.save_if_best(state)  # a kill may have come between the last checkpoint and the best one
         metrics, trained, training_seconds = None, 0, 0.0
-        while step < total:
+        stopped_early = self.epochs.stopped_early()
+        while step < total and not stopped_early:
             epoch = step // self.experiment.steps_per_epoch
             order = self.order(epoch)
             epoch_start, waited = time.perf_counter(), self.source.waited
@@ -188,7 +195,7 @@ class _Fit:
                 self.watch(step, state)
                 if self.stop_at(step):
                     self.save(state)
-                    return self.outcome(step, state)
+                    return self.outcome(step, state, finished=False)
                 if self.save_at(step):
                     self.save(state)
                 arrays = self.source.next(metrics)
@@ -206,18 +213,18 @@ class _Fit:
             state, record = self.epochs.finish(epoch + 1, state)
             self.saved_at = time.perf_counter()
             self.progress.epoch(record, waited=waiting if self.experiment.streams else None)
+            stopped_early = STOPPED in record
         if trained and is_first():
             self.run.write_timing(
                 {"compile_seconds": round(self.compile_seconds, 3)}
                 | timing(self.experiment, self.parallel, trained / training_seconds)
                 | ({"input_wait": round(self.source.waited / training_seconds, 3)} if self.experiment.streams else {})
             )
-        return self.outcome(step, state)
+        return self.outcome(step, state, finished=True)
 
-    def outcome(self, step: int, state: TrainState) -> Outcome:
+    def outcome(self, step: int, state: TrainState, *, finished: bool) -> Outcome:
         history = self.run.metrics.read()
-        last = history[-1] if step == self.experiment.total_steps else None
-        return Outcome(step, last, state.eval_variables, self.run.path, history)
+        return Outcome(step, history[-1] if finished else None, state.eval_variables, self.run.path, history)
 
     def order(self, epoch: int) -> jax.Array:
         """Which examples each step of an epoch reads, on all devices."""

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 
+from jaxcnn.train._early_stopping import STOPPED, WITHOUT_IMPROVEMENT
 from jaxcnn.train._runs._metrics import Record
 
 # Measures between 0 and 1 that are read in per cent, and how they are abbreviated.
@@ -164,6 +165,8 @@ class ConsoleProgress:
         """Prints the epoch's line."""
         rate, left = self._pace(record["step"])
         self._print(epoch_line(record, epochs=self._epochs, images_per_second=rate, left=left, waited=waited))
+        if STOPPED in record:
+            self._print(f"stopped early: no improvement for {record[WITHOUT_IMPROVEMENT]} epochs")
 
     @property
     def _epochs(self) -> int:
