@@ -31,7 +31,7 @@ def conv_algorithms() -> tuple[str, ...]:
     ``"grouped"``       a few dense convolutions over blocks of groups: more than one group
     ``"matmul"``        a matrix product: windows of one position, one group
     ``"broadcast"``     multiply-adds over taps and input channels: forward, few channels
-    ``"im2col"``        windows as rows of a matrix, block by block, times the cotangent: kernel gradients, one group
+    ``"im2col"``        windows as rows of a matrix, block by block, times the cotangent: kernel gradients
     ``"phases"``        strides or input dilation as channels: one or two axes, one group
     ``"winograd"``      minimal filtering of 3x3 windows, in float32
     ``"depth"``         three axes as two, with the third in the batch and the channels

@@ -18,9 +18,11 @@ def depthwise_geometries(draw: st.DrawFn, *, input_dilations: tuple[int, ...] = 
 
 
 @st.composite
-def grouped_geometries(draw: st.DrawFn, *, input_dilations: tuple[int, ...] = (1, 2)) -> ConvGeometry:
+def grouped_geometries(
+    draw: st.DrawFn, *, ndims: tuple[int, ...] = (1, 2, 3), input_dilations: tuple[int, ...] = (1, 2)
+) -> ConvGeometry:
     """Two to six groups of up to three channels on either side."""
-    geometry, groups = draw(dense_geometries(input_dilations=input_dilations)), draw(st.integers(2, 6))
+    geometry, groups = draw(dense_geometries(ndims=ndims, input_dilations=input_dilations)), draw(st.integers(2, 6))
     reads, writes = groups * geometry.in_channels, groups * geometry.out_channels
     return dataclasses.replace(geometry, in_channels=reads, out_channels=writes, groups=groups)
 

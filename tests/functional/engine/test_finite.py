@@ -40,6 +40,7 @@ LAYERS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "groups": ((1, 5, 6, 8), (3, 3, 2, 8), {"feature_group_count": 4}),
     "sound": ((2, 23, 3), (4, 3, 4), {"strides": 3, "padding": "VALID"}),
     "video": ((1, 4, 5, 4, 2), (3, 2, 2, 2, 2), {"strides": (1, 2, 1)}),
+    "video in groups": ((1, 3, 4, 4, 4), (2, 2, 2, 2, 4), {"feature_group_count": 2}),
 }
 OPERATIONS = ("forward", "input_grad", "kernel_grad")
 

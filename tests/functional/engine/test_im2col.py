@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from jaxcnn._geometry import ConvGeometry, conv_geometry
 from jaxcnn.functional._engine._algorithms import _im2col
 from tests.examples import examples
-from tests.functional.engine.dense import check, check_inside_shard_map, dense_geometries, plan_of
+from tests.functional.engine.dense import check, check_inside_shard_map, dense_geometries, plan_of, random_operands
+from tests.functional.engine.groups import grouped_geometries, loop_grouped_kernel_grad
 
 
 @examples(40)
@@ -47,9 +48,15 @@ def test_half_precision_is_summed_in_float32() -> None:
     np.testing.assert_array_equal(dk.astype(jnp.float32), np.full((1, 1, 1), 304))
 
 
-def test_groups_and_empty_arrays_are_refused() -> None:
-    geometry = conv_geometry((1, 8, 4), (3, 2, 4), feature_group_count=2)
-    assert _im2col.ALGORITHM.why_not(plan_of(geometry), "kernel_grad") == "it requires one group, and there are 2"
-    assert _im2col.ALGORITHM.why_not(plan_of(geometry), "forward") == "it has no forward"
+@examples(25)
+@given(geometry=grouped_geometries())
+def test_groups_agree_with_loops(geometry: ConvGeometry) -> None:
+    x, _, g = random_operands(geometry)
+    dk = _im2col.kernel_grad(jnp.asarray(x), jnp.asarray(g), plan_of(geometry))
+    np.testing.assert_allclose(dk, loop_grouped_kernel_grad(x, g, geometry), atol=1e-4)
+
+
+def test_empty_arrays_are_refused() -> None:
+    assert _im2col.ALGORITHM.why_not(plan_of(conv_geometry((1, 8, 2), (3, 2, 4))), "forward") == "it has no forward"
     why_not = _im2col.ALGORITHM.why_not(plan_of(conv_geometry((0, 8, 2), (3, 2, 4))), "kernel_grad")
     assert why_not == "it requires arrays that are not empty, and these are (0, 8, 2) and (0, 8, 4)"

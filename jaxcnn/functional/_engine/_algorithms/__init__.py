@@ -1,8 +1,8 @@
 """The algorithms by name, one module each; ``_algorithm.py`` says what a module provides.
 
 Several algorithms share ``_taps.py`` (the input that one tap reads), ``_transposition.py`` (kernel gradients from
-forward operations), ``_counts.py`` (for estimates) and ``_finite.py`` (infinities that spread). ``_batch.py``,
-``_xla_abort.py`` and ``_xla_cost.py`` belong to ``_xla.py``.
+forward operations), ``_counts.py`` (for estimates), ``_branch.py`` (sums that XLA must not fuse) and ``_finite.py``
+(infinities that spread). ``_batch.py``, ``_xla_abort.py`` and ``_xla_cost.py`` belong to ``_xla.py``.
 """
 
 from jaxcnn.functional._engine._algorithms import (

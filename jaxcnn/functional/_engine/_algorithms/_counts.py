@@ -46,6 +46,11 @@ def why_not_dense(geometry: ConvGeometry) -> str | None:
     """Why this is not a convolution of one group with entries to sum, or None if it is."""
     if geometry.groups != 1:
         return f"it requires one group, and there are {geometry.groups}"
+    return why_not_empty(geometry)
+
+
+def why_not_empty(geometry: ConvGeometry) -> str | None:
+    """Why there are no entries to sum, or None if there are."""
     if not prod(geometry.x_shape) * prod(geometry.out_shape):
         return f"it requires arrays that are not empty, and these are {geometry.x_shape} and {geometry.out_shape}"
     return None

@@ -15,7 +15,8 @@ from jax import lax
 from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional._dtypes import accumulator_dtype
 from jaxcnn.functional._engine._algorithms._algorithm import Algorithm
-from jaxcnn.functional._engine._algorithms._counts import count_dense, why_not_dense
+from jaxcnn.functional._engine._algorithms._blocks import block_of, kernel_grad_by_blocks
+from jaxcnn.functional._engine._algorithms._counts import count_dense, why_not_empty
 from jaxcnn.functional._engine._algorithms._taps import padded_for
 from jaxcnn.functional._engine._algorithms._transposition import zeros_like_product
 from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
@@ -50,6 +51,13 @@ def _divisor(size: int, limit: int) -> int:
 
 
 def kernel_grad(x: jax.Array, g: jax.Array, plan: ConvPlan) -> jax.Array:
+    """One product for each block of images, and for each block of groups."""
+    if plan.geometry.groups > 1:
+        return kernel_grad_by_blocks(_dense_kernel_grad, x, g, plan)
+    return _dense_kernel_grad(x, g, plan)
+
+
+def _dense_kernel_grad(x: jax.Array, g: jax.Array, plan: ConvPlan) -> jax.Array:
     """The sum over blocks of ``rows^T g``, computed as ``(g^T rows)^T``, which keeps the long axis contiguous."""
     geometry, work = plan.geometry, accumulator_dtype(x.dtype)
     blocks = blocks_for(geometry, x.dtype.itemsize)
@@ -108,14 +116,26 @@ def _take(a: jax.Array, start: tuple[Any, Any], shape: tuple[int, ...]) -> jax.A
 
 
 def _unsupported(plan: ConvPlan, operation: BaseOperation) -> str | None:
-    """Supports one group."""
-    return why_not_dense(plan.geometry)
+    """Supports every plan with entries to sum."""
+    return why_not_empty(plan.geometry)
 
 
-def _estimate(plan: ConvPlan, operation: BaseOperation) -> float:
-    """A matrix product, and the copies that make the rows, which are slower the fewer channels there are."""
-    n = count_dense(plan.geometry)
-    return 4e-5 + 1.24e-11 * n.products + n.entries * (4.1e-10 + 4.7e-10 / n.in_channels) + 6.5e-11 * n.arrays
+def seconds(geometry: ConvGeometry) -> float:
+    """A matrix product, and the copies that make the rows, which are slower the fewer channels there are.
+
+    With groups, one of each for each block of groups, and the copies that cut the channels.
+    """
+    block, count = block_of(geometry)
+    n = count_dense(block)
+    rows = n.entries * (4.1e-10 + 4.7e-10 / n.in_channels)
+    dense = 4e-5 + 1.24e-11 * n.products + rows + 6.5e-11 * n.arrays + 3e-10 * n.positions * n.out_channels
+    cut = 1.3e-9 * n.arrays + 2e-9 * prod(block.kernel_shape) if geometry.groups > 1 else 0
+    return count * (dense + cut)
 
 
-ALGORITHM = Algorithm(name="im2col", unsupported=_unsupported, estimate=_estimate, kernel_grad=kernel_grad)
+ALGORITHM = Algorithm(
+    name="im2col",
+    unsupported=_unsupported,
+    estimate=lambda plan, operation: seconds(plan.geometry),
+    kernel_grad=kernel_grad,
+)

@@ -211,7 +211,8 @@ def _estimate(plan: ConvPlan, operation: BaseOperation) -> float:
     if operation == "kernel_grad":
         rows = 5.5e-10 * n.entries * (not single)
         return folding + 3e-5 + 1.14e-11 * n.products + rows + 4.5e-10 * n.positions * n.out_channels
-    seconds = 8e-5 + 1.05e-11 * n.products + 4.4e-11 * n.entries * (not single) + 9e-11 * n.arrays
+    packed = (4.4e-11 if geometry.ndim > 1 else 1e-10) * n.entries * (not single)
+    seconds = 8e-5 + 1.05e-11 * n.products + packed + 9e-11 * n.arrays
     if max(geometry.strides) > 1:
         seconds += folding
     elif geometry.out_channels < 16:

@@ -16,6 +16,7 @@ from jax import lax
 from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional._dtypes import accumulator_dtype
 from jaxcnn.functional._engine._algorithms._algorithm import Algorithm
+from jaxcnn.functional._engine._algorithms._branch import in_branch
 from jaxcnn.functional._engine._algorithms._taps import padded_for, tap_slice
 from jaxcnn.functional._engine._algorithms._transposition import transposed_kernel_grad, zeros_like_product
 from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
@@ -34,7 +35,6 @@ def forward(x: jax.Array, kernel: jax.Array, plan: ConvPlan, *, prevent_fusion: 
     With ``prevent_fusion`` XLA does not fuse a sum of many taps with the operations that read it.
     """
     geometry, result = plan.geometry, plan.out_dtype
-    prevent_fusion = prevent_fusion and jnp.issubdtype(kernel.dtype, jnp.floating)
     if not has_phases(geometry):
         return _sum(x, kernel, geometry, result, prevent_fusion)
     batch, ndim = len(geometry.batch_shape), geometry.ndim
@@ -78,28 +78,17 @@ def _phase(geometry: ConvGeometry, firsts: tuple[int, ...]) -> tuple[ConvGeometr
 
 
 def _sum(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result: Any, prevent_fusion: bool) -> jax.Array:
-    """The sum over all taps, in a branch if there are many.
-
-    XLA:CPU fuses a long sum with a reduction that follows, such as a norm's, only in part, and writes each tap of the
-    rest to memory, broadcast to the size of the output (jax 0.10.2 and 0.12.0). It does not fuse across a branch whose
-    condition it cannot evaluate. The other branch is never executed; it has one tap, so that it has the same type.
-    """
+    """The sum over all taps, in a branch if there are many."""
     count = prod(geometry.window)
     if count > MANY_TAPS:
         return _sum_by_rows(x, kernel, geometry, result)
     taps = functools.partial(_first_taps, geometry=geometry, result=result)
     if not prevent_fusion or count <= FEW_TAPS:
-        return taps(x, kernel, count)
-    return lax.cond(_is_true(kernel), lambda x, k: taps(x, k, count), lambda x, k: taps(x, k, 1), x, kernel)
+        return taps(x, kernel, count=count)
+    return in_branch(functools.partial(taps, count=count), functools.partial(taps, count=1), x, kernel)
 
 
-def _is_true(array: jax.Array) -> jax.Array:
-    """True, as a value that XLA does not evaluate: an integer whose lowest bit is set is not zero."""
-    bits = lax.bitcast_convert_type(jnp.sum(array, dtype=array.dtype), jnp.dtype(f"uint{8 * array.dtype.itemsize}"))
-    return (bits | 1) != 0
-
-
-def _first_taps(x: jax.Array, kernel: jax.Array, count: int, *, geometry: ConvGeometry, result: Any) -> jax.Array:
+def _first_taps(x: jax.Array, kernel: jax.Array, *, count: int, geometry: ConvGeometry, result: Any) -> jax.Array:
     """The first ``count`` taps in one loop over the output."""
     y = _unrolled(_by_multiples(padded_for(x, geometry), geometry), kernel, geometry, accumulator_dtype(result), count)
     return y.astype(result).reshape(geometry.out_shape)
@@ -163,7 +152,8 @@ def _estimate(plan: ConvPlan, operation: BaseOperation) -> float:
         return 1e-5 + macs / 1e9
     if has_phases(geometry):
         return 5e-5 + macs / prod(geometry.input_dilation) / 26e9 + moved / 15e9
-    return 1e-5 + macs / 26e9 + moved / 32e9
+    rate = 26e9 * min(1, (49 / prod(geometry.window)) ** 0.5)  # a long sum does not stay in registers
+    return 1e-5 + macs / rate + moved / 32e9
 
 
 ALGORITHM = Algorithm(

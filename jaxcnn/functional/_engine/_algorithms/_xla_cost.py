@@ -1,5 +1,7 @@
 """The time of XLA's own convolution on the two-core CPU that the estimates were calibrated on."""
 
+from math import prod
+
 import jax
 
 from jaxcnn._geometry import ConvGeometry
@@ -16,40 +18,101 @@ def xla_seconds(geometry: ConvGeometry, operation: BaseOperation) -> float:
     if geometry.groups == geometry.in_channels > 1:
         return 1e-5 + macs / 0.8e9
     if geometry.groups > 1:
-        return 1e-5 + macs / (0.1e9 if operation == "kernel_grad" else 3e9)
+        return grouped_seconds(geometry, operation)
     return dense_seconds(geometry, operation)
 
 
-def dense_seconds(geometry: ConvGeometry, operation: BaseOperation) -> float:
-    """The same for one group: a matrix product whose operand is packed from windows entry by entry.
+def grouped_seconds(geometry: ConvGeometry, operation: BaseOperation) -> float:
+    """The same for groups of several channels.
 
-    Packing is slow for few channels. The kernel gradient transposes both operands first. Within a network XLA fuses the
-    operations that made them into this, and reads them with large strides, hence the rate of their entries; the few
-    channels of a first layer are small strides. Over three axes XLA:CPU is an order of magnitude slower, and slower
-    still if the input is dilated; its kernel gradient is a convolution whose window is the whole map, slow for many
-    images.
+    Each entry of a window is packed for its group, zeros of a dilated input included, the slower the fewer channels a
+    group has; the kernel is transposed.
+    """
+    if operation == "kernel_grad":
+        return 1e-5 + geometry.multiply_adds / 0.1e9
+    inputs, outputs = geometry.in_channels / geometry.groups, geometry.out_channels // geometry.groups
+    entries = prod(geometry.batch_shape) * prod(geometry.out_sizes) * prod(geometry.window) * geometry.in_channels
+    packing = 8e-10 + 2e-8 / inputs if geometry.ndim > 2 else (2e-10 if geometry.ndim == 2 else 5e-10) + 4e-9 / inputs
+    product = 2.6e-11 if geometry.ndim == 2 and max(geometry.input_dilation) == 1 else 1.03e-11
+    multiplied = product * (-(-outputs // 16) * 16)
+    return 1e-5 + entries * (packing + multiplied) + 3e-9 * prod(geometry.kernel_shape)
+
+
+def dense_seconds(geometry: ConvGeometry, operation: BaseOperation) -> float:
+    """The same for one group: a matrix product whose operand is packed from windows entry by entry."""
+    if operation == "kernel_grad":
+        return _volume_kernel_grad(geometry) if geometry.ndim > 2 else _plane_kernel_grad(geometry)
+    if geometry.ndim > 2:
+        return _volume(geometry)
+    if prod(geometry.window) > prod(geometry.sizes):
+        return _exchanged(geometry)
+    return _plane(geometry)
+
+
+def _plane(geometry: ConvGeometry) -> float:
+    """Over one or two axes. Packing is slow for few channels, and for few output channels, which share it."""
+    n = count_dense(geometry)
+    products = 1.03e-11 * n.products
+    if SLOW_PACKING and 1 < n.taps <= 9 and (16 < n.out_channels <= 32 or _is_wide_and_dense(geometry)):
+        packing = 2.7e-9 / (1 + n.in_channels / 40)
+    elif max(geometry.input_dilation) > 1:
+        packing = (1e-9 if geometry.ndim == 1 else 1.5e-9) / n.in_channels
+    elif n.taps == 1:
+        packing = 1.5e-9 / n.in_channels
+    elif n.out_channels <= 16:
+        packing = max(9e-9 / (min(geometry.window[-1], 12) * n.in_channels), 1e-10)
+    else:
+        packing = 9e-10 / max(n.in_channels, 3)
+    if max(geometry.input_dilation) > 1:
+        if geometry.ndim == 1:
+            products = 1.03e-11 * n.entries * (-(-n.out_channels // 8) * 8)
+        if n.out_channels <= 3:  # XLA sums few output channels one by one
+            products = (1.2e-11 if geometry.ndim == 1 else 2.7e-11) * n.entries * n.out_channels
+    return 7e-5 + products + packing * n.entries + 4.7e-11 * n.arrays
+
+
+def _exchanged(geometry: ConvGeometry) -> float:
+    """Over one or two axes, if the window has more positions than the input.
+
+    XLA then exchanges image and kernel: the input is the window, and its images are the output channels.
+    """
+    entries = geometry.out_channels * prod(geometry.out_sizes) * prod(geometry.sizes) * geometry.in_channels
+    return 7e-5 + 1.6e-11 * entries * (-(-prod(geometry.batch_shape) // 16) * 16)
+
+
+def _volume(geometry: ConvGeometry) -> float:
+    """Over three axes XLA:CPU is an order of magnitude slower, and slower still if the input is dilated."""
+    n = count_dense(geometry)
+    if any(n > 1 < d for n, d in zip(geometry.sizes, geometry.input_dilation, strict=True)):
+        # XLA exchanges image and kernel if the kernel is larger, and is then as fast as without dilation.
+        small = all(w > n for w, n in zip(geometry.window, geometry.dilated_sizes, strict=True))
+        return 1e-3 + (1.6e-11 if small else 2.4e-9) * geometry.multiply_adds
+    return 3e-4 + n.entries * (1.6e-9 if n.in_channels >= 8 else 7e-9)
+
+
+def _plane_kernel_grad(geometry: ConvGeometry) -> float:
+    """Both operands are transposed first.
+
+    Over two axes it is a convolution whose window is the whole map, slow for many images.
     """
     n = count_dense(geometry)
-    if geometry.ndim > 2:
-        if operation == "kernel_grad":
-            return 6e-3 + 1.9e-9 * n.entries + 1.2e-11 * n.entries * n.out_channels
-        if any(n > 1 < d for n, d in zip(geometry.sizes, geometry.input_dilation, strict=True)):
-            # XLA exchanges image and kernel if the kernel is larger, and is then as fast as without dilation.
-            small = all(w > n for w, n in zip(geometry.window, geometry.dilated_sizes, strict=True))
-            return 1e-3 + (1.6e-11 if small else 2.4e-9) * geometry.multiply_adds
-        return 3e-4 + n.entries * (1.6e-9 if n.in_channels >= 8 else 7e-9)
-    if operation == "forward":
-        slow = SLOW_PACKING and 1 < n.taps <= 9 and (16 < n.out_channels <= 32 or _is_wide_and_dense(geometry))
-        packing = 2.7e-9 * n.entries / (1 + n.in_channels / 40) if slow else 1.5e-9 * n.entries / n.in_channels
-        products = 1.03e-11 * n.products
-        if max(geometry.input_dilation) > 1 and n.out_channels <= 3:
-            products = 2.7e-11 * n.entries * n.out_channels  # XLA sums few output channels one by one
-        return 7e-5 + products + packing + 4.7e-11 * n.arrays
     if n.taps == 1:
         return 3.5e-5 + 2.8e-11 * n.entries * n.out_channels + 4e-10 * n.arrays
-    many = n.images >= 100 and n.positions >= 100 * n.images
-    transposed = (1e-9 if n.in_channels >= 16 else 4.2e-10) * n.arrays
-    return 5e-5 + 1.26e-11 * n.products + 2.6e-11 * n.entries * n.out_channels * many + transposed
+    crowded = 0.0
+    if geometry.ndim == 2 and n.positions >= 100 * n.images >= 1e4:
+        crowded = 2.6e-11
+    elif geometry.ndim == 2 and n.positions >= 1000 * n.images >= 6.4e4:
+        crowded = 6e-12
+    transposed = (6.5e-10 if n.in_channels >= 16 else 4.2e-10) * n.arrays
+    return 5e-5 + 1.15e-11 * n.products + crowded * n.entries * n.out_channels + transposed
+
+
+def _volume_kernel_grad(geometry: ConvGeometry) -> float:
+    """Over three axes, slow with strides and for single images."""
+    n = count_dense(geometry)
+    read = 1e-8 if max(geometry.strides) > 1 else 1.6e-9 + 6e-9 / n.images
+    moved = n.arrays + prod(geometry.kernel_shape)
+    return 2e-4 + n.entries * (read + 1.2e-11 * n.out_channels) + 1e-9 * moved
 
 
 def _is_wide_and_dense(geometry: ConvGeometry) -> bool:
