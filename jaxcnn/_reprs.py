@@ -1,4 +1,4 @@
-"""Short representations of objects with arrays, functions or long tuples, and tables, for a REPL and a notebook."""
+"""Values as text: short representations of objects, durations, and tables, for a REPL, a terminal and a notebook."""
 
 import dataclasses
 import functools
@@ -10,6 +10,8 @@ from typing import Any
 LONGEST = 60  # characters of one value
 WIDTH = 100  # of a line; longer representations have one field per line
 FEW = 4  # longer tuples are abbreviated
+# Measures between 0 and 1 that are shown in per cent, with their abbreviations.
+SHARES = {"accuracy": "acc", "mean_iou": "mIoU"}
 
 
 def short_repr(value: Any) -> str:
@@ -68,6 +70,17 @@ def short_text(value: Any) -> str:
     if type(value).__repr__ is short_repr:
         return text.replace("\n", "\n    ")
     return text if len(text) <= LONGEST and "\n" not in text else f"{type(value).__name__}(...)"
+
+
+def duration(seconds: float) -> str:
+    """A duration in hours, minutes and seconds.
+
+    >>> duration(7.4), duration(75), duration(3750)
+    ('0:07', '1:15', '1:02:30')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def text_table(rows: Sequence[Sequence[str]], *, right: Sequence[bool]) -> list[str]:

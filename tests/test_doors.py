@@ -17,8 +17,6 @@ ROOT = Path(__file__).parent.parent
 LIBRARY = sorted((ROOT / "jaxcnn").rglob("*.py"))
 PACKAGES = [path.parent for path in LIBRARY if path.name == "__init__.py"]
 OUTSIDE = [path for folder in ("docs", "experiments", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
-# Packages whose modules have not been renamed yet.
-OPEN = {"train"}
 # The page of measurements and its tests show the tables that ``jaxcnn bench`` prints.
 TABLES_OF_THE_COMMAND = (("docs.bench", "jaxcnn.cli"), ("tests.bench", "jaxcnn.cli"))
 
@@ -27,11 +25,6 @@ def dotted(path: Path) -> str:
     """The module of a file, or the package of a folder or of its ``__init__.py``."""
     relative = path.relative_to(ROOT).with_suffix("")
     return ".".join(relative.parts[:-1] if relative.name == "__init__" else relative.parts)
-
-
-def package_of(module: str) -> str:
-    """The package directly below ``jaxcnn`` that a module belongs to."""
-    return [*module.split("."), ""][1]
 
 
 def is_private(name: str) -> bool:
@@ -52,9 +45,9 @@ MODULES = {dotted(path) for path in LIBRARY}
 
 def test_every_module_is_private_and_every_package_has_a_door() -> None:
     modules = [dotted(path) for path in LIBRARY if path.name not in ("__init__.py", "__main__.py")]
-    public = [name for name in modules if not is_private(name.split(".")[-1]) and package_of(name) not in OPEN]
+    public = [name for name in modules if not is_private(name.split(".")[-1])]
     assert public == [], "start the name with an underscore, and export names from the package"
-    assert [name for name, names in EXPORTS.items() if names is None and package_of(name) not in OPEN] == []
+    assert [name for name, names in EXPORTS.items() if names is None] == []
 
 
 def inside(importer: str, package: str) -> bool:
@@ -87,7 +80,7 @@ def imports(path: Path) -> list[str]:
 def test_private_modules_are_imported_from_inside_their_package() -> None:
     found = {}
     for path in [*LIBRARY, *OUTSIDE]:
-        found[dotted(path)] = trespasses(dotted(path), [name for name in imports(path) if package_of(name) not in OPEN])
+        found[dotted(path)] = trespasses(dotted(path), imports(path))
     assert {module: names for module, names in found.items() if names} == {}, "import from the package instead"
 
 
@@ -110,8 +103,7 @@ def unlisted(source: str) -> list[str]:
 def test_names_imported_from_a_package_are_in_its_all() -> None:
     found = {}
     for path in [*LIBRARY, *OUTSIDE]:
-        names = unlisted(path.read_text(encoding="utf-8"))
-        found[dotted(path)] = [name for name in names if package_of(name) not in OPEN]
+        found[dotted(path)] = unlisted(path.read_text(encoding="utf-8"))
     assert {module: names for module, names in found.items() if names} == {}
 
 
@@ -121,8 +113,7 @@ def test_no_module_has_the_name_of_an_export() -> None:
     for package in PACKAGES:
         children = {path.stem for path in package.glob("*.py")}
         found[dotted(package)] = sorted(children & set(EXPORTS[dotted(package)] or []))
-    found = {name: names for name, names in found.items() if names and package_of(name) not in OPEN}
-    assert found == {}
+    assert {name: names for name, names in found.items() if names} == {}
 
 
 def neighbours(package: str, modules: dict[str, list[str]]) -> dict[str, set[str]]:
@@ -151,7 +142,7 @@ def test_the_parts_of_each_package_have_an_order() -> None:
     """Sub-packages and modules import strictly downwards within their package too."""
     modules = {dotted(path): imports(path) for path in LIBRARY}
     found = {dotted(package): cycle(neighbours(dotted(package), modules)) for package in PACKAGES}
-    assert {name: parts for name, parts in found.items() if parts and package_of(name) not in OPEN} == {}
+    assert {name: parts for name, parts in found.items() if parts} == {}
 
 
 @pytest.mark.parametrize(

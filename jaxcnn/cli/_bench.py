@@ -137,10 +137,10 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _finish(options: argparse.Namespace, results: list[dict[str, Any]], about: dict[str, Any]) -> list[str]:
     """Prints the summary, writes the files; the names of wrong results."""
+    from jaxcnn._files import write_json
     from jaxcnn.bench import report
     from jaxcnn.cli._bench_tables import STEP_COLUMNS, SUMMARY_COLUMNS, step_rows, summary_rows
     from jaxcnn.cli._output import console, print_table
-    from jaxcnn.train._runs._files import write_json
     from jaxcnn.vis import draw_bench
 
     found = report(results, machine=about)

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxcnn._reprs import SHARES
+
 HELP = "compare runs: settings that differ, metrics, curves in one picture"
 # Entries of a record that are no metrics.
 _NOT_METRICS = ("step", "epoch", "seconds")
@@ -137,6 +139,4 @@ def _table(compared: Mapping[str, Any]) -> tuple[list[str], list[list[object]]]:
 
 
 def _figure(name: str, value: Any) -> str:
-    from jaxcnn.train._reports._progress import SHARES
-
     return f"{100 * value:.2f} %" if name.partition("/")[2] in SHARES else f"{value:.4g}"

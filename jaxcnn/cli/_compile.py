@@ -46,9 +46,7 @@ def run(options: argparse.Namespace) -> int:
     import jax
 
     from jaxcnn.cli._output import print_json, print_table, say
-    from jaxcnn.train import Parallel, compile_for, largest_batch, target_mesh
-    from jaxcnn.train._runs._config import with_settings
-    from jaxcnn.train._runs._discover import find_experiment
+    from jaxcnn.train import Parallel, compile_for, find_experiment, largest_batch, target_mesh, with_settings
 
     _check(options)
     if "JAX_PLATFORMS" not in os.environ:

@@ -14,11 +14,11 @@ def run(options: argparse.Namespace) -> int:
     """Measures every model whose name matches, printing each line at once, and writes the JSON."""
     import jax
 
+    from jaxcnn._files import write_json
     from jaxcnn._hints import did_you_mean
     from jaxcnn.bench import compile_times, machine
     from jaxcnn.cli._output import print_table
     from jaxcnn.models import list_models
-    from jaxcnn.train._runs._files import write_json
 
     names = list_models(options.pattern)
     if not names:

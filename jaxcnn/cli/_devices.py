@@ -1,21 +1,12 @@
 """The options of ``jaxcnn train`` that say on which devices, and in how many processes."""
 
 import argparse
-import contextlib
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from jaxcnn.train._devices import Parallel
-
-FILE = "parallel.json"
-USUAL = {"devices": 1, "spelling": "jit", "batch_stats": "global", "accumulate": 1, "fsdp": False}
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options, in two groups."""
-    group = parser.add_argument_group("devices", "a resumed run keeps what it had, unless told otherwise")
+    group = parser.add_argument_group("devices", "a resumed run keeps what it had, unless given")
     group.add_argument("--devices", type=_count, metavar="N", help="how many devices share each batch, or all; 1")
     add_step_arguments(group)
     group = parser.add_argument_group(
@@ -51,13 +42,13 @@ def _count(text: str) -> int | str:
     return text if text == "all" else int(text)
 
 
-def join_processes(options: argparse.Namespace) -> None:
-    """Joins the other processes, where there are some; before anything touches a device."""
+def join(options: argparse.Namespace) -> None:
+    """Makes this process one of several, if the user asks for it; before anything uses a device."""
     given = (options.coordinator, options.num_processes, options.process_id)
     if options.distributed or any(value is not None for value in given):
-        from jaxcnn.train._distributed import join
+        from jaxcnn.train import join_processes
 
-        join(
+        join_processes(
             options.coordinator,
             num_processes=options.num_processes,
             process_id=options.process_id,
@@ -65,48 +56,7 @@ def join_processes(options: argparse.Namespace) -> None:
         )
 
 
-def choose_devices(options: argparse.Namespace, folder: Path | None = None) -> "Parallel":
-    """The devices that are asked for, else those of the run in the folder, else one."""
-    import jax
-
-    from jaxcnn.train._devices import Parallel
-
-    chosen: dict[str, Any] = dict(USUAL)
-    if folder is not None and (folder / FILE).exists():
-        chosen |= _recorded(folder / FILE)
-    if jax.process_count() > 1:
-        chosen["devices"] = "all"
-    asked = {name: getattr(options, name) for name in USUAL}
-    chosen |= {name: value for name, value in asked.items() if value is not None}
-    devices = chosen.pop("devices")
-    return Parallel.over(None if devices == "all" else devices, **chosen)
-
-
-def _recorded(file: Path) -> dict[str, Any]:
-    """The content of ``parallel.json``.
-
-    Raises:
-        RunError: it cannot be read, or an entry is unknown or of another type.
-    """
-    from jaxcnn.train._errors import RunError
-
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"expected a JSON object, got {type(content).__name__}")
-        for name, value in content.items():
-            if name not in USUAL or type(value) is not type(USUAL[name]):
-                raise ValueError(f"unexpected entry {name!r}: {str(value)[:50]!r}")
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(
-            f"{file} is damaged ({error}). It records --devices, --spelling, --batch-stats, --accumulate and --fsdp: "
-            f"delete it, and give those that the run was started with."
-        ) from error
-    return content
-
-
-def one_writer(folder: Any) -> contextlib.AbstractContextManager[None]:
-    """The lock of a run folder, in the process that writes."""
-    from jaxcnn.train._distributed import is_first
-
-    return folder.locked() if is_first() else contextlib.nullcontext()
+def asked(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of ``Parallel.of_run`` that the user gave."""
+    given = {name: getattr(options, name) for name in ("devices", "spelling", "batch_stats", "accumulate", "fsdp")}
+    return {name: None if value == "all" else value for name, value in given.items() if value is not None}

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from jaxcnn._reprs import SHARES
 from jaxcnn.cli import _trust
 
 HELP = "evaluate a run on its test images"
@@ -26,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints the measures; of a classification also by class."""
     from jaxcnn.cli._output import print_json, print_table
-    from jaxcnn.train._evaluate import Evaluator
-    from jaxcnn.train._runs._folder import RunFolder
+    from jaxcnn.train import RunFolder
 
     folder = RunFolder.open(options.run_folder)
     model = _trust.load_model(folder, options)
@@ -36,9 +36,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"jaxcnn evaluate: {model.dataset} is not found by its name, only by the run's own code", file=sys.stderr)
         file, config = _trust.load_experiment(folder, options)
         split = file.build(config).data.test
-    evaluator = Evaluator(model.inference, split)
-    measures = evaluator(model.variables)
-    classes = _by_class(evaluator, model)
+    measures = model.evaluate(split)
+    classes = _by_class(model, split)
     if options.json:
         print_json(
             {
@@ -59,13 +58,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _by_class(evaluator: Any, model: Any) -> dict[str, dict[str, int]]:
+def _by_class(model: Any, split: Any) -> dict[str, dict[str, int]]:
     """The number of images of each class, and of those that are recognised; empty where there are no such classes."""
     import numpy as np
 
     if model.inference.predict is None or "label" not in model.fields or not model.class_names:
         return {}
-    outputs, targets = evaluator.outputs(model.variables)
+    outputs, targets = model.outputs(split)
     if not isinstance(outputs, dict) or "probabilities" not in outputs or targets["label"].ndim != 1:
         return {}
     labels, hits = targets["label"], outputs["probabilities"].argmax(-1) == targets["label"]
@@ -76,9 +75,7 @@ def _by_class(evaluator: Any, model: Any) -> dict[str, dict[str, int]]:
 
 
 def in_words(measures: dict[str, float]) -> str:
-    """Measures in a line: those between 0 and 1 that are read so in per cent."""
-    from jaxcnn.train._reports._progress import SHARES
-
+    """Measures in a line, shares in per cent."""
     names = sorted(measures, key=lambda name: name == "loss")
     return ", ".join(
         f"test {name.replace('_', ' ')} {100 * measures[name]:.2f} %"

@@ -19,7 +19,7 @@ def results_of(experiment: str, groups: Mapping[str, Mapping[Path, float | None]
     Returns:
         a dict in the format of ``docs/decisions/0012-variants.md``.
     """
-    from jaxcnn.train._runs._folder import RunFolder
+    from jaxcnn.train import RunFolder
 
     settings = {name: RunFolder(next(iter(runs))).settings() for name, runs in groups.items()}
     for each in settings.values():
@@ -59,19 +59,19 @@ def _of_group(wall_seconds: Mapping[Path, float | None]) -> dict[str, Any]:
 
 
 def _of_run(folder: Path, seconds: float | None) -> dict[str, Any]:
-    from jaxcnn.train._runs._folder import RunFolder
+    from jaxcnn.train import RunFolder
 
     run = RunFolder(folder)
     records = run.metrics.read()
     last = records[-1]
-    measured = folder / "measured.json"
+    measured = run.measured()
     return {
         "seed": run.settings()["seed"],
         **{name: value for name, value in last.items() if name.startswith(("test/", "val/"))},
         "epochs": last["epoch"],
         "steps": last["step"],
         "wall_seconds": seconds,
-        **({"measured": json.loads(measured.read_text(encoding="utf-8"))} if measured.exists() else {}),
+        **({"measured": measured} if measured else {}),
         "git": json.loads((folder / "versions.json").read_text(encoding="utf-8"))["git"],
         "history": _history(records),
     }

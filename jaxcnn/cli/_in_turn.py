@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jaxcnn.cli._signals import WATCHED, watched
 
 if TYPE_CHECKING:
-    from jaxcnn.train._runs._discover import ExperimentFile
+    from jaxcnn.train import ExperimentFile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +50,7 @@ def plan(file: "ExperimentFile", folder: Path, assignments: Sequence[str], varia
     Raises:
         ConfigError: a setting or the variant does not exist, or a value is of another type.
     """
-    from jaxcnn.train._runs._config import settings_to_json
-    from jaxcnn.train._runs._variants import config_of
+    from jaxcnn.train import config_of, settings_to_json
 
     words = ["--variant", variant] if variant is not None else []
     words += [word for text in assignments for word in ("--set", text)]
@@ -102,8 +101,8 @@ def train_in_turn(
 
 def _train(experiment: str, planned: Planned, again: str, quiet: bool) -> float | None:
     """Trains a run, or what is left of it; the seconds it took if that was one start."""
-    from jaxcnn.train._errors import RunError
-    from jaxcnn.train._runs._files import write_json
+    from jaxcnn._files import write_json
+    from jaxcnn.train import RunError
 
     folder, done = planned.folder, planned.folder / "repeat.json"
     there = (folder / "config.json").exists()
@@ -131,8 +130,7 @@ def _check_same(file: "ExperimentFile", planned: Planned) -> None:
     Raises:
         RunError: its settings differ, or the text of its experiment does.
     """
-    from jaxcnn.train._errors import RunError
-    from jaxcnn.train._runs._folder import RunFolder
+    from jaxcnn.train import RunError, RunFolder
 
     recorded = RunFolder(planned.folder).settings()
     differing = [name for name, value in planned.settings.items() if recorded.get(name) != value]

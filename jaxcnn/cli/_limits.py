@@ -16,7 +16,7 @@ def check_limits() -> None:
     Raises:
         RunError: too few files may be open at a time: libraries would end in tracebacks, or wait for ever.
     """
-    from jaxcnn.train._errors import RunError
+    from jaxcnn.train import RunError
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < WISHED_FILES:

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints both tables."""
     from jaxcnn.cli._output import print_json, print_table
-    from jaxcnn.train._runs._discover import list_experiments
+    from jaxcnn.train import list_experiments
 
     experiments = [
         {"name": name, "about": _headline(path), "file": str(path)} for name, path in list_experiments().items()
@@ -69,8 +69,7 @@ def _headline(path: Path) -> str:
 
 def _describe(folder: Path) -> dict[str, Any]:
     """A run in a row; one that cannot be read is a row that says so."""
-    from jaxcnn.train._errors import RunError
-    from jaxcnn.train._runs._folder import RunFolder
+    from jaxcnn.train import RunError, RunFolder
 
     run_folder = RunFolder(folder)
     try:

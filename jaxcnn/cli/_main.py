@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _import_slow_modules(verb: str) -> None:
     """Imports the modules that take time; Ctrl-C raises ``KeyboardInterrupt`` from then on, see ``jaxcnn.__main__``."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        importlib.import_module("jaxcnn.train._loop" if verb in ("train", "evaluate", "predict", "profile") else "jax")
+        importlib.import_module("jaxcnn.train" if verb in ("train", "evaluate", "predict", "profile") else "jax")
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -118,8 +118,7 @@ def _setting_names(options: argparse.Namespace, unknown: Sequence[str]) -> list[
     """The settings of the experiment on the command line, if the verb takes settings and there is one."""
     if not hasattr(options, "set"):
         return []
-    from jaxcnn.train._runs._config import settings_of
-    from jaxcnn.train._runs._discover import find_experiment, list_experiments
+    from jaxcnn.train import find_experiment, list_experiments, settings_of
 
     # In `train --epochs 3 NAME` the value is in the place of the experiment, and the name is left over.
     for word in (options.experiment, *unknown):

@@ -43,8 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
     from jaxcnn.cli._output import print_json, print_table, say
     from jaxcnn.data import holds_strokes, is_dark_on_light, read_image
-    from jaxcnn.train._errors import ConfigError, RunError
-    from jaxcnn.train._runs._folder import RunFolder
+    from jaxcnn.train import ConfigError, RunError, RunFolder
 
     if options.top < 1:
         raise ConfigError(f"--top {options.top}: show at least one class.")

@@ -24,21 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the table."""
-
     from jaxcnn.cli._output import console, print_json, print_table
-    from jaxcnn.train._checkpoints._reading import restore
-    from jaxcnn.train._profiling import profile_steps
-    from jaxcnn.train._runs._folder import RunFolder
-    from jaxcnn.train._state import abstract_state
+    from jaxcnn.train import Parallel, RunFolder, profile_run
 
     folder = RunFolder.open(options.run_folder)
     file, config = _trust.load_experiment(folder, options)
     experiment = file.build(config)
-    parallel = _devices.choose_devices(options, folder.path)
-    state = restore(folder.checkpoints, "last", parallel.template(abstract_state(experiment)))
-    profile = profile_steps(
-        experiment, state, options.output or folder.path / "profile", parallel=parallel, steps=options.steps
-    )
+    parallel = Parallel.of_run(folder, **_devices.asked(options))
+    profile = profile_run(folder, experiment, options.output, parallel=parallel, steps=options.steps)
     busy = sum(row.total for row in profile.rows)
     if options.json:
         print_json(

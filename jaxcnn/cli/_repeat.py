@@ -5,7 +5,6 @@ command that was stopped continues with the same ``--run-dir``: finished runs ar
 """
 
 import argparse
-import datetime
 import shlex
 from pathlib import Path
 
@@ -41,12 +40,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from jaxcnn._files import write_json
     from jaxcnn.cli._figures import results_of
-    from jaxcnn.train._errors import ConfigError
-    from jaxcnn.train._runs._discover import find_experiment
-    from jaxcnn.train._runs._files import write_json
-    from jaxcnn.train._runs._folder import RunFolder
-    from jaxcnn.train._runs._variants import variants_of
+    from jaxcnn.train import ConfigError, RunFolder, find_experiment, variants_of
 
     file = find_experiment(options.experiment)
     if options.seeds < 1:
@@ -64,8 +60,7 @@ def _run(options: argparse.Namespace) -> int:
         }
 
     planned(Path())  # a misspelt setting or variant is found before anything is made
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    options.run_dir = options.run_dir or RunFolder.unused(Path("runs") / f"{file.name}-{stamp}")
+    options.run_dir = options.run_dir or RunFolder.unused_in_runs(file.name)
     groups = planned(options.run_dir)
     try:
         seconds = train_in_turn(

@@ -39,7 +39,7 @@ def read_results() -> list[dict[str, Any]]:
     A file that is not one of results is left out and named on standard error.
     """
     from jaxcnn._errors import printable
-    from jaxcnn.train._runs._discover import experiment_folders
+    from jaxcnn.train import experiment_folders
 
     files: dict[str, Path] = {}
     for folder in experiment_folders():
@@ -73,7 +73,7 @@ def by_variant(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 def row(result: dict[str, Any]) -> list[str]:
     """One result in words."""
-    from jaxcnn.train._reports._progress import duration
+    from jaxcnn._reprs import duration
 
     versions, cores = result["versions"], result["cores"]
     return [
@@ -89,7 +89,7 @@ def row(result: dict[str, Any]) -> list[str]:
 
 def in_words(result: dict[str, Any], name: str) -> str:
     """Mean and sample standard deviation over the seeds, shares in per cent; of one seed there is no deviation."""
-    from jaxcnn.train._reports._progress import SHARES
+    from jaxcnn._reprs import SHARES
 
     share = name == "test/error" or name.partition("/")[2] in SHARES
     factor, digits = (100, 2) if share else (1, 4)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxcnn.train._runs._discover import ExperimentFile
+    from jaxcnn.train import ExperimentFile
 
 HELP = "show an experiment's settings, or what a folder of images holds"
 FOLDER = "folder:"
@@ -34,9 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints the experiment's docstring and the table of its settings, or the contents of a folder."""
     from jaxcnn.cli._output import print_json, print_table, say
-    from jaxcnn.train._runs._config import settings_of, to_json, to_text
-    from jaxcnn.train._runs._discover import find_experiment, list_experiments
-    from jaxcnn.train._runs._variants import variants_of
+    from jaxcnn.train import (
+        config_of,
+        find_experiment,
+        list_experiments,
+        settings_of,
+        settings_to_json,
+        variants_of,
+    )
 
     folder = options.experiment.removeprefix(FOLDER)
     if folder != options.experiment or (Path(folder).is_dir() and folder not in list_experiments()):
@@ -47,22 +52,21 @@ def run(options: argparse.Namespace) -> int:
         return 0
     settings, variants = settings_of(file.config_class), variants_of(file)
     if options.json:
-        rows = [
-            {"name": s.name, "type": s.type_name, "default": to_json(s.default), "meaning": s.meaning} for s in settings
-        ]
         about = {"experiment": file.name, "file": str(file.path), "about": file.doc.strip()}
-        as_json = {name: {key: to_json(value) for key, value in changes.items()} for name, changes in variants.items()}
-        print_json({**about, "settings": rows, "variants": as_json})
+        whole = {name: settings_to_json(config_of(file, [], name)) for name in variants}
+        changed = {name: {key: whole[name][key] for key in changes} for name, changes in variants.items()}
+        print_json({**about, "settings": [setting.to_json() for setting in settings], "variants": changed})
         return 0
     say(f"{file.doc.strip()}\n\nfile    {file.path}\n")
     print_table(
         ["setting", "type", "default", "meaning"],
-        [[s.name, s.type_name, to_text(s.default), s.meaning] for s in settings],
+        [[each.name, each.type_name, each.text(each.default), each.meaning] for each in settings],
     )
     if variants:
         print()
+        known = {setting.name: setting for setting in settings}
         in_words = {
-            name: " ".join(f"{key}={to_text(value)}" for key, value in changes.items())
+            name: " ".join(f"{key}={known[key].text(value)}" for key, value in changes.items())
             for name, changes in variants.items()
         }
         print_table(["variant", "settings"], [[name, changes or "the defaults"] for name, changes in in_words.items()])

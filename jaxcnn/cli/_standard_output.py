@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+log = logging.getLogger("jaxcnn")
+
 
 class OutputError(OSError):
     """Standard output that cannot be written, in words for the user."""
@@ -70,11 +72,12 @@ def checked_output() -> Iterator[None]:
 @contextlib.contextmanager
 def lasting_output() -> Iterator[None]:
     """Standard output and standard error that may end: what is done inside goes on without them, and warns once."""
-    from jaxcnn.train._reports._warnings_log import log
 
     def lost(error: OSError) -> None:
         cause = error.__cause__ if isinstance(error, OutputError) else error
-        log.warning("standard output cannot be written (%s); training continues without it", cause)
+        logging.getLogger("jaxcnn").warning(
+            "standard output cannot be written (%s); training continues without it", cause
+        )
 
     with (
         contextlib.redirect_stdout(_Guarded(sys.stdout, lost)),  # type: ignore[type-var]

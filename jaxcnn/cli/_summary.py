@@ -65,7 +65,7 @@ def find_model(options: argparse.Namespace) -> tuple[Any, tuple[int, ...], str]:
         return create(name, num_classes=options.classes), info(name).input_shape, f"{name}: {info(name).paper}"
     experiment = _experiment(options)
     if experiment is None:
-        from jaxcnn.train._runs._discover import list_experiments
+        from jaxcnn.train import list_experiments
 
         known = [*list_models(), *list_experiments()]
         raise ValueError(
@@ -74,7 +74,7 @@ def find_model(options: argparse.Namespace) -> tuple[Any, tuple[int, ...], str]:
         )
     if options.classes is not None:
         raise ValueError("--classes is for a named model; the classes of an experiment are those of its data set.")
-    from jaxcnn.train._network import networks
+    from jaxcnn.train import networks
 
     found = networks(experiment)
     if not found:
@@ -86,8 +86,7 @@ def find_model(options: argparse.Namespace) -> tuple[Any, tuple[int, ...], str]:
 def _experiment(options: argparse.Namespace) -> Any:
     """The experiment of a name, a file or a run folder, with its recorded or its default settings; None without one."""
     name: str = options.model
-    from jaxcnn.train._runs._discover import find_experiment, list_experiments
-    from jaxcnn.train._runs._folder import RunFolder
+    from jaxcnn.train import RunFolder, find_experiment, list_experiments
 
     if Path(name).is_dir():
         file, config = _trust.load_experiment(RunFolder.open(Path(name)), options)

@@ -6,19 +6,24 @@ and with `--extend epochs=80` for longer. `jaxcnn train --from RUN` starts a new
 
 import argparse
 import contextlib
-import datetime
-import hashlib
+import logging
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from jaxcnn._reprs import SHARES
 from jaxcnn.cli import _devices, _trust
 from jaxcnn.cli._limits import check_limits
 from jaxcnn.cli._signals import stop_on_signals
 from jaxcnn.cli._standard_output import lasting_output, quiet_threads
 
+if TYPE_CHECKING:
+    from jaxcnn.train import Start
+
 HELP = "train an experiment, or continue a run"
+
+log = logging.getLogger("jaxcnn")
 
 # A confusion matrix of more classes is too large to be seen.
 MOST_CLASSES = 100
@@ -66,63 +71,36 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from jaxcnn.train._compile_cache import keep_compiled_programs
-    from jaxcnn.train._distributed import is_first, together
-    from jaxcnn.train._dry_run import dry_run
-    from jaxcnn.train._errors import ConfigError
-    from jaxcnn.train._loop import comparable
-    from jaxcnn.train._runs._config import settings_to_json, with_settings
-    from jaxcnn.train._runs._discover import find_experiment
-    from jaxcnn.train._runs._folder import RunFolder
-    from jaxcnn.train._runs._variants import config_of
-    from jaxcnn.train._start import started_again, starting_from
+    from jaxcnn.train import ConfigError, RunFolder, keep_compiled_programs, resume_run, start_run
 
     _check_words(options)
     if not options.checkpoint_minutes > 0:
         raise ConfigError(f"--checkpoint-minutes {options.checkpoint_minutes}: expected a number greater than 0.")
     callbacks = _callbacks(options)
-    _devices.join_processes(options)
+    _devices.join(options)
     keep_compiled_programs()
-    origin = None
-    with together("prepare the run") as same:
-        if options.resume is not None:
-            place = options.resume
-            folder = RunFolder.open(place)
-            file, config = _trust.load_experiment(folder, options)
-            config = with_settings(config, options.extend)
-            settings = settings_to_json(config)
-            experiment = started_again(file.build(config), folder)
-            parallel = _devices.choose_devices(options, folder.path)
-        else:
-            if options.experiment is None:
-                file, config = _trust.load_experiment(RunFolder.open(options.start), options)
-                config = with_settings(config, options.set)
-            else:
-                file = find_experiment(options.experiment)
-                config = config_of(file, options.set, options.variant)
-            settings = settings_to_json(config)  # before the first step: a run must be able to read them back
-            experiment = file.build(config)
-            if options.start is not None:
-                experiment, origin = starting_from(experiment, RunFolder.open(options.start), options.checkpoint)
-            parallel = _devices.choose_devices(options)
-            parallel.check(experiment.batch_size)
-            dry_run(experiment)  # before the folder is made: a mistake leaves nothing behind
-            place = options.run_dir or _new_folder(file.name)
-        same |= {"experiment": file.name, "text of the experiment": _digest(file.source)}
-        same |= settings | comparable(experiment, parallel)
-    with together("make the run folder"):
-        if options.resume is None and is_first():
-            RunFolder.create(place, file, settings, parallel.settings, origin=origin)
-    with together("find the run folder") as same:
-        folder = RunFolder.open(place)
-        same["the run in the folder"] = folder.identity
-    extended = settings if options.extend else None
-    return _train(folder, experiment, parallel, options.checkpoint_minutes, callbacks, extended)
+    devices = _devices.asked(options)
+    if options.resume is not None:
+        start = resume_run(options.resume, extend=options.extend, trust=options.trust, devices=devices)
+    else:
+        start = start_run(
+            options.experiment,
+            options.set,
+            variant=options.variant,
+            origin=options.start,
+            checkpoint=options.checkpoint,
+            trust=options.trust,
+            run_dir=options.run_dir,
+            devices=devices,
+        )
+    if options.experiment is None:
+        _trust.say_what_ran(RunFolder(options.resume or options.start), options)
+    return _train(start, options.checkpoint_minutes, callbacks)
 
 
 def _callbacks(options: argparse.Namespace) -> list[Any]:
     """A callback that writes event files, if they were asked for or a run that is resumed has some."""
-    from jaxcnn.train._watch import TensorBoard
+    from jaxcnn.train import TensorBoard
 
     if options.tensorboard:
         return [TensorBoard()]
@@ -131,8 +109,6 @@ def _callbacks(options: argparse.Namespace) -> list[Any]:
     try:
         return [TensorBoard()]
     except ModuleNotFoundError as error:
-        from jaxcnn.train._reports._warnings_log import log
-
         log.warning("the event files in %s are not continued: %s", options.resume / "tensorboard", error)
         return []
 
@@ -143,7 +119,7 @@ def _check_words(options: argparse.Namespace) -> None:
     Raises:
         ConfigError: says which.
     """
-    from jaxcnn.train._errors import ConfigError
+    from jaxcnn.train import ConfigError
 
     named = [options.experiment, options.resume, options.start]
     if all(each is None for each in named) or (options.resume is not None and named != [None, options.resume, None]):
@@ -162,71 +138,38 @@ def _check_words(options: argparse.Namespace) -> None:
         raise ConfigError("--variant selects among the variants of an experiment; name the experiment.")
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _new_folder(name: str) -> Path:
+def _train(start: "Start", minutes: float, callbacks: list[Any]) -> int:
     import jax
 
-    from jaxcnn.train._errors import ConfigError
-    from jaxcnn.train._runs._folder import RunFolder
-
-    if jax.process_count() > 1:
-        raise ConfigError("several processes need one folder that all of them see: name it with --run-dir DIR.")
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return RunFolder.unused(Path("runs") / f"{name}-{stamp}")
-
-
-def _train(
-    folder: Any,
-    experiment: Any,
-    parallel: Any,
-    minutes: float,
-    callbacks: list[Any],
-    extended: dict[str, Any] | None,
-) -> int:
-    """Trains in the folder; ``extended`` are the settings of a run that is trained for longer."""
     from jaxcnn.cli._output import console
-    from jaxcnn.train._distributed import is_first, together
-    from jaxcnn.train._extend import extend_run
-    from jaxcnn.train._loop import train_run
-    from jaxcnn.train._recorded import record_model
-    from jaxcnn.train._reports._progress import ConsoleProgress
-    from jaxcnn.train._trained import Trained, write_measured
+    from jaxcnn.train import ConsoleProgress, Trained, fit
 
+    experiment, run, parallel, extended = start
+    first = jax.process_index() == 0  # the others print and draw nothing
     screen = console()
-    screen.quiet = not is_first()
-    screen.print(f"run folder  {folder.path}", highlight=False, soft_wrap=True)
-    with contextlib.ExitStack() as stack:
-        with together("lock the run folder"):
-            stack.enter_context(_devices.one_writer(folder))
-            if is_first():
-                record_model(experiment, folder)
-        if extended is not None:
-            screen.print(extend_run(folder, experiment, extended, parallel), highlight=False, soft_wrap=True)
-        stop = stack.enter_context(stop_on_signals())
-        with ConsoleProgress(
-            screen, steps_per_epoch=experiment.steps_per_epoch, batch_size=experiment.batch_size
-        ) as progress:
-            outcome = train_run(
+    screen.quiet = not first
+    screen.print("\n".join([f"run folder  {run.path}", *filter(None, [extended])]), highlight=False, soft_wrap=True)
+    progress = ConsoleProgress(screen, steps_per_epoch=experiment.steps_per_epoch, batch_size=experiment.batch_size)
+    with stop_on_signals() as stop:
+        with progress:
+            outcome = fit(
                 experiment,
-                folder,
+                run,
+                parallel=parallel,
                 progress=progress,
                 should_stop=lambda: stop.signal is not None,
-                parallel=parallel,
                 checkpoint_minutes=minutes,
                 callbacks=callbacks,
             )
         if outcome.metrics is None:
             screen.print(f"stopped at step {outcome.step}; everything is saved. Continue with:", highlight=False)
-            screen.print(f"  jaxcnn train --resume {folder.path}", highlight=False, soft_wrap=True)
+            screen.print(f"  jaxcnn train --resume {run.path}", highlight=False, soft_wrap=True)
             return 128 + int(stop.signal or signal.SIGINT)
-        trained = Trained(experiment, outcome.variables, outcome.step)
-        measured = write_measured(folder, trained)
-        outputs, targets = _outputs(trained, parallel)
-        pictures = _draw(folder, experiment, outputs, targets) if is_first() else []
+        outputs, targets = _outputs(Trained(experiment, outcome.variables, outcome.step), parallel)
+        with run.locked() if first else contextlib.nullcontext():  # warnings are written to the folder
+            pictures = _draw(run, experiment, outputs, targets) if first else []
     figures = {name: value for name, value in outcome.metrics.items() if name.startswith("test/")}
+    measured = run.measured()
     screen.print(
         f"{_in_words(figures)}   pictures  {', '.join(pictures) or 'none'}"
         + (f"   measured  {', '.join(measured)}" if measured else ""),
@@ -238,8 +181,6 @@ def _train(
 
 def _in_words(figures: dict[str, float]) -> str:
     """The figures of the test split, shares in per cent; losses where there is nothing else."""
-    from jaxcnn.train._reports._progress import SHARES
-
     names = {name: name.removeprefix("test/") for name in figures}
     shares = [
         f"{name.replace('_', ' ').replace('iou', 'IoU')}  {100 * figures[full]:.2f} %"
@@ -252,13 +193,10 @@ def _in_words(figures: dict[str, float]) -> str:
 
 def _outputs(trained: Any, parallel: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the run predicts for the test split, and the targets of that; nothing where no picture shows it."""
-    from jaxcnn.train._evaluate import Evaluator, Inference
-
     experiment = trained.experiment
     if experiment.predict is None or not 0 < len(experiment.data.class_names) <= MOST_CLASSES:
         return {}, {}
-    evaluator = Evaluator(Inference.of(experiment), experiment.data.test, parallel=parallel)
-    outputs, targets = evaluator.outputs(trained.variables)
+    outputs, targets = trained.outputs(parallel=parallel)
     return (outputs, targets) if isinstance(outputs, dict) else ({}, {})
 
 
@@ -267,8 +205,6 @@ def _draw(folder: Any, experiment: Any, outputs: dict[str, Any], targets: dict[s
 
     A picture that cannot be drawn costs a warning: the run is finished, and its checkpoints and metrics are saved.
     """
-    from jaxcnn.train._reports._warnings_log import log
-
     drawn = []
     for name, draw in _pictures(folder, experiment, outputs, targets).items():
         path = folder.path / name

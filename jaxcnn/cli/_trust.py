@@ -5,9 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxcnn.train._recorded import RecordedModel
-    from jaxcnn.train._runs._discover import ExperimentFile
-    from jaxcnn.train._runs._folder import RunFolder
+    from jaxcnn.train import ExperimentFile, RecordedModel, RunFolder
 
 
 def add_argument(parser: argparse.ArgumentParser) -> None:
@@ -20,17 +18,20 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
 def load_experiment(run: "RunFolder", options: argparse.Namespace) -> tuple["ExperimentFile", Any]:
     """Runs the run's ``experiment.py``, and says so on standard error."""
     loaded = run.load_experiment(trust=options.trust)
-    print(f"jaxcnn {options.verb}: ran {run.path / 'experiment.py'}", file=sys.stderr)
+    say_what_ran(run, options)
     return loaded
+
+
+def say_what_ran(run: "RunFolder", options: argparse.Namespace) -> None:
+    """Says on standard error that the run's ``experiment.py`` was run."""
+    print(f"jaxcnn {options.verb}: ran {run.path / 'experiment.py'}", file=sys.stderr)
 
 
 def load_model(run: "RunFolder", options: argparse.Namespace) -> "RecordedModel":
     """The recorded model; that of the run's ``experiment.py`` where none is recorded."""
-    from jaxcnn.train._recorded import model_of, read_model
-    from jaxcnn.train._trained import load_variables
+    from jaxcnn.train import RecordedModel, load, load_trained
 
-    recorded = read_model(run, options.checkpoint)
-    if recorded is not None:
-        return recorded
+    if run.has_model:
+        return load(run, options.checkpoint)
     file, config = load_experiment(run, options)
-    return model_of(load_variables(run, file.build(config), options.checkpoint))
+    return RecordedModel.of(load_trained(run, options.checkpoint, experiment=file.build(config)))

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 
@@ -10,13 +9,13 @@ def run(options: argparse.Namespace) -> int:
     """Measures the algorithms of each selected operation, and writes the table."""
     import jax
 
+    from jaxcnn._files import cache_folder, write_json
     from jaxcnn.bench import time_algorithms, tuning_table
     from jaxcnn.functional.tuning import read_table
-    from jaxcnn.train._runs._files import write_json
 
     if jax.default_backend() != "cpu":
         raise ValueError("--tune is for CPUs; on GPUs and TPUs XLA's own convolution is taken.")
-    path = options.table or _usual_table()
+    path = options.table or cache_folder() / "tuning.json"
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() and read_table(path) else None
     operations = _operations(options)
     measured: dict[str, dict[str, float]] = {}
@@ -32,13 +31,6 @@ def run(options: argparse.Namespace) -> int:
     write_json(path, tuning_table(measured, earlier=earlier))
     print(f"wrote {path}. To use it: JAXCNN_TUNED={path}, or jaxcnn.functional.use_tuning({str(path)!r})")
     return 0 if len(measured) == len(operations) else 130
-
-
-def _usual_table() -> Path:
-    """The user's own, under the user's cache folder."""
-    from jaxcnn.train._compile_cache import cache_folder
-
-    return cache_folder() / "tuning.json"
 
 
 def _operations(options: argparse.Namespace) -> list[Any]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+from jaxcnn._files import cache_folder
+
 HIT_EVENT = "/jax/compilation_cache/cache_hits"
 _UNREADABLE = re.compile("Error reading persistent compilation cache entry for '(.+?)'")
 
@@ -54,12 +56,6 @@ def keep_compiled_programs() -> Path | None:
     config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
     _remove_unreadable_entries(folder)
     return folder
-
-
-def cache_folder() -> Path:
-    """The folder of files that can be computed again: ``$XDG_CACHE_HOME/jaxcnn``, or ``~/.cache/jaxcnn``."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "jaxcnn"
 
 
 def _is_private(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from jaxcnn.train._distributed import together
 from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._part_keys import part_key
+from jaxcnn.train._runs import RunFolder
 from jaxcnn.train._state import TrainState
 from jaxcnn.train._step import Gradient, GradientFunction, train_step
 
@@ -95,6 +96,22 @@ class Parallel:
         if jax.process_count() > 1 and count != len(there):
             raise ConfigError(f"devices={devices}: a run of {jax.process_count()} processes takes all {len(there)}.")
         return Parallel(mesh=Mesh(np.asarray(there[:count]), ("data",)), **options)
+
+    @staticmethod
+    def of_run(run: RunFolder | None, **options: Any) -> "Parallel":
+        """The devices and options that a run was started with; one device without a run, all of several processes.
+
+        Args:
+            run: the run.
+            options: what differs: ``devices``, where None is all, and options as for ``Parallel``.
+
+        Raises:
+            RunError: the record of the run is damaged.
+            ConfigError: there are fewer devices.
+        """
+        recorded = {"devices": 1} if run is None else {"devices": 1} | run.devices()
+        several = {"devices": None} if jax.process_count() > 1 else {}
+        return Parallel.over(**(recorded | several | options))
 
     @property
     def devices(self) -> int:

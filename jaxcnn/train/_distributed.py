@@ -12,26 +12,27 @@ from jax.experimental import multihost_utils
 from jaxcnn.train._errors import ConfigError, RunError
 
 
-def join(
+def join_processes(
     coordinator: str | None = None,
     *,
     num_processes: int | None = None,
     process_id: int | None = None,
     heartbeat_seconds: int = 100,
 ) -> None:
-    """Makes this process one of a run; before anything else touches a device.
+    """Makes this process one of several that train a run; call it before anything else uses a device.
 
     Without arguments JAX takes the number and addresses of the processes from Slurm, Open MPI, Kubernetes or the
-    Cloud TPU.
+    Cloud TPU. Afterwards each process calls ``fit`` with the same arguments.
 
     Args:
         coordinator: ``HOST:PORT`` of process 0, which listens there.
-        num_processes: how many there are.
-        process_id: which this one is, from 0.
-        heartbeat_seconds: when one has not been heard of for so long, JAX ends the others.
+        num_processes: the number of processes.
+        process_id: the number of this process, from 0.
+        heartbeat_seconds: the time without a message from one process after which JAX ends the others.
 
     Raises:
-        ConfigError: only some of the arguments, a number out of range, or none and nothing to find out from.
+        ConfigError: only some of the first three arguments are given, a number is out of range, or none are given and
+            JAX finds no cluster.
     """
     given = (coordinator, num_processes, process_id)
     if any(value is None for value in given) != all(value is None for value in given):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.train._calls import evaluated, predicted
-from jaxcnn.train._checkpoints._checksums import named_leaves
+from jaxcnn.train._checkpoints import named_leaves
 from jaxcnn.train._epochs import best_measure
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._state import TrainState, abstract_state

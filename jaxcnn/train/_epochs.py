@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from jaxcnn.train._checkpoints._saving import Checkpoints
+from jaxcnn.train._checkpoints import Checkpoints
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._distributed import agreed, is_first
 from jaxcnn.train._early_stopping import STOPPED, WITHOUT_IMPROVEMENT
@@ -11,8 +11,7 @@ from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._roll_back import WENT_BACK, RollBack
-from jaxcnn.train._runs._folder import RunFolder
-from jaxcnn.train._runs._metrics import Record
+from jaxcnn.train._runs import Record, RunFolder
 from jaxcnn.train._state import TrainState
 from jaxcnn.train._watch import Watchers
 

@@ -88,7 +88,13 @@ class Evaluator:
         return found | checked_summary(self._inference.summarize(outputs, targets))
 
     def outputs(self, variables: Variables) -> tuple[Any, dict[str, np.ndarray]]:
-        """What ``predict`` returns for the whole split, and the split's own arrays without images."""
+        """What ``predict`` returns for the whole split, and the split's own arrays without images.
+
+        Raises:
+            ValueError: there is no ``predict``.
+        """
+        if self._inference.predict is None:
+            raise ValueError("the experiment has no predict, so there are no outputs: Experiment(predict=...).")
         results = self._results(self._predict, variables)
         return self._collected(results, "outputs"), self._collected(results, "targets")
 

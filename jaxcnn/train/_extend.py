@@ -5,13 +5,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.train._checkpoints._provenance import provenance
-from jaxcnn.train._checkpoints._reading import read_newest
+from jaxcnn.train._checkpoints import provenance, read_newest
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._distributed import is_first
 from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._runs import RunFolder
 from jaxcnn.train._state import TrainState, abstract_state
 from jaxcnn.train._step import Gradient, optimized
 

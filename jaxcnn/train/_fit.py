@@ -2,20 +2,23 @@
 
 import contextlib
 import dataclasses
-import datetime
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from jaxcnn.train._devices import Parallel
+from jaxcnn.train._distributed import is_first, together
 from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._early_stopping import EarlyStopping
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._loop import Outcome, train_run
+from jaxcnn.train._prepare import found_by_all
 from jaxcnn.train._recorded import record_model
-from jaxcnn.train._reports._progress import ConsoleProgress, Progress, new_console
-from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._reports import ConsoleProgress, Progress, new_console
+from jaxcnn.train._runs import RunFolder
 from jaxcnn.train._trained import Trained, write_measured
 from jaxcnn.train._watch import Callback, check_callbacks
 
@@ -32,15 +35,17 @@ def fit(
 ) -> Outcome:
     """Trains an experiment to its end, or continues a run of it.
 
-    The experiment is traced first, so that a mistake is found before a folder is made. The run is like one of the
-    command: ``jaxcnn predict``, ``jaxcnn evaluate`` and ``jaxcnn list`` work with it, and ``jaxcnn.load`` reads it.
-    It has no ``experiment.py``; to continue it, call this with the same experiment and the same folder.
+    The experiment is traced before a folder is made, so that a mistake leaves nothing behind. The run is like one of
+    the command: ``jaxcnn predict``, ``jaxcnn evaluate`` and ``jaxcnn list`` work with it, and ``jaxcnn.load`` reads it.
+    A run whose folder is made here has no ``experiment.py``; to continue it, call this with the same experiment and
+    the same folder. ``start_run`` makes the folder of an experiment file. Of several processes each calls this with
+    the same arguments, and the first one writes.
 
     Args:
         experiment: what is trained.
         run: the folder of the run, which is made where it does not exist; ``runs/NAME-TIME`` unless given, by the name
             of the data set.
-        parallel: the devices; one unless given.
+        parallel: the devices; one unless given, or all of several processes.
         progress: what reports each epoch; lines on standard output, or a bar on a terminal, unless given.
         should_stop: asked before each step; True saves and returns.
         checkpoint_minutes: the interval at which the state is saved within an epoch.
@@ -53,6 +58,7 @@ def fit(
     Raises:
         ValueError, TypeError: what ``dry_run`` refuses, or an entry of ``callbacks`` that is none.
         RunError: steps are no longer finite, checkpoints cannot be saved or used, or another process trains there.
+        ConfigError: several processes have no common folder, or were given different experiments.
 
     >>> import tempfile
     >>> import optax
@@ -71,14 +77,18 @@ def fit(
     (True, 2, 1)
     """
     check_callbacks(callbacks)
-    dry_run(experiment)
-    parallel = parallel or Parallel.over(1)
-    folder = run if isinstance(run, RunFolder) else _folder(experiment, run, parallel)
-    with folder.locked(), contextlib.ExitStack() as stack:
-        record_model(experiment, folder)
+    parallel = parallel or Parallel.over(1 if jax.process_count() == 1 else None)
+    folder = _folder(experiment, run, parallel)
+    with contextlib.ExitStack() as stack:
+        with together("lock the run folder"):
+            if is_first():
+                stack.enter_context(folder.locked())
+                record_model(experiment, folder)
         if progress is None:
+            console = new_console()
+            console.quiet = not is_first()
             steps, batch = experiment.steps_per_epoch, experiment.batch_size
-            progress = stack.enter_context(ConsoleProgress(new_console(), steps_per_epoch=steps, batch_size=batch))
+            progress = stack.enter_context(ConsoleProgress(console, steps_per_epoch=steps, batch_size=batch))
         outcome = train_run(
             experiment,
             folder,
@@ -93,16 +103,18 @@ def fit(
     return outcome
 
 
-def _folder(experiment: Experiment, path: str | os.PathLike[str] | None, parallel: Parallel) -> RunFolder:
-    """The run in a folder, or a new one."""
+def _folder(experiment: Experiment, run: str | os.PathLike[str] | RunFolder | None, parallel: Parallel) -> RunFolder:
+    """The run in a folder, or a new one; the experiment is traced before, unless ``start_run`` has traced it."""
+    if isinstance(run, RunFolder) and (run.path / "experiment.py").exists():
+        return run
     name = experiment.data.name
-    if path is None:
-        plain = "".join(each if each.isalnum() or each in "-_" else "_" for each in name)
-        stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-        path = RunFolder.unused(Path("runs") / f"{plain}-{stamp}")
-    if (Path(path) / "config.json").exists():
-        return RunFolder.open(Path(path))
-    return RunFolder.create(Path(path), None, _settings(experiment), parallel.settings, name=name)
+    with together("make the run folder"):
+        dry_run(experiment)
+        path = run.path if isinstance(run, RunFolder) else run
+        place = RunFolder.unused_in_runs(name) if path is None else Path(path)
+        if is_first() and not (place / "config.json").exists():
+            RunFolder.create(place, None, _settings(experiment), parallel.settings, name=name)
+    return found_by_all(place)
 
 
 def _settings(experiment: Experiment) -> dict[str, Any]:

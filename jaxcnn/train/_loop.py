@@ -14,9 +14,7 @@ import jax
 import numpy as np
 
 from jaxcnn._freed_memory import release_freed_memory
-from jaxcnn.train._checkpoints._provenance import provenance
-from jaxcnn.train._checkpoints._reading import resume
-from jaxcnn.train._checkpoints._saving import Checkpoints, open_checkpoints
+from jaxcnn.train._checkpoints import Checkpoints, open_checkpoints, provenance, resume
 from jaxcnn.train._compile_cache import CacheHits
 from jaxcnn.train._devices import Parallel, Step, compile_step
 from jaxcnn.train._diagnose import first_not_finite
@@ -28,12 +26,9 @@ from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._feed import Input, open_input
 from jaxcnn.train._memory import memory_advice
 from jaxcnn.train._peak import timing
-from jaxcnn.train._reports._progress import Progress
-from jaxcnn.train._reports._warnings_log import log
+from jaxcnn.train._reports import Progress, log
 from jaxcnn.train._roll_back import kinds
-from jaxcnn.train._runs._folder import RunFolder
-from jaxcnn.train._runs._metrics import Record
-from jaxcnn.train._runs._versions import installed_packages
+from jaxcnn.train._runs import Record, RunFolder, installed_packages
 from jaxcnn.train._state import TrainState, create_state
 from jaxcnn.train._step import StepMetrics, epoch_order
 from jaxcnn.train._watch import Callback, RunInfo, Watchers

@@ -13,11 +13,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcnn.train._checkpoints import restore
 from jaxcnn.train._devices import Parallel, lowered_step
 from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._feed import open_input
-from jaxcnn.train._state import TrainState
+from jaxcnn.train._runs import RunFolder
+from jaxcnn.train._state import TrainState, abstract_state
 from jaxcnn.train._step import PARTS, epoch_order
 
 # What runs other instructions, which are in the trace themselves.
@@ -48,7 +50,7 @@ class Profile:
     """What some steps in a row took.
 
     Attributes:
-        steps: how many were traced.
+        steps: the number of steps that were traced.
         step_milliseconds: wall time of one of them, traced.
         input_wait: share of that in which the devices waited for images.
         rows: by layer, the slowest first. The sum is of all threads and devices, so it may exceed the wall time.
@@ -62,24 +64,54 @@ class Profile:
     files: tuple[Path, ...]
 
 
+def profile_run(
+    run: RunFolder,
+    experiment: Experiment,
+    folder: Path | None = None,
+    *,
+    parallel: Parallel | None = None,
+    steps: int = 10,
+) -> Profile:
+    """Trains a few steps from the last checkpoint of a run under JAX's profiler. The run does not change.
+
+    Args:
+        run: the folder of the run.
+        experiment: what the run trains.
+        folder: of the trace, ``profile`` in the folder of the run unless given; JAX makes a folder in it, named by
+            the time.
+        parallel: the devices; one unless given.
+        steps: the number of steps that are traced, after two that are not.
+
+    Returns:
+        the time of a step, and of each layer in the forward and the backward direction.
+
+    Raises:
+        ConfigError: no step, or a step with ``spelling="pmap"``, whose compiled program JAX does not show.
+        RunError: the run has no checkpoint, or it is damaged.
+    """
+    parallel = parallel or Parallel.over(1)
+    state = restore(run.checkpoints, "last", parallel.template(abstract_state(experiment)))
+    return profile_steps(experiment, state, folder or run.path / "profile", parallel=parallel, steps=steps)
+
+
 def profile_steps(
     experiment: Experiment, state: TrainState, folder: Path, *, parallel: Parallel | None = None, steps: int = 10
 ) -> Profile:
-    """Trains a few steps from a state, which is given away, under JAX's profiler; nothing is kept but the trace.
+    """Trains a few steps from a state, which is donated, under JAX's profiler; nothing is kept but the trace.
 
     Args:
         experiment: what is trained.
         state: placed as ``parallel`` places it.
         folder: of the trace, which JAX puts into a folder of its own in there, named by the time.
         parallel: the devices; one unless given.
-        steps: how many are traced, after two that are not.
+        steps: the number of steps that are traced, after two that are not.
 
     Raises:
-        ConfigError: no step, or a step that is spelled ``pmap``, whose compiled program JAX does not show.
+        ConfigError: no step, or a step with ``spelling="pmap"``, whose compiled program JAX does not show.
     """
     parallel = parallel or Parallel.over(1)
     if steps < 1:
-        raise ConfigError(f"a profile of {steps} steps shows nothing; at least one is wanted.")
+        raise ConfigError(f"a profile of {steps} steps shows nothing; expected at least one.")
     if parallel.spelling == "pmap":
         raise ConfigError("the program of a pmap cannot be read; profile with --spelling jit or shard_map.")
     start, warm = int(state.step), 2

@@ -23,18 +23,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
+from jaxcnn._files import write_json
 from jaxcnn._reprs import short_repr
 from jaxcnn.data import Split, StreamedSplit, is_prepared, names, read_image, stream
 from jaxcnn.data import load as load_data
 from jaxcnn.train._calls import evaluated, predicted
-from jaxcnn.train._checkpoints._checksums import check_seal, seal
-from jaxcnn.train._checkpoints._reading import read_variables
+from jaxcnn.train._checkpoints import check_seal, read_variables, seal
 from jaxcnn.train._errors import RunError
-from jaxcnn.train._evaluate import Inference
+from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._reports._warnings_log import log
-from jaxcnn.train._runs._files import write_json
-from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._reports import log
+from jaxcnn.train._runs import RunFolder
 from jaxcnn.train._state import Variables, abstract_state
 from jaxcnn.train._trained import Trained
 
@@ -123,6 +122,25 @@ class RecordedModel:
             return np.stack([read_image(file, image_shape=self.image_shape, resize=self.resize) for file in files])
         return np.asarray(examples)
 
+    @staticmethod
+    def of(trained: Trained) -> "RecordedModel":
+        """The model of an experiment whose code has been run."""
+        experiment = trained.experiment
+        inference = Inference.of(experiment)
+        return _model(_about(experiment), inference=inference, variables=trained.variables, step=trained.step)
+
+    def evaluate(self, split: Split | StreamedSplit) -> dict[str, float]:
+        """The measures of a split by name, such as of ``test_split()``."""
+        return Evaluator(self.inference, split)(self.variables)
+
+    def outputs(self, split: Split | StreamedSplit) -> tuple[Any, dict[str, np.ndarray]]:
+        """The predictions for a whole split, and the arrays of the split without its images.
+
+        Raises:
+            ValueError: the experiment had no ``predict``.
+        """
+        return Evaluator(self.inference, split).outputs(self.variables)
+
     def test_split(self) -> Split | StreamedSplit | None:
         """The run's test split, if it can be found by name; its fingerprint shows that it is the same."""
         name = self.dataset
@@ -140,17 +158,6 @@ class RecordedModel:
             if data.fingerprint == self.fingerprint:
                 return data.test
         return None
-
-
-def model_of(trained: Trained) -> RecordedModel:
-    """The model of an experiment whose code has been run."""
-    experiment = trained.experiment
-    return _model(
-        _about(experiment),
-        inference=Inference.of(experiment),
-        variables=trained.variables,
-        step=trained.step,
-    )
 
 
 def _model(about: dict[str, Any], **rest: Any) -> RecordedModel:

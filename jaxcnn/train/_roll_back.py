@@ -7,13 +7,12 @@ not, while steps are counted on: so the order of the images, a function of the s
 run that is killed in between does the same again.
 """
 
-from jaxcnn.train._checkpoints._reading import KINDS, restore, saved
-from jaxcnn.train._checkpoints._saving import Checkpoints
+from jaxcnn.train._checkpoints import KINDS, Checkpoints, restore, saved
 from jaxcnn.train._distributed import agreed, is_first
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._reports._warnings_log import log
-from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._reports import log
+from jaxcnn.train._runs import RunFolder
 from jaxcnn.train._state import TrainState
 
 # The checkpoint to go back to, and what an epoch's record says of having done so.

@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.train._checkpoints._reading import KINDS, read_variables, saved
+from jaxcnn.train._checkpoints import KINDS, read_variables, saved
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._runs import RunFolder
 from jaxcnn.train._state import abstract_state
 
 

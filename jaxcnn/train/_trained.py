@@ -2,20 +2,20 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
+from jaxcnn._files import write_json
 from jaxcnn._reprs import short_repr
 from jaxcnn.data import Split, StreamedSplit
 from jaxcnn.train._calls import predicted
-from jaxcnn.train._checkpoints._reading import restore
+from jaxcnn.train._checkpoints import restore
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._runs._files import write_json
-from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._runs import RunFolder
 from jaxcnn.train._state import Variables, abstract_state
 
 
@@ -49,10 +49,25 @@ class Trained:
         found = self.experiment.measure(self) if self.experiment.measure is not None else {}
         return {name: np.asarray(value) for name, value in found.items()}
 
-    def evaluate(self, split: Split | StreamedSplit | None = None) -> dict[str, float]:
-        """The measures of a split by name; of the test split unless given."""
+    def evaluate(
+        self, split: Split | StreamedSplit | None = None, *, parallel: Parallel | None = None
+    ) -> dict[str, float]:
+        """The measures of a split by name; of the test split unless given, on one device unless given."""
+        return self._evaluator(split, parallel)(self.variables)
+
+    def outputs(
+        self, split: Split | StreamedSplit | None = None, *, parallel: Parallel | None = None
+    ) -> tuple[Any, dict[str, np.ndarray]]:
+        """What ``predict`` returns for a whole split, and the arrays of the split without its images.
+
+        Raises:
+            ValueError: the experiment has no ``predict``.
+        """
+        return self._evaluator(split, parallel).outputs(self.variables)
+
+    def _evaluator(self, split: Split | StreamedSplit | None, parallel: Parallel | None) -> Evaluator:
         split = self.experiment.data.test if split is None else split
-        return Evaluator(Inference.of(self.experiment), split)(self.variables)
+        return Evaluator(Inference.of(self.experiment), split, parallel=parallel)
 
 
 def write_measured(run: RunFolder, trained: Trained) -> list[str]:
@@ -68,28 +83,25 @@ def write_measured(run: RunFolder, trained: Trained) -> list[str]:
     return list(found)
 
 
-def load_trained(run: RunFolder, kind: str, *, trust: bool = False) -> Trained:
+def load_trained(
+    run: RunFolder, kind: Literal["last", "best"], *, experiment: Experiment | None = None, trust: bool = False
+) -> Trained:
     """Builds a run's recorded experiment and reads its ``"last"`` or ``"best"`` checkpoint.
 
     Args:
         run: the folder of the run.
         kind: ``"last"`` or ``"best"``.
+        experiment: what was trained; built from the recorded ``experiment.py`` unless given. A run from Python has no
+            such file.
         trust: whether to run the recorded ``experiment.py`` if this user has not run it before.
 
     Raises:
         RunError: the run has no such checkpoint, its record is damaged, or its code is not trusted.
     """
-    file, config = run.load_experiment(trust=trust)
-    return load_variables(run, file.build(config), kind)
-
-
-def load_variables(run: RunFolder, experiment: Experiment, kind: str) -> Trained:
-    """Reads the ``"last"`` or ``"best"`` checkpoint of a run whose experiment has been built.
-
-    Raises:
-        RunError: the run has no such checkpoint, or it is damaged.
-    """
-    # On one device, on however many it was trained.
+    if experiment is None:
+        file, config = run.load_experiment(trust=trust)
+        experiment = file.build(config)
+    # The checkpoint is read for one device, whatever the number of devices that the run was trained on.
     template = Parallel.over(1).template(abstract_state(experiment))
     state = restore(run.checkpoints, kind, template)
     return Trained(experiment=experiment, variables=state.eval_variables, step=int(state.step))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxcnn._replace_file import replacing
+from jaxcnn._files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ import pytest
 
 from jaxcnn import train
 from jaxcnn.cli import _compile, main
-from jaxcnn.train._compile._collectives import Collective
+from jaxcnn.train import Collective
 
 TINY = str(Path(__file__).parent.parent / "train" / "tiny.py")
 REPORT = train.CompileReport(

@@ -14,10 +14,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxcnn.train._checkpoints._reading import restore
-from jaxcnn.train._runs._folder import RunFolder
-from jaxcnn.train._state import create_state
+from jaxcnn.train import RunFolder
 from tests.cli.conftest import TINY
+from tests.train.states import last_state
 
 
 class Process:
@@ -55,11 +54,8 @@ def wait_for_epochs(folder: Path, count: int) -> None:
 
 def fingerprint(folder: Path) -> tuple[str, list[dict[str, float]]]:
     """A hash of every array of the last checkpoint, and the metrics without their times."""
-    run = RunFolder.open(folder)
-    file, config = run.load_experiment()
-    state = restore(run.checkpoints, "last", create_state(file.build(config)))
     digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(state):
+    for leaf in jax.tree.leaves(last_state(RunFolder.open(folder))):
         digest.update(np.asarray(leaf).tobytes())
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     for record in records:

@@ -13,7 +13,7 @@ import pytest
 
 from jaxcnn.cli import _show, _train, main
 from jaxcnn.data import Dataset, Split
-from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train import RunFolder
 from tests.cli.conftest import TINY
 
 ROOT = Path(__file__).parent.parent.parent

@@ -196,7 +196,7 @@ def test_a_read_only_run_folder(tiny_run: Path, tmp_path: Path, capsys: pytest.C
 
 
 def test_another_process_in_the_folder(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from jaxcnn.train._runs._folder import RunFolder
+    from jaxcnn.train import RunFolder
 
     with RunFolder.open(tiny_run).locked():
         error = refusal(capsys, "train", "--resume", str(tiny_run))

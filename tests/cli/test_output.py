@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from jaxcnn.cli import _output, main
-from jaxcnn.train._reports._progress import ConsoleProgress
+from jaxcnn.train import ConsoleProgress
 from tests.cli.conftest import TINY
 
 ASCII = {"PYTHONIOENCODING": "ascii"}

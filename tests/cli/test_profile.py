@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from jaxcnn.cli import main
-from jaxcnn.train._profiling import place_of
 
 
 def test_profile_of_a_run(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +46,7 @@ def test_profile_on_eight_devices_as_a_table(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--steps", "0"], "a profile of 0 steps shows nothing; at least one is wanted"),
+        (["--steps", "0"], "a profile of 0 steps shows nothing; expected at least one"),
         (["--devices", "2", "--spelling", "pmap"], "profile with --spelling jit or shard_map"),
     ],
 )
@@ -57,20 +56,3 @@ def test_what_cannot_be_profiled(
     assert main(["profile", str(tiny_run), *options]) == 2
     assert message in capsys.readouterr().err
     assert not (tiny_run / "profile").exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("jit(step)/jvp(Net)/stage/block_0/conv/dot_general", ("stage/block_0/conv", False)),
-        ("jit(step)/transpose(jvp(Net))/stage/block_0/conv/dot_general", ("stage/block_0/conv", True)),
-        ("jit(step)/shard_map/transpose(jvp(Net))/checkpoint/conv/cond/branch_1_fun/mul", ("conv", True)),
-        ("jit(step)/jvp(Net)/reshape", ("between layers", False)),
-        ("jit(step)/transpose(jvp(compute_loss))/mul", ("compute_loss", True)),
-        ("jit(step)/update_state/mul", ("update_state", False)),
-        ("", ("other", False)),
-    ],
-)
-def test_where_an_operation_belongs(name: str, expected: tuple[str, bool]) -> None:
-    layers = {("conv",), ("stage", "block_0", "conv"), ("stage", "block_0", "norm")}
-    assert place_of(name, layers) == expected

@@ -10,7 +10,7 @@ import pytest
 
 from jaxcnn.cli._main import build_parser, main
 from jaxcnn.cli._results import head_lines, markdown_table, read_results
-from jaxcnn.train._runs._discover import find_experiment
+from jaxcnn.train import find_experiment
 
 README = Path(__file__).parent.parent.parent / "README.md"
 

@@ -17,10 +17,7 @@ import pytest
 
 from jaxcnn.cli import _in_turn, _results, main
 from jaxcnn.cli._figures import results_of
-from jaxcnn.train._runs._discover import find_experiment
-from jaxcnn.train._runs._folder import RunFolder
-from jaxcnn.train._runs._metrics import MetricsLog
-from jaxcnn.train._runs._variants import config_of
+from jaxcnn.train import RunFolder, config_of, find_experiment
 from tests.cli.conftest import TINY
 from tests.train import runs
 
@@ -30,9 +27,9 @@ VARIANTS = TINY.with_name("tiny_variants.py")
 def changed(run: Path, folder: Path, *, gain: float, measured: list[float]) -> Path:
     """A copy of a run with another accuracy, and with something measured."""
     shutil.copytree(run, folder)
-    lines = MetricsLog(run / "metrics.jsonl").read()
+    lines = RunFolder(run).metrics.read()
     lines[-1]["test/accuracy"] += gain
-    MetricsLog(folder / "metrics.jsonl").restore(lines)
+    RunFolder(folder).metrics.restore(lines)
     (folder / "measured.json").write_text(json.dumps({"norms": measured, "norm": measured[0]}), encoding="utf-8")
     return folder
 
@@ -48,7 +45,7 @@ def test_a_results_file_has_mean_and_deviation_of_metrics_and_measured_values_by
     ]
     result = results_of("tiny", {"first": dict.fromkeys(runs, 2.0), "second": {runs[2]: None}})
     first, second = result["variants"]["first"], result["variants"]["second"]
-    before = MetricsLog(tiny_run / "metrics.jsonl").read()
+    before = RunFolder(tiny_run).metrics.read()
     accuracies = before[-1]["test/accuracy"] + gains
     assert first["seeds"] == 3 and first["test/accuracy"] == pytest.approx(
         {"mean": accuracies.mean(), "std": accuracies.std(ddof=1), "min": min(accuracies), "max": max(accuracies)},

@@ -10,8 +10,7 @@ from PIL import Image
 
 from jaxcnn.cli import _train, main
 from jaxcnn.data import Dataset, Split, load
-from jaxcnn.train import Parallel, Trained
-from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train import Parallel, RunFolder, Trained
 from jaxcnn.vis import predictions_figure
 from tests.cli.conftest import TINY
 from tests.train.runs import final_state

@@ -6,8 +6,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcnn.train import RunFolder
+from jaxcnn.train._checkpoints._reading import restore
 from jaxcnn.train._checkpoints._saving import open_checkpoints
-from jaxcnn.train._state import TrainState
+from jaxcnn.train._state import TrainState, create_state
 
 
 def state_at(step: int, *, rows: int = 64) -> TrainState:
@@ -32,6 +34,12 @@ def save_steps(folder: Path, *steps: int, kind: str = "last", **origin: Any) -> 
     with open_checkpoints(folder, {"origin": origin}) as checkpoints:
         for step in steps:
             checkpoints.save(kind, state_at(step))
+
+
+def last_state(run: RunFolder) -> TrainState:
+    """The state in the last checkpoint of a run of an experiment file."""
+    file, config = run.load_experiment()
+    return restore(run.checkpoints, "last", create_state(file.build(config)))
 
 
 def array_file(step_folder: Path) -> Path:

@@ -18,7 +18,7 @@ import pytest
 
 from jaxcnn.train._checkpoints._reading import saved
 from jaxcnn.train._devices import Parallel
-from jaxcnn.train._distributed import join
+from jaxcnn.train._distributed import join_processes
 from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._loop import train_run
 from jaxcnn.train._roll_back import WENT_BACK
@@ -217,9 +217,9 @@ TWISTER = """
 import importlib.metadata, json, os, sys, time
 sys.path.insert(0, os.getcwd())
 from jaxcnn.cli import main
-from jaxcnn.train._distributed import join
+from jaxcnn.train._distributed import join_processes
 experiment, folder, process, port = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
-join(f"localhost:{port}", num_processes=2, process_id=process)
+join_processes(f"localhost:{port}", num_processes=2, process_id=process)
 version = importlib.metadata.version
 for name, words in json.loads(sys.argv[5]):
     second = process == 1
@@ -296,4 +296,4 @@ def test_processes_that_were_given_different_things_end_and_name_the_difference(
 )
 def test_who_is_who(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        join(**arguments)  # type: ignore[arg-type]
+        join_processes(**arguments)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from jaxcnn.train import load_trained
 from jaxcnn.train._checkpoints._checksums import check_seal, seal
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._evaluate import Evaluator
-from jaxcnn.train._recorded import model_of, read_model, record_model
+from jaxcnn.train._recorded import RecordedModel, read_model, record_model
 from jaxcnn.train._runs._discover import load_experiment
 from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._runs._trust import register_folder
@@ -113,7 +113,7 @@ def test_a_register_that_others_can_write_is_not_believed(own: RunFolder) -> Non
 
 
 def test_the_recorded_model_is_the_model(own: RunFolder, foreign: RunFolder, tmp_path: Path) -> None:
-    theirs, ours = read_model(foreign, "last"), model_of(load_trained(own, "last"))
+    theirs, ours = read_model(foreign, "last"), RecordedModel.of(load_trained(own, "last"))
     assert theirs is not None and not (tmp_path / "ran").exists()
     split = own_split(own)
     images = split["image"]

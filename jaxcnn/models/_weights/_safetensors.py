@@ -14,7 +14,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from jaxcnn._replace_file import replacing
+from jaxcnn._files import replacing
 
 _DTYPES: dict[str, Any] = {
     "F64": np.float64,

@@ -1,1 +1,21 @@
-"""Checkpoints: written, read back, checked, and replaced by an older one where they are damaged."""
+"""Checkpoints: saving, verified reading, and what they record of the run."""
+
+from jaxcnn.train._checkpoints._checksums import check_seal, named_leaves, seal
+from jaxcnn.train._checkpoints._provenance import provenance
+from jaxcnn.train._checkpoints._reading import KINDS, read_newest, read_variables, restore, resume, saved
+from jaxcnn.train._checkpoints._saving import Checkpoints, open_checkpoints
+
+__all__ = [
+    "KINDS",
+    "Checkpoints",
+    "check_seal",
+    "named_leaves",
+    "open_checkpoints",
+    "provenance",
+    "read_newest",
+    "read_variables",
+    "restore",
+    "resume",
+    "saved",
+    "seal",
+]

@@ -7,8 +7,7 @@ from typing import Any
 
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._experiment import Experiment
-from jaxcnn.train._runs._folder import RunFolder
-from jaxcnn.train._runs._versions import cpu_kind, installed_packages
+from jaxcnn.train._runs import RunFolder, cpu_kind, installed_packages
 
 Record = dict[str, Any]
 

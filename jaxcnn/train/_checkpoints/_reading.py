@@ -16,14 +16,13 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from jaxcnn._files import sync
 from jaxcnn.train._checkpoints._checksums import Record, check_arrays, check_fits, check_seal
-from jaxcnn.train._checkpoints._held_folder import HeldFolder
 from jaxcnn.train._checkpoints._provenance import ORIGIN, changes
 from jaxcnn.train._distributed import is_first, wait_for_all
 from jaxcnn.train._errors import DamageError, RunError
-from jaxcnn.train._reports._warnings_log import log
-from jaxcnn.train._runs._files import make_folder, sync
-from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._reports import log
+from jaxcnn.train._runs import HeldFolder, RunFolder, make_folder
 from jaxcnn.train._state import TrainState, Variables
 
 T = TypeVar("T")

@@ -19,13 +19,13 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from jaxcnn._files import sync, write_text
 from jaxcnn.train._checkpoints._checksums import Record, checksums, seal
-from jaxcnn.train._checkpoints._held_folder import HeldFolder
 from jaxcnn.train._checkpoints._reading import FORMAT, KINDS, RECORD, STATE, read_arrays, read_record, saved
 from jaxcnn.train._distributed import is_first, together, wait_for_all
 from jaxcnn.train._errors import FolderLostError, RunError
-from jaxcnn.train._reports._warnings_log import log
-from jaxcnn.train._runs._files import make_folder, sync, sync_tree, write_text
+from jaxcnn.train._reports import log
+from jaxcnn.train._runs import HeldFolder, make_folder, sync_tree
 from jaxcnn.train._state import TrainState
 
 # Two of the last, so that one is whole whatever happens to the other.

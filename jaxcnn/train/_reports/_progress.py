@@ -1,17 +1,16 @@
 """The live display of a run: a bar on a terminal, one line an epoch everywhere else."""
 
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 
+from jaxcnn._reprs import SHARES, duration
 from jaxcnn.train._early_stopping import STOPPED, WITHOUT_IMPROVEMENT
-from jaxcnn.train._runs._metrics import Record
 
-# Measures between 0 and 1 that are read in per cent, and how they are abbreviated.
-SHARES = {"accuracy": "acc", "mean_iou": "mIoU"}
+Record = dict[str, Any]
 NOT_MEASURES = ("skipped", "went_back_to")
 SHOWN_OF_A_STEP, SHOWN_OF_AN_EPOCH = 3, 3
 
@@ -36,17 +35,6 @@ class Progress(Protocol):
 
     def epoch(self, record: Record, *, waited: float | None = None) -> None:
         """An epoch is done and evaluated; ``waited``: of streams, the share of the steps' time spent on waiting."""
-
-
-def duration(seconds: float) -> str:
-    """Minutes and seconds as people read them.
-
-    >>> duration(7.4), duration(75), duration(3750)
-    ('0:07', '1:15', '1:02:30')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def epoch_line(

@@ -37,6 +37,15 @@ class Setting:
         """The type as a person writes it: ``int``, ``str or none``, ``sgd or adam``, ``int,int,...``."""
         return _type_name(self.type)
 
+    def text(self, value: Any) -> str:
+        """A value of the setting as ``--set`` takes it."""
+        return to_text(value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Name, type, default and meaning, as ``jaxcnn show --json`` prints them."""
+        about = {"name": self.name, "type": self.type_name}
+        return about | {"default": to_json(self.default), "meaning": self.meaning}
+
 
 def _type_name(kind: Any) -> str:
     arguments = typing.get_args(kind)
@@ -59,6 +68,9 @@ def _is_union(kind: Any) -> bool:
 
 def settings_of(config_class: type) -> list[Setting]:
     """The settings of a ``Config`` class in the order in which it declares them.
+
+    Args:
+        config_class: a dataclass; the meaning of a setting is the text of its ``typing.Annotated``.
 
     >>> import dataclasses
     >>> from typing import Annotated
@@ -248,10 +260,21 @@ def find_setting(config_class: type, name: str) -> Setting:
 
 
 def with_settings(config: C, assignments: Iterable[str]) -> C:
-    """A copy of the config changed by ``key=value`` texts, with names and types checked.
+    """A copy of a config, changed by ``key=value`` texts whose names and types are checked.
+
+    Args:
+        config: a frozen dataclass, as an experiment file declares it.
+        assignments: texts such as ``"epochs=3"``, as ``--set`` takes them.
 
     Raises:
         ConfigError: a text without ``=``, an unknown name, or a value of another type.
+
+    >>> import dataclasses
+    >>> @dataclasses.dataclass(frozen=True, kw_only=True)
+    ... class Config:
+    ...     epochs: int = 3
+    >>> with_settings(Config(), ["epochs=5"])
+    Config(epochs=5)
     """
     changes = {}
     for assignment in assignments:

@@ -6,6 +6,7 @@
 """
 
 import contextlib
+import datetime
 import json
 import os
 import secrets
@@ -14,16 +15,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
+
+from jaxcnn._files import write_json, write_text
 from jaxcnn.train._errors import ConfigError, RunError
-from jaxcnn.train._reports._warnings_log import log, warnings_kept
+from jaxcnn.train._reports import log, warnings_kept
 from jaxcnn.train._runs._config import config_from_json
 from jaxcnn.train._runs._discover import ExperimentFile, check_path, experiment_folders, load_experiment
-from jaxcnn.train._runs._files import make_folder, new_folder, write_json, write_text
+from jaxcnn.train._runs._durable_folders import make_folder, new_folder
 from jaxcnn.train._runs._lock import run_lock
 from jaxcnn.train._runs._metrics import MetricsLog
 from jaxcnn.train._runs._trust import remember, trusted_folder
 from jaxcnn.train._runs._versions import versions
 
+# The types of the entries of ``parallel.json``.
+_DEVICES = {"devices": int, "spelling": str, "batch_stats": str, "accumulate": int, "fsdp": bool}
 # Entries of config.json that are not settings; those of the second line are in some runs only.
 _ABOUT = ("run", "experiment", "experiment_file")
 FROM, EXTENDED = _ABOUT_SOME = ("from", "extended")
@@ -52,6 +58,19 @@ class RunFolder:
         check_path(path)
         with _cannot_write(path):
             return new_folder(path)
+
+    @staticmethod
+    def unused_in_runs(name: str) -> Path:
+        """Makes an empty folder ``runs/NAME-TIME``; other characters than letters, digits, - and _ become _.
+
+        Raises:
+            RunError: it cannot be made.
+            ConfigError: there are several processes, whose clocks differ.
+        """
+        if jax.process_count() > 1:
+            raise ConfigError("several processes need one folder that all of them see: name it with --run-dir DIR.")
+        plain = "".join(each if each.isalnum() or each in "-_" else "_" for each in name)
+        return RunFolder.unused(Path("runs") / f"{plain}-{datetime.datetime.now().strftime('%Y%m%d-%H%M%S')}")
 
     @staticmethod
     def create(
@@ -168,6 +187,40 @@ class RunFolder:
         entry = {"step": step, "settings": settings}
         with _cannot_write(self.path):
             write_json(self.path / "config.json", {**recorded, EXTENDED: [*recorded.get(EXTENDED, []), entry]})
+
+    def devices(self) -> dict[str, Any]:
+        """The number of devices and the options of ``parallel.json``; empty without that file.
+
+        Raises:
+            RunError: it cannot be read, or an entry is unknown or of another type.
+        """
+        file = self.path / "parallel.json"
+        if not file.exists():
+            return {}
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                raise ValueError(f"expected a JSON object, got {type(content).__name__}")
+            for name, value in content.items():
+                if type(value) is not _DEVICES.get(name):
+                    raise ValueError(f"unexpected entry {name!r}: {str(value)[:50]!r}")
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(
+                f"{file} is damaged ({error}). It records --devices, --spelling, --batch-stats, --accumulate and "
+                f"--fsdp: delete it, and give those that the run was started with."
+            ) from error
+        return content
+
+    @property
+    def has_model(self) -> bool:
+        """Whether the run has ``model.json``, from which it can be used without its code."""
+        return (self.path / "model.json").exists()
+
+    def measured(self) -> dict[str, Any]:
+        """What the experiment measured after training, the content of ``measured.json``; empty without that file."""
+        file = self.path / "measured.json"
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return found
 
     def load_experiment(self, *, trust: bool = False) -> tuple[ExperimentFile, Any]:
         """Runs the recorded ``experiment.py``; the experiment, and its config. Edits of the original do not matter.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jaxcnn.train._errors import RunError
-from jaxcnn.train._reports._warnings_log import log
+from jaxcnn.train._reports import log
 
 
 @contextlib.contextmanager

@@ -6,9 +6,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from jaxcnn.train._checkpoints._held_folder import check_same
-from jaxcnn.train._reports._warnings_log import log
-from jaxcnn.train._runs._files import write_text
+from jaxcnn._files import write_text
+from jaxcnn.train._reports import log
+from jaxcnn.train._runs._held_folder import check_same
 
 Record = dict[str, Any]
 _CHECKSUM = "crc32"

@@ -12,9 +12,9 @@ import os
 import stat
 from pathlib import Path
 
-from jaxcnn.train._reports._warnings_log import log
+from jaxcnn._files import write_json
+from jaxcnn.train._reports import log
 from jaxcnn.train._runs._discover import list_packaged
-from jaxcnn.train._runs._files import write_json
 
 
 def register_folder() -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxcnn.train._runs._files import write_text
+from jaxcnn._files import write_text
 from jaxcnn.train._watch._callback import Callback, RunInfo
 
 

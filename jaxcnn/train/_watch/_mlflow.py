@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxcnn._extras import import_optional
-from jaxcnn.train._runs._files import write_json
+from jaxcnn._files import write_json
 from jaxcnn.train._watch._callback import Callback, RunInfo, Status
 
 _STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxcnn._extras import import_optional
-from jaxcnn.train._runs._files import make_folder
+from jaxcnn.train._runs import make_folder
 from jaxcnn.train._watch._callback import Callback, RunInfo, Status
 
 FOLDER = "tensorboard"

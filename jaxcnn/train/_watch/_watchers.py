@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Any
 
-from jaxcnn.train._reports._warnings_log import log
+from jaxcnn.train._reports import log
 from jaxcnn.train._watch._callback import Callback, RunInfo, Status
 
 _RAISED = "the callback %s raised %s: %s. Training continues%s"
