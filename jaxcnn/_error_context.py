@@ -42,6 +42,22 @@ def error_context(name: str, *, package: str | None = None) -> Iterator[None]:
         raise
 
 
+def message_of(error: BaseException, *, without: str) -> str:
+    """The message of an error, without the name that a function of the package ``without`` added.
+
+    >>> @error_context("halve", package="train")
+    ... def halve(size: int) -> int:
+    ...     raise ValueError(f"size={size} must be even.")
+    >>> try:
+    ...     halve(3)
+    ... except ValueError as error:
+    ...     print(message_of(error, without="train"))
+    size=3 must be even.
+    """
+    message, package = getattr(error, _MARK, (None, None))
+    return message if message is not None and package == without else str(error)
+
+
 def _is_ours(error: BaseException) -> bool:
     """Whether code of this package raised the error, with a single text."""
     trace = error.__traceback__

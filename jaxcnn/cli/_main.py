@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from jaxcnn._error_context import message_of
 from jaxcnn._errors import printable
 from jaxcnn._extras import is_optional, with_hint
 from jaxcnn.cli._encoding import show_any_text
@@ -79,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError, TypeError, AttributeError, ImportError) as error:
         if options.traceback or not _is_for_users(error):
             raise
-        message = printable(f"{error}{_place_in_experiment(error)}", keep="\n")
+        # The verb is named in place of the function of train that it calls.
+        message = printable(f"{message_of(error, without='train')}{_place_in_experiment(error)}", keep="\n")
         print(f"jaxcnn {options.verb}: {message}", file=sys.stderr)
         return 2
 

@@ -26,7 +26,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     [
         (["train", "lenet5_digit"], "Did you mean 'lenet5_digits'?"),
         (["train", "nowhere/mine.py"], "there is no experiment file nowhere/mine.py"),
-        (["train", "lenet5_digits", "--set", "epoch=3"], "there is no setting 'epoch'. Did you mean 'epochs'?"),
+        (["train", "lenet5_digits", "--set", "epoch=3"], "train: there is no setting 'epoch'. Did you mean 'epochs'?"),
         (["train", "lenet5_digits", "--set", "epochs=many"], "setting epochs: expected int, got 'many'"),
         (["train", "lenet5_digits", "--set", "batch_size=5000"], "a batch of 5000 does not fit 1437 images"),
         (

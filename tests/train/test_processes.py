@@ -235,7 +235,7 @@ for name, words in json.loads(sys.argv[5]):
 
 def test_processes_that_were_given_different_things_end_and_name_the_difference(tmp_path: Path) -> None:
     """In seconds, in both processes. All runs are started in one pair of processes, since a start is slow."""
-    both = r"jaxcnn train: (fit: )?the processes of this run were not given the same: "
+    both = r"jaxcnn train: the processes of this run were not given the same: "
     expected: dict[str, tuple[list[str], str, str]] = {
         "labels": ([], both + r"the fingerprint of the data is \w+ in process 0 and \w+ in process 1\. Start", ""),
         "pixel": ([], both + r"the fingerprint of the data is \w+ in process 0 and \w+ in process 1\. Start", ""),
