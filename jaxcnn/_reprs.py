@@ -1,6 +1,7 @@
 """Values as text: short representations of objects, durations, and tables, for a REPL, a terminal and a notebook."""
 
 import dataclasses
+import enum
 import functools
 import html
 import types
@@ -81,6 +82,19 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def setting_text(value: Any) -> str:
+    """A value of a setting as ``--set`` takes it, or as a table shows it.
+
+    >>> setting_text((8, 16)), setting_text(None), setting_text(True)
+    ('8,16', 'none', 'true')
+    """
+    if isinstance(value, tuple | list):
+        return ",".join(map(setting_text, value))
+    if isinstance(value, enum.Enum):
+        return value.name
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def text_table(rows: Sequence[Sequence[str]], *, right: Sequence[bool]) -> list[str]:

@@ -83,7 +83,7 @@ def train_in_turn(
         Stopped: a run received a signal.
         RunError: a folder has a run of other settings, which is found before anything is trained; or a run failed.
     """
-    from jaxcnn.train._errors import RunError
+    from jaxcnn.train import RunError
 
     for each in runs:
         if (each.folder / "config.json").exists():

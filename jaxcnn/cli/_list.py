@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from jaxcnn._reprs import SHARES, setting_text
+
 HELP = "list experiments and runs"
 DEPTHS = ("*", "*/*", "*/*/*")  # of the folders of runs below ./runs: `repeat` and `sweep` make folders of runs
 
@@ -107,19 +109,10 @@ def _number(value: Any) -> float | None:
 
 
 def _changes(row: dict[str, Any]) -> str:
-    return " ".join(f"{name}={_text(value)}" for name, value in row["settings"].items())
-
-
-def _text(value: Any) -> str:
-    """A value of config.json as ``--set`` takes it."""
-    from jaxcnn.train._runs._config import to_text
-
-    return to_text(tuple(value) if isinstance(value, list) else value)
+    return " ".join(f"{name}={setting_text(value)}" for name, value in row["settings"].items())
 
 
 def _in_words(metric: dict[str, Any] | None) -> str:
-    from jaxcnn.train._reports._progress import SHARES
-
     if metric is None:
         return ""
     name, value = metric["name"].replace("/", " ").replace("_", " "), metric["value"]

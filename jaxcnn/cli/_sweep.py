@@ -6,7 +6,6 @@ stopped continues with the same ``--run-dir``: finished runs are kept, and the o
 """
 
 import argparse
-import datetime
 import itertools
 import re
 import shlex
@@ -50,12 +49,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from jaxcnn._files import write_json
     from jaxcnn.cli._figures import results_of
     from jaxcnn.cli._output import print_json
-    from jaxcnn.train._errors import ConfigError, RunError
-    from jaxcnn.train._runs._discover import find_experiment
-    from jaxcnn.train._runs._files import write_json
-    from jaxcnn.train._runs._folder import RunFolder
+    from jaxcnn.train import ConfigError, RunError, RunFolder, find_experiment
 
     file = find_experiment(options.experiment)
     if options.seeds < 1:
@@ -78,8 +75,7 @@ def _run(options: argparse.Namespace) -> int:
         return found
 
     planned(Path())  # a mistake is found before anything is made
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    options.run_dir = options.run_dir or RunFolder.unused(Path("runs") / f"{file.name}-sweep-{stamp}")
+    options.run_dir = options.run_dir or RunFolder.unused_in_runs(f"{file.name}-sweep")
     groups, again = planned(options.run_dir), _command(options)
     try:
         runs = [each for runs in groups.values() for each in runs]
@@ -114,8 +110,7 @@ def read_grid(config_class: type, over: list[str], fixed: list[str]) -> dict[str
     Raises:
         ConfigError: a setting does not exist, is given twice, or has a value of another type.
     """
-    from jaxcnn.train._errors import ConfigError
-    from jaxcnn.train._runs._config import find_setting, parse_value, to_text
+    from jaxcnn.train import ConfigError, find_setting
 
     grid: dict[str, list[str]] = {}
     for text in over:
@@ -128,7 +123,7 @@ def read_grid(config_class: type, over: list[str], fixed: list[str]) -> dict[str
         if name in grid or name in (each.partition("=")[0].strip() for each in fixed):
             raise ConfigError(f"--over {text}: the setting {name} is given twice.")
         separator = ";" if typing.get_origin(setting.type) is tuple else ","
-        found = [to_text(parse_value(value.strip(), setting)) for value in values.split(separator) if value.strip()]
+        found = [setting.text(setting.parse(value.strip())) for value in values.split(separator) if value.strip()]
         grid[name] = list(dict.fromkeys(found))
     return grid
 
@@ -149,7 +144,7 @@ def choose(results: dict[str, Any], by: str | None) -> dict[str, Any] | None:
     import math
     import statistics
 
-    from jaxcnn.train._errors import ConfigError
+    from jaxcnn.train import ConfigError
 
     runs = {name: each["runs"] for name, each in results["variants"].items()}
     measures = [name for name in next(iter(runs.values()))[0] if name.startswith(("test/", "val/"))]

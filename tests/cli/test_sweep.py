@@ -8,10 +8,7 @@ import pytest
 
 from jaxcnn.cli import _in_turn, main
 from jaxcnn.cli._sweep import choose, read_grid
-from jaxcnn.train._errors import ConfigError
-from jaxcnn.train._runs._discover import find_experiment
-from jaxcnn.train._runs._folder import RunFolder
-from jaxcnn.train._runs._variants import config_of
+from jaxcnn.train import ConfigError, RunFolder, config_of, find_experiment
 from tests.cli.conftest import TINY
 
 # The last epoch of a run by its rate and batch: losses have their best where accuracies have not.

@@ -1,6 +1,6 @@
 """The folder of a run: its settings, its code, its records, and the lock that holds it."""
 
-from jaxcnn.train._runs._config import Setting, settings_of, settings_to_json, with_settings
+from jaxcnn.train._runs._config import Setting, find_setting, settings_of, settings_to_json, with_settings
 from jaxcnn.train._runs._discover import ExperimentFile, experiment_folders, find_experiment, list_experiments
 from jaxcnn.train._runs._durable_folders import make_folder, sync_tree
 from jaxcnn.train._runs._folder import RunFolder
@@ -19,6 +19,7 @@ __all__ = [
     "cpu_kind",
     "experiment_folders",
     "find_experiment",
+    "find_setting",
     "installed_packages",
     "list_experiments",
     "make_folder",

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from jaxcnn._hints import did_you_mean
+from jaxcnn._reprs import setting_text
 from jaxcnn.train._errors import ConfigError
 
 C = TypeVar("C")
@@ -37,9 +38,17 @@ class Setting:
         """The type as a person writes it: ``int``, ``str or none``, ``sgd or adam``, ``int,int,...``."""
         return _type_name(self.type)
 
+    def parse(self, text: str) -> Any:
+        """The value of a text as ``--set`` takes it; the entries of a tuple have commas between them.
+
+        Raises:
+            ConfigError: the text is not of the type of the setting.
+        """
+        return parse_value(text, self)
+
     def text(self, value: Any) -> str:
         """A value of the setting as ``--set`` takes it."""
-        return to_text(value)
+        return setting_text(value)
 
     def to_json(self) -> dict[str, Any]:
         """Name, type, default and meaning, as ``jaxcnn show --json`` prints them."""
@@ -111,7 +120,9 @@ def _hint(text: str, setting: Setting) -> str:
     near = did_you_mean(text, _options(setting.type)) if _options(setting.type) else ""
     if near.startswith("Did"):
         return near
-    return f"Its default is {setting.default!r}; write for example --set {setting.name}={to_text(setting.default)}."
+    return (
+        f"Its default is {setting.default!r}; write for example --set {setting.name}={setting_text(setting.default)}."
+    )
 
 
 def _options(kind: Any) -> list[str]:
@@ -201,21 +212,6 @@ def _from_json(value: Any, kind: Any) -> Any:
     raise ValueError(value)
 
 
-def to_text(value: Any) -> str:
-    """A value as ``--set`` takes it.
-
-    >>> to_text((8, 16)), to_text(None), to_text(True)
-    ('8,16', 'none', 'true')
-    """
-    if isinstance(value, tuple):
-        return ",".join(map(to_text, value))
-    if isinstance(value, enum.Enum):
-        return value.name
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
-
-
 def to_json(value: Any) -> Any:
     """A value as JSON holds it: a list for a tuple, the name of a member of an Enum, the text of a path."""
     if isinstance(value, tuple):
@@ -248,10 +244,21 @@ def settings_to_json(config: Any) -> dict[str, Any]:
 
 
 def find_setting(config_class: type, name: str) -> Setting:
-    """The setting of that name.
+    """The setting of a ``Config`` class that has a name.
+
+    Args:
+        config_class: a dataclass, as an experiment file declares it.
+        name: of the setting.
 
     Raises:
         ConfigError: there is none; the nearest name is suggested.
+
+    >>> import dataclasses
+    >>> @dataclasses.dataclass(frozen=True, kw_only=True)
+    ... class Config:
+    ...     epochs: int = 3
+    >>> find_setting(Config, "epochs").parse("5")
+    5
     """
     known = {setting.name: setting for setting in settings_of(config_class)}
     if name not in known:
