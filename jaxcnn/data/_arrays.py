@@ -134,6 +134,8 @@ class Dataset:
         class_names: the name of class 0, of class 1, and so on; empty where there are no classes.
         licence: under what terms the data may be used, where that is known.
         citation: whom to cite.
+        files: where the examples are files, something that changes with the content of each, by its path below the
+            folder. A run records it, to say which files differ when it is resumed with others.
 
     Raises:
         TypeError: class names that are not a tuple of strings.
@@ -148,6 +150,7 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     licence: str = ""
     citation: str = ""
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
     __repr__ = short_repr
 

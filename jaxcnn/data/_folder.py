@@ -12,6 +12,7 @@ from jaxcnn.data._decode import decode_all, stack
 from jaxcnn.data._folder_scan import scan_folder
 from jaxcnn.data._images import check_channels, fit, to_pixels
 from jaxcnn.data._open_picture import open_picture
+from jaxcnn.data._sampled_content import MOST_MARKS, marks_of, sampled_content
 
 TEST_FRACTION = 0.2
 
@@ -52,12 +53,14 @@ def load_folder(
     root, train, test, names = find_files(path, test_fraction)
     files = [file for file, _ in train + test]
     images = _decode(files, image_size, channels, root)
+    contents = list(sampled_content(files, most=len(files))) if len(files) <= MOST_MARKS else []
     both = Split(image=images, label=np.array([label for _, label in train + test]))
     return Dataset(
         name=root.resolve().name,
         train=both.take(slice(len(train))),
         test=both.take(slice(len(train), None)),
         class_names=names,
+        files=marks_of(root, files, contents),
     )
 
 

@@ -1,4 +1,4 @@
-"""A digest of files by a sample of their content, for sets that are too large to be read for it."""
+"""Digests of files by a sample of their content, for sets that are too large to be read for it."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,6 +8,7 @@ import numpy as np
 
 FILES = 256  # files of which content is read
 BLOCK = 16_384  # bytes that are read at the start, in the middle and at the end of each
+MOST_MARKS = 100_000  # of larger sets it is not recorded which files they have
 
 
 def digest(lines: Iterable[str]) -> str:
@@ -18,12 +19,12 @@ def digest(lines: Iterable[str]) -> str:
     return found.hexdigest()
 
 
-def sampled_content(files: Sequence[Path]) -> Iterator[str]:
-    """SHA-256 digests of parts of at most 256 files, evenly spaced: of each the first, middle and last 16 KiB.
+def sampled_content(files: Sequence[Path], most: int = FILES) -> Iterator[str]:
+    """SHA-256 digests of parts of at most ``most`` files, evenly spaced: of each the first, middle and last 16 KiB.
 
     Files up to 48 KiB are read whole. A change elsewhere is not seen.
     """
-    for index in np.unique(np.linspace(0, len(files) - 1, min(len(files), FILES)).round().astype(int)):
+    for index in _sampled(len(files), most):
         found = hashlib.sha256()
         with files[index].open("rb") as file:
             size = file.seek(0, 2)
@@ -31,3 +32,20 @@ def sampled_content(files: Sequence[Path]) -> Iterator[str]:
                 file.seek(max(start, 0))
                 found.update(file.read(size if size <= 3 * BLOCK else BLOCK))
         yield found.hexdigest()
+
+
+def _sampled(count: int, most: int) -> list[int]:
+    return list(map(int, np.unique(np.linspace(0, count - 1, min(count, most)).round())))
+
+
+def marks_of(root: Path, files: Sequence[Path], contents: Sequence[str]) -> dict[str, str]:
+    """What tells the files of a set from those that it has later: the size of each, by its path below the root.
+
+    ``contents`` are digests from ``sampled_content``, which follow the sizes. Empty for more than 100,000 files.
+    """
+    if len(files) > MOST_MARKS:
+        return {}
+    marks = {file.relative_to(root).as_posix(): str(file.stat().st_size) for file in files}
+    for index, content in zip(_sampled(len(files), len(contents)), contents, strict=True):
+        marks[files[index].relative_to(root).as_posix()] += f" {content[:16]}"
+    return marks

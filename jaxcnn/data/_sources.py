@@ -14,7 +14,7 @@ from jaxcnn._errors import check_choice
 from jaxcnn.data._folder import TEST_FRACTION, Labelled, find_files
 from jaxcnn.data._images import brought_to, check_channels, to_pixels
 from jaxcnn.data._open_picture import open_picture
-from jaxcnn.data._sampled_content import digest, sampled_content
+from jaxcnn.data._sampled_content import digest, marks_of, sampled_content
 from jaxcnn.data._stream import MAX_CORRUPT, Source, StreamedDataset, StreamedSplit
 from jaxcnn.data._tfds import class_names, data_folder, open_examples, open_prepared, prepared_folder, split_names
 
@@ -85,6 +85,7 @@ def stream(
         test=split(found.test),
         class_names=found.class_names,
         fingerprint=digest([options, *found.contents]),
+        files=found.files,
         resize=resize,
         citation=found.citation,
     )
@@ -99,6 +100,7 @@ class _Found:
     test: Source
     class_names: tuple[str, ...]
     contents: Iterable[str]
+    files: dict[str, str]
     citation: str = ""
 
 
@@ -133,12 +135,15 @@ def _folder(path: str, decode: Decoder, test_fraction: float) -> _Found:
         for part, files in (("train", train), ("test", test))
         for file, label in files
     )
+    files = [file for file, _ in train + test]
+    sampled = list(sampled_content(files))
     return _Found(
         name=root.resolve().name,
         train=FolderSource(train, decode),
         test=FolderSource(test, decode),
         class_names=names,
-        contents=itertools.chain(names_and_sizes, sampled_content([file for file, _ in train + test])),
+        contents=itertools.chain(names_and_sizes, sampled),
+        files=marks_of(root, files, sampled),
     )
 
 
@@ -185,11 +190,13 @@ def _prepared(name: str, decode: Decoder, data_dir: str | Path | None) -> _Found
     if names is None:
         raise ValueError(f"{folder} does not say how many classes there are.")
     paths = [Path(path) for split in (train, test) for path in builder.info.splits[split].filepaths]
+    sampled = list(sampled_content(paths))
     return _Found(
         name=name,
         train=PreparedSource(builder, train, folder, decode),
         test=PreparedSource(builder, test, folder, decode),
         class_names=names,
-        contents=itertools.chain((f"{path.name} {path.stat().st_size}" for path in paths), sampled_content(paths)),
+        contents=itertools.chain((f"{path.name} {path.stat().st_size}" for path in paths), sampled),
+        files=marks_of(folder, paths, sampled),
         citation=builder.info.citation or "",
     )

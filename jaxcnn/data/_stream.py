@@ -215,6 +215,7 @@ class StreamedDataset:
         resize: how images of other sizes were brought to this one, ``"fit"`` or ``"cover"``; prediction does the same.
         licence: under what terms the data may be used, where that is known.
         citation: whom to cite.
+        files: as of a ``Dataset``.
 
     Raises:
         TypeError: class names that are not a tuple of strings.
@@ -230,6 +231,7 @@ class StreamedDataset:
     resize: str = "fit"
     licence: str = ""
     citation: str = ""
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
     __repr__ = short_repr
 

@@ -13,5 +13,9 @@ class DamageError(RunError):
     """What is on the disk is not what was saved."""
 
 
+class OtherDataError(RunError):
+    """A run that is resumed with other data than it was trained with."""
+
+
 class FolderLostError(RunError):
     """The path of a run folder no longer leads to the folder that the run was started in."""

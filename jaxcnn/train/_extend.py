@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn.train._checkpoints import provenance, read_newest
+from jaxcnn.train._data_files import naming_changed_files
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._distributed import is_first
 from jaxcnn.train._errors import ConfigError
@@ -35,9 +36,9 @@ def extend_run(run: RunFolder, experiment: Experiment, settings: dict[str, Any],
     """
     earlier = run.settings()
     changes = {name: value for name, value in settings.items() if earlier.get(name) != value}
-    state = read_newest(
-        run.checkpoints, parallel.template(abstract_state(experiment)), provenance(experiment, run, parallel)
-    )
+    template = parallel.template(abstract_state(experiment))
+    with naming_changed_files(run, experiment):
+        state = read_newest(run.checkpoints, template, provenance(experiment, run, parallel))
     step = 0 if state is None else int(state.step)
     if experiment.total_steps <= step:
         raise ConfigError(

@@ -16,6 +16,7 @@ import numpy as np
 from jaxcnn._freed_memory import release_freed_memory
 from jaxcnn.train._checkpoints import Checkpoints, open_checkpoints, provenance, resume
 from jaxcnn.train._compile_cache import CacheHits
+from jaxcnn.train._data_files import naming_changed_files, record_files
 from jaxcnn.train._devices import Parallel, Step, compile_step
 from jaxcnn.train._diagnose import first_not_finite
 from jaxcnn.train._distributed import agreed, is_first, together, wait_for_all
@@ -102,9 +103,11 @@ def train_run(
         same |= comparable(experiment, parallel)
     state = parallel.place(create_state(experiment))
     now = provenance(experiment, run, parallel)
-    earlier = resume(run.checkpoints, state, now)
+    with naming_changed_files(run, experiment):
+        earlier = resume(run.checkpoints, state, now)
     state = earlier.state if earlier else state
     if is_first():
+        record_files(run, experiment)
         run.metrics.restore(earlier.metrics if earlier else [])
         if earlier and earlier.changes:
             log.warning(_CHANGED, int(state.step), "; ".join(earlier.changes))

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from PIL import Image
 
 from jaxcnn.cli import main
 from jaxcnn.train._devices import Parallel
@@ -21,6 +22,7 @@ from jaxcnn.train._start import started_again, starting_from
 from jaxcnn.train._state import create_state
 from jaxcnn.train._trained import load_trained
 from tests.cli.conftest import TINY
+from tests.data.test_folder import fill
 from tests.train import runs
 
 FILE = load_experiment(TINY)
@@ -184,3 +186,56 @@ def test_variables_that_do_not_fit_are_refused_by_name_and_leave_nothing(
 def test_words_that_do_not_go_together(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+FOLDER_EXPERIMENT = """
+import dataclasses
+import optax
+from flax import linen
+from jaxcnn import data
+from jaxcnn.train import Experiment, classification
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    seed: int = 0
+    epochs: int = 1
+    stream: bool = False
+
+class Network(linen.Module):
+    @linen.compact
+    def __call__(self, x, train=False):
+        return linen.Dense(2)(x.reshape(len(x), -1))
+
+def build(config):
+    read = data.stream if config.stream else data.load
+    images = read("folder:FOLDER", image_size=5, **({"channels": 1} if config.stream else {}))
+    return Experiment(
+        **classification(Network()), data=images, optimizer=optax.sgd(0.1), epochs=config.epochs, batch_size=2,
+        seed=config.seed,
+    )
+"""
+
+
+@pytest.mark.parametrize("stream", ["false", "true"])
+def test_a_run_whose_files_changed_names_them_and_another_can_start_from_it(
+    tmp_path: Path, stream: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, file, run = tmp_path / "images", tmp_path / "of_a_folder.py", tmp_path / "run"
+    for split in ("train", "test"):
+        fill(images / split, {"ant": 3, "bee": 3})
+    file.write_text(FOLDER_EXPERIMENT.replace("FOLDER", str(images)), encoding="utf-8")
+    assert main(["train", str(file), "--set", f"stream={stream}", "--run-dir", str(run)]) == 0
+    (images / "train" / "ant" / "000.png").unlink()
+    (images / "train" / "bee" / "000.png").rename(images / "train" / "bee" / "900.png")
+    Image.new("L", (5, 5), 77).save(images / "test" / "ant" / "001.png")
+    capsys.readouterr()
+    for words in ([], ["--extend", "epochs=2"]):
+        assert main(["train", "--resume", str(run), *words]) == 2
+        error = capsys.readouterr().err
+        assert f"start a new run from its variables: jaxcnn train --from {run}" in error
+        assert (
+            "Since then 1 file was added (train/bee/900.png), 2 files were removed (train/ant/000.png, "
+            "train/bee/000.png), 1 file was changed (test/ant/001.png)."
+        ) in error
+    assert main(["train", "--from", str(run), "--run-dir", str(tmp_path / "new")]) == 0
+    assert RunFolder.open(tmp_path / "new").origin is not None

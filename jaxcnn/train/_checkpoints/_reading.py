@@ -20,7 +20,7 @@ from jaxcnn._files import sync
 from jaxcnn.train._checkpoints._checksums import Record, check_arrays, check_fits, check_seal
 from jaxcnn.train._checkpoints._provenance import ORIGIN, changes
 from jaxcnn.train._distributed import is_first, wait_for_all
-from jaxcnn.train._errors import DamageError, RunError
+from jaxcnn.train._errors import DamageError, OtherDataError, RunError
 from jaxcnn.train._reports import log
 from jaxcnn.train._runs import HeldFolder, RunFolder, make_folder
 from jaxcnn.train._state import TrainState, Variables
@@ -287,7 +287,7 @@ def _check_belongs(one: Saved, record: Record, template: Any, origin: Record) ->
     """
     for name, value in origin.items():
         if record[ORIGIN][name] != value:
-            raise RunError(
+            raise (OtherDataError if name == "dataset" else RunError)(
                 f"the {one} in {one.folder} was trained with {name} {record[ORIGIN][name]}, but this run has "
                 f"{value}: its place in the data would be another. Set it back, or start a new run from its variables: "
                 f"jaxcnn train --from {one.folder.parent}"

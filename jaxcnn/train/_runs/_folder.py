@@ -1,8 +1,8 @@
 """A run is a folder: what was run, with what, how it went, and where it is.
 
 ``config.json`` (experiment and resolved settings), ``experiment.py`` (its text), ``versions.json``, ``parallel.json``
-(devices), ``metrics.jsonl``, ``timing.json``, ``warnings.log`` if there were warnings, ``checkpoints/last`` and
-``checkpoints/best``, and pictures.
+(devices), ``data.json`` (the files of the data, where they are files), ``metrics.jsonl``, ``timing.json``,
+``warnings.log`` if there were warnings, ``checkpoints/last`` and ``checkpoints/best``, and pictures.
 """
 
 import contextlib
