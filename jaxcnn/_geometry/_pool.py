@@ -162,9 +162,12 @@ def pool_positions(
     excess = size + before + after - reach(window, dilation)
     positions = (excess + stride) // stride
     if ceil_mode:
-        starts_inside = -(-(size + before + smaller(after, 0)) // stride)
-        rounded_up = -(-(excess + stride) // stride)
-        positions = smaller(rounded_up, larger(rounded_up - 1, larger(starts_inside, 1)))
+        positions = rounded_up = -(-(excess + stride) // stride)
+        # Otherwise the last window always starts inside. The minimum has three terms of a symbolic size, so that after
+        # several pools JAX would compare expressions of thousands of terms.
+        if not is_less(stride + larger(after, 0), reach(window, dilation) + 1):
+            starts_inside = -(-(size + before + smaller(after, 0)) // stride)
+            positions = smaller(rounded_up, larger(rounded_up - 1, larger(starts_inside, 1)))
     if is_less(positions, 1):  # which raises the error
         return output_size(size, window, stride=stride, dilation=dilation, pads=pads, axis=axis)
     if not is_less(0, positions):

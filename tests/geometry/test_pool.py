@@ -1,12 +1,15 @@
 """Windows of pools in integers, against walking along the axis."""
 
+import jax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxcnn._errors import ShapeError
+from jaxcnn._geometry import _pool
 from jaxcnn._geometry._padding import reach
-from jaxcnn._geometry._pool import PoolAxis, norm_exponent, plan_pool, pool_output_shape, pool_positions
+from jaxcnn._geometry._pool import PoolAxis, norm_exponent, plan_pool, pool_positions
+from jaxcnn.shapes import pool_output_shape
 from tests.oracles import pool as oracle
 
 AXES = st.tuples(
@@ -81,3 +84,13 @@ def test_mistakes_are_refused() -> None:
         pool_output_shape((7, 7, 1), (2, 2), strides=1, ceil_mode=1)
     with pytest.raises(TypeError, match="p must be a positive number or inf, not None"):
         norm_exponent(None)
+
+
+def test_symbolic_sizes_are_not_compared_where_no_window_starts_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each comparison of JAX takes several times as long as that of the pool before: GoogLeNet's took minutes."""
+    monkeypatch.setattr(_pool, "smaller", lambda *_: pytest.fail("sizes are compared"))
+    (size,) = jax.export.symbolic_shape("h", constraints=("h >= 31",))
+    assert [str(pool_positions(size, window, stride=2, ceil_mode=True)) for window in (2, 3)] == [
+        "- floordiv(- h, 2)",
+        "- floordiv(- h + 1, 2)",
+    ]

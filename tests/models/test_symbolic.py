@@ -16,6 +16,7 @@ from flax import linen
 from jaxcnn import ShapeError, models, nn
 
 ONE_BLOCK = {"stage_sizes": (1, 1, 1, 1), "width": 4}
+ONE_OF_EACH_STAGE = tuple((name, (64, 96, 128, 16, 32, 32)) for name in ("3a", "4a", "5a"))
 NETWORKS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "lenet5": (models.create("lenet5"), (32, 32, 1)),
     "resnet18": (models.create("resnet18", num_classes=3, **ONE_BLOCK), (32, 32, 3)),
@@ -27,7 +28,7 @@ NETWORKS: dict[str, tuple[Any, tuple[int, ...]]] = {
         models.create("vgg11", num_classes=3, stage_sizes=(1,) * 5, widths=(4,) * 5, hidden=4),
         (32, 32, 3),
     ),
-    "googlenet": (models.create("googlenet", num_classes=3, width=0.05), (31, 31, 3)),
+    "googlenet": (models.create("googlenet", num_classes=3, width=0.05, blocks=ONE_OF_EACH_STAGE), (31, 31, 3)),
     "convnext": (
         models.create("convnext_tiny", num_classes=3, stage_sizes=(1, 1, 1, 1), widths=(4, 4, 4, 4)),
         (32, 32, 3),
@@ -61,6 +62,7 @@ SIDES: dict[str, tuple[str, tuple[str, ...], tuple[int, int]]] = {
     "resnet18": ("h, w", (), (17, 5)),
     "mobilenet_v2": ("h, w", (), (17, 5)),
     "vgg11": ANY,
+    "googlenet": ("h, w", ("h >= 31", "w >= 31"), (17, 5)),
     "convnext": ANY,
     "efficientnet": ("h, w", (), (17, 5)),
     "fcn": ("h, w", (), (17, 5)),
