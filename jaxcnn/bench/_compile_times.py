@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
+from jaxcnn._errors import ShapeError
 from jaxcnn.bench._program import random_array
 from jaxcnn.bench._steps import OPTIMIZER, State, initial_state
 from jaxcnn.models import create, info
@@ -16,7 +17,7 @@ from jaxcnn.models import create, info
 PHASES = ("trace", "lower", "compile", "first_step", "second_step")
 
 
-def compile_times(name: str, *, batch: int = 1) -> dict[str, Any]:
+def compile_times(name: str, *, batch: int | None = None) -> dict[str, Any]:
     """Seconds of each phase of a model's first training step, at the input size of its paper.
 
     The step is loss, gradients and an update by SGD with momentum, with donated state. ``trace`` creates the jaxpr,
@@ -25,7 +26,7 @@ def compile_times(name: str, *, batch: int = 1) -> dict[str, Any]:
 
     Args:
         name: of a model.
-        batch: number of images.
+        batch: number of images; by default 1, or 2 for a model that cannot be trained on one image.
 
     Raises:
         ValueError: an unknown model, or ``batch`` below 1.
@@ -35,10 +36,11 @@ def compile_times(name: str, *, batch: int = 1) -> dict[str, Any]:
     >>> found["input"], sorted(found["seconds"]) == sorted(PHASES)
     ([1, 32, 32, 1], True)
     """
-    shape = (batch, *info(name).input_shape)
-    if batch < 1:
+    if batch is not None and batch < 1:
         raise ValueError(f"batch={batch} must be at least 1.")
     model = create(name)
+    image = info(name).input_shape
+    shape = (batch or _smallest_batch(model, image), *image)
     x = jnp.asarray(random_array("x", shape))
     state = jax.block_until_ready(initial_state(model, x))
     labels = jnp.zeros(jax.eval_shape(functools.partial(_logits, model), state, x).shape[:-1], jnp.int32)
@@ -58,6 +60,18 @@ def compile_times(name: str, *, batch: int = 1) -> dict[str, Any]:
     state, _ = timed("first_step", lambda: compiled(state, x, labels))
     timed("second_step", lambda: compiled(state, x, labels))
     return {"name": name, "input": list(shape), "seconds": seconds}
+
+
+def _smallest_batch(model: nn.Module, image: tuple[int, ...]) -> int:
+    """1, or 2 where batch statistics of one image are refused."""
+    x = jax.ShapeDtypeStruct((1, *image), jnp.float32)
+    variables = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), x)
+    train = functools.partial(model.apply, train=True, mutable=["batch_stats"], rngs={"dropout": jax.random.key(0)})
+    try:
+        jax.eval_shape(train, variables, x)
+    except ShapeError:
+        return 2
+    return 1
 
 
 def _logits(model: nn.Module, state: State, x: jax.Array) -> jax.Array:

@@ -9,10 +9,10 @@ import pytest
 
 from docs.bench.compile_page import page
 from jaxcnn import bench
-from jaxcnn.bench._compile_times import PHASES, compile_times
+from jaxcnn.bench._compile_times import PHASES, _smallest_batch, compile_times
 from jaxcnn.cli import main
 from jaxcnn.cli._compile_times import medians, row
-from jaxcnn.models import list_models
+from jaxcnn.models import create, list_models
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +37,12 @@ def test_every_phase_is_measured_and_cold() -> None:
 def test_an_empty_batch_is_refused() -> None:
     with pytest.raises(ValueError, match="batch=0 must be at least 1"):
         compile_times("lenet5", batch=0)
+
+
+@pytest.mark.parametrize(("name", "smallest"), [("fcn_resnet50", 1), ("deeplabv3_resnet50", 2)])
+def test_a_model_that_refuses_one_image_is_given_two(name: str, smallest: int) -> None:
+    model = create(name, stage_sizes=(1, 1, 1, 1), width=1)
+    assert _smallest_batch(model, (33, 33, 3)) == smallest
 
 
 def made(name: str, seconds: float = 1.0) -> dict[str, object]:
