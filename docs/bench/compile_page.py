@@ -15,9 +15,9 @@ HEAD = """# How long each model compiles
 <!-- written by `python -m docs.bench.compile_page`; do not edit -->
 
 The first training step of every model at the input size of its paper, on one image (two where the model cannot be
-trained on one): loss, gradients and an update by SGD with momentum. Tracing makes JAX's equations, lowering translates them for XLA, and XLA compiles them;
-all three start with empty caches and hardly depend on the number of images. The command caches compiled programs, so a
-second start of the same run only traces and lowers.
+trained on one): loss, gradients and an update by SGD with momentum. Tracing makes JAX's equations, lowering translates
+them for XLA, and XLA compiles them; all three start with empty caches and hardly depend on the number of images. The
+command caches compiled programs, so a second start of the same run only traces and lowers.
 
 ```bash
 jaxcnn bench --compile --json results.json

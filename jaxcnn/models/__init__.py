@@ -16,6 +16,7 @@ from jaxcnn.models._lenet import LeNet5
 from jaxcnn.models._lenet_1998 import LeNet5of1998, map_loss
 from jaxcnn.models._mobilenet import MobileNetV2
 from jaxcnn.models._neocognitron import Neocognitron, Stage
+from jaxcnn.models._refinement import Refinement
 from jaxcnn.models._registry import ModelInfo, create, info, list_models
 from jaxcnn.models._resnet import ResNet
 from jaxcnn.models._summary import Summary, summary
@@ -44,6 +45,7 @@ __all__ = [
     "MobileNetV2",
     "ModelInfo",
     "Neocognitron",
+    "Refinement",
     "ResNet",
     "Stage",
     "Summary",
