@@ -69,21 +69,48 @@ def run(options: argparse.Namespace) -> int:
         best = np.argsort(-probabilities, kind="stable")[: options.top]
         top = [{"class": names[index], "probability": float(probabilities[index])} for index in best]
         found.append({"image": str(path), "inverted": invert, "top": top})
+    boxes = outputs.get("boxes")  # of localisation: one of each image
+    if boxes is not None:
+        for row, box in zip(found, boxes, strict=True):
+            row["box"] = [round(float(value), 2) for value in box]
     if options.show is not None:
-        from jaxcnn.vis import draw_predictions
+        from jaxcnn.vis import draw_boxes, draw_predictions
 
-        draw_predictions(images, found, options.show)
+        if boxes is None:
+            draw_predictions(images, found, options.show)
+        else:
+            best, scores = (getattr(outputs["probabilities"], of)(-1)[:, None] for of in ("argmax", "max"))
+            draw_boxes(
+                images,
+                boxes[:, None],
+                best,
+                names,
+                options.show,
+                title="Input of the network",
+                scores=scores,
+                count=len(images),
+            )
     if options.json:
         print_json(found)
         return 0
     rows = [
-        [row["image"], *(f"{guess['class']} {100 * guess['probability']:.1f} %" for guess in row["top"])]
+        [
+            row["image"],
+            *_box_in_words(row),
+            *(f"{guess['class']} {100 * guess['probability']:.1f} %" for guess in row["top"]),
+        ]
         for row in found
     ]
-    print_table(["image", "prediction", *[""] * (len(rows[0]) - 2)], rows)
+    heads = ["image", "prediction"] if boxes is None else ["image", "box x0 y0 x1 y1", "prediction"]
+    print_table([*heads, *[""] * (len(rows[0]) - len(heads))], rows)
     if guessed and any(inverted):
         turned = ", ".join(row["image"] for row in found if row["inverted"])
         say(f"dark on light, so inverted: {turned} (--no-invert keeps them)")
     if options.show is not None:
         say(f"what the network gets: {options.show}")
     return 0
+
+
+def _box_in_words(row: dict[str, Any]) -> list[str]:
+    """The column of the box, in pixels of the network's input; none where no box is predicted."""
+    return [" ".join(f"{value:.1f}" for value in row["box"])] if "box" in row else []

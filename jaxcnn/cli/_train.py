@@ -242,6 +242,8 @@ def _pictures(
             found["segmentation.png"] = lambda path: vis.draw_segmentation(
                 data.test["image"], truth, guesses, names, path, title=title
             )
+    elif "boxes" in outputs and "boxes" in targets and not experiment.streams:
+        found["boxes.png"] = lambda path: _draw_boxes(data, outputs, targets, path)
     elif "probabilities" in outputs and "label" in targets and targets["label"].ndim == 1:
         labels, probabilities = targets["label"], outputs["probabilities"]
         found["confusion.png"] = lambda path: confusion(path, labels, probabilities.argmax(-1))
@@ -250,3 +252,20 @@ def _pictures(
                 data.test["image"], labels, probabilities, names, path
             )
     return found
+
+
+def _draw_boxes(data: Any, outputs: dict[str, Any], targets: dict[str, Any], path: Path) -> None:
+    """The first test images with the predicted box of each, and the true boxes."""
+    from jaxcnn import vis
+
+    probabilities = outputs["probabilities"]
+    vis.draw_boxes(
+        data.test["image"],
+        outputs["boxes"].reshape(len(probabilities), -1, 4),
+        probabilities.argmax(-1).reshape(len(probabilities), -1),
+        data.class_names,
+        path,
+        title=f"The first of {len(probabilities):,} test images; true boxes are dashed",
+        scores=probabilities.max(-1).reshape(len(probabilities), -1),
+        truth=targets["boxes"].reshape(len(probabilities), -1, 4),
+    )

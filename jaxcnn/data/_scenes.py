@@ -8,7 +8,7 @@ from jaxcnn.data._arrays import Dataset, Split
 # How much of a digit's own colour shows at its darkest; the rest is what was there before.
 STRENGTH = (0.6, 1.0)
 INK = 128  # from so much ink on a pixel is the digit's
-MOST = 4  # digits on a scene, at most one in each quarter
+QUARTERS = 4
 JITTER = 3
 
 
@@ -21,13 +21,18 @@ def digit_scenes(
     test_count: int,
     seed: int = 0,
     named: bool = True,
+    most: int = 4,
 ) -> Dataset:
     """Scenes of one to four digits over photographs; class 0 is the background, class ``d + 1`` the strokes of ``d``.
 
     A photograph is enlarged to the scene. There is at most one digit in each quarter, moved by up to 3 pixels, in a
     random colour of which 60 to 100 % covers the photograph: no threshold, on brightness or on colour, finds it.
     Training scenes are made of training digits and training photographs, test scenes of test ones, and validation
-    scenes, as many as test scenes, of validation ones where both sets have them. Classes are in ``segmentation``.
+    scenes, as many as test scenes, of validation ones where both sets have them.
+
+    The arrays of a split are ``image``; ``segmentation``, the class of each pixel; ``boxes`` ``(scenes, most, 4)``, the
+    smallest box ``(x0, y0, x1, y1)`` around the visible strokes of each digit, in pixels; and ``box_label``
+    ``(scenes, most)``, its class. Where a scene has fewer digits, the last boxes are zeros and their class is 0.
 
     Args:
         digits: grey images of light ink, such as MNIST's.
@@ -37,15 +42,18 @@ def digit_scenes(
         test_count: scenes to be judged by.
         seed: of everything random here.
         named: False makes the strokes of all digits one class, 1.
+        most: the largest number of digits on a scene, from 1 to 4; the smallest is 1.
 
     Raises:
-        ValueError: digits that are not grey, a scene smaller than a digit, or no scene.
+        ValueError: digits that are not grey, a scene smaller than a digit, no scene, or another number of digits.
 
     >>> from jaxcnn.data._load import load
     >>> digits = load("digits", image_size=16)
     >>> scenes = digit_scenes(digits, digits, size=32, train_count=3, test_count=2)
     >>> scenes.train["image"].shape, scenes.train["segmentation"].shape, scenes.class_names[:3]
     ((3, 32, 32, 3), (3, 32, 32), ('background', '0', '1'))
+    >>> scenes.train["boxes"][0, 0], scenes.train["box_label"][0, 0]
+    (array([ 6.,  5., 15., 16.], dtype=float32), np.int32(1))
     """
     if digits.image_shape[2] != 1:
         raise ValueError(f"digits must have one channel, but {digits.name} has {digits.image_shape[2]}.")
@@ -54,6 +62,8 @@ def digit_scenes(
     for name, count in (("train_count", train_count), ("test_count", test_count)):
         if as_int(count, name=name) < 1:
             raise ValueError(f"{name}={count} must be at least 1.")
+    if not 1 <= as_int(most, name="most") <= QUARTERS:
+        raise ValueError(f"most={most} must be from 1 to {QUARTERS}: there is at most one digit in each quarter.")
     if not named:
         splits = {which: each.replace(label=np.zeros_like(each["label"])) for which, each in digits.splits.items()}
         digits = Dataset(
@@ -68,11 +78,11 @@ def digit_scenes(
     validation = None
     if digits.validation is not None and photographs.validation is not None:
         rng = np.random.default_rng([seed, 2])
-        validation = _scenes(digits.validation, photographs.validation, size, test_count, rng)
+        validation = _scenes(digits.validation, photographs.validation, size, test_count, rng, most)
     return Dataset(
         name=f"{digits.name} over {photographs.name}",
-        train=_scenes(digits.train, photographs.train, size, train_count, np.random.default_rng([seed, 0])),
-        test=_scenes(digits.test, photographs.test, size, test_count, np.random.default_rng([seed, 1])),
+        train=_scenes(digits.train, photographs.train, size, train_count, np.random.default_rng([seed, 0]), most),
+        test=_scenes(digits.test, photographs.test, size, test_count, np.random.default_rng([seed, 1]), most),
         validation=validation,
         class_names=("background", *digits.class_names),
         licence="; ".join(part for part in (digits.licence, photographs.licence) if part),
@@ -80,15 +90,33 @@ def digit_scenes(
     )
 
 
-def _scenes(digits: Split, photographs: Split, size: int, count: int, rng: np.random.Generator) -> Split:
+def _scenes(digits: Split, photographs: Split, size: int, count: int, rng: np.random.Generator, most: int) -> Split:
     images = enlarge(photographs["image"][rng.integers(0, len(photographs), count)], size)
     segmentation = np.zeros((count, size, size), np.int32)
-    for image, classes in zip(images, segmentation, strict=True):
-        for quarter in rng.permutation(MOST)[: rng.integers(1, MOST + 1)]:
+    boxes, labels = np.zeros((count, most, 4), np.float32), np.zeros((count, most), np.int32)
+    for image, classes, box, label in zip(images, segmentation, boxes, labels, strict=True):
+        digit = np.zeros((size, size), np.int32)  # 1 for the strokes of the first, and so on
+        for place, quarter in enumerate(rng.permutation(QUARTERS)[: rng.integers(1, most + 1)]):
             chosen = rng.integers(0, len(digits))
             middle = size // 4 + size // 2 * np.array(divmod(int(quarter), 2)) + rng.integers(-JITTER, JITTER + 1, 2)
-            write(image, classes, digits["image"][chosen, :, :, 0], int(digits["label"][chosen]) + 1, middle, rng)
-    return Split(image=images, segmentation=segmentation)
+            write(image, digit, digits["image"][chosen, :, :, 0], place + 1, middle, rng)
+            label[place] = digits["label"][chosen] + 1
+        seen = [place for place in range(most) if (digit == place + 1).any()]
+        label[: len(seen)], label[len(seen) :] = label[seen], 0
+        for index, place in enumerate(seen):
+            classes[digit == place + 1] = label[index]
+            box[index] = box_around(digit == place + 1)
+    return Split(image=images, segmentation=segmentation, boxes=boxes, box_label=labels)
+
+
+def box_around(mask: np.ndarray) -> np.ndarray:
+    """The smallest box ``(x0, y0, x1, y1)`` around the pixels of a mask, which has some.
+
+    >>> box_around(np.array([[0, 0, 0], [0, 1, 1]]))
+    array([1, 1, 3, 2])
+    """
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
 
 
 def write(

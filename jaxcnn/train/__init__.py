@@ -13,6 +13,7 @@ from jaxcnn.train._errors import ConfigError, RunError
 from jaxcnn.train._experiment import Aux, Experiment, images_to_unit, standardize, to_unit
 from jaxcnn.train._finetune import by_pattern, frozen, start_from
 from jaxcnn.train._fit import fit
+from jaxcnn.train._localisation import localisation
 from jaxcnn.train._loop import Outcome
 from jaxcnn.train._muon import muon
 from jaxcnn.train._network import networks
@@ -83,6 +84,7 @@ __all__ = [
     "list_experiments",
     "load",
     "load_trained",
+    "localisation",
     "multilabel",
     "muon",
     "networks",

@@ -61,7 +61,7 @@ def by_example(values: jax.Array) -> jax.Array:
     return values.mean(tuple(range(1, values.ndim))) if values.ndim > 1 else values
 
 
-def _check_model(model: nn.Module) -> None:
+def check_model(model: nn.Module) -> None:
     """Refuses what cannot be called as ``model.apply(variables, x, train=...)``.
 
     Raises:
@@ -77,7 +77,7 @@ def _check_model(model: nn.Module) -> None:
         )
 
 
-def _unchanged(x: jax.Array) -> jax.Array:
+def unchanged(x: jax.Array) -> jax.Array:
     return x
 
 
@@ -85,7 +85,7 @@ def classification(
     model: nn.Module,
     *,
     loss: Loss | None = None,
-    normalize: Callable[[jax.Array], jax.Array] = _unchanged,
+    normalize: Callable[[jax.Array], jax.Array] = unchanged,
     test_time: Callable[[Callable[[jax.Array], jax.Array], jax.Array], jax.Array] | None = None,
     train_mode: bool = True,
     target: str = "label",
@@ -112,7 +112,7 @@ def classification(
     >>> sorted(classification(models.create("lenet5", num_classes=10)))
     ['evaluate', 'init', 'objective', 'predict']
     """
-    _check_model(model)
+    check_model(model)
     loss_of = cross_entropy() if loss is None else loss
 
     def init(key: jax.Array, batch: Batch) -> Any:
@@ -176,7 +176,7 @@ def segmentation(
     model: nn.Module,
     *,
     loss: Loss | None = None,
-    normalize: Callable[[jax.Array], jax.Array] = _unchanged,
+    normalize: Callable[[jax.Array], jax.Array] = unchanged,
     target: str = "segmentation",
 ) -> Functions:
     """The functions of an experiment whose model gives logits of classes for each pixel of ``image``.
@@ -214,7 +214,7 @@ def regression(
     model: nn.Module,
     *,
     loss: Loss = optax.squared_error,
-    normalize: Callable[[jax.Array], jax.Array] = _unchanged,
+    normalize: Callable[[jax.Array], jax.Array] = unchanged,
     source: str = "image",
     target: str = "target",
 ) -> Functions:
@@ -238,7 +238,7 @@ def regression(
     >>> sorted(regression(models.create("lenet5", num_classes=1)))
     ['evaluate', 'init', 'objective', 'predict']
     """
-    _check_model(model)
+    check_model(model)
 
     def init(key: jax.Array, batch: Batch) -> Any:
         return model.init(key, normalize(batch[source]), train=False)
@@ -273,7 +273,7 @@ def regression(
 def multilabel(
     model: nn.Module,
     *,
-    normalize: Callable[[jax.Array], jax.Array] = _unchanged,
+    normalize: Callable[[jax.Array], jax.Array] = unchanged,
     target: str = "label",
 ) -> Functions:
     """The functions of an experiment in which several classes may apply to one ``image``, each with a sigmoid.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from jaxcnn._hints import install_hints
 from jaxcnn.vis._augmentations import augmentations, augmentations_figure, draw_augmentations
 from jaxcnn.vis._bench import bench_figure, draw_bench
+from jaxcnn.vis._boxes import boxes_figure, draw_boxes
 from jaxcnn.vis._comparison import comparison_figure, draw_comparison
 from jaxcnn.vis._confusion import confusion_figure, confusion_matrix, draw_confusion
 from jaxcnn.vis._contact_sheet import contact_sheet
@@ -21,6 +22,7 @@ __all__ = [
     "augmentations",
     "augmentations_figure",
     "bench_figure",
+    "boxes_figure",
     "comparison_figure",
     "confusion_figure",
     "confusion_matrix",
@@ -28,6 +30,7 @@ __all__ = [
     "curves_figure",
     "draw_augmentations",
     "draw_bench",
+    "draw_boxes",
     "draw_comparison",
     "draw_confusion",
     "draw_curves",

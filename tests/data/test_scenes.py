@@ -37,6 +37,26 @@ def test_labels_lie_where_the_photograph_was_written_over(small: Dataset) -> Non
     assert scenes.licence == small.licence and scenes.class_names == ("background", *small.class_names)
 
 
+@pytest.mark.parametrize("most", [1, 4])
+def test_boxes_are_the_smallest_around_each_digit(small: Dataset, most: int) -> None:
+    blank = Split(image=np.full((1, 8, 8, 3), 7, np.uint8))
+    flat = Dataset(name="flat", train=blank, test=blank)
+    scenes = digit_scenes(small, flat, size=32, train_count=40, test_count=1, seed=3, most=most).train
+    assert scenes["boxes"].shape == (40, most, 4) and scenes["boxes"].dtype == np.float32
+    assert set(np.count_nonzero(scenes["box_label"], -1)) == set(range(1, most + 1))
+    for classes, boxes, labels in zip(scenes["segmentation"], scenes["boxes"], scenes["box_label"], strict=True):
+        count = np.count_nonzero(labels)
+        assert (labels[:count] > 0).all() and not labels[count:].any() and not boxes[count:].any()
+        covered = np.zeros_like(classes, bool)
+        for label, (x0, y0, x1, y1) in zip(labels[:count], boxes[:count].astype(int), strict=True):
+            inside = classes[y0:y1, x0:x1] == label
+            # The first and last row and column have strokes, unless a later digit lies over them.
+            edges = [inside[0], inside[-1], inside[:, 0], inside[:, -1]]
+            assert all(edge.any() for edge in edges) or count > 1
+            covered[y0:y1, x0:x1] = True
+        assert not (classes > 0)[~covered].any()
+
+
 def test_ink_covers_by_its_strength_and_names_only_what_is_dark() -> None:
     class Half:
         def uniform(self, low: float, high: float) -> float:
@@ -68,6 +88,7 @@ def test_refusals(small: Dataset) -> None:
         ((photographs, small), {}, "digits must have one channel, but photos has 3"),
         ((small, photographs), {"size": 15}, "size=15 is under 16, the size of the digits"),
         ((small, photographs), {"test_count": 0}, "test_count=0 must be at least 1"),
+        ((small, photographs), {"most": 5}, "most=5 must be from 1 to 4: there is at most one digit in each quarter"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             digit_scenes(*arguments, **{"train_count": 1, "test_count": 1, **options})  # type: ignore[arg-type]
