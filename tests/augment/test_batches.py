@@ -47,7 +47,6 @@ AUGMENTS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "trivial_augment": augment.trivial_augment,
 }
 MIXES = {"mixup_or_cutmix"}
-each = pytest.mark.parametrize("name", AUGMENTS)
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +54,7 @@ def images() -> jax.Array:
     return jnp.asarray(np.random.default_rng(0).uniform(size=(16, 6, 7, 3)).astype(np.float32))
 
 
-@pytest.mark.parametrize(
-    "name", default_rows(list(AUGMENTS), keep=["crop", "elastic", "mixup_or_cutmix", "rand_augment"])
-)
+@pytest.mark.parametrize("name", default_rows(list(AUGMENTS), keep=["crop", "elastic", "mixup_or_cutmix"]))
 def test_compiled_mapped_and_in_eight_parts(name: str, key: jax.Array, images: jax.Array) -> None:
     """All say the same; a batch in parts stays in its parts, and only what mixes images sends any."""
     function = AUGMENTS[name]
@@ -74,18 +71,26 @@ def test_compiled_mapped_and_in_eight_parts(name: str, key: jax.Array, images: j
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in AUGMENTS if name not in MIXES])
+@pytest.mark.parametrize(
+    "name",
+    default_rows(
+        [name for name in AUGMENTS if name not in MIXES],
+        keep=["alternating_flip", "color", "crop", "cutout", "elastic", "pca_noise", "trivial_augment"],
+    ),
+)
 def test_images_do_not_see_each_other_and_keep_their_dtype(name: str, key: jax.Array, images: jax.Array) -> None:
     function = jax.jit(AUGMENTS[name])
-    halves = images.astype(jnp.bfloat16)
-    y = function(key, halves)
+    halves = np.asarray(images).astype(jnp.bfloat16)
+    y = np.asarray(function(key, halves))
     assert y.dtype == halves.dtype
-    others = halves.at[1:].set(0.25)
-    np.testing.assert_array_equal(y[0].astype(jnp.float32), function(key, others)[0].astype(jnp.float32))
+    halves[1:] = 0.25
+    np.testing.assert_array_equal(y[0].astype(np.float32), np.asarray(function(key, halves))[0].astype(np.float32))
 
 
-@each
+@pytest.mark.parametrize(
+    "name", default_rows(list(AUGMENTS), keep=[name for name in AUGMENTS if name != "rand_augment"])
+)
 def test_no_image_and_wrong_images(name: str, key: jax.Array) -> None:
-    assert len(AUGMENTS[name](key, jnp.zeros((0, 6, 7, 3)))) == 0
+    assert len(jax.jit(AUGMENTS[name])(key, np.zeros((0, 6, 7, 3), np.float32))) == 0
     with pytest.raises(TypeError, match=r"^\w+: images must have a floating dtype, not uint8. Convert them first"):
         AUGMENTS[name](key, jnp.zeros((2, 6, 7, 3), jnp.uint8))

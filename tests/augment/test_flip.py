@@ -8,7 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn.augment import random_flip
+from jaxcnn import augment
+from tests.compiled import compiled
+
+random_flip = compiled(augment.random_flip)
 
 IMAGES = np.random.default_rng(0).normal(size=(1000, 3, 4, 2)).astype(np.float32)
 

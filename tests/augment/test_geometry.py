@@ -11,10 +11,12 @@ import scipy.ndimage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcnn.augment import affine, random_affine
+from jaxcnn import augment
 from jaxcnn.shapes import ShapeError
+from tests.compiled import compiled
 from tests.examples import examples
 
+affine, random_affine = compiled(augment.affine), compiled(augment.random_affine)
 AMOUNTS = {"shift": 2.0, "rotate": 25.0, "scale": 0.3, "shear": 10.0}
 
 

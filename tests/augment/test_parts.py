@@ -10,11 +10,13 @@ import pytest
 import scipy.ndimage
 from PIL import Image
 
-from jaxcnn import augment
+from jaxcnn import augment as package
 from jaxcnn.augment._crop import _random_parts
 from jaxcnn.shapes import ShapeError
+from tests.compiled import compiled, compiled_functions
 from tests.tiers import default_rows
 
+augment, random_parts = compiled_functions(package), compiled(_random_parts)
 RNG = np.random.default_rng(0)
 
 
@@ -48,7 +50,7 @@ def test_crops_are_all_windows_of_the_padded_image(key: jax.Array, mode: str, nu
 
 def test_parts_have_the_areas_and_shapes_that_were_asked_for(key: jax.Array) -> None:
     size, area, aspect = (200, 300), (0.1, 0.5), (0.5, 2.0)
-    top, left, tall, wide = (np.asarray(row) for row in _random_parts(key, 4000, size, area, aspect))
+    top, left, tall, wide = (np.asarray(row) for row in random_parts(key, 4000, size, area, aspect))
     shares, ratios = tall * wide / 60000, np.log(wide / tall) / np.log(2)
     assert 0.095 < shares.min() < 0.105 and 0.48 < shares.max() < 0.51 and abs(shares.mean() - 0.3) < 0.01
     assert abs(ratios).max() < 1.03
@@ -57,7 +59,7 @@ def test_parts_have_the_areas_and_shapes_that_were_asked_for(key: jax.Array) -> 
     assert top.min() >= 0 and (top + tall).max() == 200 and left.min() >= 0 and (left + wide).max() == 300
     assert abs(((top + tall / 2) / 200).mean() - 0.5) < 0.01 and abs(((left + wide / 2) / 300).mean() - 0.5) < 0.01
     # A strip twice as wide as high, none of whose parts may be wider than high: the central square.
-    whole = [int(row[0]) for row in _random_parts(key, 1, (10, 20), (1.0, 1.0), (1.0, 1.0))]
+    whole = [int(row[0]) for row in random_parts(key, 1, (10, 20), (1.0, 1.0), (1.0, 1.0))]
     assert whole == [0, 5, 10, 10]
 
 
@@ -65,7 +67,7 @@ def test_parts_have_the_areas_and_shapes_that_were_asked_for(key: jax.Array) -> 
 def test_resizing_is_that_of_pillow(key: jax.Array, size: tuple[int, int], area: tuple[float, float]) -> None:
     images = RNG.uniform(size=(6, 24, 30, 1)).astype(np.float32)
     y = np.asarray(augment.random_resized_crop(key, images, size=size, area=area))
-    parts = np.stack(_random_parts(key, 6, (24, 30), area, (3 / 4, 4 / 3)), axis=1).astype(int).tolist()
+    parts = np.stack(random_parts(key, 6, (24, 30), area, (3 / 4, 4 / 3)), axis=1).astype(int).tolist()
     for image, one, (top, left, tall, wide) in zip(images, y, parts, strict=True):
         part = Image.fromarray(image[top : top + tall, left : left + wide, 0])
         expected = np.asarray(part.resize(size[::-1], Image.Resampling.BILINEAR))

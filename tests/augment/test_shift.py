@@ -8,8 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn.augment import random_shift
+from jaxcnn import augment
 from jaxcnn.shapes import ShapeError
+from tests.compiled import compiled
+
+random_shift = compiled(augment.random_shift)
 
 NUMPY_MODES = {"zeros": "constant", "reflect": "reflect", "edge": "edge", "circular": "wrap"}
 

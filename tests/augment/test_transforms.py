@@ -56,31 +56,34 @@ def test_shard_map_and_export(augment: Augment, key: jax.Array, images: jax.Arra
 
 @each
 def test_the_key_decides(augment: Augment, key: jax.Array, images: jax.Array) -> None:
-    y = augment(key, images)
-    np.testing.assert_array_equal(y, augment(key, images))
-    assert float(jnp.abs(y - augment(jax.random.fold_in(key, 1), images)).max()) > 0.1
+    function = jax.jit(augment)
+    y, other = np.asarray(function(key, images)), np.asarray(function(jax.random.fold_in(key, 1), images))
+    np.testing.assert_array_equal(y, function(key, images))
+    assert np.abs(y - other).max() > 0.1
 
 
 @one_of_each_path
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_is_the_rounded_result(augment: Augment, key: jax.Array, images: jax.Array, dtype: str) -> None:
-    halves = images.astype(dtype)
-    y = augment(key, halves)
+    halves = np.asarray(images).astype(jnp.dtype(dtype))
+    function = jax.jit(augment)
+    y = np.asarray(function(key, halves))
     assert y.dtype == halves.dtype
-    exact = augment(key, halves.astype(jnp.float32)).astype(dtype)
-    np.testing.assert_array_equal(y.astype(jnp.float32), exact.astype(jnp.float32))
+    exact = np.asarray(function(key, halves.astype(np.float32))).astype(halves.dtype)
+    np.testing.assert_array_equal(y.astype(np.float32), exact.astype(np.float32))
 
 
 @each
 def test_images_do_not_see_each_other(augment: Augment, key: jax.Array, images: jax.Array) -> None:
     """What one image becomes does not depend on what the others show."""
-    others = images.at[1:].set(0.0)
-    np.testing.assert_array_equal(augment(key, images)[0], augment(key, others)[0])
+    function, others = jax.jit(augment), np.array(images)
+    others[1:] = 0
+    np.testing.assert_array_equal(np.asarray(function(key, images))[0], np.asarray(function(key, others))[0])
 
 
 @each
 def test_no_image_at_all(augment: Augment, key: jax.Array) -> None:
-    assert augment(key, jnp.zeros((0, 4, 4, 1))).shape == (0, 4, 4, 1)
+    assert jax.jit(augment)(key, np.zeros((0, 4, 4, 1), np.float32)).shape == (0, 4, 4, 1)
 
 
 @each

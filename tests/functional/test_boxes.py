@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn import ShapeError
-from jaxcnn import functional as F
+from jaxcnn import ShapeError, functional
+from tests.compiled import compiled_functions
 from tests.oracles import boxes as oracle
+
+F = compiled_functions(functional)
 
 
 def drawn(generator: np.random.Generator, n: int, *, whole: bool = False) -> np.ndarray:

@@ -9,12 +9,17 @@ import pytest
 from hypothesis import given
 from jax import lax
 
+from jaxcnn import functional
 from jaxcnn._geometry import conv_output_shape
-from jaxcnn.functional._conv import conv
-from jaxcnn.functional._padding import dilate_and_pad, dilate_and_pad_adjoint
+from jaxcnn.functional import _padding
+from tests.compiled import compiled
 from tests.examples import examples
 from tests.functional.convolutions import Convolution, convolutions
 from tests.oracles import conv as oracle
+
+conv = compiled(functional.conv)
+dilate_and_pad = compiled(_padding.dilate_and_pad)
+dilate_and_pad_adjoint = compiled(_padding.dilate_and_pad_adjoint)
 
 CLOSE = {"rtol": 2e-5, "atol": 2e-5}
 

@@ -9,11 +9,15 @@ from hypothesis import given
 from jax.sharding import AxisType, PartitionSpec
 from jax.test_util import check_grads
 
-from jaxcnn.functional._conv import conv
-from jaxcnn.functional._conv_grads import conv_input_grad, conv_kernel_grad
+from jaxcnn import functional
+from tests.compiled import compiled
 from tests.examples import examples
 from tests.functional.convolutions import Convolution, convolutions
 from tests.oracles import conv as oracle
+
+conv = compiled(functional.conv)
+conv_input_grad = compiled(functional.conv_input_grad)
+conv_kernel_grad = compiled(functional.conv_kernel_grad)
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-10}
 

@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jaxcnn import functional
 from jaxcnn._geometry import conv_transpose_output_shape
-from jaxcnn.functional._conv import conv
-from jaxcnn.functional._conv_transpose import conv_transpose
+from tests.compiled import compiled
 from tests.examples import examples
 from tests.oracles import conv as oracle
+
+conv = compiled(functional.conv)
+conv_transpose = compiled(functional.conv_transpose)
 
 CLOSE = {"rtol": 2e-5, "atol": 2e-5}
 

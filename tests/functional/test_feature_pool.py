@@ -7,8 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn import functional as F
+from jaxcnn import functional
 from jaxcnn._errors import ShapeError
+from tests.compiled import compiled_functions
+
+F = compiled_functions(functional)
 
 REDUCE: dict[str, Any] = {
     "max": lambda group: group.max(),

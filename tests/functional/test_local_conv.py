@@ -7,12 +7,15 @@ import pytest
 from hypothesis import given
 from jax.test_util import check_grads
 
+from jaxcnn import functional
 from jaxcnn._errors import ShapeError
-from jaxcnn.functional._conv import conv
-from jaxcnn.functional._local_conv import local_conv
+from tests.compiled import compiled
 from tests.examples import examples
 from tests.functional.unshared import convolutions, library_options, oracle_options, out_sizes
 from tests.oracles import local_conv as oracle
+
+conv = compiled(functional.conv)
+local_conv = compiled(functional.local_conv)
 
 
 @given(convolutions())

@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
+from jaxcnn import functional
 from jaxcnn._errors import ShapeError
-from jaxcnn.functional._local_response_norm import local_response_norm
+from tests.compiled import compiled
 from tests.examples import examples
 from tests.oracles import local_response_norm as oracle
+
+local_response_norm = compiled(functional.local_response_norm)
 
 
 @given(

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from jaxcnn import functional as F
-from jaxcnn import nn
+from jaxcnn import functional, nn
 from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import pool_output_shape
+from tests.compiled import compiled_functions
 from tests.examples import examples
 from tests.functional.pools import Pool, pools, ties
 from tests.oracles import pool as oracle
+
+F = compiled_functions(functional)
 
 
 def check_against_loops(case: Pool) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxcnn import ShapeError
-from jaxcnn import functional as F
+from jaxcnn import ShapeError, functional
+from tests.compiled import compiled_functions
+
+F = compiled_functions(functional)
 
 
 def moved(u: float, v: float) -> tuple[np.ndarray, np.ndarray]:

@@ -7,12 +7,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from jaxcnn import functional
 from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import patches_output_shape
-from jaxcnn.functional._conv import conv
-from jaxcnn.functional._patches import extract_patches, fold_patches
+from tests.compiled import compiled
 from tests.examples import examples
 from tests.oracles import patches as oracle
+
+conv = compiled(functional.conv)
+extract_patches = compiled(functional.extract_patches)
+fold_patches = compiled(functional.fold_patches)
 
 
 @st.composite

@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcnn import functional as F
+from jaxcnn import functional
 from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import pool_output_shape
+from tests.compiled import compiled_functions
 from tests.examples import examples
 from tests.functional.pools import Pool, pools
 from tests.oracles import pool as oracle
+
+F = compiled_functions(functional)
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:

@@ -4,9 +4,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn.functional._conv import conv
-from jaxcnn.functional._separable import depthwise_conv, pointwise_conv, separable_conv
+from jaxcnn import functional
+from tests.compiled import compiled
 from tests.oracles import conv as oracle
+
+conv = compiled(functional.conv)
+depthwise_conv = compiled(functional.depthwise_conv)
+pointwise_conv = compiled(functional.pointwise_conv)
+separable_conv = compiled(functional.separable_conv)
 
 CLOSE = {"rtol": 2e-5, "atol": 2e-5}
 

@@ -10,10 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import signal
 
+from jaxcnn import functional
 from jaxcnn._errors import ShapeError
-from jaxcnn.functional._signal import autocorrelate, convolve, correlate
+from tests.compiled import compiled
 from tests.examples import examples
 from tests.oracles import signal as oracle
+
+autocorrelate = compiled(functional.autocorrelate)
+convolve = compiled(functional.convolve)
+correlate = compiled(functional.correlate)
 
 MODES = ("full", "same", "valid")
 

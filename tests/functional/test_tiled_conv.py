@@ -8,13 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
+from jaxcnn import functional
 from jaxcnn._errors import ShapeError
-from jaxcnn.functional._conv import conv
-from jaxcnn.functional._local_conv import local_conv
-from jaxcnn.functional._tiled_conv import tiled_conv
+from tests.compiled import compiled
 from tests.examples import examples
 from tests.functional.unshared import convolutions, library_options, oracle_options, out_sizes
 from tests.oracles import tiled_conv as oracle
+
+conv = compiled(functional.conv)
+local_conv = compiled(functional.local_conv)
+tiled_conv = compiled(functional.tiled_conv)
 
 
 @given(convolutions(), st.tuples(*[st.integers(1, 5)] * 3))

@@ -1,8 +1,8 @@
 """The table of all functions: each row through each check.
 
 The checks of one row follow each other, so that one test process computes what they share once. By default one row of
-each code path goes through all checks but that of single entries, and the others through ``jit``, ``vmap`` and
-differentiation alone; in the gate all rows go through all checks.
+each code path goes through all checks but that of single entries, and the others through differentiation alone
+(``jit`` where there are no derivatives); in the gate all rows go through all checks.
 """
 
 from typing import Any
@@ -12,18 +12,19 @@ import pytest
 from tests.functional.cases import collect
 from tests.functional.cases.case import Case
 from tests.functional.transforms import CHECKS
+from tests.functional.transforms.calls import has_derivatives
 
-ONE_FOR_EACH_PATH = set(CHECKS) - {"jit", "vmap", "derivatives"}
 ROWS = collect()
 
 
 def checks_of(row: Case) -> list[Any]:
+    alone = "derivatives" if has_derivatives(row) else "jit"
     return [
         pytest.param(
             row,
             check,
             id=f"{row.id}-{check}",
-            marks=[pytest.mark.gate] if check == "entries" or (row.like and check in ONE_FOR_EACH_PATH) else [],
+            marks=[pytest.mark.gate] if check == "entries" or (row.like and check != alone) else [],
         )
         for check, (_, supports) in CHECKS.items()
         if supports(row)

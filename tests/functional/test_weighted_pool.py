@@ -7,11 +7,14 @@ import pytest
 import scipy.ndimage
 from hypothesis import given
 
-from jaxcnn import functional as F
+from jaxcnn import functional
 from jaxcnn._errors import ShapeError
+from tests.compiled import compiled_functions
 from tests.examples import examples
 from tests.functional.pools import Pool, pools
 from tests.oracles import pool as oracle
+
+F = compiled_functions(functional)
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:

@@ -51,6 +51,7 @@ CASES = [
         positive=(False, False, False, True),
         couples_batch=True,
         note="masked, all batches equally",
+        like="batch_norm-training",
     ),
     Case(
         function="batch_norm",

@@ -19,13 +19,20 @@ def upright(numbers: Any) -> Any:
 
 BOXES, OTHERS = (8, 5, 4), (8, 3, 4)
 CASES = [
-    Case(function="box_area", call=lambda a: box_area(upright(a)), shapes=(BOXES,), batched=(True,)),
+    Case(
+        function="box_area",
+        call=lambda a: box_area(upright(a)),
+        shapes=(BOXES,),
+        batched=(True,),
+        like="encode_boxes",
+    ),
     Case(
         function="box_iou",
         call=lambda a, b: box_iou(upright(a), upright(b)),
         shapes=(BOXES, OTHERS),
         batched=(True, True),
         distinct=True,
+        like="encode_boxes",
     ),
     Case(
         function="generalized_box_iou",
@@ -33,7 +40,7 @@ CASES = [
         shapes=(BOXES, OTHERS),
         batched=(True, True),
         distinct=True,
-        like="box_iou",
+        like="encode_boxes",
     ),
     Case(
         function="encode_boxes",
@@ -48,6 +55,7 @@ CASES = [
         shapes=(BOXES, BOXES),
         batched=(True, True),
         note="of each image",
+        like="encode_boxes",
     ),
     Case(
         function="clip_boxes",
@@ -55,6 +63,7 @@ CASES = [
         shapes=(BOXES,),
         batched=(True,),
         distinct=True,
+        like="encode_boxes",
     ),
     Case(
         function="nms",
@@ -82,8 +91,9 @@ CASES = [
             batched=(True, True),
             differentiable=(True, False),
             note=note,
+            like=like,
         )
-        for ratio, aligned, note in ((2, True, "aligned"), (None, False, "adaptive"))
+        for ratio, aligned, note, like in ((2, True, "aligned", ""), (None, False, "adaptive", "roi_align-aligned"))
     ),
     Case(
         function="roi_pool",

@@ -56,5 +56,6 @@ CASES = [
         batched=(True, True),
         reduces_batch=True,
         note="fft",
+        like="conv-fft, circular",
     ),
 ]

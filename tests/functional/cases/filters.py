@@ -10,6 +10,7 @@ CASES = [
         shapes=((8, 5, 4, 3), (3, 3)),
         symbolic=("b, h, w, ...", "..."),
         batched=(True, False),
+        like="conv-grouped",
     ),
     Case(
         function="filters.apply_filter",
@@ -17,7 +18,7 @@ CASES = [
         shapes=((8, 6, 5, 1), (4, 2)),
         batched=(True, False),
         note="one channel",
-        like="filters.apply_filter",
+        like="conv-grouped",
     ),
     Case(function="filters.box", call=lambda: filters.box((2, 3)), shapes=(), batched=(), like="filters.sobel"),
     Case(

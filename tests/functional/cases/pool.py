@@ -88,6 +88,7 @@ CASES = [
         call=lambda x: F.avg_pool(x, (11,), strides=2, padding="SAME", count_include_pad=True),
         note="many taps",
         **LONG,
+        like="max_pool-many taps",
     ),
     Case(function="lp_pool", call=lambda x: F.lp_pool(x, (3, 2), **OVERLAP), **WINDOWED),
     Case(
@@ -112,6 +113,7 @@ CASES = [
         shapes=(IMAGE, (3, 2)),
         batched=(True, False),
         symbolic=("b, h, w, ...", "..."),
+        like="avg_pool-padded, dilated, ceil",
     ),
     Case(function="feature_pool", call=lambda x: F.feature_pool(x, 3), distinct=True, **WINDOWED),
     Case(
@@ -153,18 +155,20 @@ CASES = [
         call=lambda x: F.global_max_pool(x, spatial_ndim=2, keepdims=True),
         distinct=True,
         **WINDOWED,
+        like="global_avg_pool",
     ),
     Case(
         function="spatial_pyramid_pool",
         call=lambda x: F.spatial_pyramid_pool(x, (1, (3, 1)), spatial_ndim=2),
         distinct=True,
         **WINDOWED,
+        like="adaptive_max_pool",
     ),
     Case(
         function="spatial_pyramid_pool",
         call=lambda x: F.spatial_pyramid_pool(x, (1, 2), kind="avg", spatial_ndim=2),
         note="avg",
         **WINDOWED,
-        like="spatial_pyramid_pool",
+        like="adaptive_max_pool",
     ),
 ]

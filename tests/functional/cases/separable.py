@@ -26,5 +26,6 @@ CASES = [
         shapes=((8, 4, 3, 2), (3, 2, 1, 4), (1, 1, 4, 3), (3,)),
         symbolic=("b, h, w, ...", "...", "...", "..."),
         batched=(True, False, False, False),
+        like="conv-grouped",
     ),
 ]
