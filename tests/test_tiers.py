@@ -1,13 +1,19 @@
 """The helper that puts rows into tiers, and what pytest makes of the marks."""
 
+import ast
+import importlib
+import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jaxcnn.functional import conv
+from tests.test_doors import EXPORTS
 from tests.tiers import default_rows
 
 
@@ -61,3 +67,60 @@ def test_pytest_runs_the_gate_only_when_asked(tmp_path: Path, selection: list[st
 
 def test_a_misspelt_mark_is_refused(tmp_path: Path) -> None:
     assert "'gat' not found in `markers`" in collected(tmp_path, FILE.replace("gate", "gat"))
+
+
+# --------------------------------------------------------------------------------- what the default tier covers
+
+
+def default_names(source: str) -> set[str]:
+    """The identifiers and the whole strings in a file of tests, but for tests that are marked ``gate`` as a whole."""
+    tree = ast.parse(source)
+    tree.body = [
+        node
+        for node in tree.body
+        if not (
+            isinstance(node, ast.FunctionDef)
+            and any(ast.unparse(decorator) == "pytest.mark.gate" for decorator in node.decorator_list)
+        )
+    ]
+    names = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.Constant(value=str(name)):
+                names.add(name)
+    return names
+
+
+def called_in_doctest(function: Callable[..., Any]) -> bool:
+    """Whether a function is called in its own example, which the default tier runs."""
+    lines = [line for line in (inspect.getdoc(function) or "").splitlines() if line.lstrip()[:3] in (">>>", "...")]
+    return re.search(rf"\b{function.__name__}\(", "\n".join(lines)) is not None
+
+
+NAMES = set().union(*(default_names(path.read_text(encoding="utf-8")) for path in (ROOT / "tests").rglob("*.py")))
+
+
+def test_every_public_function_is_used_by_default() -> None:
+    # The verbs of the command are the subject of the next test.
+    packages = [package for package in EXPORTS if "._" not in package and package != "jaxcnn.cli"]
+    functions = {
+        name: member
+        for package in packages
+        for name in EXPORTS[package] or ()
+        if inspect.isfunction(member := getattr(importlib.import_module(package), name))
+    }
+    unused = [name for name, function in functions.items() if name not in NAMES and not called_in_doctest(function)]
+    assert len(functions) > 100 and unused == []
+
+
+def test_every_verb_is_used_by_default() -> None:
+    """In the list of a command's words."""
+    files = [path for path in (ROOT / "jaxcnn" / "cli").glob("_*.py") if path.stem != "__init__"]
+    verbs = {path.stem[1:] for path in files if re.search(r"^HELP = ", path.read_text(encoding="utf-8"), re.M)}
+    assert {"train", "evaluate", "show"} <= verbs and verbs - NAMES == set()
+
+
+def test_what_only_the_gate_uses_is_found() -> None:
+    source = "@pytest.mark.gate\ndef test_a():\n    only_here()\ndef test_b():\n    main(['usual'])\n"
+    assert "usual" in default_names(source) and "only_here" not in default_names(source)
+    assert called_in_doctest(conv) and not called_in_doctest(default_names)

@@ -122,7 +122,7 @@ def mixup_or_cutmix(
     Source: torchvision's reference recipe (2021), "How to train state-of-the-art models using TorchVision's latest
     primitives"; there one choice for the whole batch.
 
-    >>> x, targets = mixup_or_cutmix(jax.random.key(0), jnp.zeros((4, 8, 8, 3)), jnp.eye(4))
+    >>> x, targets = jax.jit(mixup_or_cutmix)(jax.random.key(0), jnp.zeros((4, 8, 8, 3)), jnp.eye(4))
     >>> targets.sum(-1).round(4)
     Array([1., 1., 1., 1.], dtype=float32)
     """

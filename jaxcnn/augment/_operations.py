@@ -79,7 +79,8 @@ def apply_operations(images: jax.Array, which: jax.Array, strengths: jax.Array, 
         fill: the value outside the images.
 
     >>> image = jnp.array([0.0, 0.25, 0.5]).reshape(1, 1, 3, 1)
-    >>> apply_operations(image, jnp.array([12]), jnp.zeros(1), fill=0.0)[0, 0, :, 0]  # auto_contrast
+    >>> jitted = jax.jit(apply_operations, static_argnames="fill")
+    >>> jitted(image, jnp.array([12]), jnp.zeros(1), fill=0.0)[0, 0, :, 0]  # auto_contrast
     Array([0. , 0.5, 1. ], dtype=float32)
     """
     dtype = accumulator_dtype(images.dtype)

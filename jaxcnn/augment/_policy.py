@@ -40,7 +40,7 @@ def rand_augment(
     operations, ranges and 31 bins as in torchvision's ``RandAugment``, moves with the nearest pixel.
 
     >>> images = jnp.full((4, 8, 8, 3), 0.5)
-    >>> print(rand_augment(jax.random.key(0), images)[:, 4, 4, 0].round(3))  # the last becomes darker
+    >>> print(jax.jit(rand_augment)(jax.random.key(0), images)[:, 4, 4, 0].round(3))  # the last becomes darker
     [0.5   0.5   0.5   0.365]
     """
     key = as_key(key)

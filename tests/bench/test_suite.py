@@ -91,6 +91,7 @@ def test_the_flax_model_has_our_variables(name: str) -> None:
     assert ours == stock
 
 
+@pytest.mark.gate
 def test_a_step_of_each_peer_gives_one_loss_and_one_gradient() -> None:
     step = Step(name="lenet5", about="", x_shape=(3, 32, 32, 1))
     result = run_entry(Entry(step, "step"), seconds=1e-3, torch=False)

@@ -239,7 +239,7 @@ NMS: dict[str, Any] = {"iou_threshold": 0.5, "max_output": 2}
             r"^nms: iou_threshold=50 must be from 0 to 1",
         ),
         (
-            lambda: F.nms(BOX, BOX[:, 0], iou_threshold=BOX[0], max_output=2),
+            lambda: functional.nms(BOX, BOX[:, 0], iou_threshold=BOX[0], max_output=2),
             TypeError,
             r"^nms: iou_threshold must be a plain number, not array",
         ),

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given
 from jax.sharding import AxisType, PartitionSpec
 from jax.test_util import check_grads
@@ -61,6 +62,7 @@ def test_they_are_the_adjoints_of_the_loops(case: Convolution) -> None:
         np.testing.assert_allclose(np.vdot(case.kernel, told), product, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.gate
 def test_derivatives_of_every_order_by_finite_differences() -> None:
     options = {"strides": 2, "padding": ((1, 2),), "kernel_dilation": 2, "feature_group_count": 2}
     with jax.enable_x64(True):

@@ -68,6 +68,7 @@ def test_it_is_the_product_with_the_matrix_it_never_makes(key: jax.Array) -> Non
     assert max(sizes) <= kernel.size < matrix.size
 
 
+@pytest.mark.gate
 def test_derivatives_to_second_order(key: jax.Array) -> None:
     with jax.enable_x64(True):
         x = jax.random.normal(key, (2, 5, 3, 2), jnp.float64)

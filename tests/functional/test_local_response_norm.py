@@ -61,6 +61,7 @@ def test_a_loud_neighbour_lowers_the_response() -> None:
     assert local_response_norm(far, **options)[1] == local_response_norm(quiet, **options)[1]
 
 
+@pytest.mark.gate
 def test_derivatives_to_second_order(key: jax.Array) -> None:
     with jax.enable_x64(True):
         x = jax.random.normal(key, (2, 2, 6), jnp.float64)

@@ -66,16 +66,26 @@ def test_modes_against_scipy(pair: tuple[np.ndarray, np.ndarray], name: str, mod
     np.testing.assert_allclose(z, expected, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("sizes", [(n, m) for n in range(1, 6) for m in range(1, 6)], ids=str)
-def test_centring_of_short_signals_is_scipys(sizes: tuple[int, int], mode: str) -> None:
+SIZES = [(n, m) for n in range(1, 6) for m in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param(sizes, id=str(sizes), marks=pytest.mark.gate if 5 in sizes or sizes == (1, 1) else ())
+        for sizes in SIZES
+    ],
+)
+def test_centring_of_short_signals_is_scipys(sizes: tuple[int, int]) -> None:
     """Every parity of both sizes, and the second larger: complex, so that order and conjugation both show."""
     generator = np.random.default_rng(sizes)
     x, y = (
         draw_array(generator, (size,), "integer") + 1j * draw_array(generator, (size,), "integer") for size in sizes
     )
-    for name, function in FUNCTIONS.items():
-        np.testing.assert_array_equal(function(x, y, mode=mode), getattr(signal, name)(x, y, mode=mode))
+    pairs = [(name, mode) for name in FUNCTIONS for mode in MODES]
+    found = jax.jit(lambda x, y: [FUNCTIONS[name](x, y, mode=mode) for name, mode in pairs])(x, y)
+    for (name, mode), z in zip(pairs, found, strict=True):
+        np.testing.assert_array_equal(z, getattr(signal, name)(x, y, mode=mode), err_msg=f"{name}, {mode}")
 
 
 @pytest.mark.parametrize("mode", MODES)

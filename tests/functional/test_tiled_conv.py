@@ -67,6 +67,7 @@ def test_outputs_a_tile_apart_share_their_filter(key: jax.Array) -> None:
     assert float(jnp.max(jnp.abs(moved(1) - jnp.roll(moved(0), 1, 0)))) > 0.1
 
 
+@pytest.mark.gate  # both rows of the table are differentiated to second order by default
 @pytest.mark.parametrize("tiles", [(2, 1), (5, 4)], ids=["a convolution per tile", "one product of windows"])
 def test_derivatives_to_second_order(tiles: tuple[int, int], key: jax.Array) -> None:
     with jax.enable_x64(True):

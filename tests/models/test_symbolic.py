@@ -77,7 +77,7 @@ for path in sys.argv[1:]:
 """
 
 
-BY_DEFAULT = ("lenet5", "modules", "resnet18")
+BY_DEFAULT = ("modules", "resnet18")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from jaxcnn import data, train
 from jaxcnn.train._reports._progress import epoch_line
 from jaxcnn.train._runs._discover import load_experiment
+from tests.tiers import default_rows
 from tests.train.any_loss import EXPERIMENTS, numbers, two_networks
 from tests.train.runs import assert_same, final_state, without_seconds
 from tests.train.runs import train as run_training
@@ -34,7 +35,7 @@ def run_in(folder: Path, name: str) -> train.RunFolder:
     return train.RunFolder.create(folder, load_experiment(source), {"epochs": 3})
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", default_rows(list(EXPERIMENTS), keep=["networks"]))
 def test_a_run_that_is_stopped_ends_as_the_one_that_was_not(name: str, tmp_path: Path) -> None:
     """On one device; within the second epoch; and what is recorded is what the experiment named."""
     experiment = EXPERIMENTS[name]()
@@ -63,12 +64,16 @@ def test_a_run_that_is_stopped_ends_as_the_one_that_was_not(name: str, tmp_path:
     assert (whole.checkpoints / "best").is_dir()
 
 
-@pytest.mark.parametrize("spelling", ["jit", "shard_map", "pmap"])
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize(
+    ("name", "spelling"),
+    [
+        pytest.param(name, spelling, marks=() if name == "numbers" else pytest.mark.gate)
+        for name in EXPERIMENTS
+        for spelling in (["jit"] if name == "views" else ["jit", "shard_map", "pmap"])
+    ],
+)
 def test_eight_devices_are_one(name: str, spelling: str, tmp_path: Path) -> None:
     """A loss that compares the examples of a batch compares all of them under ``jit`` only, as documented."""
-    if (name, spelling) in (("views", "shard_map"), ("views", "pmap")):
-        pytest.skip("a contrastive loss under shard_map and pmap is that of each device's part")
     experiment = dataclasses.replace(EXPERIMENTS[name](), epochs=2)
     one, eight = (run_in(tmp_path / each, name) for each in ("one", "eight"))
     run_training(one, experiment)

@@ -67,6 +67,7 @@ print(hits.count, value)
 """
 
 
+@pytest.mark.gate
 def test_a_cut_entry_is_written_again(tmp_path: Path) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
     environment.pop("JAX_ENABLE_COMPILATION_CACHE", None)

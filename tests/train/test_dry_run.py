@@ -63,8 +63,8 @@ def streamed_stand_in(name: str, *, image_size: int, **_: object) -> data.Stream
     return data.StreamedDataset(name=name, train=split, test=split, class_names=names, fingerprint="black")
 
 
-# A stream and a map of classes are paths of their own; the others share theirs with these.
-USUAL = ["bn_inception_imagenet", "lenet5_digits", "lenet5_mnist", "neocognitron_digits", "unet_strokes"]
+# A map of classes is a path of its own; the others share theirs with these. `test_stream.py` traces a stream.
+USUAL = ["lenet5_digits", "unet_strokes"]
 
 
 @pytest.mark.parametrize("path", default_rows({path.stem: path for path in EXPERIMENTS}, keep=USUAL))

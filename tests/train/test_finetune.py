@@ -27,10 +27,10 @@ def experiment() -> Experiment:
 
 def after_steps(experiment: Experiment, count: int) -> TrainState:
     arrays = {name: jnp.asarray(array) for name, array in experiment.data.train.arrays.items()}
-    order = epoch_order(experiment, jnp.int32(0))
-    state = create_state(experiment)
+    order = jax.jit(functools.partial(epoch_order, experiment))(0)
+    state, step = create_state(experiment), jax.jit(functools.partial(train_step, experiment))
     for _ in range(count):
-        state, _ = train_step(experiment, state, arrays, order)
+        state, _ = step(state, arrays, order)
     return state
 
 

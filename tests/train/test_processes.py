@@ -92,7 +92,12 @@ sys.exit(main(sys.argv[1:]))
     ("experiment_file", "epochs", "second", "saves"),
     [
         pytest.param(
-            TINY.with_name("tiny_spiked.py"), 4, HASTY, [24, 20], id="resident, clocks that differ, an epoch undone"
+            TINY.with_name("tiny_spiked.py"),
+            4,
+            HASTY,
+            [24, 20],
+            id="resident, clocks that differ, an epoch undone",
+            marks=pytest.mark.gate,
         ),
         pytest.param(TINY.with_name("tiny_stream.py"), 2, None, [12, 6], id="streamed", marks=pytest.mark.gate),
     ],

@@ -75,6 +75,7 @@ def test_stopped_before_or_after_it_ends_the_same(whole: Path, tmp_path: Path, s
     assert_same(final_state(run, spiked(3)), final_state(RunFolder.open(whole), spiked(3)))
 
 
+@pytest.mark.gate
 def test_it_goes_back_twice_but_not_for_ever(tmp_path: Path) -> None:
     _, run = new_run(tmp_path / "twice")
     train(run, spiked(3, 4))

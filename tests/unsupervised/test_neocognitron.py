@@ -87,6 +87,7 @@ def linear_accuracy(train: np.ndarray, train_labels: np.ndarray, test: np.ndarra
     return float((np.argmax(test @ weights, 1) == test_labels).mean())
 
 
+@pytest.mark.gate
 def test_what_it_learns_without_labels_tells_digits_apart() -> None:
     """Linear classification of the answers of the second C-layer.
 

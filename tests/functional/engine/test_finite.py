@@ -53,12 +53,25 @@ def _geometry(layer: str, operation: str) -> ConvGeometry:
 
 def _cases() -> list[Any]:
     """Every algorithm with every operation of every layer that ``auto`` may select it for."""
-    return [
-        pytest.param(name, layer, operation, id=f"{name}-{layer}-{operation}")
+    cases = [
+        (name, layer, operation)
         for name, algorithm in ALGORITHMS.items()
         for layer in LAYERS
         for operation in OPERATIONS
         if algorithm.why_not_auto(plan_of(_geometry(layer, operation)), _base(operation)) is None
+    ]
+    # By default the first and the last layer of each algorithm and operation.
+    first = {(name, operation): layer for name, layer, operation in reversed(cases)}
+    last = {(name, operation): layer for name, layer, operation in cases}
+    return [
+        pytest.param(
+            name,
+            layer,
+            operation,
+            id=f"{name}-{layer}-{operation}",
+            marks=() if layer in (first[name, operation], last[name, operation]) else pytest.mark.gate,
+        )
+        for name, layer, operation in cases
     ]
 
 

@@ -17,6 +17,7 @@ from jaxcnn.functional._engine._algorithms import ALGORITHMS
 from jaxcnn.functional._engine._plan import ConvPlan
 from jaxcnn.functional._engine._primitives import bind_conv, bind_kernel_grad
 from tests.functional.engine.dense import plan_of
+from tests.tiers import default_rows
 
 OPTIONS: dict[str, Any] = {"strides": 2, "kernel_dilation": 2, "padding": 2}
 
@@ -48,7 +49,7 @@ def test_every_derivative_is_one_of_the_two() -> None:
     assert not {"conv_general_dilated", "dot_general", "custom_jvp_call", "scan", "while"} & found
 
 
-@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("groups", default_rows([1, 2, 4], keep=[1, 4]))
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (2, 1), (None, -1), (-1, None), (-1, -1)])
 def test_batching_either_operand(groups: int, axes: tuple[int | None, int | None]) -> None:
     """``vmap`` of both primitives is one call, and equals a loop."""
