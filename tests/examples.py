@@ -1,11 +1,11 @@
-"""How many examples a property test draws where each is compiled: a quarter of its count, in `.ci/run` once all."""
+"""How many examples a property test draws where each is compiled: a seventh of its count, in `.ci/run` once all."""
 
 import os
 from collections.abc import Callable
 
 from hypothesis import settings
 
-SHARE = float(os.environ.get("JAXCNN_EXAMPLES", "0.25"))
+SHARE = float(os.environ.get("JAXCNN_EXAMPLES", "0.15"))
 
 
 def examples(count: int) -> Callable:

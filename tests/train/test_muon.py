@@ -39,11 +39,16 @@ def test_agrees_with_loops_over_steps_of_a_schedule() -> None:
     bufs = {name: np.zeros(shape) for name, shape in SHAPES.items()}
     with jax.enable_x64(True):
         optimizer = muon(lambda step: jnp.asarray([0.24, 0.18, 0.12])[step], dtype=jnp.float64)
-        ours: Any = jax.tree.map(jnp.asarray, params)
-        state = optimizer.init(ours)
+
+        @jax.jit
+        def stepped(gradient: Any, state: Any, ours: Any) -> Any:
+            updates, state = optimizer.update(gradient, state, ours)
+            return optax.apply_updates(ours, updates), state
+
+        ours: Any = params
+        state = jax.jit(optimizer.init)(ours)
         for step, gradient in enumerate(gradients):
-            updates, state = optimizer.update(jax.tree.map(jnp.asarray, gradient), state, ours)
-            ours = optax.apply_updates(ours, updates)
+            ours, state = stepped(gradient, state, ours)
             for name in SHAPES:
                 rate = 0.24 * (1 - step / 4)
                 expected[name], bufs[name] = slow_step(expected[name], gradient[name], bufs[name], rate)
@@ -54,7 +59,7 @@ def test_agrees_with_loops_over_steps_of_a_schedule() -> None:
 def test_bfloat16_is_near_float32_and_parameters_keep_their_dtype() -> None:
     kernel, gradient = (jnp.asarray(RNG.normal(size=(3, 3, 8, 16)), jnp.float32) for _ in range(2))
     steps = [muon(1.0, dtype=dtype) for dtype in (jnp.bfloat16, jnp.float32)]
-    low, exact = (one.update(gradient, one.init(kernel), kernel)[0] for one in steps)
+    low, exact = (jax.jit(lambda g, k, one=one: one.update(g, one.init(k), k)[0])(gradient, kernel) for one in steps)
     assert low.dtype == jnp.float32
     assert 0 < float(jnp.linalg.norm((low - exact).ravel()) / jnp.linalg.norm(exact.ravel())) < 0.05
 
@@ -95,8 +100,8 @@ def test_coupled_decay_is_that_of_pytorch() -> None:
 PAGE = Path(__file__).parent.parent.parent / "docs" / "training.md"
 CALLS = dict(re.findall(r"^\| ([^|]+) \| `([^`]+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
 PARAMS = {
-    "group1": {"conv1": {"kernel": jnp.ones((3, 3, 2, 4))}},
-    "head": {"kernel": jnp.ones((4, 3)), "bias": jnp.ones(3)},
+    "group1": {"conv1": {"kernel": np.ones((3, 3, 2, 4), np.float32)}},
+    "head": {"kernel": np.ones((4, 3), np.float32), "bias": np.ones(3, np.float32)},
 }
 
 
@@ -117,11 +122,16 @@ def test_each_recipe_of_the_page_takes_a_step(recipe: str) -> None:
     if callable(made) and not isinstance(made, optax.GradientTransformation):
         assert float(made(50)) < 0.2
         return
-    params, state = PARAMS, made.init(PARAMS)
-    for _ in range(2):
-        updates, state = made.update(params, state, params)
-        params = optax.apply_updates(params, updates)
-    moved = jax.tree.map(lambda new, old: float(jnp.abs(new - old).max()), params, PARAMS)
+
+    @jax.jit
+    def after_two_steps(params: Any) -> Any:
+        state = made.init(params)
+        for _ in range(2):
+            updates, state = made.update(params, state, params)
+            params = optax.apply_updates(params, updates)
+        return params
+
+    moved = jax.tree.map(lambda new, old: float(np.abs(new - old).max()), after_two_steps(PARAMS), PARAMS)
     assert all(0 < value < np.inf for value in jax.tree.leaves(moved)), moved
 
 

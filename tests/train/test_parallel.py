@@ -147,6 +147,7 @@ def test_each_part_of_a_batch_counts_alike(experiment: Experiment) -> None:
         assert_close(by_parts.params, state.params, 1e-5)
 
 
+@pytest.mark.gate
 def test_parts_one_after_the_other_are_the_same_on_any_devices(experiment: Experiment) -> None:
     one, _ = curve(experiment, Parallel.over(1, accumulate=2), steps=12)
     four, _ = curve(experiment, Parallel.over(4, accumulate=2, spelling="pmap"), steps=12)
@@ -169,6 +170,7 @@ def train(run: RunFolder, experiment: Experiment, parallel: Parallel, *, steps: 
         train_run(experiment, run, progress=Quiet(), should_stop=lambda: next(asked) >= steps, parallel=parallel)
 
 
+@pytest.mark.gate
 def test_a_run_moves_between_devices(experiment: Experiment, tmp_path: Path) -> None:
     """One device, eight, two; the metrics are those of one device throughout."""
     _, whole = new_run(tmp_path / "whole")
