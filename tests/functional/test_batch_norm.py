@@ -18,11 +18,14 @@ from jaxcnn.functional._batch_norm import (
     _Axis,
     _entries,
     _sums_then_centred,
-    batch_norm,
     batch_stats,
 )
+from tests.compiled import compiled
 from tests.examples import examples
 from tests.oracles import batch_norm as oracle
+from tests.tiers import default_rows
+
+batch_norm = compiled(_batch_norm.batch_norm)
 
 
 @st.composite
@@ -268,8 +271,8 @@ IMAGES = np.ones((2, 4, 4, 3), np.float32)
             ShapeError,
             r"stats.var must have one entry per channel, \(3,\) .* has shape \(4,\). Is x channels-first",
         ),
-        (lambda: batch_norm(IMAGES, STATS, scale=np.ones((1, 3)), train=False), ShapeError, r"scale .* \(1, 3\)\.$"),
-        (lambda: batch_norm(IMAGES, STATS, bias=np.float32(1), train=False), ShapeError, r"bias .* has shape \(\)\.$"),
+        (lambda: batch_norm(IMAGES, STATS, scale=np.ones((1, 3)), train=False), ShapeError, r"scale .* \(1, 3\)\."),
+        (lambda: batch_norm(IMAGES, STATS, bias=np.float32(1), train=False), ShapeError, r"bias .* has shape \(\)\."),
         (lambda: batch_norm(np.float32(1), STATS, train=False), ShapeError, "but is a scalar"),
         (
             lambda: batch_norm(IMAGES, STATS, train=True, mask=np.ones(4)),
@@ -307,7 +310,7 @@ def test_errors(call: Any, error: type[Exception], message: str) -> None:
         call()
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e38])
+@pytest.mark.parametrize("value", default_rows([np.nan, np.inf, -np.inf, 1e38], keep=[np.nan, 1e38]))
 @pytest.mark.parametrize("spatial", [False, True])
 def test_what_is_masked_out_may_be_anything(value: float, spatial: bool, key: jax.Array) -> None:
     """Output, statistics and gradients are those of the batch without it, and its own gradient is 0."""

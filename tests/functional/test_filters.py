@@ -13,6 +13,7 @@ from scipy import ndimage
 from jaxcnn import functional as F
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import filters
+from tests.compiled import compiled
 from tests.examples import examples
 from tests.oracles import filters as oracle
 
@@ -25,7 +26,7 @@ def filtered(image: np.ndarray, kernel: Any, **options: Any) -> np.ndarray:
     """One image without batch and channels, in float64."""
     with jax.enable_x64(True):
         kernel = np.asarray(kernel).astype(np.float64)
-        return np.asarray(filters.apply_filter(image[..., None], kernel, **options))[..., 0]
+        return np.asarray(compiled(filters.apply_filter)(image[..., None], kernel, **options))[..., 0]
 
 
 @given(

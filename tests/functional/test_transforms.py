@@ -15,16 +15,42 @@ from tests.functional.transforms import CHECKS
 from tests.functional.transforms.calls import has_derivatives
 
 ROWS = collect()
+OF_DEVICES = {"auto_mesh", "explicit_mesh", "pmap", "export"}
+# Rows that are a path of their own under differentiation and ``vmap``, and are split over devices and exported as
+# another row is: element by element, window by window, or by the primitive of ``conv``.
+SPLIT_AS_ANOTHER = {
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
+    "avg_pool-padded, dilated, ceil",
+    "batch_norm-inference",
+    "conv-grouped",
+    "conv-matmul",
+    "conv_input_grad-strided, dilated",
+    "conv_transpose-grouped, dilated, output padding",
+    "extract_patches-strided, dilated, asymmetric",
+    "feature_pool",
+    "fold_batch_norm",
+    "lp_pool",
+    "max_pool-wide and apart",
+    "max_unpool",
+    "roi_pool",
+    "tiled_conv-twenty tiles",
+}
+
+
+def is_default(row: Case, check: str) -> bool:
+    if row.like:
+        return check == ("derivatives" if has_derivatives(row) else "jit")
+    return check != "entries" and not (check in OF_DEVICES and row.id in SPLIT_AS_ANOTHER)
 
 
 def checks_of(row: Case) -> list[Any]:
-    alone = "derivatives" if has_derivatives(row) else "jit"
     return [
         pytest.param(
             row,
             check,
             id=f"{row.id}-{check}",
-            marks=[pytest.mark.gate] if check == "entries" or (row.like and check != alone) else [],
+            marks=() if is_default(row, check) else pytest.mark.gate,
         )
         for check, (_, supports) in CHECKS.items()
         if supports(row)
@@ -39,3 +65,4 @@ def test_row(row: Case, check: str) -> None:
 def test_a_row_that_is_like_another_names_one_with_all_checks() -> None:
     representatives = {row.id for row in ROWS if not row.like}
     assert [row.id for row in ROWS if row.like and row.like not in representatives] == []
+    assert representatives >= SPLIT_AS_ANOTHER

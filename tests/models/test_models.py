@@ -78,7 +78,8 @@ def test_batch_axes_any_number(small: Small) -> None:
 
 @every_small
 def test_features_hold_the_logits(small: Small) -> None:
-    model, variables = small.create(), initialized(small)
+    model = small.create()
+    variables = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), small.images(1))
     found = jax.eval_shape(lambda v: model.apply(v, small.images(2, 3), train=False, method="features"), variables)
     assert found["logits"].shape == (2, 3, 4)
     assert len(found) > 2

@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 from jaxcnn._errors import ShapeError
 from jaxcnn.nn._batch_norm import BatchNorm
+from tests.tiers import default_rows
 
 
 def flax_fields(module: Any) -> list[tuple[str, Any]]:
@@ -66,10 +67,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "statistics of parameters": {"param_dtype": jnp.float64, "force_float32_reductions": False},
     "dtype": {"dtype": jnp.float32},
 }
+MASKED = {"defaults", "two axes"}  # by default with masks too
 
 
-@pytest.mark.parametrize("mask", ["none", "examples", "entries"])
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize(
+    ("options", "mask"),
+    [
+        pytest.param(options, mask, marks=() if mask == "none" or options in MASKED else pytest.mark.gate)
+        for options in OPTIONS
+        for mask in ("none", "examples", "entries")
+    ],
+)
 def test_variables_and_numbers_are_those_of_flax(options: str, mask: str, key: jax.Array) -> None:
     with jax.enable_x64(True):
         x = 3 + 2 * jax.random.normal(key, (4, 3, 5, 2), jnp.float64)
@@ -101,7 +109,7 @@ def test_variables_and_numbers_are_those_of_flax(options: str, mask: str, key: j
 
 @pytest.mark.parametrize("x_dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.uint8])
 @pytest.mark.parametrize("dtype", [None, jnp.bfloat16, jnp.float32])
-@pytest.mark.parametrize("param_dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("param_dtype", default_rows([jnp.float32, jnp.bfloat16], keep=[jnp.float32]))
 def test_result_dtypes_are_those_of_flax(x_dtype: Any, dtype: Any, param_dtype: Any) -> None:
     x = (10 * np.random.default_rng(0).random((8, 3))).astype(x_dtype)
     options = {"use_running_average": False, "dtype": dtype, "param_dtype": param_dtype}

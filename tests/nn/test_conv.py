@@ -61,23 +61,26 @@ TABLE: list[tuple[tuple[int, ...], dict[str, Any]]] = [
 @pytest.mark.parametrize(("shape", "options"), TABLE)
 def test_variables_and_numbers_are_those_of_flax(shape: tuple[int, ...], options: dict[str, Any]) -> None:
     options = {"features": 4, **options}
-    x = jax.random.normal(jax.random.key(1), shape)
+    x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     theirs, ours = linen.Conv(**options), nn.Conv(**options)
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        variables = theirs.init(jax.random.key(0), x)
+
+    @jax.jit
+    def both(x: jax.Array) -> Any:
+        drawn = theirs.init(jax.random.key(0), x)
         # Their bias is zero at first, which would hide one that is not added.
         variables = jax.tree.map(
-            lambda leaf: leaf + jnp.linspace(0, 1, leaf.size, dtype=leaf.dtype).reshape(leaf.shape), variables
+            lambda leaf: leaf + jnp.linspace(0, 1, leaf.size, dtype=leaf.dtype).reshape(leaf.shape), drawn
         )
-        expected = theirs.apply(variables, x)
-        drawn = theirs.init(jax.random.key(0), x)
-        # Their own promote_dtype, which both call, needs the standard setting where dtypes are mixed.
-        ours_drawn, y = ours.init(jax.random.key(0), x), ours.apply(variables, x)
+        return drawn, ours.init(jax.random.key(0), x), theirs.apply(variables, x), ours.apply(variables, x)
+
+    # Their own promote_dtype, which both call, needs the standard setting where dtypes are mixed.
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        drawn, ours_drawn, expected, y = jax.tree.map(np.asarray, both(x))
     jax.tree.map(np.testing.assert_array_equal, ours_drawn, drawn)
     assert y.dtype == expected.dtype
     assert y.shape == expected.shape
     close = 2e-2 if y.dtype == jnp.bfloat16 else 2e-5
-    np.testing.assert_allclose(y.astype(jnp.float32), expected.astype(jnp.float32), rtol=close, atol=close)
+    np.testing.assert_allclose(y.astype(np.float32), expected.astype(np.float32), rtol=close, atol=close)
 
 
 def test_integers_are_read_as_flax_reads_them() -> None:
