@@ -1,4 +1,4 @@
-"""How many examples a property test draws where each is compiled: a seventh of its count, in `.ci/run` once all."""
+"""How many examples a property test draws where each is compiled: 15 % of its count, in `.ci/run` once all."""
 
 import os
 from collections.abc import Callable

@@ -15,9 +15,9 @@ from tests.functional.transforms import CHECKS
 from tests.functional.transforms.calls import has_derivatives
 
 ROWS = collect()
-OF_DEVICES = {"auto_mesh", "explicit_mesh", "pmap", "export"}
-# Rows that are a path of their own under differentiation and ``vmap``, and are split over devices and exported as
-# another row is: element by element, window by window, or by the primitive of ``conv``.
+ONE_FOR_EACH_PARTITION = {"auto_mesh", "dtypes", "explicit_mesh", "export", "pmap"}
+# Rows that are a path of their own under differentiation and ``vmap``, and are split over devices, exported and
+# summed as another row is: element by element, window by window, or by the primitive of ``conv``.
 SPLIT_AS_ANOTHER = {
     "adaptive_avg_pool",
     "adaptive_max_pool",
@@ -41,7 +41,7 @@ SPLIT_AS_ANOTHER = {
 def is_default(row: Case, check: str) -> bool:
     if row.like:
         return check == ("derivatives" if has_derivatives(row) else "jit")
-    return check != "entries" and not (check in OF_DEVICES and row.id in SPLIT_AS_ANOTHER)
+    return check != "entries" and not (check in ONE_FOR_EACH_PARTITION and row.id in SPLIT_AS_ANOTHER)
 
 
 def checks_of(row: Case) -> list[Any]:
