@@ -45,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--from",
-        dest="start",
         type=Path,
         metavar="RUN",
         help="a new run that starts from the variables of this one; of its experiment and settings unless one is named",
@@ -87,14 +86,14 @@ def _run(options: argparse.Namespace) -> int:
             options.experiment,
             options.set,
             variant=options.variant,
-            origin=options.start,
+            origin=vars(options)["from"],
             checkpoint=options.checkpoint,
             trust=options.trust,
             run_dir=options.run_dir,
             devices=devices,
         )
     if options.experiment is None:
-        _trust.say_what_ran(RunFolder(options.resume or options.start), options)
+        _trust.say_what_ran(RunFolder(options.resume or vars(options)["from"]), options)
     return _train(start, options.checkpoint_minutes, callbacks)
 
 
@@ -121,7 +120,7 @@ def _check_words(options: argparse.Namespace) -> None:
     """
     from jaxcnn.train import ConfigError
 
-    named = [options.experiment, options.resume, options.start]
+    named = [options.experiment, options.resume, vars(options)["from"]]
     if all(each is None for each in named) or (options.resume is not None and named != [None, options.resume, None]):
         raise ConfigError(
             "name an experiment, such as lenet5_digits, or a run to continue with --resume RUN, or one to start from "

@@ -48,6 +48,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         (["repeat", "lenet5_digits", "epochs=3"], "are changed by --set: --set epochs=3\n"),
         (["train", "lenet5_digits", "--rundir", "x"], "there is no option --rundir. Did you mean '--run-dir'?"),
         (["train", "lenet5_digits", "--resme=x"], "there is no option --resme. Did you mean '--resume'?"),
+        (["train", "lenet5_digits", "--form=x"], "there is no option --form. Did you mean '--from'?"),
         (["list", "runs"], "unexpected argument 'runs'. `jaxcnn list --help` shows what the verb takes."),
         (
             ["summary", "lenet6"],
