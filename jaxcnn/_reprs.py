@@ -49,6 +49,16 @@ def _is_default(entry: Any, field: dataclasses.Field[Any]) -> bool:
     return isinstance(entry, str | int | float) and type(entry) is type(field.default) and entry == field.default
 
 
+def fields_table(value: Any) -> str:
+    """The fields that ``short_repr`` shows as a table in HTML; the ``_repr_html_`` of a class.
+
+    >>> fields_table(dataclasses.make_dataclass("Point", ["x"])(1)).count("<td>")
+    2
+    """
+    rows = [(field, short_text(entry)) for field, entry in _fields(value)]
+    return html_table(("field", "value"), rows, caption=type(value).__name__)
+
+
 def short_text(value: Any) -> str:
     """A value in at most about 60 characters.
 

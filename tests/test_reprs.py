@@ -80,6 +80,9 @@ def test_tables_in_a_notebook() -> None:
         "<td>train</td><td>1,437</td><td>image: uint8[1437,32,32,1], label: int32[1437]</td>" in table
         and "10 classes (0, 1, 2" in table
     )
+    for name in ("Experiment", "Trained"):
+        assert f"<caption>{name}</caption>" in MADE[name]._repr_html_()
+    assert "<td>epochs</td><td>3</td>" in MADE["Experiment"]._repr_html_()
     split = MADE["Dataset"].train
     names = ("<b>", *map(str, range(9)))
     assert "&lt;b&gt;" in data.Dataset(name="x", train=split, test=split, class_names=names)._repr_html_()

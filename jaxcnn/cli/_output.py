@@ -13,16 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxcnn._errors import printable
+from jaxcnn._live import is_live, plain
 from jaxcnn._reprs import text_table
 
 
 def console() -> Console:
     """A console on standard output that takes no text for markup.
 
-    In a file or a pipe, nothing is coloured, and lines are not wrapped to the width of a screen.
+    In a file, a pipe or a cell of a notebook, nothing is coloured, and lines are not wrapped to the width of a screen.
     """
     made = _Console()
-    return made if made.is_terminal else _Console(width=max(made.width, 160), no_color=True)
+    return made if is_live(made) else _Console(**plain(made))
 
 
 class _Console(Console):

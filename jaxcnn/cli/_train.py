@@ -148,7 +148,7 @@ def _train(start: "Start", minutes: float, callbacks: list[Any]) -> int:
     screen = console()
     screen.quiet = not first
     screen.print("\n".join([f"run folder  {run.path}", *filter(None, [extended])]), highlight=False, soft_wrap=True)
-    progress = ConsoleProgress(screen, steps_per_epoch=experiment.steps_per_epoch, batch_size=experiment.batch_size)
+    progress = ConsoleProgress.of(experiment, screen)
     with stop_on_signals() as stop:
         with progress:
             outcome = fit(

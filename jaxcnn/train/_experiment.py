@@ -11,7 +11,7 @@ import optax
 from flax import struct
 from jax.typing import ArrayLike
 
-from jaxcnn._reprs import short_repr
+from jaxcnn._reprs import fields_table, short_repr
 from jaxcnn.data import Dataset, StreamedDataset, steps_per_epoch
 from jaxcnn.train._early_stopping import EarlyStopping
 
@@ -147,6 +147,7 @@ class Experiment:
     early_stopping: EarlyStopping | None = None
 
     __repr__ = short_repr
+    _repr_html_ = fields_table
 
     def __post_init__(self) -> None:
         steps_per_epoch(len(self.data.train), self.batch_size)

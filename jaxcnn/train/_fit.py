@@ -17,7 +17,7 @@ from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._loop import Outcome, train_run
 from jaxcnn.train._prepare import found_by_all
 from jaxcnn.train._recorded import record_model
-from jaxcnn.train._reports import ConsoleProgress, Progress, new_console
+from jaxcnn.train._reports import ConsoleProgress, NotebookProgress, Progress, in_notebook, new_console
 from jaxcnn.train._runs import RunFolder
 from jaxcnn.train._trained import Trained, write_measured
 from jaxcnn.train._watch import Callback, check_callbacks
@@ -46,7 +46,8 @@ def fit(
         run: the folder of the run, which is made where it does not exist; ``runs/NAME-TIME`` unless given, by the name
             of the data set.
         parallel: the devices; one unless given, or all of several processes.
-        progress: what reports each epoch; lines on standard output, or a bar on a terminal, unless given.
+        progress: what reports each epoch; unless given, lines on standard output, a bar on a terminal, or one line
+            that changes in a notebook.
         should_stop: asked before each step; True saves and returns.
         checkpoint_minutes: the interval at which the state is saved within an epoch.
         callbacks: what is called with the records of steps and epochs, see ``train.Callback``.
@@ -87,8 +88,8 @@ def fit(
         if progress is None:
             console = new_console()
             console.quiet = not is_first()
-            steps, batch = experiment.steps_per_epoch, experiment.batch_size
-            progress = stack.enter_context(ConsoleProgress(console, steps_per_epoch=steps, batch_size=batch))
+            shown = NotebookProgress if in_notebook() and is_first() else ConsoleProgress
+            progress = stack.enter_context(shown.of(experiment, console))
         outcome = train_run(
             experiment,
             folder,

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from jaxcnn._freed_memory import release_freed_memory
+from jaxcnn._reprs import html_table
 from jaxcnn.train._checkpoints import Checkpoints, open_checkpoints, provenance, resume
 from jaxcnn.train._compile_cache import CacheHits
 from jaxcnn.train._data_files import naming_changed_files, record_files
@@ -26,6 +27,7 @@ from jaxcnn.train._errors import RunError
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._feed import Input, open_input
 from jaxcnn.train._memory import memory_advice
+from jaxcnn.train._overlap import warn_of_overlap
 from jaxcnn.train._peak import timing
 from jaxcnn.train._reports import Progress, log
 from jaxcnn.train._roll_back import kinds
@@ -43,7 +45,7 @@ AGREE_EVERY = 10
 _CHANGED = "since the checkpoint of step %d was saved, this run has changed: %s. The numbers may differ from here on."
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Outcome:
     """How training ended: after all epochs or by early stopping, or at a step from which it can be resumed.
 
@@ -57,9 +59,22 @@ class Outcome:
 
     step: int
     metrics: Record | None
-    variables: dict[str, Any] = dataclasses.field(repr=False)
+    variables: dict[str, Any]
     run: Path
-    history: list[Record] = dataclasses.field(repr=False)
+    history: list[Record]
+
+    def __repr__(self) -> str:
+        return f"Outcome({', '.join(f'{name} {text}' for name, text in self._in_words())})"
+
+    def _repr_html_(self) -> str:
+        return html_table(("training", "value"), self._in_words(), caption="Outcome")
+
+    def _in_words(self) -> list[tuple[str, str]]:
+        """How it ended, and the last measures of the splits that are evaluated."""
+        ended = "early" if self.stopped_early else "all epochs done" if self.finished else "can be resumed"
+        last = self.history[-1] if self.history else {}
+        measures = [(name, f"{value:.4g}") for name, value in last.items() if name.startswith(("val/", "test/"))]
+        return [("step", f"{self.step} ({ended})"), *measures, ("run", str(self.run))]
 
     @property
     def finished(self) -> bool:
@@ -111,6 +126,8 @@ def train_run(
         run.metrics.restore(earlier.metrics if earlier else [])
         if earlier and earlier.changes:
             log.warning(_CHANGED, int(state.step), "; ".join(earlier.changes))
+        if not earlier:
+            warn_of_overlap(experiment)
     wait_for_all("metrics are restored")
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(

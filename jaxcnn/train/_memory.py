@@ -22,7 +22,7 @@ def memory_advice(batch_size: int) -> Iterator[None]:
             raise
         reason = str(error).splitlines()[0][:200]
         raise RunError(
-            f"the device has too little memory for batches of {batch_size} images ({reason}). "
+            f"the device has too little memory for batches of {batch_size} examples ({reason}). "
             f"Try --set batch_size={max(batch_size // 2, 1)}, with the learning rate lowered alike, more devices, or "
             f"each batch in parts, one after the other, with --accumulate 2."
         ) from error

@@ -44,9 +44,9 @@ def macs_per_example(experiment: Experiment) -> int:
 def timing(experiment: Experiment, parallel: Parallel, examples_per_second: float) -> dict[str, float]:
     """The speed of training as ``timing.json`` has it."""
     each = examples_per_second / parallel.devices
-    found = {"images_per_second": examples_per_second}
+    found = {"examples_per_second": examples_per_second}
     if parallel.devices > 1:
-        found["images_per_second_per_device"] = each
+        found["examples_per_second_per_device"] = each
     kind = parallel.mesh.devices.flat[0].device_kind
     if peak_macs(kind) is not None:
         found["share_of_peak"] = share_of_peak(macs_per_example(experiment), each, kind)

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from jaxcnn._files import write_json
-from jaxcnn._reprs import short_repr
+from jaxcnn._hints import did_you_mean
+from jaxcnn._reprs import fields_table, short_repr
 from jaxcnn.data import Split, StreamedSplit
 from jaxcnn.train._calls import predicted
 from jaxcnn.train._checkpoints import restore
@@ -34,13 +35,24 @@ class Trained:
     step: int
 
     __repr__ = short_repr
+    _repr_html_ = fields_table
 
-    def predict(self, **arrays: np.ndarray) -> Any:
-        """What the experiment's ``predict`` makes of examples, such as ``trained.predict(image=images)``.
+    def predict(self, examples: Any = None, **arrays: np.ndarray) -> Any:
+        """What the experiment's ``predict`` makes of examples, such as ``trained.predict(images)``.
 
         Args:
-            arrays: arrays by name, as the experiment's splits have them; targets may be left out.
+            examples: the images, where the experiment's splits have ``image``, or the only array that they have.
+            arrays: other arrays by name, as the experiment's splits have them; targets may be left out.
+
+        Raises:
+            TypeError: ``examples`` are given, but which array they are is not clear, or it is given by name too.
         """
+        if examples is not None:
+            fields = list(self.experiment.data.train.fields)
+            name = "image" if "image" in fields else fields[0] if len(fields) == 1 else None
+            if name is None or name in arrays:
+                raise TypeError(f"expected each array once by its name; the experiment has {', '.join(fields)}.")
+            arrays[name] = np.asarray(examples)
         outputs = jax.jit(functools.partial(predicted, self.experiment))(self.variables, arrays)
         return jax.tree.map(np.asarray, outputs)
 
@@ -50,24 +62,44 @@ class Trained:
         return {name: np.asarray(value) for name, value in found.items()}
 
     def evaluate(
-        self, split: Split | StreamedSplit | None = None, *, parallel: Parallel | None = None
+        self, split: Split | StreamedSplit | str = "test", *, parallel: Parallel | None = None
     ) -> dict[str, float]:
-        """The measures of a split by name; of the test split unless given, on one device unless given."""
+        """The measures of a split by name.
+
+        Args:
+            split: ``"train"``, ``"validation"``, ``"test"``, or examples.
+            parallel: the devices; one unless given.
+
+        Raises:
+            ValueError: the experiment has no such split.
+        """
         return self._evaluator(split, parallel)(self.variables)
 
     def outputs(
-        self, split: Split | StreamedSplit | None = None, *, parallel: Parallel | None = None
+        self, split: Split | StreamedSplit | str = "test", *, parallel: Parallel | None = None
     ) -> tuple[Any, dict[str, np.ndarray]]:
         """What ``predict`` returns for a whole split, and the arrays of the split without its images.
 
+        Args:
+            split: ``"train"``, ``"validation"``, ``"test"``, or examples.
+            parallel: the devices; one unless given.
+
         Raises:
-            ValueError: the experiment has no ``predict``.
+            ValueError: the experiment has no ``predict``, or no such split.
         """
         return self._evaluator(split, parallel).outputs(self.variables)
 
-    def _evaluator(self, split: Split | StreamedSplit | None, parallel: Parallel | None) -> Evaluator:
-        split = self.experiment.data.test if split is None else split
-        return Evaluator(Inference.of(self.experiment), split, parallel=parallel)
+    def _evaluator(self, split: Split | StreamedSplit | str, parallel: Parallel | None) -> Evaluator:
+        return Evaluator(Inference.of(self.experiment), self._split(split), parallel=parallel)
+
+    def _split(self, split: Split | StreamedSplit | str) -> Split | StreamedSplit:
+        if not isinstance(split, str):
+            return split
+        splits = {name: getattr(self.experiment.data, name) for name in ("train", "validation", "test")}
+        there: dict[str, Any] = {name: found for name, found in splits.items() if found is not None}
+        if split not in there:
+            raise ValueError(f"there is no split {split!r}. {did_you_mean(split, there)}")
+        return there[split]
 
 
 def write_measured(run: RunFolder, trained: Trained) -> list[str]:

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NEEDED = ("step", "epoch", "learning_rate", "train/loss", "train/accuracy")
-_TESTED = ("test/loss", "test/accuracy")
-_COLOURS = {"train": TRAIN, "test": TEST}
+_COLOURS = {"train": TRAIN, "val": TEST, "test": TEST}
+# Below the picture, since the two losses of one epoch are not of the same thing.
+_CAPTION = (
+    "train: means over the epoch while it is trained, with augmentation, dropout and label smoothing where used\n"
+    "{held}: after the epoch, without them"
+)
 # The ratio of the largest to the smallest value from which an axis is logarithmic; a linear one would flatten the end.
 _LOG_FROM = 10.0
 
@@ -40,12 +44,13 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
 def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
     """Draws loss, error (``100 (1 - accuracy)`` per cent) and learning rate of a run, with its final and best error.
 
-    An axis is logarithmic if its values span a factor of ten; zero is then drawn at the bottom. Values that are not
-    finite and epochs without evaluation leave gaps.
+    Where there is a validation split, its loss and error are drawn in place of those of the test split, whose error is
+    written as a number. An axis is logarithmic if its values span a factor of ten; zero is then drawn at the bottom.
+    Values that are not finite and epochs without evaluation leave gaps.
 
     Args:
         records: of ``metrics.jsonl``, in order, each with ``step``, ``epoch``, ``learning_rate`` and, for ``train`` and
-            ``test``, ``loss`` and ``accuracy`` (a fraction).
+            ``test`` or ``val``, ``loss`` and ``accuracy`` (a fraction).
 
     Raises:
         ValueError: no record, a missing value, or accuracies that are not fractions.
@@ -59,22 +64,25 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
     """
     from matplotlib.ticker import MaxNLocator
 
-    values = _columns(records)
+    held = "val" if any("val/loss" in record for record in records) else "test"
+    values = _columns(records, held)
+    splits = ("train", held)
     unit = "epoch" if np.all(np.diff(values["epoch"]) > 0) else "step"
     time = values[unit]
-    errors = {split: 100 * (1 - values[f"{split}/accuracy"]) for split in _COLOURS}
+    errors = {split: 100 * (1 - values[f"{split}/accuracy"]) for split in splits}
     with style():
-        figure = new_figure(5.5, 5.6)
+        figure = new_figure(5.5, 5.9)
+        figure.text(0.013, 0.008, _CAPTION.format(held=held), size=6, color=FAINT)
         # A fixed layout: the distance between the labels at the ends of the lines is in inches.
         grid = figure.add_gridspec(
-            3, 1, height_ratios=[5, 5, 1.6], left=0.13, right=0.915, bottom=0.075, top=0.955, hspace=0.24
+            3, 1, height_ratios=[5, 5, 1.6], left=0.13, right=0.915, bottom=0.11, top=0.957, hspace=0.24
         )
         loss_axes = figure.add_subplot(grid[0])
         error_axes = figure.add_subplot(grid[1], sharex=loss_axes)
         rate_axes = figure.add_subplot(grid[2], sharex=loss_axes)
-        _panel(loss_axes, "Loss", time, {split: values[f"{split}/loss"] for split in _COLOURS})
+        _panel(loss_axes, "Loss", time, {split: values[f"{split}/loss"] for split in splits})
         drawn = _panel(error_axes, "Error (%)", time, errors)
-        _annotate_errors(error_axes, time, errors["test"], drawn["test"], unit)
+        _annotate_errors(error_axes, time, errors[held], drawn[held], unit, _words(held, records[-1]))
         _draw_rate(rate_axes, time, values["learning_rate"])
         first, last = float(time[0]), float(time[-1])
         rate_axes.set_xlim((first, last) if last > first else (first - 1, last + 1))
@@ -85,21 +93,28 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
     return figure
 
 
-def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """The values of each quantity as a float64 array."""
+def _words(held: str, last: Mapping[str, Any]) -> str:
+    """The error that is drawn, after that of the test split where it is another one and was evaluated."""
+    tested = held != "test" and "test/accuracy" in last
+    return (f"test error {100 * (1 - last['test/accuracy']):.2f} %; " if tested else "") + f"{held} error"
+
+
+def _columns(records: Sequence[Mapping[str, Any]], held: str) -> dict[str, np.ndarray]:
+    """The values of each quantity as a float64 array; ``held`` is the evaluated split that is drawn."""
+    evaluated = (f"{held}/loss", f"{held}/accuracy")
     if not records:
         raise ValueError("there is no record to draw; a run writes its first one after its first epoch.")
     for index, record in enumerate(records):
-        for name in (*_NEEDED, *_TESTED) if _TESTED[0] in record or _TESTED[1] in record else _NEEDED:
+        for name in (*_NEEDED, *evaluated) if set(evaluated) & set(record) else _NEEDED:
             if name not in record:
                 raise ValueError(f"record {index} has no {name!r}; it has {', '.join(record)}.")
-    if not any(_TESTED[0] in record for record in records):
-        raise ValueError(f"no record has {_TESTED[0]!r}; was none of these epochs evaluated?")
-    names = (*_NEEDED, *_TESTED)
+    if not any(evaluated[0] in record for record in records):
+        raise ValueError(f"no record has {evaluated[0]!r}; was none of these epochs evaluated?")
+    names = (*_NEEDED, *evaluated)
     values = {name: np.array([record.get(name, np.nan) for record in records], np.float64) for name in names}
     if not np.all(np.diff(values["step"]) > 0):
         raise ValueError("the steps of the records must increase; are these records of two runs?")
-    for name in ("train/accuracy", "test/accuracy"):
+    for name in ("train/accuracy", evaluated[1]):
         wrong = values[name][(values[name] < 0) | (values[name] > 1)]
         if wrong.size:
             raise ValueError(f"{name} must be a fraction between 0 and 1, but one is {wrong[0]:g}.")
@@ -107,7 +122,7 @@ def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
 
 
 def _panel(axes: "Axes", title: str, time: np.ndarray, lines: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Draws the lines of train and test with labels at their ends, and returns the values as drawn."""
+    """Draws the lines of two splits with labels at their ends, and returns the values as drawn."""
     floor = _set_scale(axes, np.concatenate(list(lines.values())))
     drawn = {
         split: np.where(np.isfinite(line), np.maximum(line, floor), np.nan) if floor else line
@@ -184,8 +199,10 @@ def _name_ends(axes: "Axes", drawn: dict[str, np.ndarray]) -> None:
         )
 
 
-def _annotate_errors(axes: "Axes", time: np.ndarray, errors: np.ndarray, heights: np.ndarray, unit: str) -> None:
-    """Marks the best (ring) and the final (dot) test error, and writes their values."""
+def _annotate_errors(
+    axes: "Axes", time: np.ndarray, errors: np.ndarray, heights: np.ndarray, unit: str, words: str
+) -> None:
+    """Marks the best (ring) and the final (dot) error, and writes their values after the words."""
     if not np.isfinite(errors).any():
         return
     best = int(np.nanargmin(errors))
@@ -194,7 +211,7 @@ def _annotate_errors(axes: "Axes", time: np.ndarray, errors: np.ndarray, heights
     axes.plot(
         time[best], heights[best], "o", color=TEST, markerfacecolor="white", markersize=6, clip_on=False, zorder=3.5
     )
-    text = f"test error: {at_end}, best {errors[best]:.2f} % ({unit} {time[best]:g})"
+    text = f"{words}: {at_end}, best {errors[best]:.2f} % ({unit} {time[best]:g})"
     axes.set_title(text, loc="right", color=TEST, size=8)
 
 

@@ -55,7 +55,7 @@ def test_train_speaks_plainly_where_nobody_looks(tmp_path: Path, capsys: pytest.
     assert "\x1b" not in out
     assert lines[0].startswith("run folder")
     assert lines[1].startswith("compiled the training step in ")
-    assert lines[2].startswith("epoch 1/2  step      6  train loss ")
+    assert lines[2].startswith("epoch 1/2  loss ")
     assert lines[3].endswith("0:00 left")
     assert lines[4].startswith("test accuracy ")
 

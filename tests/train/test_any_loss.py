@@ -132,5 +132,5 @@ def test_what_was_trained_is_used_by_its_own_names(tmp_path: Path) -> None:
 
 def test_progress_shows_the_measures_that_there_are() -> None:
     record = {"step": 3, "epoch": 1, "train/loss": 0.5, "train/skipped": 0, "val/real": 0.25, "test/norm": 20000.0}
-    line = epoch_line(record, epochs=2, images_per_second=5.0, left=1.0)
-    assert "train loss 0.5000  val real 0.2500  test norm 2e+04" in line and "skipped" not in line
+    line = epoch_line(record, epochs=2, speed=5.0, left=1.0)
+    assert "loss 0.5000  val real 0.2500  test norm 2e+04" in line and "skipped" not in line

@@ -31,8 +31,8 @@ def test_only_some_epochs_are_evaluated_and_the_last_one_always_is(experiment: E
     assert outcome.metrics == records[-1]
     best = max(records[1:], key=lambda record: record["test/accuracy"])
     assert int(restore(run.checkpoints, "best", create_state(experiment)).step) == best["step"]
-    line = epoch_line(records[0], epochs=3, images_per_second=1.0, left=1.0)
-    assert "not tested" in line and len(line) == len(epoch_line(records[1], epochs=3, images_per_second=1.0, left=1.0))
+    line = epoch_line(records[0], epochs=3, speed=1.0, left=1.0)
+    assert "not tested" in line and len(line) == len(epoch_line(records[1], epochs=3, speed=1.0, left=1.0))
     assert len(curves_figure(records).axes) == 3
 
 

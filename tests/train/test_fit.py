@@ -128,3 +128,29 @@ def test_what_is_measured_is_written_when_the_run_ends(experiment: train.Experim
     found = json.loads((place / "measured.json").read_text(encoding="utf-8"))
     assert found["steps"] == [outcome.step]
     assert found["accuracy"] == pytest.approx(outcome.metrics["test/accuracy"])
+
+
+def test_what_was_trained_predicts_arrays_and_evaluates_splits(
+    experiment: train.Experiment, outcome: train.Outcome
+) -> None:
+    trained = train.Trained(experiment, outcome.variables, outcome.step)
+    images = experiment.data.test["image"][:2]
+    np.testing.assert_array_equal(
+        trained.predict(images)["probabilities"], trained.predict(image=images)["probabilities"]
+    )
+    with pytest.raises(TypeError, match="expected each array once by its name; the experiment has image, label"):
+        trained.predict(images, image=images)
+    assert trained.evaluate() == trained.evaluate("test") == trained.evaluate(experiment.data.test)
+    assert trained.evaluate("train")["accuracy"] != trained.evaluate("test")["accuracy"]
+    with pytest.raises(ValueError, match="there is no split 'validation'"):
+        trained.evaluate("validation")
+
+
+def test_an_outcome_is_readable(outcome: train.Outcome) -> None:
+    shown = repr(outcome)
+    accuracy = f"{outcome.metrics['test/accuracy']:.4g}"
+    assert shown.startswith("Outcome(step 12 (all epochs done), test/accuracy ") and len(shown) < 300
+    assert f"test/accuracy {accuracy}, test/loss " in shown and str(outcome.run) in shown
+    assert f"<td>test/accuracy</td><td>{accuracy}</td>" in outcome._repr_html_()
+    stopped = dataclasses.replace(outcome, metrics=None, history=[], step=3)
+    assert repr(stopped).startswith("Outcome(step 3 (can be resumed), run ")

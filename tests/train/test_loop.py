@@ -75,7 +75,7 @@ def test_what_a_run_leaves_behind(uninterrupted: tuple[Experiment, RunFolder]) -
     assert (run.path / "experiment.py").read_text(encoding="utf-8") == TINY.read_text(encoding="utf-8")
     assert set(json.loads((run.path / "timing.json").read_text(encoding="utf-8"))) == {
         "compile_seconds",
-        "images_per_second",
+        "examples_per_second",
     }
     records = run.metrics.read()
     assert [(record["step"], record["epoch"]) for record in records] == [(6, 1), (12, 2), (18, 3)]

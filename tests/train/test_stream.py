@@ -88,7 +88,7 @@ def test_eight_devices_in_two_parts_read_the_batch_of_the_run_in_memory(
     assert_same(ends[0][1], ends[1][1])
     timing = json.loads((tmp_path / "stream" / "timing.json").read_text(encoding="utf-8"))
     assert 0 <= timing["input_wait"] < 1
-    assert timing["images_per_second_per_device"] == pytest.approx(timing["images_per_second"] / 8, rel=0.01)
+    assert timing["examples_per_second_per_device"] == pytest.approx(timing["examples_per_second"] / 8, rel=0.01)
 
 
 @pytest.mark.parametrize("parts", [1, 2])

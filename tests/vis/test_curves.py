@@ -145,3 +145,24 @@ def test_refuses(tmp_path: Path, records: list[dict[str, Any]], message: str) ->
     with pytest.raises(ValueError, match="draw_curves: " + message):
         draw_curves(records, tmp_path / "curves.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_two_losses_are_said_to_be_of_different_things() -> None:
+    for held in ("test", "val"):
+        records = [{name.replace("test/", f"{held}/"): value for name, value in record.items()} for record in run_of(3)]
+        figure = curves_figure(records)
+        figure.canvas.draw()
+        (caption,) = figure.texts
+        assert "with augmentation, dropout and label smoothing" in caption.get_text()
+        assert f"\n{held}: after the epoch, without them" in caption.get_text()
+        box = caption.get_window_extent()
+        assert box.x1 <= figure.bbox.x1 and box.y1 <= figure.axes[2].get_tightbbox().y0
+
+
+def test_a_validation_split_is_drawn_and_the_test_error_written() -> None:
+    records = [{name.replace("test/", "val/"): value for name, value in record.items()} for record in run_of(4)]
+    records[-1] |= {"test/loss": 1.0, "test/accuracy": 0.75}
+    loss, error, _ = curves_figure(records).axes
+    np.testing.assert_array_equal(lines(loss)["test"].get_ydata(), [record["val/loss"] for record in records])
+    assert {text.get_text() for text in error.texts} == {"train", "val"}
+    assert error.get_title(loc="right").startswith("test error 25.00 %; val error: final ")

@@ -7,12 +7,15 @@ from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 
+from jaxcnn._live import is_live, plain
 from jaxcnn._reprs import SHARES, duration
 from jaxcnn.train._early_stopping import STOPPED, WITHOUT_IMPROVEMENT
+from jaxcnn.train._experiment import Experiment
 
 Record = dict[str, Any]
 NOT_MEASURES = ("skipped", "went_back_to")
 SHOWN_OF_A_STEP, SHOWN_OF_AN_EPOCH = 3, 3
+COLUMNS = 80  # of the line of an epoch
 
 
 class Progress(Protocol):
@@ -38,22 +41,35 @@ class Progress(Protocol):
 
 
 def epoch_line(
-    record: Record, *, epochs: int, images_per_second: float, left: float, waited: float | None = None
+    record: Record, *, epochs: int, speed: float, left: float, waited: float | None = None, unit: str = "images"
 ) -> str:
-    """One epoch in one line; of streams with the share of the steps' time in which the devices waited for images.
+    """One epoch in one line of at most 80 columns: measures of training, then of validation and test.
+
+    Of streams it has the share of the steps' time in which the devices waited for data. Where the line would be too
+    long, it lacks the speed, then the measures of training other than the first, then the time that is left.
 
     >>> record = {"epoch": 3, "step": 33, "train/loss": 0.61, "train/accuracy": 0.95, "test/accuracy": 0.9722}
-    >>> epoch_line(record, epochs=40, images_per_second=10512.0, left=12.0)
-    'epoch  3/40  step     33  train loss 0.6100 acc  95.00 %  test acc  97.22 %   10512 images/s  0:12 left'
+    >>> epoch_line(record, epochs=40, speed=10512.0, left=12.0)
+    'epoch  3/40  loss 0.6100 acc 95.00%  test acc 97.22%  10512 images/s  0:12 left'
+    >>> epoch_line(record, epochs=40, speed=10512.0, left=4000.0, waited=0.012)
+    'epoch  3/40  loss 0.6100  test acc 97.22%  input wait 1.2%  1:06:40 left'
     """
-    width = len(str(epochs))
-    wait = "" if waited is None else f"  input wait {100 * waited:.1f} %"
     train, val, test = (_of_split(record, split) for split in ("train", "val", "test"))
     found = [f"{split} {in_words(_short(figures))}" for split, figures in (("val", val), ("test", test)) if figures]
-    return (
-        f"epoch {record['epoch']:{width}}/{epochs}  step {record['step']:6}  train {in_words(train)}  "
-        f"{'  '.join(found) or 'not tested'.ljust(17)}  {images_per_second:6.0f} images/s{wait}  {duration(left)} left"
-    )
+    start = f"epoch {record['epoch']:{len(str(epochs))}}/{epochs}"
+    tested = "  ".join(found) or "not tested".ljust(15)
+    wait = "" if waited is None else f"input wait {100 * waited:.1f}%"
+    pace, time_left = f"{speed:.0f} {unit}/s", f"{duration(left)} left"
+    lines = [
+        "  ".join(filter(None, parts))
+        for parts in (
+            (start, in_words(train), tested, pace, wait, time_left),
+            (start, in_words(train), tested, wait, time_left),
+            (start, in_words(train, 1), tested, wait, time_left),
+            (start, in_words(train, 1), tested, wait),
+        )
+    ]
+    return next((line for line in lines if len(line) <= COLUMNS), lines[-1])
 
 
 def _of_split(record: Record, split: str) -> Record:
@@ -71,12 +87,12 @@ def in_words(measures: Record, most: int = SHOWN_OF_AN_EPOCH) -> str:
     """The first few measures; those that are shares, by their names, in per cent.
 
     >>> in_words({"loss": 0.61, "accuracy": 0.95})
-    'loss 0.6100 acc  95.00 %'
+    'loss 0.6100 acc 95.00%'
     """
 
     def one(name: str, value: float) -> str:
         if name in SHARES:
-            return f"{SHARES[name]} {100 * value:6.2f} %"
+            return f"{SHARES[name]} {100 * value:5.2f}%"
         return f"{name} {value:.4f}" if abs(value) < 1e4 else f"{name} {value:.4g}"
 
     return " ".join(one(name, value) for name, value in list(measures.items())[:most])
@@ -85,16 +101,14 @@ def in_words(measures: Record, most: int = SHOWN_OF_AN_EPOCH) -> str:
 def new_console() -> Console:
     """A console on standard output on which no text is markup; not coloured, and not wrapped, in a file."""
     made = Console(markup=False, emoji=False, highlight=False)
-    if made.is_terminal or made.is_jupyter:
-        return made
-    return Console(markup=False, emoji=False, highlight=False, width=max(made.width, 160), no_color=True)
+    return made if is_live(made) else Console(markup=False, emoji=False, highlight=False, **plain(made))
 
 
 class ConsoleProgress:
-    """Shows a run on a rich console; ``console.is_terminal`` decides between a live bar and plain lines."""
+    """Shows a run on a rich console: a live bar on a terminal, else plain lines."""
 
-    def __init__(self, console: Console, *, steps_per_epoch: int, batch_size: int) -> None:
-        self._console = console
+    def __init__(self, console: Console, *, steps_per_epoch: int, batch_size: int, unit: str = "images") -> None:
+        self._console, self._unit = console, unit
         self._steps_per_epoch, self._batch_size = steps_per_epoch, batch_size
         self._columns: list[ProgressColumn] = [
             SpinnerColumn("line"),  # in ASCII characters, which every terminal has
@@ -105,6 +119,12 @@ class ConsoleProgress:
         self._live: RichProgress | None = None
         self._task: TaskID | None = None
         self._shown = time.perf_counter()
+
+    @classmethod
+    def of(cls, experiment: Experiment, console: Console) -> "ConsoleProgress":
+        """That of the steps, the batches and the examples of an experiment."""
+        unit = "images" if "image" in experiment.data.train.fields else "examples"
+        return cls(console, steps_per_epoch=experiment.steps_per_epoch, batch_size=experiment.batch_size, unit=unit)
 
     def __enter__(self) -> "ConsoleProgress":
         if self._console.is_terminal:
@@ -135,7 +155,10 @@ class ConsoleProgress:
 
     def due(self, seconds: float) -> bool:
         """Whether a live display is due for a refresh."""
-        return self._live is not None and time.perf_counter() - self._shown >= seconds
+        return self._live is not None and self._since_shown() >= seconds
+
+    def _since_shown(self) -> float:
+        return time.perf_counter() - self._shown
 
     def step(self, step: int, measures: Record) -> None:
         """Refreshes the live display."""
@@ -146,13 +169,14 @@ class ConsoleProgress:
             description=f"epoch {epoch}/{self._epochs}",
             completed=step,
             figures=f"step {step}/{self._total}  {in_words(measures, SHOWN_OF_A_STEP)}  "
-            f"{rate:,.0f} images/s  {duration(left)} left",
+            f"{rate:,.0f} {self._unit}/s  {duration(left)} left",
         )
 
     def epoch(self, record: Record, *, waited: float | None = None) -> None:
         """Prints the epoch's line."""
         rate, left = self._pace(record["step"])
-        self._print(epoch_line(record, epochs=self._epochs, images_per_second=rate, left=left, waited=waited))
+        line = epoch_line(record, epochs=self._epochs, speed=rate, left=left, waited=waited, unit=self._unit)
+        self._print(line)
         if STOPPED in record:
             self._print(f"stopped early: no improvement for {record[WITHOUT_IMPROVEMENT]} epochs")
 
@@ -161,7 +185,7 @@ class ConsoleProgress:
         return self._total // self._steps_per_epoch
 
     def _pace(self, step: int) -> tuple[float, float]:
-        """Images a second, evaluation included, and the seconds left at that pace."""
+        """Examples a second, evaluation included, and the seconds left at that pace."""
         per_step = (time.perf_counter() - self._began) / max(step - self._first_step, 1)
         return self._batch_size / per_step, per_step * (self._total - step)
 

@@ -1,0 +1,21 @@
+"""Whether output can be changed after it was written: on a terminal, but not in a file, a pipe or a notebook's cell.
+
+The consoles are those of rich, which is not imported here.
+"""
+
+import os
+from typing import Any
+
+
+def is_live(console: Any) -> bool:
+    """Whether a console is a terminal, which can change what it shows.
+
+    What a cell of a notebook runs with ``!`` has a terminal, but the notebook keeps all that was ever written there.
+    Jupyter sets ``JPY_PARENT_PID`` for such programs.
+    """
+    return bool(console.is_terminal) and "JPY_PARENT_PID" not in os.environ
+
+
+def plain(console: Any) -> dict[str, Any]:
+    """The options of a console that writes neither colours nor control codes, and does not wrap lines."""
+    return {"width": max(console.width, 160), "no_color": True, "force_terminal": False, "force_jupyter": False}
