@@ -13,13 +13,17 @@ from matplotlib.figure import Figure
 
 from jaxcnn.vis import Panel, draw_bench, panels_figure
 from tests.ink import assert_drawn_alike, unmatched
+from tests.tiers import default_rows
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [page for page in sorted(DOCS.glob("*.md")) if ">>>" in page.read_text(encoding="utf-8")]
+LONGEST = "what_is_a_convolution"
 OF_THE_COMMAND = {"augmentations.png"}  # drawn by a verb; tests/vis/test_augmentations.py compares it
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", default_rows({page.stem: page for page in PAGES}, keep=[p.stem for p in PAGES if p.stem != LONGEST])
+)
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

@@ -68,6 +68,7 @@ def test_a_stream_stopped_in_mid_epoch_is_the_run_in_memory(
     assert_same(final_state(run, stream), final_state(whole, resident))
 
 
+@pytest.mark.gate
 def test_eight_devices_in_two_parts_read_the_batch_of_the_run_in_memory(
     resident: Experiment, stream: Experiment, tmp_path: Path
 ) -> None:
