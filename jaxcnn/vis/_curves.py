@@ -1,5 +1,6 @@
-"""Learning curves: loss, error and learning rate of a run."""
+"""Learning curves: loss, error or other measures, and learning rates of a run."""
 
+import itertools
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_NEEDED = ("step", "epoch", "learning_rate", "train/loss", "train/accuracy")
+_NEEDED = ("step", "epoch", "train/loss")
+_RATE = "learning_rate"
+_MOST_MEASURES = 3  # panels of a run without accuracy, after its loss
 _COLOURS = {"train": TRAIN, "val": TEST, "test": TEST}
 # Below the picture, since the two losses of one epoch are not of the same thing.
 _CAPTION = (
@@ -44,13 +47,15 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
 def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
     """Draws loss, error (``100 (1 - accuracy)`` per cent) and learning rate of a run, with its final and best error.
 
-    Where there is a validation split, its loss and error are drawn in place of those of the test split, whose error is
-    written as a number. An axis is logarithmic if its values span a factor of ten; zero is then drawn at the bottom.
-    Values that are not finite and epochs without evaluation leave gaps.
+    A run without accuracy has panels of its first three other measures instead of its error. Where there is a
+    validation split, its values are drawn in place of those of the test split, whose error is written as a number. An
+    axis is logarithmic if its values span a factor of ten; zero is then drawn at the bottom. Values that are not finite
+    and epochs without evaluation leave gaps.
 
     Args:
-        records: of ``metrics.jsonl``, in order, each with ``step``, ``epoch``, ``learning_rate`` and, for ``train`` and
-            ``test`` or ``val``, ``loss`` and ``accuracy`` (a fraction).
+        records: of ``metrics.jsonl``, in order, each with ``step``, ``epoch`` and ``train/loss``; further names are
+            drawn where they are there: ``learning_rate``, or ``learning_rate/NAME`` of several optimizers, and measures
+            of ``train`` and of ``test`` or ``val``, such as ``test/accuracy`` (a fraction).
 
     Raises:
         ValueError: no record, a missing value, or accuracies that are not fractions.
@@ -61,36 +66,63 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
     ['Loss', 'Error (%)', 'Learning rate']
     >>> figure.axes[1].get_title(loc="right")
     'test error: final 25.00 %, best 25.00 % (epoch 1)'
+    >>> figure = curves_figure([{"step": 9, "epoch": 1, "train/loss": 1.2, "test/psnr": 30.0}])
+    >>> [axes.get_title(loc="left") for axes in figure.axes]
+    ['Loss', 'Psnr']
     """
-    from matplotlib.ticker import MaxNLocator
-
-    held = "val" if any("val/loss" in record for record in records) else "test"
+    held = "val" if any(name.startswith("val/") for record in records for name in record) else "test"
     values = _columns(records, held)
-    splits = ("train", held)
     unit = "epoch" if np.all(np.diff(values["epoch"]) > 0) else "step"
     time = values[unit]
-    errors = {split: 100 * (1 - values[f"{split}/accuracy"]) for split in splits}
+    measures = _measures(values)
+    panels = ["loss", "accuracy"] if "accuracy" in measures else ["loss", *measures[:_MOST_MEASURES]]
+    rates = {name: line for name, line in values.items() if name.split("/")[0] == _RATE}
     with style():
-        figure = new_figure(5.5, 5.9)
-        figure.text(0.013, 0.008, _CAPTION.format(held=held), size=6, color=FAINT)
-        # A fixed layout: the distance between the labels at the ends of the lines is in inches.
-        grid = figure.add_gridspec(
-            3, 1, height_ratios=[5, 5, 1.6], left=0.13, right=0.915, bottom=0.11, top=0.957, hspace=0.24
-        )
-        loss_axes = figure.add_subplot(grid[0])
-        error_axes = figure.add_subplot(grid[1], sharex=loss_axes)
-        rate_axes = figure.add_subplot(grid[2], sharex=loss_axes)
-        _panel(loss_axes, "Loss", time, {split: values[f"{split}/loss"] for split in splits})
-        drawn = _panel(error_axes, "Error (%)", time, errors)
-        _annotate_errors(error_axes, time, errors[held], drawn[held], unit, _words(held, records[-1]))
-        _draw_rate(rate_axes, time, values["learning_rate"])
-        first, last = float(time[0]), float(time[-1])
-        rate_axes.set_xlim((first, last) if last > first else (first - 1, last + 1))
-        rate_axes.set_xlabel(unit.capitalize(), labelpad=2)
-        rate_axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True))
-        for axes in (loss_axes, error_axes):
-            axes.tick_params(labelbottom=False)
+        figure, axes = _layout(len(panels), has_rates=bool(rates))
+        figure.text(0.013, 0.045 / figure.get_figheight(), _CAPTION.format(held=held), size=6, color=FAINT)
+        for place, name in zip(axes, panels, strict=False):
+            lines = {split: values[f"{split}/{name}"] for split in ("train", held) if f"{split}/{name}" in values}
+            if name == "accuracy":
+                errors = {split: 100 * (1 - line) for split, line in lines.items()}
+                drawn = _panel(place, "Error (%)", time, errors)
+                if held in errors:
+                    _annotate_errors(place, time, errors[held], drawn[held], unit, _words(held, records[-1]))
+            else:
+                _panel(place, name.replace("_", " ").capitalize(), time, lines)
+        if rates:
+            _draw_rates(axes[-1], time, rates)
+        _name_time(axes, time, unit)
     return figure
+
+
+def _layout(panels: int, *, has_rates: bool) -> "tuple[Figure, list[Axes]]":
+    """A figure with axes one below the other, the last one lower if it is for rates.
+
+    The layout is fixed, since the distance between the labels at the ends of the lines is in inches.
+    """
+    heights = [2.24] * panels + [0.72] * has_rates
+    gap, below, above = 0.414, 0.65, 0.254
+    height = below + sum(heights) + gap * (len(heights) - 1) + above
+    figure = new_figure(5.5, height)
+    axes: list[Axes] = []
+    top = height - above
+    for each in heights:
+        shared = axes[0] if axes else None
+        axes.append(figure.add_axes((0.13, (top - each) / height, 0.785, each / height), sharex=shared))
+        top -= each + gap
+    return figure, axes
+
+
+def _name_time(axes: "list[Axes]", time: np.ndarray, unit: str) -> None:
+    """Names the horizontal axis, below the last panel only."""
+    from matplotlib.ticker import MaxNLocator
+
+    first, last = float(time[0]), float(time[-1])
+    axes[-1].set_xlim((first, last) if last > first else (first - 1, last + 1))
+    axes[-1].set_xlabel(unit.capitalize(), labelpad=2)
+    axes[-1].xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True))
+    for each in axes[:-1]:
+        each.tick_params(labelbottom=False)
 
 
 def _words(held: str, last: Mapping[str, Any]) -> str:
@@ -99,26 +131,39 @@ def _words(held: str, last: Mapping[str, Any]) -> str:
     return (f"test error {100 * (1 - last['test/accuracy']):.2f} %; " if tested else "") + f"{held} error"
 
 
+def _measures(values: Mapping[str, np.ndarray]) -> list[str]:
+    """The names of the measures without their splits, except for the loss, in the order of the records."""
+    names = [name.partition("/")[2] for name in values if name.startswith(("train/", "val/", "test/"))]
+    return [name for name in dict.fromkeys(names) if name not in ("loss", "skipped")]
+
+
 def _columns(records: Sequence[Mapping[str, Any]], held: str) -> dict[str, np.ndarray]:
     """The values of each quantity as a float64 array; ``held`` is the evaluated split that is drawn."""
-    evaluated = (f"{held}/loss", f"{held}/accuracy")
     if not records:
         raise ValueError("there is no record to draw; a run writes its first one after its first epoch.")
+    names = dict.fromkeys(name for record in records for name in record if _is_drawn(name, held))
+    evaluated = [name for name in names if name.startswith(f"{held}/")]
+    always = dict.fromkeys([*_NEEDED, *(name for name in names if name not in evaluated)])
     for index, record in enumerate(records):
-        for name in (*_NEEDED, *evaluated) if set(evaluated) & set(record) else _NEEDED:
+        for name in (*always, *evaluated) if set(evaluated) & set(record) else always:
             if name not in record:
                 raise ValueError(f"record {index} has no {name!r}; it has {', '.join(record)}.")
-    if not any(evaluated[0] in record for record in records):
-        raise ValueError(f"no record has {evaluated[0]!r}; was none of these epochs evaluated?")
-    names = (*_NEEDED, *evaluated)
-    values = {name: np.array([record.get(name, np.nan) for record in records], np.float64) for name in names}
+    if not evaluated:
+        raise ValueError(f"no record has a measure of the split {held!r}; was none of these epochs evaluated?")
+    values = {
+        name: np.array([record.get(name, np.nan) for record in records], np.float64) for name in (*always, *evaluated)
+    }
     if not np.all(np.diff(values["step"]) > 0):
         raise ValueError("the steps of the records must increase; are these records of two runs?")
-    for name in ("train/accuracy", evaluated[1]):
-        wrong = values[name][(values[name] < 0) | (values[name] > 1)]
+    for name in [f"{split}/accuracy" for split in ("train", held)]:
+        wrong = values[name][(values[name] < 0) | (values[name] > 1)] if name in values else np.zeros(0)
         if wrong.size:
             raise ValueError(f"{name} must be a fraction between 0 and 1, but one is {wrong[0]:g}.")
     return values
+
+
+def _is_drawn(name: str, held: str) -> bool:
+    return name in ("step", "epoch") or name.split("/")[0] in (_RATE, "train", held)
 
 
 def _panel(axes: "Axes", title: str, time: np.ndarray, lines: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -215,11 +260,25 @@ def _annotate_errors(
     axes.set_title(text, loc="right", color=TEST, size=8)
 
 
-def _draw_rate(axes: "Axes", time: np.ndarray, rates: np.ndarray) -> None:
-    axes.plot(
-        time, rates, color=INK, linewidth=1.0, marker="o" if len(time) < 15 else None, markersize=2, clip_on=False
-    )
-    axes.set_title("Learning rate", weight="bold")
-    highest = float(np.max(rates, initial=0.0, where=np.isfinite(rates)))
+def _draw_rates(axes: "Axes", time: np.ndarray, rates: Mapping[str, np.ndarray]) -> None:
+    """The learning rate, or those of several optimizers with a legend."""
+    marker = "o" if len(time) < 15 else None
+    for (name, line), dashes in zip(rates.items(), itertools.cycle(("-", "--", ":"))):
+        label = name.partition("/")[2]
+        axes.plot(
+            time,
+            line,
+            color=INK,
+            linestyle=dashes,
+            linewidth=1.0,
+            marker=marker,
+            markersize=2,
+            clip_on=False,
+            label=label,
+        )
+    axes.set_title("Learning rate" if len(rates) == 1 else "Learning rates", weight="bold")
+    if len(rates) > 1:
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=6, borderpad=0)
+    highest = max(float(np.max(line, initial=0.0, where=np.isfinite(line))) for line in rates.values())
     axes.set_ylim(0, 1.1 * highest or 1.0)
     axes.set_yticks([0, highest] if highest else [0], ["0", f"{highest:.3g}"] if highest else ["0"])

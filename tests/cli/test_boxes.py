@@ -17,7 +17,7 @@ import optax
 from flax import linen
 
 from jaxcnn import data
-from jaxcnn.train import Experiment, localisation, standardize, with_schedule
+from jaxcnn.train import Experiment, localisation, standardize
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ def build(config):
     scenes = data.digit_scenes(digits, digits, size=32, train_count=8, test_count=3, most=1)
     return Experiment(
         **localisation(Linear(), normalize=standardize([0.3], [0.3])),
-        data=scenes, optimizer=with_schedule(optax.sgd, lambda step: 1e-3), epochs=1, batch_size=4,
+        data=scenes, optimizer=optax.sgd(1e-3), epochs=1, batch_size=4,
     )
 '''
 

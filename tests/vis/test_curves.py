@@ -133,10 +133,13 @@ def test_the_file_is_what_its_ending_says_and_the_same_each_time(tmp_path: Path,
     ("records", "message"),
     [
         ([], "there is no record to draw; a run writes its first one after its first epoch"),
-        ([{"step": 1, "epoch": 1}], "record 0 has no 'learning_rate'; it has step, epoch"),
+        ([{"step": 1, "epoch": 1}], "record 0 has no 'train/loss'; it has step, epoch"),
         (run_of(2, test_accuracy=[50, 90]), "test/accuracy must be a fraction between 0 and 1, but one is 50"),
         (run_of(2, train_accuracy=[-0.1, 0.5]), "train/accuracy must be a fraction between 0 and 1, but one is -0.1"),
-        ([untested(record) for record in run_of(2)], "no record has 'test/loss'; was none of these epochs evaluated"),
+        (
+            [untested(record) for record in run_of(2)],
+            "no record has a measure of the split 'test'; was none of these epochs evaluated",
+        ),
         (run_of(2) + run_of(2), "the steps of the records must increase; are these records of two runs"),
     ],
     ids=["none", "a value missing", "per cent", "negative", "never tested", "two runs"],
@@ -166,3 +169,41 @@ def test_a_validation_split_is_drawn_and_the_test_error_written() -> None:
     np.testing.assert_array_equal(lines(loss)["test"].get_ydata(), [record["val/loss"] for record in records])
     assert {text.get_text() for text in error.texts} == {"train", "val"}
     assert error.get_title(loc="right").startswith("test error 25.00 %; val error: final ")
+
+
+def without_accuracy(index: int) -> dict[str, Any]:
+    """The record of an epoch of two networks with two optimizers."""
+    return {
+        "step": 10 * (index + 1),
+        "epoch": index + 1,
+        "learning_rate/generator": 0.1,
+        "learning_rate/discriminator": 0.2 - 0.05 * index,
+        "train/loss": 2.0 - 0.1 * index,
+        "train/generator": 1.0 + 0.1 * index,
+        "train/skipped": 0,
+        "test/called_real": 0.5 + 0.1 * index,
+    }
+
+
+def test_other_measures_have_panels_where_there_is_no_accuracy() -> None:
+    records = [without_accuracy(index) for index in range(3)]
+    figure = curves_figure(records)
+    loss, generator, called_real, rates = figure.axes
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["Loss", "Generator", "Called real", "Learning rates"]
+    for axes, name in ((loss, "train/loss"), (generator, "train/generator"), (called_real, "test/called_real")):
+        (line,) = axes.lines
+        np.testing.assert_array_equal(line.get_ydata(), [record[name] for record in records])
+        assert [text.get_text() for text in axes.texts] == [name.partition("/")[0]]
+    assert [line.get_color() for line in (*loss.lines, *called_real.lines)] == [TRAIN, TEST]
+    legend = rates.get_legend()
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == ["generator", "discriminator"]
+    np.testing.assert_allclose(rates.lines[1].get_ydata(), [0.2, 0.15, 0.1])
+    assert rates.get_xlabel() == "Epoch" and not any(axes.get_xlabel() for axes in figure.axes[:-1])
+
+
+def test_without_a_recorded_rate_there_is_no_panel_of_it() -> None:
+    records = [{name: value for name, value in record.items() if name != "learning_rate"} for record in run_of(2)]
+    figure = curves_figure(records)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Loss", "Error (%)"]
+    assert figure.axes[1].get_xlabel() == "Epoch"
