@@ -28,88 +28,90 @@ def epoch(number: int, **more: float) -> dict[str, Any]:
     return {"step": 6 * number, "epoch": number, "seconds": 2.0 * number, "val/loss": 1 / 2**number, **more}
 
 
-class TestTensorBoard:
-    def killed(self, path: Path) -> Path:
-        """The event file of a process that was killed in the write of step 9, after the checkpoint of step 6."""
+def killed(path: Path) -> Path:
+    """The event file of a process that was killed in the write of step 9, after the checkpoint of step 6."""
+    board = train.TensorBoard(every=1)
+    board.start(info(path))
+    for step in range(1, 7):
+        board.step(batch(step))
+    board.evaluation(epoch(1))
+    for step in (7, 8, 9):
+        board.step(batch(step, loss=99.0))
+    board.end("failed", 9)
+    (file,) = (path / "tensorboard").iterdir()
+    file.write_bytes(file.read_bytes()[:-5])
+    return file
+
+
+def test_the_file_of_a_killed_run_is_read_up_to_its_last_whole_event(tmp_path: Path) -> None:
+    killed(tmp_path)
+    found = curves(tmp_path / "tensorboard")
+    assert found["val/loss"] == [(6, 0.5)] and found.keys() == {"batch/loss", "val/loss"}
+    assert found["batch/loss"] == [*((step, step / 8) for step in range(1, 7)), (7, 99.0), (8, 99.0)]
+
+
+def test_a_resumed_run_has_each_step_once_even_if_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed(tmp_path)
+    now = time.time() - 1000
+    monkeypatch.setattr(time, "time", lambda: now)
+    for first, last in ((6, 10), (10, 12)):
         board = train.TensorBoard(every=1)
-        board.start(info(path))
-        for step in range(1, 7):
+        board.start(info(tmp_path, epoch(1), step=first))
+        for step in range(first + 1, last + 1):
             board.step(batch(step))
-        board.evaluation(epoch(1))
-        for step in (7, 8, 9):
-            board.step(batch(step, loss=99.0))
-        board.end("failed", 9)
-        (file,) = (path / "tensorboard").iterdir()
-        file.write_bytes(file.read_bytes()[:-5])
-        return file
+        if last == 12:
+            board.evaluation(epoch(2, **{"test/loss": 0.75}))
+        board.end("stopped", last)
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 3
+    assert curves(tmp_path / "tensorboard") == {
+        "batch/loss": [(step, step / 8) for step in range(1, 13)],
+        "test/loss": [(12, 0.75)],
+        "val/loss": [(6, 0.5), (12, 0.25)],
+    }
 
-    def test_the_file_of_a_killed_run_is_read_up_to_its_last_whole_event(self, tmp_path: Path) -> None:
-        self.killed(tmp_path)
-        found = curves(tmp_path / "tensorboard")
-        assert found["val/loss"] == [(6, 0.5)] and found.keys() == {"batch/loss", "val/loss"}
-        assert found["batch/loss"] == [*((step, step / 8) for step in range(1, 7)), (7, 99.0), (8, 99.0)]
 
-    def test_a_resumed_run_has_each_step_once_even_if_the_clock_was_set_back(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        self.killed(tmp_path)
-        now = time.time() - 1000
-        monkeypatch.setattr(time, "time", lambda: now)
-        for first, last in ((6, 10), (10, 12)):
-            board = train.TensorBoard(every=1)
-            board.start(info(tmp_path, epoch(1), step=first))
-            for step in range(first + 1, last + 1):
-                board.step(batch(step))
-            if last == 12:
-                board.evaluation(epoch(2, **{"test/loss": 0.75}))
-            board.end("stopped", last)
-        assert len(list((tmp_path / "tensorboard").iterdir())) == 3
-        assert curves(tmp_path / "tensorboard") == {
-            "batch/loss": [(step, step / 8) for step in range(1, 13)],
-            "test/loss": [(12, 0.75)],
-            "val/loss": [(6, 0.5), (12, 0.25)],
-        }
+def test_a_run_that_is_watched_later_has_its_earlier_epochs(tmp_path: Path) -> None:
+    board = train.TensorBoard(tmp_path / "elsewhere")
+    board.start(info(tmp_path, epoch(1), epoch(2), step=12))
+    board.evaluation(epoch(3))
+    board.end("finished", 18)
+    assert curves(tmp_path / "elsewhere") == {"val/loss": [(6, 0.5), (12, 0.25), (18, 0.125)]}
 
-    def test_a_run_that_is_watched_later_has_its_earlier_epochs(self, tmp_path: Path) -> None:
-        board = train.TensorBoard(tmp_path / "elsewhere")
-        board.start(info(tmp_path, epoch(1), epoch(2), step=12))
-        board.evaluation(epoch(3))
-        board.end("finished", 18)
-        assert curves(tmp_path / "elsewhere") == {"val/loss": [(6, 0.5), (12, 0.25), (18, 0.125)]}
 
-    def test_after_a_failed_write_the_next_event_is_in_a_new_file(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        board = train.TensorBoard()
-        board.start(info(tmp_path))
-        board.step(batch(1))
-        file, writer = board._writer._writer, board._writer
+def test_after_a_failed_write_the_next_event_is_in_a_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = train.TensorBoard()
+    board.start(info(tmp_path))
+    board.step(batch(1))
+    file, writer = board._writer._writer, board._writer
 
-        def full(data: bytes) -> None:
-            file.write(data[:10])
-            raise OSError("no space left on device")
+    def full(data: bytes) -> None:
+        file.write(data[:10])
+        raise OSError("no space left on device")
 
-        monkeypatch.setattr(writer, "write", full)
-        with pytest.raises(OSError, match="no space left"):
-            board.step(batch(2))
-        board.step(batch(3))
-        board.end("finished", 18)
-        assert curves(tmp_path / "tensorboard") == {"batch/loss": [(1, 0.125), (3, 0.375)]}
+    monkeypatch.setattr(writer, "write", full)
+    with pytest.raises(OSError, match="no space left"):
+        board.step(batch(2))
+    board.step(batch(3))
+    board.end("finished", 18)
+    assert curves(tmp_path / "tensorboard") == {"batch/loss": [(1, 0.125), (3, 0.375)]}
 
-    @pytest.mark.gate
-    def test_tensorflow_and_torch_are_not_imported_where_they_are_installed(self, tmp_path: Path) -> None:
-        for name in ("tensorflow", "torch"):
-            (tmp_path / f"{name}.py").write_text("raise SystemExit(f'{__name__} is imported')", encoding="utf-8")
-        program = (
-            f"import sys, pathlib; sys.path.insert(0, {str(tmp_path)!r})\n"
-            "from jaxcnn.train._watch import RunInfo, TensorBoard\n"
-            f"board = TensorBoard({str(tmp_path / 'events')!r})\n"
-            "board.start(RunInfo(pathlib.Path(), '', '', {}, 0, 1, 1, ()))\n"
-            "board.step({'step': 1, 'batch/loss': 0.5}); board.end('finished', 1)"
-        )
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert curves(tmp_path / "events") == {"batch/loss": [(1, 0.5)]}
+
+@pytest.mark.gate
+def test_tensorflow_and_torch_are_not_imported_where_they_are_installed(tmp_path: Path) -> None:
+    for name in ("tensorflow", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(f'{__name__} is imported')", encoding="utf-8")
+    program = (
+        f"import sys, pathlib; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from jaxcnn.train._watch import RunInfo, TensorBoard\n"
+        f"board = TensorBoard({str(tmp_path / 'events')!r})\n"
+        "board.start(RunInfo(pathlib.Path(), '', '', {}, 0, 1, 1, ()))\n"
+        "board.step({'step': 1, 'batch/loss': 0.5}); board.end('finished', 1)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert curves(tmp_path / "events") == {"batch/loss": [(1, 0.5)]}
 
 
 def test_a_table_has_one_row_for_each_epoch_and_its_columns_grow(tmp_path: Path) -> None:
