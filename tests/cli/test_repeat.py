@@ -109,6 +109,7 @@ def test_variants_are_shown_and_refused_before_the_first_step(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.gate
 def test_a_repeat_that_was_stopped_continues_across_variants(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

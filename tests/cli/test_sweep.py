@@ -127,6 +127,7 @@ def test_values_of_tuples_have_semicolons_between_them() -> None:
         read_grid(Config, ["rate=2", "rate=1"], [])
 
 
+@pytest.mark.gate
 def test_a_sweep_trains_in_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["sweep", str(TINY), "--over", "peak_lr=0.03", "--set", "epochs=1", "--run-dir", "one"]) == 0

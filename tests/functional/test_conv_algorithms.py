@@ -10,11 +10,12 @@ import pytest
 from hypothesis import assume, given
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from jaxcnn import functional
 from jaxcnn._geometry import conv_geometry, fast_length
-from jaxcnn.functional._conv import conv
 from jaxcnn.functional._conv_transpose import conv_transpose
 from jaxcnn.functional._engine._algorithms import ALGORITHMS
 from jaxcnn.functional._explain import conv_algorithms, explain_conv
+from tests.compiled import compiled
 from tests.examples import examples
 from tests.functional.convolutions import Convolution, convolutions
 from tests.functional.engine.dense import plan_of
@@ -27,6 +28,9 @@ def supports(name: str, case: Convolution) -> bool:
     options = {name: value for name, value in case.options.items() if name not in ("padding_mode", "flip_kernel")}
     geometry = conv_geometry(case.x.shape, case.kernel.shape, **options)
     return ALGORITHMS[name].why_not(plan_of(geometry), "forward") is None
+
+
+conv = compiled(functional.conv)
 
 
 def one_tap(case: Convolution) -> Convolution:

@@ -32,6 +32,7 @@ def test_each_repetition_reads_the_image_and_the_previous_labels() -> None:
     variables = initialized(model)
     inner = {"params": variables["params"]["network"]}
 
+    @functools.partial(jax.jit, static_argnums=1)
     def written_out(inner: Any, count: int) -> jax.Array:
         labels = jnp.zeros((2, 8, 8, CLASSES))
         for _ in range(count):
