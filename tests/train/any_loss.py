@@ -1,6 +1,8 @@
 """Experiments of many kinds, written with the public names alone, as a user would write them."""
 
 import dataclasses
+import runpy
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -140,6 +142,16 @@ def two_networks() -> train.Experiment:
     )
 
 
+def dcgan(epochs: int = 3, seed: int = 0) -> train.Experiment:
+    """``dcgan_digits`` with narrow networks and few images, which are not judged by a classifier."""
+    file = runpy.run_path(str(Path(__file__).parent.parent.parent / "experiments" / "dcgan_digits.py"))
+    experiment = file["build"](file["Config"](width=2, epochs=epochs, batch_size=16, seed=seed))
+    whole = experiment.data
+    few = dataclasses.replace(whole, train=whole.train.take(slice(COUNT)), test=whole.test.take(slice(20)))
+    few_examples: train.Experiment = dataclasses.replace(experiment, data=few, measure=None, best="called_real")
+    return few_examples
+
+
 def two_views() -> train.Experiment:
     """Two noisy views of each image agree, and those of others do not: NT-Xent, of a batch without labels."""
     model = models.create("lenet5", num_classes=6)
@@ -203,4 +215,10 @@ def numbers() -> train.Experiment:
     )
 
 
-EXPERIMENTS = {"heads": auxiliary_heads, "networks": two_networks, "views": two_views, "numbers": numbers}
+EXPERIMENTS = {
+    "heads": auxiliary_heads,
+    "networks": two_networks,
+    "dcgan": dcgan,
+    "views": two_views,
+    "numbers": numbers,
+}

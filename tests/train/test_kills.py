@@ -18,6 +18,7 @@ from tests.train.runs import TINY, assert_same, final_state, without_seconds
 
 STREAMED = TINY.with_name("tiny_stream.py")
 NETWORKS = TINY.with_name("tiny_networks.py")
+DCGAN = TINY.with_name("tiny_dcgan.py")
 
 
 @pytest.mark.gate
@@ -26,6 +27,7 @@ NETWORKS = TINY.with_name("tiny_networks.py")
     [
         pytest.param(TINY, 20, id="resident"),
         pytest.param(NETWORKS, 2, id="two networks"),
+        pytest.param(DCGAN, 2, id="dcgan_digits"),
         pytest.param(STREAMED, 10, id="streamed"),
     ],
 )
