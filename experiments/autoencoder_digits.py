@@ -5,8 +5,9 @@ the PSNR of the test images. ``measure`` gives the PSNR of the best linear code 
 components of the training images. The settings were chosen with ``hold_out=6``, without test images.
 
 run     jaxcnn repeat autoencoder_digits --seeds 3
-cost    not measured yet
-result  not measured yet
+cost    not known (several starts, or a busy machine), 2 cores
+result  code=16: 26.2546 ± 0.1769 psnr, 24.85 ± 0 psnr of components over 3 seeds
+result  code=4: 19.4935 ± 0.0858 psnr, 17.63 ± 0 psnr of components over 3 seeds
 """
 
 import dataclasses

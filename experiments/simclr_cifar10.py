@@ -101,7 +101,9 @@ def build(config: Config) -> train.Experiment:
 
         def accuracy(variables: Any) -> float:
             read, asked = (
-                np.concatenate([some(variables, part) for part in np.array_split(split["image"], len(split) // 500)])
+                np.concatenate(
+                    [some(variables, part) for part in np.array_split(split["image"], -(-len(split) // 500))]
+                )
                 for split in (cifar10.train, judged)
             )
             probe = linear_probe(read, cifar10.train["label"], l2=1e-3)

@@ -30,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 COLUMNS = ("experiment", "test accuracy", "test error", "other figures", "seeds", "time of a run", "device", "jax")
+_UNKNOWN = "not known"
 MOST_OTHERS = 4  # figures of a row besides accuracy and error; --json prints all
 
 
@@ -81,7 +82,7 @@ def row(result: dict[str, Any]) -> list[str]:
         *(in_words(result, name) if name in result else "" for name in ("test/accuracy", "test/error")),
         ", ".join([*_others(result), *_measured(result)][:MOST_OTHERS]),
         str(result["seeds"]),
-        duration(result["wall_seconds"]["mean"]) if "wall_seconds" in result else "not known",
+        duration(result["wall_seconds"]["mean"]) if "wall_seconds" in result else _UNKNOWN,
         f"{cores} core{'s' * (cores > 1)}" if versions["device"]["platform"] == "cpu" else versions["device"]["kind"],
         versions["packages"]["jax"],
     ]
@@ -119,14 +120,18 @@ def _measured(result: dict[str, Any]) -> list[str]:
 def head_lines(result: dict[str, Any]) -> list[str]:
     """The lines ``cost`` and ``result`` at the head of the experiment's file; a line ``result`` for each variant."""
     *_, time, device, _ = row(by_variant(result)[0])
-    return [f"cost    {time} a run on {device}", *(_head_line(result, each) for each in by_variant(result))]
+    cost = f"{time} a run on {device}" if time != _UNKNOWN else f"{time} (several starts, or a busy machine), {device}"
+    return [f"cost    {cost}", *(_head_line(result, each) for each in by_variant(result))]
 
 
 def _head_line(whole: dict[str, Any], result: dict[str, Any]) -> str:
     variant = result["experiment"].removeprefix(whole["experiment"]).removeprefix(", ")
     accuracy, others = row(result)[1], _others(result)
     figures = [f"{accuracy} test accuracy"] if accuracy else []
-    figures += others or ([f"{row(result)[2]} error"] if accuracy else _measured(result))
+    if accuracy:
+        figures += others or [f"{row(result)[2]} error"]
+    else:
+        figures += [*others, *_measured(result)][:MOST_OTHERS]
     seeds = f"over {result['seeds']} seed{'s' * (result['seeds'] > 1)}"
     return f"result  {f'{variant}: ' if variant else ''}{', '.join(figures)} {seeds}"
 

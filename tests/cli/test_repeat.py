@@ -71,6 +71,11 @@ def test_an_experiment_without_variants_has_its_figures_at_the_top(tiny_run: Pat
     assert "variants" not in result and "wall_seconds" not in result
     assert result["test/accuracy"]["std"] == 0 and result["settings"]["epochs"] == 12
     assert "not known" in _results.row(result)
+    others = {name: value for name, value in result.items() if name not in ("test/accuracy", "test/error")}
+    psnr, norm = ({"mean": mean, "std": 0.0} for mean in (20.5, 3.0))
+    cost, figures = _results.head_lines({**others, "test/psnr": psnr, "measured": {"norm": norm}})
+    assert cost.startswith("cost    not known (several starts, or a busy machine), ")
+    assert figures == "result  20.5000 psnr, 3 norm over 1 seed"
 
 
 def test_variants_are_shown_and_refused_before_the_first_step(
