@@ -5,8 +5,8 @@ present where the scene has a pixel of it. The labels do not contain where a dig
 position, and those of the scene are their maxima, or their means. The settings were chosen with ``hold_out=6``.
 
 run     jaxcnn repeat multilabel_scenes --seeds 3
-cost    not measured yet
-result  not measured yet
+cost    not known (several starts, or a busy machine), 2 cores
+result  max: 96.98 ± 0.02 % test accuracy, 0.9786 ± 0.0015 mean average precision over 3 seeds
 """
 
 import dataclasses
