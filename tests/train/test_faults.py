@@ -64,7 +64,7 @@ def test_no_memory_left_gives_advice(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 3221225472 bytes.")
 
     monkeypatch.setattr(loop, "compile_step", compile_step)
-    with pytest.raises(RunError, match=r"batches of 16 images .*Out of memory.*batch_size=8.*--accumulate 2"):
+    with pytest.raises(RunError, match=r"batches of 16 examples .*Out of memory.*batch_size=8.*--accumulate 2"):
         train(run, experiment)
 
 
