@@ -208,7 +208,7 @@ NAMES: dict[str, dict[str, str]] = {
         "trainer": "fit",
         "to_tensor": "to_unit",
     },
-    "jaxcnn.vis": {"make_grid": "contact_sheet"},
+    "jaxcnn.vis": {"confusion_matrix": "jaxcnn.metrics.confusion_matrix", "make_grid": "contact_sheet"},
 }
 
 # The argument of another library, and the arguments for it here: the first that a function takes is suggested.

@@ -7,6 +7,7 @@ and with `--extend epochs=80` for longer. `jaxcnn train --from RUN` starts a new
 import argparse
 import contextlib
 import logging
+import math
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,8 @@ log = logging.getLogger("jaxcnn")
 
 # A confusion matrix of more classes is too large to be seen.
 MOST_CLASSES = 100
+# Pixels or images that are counted at once: float32 counts up to 2**24 one by one.
+AT_ONCE = 2**22
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -222,7 +225,9 @@ def _pictures(
     folder: Any, experiment: Any, outputs: dict[str, Any], targets: dict[str, Any]
 ) -> dict[str, Callable[[Path], object]]:
     """A function for each picture that draws it into a file: curves, and those of the kind of the predictions."""
-    from jaxcnn import vis
+    import numpy as np
+
+    from jaxcnn import metrics, vis
 
     data = experiment.data
     found: dict[str, Callable[[Path], object]] = {
@@ -231,7 +236,11 @@ def _pictures(
     names = data.class_names
 
     def confusion(path: Path, truth: Any, guesses: Any) -> None:
-        vis.draw_confusion(vis.confusion_matrix(truth.ravel(), guesses.ravel(), len(names)), names, path)
+        state = metrics.ConfusionMatrix.empty(len(names))
+        parts = math.ceil(truth.size / AT_ONCE)
+        for pair in zip(np.array_split(truth.ravel(), parts), np.array_split(guesses.ravel(), parts), strict=True):
+            state = state.update(*pair)
+        vis.draw_confusion(state.compute(), names, path)
 
     if "segmentation" in outputs and "segmentation" in targets:
         truth, guesses = targets["segmentation"], outputs["segmentation"]

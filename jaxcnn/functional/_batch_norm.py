@@ -1,5 +1,6 @@
 """Batch normalisation: its statistics go in and come out."""
 
+import dataclasses
 import functools
 import math
 from collections.abc import Hashable, Sequence
@@ -18,25 +19,31 @@ from jaxcnn._reprs import short_repr
 from jaxcnn._symbolic import is_less, is_symbolic, larger
 
 
-class BatchStats(NamedTuple):
-    """What batch normalisation remembers of the batches it has seen.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BatchStats:
+    """The running statistics of batch normalisation: a frozen dataclass, and a pytree with its fields as leaves.
 
     Attributes:
         mean: ``(channels,)``, the running mean.
         var: ``(channels,)``, the running variance.
-        count: how many batches went in. A float, so that ``jax.grad`` takes the whole tuple.
+        count: the number of batches that were averaged. A float, so that ``jax.grad`` accepts the statistics.
     """
 
     mean: jax.Array
     var: jax.Array
-    count: jax.Array  # type: ignore[assignment]  # over the method of tuples
+    count: jax.Array
 
-    def __repr__(self) -> str:
-        return short_repr(self)
+    __repr__ = short_repr
 
 
-# So that a function with statistics among its arguments or results can be written to a file and read back.
-export.register_namedtuple_serialization(BatchStats, serialized_name="jaxcnn.functional.BatchStats")
+# A function with statistics among its arguments or results can be exported, serialized and read back.
+export.register_pytree_node_serialization(
+    BatchStats,
+    serialized_name="jaxcnn.functional.BatchStats",
+    serialize_auxdata=lambda auxdata: b"",
+    deserialize_auxdata=lambda serialized: (),
+)
 
 
 def batch_stats(channels: int, *, dtype: Any = jnp.float32) -> BatchStats:

@@ -7,7 +7,7 @@ from jaxcnn.vis._augmentations import augmentations, augmentations_figure, draw_
 from jaxcnn.vis._bench import bench_figure, draw_bench
 from jaxcnn.vis._boxes import boxes_figure, draw_boxes
 from jaxcnn.vis._comparison import comparison_figure, draw_comparison
-from jaxcnn.vis._confusion import confusion_figure, confusion_matrix, draw_confusion
+from jaxcnn.vis._confusion import confusion_figure, draw_confusion
 from jaxcnn.vis._contact_sheet import contact_sheet
 from jaxcnn.vis._curves import curves_figure, draw_curves
 from jaxcnn.vis._mistakes import draw_mistakes, mistakes_figure
@@ -25,7 +25,6 @@ __all__ = [
     "boxes_figure",
     "comparison_figure",
     "confusion_figure",
-    "confusion_matrix",
     "contact_sheet",
     "curves_figure",
     "draw_augmentations",

@@ -1,4 +1,4 @@
-"""Confusion matrices: counts, and a picture that emphasises the misclassifications."""
+"""A picture of a confusion matrix that emphasises the misclassifications."""
 
 import os
 from collections.abc import Sequence
@@ -19,49 +19,6 @@ _LONGEST_NAME = 24
 _LEAST_SCALE = 10.0
 
 
-def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
-    """The number of examples of each class (row) that are predicted as each class (column).
-
-    Args:
-        labels: ``(n,)``, integers.
-        predictions: ``(n,)``, integers.
-        num_classes: number of classes.
-
-    Returns:
-        ``(num_classes, num_classes)``, int64.
-
-    Raises:
-        TypeError: labels or predictions that are not integers.
-        ValueError: arrays that are not vectors of the same length, that are empty, or a class out of range.
-
-    >>> confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 2, 1, 2]), 3)
-    array([[1, 0, 1],
-           [0, 1, 0],
-           [0, 0, 1]])
-    """
-    if num_classes < 1:
-        raise ValueError(f"num_classes={num_classes} must be at least 1.")
-    labels, predictions = np.asarray(labels), np.asarray(predictions)
-    if labels.ndim != 1 or labels.shape != predictions.shape:
-        raise ValueError(
-            f"labels and predictions must be vectors of the same length, but have the shapes "
-            f"{labels.shape} and {predictions.shape}."
-        )
-    if not labels.size:
-        raise ValueError("there is no label to count.")
-    for name, classes in (("labels", labels), ("predictions", predictions)):
-        if not np.issubdtype(classes.dtype, np.integer):
-            hint = " Pass the argmax of probabilities." if name == "predictions" else ""
-            raise TypeError(f"{name} must have an integer dtype, not {classes.dtype}.{hint}")
-        low, high = int(classes.min()), int(classes.max())
-        if low < 0 or high >= num_classes:
-            raise ValueError(
-                f"{name} of {num_classes} classes must be in 0..{num_classes - 1}, but are from {low} to {high}."
-            )
-    pairs = labels.astype(np.int64) * num_classes + predictions.astype(np.int64)
-    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes).astype(np.int64)
-
-
 def draw_confusion(matrix: ArrayLike, class_names: Sequence[str], path: str | os.PathLike[str]) -> None:
     """Writes the picture of ``confusion_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
 
@@ -71,8 +28,9 @@ def draw_confusion(matrix: ArrayLike, class_names: Sequence[str], path: str | os
         path: of the file.
 
     Raises:
-        TypeError: a matrix that does not hold integers.
-        ValueError: a matrix that is not square, empty or negative, another number of names, or an unknown suffix.
+        TypeError: a matrix that does not hold numbers.
+        ValueError: a matrix that is not square, empty, negative or fractional, another number of names, or an unknown
+            suffix.
 
     >>> draw_confusion(np.eye(2, dtype=int), ("cat", "dog"), "confusion.tiff")
     Traceback (most recent call last):
@@ -87,12 +45,13 @@ def confusion_figure(matrix: ArrayLike, class_names: Sequence[str]) -> "Figure":
     The diagonal is grey. Counts are printed for up to 30 classes.
 
     Args:
-        matrix: ``(classes, classes)``, counts; rows are true classes, columns predicted ones.
+        matrix: ``(classes, classes)``, whole numbers, such as from ``metrics.confusion_matrix``; rows are true
+            classes, columns predicted ones.
         class_names: a name for each class; long ones are cut.
 
     Raises:
-        TypeError: a matrix that does not hold integers.
-        ValueError: a matrix that is not square, empty or negative, or another number of names.
+        TypeError: a matrix that does not hold numbers.
+        ValueError: a matrix that is not square, empty, negative or fractional, or another number of names.
 
     >>> confusion_figure(np.array([[9, 1], [0, 10]]), ("cat", "dog")).axes[0].get_title(loc="left")
     '95.00 % right: 19 of 20 images'
@@ -131,10 +90,13 @@ def _checked(counts: ArrayLike, class_names: Sequence[str]) -> np.ndarray:
         raise ValueError(f"the matrix must have a row and a column for each class, not the shape {matrix.shape}.")
     if len(class_names) != len(matrix):
         raise ValueError(f"{len(matrix)} classes require as many names, not {len(class_names)}.")
-    if not np.issubdtype(matrix.dtype, np.integer):
-        raise TypeError(f"the matrix must hold counts of an integer dtype, not {matrix.dtype}.")
+    if matrix.dtype.kind not in "uif":
+        raise TypeError(f"the matrix must hold counts, not {matrix.dtype}.")
+    if matrix.dtype.kind == "f" and (fractional := matrix[matrix != np.round(matrix)]).size:
+        raise ValueError(f"counts must be whole numbers, but one is {fractional[0]}.")
     if (matrix < 0).any():
         raise ValueError(f"counts cannot be negative, but one is {matrix.min()}.")
+    matrix = matrix.astype(np.int64)
     if not matrix.sum():
         raise ValueError("all counts of the matrix are 0.")
     return matrix

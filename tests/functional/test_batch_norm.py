@@ -1,5 +1,7 @@
 """Batch norm against loops, against the textbook's gradient, and where there is little to normalise."""
 
+import dataclasses
+import pickle
 from typing import Any
 
 import jax
@@ -78,7 +80,7 @@ def test_training_against_loops(case: dict[str, Any]) -> None:
         y, stats = jax.jit(lambda *arrays: batch_norm(*arrays, train=True, mask=case["mask"], **options))(
             case["x"], stats
         )
-    for got, want in zip((y, *stats), expected, strict=True):
+    for got, want in zip((y, *jax.tree.leaves(stats)), expected, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-10)
 
 
@@ -89,7 +91,7 @@ def test_inference_against_loops(key: jax.Array) -> None:
     y, after = batch_norm(x, stats, scale=scale, bias=bias, train=False, epsilon=1e-3)
     expected = oracle.normalise(np.asarray(x, float), mean, var, scale, bias, 1e-3)
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
-    for before, now in zip(stats, after, strict=True):
+    for before, now in zip(*map(jax.tree.leaves, (stats, after)), strict=True):
         np.testing.assert_array_equal(before, now)
 
 
@@ -189,7 +191,7 @@ def test_what_is_masked_out_has_no_part_in_the_statistics(key: jax.Array) -> Non
     y, stats = batch_norm(padded, batch_stats(2), train=True, mask=mask)
     expected_y, expected = batch_norm(real, batch_stats(2), train=True)
     np.testing.assert_allclose(y[:3], expected_y, rtol=1e-5, atol=1e-6)
-    for got, want in zip(stats, expected, strict=True):
+    for got, want in zip(*map(jax.tree.leaves, (stats, expected)), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
     gradient = jax.jit(jax.grad(lambda x: batch_norm(x, batch_stats(2), train=True, mask=mask)[1].var.sum()))(padded)
     np.testing.assert_array_equal(gradient[3:], 0)
@@ -204,7 +206,7 @@ def test_a_batch_of_nothing_changes_nothing(nothing: str, momentum: float | None
     if nothing == "no example":
         x, mask = x[:0], None
     y, after = batch_norm(x, stats, train=True, momentum=momentum, mask=mask)
-    for before, now in zip(stats, after, strict=True):
+    for before, now in zip(*map(jax.tree.leaves, (stats, after)), strict=True):
         np.testing.assert_array_equal(before, now)
     np.testing.assert_allclose(y, np.array([[1.0, 1.0], [2.0, -2.0]])[: len(x)], rtol=1e-4)  # by the running statistics
     gradients = jax.grad(lambda *a: batch_norm(*a, train=True, momentum=momentum, mask=mask)[0].sum(), (0, 1))(x, stats)
@@ -220,7 +222,9 @@ def test_a_batch_of_one_moves_the_mean_alone(x: jax.Array) -> None:
     np.testing.assert_array_equal(stats.var, [1, 1])
     biased = batch_norm(x, batch_stats(2), train=True, momentum=0.5, unbiased=False)[1]
     np.testing.assert_array_equal(biased.var, [0.5, 0.5])
-    gradient = jax.grad(lambda x: sum(leaf.sum() for leaf in batch_norm(x, batch_stats(2), train=True)[1]))(x)
+    gradient = jax.grad(
+        lambda x: sum(leaf.sum() for leaf in jax.tree.leaves(batch_norm(x, batch_stats(2), train=True)[1]))
+    )(x)
     assert np.isfinite(gradient).all()
 
 
@@ -253,6 +257,38 @@ def test_statistics_for_inference_are_differentiable(key: jax.Array) -> None:
     np.testing.assert_allclose(gradient.var, -0.5 * (x.sum(0) - 5 * stats.mean) * stats.var**-1.5, rtol=1e-4)
 
 
+def test_statistics_are_a_frozen_dataclass_whose_fields_are_leaves_by_name() -> None:
+    """The names are in checkpoints, and the order of the leaves in exported programs."""
+    stats = BatchStats(jnp.arange(2.0), jnp.ones(2), jnp.float32(3))
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(stats)]
+    assert paths == [".mean", ".var", ".count"]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        stats.count = jnp.float32(4)  # type: ignore[misc]
+    changed = dataclasses.replace(stats, count=jnp.float32(4))
+    assert (changed.count, stats.count) == (4, 3) and changed.mean is stats.mean
+    assert repr(pickle.loads(pickle.dumps(stats))) == repr(stats)
+
+
+def test_statistics_under_vmap_scan_and_export(key: jax.Array) -> None:
+    x = jax.random.normal(key, (3, 5, 2))
+    alone = [batch_norm(each, batch_stats(2), train=True)[1] for each in x]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[batch_stats(2)] * 3)
+    mapped = jax.vmap(
+        lambda x, stats: batch_norm(x, stats, train=True)[1], in_axes=(0, BatchStats(0, 0, 0)), out_axes=0
+    )(x, stacked)
+    for index, each in enumerate(alone):
+        for got, want in zip(*map(jax.tree.leaves, (mapped, each)), strict=True):
+            np.testing.assert_allclose(got[index], want, rtol=1e-6, atol=1e-7)
+
+    def step(x: jax.Array, stats: BatchStats) -> tuple[jax.Array, BatchStats]:
+        return batch_norm(x, stats, train=True)
+
+    exported = jax.export.export(jax.jit(step))(x[0], batch_stats(2))
+    y, after = jax.export.deserialize(exported.serialize()).call(x[0], batch_stats(2))
+    assert isinstance(after, BatchStats) and y.shape == (5, 2)
+    np.testing.assert_allclose(after.var, alone[0].var, rtol=1e-6)
+
+
 STATS = BatchStats(np.zeros(3), np.ones(3), 0.0)
 IMAGES = np.ones((2, 4, 4, 3), np.float32)
 
@@ -267,7 +303,7 @@ IMAGES = np.ones((2, 4, 4, 3), np.float32)
             r"\(3,\). Is x channels-first\?",
         ),
         (
-            lambda: batch_norm(IMAGES, STATS._replace(var=np.ones(4)), train=True),
+            lambda: batch_norm(IMAGES, dataclasses.replace(STATS, var=np.ones(4)), train=True),
             ShapeError,
             r"stats.var must have one entry per channel, \(3,\) .* has shape \(4,\). Is x channels-first",
         ),

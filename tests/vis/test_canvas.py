@@ -11,7 +11,6 @@ import pytest
 
 from jaxcnn.vis import curves_figure, draw_confusion, draw_curves
 from jaxcnn.vis._canvas import new_figure, save_figure, shortened
-from jaxcnn.vis._confusion import confusion_matrix
 from tests.vis.pictures import run_of
 
 
@@ -51,8 +50,7 @@ def test_an_ending_that_is_no_picture(tmp_path: Path, name: str) -> None:
 
 
 def test_class_names_that_matplotlib_would_read_as_formulas_or_lacks_letters_for(tmp_path: Path) -> None:
-    matrix = confusion_matrix([0, 1, 1], [0, 1, 0], 2)
-    draw_confusion(matrix, ("$\\frac{1}$", "猫_^"), tmp_path / "confusion.png")  # warnings are errors here
+    draw_confusion([[1, 0], [1, 1]], ("$\\frac{1}$", "猫_^"), tmp_path / "confusion.png")  # warnings are errors here
 
 
 def test_a_figure_knows_no_window() -> None:
