@@ -6,9 +6,16 @@ import importlib
 import importlib.util
 import inspect
 import re
+import sys
+import types
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from jaxcnn._errors import check_choice
+from jaxcnn._geometry import ConvAlgorithm, PaddingMode
+from jaxcnn.functional import conv_algorithms
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = ("jaxcnn.functional", "jaxcnn.functional.filters", "jaxcnn.metrics")
@@ -199,6 +206,64 @@ def stray(path: Path) -> list[str]:
 def test_public_definitions_are_exported_or_shared() -> None:
     found = {str(path): stray(path) for path in FILES}
     assert {path: names for path, names in found.items() if names} == {}, "export them, or give them an underscore"
+
+
+# Padding has counts too; the modes of a boundary are those without zeros; the sources of weights depend on the model.
+OPEN_OPTIONS = {
+    ("jaxcnn._geometry._boundary", "padding_mode"),
+    ("jaxcnn._geometry._padding", "padding"),
+    ("jaxcnn.nn._flax_conv", "padding"),
+    ("jaxcnn.models._weights._torch", "source"),
+}
+
+
+def literals(annotation: Any) -> set[str]:
+    """The values of the Literals in a type."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return set(typing.get_args(annotation))
+    return set().union(*map(literals, typing.get_args(annotation)))
+
+
+def loose_options(module: types.ModuleType) -> tuple[int, list[str]]:
+    """The number of options that a module checks with ``check_choice``, and those whose annotation has other values.
+
+    Options are parameters of functions, and fields of classes.
+    """
+    count, found = 0, []
+    for node in ast.parse(inspect.getsource(module)).body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            continue
+        owner = getattr(module, node.name)
+        hints = typing.get_type_hints(inspect.unwrap(owner))
+        for call in ast.walk(node):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "check_choice":
+                option = next(str(ast.literal_eval(each.value)) for each in call.keywords if each.arg == "name")
+                if option in hints and (module.__name__, option) not in OPEN_OPTIONS:
+                    count += 1
+                    known = eval(ast.unparse(call.args[1]), vars(module) | {"default": None})
+                    if literals(hints[option]) != set(known) - {None}:
+                        found.append(f"{module.__name__}.{node.name}: {option}")
+    return count, found
+
+
+def test_options_with_a_fixed_set_of_values_are_literals() -> None:
+    paths = [path for path in (ROOT / "jaxcnn").rglob("*.py") if "check_choice(" in path.read_text(encoding="utf-8")]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
+    results = [loose_options(importlib.import_module(name)) for name in names if name != "jaxcnn._errors"]
+    assert sum(count for count, _ in results) >= 20
+    assert [each for _, found in results for each in found] == []
+    assert literals(ConvAlgorithm) == {"auto", *conv_algorithms()}
+
+
+def choose(kind: typing.Literal["a", "b"], mode: str, padding_mode: PaddingMode) -> None:
+    check_choice(kind, ("a",), name="kind")
+    check_choice(mode, ("full",), name="mode")
+    check_choice(padding_mode, typing.get_args(PaddingMode), name="padding_mode")
+
+
+def test_the_rule_of_literals_can_fail() -> None:
+    count, found = loose_options(sys.modules[__name__])
+    assert (count, found) == (3, [f"{__name__}.choose: kind", f"{__name__}.choose: mode"])
 
 
 def bad(x, size=1):  # type: ignore[no-untyped-def]

@@ -31,6 +31,7 @@ from jaxcnn._geometry._local_conv import (
     plan_tiles,
     unshared_geometry,
 )
+from jaxcnn._geometry._options import ConvAlgorithm, SignalMode
 from jaxcnn._geometry._padding import (
     PADDING_MODES,
     PADDING_NAMES,
@@ -58,6 +59,7 @@ __all__ = [
     "PADDING_MODES",
     "PADDING_NAMES",
     "Arrangement",
+    "ConvAlgorithm",
     "ConvGeometry",
     "LaxConv",
     "Padding",
@@ -66,6 +68,7 @@ __all__ = [
     "PatchPlan",
     "PoolAxis",
     "PoolPlan",
+    "SignalMode",
     "Span",
     "TilePlan",
     "adaptive_bins",

@@ -1,12 +1,14 @@
 """The part of a full correlation that a mode returns, and the padding that gives it."""
 
 import dataclasses
+from typing import get_args
 
 from jaxcnn._axes import Sizes
 from jaxcnn._errors import ShapeError, check_choice
+from jaxcnn._geometry._options import SignalMode
 from jaxcnn._symbolic import is_less, larger, smaller
 
-MODES = ("full", "same", "valid")
+MODES = get_args(SignalMode)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Slide:
     pads: tuple[tuple[int, int], ...]
 
 
-def kept(size: int, other: int, mode: str) -> tuple[int, int]:
+def kept(size: int, other: int, mode: SignalMode) -> tuple[int, int]:
     """The first of the ``size + other - 1`` entries of an axis that a mode returns, and their number.
 
     >>> kept(5, 2, "full"), kept(5, 2, "same"), kept(5, 2, "valid")
@@ -38,7 +40,7 @@ def kept(size: int, other: int, mode: str) -> tuple[int, int]:
     return least - 1, most - least + 1
 
 
-def slide(x_shape: Sizes, y_shape: Sizes, *, mode: str, mirrored: bool) -> Slide:
+def slide(x_shape: Sizes, y_shape: Sizes, *, mode: SignalMode, mirrored: bool) -> Slide:
     """The padding with which sliding the smaller array over the larger gives a mode of their correlation.
 
     Args:

@@ -13,6 +13,7 @@ What is done to a file, in this order, and the same in training on a folder and 
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -23,7 +24,11 @@ from jaxcnn.data._open_picture import open_picture
 
 
 def read_image(
-    path: str | Path, *, image_shape: tuple[int, int, int], invert: bool = False, resize: str = "fit"
+    path: str | Path,
+    *,
+    image_shape: tuple[int, int, int],
+    invert: bool = False,
+    resize: Literal["fit", "cover"] = "fit",
 ) -> np.ndarray:
     """The image in a file as a uint8 array of ``image_shape``, ``(height, width, channels)``.
 
@@ -151,7 +156,7 @@ def cover(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(part).reshape(*size, channels)
 
 
-def brought_to(pixels: np.ndarray, size: tuple[int, int], *, resize: str) -> np.ndarray:
+def brought_to(pixels: np.ndarray, size: tuple[int, int], *, resize: Literal["fit", "cover"]) -> np.ndarray:
     """Pixels of another size by ``fit`` or ``cover``, whichever ``resize`` names.
 
     Raises:

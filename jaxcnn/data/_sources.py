@@ -5,7 +5,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def stream(
     image_size: int,
     data_dir: str | Path | None = None,
     channels: int = 3,
-    resize: str = "fit",
+    resize: Literal["fit", "cover"] = "fit",
     test_fraction: float = TEST_FRACTION,
     max_corrupt: int = MAX_CORRUPT,
 ) -> StreamedDataset:
@@ -104,7 +104,9 @@ class _Found:
     citation: str = ""
 
 
-def _decode(file: str | Path | bytes, name: str, *, channels: int, size: tuple[int, int], resize: str) -> np.ndarray:
+def _decode(
+    file: str | Path | bytes, name: str, *, channels: int, size: tuple[int, int], resize: Literal["fit", "cover"]
+) -> np.ndarray:
     pixels = to_pixels(open_picture(file, name=name), name=name, channels=channels)
     return brought_to(pixels, size, resize=resize)
 

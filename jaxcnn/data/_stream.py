@@ -7,7 +7,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -228,7 +228,7 @@ class StreamedDataset:
     validation: StreamedSplit | None = None
     class_names: tuple[str, ...] = ()
     fingerprint: str
-    resize: str = "fit"
+    resize: Literal["fit", "cover"] = "fit"
     licence: str = ""
     citation: str = ""
     files: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)

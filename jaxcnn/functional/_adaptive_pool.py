@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -157,7 +157,11 @@ def _check_keepdims(keepdims: object) -> None:
 
 
 def spatial_pyramid_pool(
-    x: jax.Array, levels: Sequence[int | Sequence[int]], *, kind: str = "max", spatial_ndim: int | None = None
+    x: jax.Array,
+    levels: Sequence[int | Sequence[int]],
+    *,
+    kind: Literal["max", "avg"] = "max",
+    spatial_ndim: int | None = None,
 ) -> jax.Array:
     """Pools ``x`` into bins at several levels and lays all bins in one vector, as long for images of any size.
 

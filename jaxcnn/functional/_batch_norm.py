@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export, lax
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import accumulator_dtype, as_arrays
 from jaxcnn._axes import as_int
@@ -46,7 +47,7 @@ export.register_pytree_node_serialization(
 )
 
 
-def batch_stats(channels: int, *, dtype: Any = jnp.float32) -> BatchStats:
+def batch_stats(channels: int, *, dtype: DTypeLike = jnp.float32) -> BatchStats:
     """The statistics before the first batch: mean 0, variance 1, none counted.
 
     Raises:
@@ -75,7 +76,7 @@ def batch_norm(
     axis_index_groups: Sequence[Sequence[int]] | None = None,
     mask: jax.Array | None = None,
     unbiased: bool = True,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> tuple[jax.Array, BatchStats]:
     """Normalises each channel to mean 0 and variance 1, over the batch or by running statistics, then scales it.
 

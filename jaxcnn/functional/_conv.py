@@ -1,12 +1,12 @@
 """Convolution in any number of dimensions, channels last."""
 
-from typing import Any
-
 import jax
+from jax.lax import PrecisionLike
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import as_arrays
 from jaxcnn._axes import IntPerAxis
-from jaxcnn._geometry import Padding, check_bias, torch_layout_warning
+from jaxcnn._geometry import ConvAlgorithm, Padding, PaddingMode, check_bias, torch_layout_warning
 from jaxcnn._hints import warn_user
 from jaxcnn.functional._engine import compute_conv, plan_conv
 
@@ -18,14 +18,14 @@ def conv(
     bias: jax.Array | None = None,
     strides: IntPerAxis = 1,
     padding: Padding = "SAME",
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     input_dilation: IntPerAxis = 1,
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
     flip_kernel: bool = False,
-    algorithm: str = "auto",
-    precision: Any = None,
-    preferred_element_type: Any = None,
+    algorithm: ConvAlgorithm = "auto",
+    precision: PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
     """Slides a kernel over the spatial axes of ``x`` and sums the products: cross-correlation, or true convolution.
 

@@ -1,14 +1,15 @@
 """The two gradients of ``conv`` as functions: with ``conv`` they close under differentiation."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
+from jax.lax import PrecisionLike
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import as_arrays
 from jaxcnn._axes import IntPerAxis, whole_shape, window_per_axis
 from jaxcnn._errors import ShapeError
-from jaxcnn._geometry import ConvGeometry, Padding, conv_kernel_shape
+from jaxcnn._geometry import ConvAlgorithm, ConvGeometry, Padding, PaddingMode, conv_kernel_shape
 from jaxcnn.functional._engine import compute_input_grad, compute_kernel_grad, plan_conv
 
 
@@ -19,14 +20,14 @@ def conv_input_grad(
     *,
     strides: IntPerAxis = 1,
     padding: Padding = "SAME",
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     input_dilation: IntPerAxis = 1,
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
     flip_kernel: bool = False,
-    algorithm: str = "auto",
-    precision: Any = None,
-    preferred_element_type: Any = None,
+    algorithm: ConvAlgorithm = "auto",
+    precision: PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
     """The gradient of ``<conv(x, kernel, ...), g>`` with respect to ``x``, from the cotangent ``g`` of the output.
 
@@ -91,14 +92,14 @@ def conv_kernel_grad(
     *,
     strides: IntPerAxis = 1,
     padding: Padding = "SAME",
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     input_dilation: IntPerAxis = 1,
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
     flip_kernel: bool = False,
-    algorithm: str = "auto",
-    precision: Any = None,
-    preferred_element_type: Any = None,
+    algorithm: ConvAlgorithm = "auto",
+    precision: PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
     """The gradient of ``<conv(x, kernel, ...), g>`` with respect to ``kernel``, from the cotangent ``g`` of the output.
 

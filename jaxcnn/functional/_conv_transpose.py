@@ -1,12 +1,12 @@
 """Transposed convolution: the adjoint of ``conv``, in any number of dimensions."""
 
-from typing import Any
-
 import jax
+from jax.lax import PrecisionLike
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import as_arrays
 from jaxcnn._axes import IntPerAxis
-from jaxcnn._geometry import Padding, check_bias, conv_transpose_geometry, torch_layout_warning
+from jaxcnn._geometry import ConvAlgorithm, Padding, check_bias, conv_transpose_geometry, torch_layout_warning
 from jaxcnn._hints import warn_user
 from jaxcnn.functional._conv import add_bias
 from jaxcnn.functional._dtypes import bilinear_dtypes
@@ -24,9 +24,9 @@ def conv_transpose(
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
     flip_kernel: bool = False,
-    algorithm: str = "auto",
-    precision: Any = None,
-    preferred_element_type: Any = None,
+    algorithm: ConvAlgorithm = "auto",
+    precision: PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
     """Spreads each entry of ``x`` over the output, weighted by the kernel: the exact adjoint of ``conv``.
 

@@ -1,14 +1,15 @@
 """The algorithms of convolutions, and which one is selected for given shapes."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._errors import check_choice
-from jaxcnn._geometry import Padding
+from jaxcnn._geometry import ConvAlgorithm, Padding, PaddingMode
 from jaxcnn.functional._engine import (
     ALGORITHMS,
     OPERATIONS,
@@ -50,15 +51,15 @@ def explain_conv(
     *,
     strides: IntPerAxis = 1,
     padding: Padding = "SAME",
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     input_dilation: IntPerAxis = 1,
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
-    algorithm: str = "auto",
-    dtype: Any = jnp.float32,
-    preferred_element_type: Any = None,
+    algorithm: ConvAlgorithm = "auto",
+    dtype: DTypeLike = jnp.float32,
+    preferred_element_type: DTypeLike | None = None,
     operation: Operation = "forward",
-    platform: str | None = None,
+    platform: Literal["cpu", "gpu", "tpu"] | None = None,
     partitioned: bool = False,
 ) -> ConvExplanation:
     """How ``conv`` and its gradients are computed for given shapes, and why; nothing is computed.

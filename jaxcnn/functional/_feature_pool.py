@@ -1,6 +1,7 @@
 """Pools over features instead of space."""
 
 import functools
+from typing import Literal, get_args
 
 import jax
 
@@ -18,10 +19,10 @@ from jaxcnn.functional._pooling import (
     widened,
 )
 
-KINDS = ("max", "avg", "l2")
+Kind = Literal["max", "avg", "l2"]
 
 
-def feature_pool(x: jax.Array, size: int, *, kind: str = "max") -> jax.Array:
+def feature_pool(x: jax.Array, size: int, *, kind: Kind = "max") -> jax.Array:
     """Pools each group of ``size`` neighbouring channels: maxout, the average, or the L2 norm over features.
 
     ``y[..., g] = max`` (or the average, or ``sqrt(sum of squares)``) ``over j < size of x[..., g * size + j]``. The
@@ -49,7 +50,7 @@ def feature_pool(x: jax.Array, size: int, *, kind: str = "max") -> jax.Array:
     (Array([3., 2.], dtype=float32), Array([-0.5,  1.5], dtype=float32), Array([5.      , 2.236068], dtype=float32))
     """
     x = as_ordered(x)
-    check_choice(kind, KINDS, name="kind")
+    check_choice(kind, get_args(Kind), name="kind")
     groups = feature_groups(x.shape[-1] if x.ndim else 0, size)
     return _feature_pool(x if kind == "max" else as_float(x), groups, kind)
 

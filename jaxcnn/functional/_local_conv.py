@@ -4,6 +4,8 @@ from typing import Any
 
 import jax
 from jax import lax
+from jax.lax import PrecisionLike
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import as_arrays
 from jaxcnn._axes import IntPerAxis
@@ -11,6 +13,7 @@ from jaxcnn._errors import check_choice
 from jaxcnn._geometry import (
     PADDING_MODES,
     Padding,
+    PaddingMode,
     TilePlan,
     check_local_positions,
     check_unshared_bias,
@@ -29,13 +32,13 @@ def local_conv(
     bias: jax.Array | None = None,
     strides: IntPerAxis = 1,
     padding: Padding = "SAME",
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     input_dilation: IntPerAxis = 1,
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
     flip_kernel: bool = False,
-    precision: Any = None,
-    preferred_element_type: Any = None,
+    precision: PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
     """Convolution without weight sharing: each output position has its own filter (a locally connected layer).
 

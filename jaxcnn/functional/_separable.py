@@ -1,13 +1,21 @@
 """Convolutions that mix space and channels one after the other: depthwise, pointwise, and the two in a row."""
 
-from typing import Any
-
 import jax
 from jax import lax
+from jax.lax import PrecisionLike
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import as_arrays
 from jaxcnn._axes import IntPerAxis
-from jaxcnn._geometry import Padding, check_bias, check_depthwise, check_pointwise, check_separable
+from jaxcnn._geometry import (
+    ConvAlgorithm,
+    Padding,
+    PaddingMode,
+    check_bias,
+    check_depthwise,
+    check_pointwise,
+    check_separable,
+)
 from jaxcnn.functional._conv import add_bias, conv
 from jaxcnn.functional._dtypes import operands
 
@@ -19,13 +27,13 @@ def depthwise_conv(
     bias: jax.Array | None = None,
     strides: IntPerAxis = 1,
     padding: Padding = "SAME",
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     input_dilation: IntPerAxis = 1,
     kernel_dilation: IntPerAxis = 1,
     flip_kernel: bool = False,
-    algorithm: str = "auto",
-    precision: Any = None,
-    preferred_element_type: Any = None,
+    algorithm: ConvAlgorithm = "auto",
+    precision: PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
     """Convolves each channel separately: ``conv`` with a group for each channel.
 
@@ -87,8 +95,8 @@ def pointwise_conv(
     kernel: jax.Array,
     *,
     bias: jax.Array | None = None,
-    precision: Any = None,
-    preferred_element_type: Any = None,
+    precision: PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
     """Mixes the channels of every position by one matrix, which is a convolution whose window is one position.
 
@@ -137,13 +145,13 @@ def separable_conv(
     bias: jax.Array | None = None,
     strides: IntPerAxis = 1,
     padding: Padding = "SAME",
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     input_dilation: IntPerAxis = 1,
     kernel_dilation: IntPerAxis = 1,
     flip_kernel: bool = False,
-    algorithm: str = "auto",
-    precision: Any = None,
-    preferred_element_type: Any = None,
+    algorithm: ConvAlgorithm = "auto",
+    precision: PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
     """A depthwise convolution, then a pointwise one: a kernel of rank one between space and channels.
 

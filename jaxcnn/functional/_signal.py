@@ -5,14 +5,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.lax import PrecisionLike
 
 from jaxcnn._arrays import as_arrays
-from jaxcnn._geometry import slide
+from jaxcnn._geometry import ConvAlgorithm, SignalMode, slide
 from jaxcnn.functional._conv import conv
 
 
 def correlate(
-    x: jax.Array, y: jax.Array, *, mode: str = "full", algorithm: str = "auto", precision: Any = None
+    x: jax.Array,
+    y: jax.Array,
+    *,
+    mode: SignalMode = "full",
+    algorithm: ConvAlgorithm = "auto",
+    precision: PrecisionLike = None,
 ) -> jax.Array:
     """The cross-correlation at every offset: ``z[k] = sum over l of x[l] * conj(y[l - k + y.size - 1])``.
 
@@ -33,7 +39,7 @@ def correlate(
         than 32 bits give int32 (SciPy's wrap round).
 
     Raises:
-        ShapeError: a misspelt mode, arrays of different rank, an empty array, or ``mode="valid"`` where neither fits
+        ShapeError: arrays of different rank, an empty array, or ``mode="valid"`` where neither fits
             inside the other.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), equation 9.6.
@@ -47,7 +53,12 @@ def correlate(
 
 
 def convolve(
-    x: jax.Array, y: jax.Array, *, mode: str = "full", algorithm: str = "auto", precision: Any = None
+    x: jax.Array,
+    y: jax.Array,
+    *,
+    mode: SignalMode = "full",
+    algorithm: ConvAlgorithm = "auto",
+    precision: PrecisionLike = None,
 ) -> jax.Array:
     """The convolution ``z[k] = sum over l of x[l] * y[k - l]``, which commutes and associates.
 
@@ -68,7 +79,7 @@ def convolve(
         than 32 bits give int32 (SciPy's wrap round).
 
     Raises:
-        ShapeError: a misspelt mode, arrays of different rank, an empty array, or ``mode="valid"`` where neither fits
+        ShapeError: arrays of different rank, an empty array, or ``mode="valid"`` where neither fits
             inside the other.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), equations 9.3 to 9.5.
@@ -80,7 +91,13 @@ def convolve(
     return _slide(x, y, mode, False, algorithm, precision)
 
 
-def autocorrelate(x: jax.Array, *, mode: str = "full", algorithm: str = "auto", precision: Any = None) -> jax.Array:
+def autocorrelate(
+    x: jax.Array,
+    *,
+    mode: SignalMode = "full",
+    algorithm: ConvAlgorithm = "auto",
+    precision: PrecisionLike = None,
+) -> jax.Array:
     """The correlation of ``x`` with itself at every offset: ``correlate(x, x)``. The middle entry is its energy.
 
     Args:
@@ -93,7 +110,8 @@ def autocorrelate(x: jax.Array, *, mode: str = "full", algorithm: str = "auto", 
         an array of ``2 * n - 1``, ``n`` or 1 entries per axis, Hermitian about the middle.
 
     Raises:
-        ShapeError: a misspelt mode, or an empty array.
+        ShapeError: an empty array.
+        ValueError: a mode that does not exist.
 
     Source: Bracewell, The Fourier transform and its applications (3rd edition), chapter 3.
 
@@ -104,7 +122,9 @@ def autocorrelate(x: jax.Array, *, mode: str = "full", algorithm: str = "auto", 
     return _slide(x, x, mode, True, algorithm, precision)
 
 
-def _slide(x: Any, y: Any, mode: str, correlation: bool, algorithm: str, precision: Any) -> jax.Array:
+def _slide(
+    x: Any, y: Any, mode: SignalMode, correlation: bool, algorithm: ConvAlgorithm, precision: PrecisionLike
+) -> jax.Array:
     """Slides the smaller array over the larger: ``conv`` without batch and with one channel."""
     x, y = as_arrays(x=x, y=y)
     plan = slide(x.shape, y.shape, mode=mode, mirrored=correlation)

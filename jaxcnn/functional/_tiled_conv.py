@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.lax import PrecisionLike
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import as_arrays
 from jaxcnn._axes import IntPerAxis, Sizes
@@ -16,6 +18,7 @@ from jaxcnn._geometry import (
     PADDING_MODES,
     ConvGeometry,
     Padding,
+    PaddingMode,
     TilePlan,
     check_unshared_bias,
     plan_tiles,
@@ -38,13 +41,13 @@ def tiled_conv(
     bias: jax.Array | None = None,
     strides: IntPerAxis = 1,
     padding: Padding = "SAME",
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     input_dilation: IntPerAxis = 1,
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
     flip_kernel: bool = False,
-    precision: Any = None,
-    preferred_element_type: Any = None,
+    precision: PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
     """Convolution with alternating filters: output position ``o`` uses filter ``o % tiles`` on each axis.
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,8 @@ from jaxcnn.models._registry import ModelInfo, TorchNames, register
 from jaxcnn.nn import BatchNorm, Conv
 
 PAPER = "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015"
-SHORTCUTS = ("projection", "zero_pad", "none")
-STRIDE_PLACES = ("3x3", "1x1")
+Shortcut = Literal["projection", "zero_pad", "none"]
+StridePlace = Literal["3x3", "1x1"]
 OUTPUT_STRIDES = (32, 16, 8)
 
 
@@ -40,10 +40,10 @@ class BasicBlock(nn.Module):
     strides: int
     conv: Callable[..., nn.Module]
     norm: Callable[..., nn.Module]
-    shortcut: str
+    shortcut: Shortcut
     padding: int | str
     last_scale_init: Any
-    stride_in: str = "3x3"
+    stride_in: StridePlace = "3x3"
     dilation: int = 1
 
     @nn.compact
@@ -80,10 +80,10 @@ class Bottleneck(nn.Module):
     strides: int
     conv: Callable[..., nn.Module]
     norm: Callable[..., nn.Module]
-    shortcut: str
+    shortcut: Shortcut
     padding: int | str
     last_scale_init: Any
-    stride_in: str = "3x3"
+    stride_in: StridePlace = "3x3"
     dilation: int = 1
 
     @nn.compact
@@ -157,8 +157,8 @@ class ResNet(nn.Module):
     dtype: Any = None
     width: int = 64
     stem: Literal["7x7", "3x3"] = "7x7"
-    shortcut: Literal["projection", "zero_pad", "none"] = "projection"
-    stride_in: Literal["3x3", "1x1"] = "3x3"
+    shortcut: Shortcut = "projection"
+    stride_in: StridePlace = "3x3"
     zero_init_last_scale: bool = False
     same_padding: bool = False
     output_stride: Literal[32, 16, 8] = 32
@@ -169,8 +169,8 @@ class ResNet(nn.Module):
         """The maps after the stem and after each stage, the pooled vector, and the logits."""
         x = as_images(x)
         check_choice(self.stem, ("7x7", "3x3"), name="stem")
-        check_choice(self.shortcut, SHORTCUTS, name="shortcut")
-        check_choice(self.stride_in, STRIDE_PLACES, name="stride_in")
+        check_choice(self.shortcut, get_args(Shortcut), name="shortcut")
+        check_choice(self.stride_in, get_args(StridePlace), name="stride_in")
         if self.output_stride not in OUTPUT_STRIDES:
             raise ValueError(f"output_stride={self.output_stride!r} is not known. Known: 32, 16, 8.")
         conv = functools.partial(Conv, use_bias=False, dtype=self.dtype, kernel_init=he_fan_out)

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxcnn._arrays import as_array
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._errors import ShapeError
-from jaxcnn._geometry import Padding, PaddingMode, conv_kernel_shape
+from jaxcnn._geometry import ConvAlgorithm, Padding, PaddingMode, conv_kernel_shape
 from jaxcnn.functional import conv
 from jaxcnn.nn._flax_conv import flax_conv_padding, kernel_size_per_axis
 
@@ -73,7 +73,7 @@ class Conv(linen.Module):
     bias_init: Initializer = linen.initializers.zeros_init()
     promote_dtype: Callable[..., Any] = promote_dtype
     padding_mode: PaddingMode = dataclasses.field(default="zeros", kw_only=True)
-    algorithm: str = dataclasses.field(default="auto", kw_only=True)
+    algorithm: ConvAlgorithm = dataclasses.field(default="auto", kw_only=True)
 
     @linen.compact
     def __call__(self, inputs: ArrayLike) -> jax.Array:

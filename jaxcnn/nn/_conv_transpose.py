@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 
 from jaxcnn._arrays import as_array
 from jaxcnn._axes import IntPerAxis, int_per_axis
-from jaxcnn._geometry import Padding
+from jaxcnn._geometry import ConvAlgorithm, Padding
 from jaxcnn.functional import conv
 from jaxcnn.nn._conv import make_parameters
 from jaxcnn.nn._flax_conv import flax_transpose_pads, kernel_size_per_axis
@@ -72,7 +72,7 @@ class ConvTranspose(linen.Module):
     transpose_kernel: bool = False
     promote_dtype: Callable[..., Any] = promote_dtype
     preferred_element_type: Any = None
-    algorithm: str = dataclasses.field(default="auto", kw_only=True)
+    algorithm: ConvAlgorithm = dataclasses.field(default="auto", kw_only=True)
 
     @linen.compact
     def __call__(self, inputs: ArrayLike) -> jax.Array:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jaxcnn._axes import IntPerAxis, int_per_axis, window_per_axis
 from jaxcnn._errors import ShapeError, check_choice
-from jaxcnn._geometry import PADDING_NAMES, Padding, Pads, explicit_pads, reach
+from jaxcnn._geometry import PADDING_NAMES, Padding, PaddingMode, Pads, explicit_pads, reach
 
 FLAX_PADDING_NAMES = (*PADDING_NAMES, "CIRCULAR", "REFLECT")
 FLAX_TRANSPOSE_PADDING_NAMES = ("SAME", "VALID", "CIRCULAR")
@@ -30,8 +30,8 @@ def kernel_size_per_axis(kernel_size: object, x_shape: Sequence[int]) -> tuple[i
 
 
 def flax_conv_padding(
-    padding: Padding, padding_mode: str, window: Sequence[int], *, kernel_dilation: IntPerAxis
-) -> tuple[Padding, str]:
+    padding: Padding, padding_mode: PaddingMode, window: Sequence[int], *, kernel_dilation: IntPerAxis
+) -> tuple[Padding, PaddingMode]:
     """``padding`` and ``padding_mode`` of the library for Flax's argument ``padding``.
 
     For every stride, Flax's ``"CIRCULAR"`` and ``"REFLECT"`` pad as much as preserves the size at stride 1.
@@ -47,11 +47,12 @@ def flax_conv_padding(
     check_choice(padding, FLAX_PADDING_NAMES, name="padding")
     if padding in PADDING_NAMES:
         return padding, padding_mode
-    if padding_mode not in ("zeros", padding.lower()):
+    mode: PaddingMode = "circular" if padding == "CIRCULAR" else "reflect"
+    if padding_mode not in ("zeros", mode):
         raise ValueError(f"padding={padding!r} and padding_mode={padding_mode!r} contradict each other.")
     gaps = int_per_axis(kernel_dilation, len(window), name="kernel_dilation")
     spans = [reach(w, d) for w, d in zip(window, gaps, strict=True)]
-    return tuple(((span - 1) // 2, span // 2) for span in spans), padding.lower()
+    return tuple(((span - 1) // 2, span // 2) for span in spans), mode
 
 
 def flax_transpose_pads(

@@ -87,7 +87,7 @@ class LocalConv(linen.Module):
         return local_conv(x, kernel, bias=bias, padding_mode=padding_mode, precision=self.precision, **options)
 
 
-def unshared_options(module: Any, x_shape: Sequence[int]) -> tuple[dict[str, Any], str]:
+def unshared_options(module: Any, x_shape: Sequence[int]) -> tuple[dict[str, Any], PaddingMode]:
     """The options of a module that determine sizes, as arguments of the functions, and its padding mode."""
     window = kernel_size_per_axis(module.kernel_size, x_shape)
     kernel_dilation = 1 if module.kernel_dilation is None else module.kernel_dilation

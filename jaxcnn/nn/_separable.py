@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxcnn._arrays import as_array
 from jaxcnn._axes import IntPerAxis, as_int
 from jaxcnn._errors import ShapeError
-from jaxcnn._geometry import Padding, PaddingMode
+from jaxcnn._geometry import ConvAlgorithm, Padding, PaddingMode
 from jaxcnn.functional import depthwise_conv, separable_conv
 from jaxcnn.nn._flax_conv import flax_conv_padding, kernel_size_per_axis
 
@@ -59,7 +59,7 @@ class DepthwiseConv(linen.Module):
     bias_init: Initializer = linen.initializers.zeros_init()
     promote_dtype: Callable[..., Any] = promote_dtype
     padding_mode: PaddingMode = "zeros"
-    algorithm: str = "auto"
+    algorithm: ConvAlgorithm = "auto"
 
     @linen.compact
     def __call__(self, inputs: ArrayLike) -> jax.Array:
@@ -117,7 +117,7 @@ class SeparableConv(linen.Module):
     bias_init: Initializer = linen.initializers.zeros_init()
     promote_dtype: Callable[..., Any] = promote_dtype
     padding_mode: PaddingMode = "zeros"
-    algorithm: str = "auto"
+    algorithm: ConvAlgorithm = "auto"
 
     @linen.compact
     def __call__(self, inputs: ArrayLike) -> jax.Array:

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +24,8 @@ from jaxcnn.train._runs import RunFolder
 from jaxcnn.train._state import TrainState
 from jaxcnn.train._step import Gradient, GradientFunction, train_step
 
-SPELLINGS = ("jit", "shard_map", "pmap")
-SCOPES = ("global", "per_device")
+Spelling = Literal["jit", "shard_map", "pmap"]
+Scope = Literal["global", "per_device"]
 # Arrays of fewer numbers are whole on every device even with ``fsdp``: to gather them costs more than to hold them.
 SPLIT_FROM = 4096
 WHOLE = PartitionSpec()
@@ -64,14 +64,14 @@ class Parallel:
     """
 
     mesh: Mesh
-    spelling: str = "jit"
-    batch_stats: str = "global"
+    spelling: Spelling = "jit"
+    batch_stats: Scope = "global"
     accumulate: int = 1
     fsdp: bool = False
 
     def __post_init__(self) -> None:
-        check_choice(self.spelling, SPELLINGS, name="spelling")
-        check_choice(self.batch_stats, SCOPES, name="batch_stats")
+        check_choice(self.spelling, get_args(Spelling), name="spelling")
+        check_choice(self.batch_stats, get_args(Scope), name="batch_stats")
         if self.accumulate < 1:
             raise ConfigError(f"accumulate={self.accumulate}: a batch has at least one part.")
         if self.spelling == "pmap" and self.fsdp:

@@ -70,7 +70,7 @@ class RecordedModel:
     fields: dict[str, list[Any]]
     inputs: tuple[str, ...]
     class_names: tuple[str, ...]
-    resize: str
+    resize: Literal["fit", "cover"]
     dataset: str
     fingerprint: str
     streamed: bool

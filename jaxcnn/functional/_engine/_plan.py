@@ -5,10 +5,12 @@ from math import prod
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
+from jax.lax import PrecisionLike
+from jax.typing import DTypeLike
 
 from jaxcnn._axes import Sizes
 from jaxcnn._errors import check_choice
-from jaxcnn._geometry import PADDING_MODES, ConvGeometry, conv_geometry
+from jaxcnn._geometry import PADDING_MODES, ConvAlgorithm, ConvGeometry, PaddingMode, conv_geometry
 from jaxcnn.functional._dtypes import bilinear_dtypes
 
 Operation = Literal["forward", "input_grad", "kernel_grad"]
@@ -39,9 +41,9 @@ class ConvPlan:
     dtype: Any
     preferred_element_type: Any = None
     result_dtype: Any = None
-    algorithm: str = "auto"
+    algorithm: ConvAlgorithm = "auto"
     precision: Any = None
-    padding_mode: str = "zeros"
+    padding_mode: PaddingMode = "zeros"
     flip_kernel: bool = False
 
     def __post_init__(self) -> None:
@@ -90,11 +92,11 @@ def plan_conv(
     kernel_shape: Sizes,
     operands: tuple[Any, Any, Any],
     *,
-    padding_mode: str,
+    padding_mode: PaddingMode,
     flip_kernel: bool,
-    algorithm: str,
-    precision: Any,
-    preferred_element_type: Any,
+    algorithm: ConvAlgorithm,
+    precision: PrecisionLike,
+    preferred_element_type: DTypeLike | None,
     **geometry_options: Any,
 ) -> ConvPlan:
     """The plan of a call of ``conv``, or of one of its gradients.

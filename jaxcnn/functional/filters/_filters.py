@@ -14,11 +14,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.lax import PrecisionLike
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import accumulator_dtype, as_arrays, common_dtype
 from jaxcnn._axes import window_per_axis
 from jaxcnn._errors import ShapeError
-from jaxcnn._geometry import Padding, centred_window, check_filter, filter_axis, filter_ndim
+from jaxcnn._geometry import Padding, PaddingMode, centred_window, check_filter, filter_axis, filter_ndim
 from jaxcnn.functional._conv import conv
 
 
@@ -27,8 +29,8 @@ def apply_filter(
     kernel: jax.Array,
     *,
     padding: Padding = "SAME",
-    padding_mode: str = "zeros",
-    precision: Any = None,
+    padding_mode: PaddingMode = "zeros",
+    precision: PrecisionLike = None,
 ) -> jax.Array:
     """Correlates each channel of ``x`` with one kernel.
 
@@ -72,7 +74,7 @@ def apply_filter(
     )
 
 
-def box(window_shape: Sequence[int], *, dtype: Any = None) -> jax.Array:
+def box(window_shape: Sequence[int], *, dtype: DTypeLike | None = None) -> jax.Array:
     """The mean over a window: every entry is one over their number.
 
     Raises:
@@ -88,7 +90,9 @@ def box(window_shape: Sequence[int], *, dtype: Any = None) -> jax.Array:
     return jnp.full(window, 1 / math.prod(window), jnp.result_type(float) if dtype is None else dtype)
 
 
-def gaussian(window_shape: Sequence[int], *, sigma: float | Sequence[float], dtype: Any = None) -> jax.Array:
+def gaussian(
+    window_shape: Sequence[int], *, sigma: float | Sequence[float], dtype: DTypeLike | None = None
+) -> jax.Array:
     """A weighted mean: ``exp(-r**2 / (2 * sigma**2))`` at distance ``r`` from the middle, divided by its sum.
 
     The middle of an even window is between two entries.
@@ -122,7 +126,7 @@ def gaussian(window_shape: Sequence[int], *, sigma: float | Sequence[float], dty
     return _outer(rows).astype(dtype)
 
 
-def prewitt(*, axis: int = 0, ndim: int = 2, dtype: Any = None) -> jax.Array:
+def prewitt(*, axis: int = 0, ndim: int = 2, dtype: DTypeLike | None = None) -> jax.Array:
     """The derivative along one axis, ``-1 0 1``, summed over three neighbours, ``1 1 1``, on the others.
 
     Args:
@@ -143,7 +147,7 @@ def prewitt(*, axis: int = 0, ndim: int = 2, dtype: Any = None) -> jax.Array:
     return _derivative((1, 1, 1), axis, ndim, dtype)
 
 
-def sobel(*, axis: int = 0, ndim: int = 2, dtype: Any = None) -> jax.Array:
+def sobel(*, axis: int = 0, ndim: int = 2, dtype: DTypeLike | None = None) -> jax.Array:
     """The derivative along one axis, ``-1 0 1``, smoothed by ``1 2 1`` on the others.
 
     Args:
@@ -164,7 +168,7 @@ def sobel(*, axis: int = 0, ndim: int = 2, dtype: Any = None) -> jax.Array:
     return _derivative((1, 2, 1), axis, ndim, dtype)
 
 
-def laplacian(*, ndim: int = 2, diagonals: bool = False, dtype: Any = None) -> jax.Array:
+def laplacian(*, ndim: int = 2, diagonals: bool = False, dtype: DTypeLike | None = None) -> jax.Array:
     """The sum of second derivatives: neighbours minus as many times the middle.
 
     Args:
@@ -189,7 +193,7 @@ def laplacian(*, ndim: int = 2, diagonals: bool = False, dtype: Any = None) -> j
     return jnp.asarray(kernel, dtype)
 
 
-def high_pass(window_shape: Sequence[int] = (3, 3), *, dtype: Any = None) -> jax.Array:
+def high_pass(window_shape: Sequence[int] = (3, 3), *, dtype: DTypeLike | None = None) -> jax.Array:
     """What a mean over the window leaves of the middle: the identity minus ``box``. It sums to 0.
 
     Raises:
@@ -204,7 +208,7 @@ def high_pass(window_shape: Sequence[int] = (3, 3), *, dtype: Any = None) -> jax
     return _identity(window, dtype) - box(window, dtype=dtype)
 
 
-def sharpen(*, amount: float = 1.0, ndim: int = 2, dtype: Any = None) -> jax.Array:
+def sharpen(*, amount: float = 1.0, ndim: int = 2, dtype: DTypeLike | None = None) -> jax.Array:
     """The identity minus ``amount`` times the Laplacian, which steepens edges. It sums to 1.
 
     Args:
@@ -236,7 +240,7 @@ def gabor(
     orientation: float = 0.0,
     aspect: float = 1.0,
     phase: float = 0.0,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """A cosine wave under a Gaussian, the receptive field of a simple cell of visual cortex.
 
