@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", choices=("last", "best"), default="last", help="with --from: which checkpoint (last)"
     )
     parser.add_argument(
-        "--checkpoint-minutes", type=float, default=10.0, metavar="M", help="save so often within an epoch, too (10)"
+        "--checkpoint-minutes", type=float, default=10.0, metavar="M", help="minutes between saves within an epoch (10)"
     )
     parser.add_argument(
         "--tensorboard", action="store_true", help="write event files for TensorBoard; a resumed run goes on with them"

@@ -54,7 +54,7 @@ class RollBack:
             )
         back = self._calm_state(state)
         if back is None:
-            log.warning("%s, but no checkpoint from before is left; training goes on as it is", said)
+            log.warning("%s, but no checkpoint from before is left; training continues without a roll-back", said)
             return state, None
         step = int(back.step)
         log.warning("%s; its updates are undone, training goes on from the state of step %d", said, step)

@@ -102,9 +102,9 @@ def test_without_a_checkpoint_to_go_back_to_it_goes_on(tmp_path: Path, monkeypat
     _, run = new_run(tmp_path / "run")
     train(run, spiked(3))
     assert not any(WENT_BACK in record for record in run.metrics.read())
-    assert "no checkpoint from before is left; training goes on as it is" in (run.path / "warnings.log").read_text(
-        encoding="utf-8"
-    )
+    assert "no checkpoint from before is left; training continues without a roll-back" in (
+        run.path / "warnings.log"
+    ).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("factor", [1.0, float("nan"), -2.0])
