@@ -25,7 +25,7 @@ AUGMENTS: dict[str, Augment] = {
     "shift_reflect": functools.partial(random_shift, max_pixels=3, padding_mode="reflect"),
 }
 each = pytest.mark.parametrize("augment", AUGMENTS.values(), ids=AUGMENTS)
-one_of_each_path = pytest.mark.parametrize("augment", default_rows(AUGMENTS, keep=["affine", "shift_reflect"]))
+one_of_each_path = pytest.mark.parametrize("augment", default_rows(AUGMENTS, keep=["affine"]))
 
 
 @pytest.fixture(scope="module")

@@ -231,6 +231,7 @@ def read_real(stem: str) -> tuple[np.ndarray, np.ndarray]:
     return images, read_idx(SHARED / f"{stem}-labels-idx1-ubyte.gz", rank=1)
 
 
+@pytest.mark.gate
 @pytest.mark.skipif(
     not (SHARED / "t10k-images-idx3-ubyte.gz").exists(),
     reason="the files of MNIST are not here: name their folder in JAXCNN_TEST_DATA",

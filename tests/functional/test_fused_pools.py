@@ -135,6 +135,7 @@ def test_every_window_passes_its_gradient_to_one_entry(part: int, dtype: str) ->
         assert float(jnp.abs(grad - wanted).sum()) <= count * (0.002 if dtype == "float32" else 0.1), case
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(("part", "dtype"), TENTHS)
 def test_indices_in_one_program_are_those_of_the_array(part: int, dtype: str) -> None:
     """They differ from those found without fusion only where two entries are equal but for their rounding."""

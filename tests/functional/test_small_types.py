@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import functional as F
+from tests.tiers import default_rows
 
 # JAX has no arrays of float6 types, and of 1-bit integers XLA's own executables refuse the buffers.
 NAMES = [
@@ -39,7 +40,12 @@ AVERAGES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+KEPT = [
+    name for name in NAMES if name in ("bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu", "int4", "uint4")
+]
+
+
+@pytest.mark.parametrize("name", default_rows(NAMES, keep=KEPT))
 def test_small_types(name: str) -> None:
     """Extrema are exact; averages and norms are rounded once, to the type, or are floats where it has integers."""
     dtype = np.dtype(getattr(ml_dtypes, name))

@@ -11,31 +11,11 @@ import pytest
 
 from tests.functional.cases import collect
 from tests.functional.cases.case import Case
-from tests.functional.transforms import CHECKS
+from tests.functional.transforms import CHECKS, SPLIT_AS_ANOTHER
 from tests.functional.transforms.calls import has_derivatives
 
 ROWS = collect()
 ONE_FOR_EACH_PARTITION = {"auto_mesh", "dtypes", "explicit_mesh", "export", "pmap"}
-# Rows that are a path of their own under differentiation and ``vmap``, and are split over devices, exported and
-# summed as another row is: element by element, window by window, or by the primitive of ``conv``.
-SPLIT_AS_ANOTHER = {
-    "adaptive_avg_pool",
-    "adaptive_max_pool",
-    "avg_pool-padded, dilated, ceil",
-    "batch_norm-inference",
-    "conv-grouped",
-    "conv-matmul",
-    "conv_input_grad-strided, dilated",
-    "conv_transpose-grouped, dilated, output padding",
-    "extract_patches-strided, dilated, asymmetric",
-    "feature_pool",
-    "fold_batch_norm",
-    "lp_pool",
-    "max_pool-wide and apart",
-    "max_unpool",
-    "roi_pool",
-    "tiled_conv-twenty tiles",
-}
 
 
 def is_default(row: Case, check: str) -> bool:

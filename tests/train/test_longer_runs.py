@@ -46,6 +46,7 @@ def copied(run: Path, folder: Path) -> RunFolder:
     return RunFolder.open(folder)
 
 
+@pytest.mark.gate
 def test_an_extended_run_is_the_longer_run_bit_for_bit(
     two_epochs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

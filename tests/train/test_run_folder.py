@@ -46,6 +46,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.gate
 def test_of_two_processes_in_one_folder_one_is_refused_and_default_names_differ(tmp_path: Path) -> None:
     pair = [
         subprocess.Popen(

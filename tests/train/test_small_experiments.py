@@ -128,6 +128,7 @@ def test_digits_are_judged_in_the_middle_and_in_the_corners() -> None:
     assert found["corners"] == pytest.approx(1 - touching / 2, abs=1e-4)
 
 
+@pytest.mark.gate
 def test_batch_norm_s_networks_differ_as_the_paper_says() -> None:
     """Rates and decays by the paper's factors; the weights of all are those of the plain network, but for the norms."""
     names = ("inception_2015", "inception_sigmoid", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid")

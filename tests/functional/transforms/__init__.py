@@ -22,3 +22,23 @@ CHECKS: dict[str, tuple[Callable[[Case], None], Callable[[Case], bool]]] = {
     "explicit_mesh": (check_explicit_mesh, lambda row: bool(row.shapes)),
     "pmap": (check_pmap, lambda row: bool(row.shapes) and splits(row)),
 }
+# Rows that are a path of their own under differentiation and ``vmap``, and are split over devices, exported and
+# summed as another row is: element by element, window by window, or by the primitive of ``conv``.
+SPLIT_AS_ANOTHER = {
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
+    "avg_pool-padded, dilated, ceil",
+    "batch_norm-inference",
+    "conv-grouped",
+    "conv-matmul",
+    "conv_input_grad-strided, dilated",
+    "conv_transpose-grouped, dilated, output padding",
+    "extract_patches-strided, dilated, asymmetric",
+    "feature_pool",
+    "fold_batch_norm",
+    "lp_pool",
+    "max_pool-wide and apart",
+    "max_unpool",
+    "roi_pool",
+    "tiled_conv-twenty tiles",
+}
