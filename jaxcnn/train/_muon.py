@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import DTypeLike
 
 from jaxcnn._error_context import error_context
 
@@ -28,7 +29,7 @@ def muon(
     steps: int = 3,
     coefficients: tuple[float, float, float] = QUINTIC,
     renormalize: bool = True,
-    dtype: Any = jnp.bfloat16,
+    dtype: DTypeLike = jnp.bfloat16,
 ) -> optax.GradientTransformation:
     """Kernels of fixed norm that move by orthogonalised momentum: ``w <- sqrt(out) w / |w| - lr O(g + m buf)``.
 
@@ -95,7 +96,7 @@ def orthogonalize(
     *,
     steps: int = 3,
     coefficients: tuple[float, float, float] = QUINTIC,
-    dtype: Any = jnp.bfloat16,
+    dtype: DTypeLike = jnp.bfloat16,
 ) -> jax.Array:
     """The orthogonal matrix nearest to a matrix, roughly: every singular value is brought near 1.
 

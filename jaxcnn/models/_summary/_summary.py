@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from flax import linen
+from jax.typing import DTypeLike
 
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
@@ -145,7 +146,7 @@ def summary(
     model: linen.Module | str,
     input_shape: Sequence[int],
     *,
-    dtype: Any = jnp.float32,
+    dtype: DTypeLike = jnp.float32,
     spatial_ndim: int | None = None,
     **options: Any,
 ) -> Summary:
