@@ -8,7 +8,7 @@ from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional._engine._algorithms._counts import count_dense
 from jaxcnn.functional._engine._plan import BaseOperation
 
-# Releases before 0.11 pack small windows several times as slowly in the forward pass, for some numbers of channels.
+# Releases before 0.11 compute small windows on one thread, and pack those of few channels several times as slowly.
 SLOW_PACKING = jax.__version_info__ < (0, 11)
 
 
@@ -53,7 +53,8 @@ def _plane(geometry: ConvGeometry) -> float:
     """Over one or two axes. Packing is slow for few channels, and for few output channels, which share it."""
     n = count_dense(geometry)
     products = 1.03e-11 * n.products
-    if SLOW_PACKING and 1 < n.taps <= 9 and (16 < n.out_channels <= 32 or _is_wide_and_dense(geometry)):
+    small = 1 < n.taps <= 9 and (geometry.ndim == 2 or max(geometry.input_dilation) == 1)
+    if SLOW_PACKING and small and (16 < n.out_channels <= 32 or _is_wide_and_dense(geometry)):
         packing = 2.7e-9 / (1 + n.in_channels / 40)
     elif max(geometry.input_dilation) > 1:
         packing = (1e-9 if geometry.ndim == 1 else 1.5e-9) / n.in_channels
