@@ -19,6 +19,7 @@ from tests.compiled import compiled
 from tests.examples import examples
 from tests.functional.convolutions import Convolution, convolutions
 from tests.functional.engine.dense import plan_of
+from tests.tiers import default_rows
 
 # Tests of the others draw configurations of their own, in tests/functional/engine.
 ANY_GEOMETRY = [name for name in conv_algorithms() if name in ("shifted", "grouped", "matmul", "fft", "broadcast")]
@@ -139,7 +140,9 @@ def test_half_precision_is_summed_in_float32(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "groups"), [("xla", 1), ("fft", 2), ("shifted", 2), ("grouped", 2), ("auto", 2)])
-@pytest.mark.parametrize("split", [("data", None), (None, "data"), ("data", "model")])
+@pytest.mark.parametrize(
+    "split", default_rows([(("data", None),), ((None, "data"),), (("data", "model"),)], keep=[("data", "model")])
+)
 def test_two_batch_axes_under_an_explicit_mesh(name: str, groups: int, split: tuple[str | None, str | None]) -> None:
     """Whichever batch axes are split stay split, forward and backward, with a kernel from outside of the mesh.
 
