@@ -10,6 +10,7 @@ a classifier of real digits judges 1,000 samples: which classes they are, and wh
 run     jaxcnn repeat dcgan_digits --seeds 3
 cost    not known (several starts, or a busy machine), 2 cores
 result  plain: 0.4093 ± 0.1484 called real, 10 ± 0 classes, 0.9806 ± 0 accuracy on real over 3 seeds
+result  conditional: 0.4065 ± 0.4425 called real, 0.8813 ± 0.025 accuracy, 10 ± 0 classes over 3 seeds
 """
 
 import dataclasses

@@ -31,6 +31,7 @@ def run(options: argparse.Namespace) -> int:
 
 COLUMNS = ("experiment", "test accuracy", "test error", "other figures", "seeds", "time of a run", "device", "jax")
 _UNKNOWN = "not known"
+MOST_IN_HEAD = 3  # figures of a line at the head of an experiment without accuracy
 MOST_OTHERS = 4  # figures of a row besides accuracy and error; --json prints all
 
 
@@ -131,7 +132,7 @@ def _head_line(whole: dict[str, Any], result: dict[str, Any]) -> str:
     if accuracy:
         figures += others or [f"{row(result)[2]} error"]
     else:
-        figures += [*others, *_measured(result)][:MOST_OTHERS]
+        figures += [*others, *_measured(result)][:MOST_IN_HEAD]
     seeds = f"over {result['seeds']} seed{'s' * (result['seeds'] > 1)}"
     return f"result  {f'{variant}: ' if variant else ''}{', '.join(figures)} {seeds}"
 
