@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import check_per_channel, full_rank_mask
 from jaxcnn._reprs import short_repr
-from jaxcnn._symbolic import is_less, is_symbolic, larger
+from jaxcnn.functional._moments import Moments, batch_moments, row
 
 
 @jax.tree_util.register_dataclass
@@ -140,6 +139,7 @@ def batch_norm(
     if not jnp.issubdtype(x.dtype, jnp.floating):
         x = x.astype(jnp.float32)
     dtype = x.dtype if dtype is None else dtype
+    narrow = x.dtype
     x = x.astype(accumulator_dtype(x.dtype))
     if not train:
         return _normalize(x, stats.mean, None, stats.var, scale, bias, epsilon).astype(dtype), stats
@@ -148,7 +148,7 @@ def batch_norm(
         mask = mask.reshape(full_rank_mask(mask.shape, x.shape))
         # A derivative multiplies such an entry by a cotangent of 0, which would give NaN for its whole channel.
         x = jnp.where(mask | jnp.isfinite(x), x, jnp.zeros((), x.dtype))
-    moments = _batch_moments(x, stats, mask, axis_name, axis_index_groups)
+    moments = batch_moments(x, narrow, stats.mean, stats.var, mask, axis_name, axis_index_groups)
     y = _normalize(x, moments.centre, moments.rest, moments.var, scale, bias, epsilon)
     return y.astype(dtype), _updated(stats, moments, momentum, unbiased)
 
@@ -181,153 +181,6 @@ def _check_numbers(train: Any, momentum: Any, epsilon: Any) -> None:
         raise ValueError(f"epsilon={epsilon} must not be negative, or the root has no value.")
 
 
-INT32_END = 2**31
-SAMPLE_EVERY = 16
-MAXIMUM_SQUARED_MEAN = 8.0  # times the variance: with a larger mean, plain sums of squares are not exact enough
-
-
-class _Moments(NamedTuple):
-    """Moments of one batch: the mean is ``centre + rest``, and only ``rest`` is differentiated."""
-
-    entries: jax.Array
-    centre: jax.Array
-    rest: jax.Array
-    var: jax.Array
-
-
-def _batch_moments(
-    x: jax.Array, stats: BatchStats, mask: jax.Array | None, axis_name: Any, axis_index_groups: Any
-) -> _Moments:
-    """Mean and biased variance of each channel; those of ``stats`` if no entry counts."""
-    groups = None if axis_index_groups is None else tuple(map(tuple, axis_index_groups))
-    over = _Axis(axis_name, groups)
-    entries = jnp.asarray(over.sum(_entries(x, mask))).astype(x.dtype)
-    some = entries > 0
-    centre, rest, var = _moments(over, x, mask, jnp.where(some, entries, 1))
-    centre = jnp.where(some, centre, stats.mean.astype(x.dtype))
-    return _Moments(entries, centre, rest, jnp.where(some, var, stats.var.astype(x.dtype)))
-
-
-class _Axis(NamedTuple):
-    """The mapped axis over which a batch is divided, if any."""
-
-    name: Any
-    groups: tuple[tuple[int, ...], ...] | None
-
-    def sum(self, value: Any) -> Any:
-        """The sum over the devices that share a batch."""
-        return value if self.name is None else lax.psum(value, self.name, axis_index_groups=self.groups)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _moments(
-    over: _Axis, x: jax.Array, mask: jax.Array | None, entries: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """A centre near the mean, the difference between the mean and the centre, and the variance.
-
-    Both are exact for any centre, so the centre need not be differentiated, and ``y`` is more exact than with the
-    rounded mean. With a centre within ``k`` standard deviations of the mean the variance has an error of ``k**2``
-    roundings. The derivatives are explicit because those that JAX derives read the batch once more.
-    """
-    centre, first, second = lax.platform_dependent(
-        x,
-        mask,
-        entries,
-        cpu=functools.partial(_sums_then_centred, over),
-        default=functools.partial(_about_sample, over),
-    )
-    rest = over.sum(first) / entries
-    var = over.sum(second) / entries - lax.square(rest)
-    return centre, rest, jnp.where(var < 0, 0, var)
-
-
-@_moments.defjvp
-def _moments_jvp(over: _Axis, primals: Any, tangents: Any) -> tuple[Any, Any]:
-    x, mask, entries = primals
-    dx = tangents[0]
-    centre, rest, var = _moments(over, x, mask, entries)
-    first, second = _sums(mask, dx, dx * (x - _row(centre, x)))
-    d_rest = over.sum(first) / entries
-    d_var = 2 * (over.sum(second) / entries - rest * d_rest)
-    return (centre, rest, var), (jnp.zeros_like(centre), d_rest, d_var)
-
-
-def _sums_then_centred(
-    over: _Axis, x: jax.Array, mask: jax.Array | None, entries: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The mean, and the sums of the differences from it and of their squares; from plain sums if they are exact enough.
-
-    On a CPU XLA reduces plain sums fastest; on other platforms the branch would wait for the host.
-    """
-    first, second = _sums(mask, x, lax.square(x))
-    mean = over.sum(first) / entries
-    var = over.sum(second) / entries - lax.square(mean)
-    near = jnp.all((lax.square(mean) <= MAXIMUM_SQUARED_MEAN * var) & (var < jnp.inf))
-
-    def from_plain_sums() -> tuple[jax.Array, jax.Array]:
-        here = jnp.asarray(_entries(x, mask)).astype(x.dtype)
-        rest = first - here * mean
-        return rest, second - mean * (first + rest)
-
-    def centred_sums() -> tuple[jax.Array, jax.Array]:
-        centred = x - _row(mean, x)
-        rest, squares = _sums(mask, centred, lax.square(centred))
-        return rest, squares
-
-    return mean, *lax.cond(near, from_plain_sums, centred_sums)
-
-
-def _about_sample(
-    over: _Axis, x: jax.Array, mask: jax.Array | None, entries: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The mean of a sample, or of all entries with a mask, and the sums about it: one pass, and a part."""
-    if mask is None:
-        sample = _sample(x)
-        (first,) = _sums(None, sample)
-        number = larger(math.prod(sample.shape[:-1]), 1)
-        centre = over.sum(first) / over.sum(number if is_symbolic(number) else float(number))
-    else:
-        (first,) = _sums(mask, x)
-        centre = over.sum(first) / entries
-    centred = x - _row(centre, x)
-    rest, squares = _sums(mask, centred, lax.square(centred))
-    return centre, rest, squares
-
-
-def _entries(x: jax.Array, mask: jax.Array | None) -> Any:
-    """The number of entries on this device that count, for all channels or for each.
-
-    A known number is a float, because it may exceed the range of 32-bit integers.
-    """
-    number = math.prod(x.shape[:-1])
-    if mask is None:
-        return number if is_symbolic(number) else float(number)
-    whole = jnp.broadcast_to(mask, (*x.shape[:-1], mask.shape[-1]))
-    if is_symbolic(number) or number < INT32_END:
-        return jnp.sum(whole, tuple(range(x.ndim - 1)), dtype=jnp.int32)
-    rows = jnp.sum(whole, x.ndim - 2, dtype=jnp.int32)
-    return jnp.sum(rows.astype(x.dtype), tuple(range(x.ndim - 2)))
-
-
-def _sums(mask: jax.Array | None, *arrays: jax.Array) -> tuple[jax.Array, ...]:
-    """The sum of each channel over the entries that count."""
-    axes = tuple(range(arrays[0].ndim - 1))
-    if mask is not None:
-        arrays = tuple(jnp.where(mask, array, jnp.zeros((), array.dtype)) for array in arrays)
-    return tuple(jnp.sum(array, axes) for array in arrays)
-
-
-def _sample(x: jax.Array) -> jax.Array:
-    """Every sixteenth row of large images; all rows of small ones.
-
-    A sharded axis is not sliced, so that every device has its part.
-    """
-    height = x.shape[1] if x.ndim > 3 else 0
-    if not is_less(SAMPLE_EVERY - 1, height) or jax.typeof(x).sharding.spec[1] is not None:
-        return x
-    return lax.slice_in_dim(x, SAMPLE_EVERY // 2, height, SAMPLE_EVERY, axis=1)
-
-
 # Traced once for equal layers, which reduces the time to trace a deep network.
 @functools.partial(jax.jit, inline=True)
 def _normalize(
@@ -350,16 +203,11 @@ def _normalize(
     offset = None if bias is None else bias.astype(x.dtype)
     if rest is not None:
         offset = -rest * factor if offset is None else offset - rest * factor
-    y = (x - _row(centre, x)) * _row(factor, x)
-    return y if offset is None else y + _row(offset, x)
+    y = (x - row(centre, x)) * row(factor, x)
+    return y if offset is None else y + row(offset, x)
 
 
-def _row(vector: jax.Array, x: jax.Array) -> jax.Array:
-    """A number per channel, in the rank and dtype of ``x``."""
-    return vector.astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
-
-
-def _updated(stats: BatchStats, moments: _Moments, momentum: float | None, unbiased: bool) -> BatchStats:
+def _updated(stats: BatchStats, moments: Moments, momentum: float | None, unbiased: bool) -> BatchStats:
     """The running statistics after a batch; those of channels without entries that count do not change."""
     entries, var = moments.entries, moments.var
     if unbiased:

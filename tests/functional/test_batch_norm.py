@@ -13,15 +13,9 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 
 from jaxcnn._errors import ShapeError
-from jaxcnn.functional import _batch_norm
-from jaxcnn.functional._batch_norm import (
-    BatchStats,
-    _about_sample,
-    _Axis,
-    _entries,
-    _sums_then_centred,
-    batch_stats,
-)
+from jaxcnn.functional import _batch_norm, _moments
+from jaxcnn.functional._batch_norm import BatchStats, batch_stats
+from jaxcnn.functional._moments import _about_running_mean, _about_sample, _Axis, _entries, _sums_then_centred
 from tests.compiled import compiled
 from tests.examples import examples
 from tests.oracles import batch_norm as oracle
@@ -119,7 +113,11 @@ def test_a_large_mean_costs_the_gradient_nothing(key: jax.Array) -> None:
     np.testing.assert_allclose(gradient(x, weight), exact, atol=2e-5)
 
 
-@pytest.mark.parametrize("moments", [_sums_then_centred, _about_sample])
+def on_a_tpu(over: _Axis, x: jax.Array, *others: Any) -> Any:
+    return _about_running_mean(over, x.dtype, x, *others)
+
+
+@pytest.mark.parametrize("moments", [_sums_then_centred, _about_sample, on_a_tpu])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("mean", [0.0, 1.0, 1e4, 1e19])
 def test_what_each_platform_sums_gives_mean_and_variance(
@@ -129,10 +127,56 @@ def test_what_each_platform_sums_gives_mean_and_variance(
     x = mean + spread * jax.random.normal(key, (3, 33, 4, 2))
     mask = jnp.arange(3 * 33).reshape(3, 33, 1, 1) % 3 > 0 if masked else None
     counted = np.float64(x)[np.broadcast_to(True if mask is None else mask, x.shape)].reshape(-1, 2)
-    centre, first, second = moments(_Axis(None, None), x, mask, jnp.float32(len(counted)))
-    rest = np.float64(first) / len(counted)
-    np.testing.assert_allclose(np.float64(centre) + rest, counted.mean(0), rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(np.float64(second) / len(counted) - rest**2, counted.var(0), rtol=1e-5)
+    starts = [0.0, mean, 1.00005 * mean, -mean, np.nan] if moments is on_a_tpu else [0.0]
+    for start in starts:
+        centre, first, second = moments(
+            _Axis(None, None), x, mask, jnp.float32(len(counted)), jnp.full(2, start, jnp.float32)
+        )
+        rest = np.float64(first) / len(counted)
+        np.testing.assert_allclose(np.float64(centre) + rest, counted.mean(0), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(np.float64(second) / len(counted) - rest**2, counted.var(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("mean", [0.0, 1e4])
+def test_a_tpu_gives_the_results_of_a_cpu(
+    mean: float, dtype: Any, key: jax.Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the first step, whose running mean is 0, and in a later one; with a channel that is constant."""
+    spread = 100.0 if dtype == jnp.bfloat16 else 1.0  # bfloat16 has steps of 64 at 1e4
+    x = (mean + spread * jax.random.normal(key, (8, 20, 4, 3))).astype(dtype).at[..., 2].set(3.0)
+    weight = jax.random.normal(jax.random.fold_in(key, 1), x.shape)
+
+    def step(x: jax.Array, stats: BatchStats) -> Any:
+        def loss(x: jax.Array) -> Any:
+            y, after = batch_norm(x, stats, train=True, dtype=jnp.float32)
+            return jnp.sum(weight * y), (y, after)
+
+        return jax.grad(loss, has_aux=True)(x)
+
+    later = BatchStats(jnp.full(3, mean, jnp.float32), jnp.full(3, spread**2, jnp.float32), jnp.float32(9))
+    expected = [jax.jit(step)(x, stats) for stats in (batch_stats(3), later)]
+    monkeypatch.setattr(
+        _moments,
+        "_sums_then_centred",
+        lambda over, x, *others: _about_running_mean(over, dtype, x, *others),
+    )
+    jax.clear_caches()
+    found = [jax.jit(lambda *arguments: step(*arguments))(x, stats) for stats in (batch_stats(3), later)]
+    exact = np.asarray(x, float).reshape(-1, 3)
+    for (gradient, (y, after)), (expected_gradient, (expected_y, expected_after)) in zip(found, expected, strict=True):
+        normal = (np.asarray(x, float) - exact.mean(0)) / np.sqrt(exact.var(0) + 1e-5)
+        np.testing.assert_allclose(y, normal, atol=2e-4)
+        np.testing.assert_allclose(y, expected_y, atol=2e-5)
+        np.testing.assert_allclose(after.var, expected_after.var, rtol=1e-6)
+        np.testing.assert_allclose(after.mean, expected_after.mean, rtol=1e-6)
+        tolerance = 1e-2 if dtype == jnp.bfloat16 else 1e-4
+        np.testing.assert_allclose(
+            np.asarray(gradient, float)[..., :2],
+            np.asarray(expected_gradient, float)[..., :2],
+            rtol=tolerance,
+            atol=1e-5,
+        )
 
 
 def test_the_gradient_is_the_one_in_the_paper(key: jax.Array) -> None:
@@ -386,5 +430,5 @@ def test_a_mask_of_many_entries_is_counted_row_by_row(monkeypatch: pytest.Monkey
     """The count of the largest batches, at a size that fits: the limit is lowered."""
     mask = np.random.default_rng(0).random((3, 5, 7)) < 0.5
     x = jnp.zeros((3, 5, 7, 2))
-    monkeypatch.setattr(_batch_norm, "INT32_END", 8)
+    monkeypatch.setattr(_moments, "INT32_END", 8)
     assert float(_entries(x, jnp.asarray(mask)[..., None])[0]) == mask.sum()
