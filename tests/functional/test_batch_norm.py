@@ -137,14 +137,21 @@ def test_what_each_platform_sums_gives_mean_and_variance(
         np.testing.assert_allclose(np.float64(second) / len(counted) - rest**2, counted.var(0), rtol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize("mean", [0.0, 1e4])
+@pytest.mark.parametrize(
+    ("mean", "dtype"),
+    [
+        (1e4, jnp.float32),
+        (1e4, jnp.bfloat16),
+        pytest.param(0.0, jnp.float32, marks=pytest.mark.gate),
+        pytest.param(0.0, jnp.bfloat16, marks=pytest.mark.gate),
+    ],
+)
 def test_a_tpu_gives_the_results_of_a_cpu(
     mean: float, dtype: Any, key: jax.Array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the first step, whose running mean is 0, and in a later one; with a channel that is constant."""
+    """In the first step, whose running mean is 0, and in a later one."""
     spread = 100.0 if dtype == jnp.bfloat16 else 1.0  # bfloat16 has steps of 64 at 1e4
-    x = (mean + spread * jax.random.normal(key, (8, 20, 4, 3))).astype(dtype).at[..., 2].set(3.0)
+    x = (mean + spread * jax.random.normal(key, (8, 20, 4, 3))).astype(dtype)
     weight = jax.random.normal(jax.random.fold_in(key, 1), x.shape)
 
     def step(x: jax.Array, stats: BatchStats) -> Any:
@@ -155,14 +162,17 @@ def test_a_tpu_gives_the_results_of_a_cpu(
         return jax.grad(loss, has_aux=True)(x)
 
     later = BatchStats(jnp.full(3, mean, jnp.float32), jnp.full(3, spread**2, jnp.float32), jnp.float32(9))
-    expected = [jax.jit(step)(x, stats) for stats in (batch_stats(3), later)]
+
+    def steps() -> Any:
+        """Traced anew each time."""
+        return jax.jit(lambda x: [step(x, stats) for stats in (batch_stats(3), later)])(x)
+
+    expected = steps()
     monkeypatch.setattr(
-        _moments,
-        "_sums_then_centred",
-        lambda over, x, *others: _about_running_mean(over, dtype, x, *others),
+        _moments, "_sums_then_centred", lambda over, x, *others: _about_running_mean(over, dtype, x, *others)
     )
     jax.clear_caches()
-    found = [jax.jit(lambda *arguments: step(*arguments))(x, stats) for stats in (batch_stats(3), later)]
+    found = steps()
     exact = np.asarray(x, float).reshape(-1, 3)
     for (gradient, (y, after)), (expected_gradient, (expected_y, expected_after)) in zip(found, expected, strict=True):
         normal = (np.asarray(x, float) - exact.mean(0)) / np.sqrt(exact.var(0) + 1e-5)
@@ -172,8 +182,8 @@ def test_a_tpu_gives_the_results_of_a_cpu(
         np.testing.assert_allclose(after.mean, expected_after.mean, rtol=1e-6)
         tolerance = 1e-2 if dtype == jnp.bfloat16 else 1e-4
         np.testing.assert_allclose(
-            np.asarray(gradient, float)[..., :2],
-            np.asarray(expected_gradient, float)[..., :2],
+            np.asarray(gradient, float),
+            np.asarray(expected_gradient, float),
             rtol=tolerance,
             atol=1e-5,
         )
