@@ -133,13 +133,13 @@ class TooLarge:
 
 def test_an_error_about_memory_becomes_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
     message = (
-        "RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in memory space hbm. Used 20.10G of "
-        "15.75G hbm. Exceeded hbm capacity by 4.35G."
+        "RESOURCE_EXHAUSTED: E1000: CompileTimeHbmOom: Ran out of memory on HBM, the total memory required for HLO "
+        "temporaries (29.80G) exceeds available HBM (15.75G). HLO module: jit__lambda."
     )
     monkeypatch.setattr(_report, "lower_step", lambda *_: TooLarge(message))
     report = compile_for(experiment(), over_eight())
     assert not report.fits and report.least_seconds is None
-    assert report.too_large == "the program requires 20.10G of memory, a device has 15.75G"
+    assert report.too_large == "the program requires 29.80G of memory, a device has 15.75G"
     monkeypatch.setattr(_report, "lower_step", lambda *_: TooLarge("INTERNAL: a bug"))
     with pytest.raises(jax.errors.JaxRuntimeError, match="a bug"):
         compile_for(experiment(), over_eight())
@@ -196,10 +196,11 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 COMPILE = """
-import dataclasses
 import jax
 jax.config.update("jax_platforms", "cpu")
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxcnn.train import Parallel, compile_for, target_mesh
+from jaxcnn.train._compile._report import memory_reason
 from tests.train import tiny
 
 experiment = tiny.build(tiny.Config())
@@ -208,9 +209,12 @@ assert mesh.shape == {"host": 2, "chip": 2}, mesh
 report = compile_for(experiment, Parallel(mesh=mesh), per_device_batch=4)
 assert report.fits and report.moved == () and report.flops > 0 and report.least_seconds > 0, report
 assert {each.kind for each in report.collectives} == {"all-reduce"}, report
-alone = Parallel(mesh=target_mesh("v5e:1x1"))
-report = compile_for(experiment, alone, per_device_batch=2**21, streamed=True)
-assert not report.fits and "of memory, a device has" in report.too_large, report
+whole = NamedSharding(target_mesh("v5e:1x1"), PartitionSpec())
+x = jax.ShapeDtypeStruct((3, 10**9), "float32", sharding=whole)
+try:
+    jax.jit(lambda x: x + 1, out_shardings=whole).lower(x).compile()
+except jax.errors.JaxRuntimeError as error:
+    print(memory_reason(str(error)))
 for wrong in (lambda: target_mesh("v5e:3x3"), lambda: target_mesh("v5e:2x2", {"data": 3})):
     try:
         wrong()
@@ -228,6 +232,7 @@ def test_compiles_for_tpus() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_DISABLE_MOST_OPTIMIZATIONS": "false"}
     done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    first, second = done.stdout.splitlines()
+    memory, first, second = done.stdout.splitlines()
+    assert re.fullmatch(r"the program requires \d.+ of memory, a device has 15.75G", memory)
     assert first.startswith("the TPU compiler does not know the topology 'v5e:3x3'") and first.endswith(EXAMPLE)
     assert second == "the mesh data=3 has 3 devices, but the topology v5e:2x2 has 4."

@@ -21,7 +21,7 @@ Program = Literal["training step", "evaluation"]
 PROGRAMS = get_args(Program)
 
 # In the error of a program that is too large.
-_USED = re.compile(r"Used ([\d.]+\w?) of ([\d.]+\w?) hbm", re.IGNORECASE)
+_USED = re.compile(r"\(([\d.]+\w?)\) exceeds available HBM \(([\d.]+\w?)\)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -203,8 +203,8 @@ def _report(
 def memory_reason(message: str) -> str | None:
     """A sentence for a compiler's error about memory; None for other errors.
 
-    >>> memory_reason("RESOURCE_EXHAUSTED: ... Ran out of memory in memory space hbm. Used 20.1G of 15.75G hbm. ...")
-    'the program requires 20.1G of memory, a device has 15.75G'
+    >>> memory_reason("RESOURCE_EXHAUSTED: ... temporaries (29.80G) exceeds available HBM (15.75G). HLO module: jit_f.")
+    'the program requires 29.80G of memory, a device has 15.75G'
     >>> memory_reason("INTERNAL: something else")
     """
     if "RESOURCE_EXHAUSTED" not in message:

@@ -40,7 +40,9 @@ def target_mesh(topology: str, axes: Mapping[str, int] | None = None) -> Mesh:
             "compiling for a TPU requires the package libtpu, which is not installed: "
             "pip install 'jaxcnn[tpu-compile]'. No TPU is required."
         )
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # libtpu would ask a metadata server that only TPU hosts have
+    # libtpu would ask a metadata server that only TPU hosts have, and only one process could compile at a time.
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
     options: dict[str, Any] = MEGACORE.get(generation, {}) | ({} if slices == 1 else {"num_slices": slices})
     try:
         devices = topologies.get_topology_desc(f"{generation}:{chips}", "tpu", **options).devices
