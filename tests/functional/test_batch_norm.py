@@ -156,7 +156,7 @@ def test_a_tpu_gives_the_results_of_a_cpu(
 
     def step(x: jax.Array, stats: BatchStats) -> Any:
         def loss(x: jax.Array) -> Any:
-            y, after = batch_norm(x, stats, train=True, dtype=jnp.float32)
+            y, after = _batch_norm.batch_norm(x, stats, train=True, dtype=jnp.float32)
             return jnp.sum(weight * y), (y, after)
 
         return jax.grad(loss, has_aux=True)(x)
