@@ -235,4 +235,4 @@ def test_compiles_for_tpus() -> None:
     memory, first, second = done.stdout.splitlines()
     assert re.fullmatch(r"the program requires \d.+ of memory, a device has 15.75G", memory)
     assert "the TPU compiler does not know the topology 'v5e:3x3'" in first and first.endswith(EXAMPLE)
-    assert second == "target_mesh: the mesh data=3 has 3 devices, but the topology v5e:2x2 has 4."
+    assert second == "target_mesh: the mesh data=3 has 3 devices, but v5e:2x2 has 4."
