@@ -2,7 +2,7 @@
 
 The heads are classifiers of the maps of blocks 4a and 4d, which exist in training only; their losses count 0.3 each
 (Szegedy et al. 2014). The network is the form of torchvision, with batch norm, whose heads accept any image size.
-The settings were chosen with ``hold_out=6`` for the network without heads, without test images.
+The settings are not tuned.
 
 run     jaxcnn repeat googlenet_aux_cifar10 --seeds 3      (CIFAR-10 prepared by tensorflow-datasets; see the README)
 cost    not measured yet

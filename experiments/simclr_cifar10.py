@@ -4,7 +4,7 @@ Two random views of each image (Chen et al. 2020: a part of it, a mirror image, 
 than views of different images of the batch: NT-Xent at a temperature of 0.5, of a projection of the features. A linear
 probe then reads the classes from the features, before the projection, and the same from the features before training.
 The network is small and the run is short: the 90.6 % of the paper are those of a ResNet-50 after 500 epochs. With
-``hold_out=6`` the probe is judged on held-out training images, by which the settings were chosen.
+``hold_out=6`` the probe is judged on held-out training images. The settings are not tuned.
 
 run     jaxcnn repeat simclr_cifar10 --seeds 3      (CIFAR-10 prepared by tensorflow-datasets; see the README)
 cost    not measured yet
