@@ -100,7 +100,7 @@ DISTRIBUTIONS = {
     "orbax": "orbax-checkpoint",
     "tensorflow_datasets": "tensorflow-datasets",
 }
-OPTIONAL = {"torch"}  # asked for by the user, and imported only then
+OPTIONAL = {"IPython", "torch"}  # imported only in a notebook, and only where the user asks for it
 NEEDS_TRAIN = ("bench", "cli", "data", "export", "train", "unsupervised", "vis")
 
 

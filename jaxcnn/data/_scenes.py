@@ -53,7 +53,7 @@ def digit_scenes(
     >>> scenes.train["image"].shape, scenes.train["segmentation"].shape, scenes.class_names[:3]
     ((3, 32, 32, 3), (3, 32, 32), ('background', '0', '1'))
     >>> scenes.train["boxes"][0, 0], scenes.train["box_label"][0, 0]
-    (array([ 6.,  5., 15., 16.], dtype=float32), np.int32(1))
+    (array([ 6., 14., 14., 30.], dtype=float32), np.int32(9))
     """
     if digits.image_shape[2] != 1:
         raise ValueError(f"digits must have one channel, but {digits.name} has {digits.image_shape[2]}.")

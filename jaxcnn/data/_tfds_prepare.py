@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import gzip
 import io
+import os
 import re
 import shutil
 import socket
@@ -194,10 +195,11 @@ def _how_to_get(name: str, root: Path, downloads: Path, error: Exception) -> str
 
 def _sweep(downloads: Path, made: list[Path]) -> None:
     """Removes what a download that failed leaves: unfinished files, and folders that were made and hold nothing."""
-    folders = sorted((path for path in downloads.rglob("*") if path.is_dir()), reverse=True)
+    folders = sorted((Path(folder) for folder, _, _ in os.walk(downloads)), reverse=True)
     for folder in folders:
         if re.search(r"\.tmp\.[0-9a-f]+$", folder.name):
             shutil.rmtree(folder, ignore_errors=True)
-    for folder in [*folders, downloads, *made]:
-        if folder.is_dir() and not any(folder.iterdir()):
+    for folder in [*folders, *made]:
+        # One that holds something cannot be removed, and a thread of TFDS may remove another one at the same time.
+        with contextlib.suppress(OSError):
             folder.rmdir()

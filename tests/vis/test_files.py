@@ -37,6 +37,10 @@ PICTURES = {
         lambda: (run_of(4),),
         {},
         {
+            "texts": [
+                "train: means over the epoch while it is trained, with augmentation, dropout and label smoothing where "
+                "used\ntest: after the epoch, without them"
+            ],
             "panels": [
                 {"title": "Loss", "texts": ["train", "test"], "lines": [4, 4]},
                 {
@@ -121,6 +125,33 @@ PICTURES = {
         {
             "texts": ["Input of the network"],
             "panels": [{"texts": ["7.png (inverted)\nseven 75.0 %"], "images": 1}],
+        },
+    ),
+    "comparison": (
+        vis.draw_comparison,
+        vis.comparison_figure,
+        lambda: ({"a": run_of(3), "b": run_of(2)},),
+        {},
+        {
+            "legends": [["a", "b"]],
+            "panels": [
+                {"title": "test loss", "x": "epoch", "lines": [3, 2]},
+                {"title": "test accuracy", "x": "epoch", "lines": [3, 2]},
+            ],
+        },
+    ),
+    "boxes": (
+        vis.draw_boxes,
+        vis.boxes_figure,
+        lambda: (BYTES, np.array([[[1, 1, 5, 6]]] * 3), np.array([[1], [0], [1]]), ("background", "cat")),
+        {"title": "Title", "truth": np.array([[[0, 0, 4, 4]]] * 3), "scores": np.array([[0.5], [0.25], [1.0]])},
+        {
+            "texts": ["Title"],
+            "panels": [
+                {"texts": ["cat 0.50"], "images": 1, "patches": 2},
+                {"images": 1, "patches": 1},
+                {"texts": ["cat 1.00"], "images": 1, "patches": 2},
+            ],
         },
     ),
     "confusion": (
