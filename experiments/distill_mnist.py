@@ -46,7 +46,7 @@ class Config:
 
 
 class Network(linen.Module):
-    """Convolutions with stride 2, of so many channels each, and a linear head."""
+    """Convolutions with stride 2 and ``widths`` output channels, and a linear head."""
 
     widths: tuple[int, ...]
 

@@ -1,9 +1,9 @@
 """Classification with localisation: which digit is on a photograph, and the box around its strokes.
 
-One MNIST digit lies in a random colour, half transparent, on each 48x48 photograph of CIFAR-10 (``data.digit_scenes``).
-A convolutional network has two outputs: logits of the classes, and four numbers for the box, trained by generalised
-IoU. A scene counts as localised where the class is right and the IoU is at least 0.5, as in ILSVRC. The variant
-``shuffled`` is a control: trained with the boxes of other scenes, it finds classes and no boxes.
+Each 48x48 scene is a photograph of CIFAR-10 with one MNIST digit drawn over it, half transparent and in a random colour
+(``data.digit_scenes``). A convolutional network has two outputs: logits of the classes, and four numbers for the box,
+trained by generalised IoU. A scene counts as localised where the class is right and the IoU is at least 0.5, as in
+ILSVRC. The variant ``shuffled`` is a control: trained with the boxes of other scenes, it finds classes and no boxes.
 
 run     jaxcnn repeat localise_digits --seeds 3     (both sets prepared by tensorflow-datasets; see the README)
 cost    not measured yet
@@ -29,7 +29,7 @@ class Config:
     """The scalars that people sweep."""
 
     digits: Annotated[str, "mnist, fashion_mnist or digits"] = "mnist"
-    photographs: Annotated[str, "what the digits lie on: cifar10, or any other images"] = "cifar10"
+    photographs: Annotated[str, "background images: cifar10, or any other images"] = "cifar10"
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     shuffled: Annotated[bool, "train with the boxes of other scenes, as a control"] = False

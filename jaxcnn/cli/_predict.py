@@ -79,15 +79,15 @@ def run(options: argparse.Namespace) -> int:
         if boxes is None:
             draw_predictions(images, found, options.show)
         else:
-            best, scores = (getattr(outputs["probabilities"], of)(-1)[:, None] for of in ("argmax", "max"))
+            probabilities = outputs["probabilities"][:, None]  # one box of each image
             draw_boxes(
                 images,
                 boxes[:, None],
-                best,
+                probabilities.argmax(-1),
                 names,
                 options.show,
                 title="Input of the network",
-                scores=scores,
+                scores=probabilities.max(-1),
                 count=len(images),
             )
     if options.json:

@@ -24,11 +24,11 @@ class Chip(NamedTuple):
 
 # By a part of what JAX calls the device; the first one that fits.
 CHIPS = {
-    "TPU v4": Chip(275e12, 1228e9, 32e9),
+    "TPU v4": Chip(275e12, 1200e9, 32 * 2**30),
     "TPU v5 lite": Chip(197e12, 819e9, 16e9),
     "TPU v5e": Chip(197e12, 819e9, 16e9),
     "TPU v5": Chip(459e12, 2765e9, 95e9),
-    "TPU v6": Chip(918e12, 1640e9, 32e9),
+    "TPU v6": Chip(918e12, 1638e9, 32e9),
     "H200": Chip(989.5e12, 4800e9, 141e9),
     "H100 PCIe": Chip(756.5e12, 2000e9, 80e9),
     "H100": Chip(989.5e12, 3350e9, 80e9),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxcnn.vis._arrays import check_classes, check_images
 from jaxcnn.vis._canvas import INK, new_figure, save_figure, shortened, style
 from jaxcnn.vis._segmentation import colours
 
@@ -147,22 +148,11 @@ def _check(
     class_names: Sequence[str],
     count: int,
 ) -> None:
-    if count < 1:
-        raise ValueError(f"count={count} must be at least 1.")
-    if images.dtype != np.uint8:
-        raise TypeError(f"images must be uint8, not {images.dtype}.")
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
-        raise ValueError(f"images must have the shape (n, height, width, 1 or 3), not {images.shape}.")
+    check_images(images, count)
     for name, array in (("boxes", boxes), ("truth", truth)):
         if array.ndim != 3 or array.shape[0] != len(images) or array.shape[2] != 4:
             raise ValueError(f"{name} must have the shape ({len(images)}, m, 4), not {array.shape}.")
     for name, array in (("labels", labels), ("scores", scores)):
         if array.shape != boxes.shape[:2]:
             raise ValueError(f"{name} must have an entry for each box {boxes.shape[:2]}, not {array.shape}.")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise TypeError(f"labels must have an integer dtype, not {labels.dtype}.")
-    if labels.size and not (labels.min() >= 0 and labels.max() < len(class_names)):
-        raise ValueError(
-            f"labels of {len(class_names)} classes must be in 0..{len(class_names) - 1}, "
-            f"but are from {labels.min()} to {labels.max()}."
-        )
+    check_classes(labels, class_names, name="labels")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxcnn.vis._arrays import check_classes, check_images
 from jaxcnn.vis._canvas import INK, new_figure, save_figure, shortened, style
 
 if TYPE_CHECKING:
@@ -136,20 +137,8 @@ def colours(count: int) -> np.ndarray:
 def _check(
     images: np.ndarray, labels: np.ndarray, predictions: np.ndarray, class_names: Sequence[str], count: int
 ) -> None:
-    if count < 1:
-        raise ValueError(f"count={count} must be at least 1.")
-    if images.dtype != np.uint8:
-        raise TypeError(f"images must be uint8, not {images.dtype}.")
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
-        raise ValueError(f"images must have the shape (n, height, width, 1 or 3), not {images.shape}.")
+    check_images(images, count)
     for name, classes in (("labels", labels), ("predictions", predictions)):
         if classes.shape != images.shape[:3]:
             raise ValueError(f"{name} must have a class for each pixel {images.shape[:3]}, not {classes.shape}.")
-        if not np.issubdtype(classes.dtype, np.integer):
-            raise TypeError(f"{name} must have an integer dtype, not {classes.dtype}.")
-        low, high = int(classes.min()), int(classes.max())
-        if low < 0 or high >= len(class_names):
-            raise ValueError(
-                f"{name} of {len(class_names)} classes must be in 0..{len(class_names) - 1}, "
-                f"but are from {low} to {high}."
-            )
+        check_classes(classes, class_names, name=name)
