@@ -36,6 +36,16 @@ def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert_drawn_alike(tmp_path / name, DOCS / "images" / name)
 
 
+def test_every_example_of_a_page_is_in_a_code_block() -> None:
+    for page in PAGES:
+        fences, outside = 0, []
+        for number, text in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+            fences += text.startswith("```")
+            if text.startswith(">>>") and fences % 2 == 0:
+                outside.append(f"{page.name}:{number}")
+        assert not outside, "Markdown renders these lines as quotations: put them between ``` and ```"
+
+
 def test_the_bars_of_the_bench_page_are_its_results(tmp_path: Path) -> None:
     results = json.loads((DOCS / "bench" / "jax-0.12.json").read_text(encoding="utf-8"))["results"]
     draw_bench(results, tmp_path / "bench.png")
