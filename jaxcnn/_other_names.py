@@ -184,6 +184,9 @@ NAMES: dict[str, dict[str, str]] = {
         "save_weights": "save_torch",
     },
     "jaxcnn.data": {
+        "CocoDetection": "coco",
+        "VOCDetection": "voc",
+        "VOCSegmentation": 'voc, as voc(folder, image_set="Segmentation")',
         "cifar10": 'load, as load("cifar10")',
         "data_loader": "load, or stream; jaxcnn.train.fit makes the batches",
         "digits": 'load, as load("digits")',

@@ -17,6 +17,8 @@ Fields = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
 
 # Arrays of this name hold classes, which are numbers from 0 to ``len(class_names) - 1``.
 CLASSES = ("label", "segmentation")
+# Of a pixel without a label in ``segmentation``, as in Pascal VOC's label maps.
+IGNORED = 255
 # What JAX computes with unless 64 bits are enabled; a split holds these from the start.
 _NARROW = {"int64": np.int32, "uint64": np.uint32, "float64": np.float32, "complex128": np.complex64}
 
@@ -24,9 +26,9 @@ _NARROW = {"int64": np.int32, "uint64": np.uint32, "float64": np.float32, "compl
 class Split:
     """Examples in memory: NumPy arrays by name, whose first axis counts the examples.
 
-    The names are those of tensorflow-datasets: ``image``, ``label``, ``segmentation`` (a class for each pixel),
-    ``boxes``, ``video``. Any name, dtype and rank is allowed; what has another size in each example is padded and comes
-    with a mask. Arrays of 64 bits are held in 32 bits.
+    The names are those of tensorflow-datasets: ``image``, ``label``, ``segmentation`` (a class for each pixel, 255 for
+    a pixel without a label), ``boxes``, ``video``. Any name, dtype and rank is allowed; what has another size in each
+    example is padded and comes with a mask. Arrays of 64 bits are held in 32 bits.
 
     Args:
         arrays: at least one array, all of one length.
@@ -164,10 +166,10 @@ class Dataset:
         for name in CLASSES:
             if not self.class_names or name not in split or not np.issubdtype(split[name].dtype, np.integer):
                 continue
-            low, high = int(split[name].min()), int(split[name].max())
-            if low < 0 or high >= len(self.class_names):
+            wrong = without_class(name, split[name], len(self.class_names))
+            if wrong is not None:
                 raise ValueError(
-                    f"{self.name}: {name} {low if low < 0 else high} of the {which} split has no class: there are "
+                    f"{self.name}: {name} {wrong} of the {which} split has no class: there are "
                     f"{len(self.class_names)} class_names, for the classes 0 to {len(self.class_names) - 1}."
                 )
 
@@ -237,6 +239,21 @@ class Dataset:
                 digest.update(f"{which} {name} {array.dtype.name} {array.shape}".encode())
                 digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
+
+
+def without_class(name: str, values: np.ndarray, count: int) -> int | None:
+    """The value furthest from the classes 0 to ``count - 1``; None where all are classes, or 255 in ``segmentation``.
+
+    >>> without_class("segmentation", np.array([0, 255, 3]), 2), without_class("label", np.array(1), 2)
+    (3, None)
+    """
+    wrong = (values < 0) | (values >= count)
+    if name == "segmentation":
+        wrong &= values != IGNORED
+    if not wrong.any():
+        return None
+    low, high = int(values[wrong].min()), int(values[wrong].max())
+    return low if low < 0 else high
 
 
 def check_class_names(name: str, class_names: Any) -> None:

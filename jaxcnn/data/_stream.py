@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 
 from jaxcnn._reprs import short_repr
-from jaxcnn.data._arrays import Fields, check_class_names, check_fields
+from jaxcnn.data._arrays import CLASSES, Fields, check_class_names, check_fields, without_class
 from jaxcnn.data._decode import MOST_THREADS
 
 log = logging.getLogger("jaxcnn")
@@ -59,7 +59,8 @@ class StreamedSplit:
         source: where the examples come from.
         fields: the shape and the dtype of one example of each array, such as
             ``{"image": ((224, 224, 3), np.uint8), "label": ((), np.int32)}``.
-        classes: the number of classes, where there is a ``label``, which is then less than this.
+        classes: the number of classes, where there is a ``label`` or a ``segmentation``, which is then less than this;
+            in ``segmentation``, 255 is a pixel without a label.
         max_corrupt: the number of examples that may be unreadable; more are an error.
 
     Raises:
@@ -176,11 +177,14 @@ class StreamedSplit:
                     f"{self._source.name_of(index)} is {found.dtype} of shape {found.shape} in {name}, but the source "
                     f"promised {dtype} of shape {shape}."
                 )
-        if self._classes is not None and "label" in self.fields and not 0 <= example["label"] < self._classes:
-            raise ValueError(
-                f"{self._source.name_of(index)} has the label {example['label']}, but there are {self._classes} "
-                f"classes, 0 to {self._classes - 1}."
-            )
+        for name in CLASSES:
+            if self._classes is None or name not in self.fields or not np.issubdtype(example[name].dtype, np.integer):
+                continue
+            if (wrong := without_class(name, example[name], self._classes)) is not None:
+                raise ValueError(
+                    f"{self._source.name_of(index)} has the {name} {wrong}, but there are {self._classes} classes, 0 "
+                    f"to {self._classes - 1}."
+                )
         return example
 
     def _note(self, index: int, reason: str) -> None:
