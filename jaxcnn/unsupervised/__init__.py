@@ -3,10 +3,32 @@
 from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
+from jaxcnn.unsupervised._kmeans import Lloyd, kmeans, lloyd_step, nearest_centroids
 from jaxcnn.unsupervised._linear_probe import LinearProbe, linear_probe
+from jaxcnn.unsupervised._linear_svm import linear_svm
 from jaxcnn.unsupervised._neocognitron import learn_neocognitron, reinforce, winners
+from jaxcnn.unsupervised._patch_features import encode_patches, grid_pool, in_batches
+from jaxcnn.unsupervised._patches import Whitening, normalize_contrast, random_patches, zca_whitening
 
-__all__ = ["LinearProbe", "learn_neocognitron", "linear_probe", "reinforce", "winners"]
+__all__ = [
+    "LinearProbe",
+    "Lloyd",
+    "Whitening",
+    "encode_patches",
+    "grid_pool",
+    "in_batches",
+    "kmeans",
+    "learn_neocognitron",
+    "linear_probe",
+    "linear_svm",
+    "lloyd_step",
+    "nearest_centroids",
+    "normalize_contrast",
+    "random_patches",
+    "reinforce",
+    "winners",
+    "zca_whitening",
+]
 
 if not TYPE_CHECKING:  # or type checkers would accept every name
     __getattr__ = install_hints(globals())

@@ -9,13 +9,12 @@ import optax
 from jax.typing import ArrayLike
 
 from jaxcnn._errors import ShapeError
-
-_MOST_STEPS = 1000
+from jaxcnn.unsupervised._lbfgs import minimize
 
 
 @dataclasses.dataclass(frozen=True)
 class LinearProbe:
-    """Logistic regression on features: ``probe(features)`` gives logits ``(n, classes)``.
+    """A linear classifier of features: ``probe(features)`` is ``(n, classes)``, and the largest value is the class.
 
     Attributes:
         kernel: ``(features, classes)``.
@@ -26,9 +25,9 @@ class LinearProbe:
     bias: jax.Array
 
     def __call__(self, features: ArrayLike) -> jax.Array:
-        """Logits of features ``(..., features)``."""
-        logits = jnp.asarray(features) @ self.kernel
-        return logits + self.bias.reshape((1,) * (logits.ndim - 1) + (-1,))
+        """The values of all classes for features ``(..., features)``."""
+        values = jnp.asarray(features) @ self.kernel
+        return values + self.bias.reshape((1,) * (values.ndim - 1) + (-1,))
 
 
 def linear_probe(features: ArrayLike, labels: ArrayLike, *, l2: float = 1e-4) -> LinearProbe:
@@ -59,25 +58,15 @@ def linear_probe(features: ArrayLike, labels: ArrayLike, *, l2: float = 1e-4) ->
     Array([0, 1], dtype=int32)
     """
     x, y = np.asarray(features, np.float64), np.asarray(labels)
-    if x.ndim != 2 or y.shape != x.shape[:1] or not x.size:
-        raise ShapeError(f"expected features (n, features) and labels (n,), got {x.shape} and {y.shape}.")
-    if not np.issubdtype(y.dtype, np.integer):
-        raise TypeError(f"expected integers as labels, got {y.dtype}.")
-    if y.min() < 0:
-        raise ValueError(f"expected labels from 0 on, got {y.min()}.")
-    if not np.isfinite(x).all():
-        raise ValueError("expected finite features, got a NaN or an infinity.")
+    check_labelled(x, y)
     if not l2 > 0:
         raise ValueError(f"expected a positive l2, got {l2}. Without a penalty separable classes have no optimum.")
-    from scipy.optimize import minimize
-
     mean, deviation = x.mean(0), x.std(0)
     scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 1e-12 * np.abs(mean).max())
     shape = (x.shape[1], int(y.max()) + 1)
     z, targets = (jnp.asarray(array, jnp.float32) for array in ((x - mean) * scale, np.eye(shape[1])[y]))
 
-    @jax.jit
-    def loss_and_gradient(flat: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def value_and_gradient(flat: jax.Array, z: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
         def loss(flat: jax.Array) -> jax.Array:
             kernel = flat[: -shape[1]].reshape(shape)
             losses = optax.softmax_cross_entropy(z @ kernel + flat[None, -shape[1] :], targets)
@@ -85,12 +74,25 @@ def linear_probe(features: ArrayLike, labels: ArrayLike, *, l2: float = 1e-4) ->
 
         return jax.value_and_grad(loss)(flat)
 
-    def in_float64(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, gradient = loss_and_gradient(jnp.asarray(flat, jnp.float32))
-        return float(loss), np.asarray(gradient, np.float64)
-
-    start = np.zeros(shape[0] * shape[1] + shape[1])
-    found = minimize(in_float64, start, jac=True, method="L-BFGS-B", options={"maxiter": _MOST_STEPS}).x
+    found = minimize(value_and_gradient, shape[0] * shape[1] + shape[1], z, targets)
     kernel = found[: -shape[1]].reshape(shape) * scale[:, None]
     bias = found[-shape[1] :] - mean @ kernel
     return LinearProbe(jnp.asarray(kernel, jnp.float32), jnp.asarray(bias, jnp.float32))
+
+
+def check_labelled(features: np.ndarray, labels: np.ndarray) -> None:
+    """Refuses what is not a table of features with a label for each row.
+
+    Raises:
+        ShapeError: shapes that do not fit.
+        ValueError: features that are not finite, or negative labels.
+        TypeError: labels that are not integers.
+    """
+    if features.ndim != 2 or labels.shape != features.shape[:1] or not features.size:
+        raise ShapeError(f"expected features (n, features) and labels (n,), got {features.shape} and {labels.shape}.")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise TypeError(f"expected integers as labels, got {labels.dtype}.")
+    if labels.min() < 0:
+        raise ValueError(f"expected labels from 0 on, got {labels.min()}.")
+    if not np.isfinite(features).all():
+        raise ValueError("expected finite features, got a NaN or an infinity.")
