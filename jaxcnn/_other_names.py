@@ -101,6 +101,7 @@ NAMES: dict[str, dict[str, str]] = {
         "im2col": "extract_patches",
         "non_max_suppression": "nms",
         "non_maximum_suppression": "nms",
+        "lcn": "local_contrast_norm",
         "lrn": "local_response_norm",
         "reduce_window": "jax.lax.reduce_window",
         "scaled_dot_product_attention": "jax.nn.dot_product_attention",

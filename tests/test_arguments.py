@@ -31,6 +31,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "batch_norm: mask": lambda value: F.batch_norm(X, STATS, train=True, mask=value),
     "batch_norm: stats.var": lambda value: F.batch_norm(X, F.BatchStats(ONES, value, np.ones(())), train=True),
     "fold_batch_norm: bias": lambda value: F.fold_batch_norm(np.ones((2, 3), np.float32), value, STATS),
+    "local_contrast_norm: x": lambda value: F.local_contrast_norm(value),
     "local_response_norm: beta": lambda value: F.local_response_norm(X, beta=value),
     "gaussian: sigma": lambda value: F.filters.gaussian((3, 3), sigma=value),
     "Conv: inputs": lambda value: nn.Conv(4, (3, 3)).init(KEY, value),

@@ -29,6 +29,7 @@ from jaxcnn.functional._engine import ConvCandidate, ConvChoice, ConvExplanation
 from jaxcnn.functional._explain import conv_algorithms, explain_conv
 from jaxcnn.functional._feature_pool import feature_pool
 from jaxcnn.functional._fold_batch_norm import fold_batch_norm
+from jaxcnn.functional._local_contrast_norm import local_contrast_norm
 from jaxcnn.functional._local_conv import local_conv
 from jaxcnn.functional._local_response_norm import local_response_norm
 from jaxcnn.functional._lp_pool import lp_pool
@@ -78,6 +79,7 @@ __all__ = [
     "generalized_box_iou",
     "global_avg_pool",
     "global_max_pool",
+    "local_contrast_norm",
     "local_conv",
     "local_response_norm",
     "lp_pool",

@@ -6,6 +6,7 @@ from jaxcnn._hints import install_hints
 from jaxcnn.models._alexnet import AlexNet, AlexNet2012
 from jaxcnn.models._bn_inception import PAPER_RUNS, BNInception
 from jaxcnn.models._cifar_speedrun import CifarSpeedrun, whitening_kernel
+from jaxcnn.models._contrast_net import JARRETT_STAGES, ContrastNet, ContrastStage
 from jaxcnn.models._convnetjs import ConvNetJS
 from jaxcnn.models._convnext import ConvNeXt
 from jaxcnn.models._deeplab import DeepLabV3, FCNResNet
@@ -28,12 +29,15 @@ from jaxcnn.models._weights import load_flax_resnet, load_torch, save_torch
 
 __all__ = [
     "FCN",
+    "JARRETT_STAGES",
     "PAPER_RUNS",
     "VGG",
     "AlexNet",
     "AlexNet2012",
     "BNInception",
     "CifarSpeedrun",
+    "ContrastNet",
+    "ContrastStage",
     "ConvNeXt",
     "ConvNetJS",
     "DeepLabV3",

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
+from jaxcnn.unsupervised._filter_bank import filter_bank
 from jaxcnn.unsupervised._kmeans import Lloyd, kmeans, lloyd_step, nearest_centroids
 from jaxcnn.unsupervised._linear_probe import LinearProbe, linear_probe
 from jaxcnn.unsupervised._linear_svm import linear_svm
@@ -15,6 +16,7 @@ __all__ = [
     "Lloyd",
     "Whitening",
     "encode_patches",
+    "filter_bank",
     "grid_pool",
     "in_batches",
     "kmeans",

@@ -155,6 +155,7 @@ WITHOUT: dict[str, Any] = {
     "feature_pool": lambda: F.feature_pool(None, 2),
     "global_avg_pool": lambda: F.global_avg_pool(None),
     "global_max_pool": lambda: F.global_max_pool(None),
+    "local_contrast_norm": lambda: F.local_contrast_norm(None),
     "local_response_norm": lambda: F.local_response_norm(None),
     "lp_pool": lambda: F.lp_pool(None, (2, 2), strides=1),
     "max_pool": lambda: F.max_pool(None, (2, 2), strides=1),
