@@ -3,7 +3,8 @@
 Images are ``(*batch, height, width, channels)`` with any number of batch axes, and floating. Functions of colour expect
 values in [0, 1]; those of geometry take any range. Random amounts are drawn for each image, determined by the key.
 Ranges of amounts are plain numbers and part of the compiled program. ``chain`` composes functions. Functions that mix
-images mix their targets as well. Under ``shard_map`` or ``pmap`` every device draws from its own key, so fold the index
+images mix their targets as well; those of scenes, such as ``random_scene_flip``, change a whole batch, and move boxes
+and label maps with the images. Under ``shard_map`` or ``pmap`` every device draws from its own key, so fold the index
 of the device into it.
 """
 
@@ -21,6 +22,7 @@ from jaxcnn.augment._mix import cutmix, mixup, mixup_or_cutmix
 from jaxcnn.augment._on import on
 from jaxcnn.augment._pca_noise import color_axes, random_pca_noise
 from jaxcnn.augment._policy import rand_augment, trivial_augment
+from jaxcnn.augment._scene_moves import random_scene_crop, random_scene_flip, random_scene_scale
 from jaxcnn.augment._shift import random_shift
 from jaxcnn.augment._views import average_over_views, flip_views, shift_views, ten_crop
 
@@ -49,6 +51,9 @@ __all__ = [
     "random_flip",
     "random_pca_noise",
     "random_resized_crop",
+    "random_scene_crop",
+    "random_scene_flip",
+    "random_scene_scale",
     "random_shift",
     "shift_views",
     "ten_crop",

@@ -53,7 +53,8 @@ def on(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> Call
         if moved and (moving := _moving(function)):
             raise ValueError(
                 f"{moving} moves the pixels of {name!r}, but the batch has {moved[0]!r} too, which would stay "
-                f"where it is. Write an augment of the whole batch, (key, batch) -> batch, that moves both."
+                f"where it is. random_scene_flip, random_scene_crop and random_scene_scale move both; any other "
+                f"augment of the whole batch is a function (key, batch) -> batch."
             )
         return {**batch, name: function(key, batch[name])}
 
