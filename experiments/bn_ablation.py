@@ -6,7 +6,7 @@ with a fifth of the weight decay), `bn_x5_sigmoid` with sigmoids for rectifiers;
 paper only says that it does not learn: sigmoids without batch norm. All train equally long. The rate that the others
 multiply is the best of `inception_2015` on held-out training images. docs/bn_ablation.md has the table.
 
-run     jaxcnn repeat bn_ablation --seeds 1 (CIFAR-10 prepared by tensorflow-datasets; see the README)
+run     jaxcnn repeat bn_ablation --seeds 1 (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)
 cost    12:37 a run on 1 core
 result  inception_2015: 53.39 % test accuracy, 46.61 % error over 1 seed
 result  bn_baseline: 63.80 % test accuracy, 36.20 % error over 1 seed

@@ -10,7 +10,7 @@ tenth faster, and nine epochs of seed 0 ended at 93.81 %, ten at 93.91 % (experi
 glibc's large pages save a sixth of a step on a CPU, whose 3 GB are otherwise mapped anew each time.
 
 run     GLIBC_TUNABLES=glibc.malloc.hugetlb=1 jaxcnn train cifar10_speedrun
-        (CIFAR-10 prepared by tensorflow-datasets; see the README)
+    (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)
 cost    28:24 a run on 2 cores
 result  94.06 ± 0.13 % test accuracy, 5.94 ± 0.13 % error over 2 seeds
         (94.15 and 93.97 %; the second shared its cores with other work, and its time is not counted)

@@ -9,7 +9,7 @@ The demo's page promises no accuracy; it goes on for as long as somebody watches
 Five passes are 62,500 steps, more than most visitors stay for, and the last ones gain little. A reason may be that
 Adadelta's steps grow: their mean square gains about 0.05 times the 1e-6 under the root at every one.
 
-run     jaxcnn train convnetjs_cifar10       (CIFAR-10 prepared by tensorflow-datasets; see the README)
+run     jaxcnn train convnetjs_cifar10   (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)
 cost    3:33 a run on 1 core
 result  48.62 ± 0.60 % test accuracy, 51.39 ± 0.60 % error over 2 seeds
 """

@@ -4,8 +4,8 @@ Followed: 5x5 convolutions with stride 2 in place of pooling, and transposed one
 the generator's output and the discriminator's input; ReLU and tanh in one, leaky ReLU in the other; weights with a
 deviation of 0.02; Adam with a momentum of 0.5; the non-saturating loss. Different: images of 16x16, so two levels in
 place of four, and a larger learning rate for a shorter run. With ``conditional=true`` both networks read the class.
-The collection ``samples`` has the images of one noise at six moments of the run, which the README shows. After training
-a classifier of real digits judges 1,000 samples: which classes they are, and whether it is the class given.
+The collection ``samples`` has the images of one noise at six moments of the run, which docs/results.md shows. After
+training a classifier of real digits judges 1,000 samples: which classes they are, and whether it is the class given.
 
 run     jaxcnn repeat dcgan_digits --seeds 3
 cost    not known (several starts, or a busy machine), 2 cores

@@ -6,7 +6,7 @@ no overfitting, and with shortcuts, which cost no parameter, the lower. The pape
 few, with the learning rate's two steps after the same parts of them. docs/depth.md shows the curves.
 
 run     jaxcnn repeat depth_of_plain_and_residual --seeds 1
-        (CIFAR-10 prepared by tensorflow-datasets; see the README)
+    (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)
 cost    35:51 a run on 1 core
 result  plain-56: 22.06 % test accuracy, 77.94 % error over 1 seed
 result  residual-56: 34.13 % test accuracy, 65.87 % error over 1 seed

@@ -6,7 +6,7 @@ next to a small share of the usual loss. Teacher and student read the same image
 The settings were chosen with ``hold_out=6``, without test images.
 
 run     jaxcnn train distill_mnist --set network=teacher --set images=0 --set epochs=2 --run-dir runs/mnist_teacher
-        jaxcnn repeat distill_mnist --seeds 3            (MNIST prepared by tensorflow-datasets; see the README)
+        jaxcnn repeat distill_mnist --seeds 3            (MNIST prepared by tensorflow-datasets; see docs/your_data.md)
 cost    not known (several starts, or a busy machine), 2 cores
 result  distilled: 97.01 ± 0.08 % test accuracy, 2.99 ± 0.08 % error over 3 seeds
 result  alone: 95.47 ± 0.33 % test accuracy, 4.53 ± 0.33 % error over 3 seeds

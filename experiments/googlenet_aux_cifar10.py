@@ -4,7 +4,7 @@ The heads are classifiers of the maps of blocks 4a and 4d, which exist in traini
 (Szegedy et al. 2014). The network is the form of torchvision, with batch norm, whose heads accept any image size.
 The settings are not tuned.
 
-run     jaxcnn repeat googlenet_aux_cifar10 --seeds 3      (CIFAR-10 prepared by tensorflow-datasets; see the README)
+run     jaxcnn repeat googlenet_aux_cifar10 --seeds 3  (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)
 cost    not measured yet
 result  not measured yet
 """

@@ -6,7 +6,7 @@ the inverse frequency of its class, ``balanced_sampling`` draws every class equa
 images of every class, so that accuracy is balanced accuracy. The settings are those that were best for ``plain`` with
 ``hold_out=6``, without test images.
 
-run     jaxcnn repeat imbalanced_cifar10 --seeds 3      (CIFAR-10 prepared by tensorflow-datasets; see the README)
+run     jaxcnn repeat imbalanced_cifar10 --seeds 3  (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)
 cost    not known (several starts, or a busy machine), 2 cores
 result  plain: 39.55 ± 0.59 % test accuracy, 0.3955 ± 0.0059 balanced accuracy over 3 seeds
 result  weighted_loss: 44.94 ± 2.04 % test accuracy, 0.4494 ± 0.0204 balanced accuracy over 3 seeds

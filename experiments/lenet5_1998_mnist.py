@@ -6,7 +6,7 @@ Different on purpose: Adam with a falling rate on batches of 64 stands in for st
 one image at a time; shifts, turns and scalings stand in for the paper's; the codes are drawn after its figure 3.
 Every choice was made with ``hold_out=12``, on 5,000 of the training images; the test images only judged the end.
 
-run     jaxcnn train lenet5_1998_mnist       (MNIST prepared by tensorflow-datasets; see the README)
+run     jaxcnn train lenet5_1998_mnist       (MNIST prepared by tensorflow-datasets; see docs/your_data.md)
 cost    3:44 a run on 1 core
 result  99.33 ± 0.05 % test accuracy, 0.67 ± 0.05 % error over 3 seeds
         (LeCun et al. 1998: 0.95 % error, 0.8 % with distortions)

@@ -1,6 +1,6 @@
 """LeNet-5 on MNIST (and other sets of small grey images), with small shifts, rotations and scalings.
 
-run     jaxcnn train lenet5_mnist            (MNIST prepared by tensorflow-datasets; see the README)
+run     jaxcnn train lenet5_mnist            (MNIST prepared by tensorflow-datasets; see docs/your_data.md)
 cost    9:13 a run on 2 cores
 result  99.48 ± 0.01 % test accuracy, 0.52 ± 0.01 % error over 3 seeds
         (LeCun et al. 1998: 0.95 % error, 0.8 % with distortions)

@@ -5,7 +5,7 @@ Each 48x48 scene is a photograph of CIFAR-10 with one MNIST digit drawn over it,
 trained by generalised IoU. A scene counts as localised where the class is right and the IoU is at least 0.5, as in
 ILSVRC. The variant ``shuffled`` is a control: trained with the boxes of other scenes, it finds classes and no boxes.
 
-run     jaxcnn repeat localise_digits --seeds 3     (both sets prepared by tensorflow-datasets; see the README)
+run     jaxcnn repeat localise_digits --seeds 3     (both sets prepared by tensorflow-datasets; see docs/your_data.md)
 cost    not measured yet
 result  not measured yet
 """

@@ -6,7 +6,7 @@ probe then reads the classes from the features, before the projection, and the s
 The network is small and the run is short: the 90.6 % of the paper are those of a ResNet-50 after 500 epochs. With
 ``hold_out=6`` the probe is judged on held-out training images. The settings are not tuned.
 
-run     jaxcnn repeat simclr_cifar10 --seeds 3      (CIFAR-10 prepared by tensorflow-datasets; see the README)
+run     jaxcnn repeat simclr_cifar10 --seeds 3  (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)
 cost    not measured yet
 result  not measured yet
 """

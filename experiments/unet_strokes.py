@@ -4,7 +4,7 @@ One to four digits in random colours lie half transparent on each 48x48 scene (`
 89 % of the pixels, so accuracy is high for a network that finds nothing: mean IoU is the figure to look at. With
 ``--set named=true`` each digit is a class of its own, which takes longer to learn: mean IoU was 21 % after six passes.
 
-run     jaxcnn train unet_strokes            (both sets prepared by tensorflow-datasets; see the README)
+run     jaxcnn train unet_strokes            (both sets prepared by tensorflow-datasets; see docs/your_data.md)
 cost    4:32 a run on 1 core
 result  98.60 ± 0.04 % test accuracy, 93.32 ± 0.17 % mean IoU over 2 seeds
 """

@@ -5,11 +5,20 @@ line starts quickly.
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxcnn._extras import with_hint
 from jaxcnn._hints import missing_name
 from jaxcnn._other_names import NAMES
+
+if TYPE_CHECKING:  # what type checkers and the reference read; __getattr__ imports the same
+    from jaxcnn import augment, data, functional, metrics, models, nn, shapes, train, vis
+    from jaxcnn._check_gradients import check_gradients
+    from jaxcnn._freed_memory import keep_freed_memory, release_freed_memory
+    from jaxcnn.functional import accelerate
+    from jaxcnn.models import summary
+    from jaxcnn.shapes import ShapeError
+    from jaxcnn.train import load
 
 _MODULES = ("augment", "data", "functional", "metrics", "models", "nn", "shapes", "train", "vis")
 _NAMES = {
@@ -22,7 +31,24 @@ _NAMES = {
     "summary": "jaxcnn.models",
 }
 
-__all__ = [*_MODULES, *_NAMES]
+__all__ = [
+    "ShapeError",
+    "accelerate",
+    "augment",
+    "check_gradients",
+    "data",
+    "functional",
+    "keep_freed_memory",
+    "load",
+    "metrics",
+    "models",
+    "nn",
+    "release_freed_memory",
+    "shapes",
+    "summary",
+    "train",
+    "vis",
+]
 __version__ = "0.1.0"
 
 

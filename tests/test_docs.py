@@ -16,7 +16,9 @@ from tests.ink import assert_drawn_alike, unmatched
 from tests.tiers import default_rows
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = [page for page in sorted(DOCS.glob("*.md")) if ">>>" in page.read_text(encoding="utf-8")]
+PAGES = [
+    page for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("start/*.md")]) if ">>>" in page.read_text(encoding="utf-8")
+]
 LONGEST = "what_is_a_convolution"
 OF_THE_COMMAND = {"augmentations.png"}  # drawn by a verb; tests/vis/test_augmentations.py compares it
 
@@ -46,10 +48,12 @@ def test_every_example_of_a_page_is_in_a_code_block() -> None:
         assert not outside, "Markdown renders these lines as quotations: put them between ``` and ```"
 
 
-def test_the_bars_of_the_bench_page_are_its_results(tmp_path: Path) -> None:
+def test_the_bars_of_the_benchmarks_are_their_results(tmp_path: Path) -> None:
     results = json.loads((DOCS / "bench" / "jax-0.12.json").read_text(encoding="utf-8"))["results"]
-    draw_bench(results, tmp_path / "bench.png")
-    assert_drawn_alike(tmp_path / "bench.png", DOCS / "images" / "bench.png")
+    steps = [result for result in results if result["operation"] == "step"]
+    for name, drawn in {"bench.png": results, "steps.png": steps}.items():
+        draw_bench(drawn, tmp_path / name)
+        assert_drawn_alike(tmp_path / name, DOCS / "images" / name)
 
 
 def sample() -> Figure:

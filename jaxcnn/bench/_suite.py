@@ -128,6 +128,7 @@ STEPS = (
 )
 CONVS = DEPTHWISE + GROUPED + POINTWISE + FIRST_LAYERS + DENSE + OTHERS
 LAYERS: tuple[Layer, ...] = CONVS + POOLS + NORMS + STEPS
+"""All layers and steps of the suite, in the order of its tables."""
 
 
 def select(

@@ -12,7 +12,7 @@ HELP = "print what the experiments reached"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--markdown", action="store_true", help="print a Markdown table, as in the README")
+    parser.add_argument("--markdown", action="store_true", help="print a Markdown table, as in docs/results.md")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -138,6 +138,6 @@ def _head_line(whole: dict[str, Any], result: dict[str, Any]) -> str:
 
 
 def markdown_table(results: list[dict[str, Any]]) -> str:
-    """The table of the README."""
+    """The table of ``docs/results.md``."""
     lines = [COLUMNS, ["---"] * len(COLUMNS), *rows(results)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -36,11 +36,10 @@ class AlexNet2012(nn.Module):
         hidden: units of each hidden dense layer.
         dropout_rate: share of the hidden units that training leaves out; requires an rng named ``dropout``.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> variables = jax.eval_shape(AlexNet2012().init, jax.random.key(0), jnp.zeros((1, 227, 227, 3)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
-        60965224
+    >>> import jax.numpy as jnp
+    >>> variables = jax.eval_shape(AlexNet2012().init, jax.random.key(0), jnp.zeros((1, 227, 227, 3)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+    60965224
     """
 
     num_classes: int = 1000
@@ -94,11 +93,10 @@ class AlexNet(nn.Module):
         hidden: units of each hidden dense layer.
         dropout_rate: share of the inputs of hidden dense layers that training leaves out; requires an rng ``dropout``.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> variables = jax.eval_shape(AlexNet().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
-        61100840
+    >>> import jax.numpy as jnp
+    >>> variables = jax.eval_shape(AlexNet().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+    61100840
     """
 
     num_classes: int = 1000

@@ -56,6 +56,7 @@ PAPER_RUNS: Mapping[str, PaperRun] = {
     "bn_x30": PaperRun(learning_rate=0.045, steps=2.7, accuracy=74.8),
     "bn_x5_sigmoid": PaperRun(learning_rate=0.0075, steps=None, accuracy=69.8),
 }
+"""The networks of section 4.2 of the batch norm paper, by name: starting rate, million steps, and top-1 accuracy."""
 
 
 class BNInception(nn.Module):
@@ -92,11 +93,10 @@ class BNInception(nn.Module):
         width: multiplies the channels of every layer.
         blocks: rows of the paper's figure 5 to build.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> variables = jax.eval_shape(BNInception().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        11295240
+    >>> import jax.numpy as jnp
+    >>> variables = jax.eval_shape(BNInception().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    11295240
     """
 
     num_classes: int = 1000

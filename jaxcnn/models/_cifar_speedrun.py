@@ -146,10 +146,9 @@ class CifarSpeedrun(nn.Module):
         logit_divisor: divisor of the dense layer's output.
         norm: makes a norm; replace it to share statistics over ``axis_name``.
 
-    Example:
-        >>> variables = jax.eval_shape(CifarSpeedrun().init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        1971640
+    >>> variables = jax.eval_shape(CifarSpeedrun().init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    1971640
     """
 
     num_classes: int = 10

@@ -27,11 +27,10 @@ class ConvNetJS(nn.Module):
         dtype: type of the computation; parameters stay float32.
         widths: filters of each convolution.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> variables = jax.eval_shape(ConvNetJS().init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
-        22466
+    >>> import jax.numpy as jnp
+    >>> variables = jax.eval_shape(ConvNetJS().init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+    22466
     """
 
     num_classes: int = 10

@@ -90,12 +90,11 @@ class ConvNeXt(nn.Module):
         drop_rate: share of the images for which training leaves the last block out; requires an rng named ``dropout``.
         layer_scale_init: initial factor of each block's branch.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from jaxcnn.models import create
-        >>> variables = jax.eval_shape(create("convnext_tiny").init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
-        28589128
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn.models import create
+    >>> variables = jax.eval_shape(create("convnext_tiny").init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+    28589128
     """
 
     stage_sizes: Sequence[int]

@@ -119,13 +119,12 @@ class FCNResNet(nn.Module):
         dropout_rate: before the scores; training requires an rng named ``dropout``.
         norm: creates a norm.
 
-    Example:
-        >>> x = jnp.zeros((1, 520, 520, 3))
-        >>> for aux_head in (False, True):
-        ...     variables = jax.eval_shape(FCNResNet(aux_head=aux_head).init, jax.random.key(0), x)
-        ...     print(sum(leaf.size for leaf in jax.tree.leaves(variables["params"])))
-        32957013
-        35322218
+    >>> x = jnp.zeros((1, 520, 520, 3))
+    >>> for aux_head in (False, True):
+    ...     variables = jax.eval_shape(FCNResNet(aux_head=aux_head).init, jax.random.key(0), x)
+    ...     print(sum(leaf.size for leaf in jax.tree.leaves(variables["params"])))
+    32957013
+    35322218
     """
 
     num_classes: int = 21
@@ -183,13 +182,12 @@ class DeepLabV3(FCNResNet):
         channels: of each branch of the pyramid and of the head.
         rates: dilations of the pyramid, for ``output_stride=8``.
 
-    Example:
-        >>> x = jnp.zeros((1, 520, 520, 3))
-        >>> for aux_head in (False, True):
-        ...     variables = jax.eval_shape(DeepLabV3(aux_head=aux_head).init, jax.random.key(0), x)
-        ...     print(sum(leaf.size for leaf in jax.tree.leaves(variables["params"])))
-        39638869
-        42004074
+    >>> x = jnp.zeros((1, 520, 520, 3))
+    >>> for aux_head in (False, True):
+    ...     variables = jax.eval_shape(DeepLabV3(aux_head=aux_head).init, jax.random.key(0), x)
+    ...     print(sum(leaf.size for leaf in jax.tree.leaves(variables["params"])))
+    39638869
+    42004074
     """
 
     dropout_rate: float = 0.5

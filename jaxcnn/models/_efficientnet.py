@@ -108,11 +108,10 @@ class EfficientNet(nn.Module):
         drop_rate: probability with which training drops the last block's branch; it increases linearly with depth.
         norm: makes a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> variables = jax.eval_shape(EfficientNet().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        5288548
+    >>> import jax.numpy as jnp
+    >>> variables = jax.eval_shape(EfficientNet().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    5288548
     """
 
     num_classes: int = 1000

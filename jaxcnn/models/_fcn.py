@@ -62,13 +62,12 @@ class FCN(nn.Module):
         hidden: channels of ``fc6`` and ``fc7``.
         dropout_rate: dropout rate of ``fc6`` and ``fc7``; training requires an rng named ``dropout``.
 
-    Example:
-        >>> x = jnp.zeros((1, 500, 375, 3))
-        >>> variables = jax.eval_shape(FCN(stride=8).init, jax.random.key(0), x)
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
-        134489759
-        >>> jax.eval_shape(FCN(stride=8).apply, variables, x).shape
-        (1, 500, 375, 21)
+    >>> x = jnp.zeros((1, 500, 375, 3))
+    >>> variables = jax.eval_shape(FCN(stride=8).init, jax.random.key(0), x)
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+    134489759
+    >>> jax.eval_shape(FCN(stride=8).apply, variables, x).shape
+    (1, 500, 375, 21)
     """
 
     num_classes: int = 21

@@ -116,14 +116,13 @@ class GoogLeNet(nn.Module):
         width: multiplies the channels of every layer.
         blocks: rows of table 1 to build; there is a pool before each new leading digit.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> x = jnp.zeros((1, 224, 224, 3))
-        >>> for heads in (False, True):
-        ...     variables = jax.eval_shape(GoogLeNet(aux_heads=heads).init, jax.random.key(0), x)
-        ...     print(sum(leaf.size for leaf in jax.tree.leaves(variables)))
-        6998552
-        13378280
+    >>> import jax.numpy as jnp
+    >>> x = jnp.zeros((1, 224, 224, 3))
+    >>> for heads in (False, True):
+    ...     variables = jax.eval_shape(GoogLeNet(aux_heads=heads).init, jax.random.key(0), x)
+    ...     print(sum(leaf.size for leaf in jax.tree.leaves(variables)))
+    6998552
+    13378280
     """
 
     num_classes: int = 1000

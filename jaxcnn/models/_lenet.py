@@ -27,11 +27,10 @@ class LeNet5(nn.Module):
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> variables = jax.eval_shape(LeNet5().init, jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
-        61706
+    >>> import jax.numpy as jnp
+    >>> variables = jax.eval_shape(LeNet5().init, jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+    61706
     """
 
     num_classes: int = 10

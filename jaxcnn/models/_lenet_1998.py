@@ -125,10 +125,9 @@ class LeNet5of1998(nn.Module):
         num_classes: number of logits, at most the number of codes.
         dtype: type of the computation; parameters stay float32.
 
-    Example:
-        >>> variables = jax.eval_shape(LeNet5of1998().init, jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
-        >>> {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in variables["params"].items()}
-        {'c1': 156, 'c3': 1516, 'c5': 48120, 'f6': 10164, 's2': 12, 's4': 32}
+    >>> variables = jax.eval_shape(LeNet5of1998().init, jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
+    >>> {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in variables["params"].items()}
+    {'c1': 156, 'c3': 1516, 'c5': 48120, 'f6': 10164, 's2': 12, 's4': 32}
     """
 
     num_classes: int = 10

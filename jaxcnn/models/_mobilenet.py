@@ -81,11 +81,10 @@ class MobileNetV2(nn.Module):
         dropout_rate: share of the pooled features that training leaves out; requires an rng named ``dropout``.
         norm: makes a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> variables = jax.eval_shape(MobileNetV2().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        3504872
+    >>> import jax.numpy as jnp
+    >>> variables = jax.eval_shape(MobileNetV2().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    3504872
     """
 
     num_classes: int = 1000

@@ -154,10 +154,9 @@ class Neocognitron(nn.Module):
         dtype: type of the computation; parameters stay float32.
         stages: the layers, from the image on.
 
-    Example:
-        >>> variables = jax.eval_shape(Neocognitron().init, jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
-        >>> {name: leaf.shape for name, leaf in variables["params"]["s2"].items()}
-        {'a': (5, 5, 24, 24), 'b': (24,)}
+    >>> variables = jax.eval_shape(Neocognitron().init, jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
+    >>> {name: leaf.shape for name, leaf in variables["params"]["s2"].items()}
+    {'a': (5, 5, 24, 24), 'b': (24,)}
     """
 
     num_classes: int = 10

@@ -34,13 +34,12 @@ class Refinement(nn.Module):
     Source: Pinheiro and Collobert: Recurrent Convolutional Neural Networks for Scene Labeling, 2014; Goodfellow, Bengio
     and Courville: Deep Learning, 2016, section 9.6.
 
-    Example:
-        >>> from jaxcnn.models import create
-        >>> network = create("unet", num_classes=3, padding="SAME", widths=(4, 8), dropout_rate=0.0)
-        >>> model, x = Refinement(network, num_classes=3), jnp.zeros((1, 8, 8, 1))
-        >>> variables = jax.jit(model.init)(jax.random.key(0), x)
-        >>> {name: maps.shape for name, maps in model.apply(variables, x, method="features").items()}
-        {'step1': (1, 8, 8, 3), 'step2': (1, 8, 8, 3), 'step3': (1, 8, 8, 3), 'logits': (1, 8, 8, 3)}
+    >>> from jaxcnn.models import create
+    >>> network = create("unet", num_classes=3, padding="SAME", widths=(4, 8), dropout_rate=0.0)
+    >>> model, x = Refinement(network, num_classes=3), jnp.zeros((1, 8, 8, 1))
+    >>> variables = jax.jit(model.init)(jax.random.key(0), x)
+    >>> {name: maps.shape for name, maps in model.apply(variables, x, method="features").items()}
+    {'step1': (1, 8, 8, 3), 'step2': (1, 8, 8, 3), 'step3': (1, 8, 8, 3), 'logits': (1, 8, 8, 3)}
     """
 
     network: nn.Module

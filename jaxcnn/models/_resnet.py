@@ -144,11 +144,10 @@ class ResNet(nn.Module):
             of a stage has the dilation of the stage before, as in torchvision. For bottlenecks.
         norm: creates a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
 
-    Example:
-        >>> from jaxcnn.models import create
-        >>> variables = jax.eval_shape(create("resnet50").init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        25557032
+    >>> from jaxcnn.models import create
+    >>> variables = jax.eval_shape(create("resnet50").init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    25557032
     """
 
     stage_sizes: Sequence[int]

@@ -40,13 +40,12 @@ class UNet(nn.Module):
         dropout_rate: share of units that training leaves out; requires an rng named ``dropout``.
         norm: creates a norm after each convolution; None for no norms, as in the paper.
 
-    Example:
-        >>> x = jnp.zeros((1, 572, 572, 1))
-        >>> variables = jax.eval_shape(UNet().init, jax.random.key(0), x)
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
-        31030658
-        >>> jax.eval_shape(UNet().apply, variables, x).shape
-        (1, 388, 388, 2)
+    >>> x = jnp.zeros((1, 572, 572, 1))
+    >>> variables = jax.eval_shape(UNet().init, jax.random.key(0), x)
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+    31030658
+    >>> jax.eval_shape(UNet().apply, variables, x).shape
+    (1, 388, 388, 2)
     """
 
     num_classes: int = 2

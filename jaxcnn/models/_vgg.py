@@ -36,12 +36,11 @@ class VGG(nn.Module):
         hidden: units of each hidden dense layer.
         dropout_rate: share of the hidden units that training leaves out; requires an rng named ``dropout``.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from jaxcnn.models import create
-        >>> variables = jax.eval_shape(create("vgg16").init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
-        138357544
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn.models import create
+    >>> variables = jax.eval_shape(create("vgg16").init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+    138357544
     """
 
     stage_sizes: Sequence[int]

@@ -94,10 +94,9 @@ class ViT(nn.Module):
         mlp_width: hidden units of each block's perceptron.
         dropout_rate: share of units that training leaves out; requires an rng named ``dropout``.
 
-    Example:
-        >>> variables = jax.eval_shape(ViT().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
-        86567656
+    >>> variables = jax.eval_shape(ViT().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+    86567656
     """
 
     num_classes: int = 1000

@@ -73,7 +73,8 @@ def bench_figure(results: Sequence[Mapping[str, Any]]) -> "Figure":
             _finish_axes(axes, names, rows, limits)
         figure.text(0.02, 1 - 0.3 / height, "Times of the peers over ours, medians", size=10, weight="bold")
         handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="upper right", ncols=2, frameon=False)
+        beneath = {"bbox_to_anchor": (0.0, 1 - 0.3 / height), "loc": "upper left"}
+        figure.legend(handles, labels, ncols=2, frameon=False, **(beneath if columns == 1 else {"loc": "upper right"}))
     return figure
 
 

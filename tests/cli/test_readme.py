@@ -1,4 +1,4 @@
-"""The README cannot rot: its examples run, its table is what the results files say, its commands exist."""
+"""The README cannot rot: its examples run, the table of results is what the files say, every command shown exists."""
 
 import doctest
 import re
@@ -12,13 +12,14 @@ from jaxcnn.cli._main import build_parser, main
 from jaxcnn.cli._results import head_lines, markdown_table, read_results
 from jaxcnn.train import find_experiment
 
-README = Path(__file__).parent.parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent.parent
+README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
 
 
-def between(mark: str) -> str:
-    """What stands between a mark and its end."""
-    found = re.search(rf"<!-- {mark} -->\n(.*?)<!-- end -->", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert found is not None, f"the README lost its mark {mark!r}"
+def between(mark: str, page: Path = README) -> str:
+    """What a page has between a mark and its end."""
+    found = re.search(rf"<!-- {mark} -->\n(.*?)<!-- end -->", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None, f"{page.name} lost its mark {mark!r}"
     return found.group(1)
 
 
@@ -32,7 +33,7 @@ def test_examples_run() -> None:
 
 def test_table_is_what_the_results_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(README.parent)
-    assert between("results").strip() == markdown_table(read_results())
+    assert between("results", RESULTS).strip() == markdown_table(read_results())
 
 
 @pytest.mark.parametrize("result", read_results(), ids=lambda result: result["experiment"])
@@ -57,9 +58,10 @@ def test_the_first_command_trains(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_every_command_shown_is_understood() -> None:
-    text = README.read_text(encoding="utf-8")
-    shown = re.findall(r"^(?:\| `)?jaxcnn ([^`\n]*)", text, re.MULTILINE)
-    assert len(shown) >= 10
+    text = "\n".join(page.read_text(encoding="utf-8") for page in [README, *(ROOT / "docs").rglob("*.md")])
+    text = re.sub(r"\\\n *", "", text)  # commands of several lines
+    shown = re.findall(r"^(?:\| `)?jaxcnn ([^`#\n]*)", text, re.MULTILINE)
+    assert len(shown) >= 25
     for words in shown:
         words = words.replace("...", "")
         if words.strip() not in ("list", "results"):

@@ -19,6 +19,7 @@ from jaxcnn.functional._engine._algorithms import ALGORITHMS
 from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
 
 TABLE_FORMAT = 1
+"""The format of the tables that are written; ``read_table`` refuses others."""
 VARIABLE = "JAXCNN_TUNED"
 
 Table = Mapping[str, str]  # the name of an algorithm for the ``key`` of an operation
