@@ -12,7 +12,7 @@ from jaxcnn._hints import missing_name
 from jaxcnn._other_names import NAMES
 
 if TYPE_CHECKING:  # what type checkers and the reference read; __getattr__ imports the same
-    from jaxcnn import augment, data, functional, metrics, models, nn, shapes, train, vis
+    from jaxcnn import attribution, augment, data, functional, metrics, models, nn, shapes, train, vis
     from jaxcnn._check_gradients import check_gradients
     from jaxcnn._freed_memory import keep_freed_memory, release_freed_memory
     from jaxcnn.functional import accelerate
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # what type checkers and the reference read; __getattr__ impo
     from jaxcnn.shapes import ShapeError
     from jaxcnn.train import load
 
-_MODULES = ("augment", "data", "functional", "metrics", "models", "nn", "shapes", "train", "vis")
+_MODULES = ("attribution", "augment", "data", "functional", "metrics", "models", "nn", "shapes", "train", "vis")
 _NAMES = {
     "ShapeError": "jaxcnn.shapes",
     "accelerate": "jaxcnn.functional",
@@ -34,6 +34,7 @@ _NAMES = {
 __all__ = [
     "ShapeError",
     "accelerate",
+    "attribution",
     "augment",
     "check_gradients",
     "data",

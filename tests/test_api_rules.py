@@ -19,7 +19,7 @@ from jaxcnn.functional import conv_algorithms
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = ("jaxcnn.functional", "jaxcnn.functional.filters", "jaxcnn.metrics")
-FACES = (*OPERATIONS, "jaxcnn.augment", "jaxcnn.nn", "jaxcnn.shapes")
+FACES = (*OPERATIONS, "jaxcnn.attribution", "jaxcnn.augment", "jaxcnn.nn", "jaxcnn.shapes")
 # Of these a source would be the library itself.
 NO_SOURCE = {"accelerate", "batch_stats", "conv_algorithms", "explain_conv", "use_tuning"}
 # A switch, ``accelerate(False)``; a window as of the other filters, ``high_pass((5, 5))``; the pattern of a search.

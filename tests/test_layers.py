@@ -12,7 +12,7 @@ ROWS = [
     {"functional"},
     {"nn", "augment", "metrics"},
     {"models", "data"},
-    {"bench", "train", "vis", "export", "unsupervised"},
+    {"attribution", "bench", "train", "vis", "export", "unsupervised"},
     {"cli"},
     {"experiments"},
 ]
@@ -67,7 +67,7 @@ def test_imports_go_down() -> None:
 
 
 # Private files next to the packages that jaxcnn.shapes may not import.
-WITH_JAX = {"jaxcnn._arrays", "jaxcnn._check_gradients"}
+WITH_JAX = {"jaxcnn._arrays", "jaxcnn._check_gradients", "jaxcnn._programs"}
 
 
 def above_the_ground(source: str, libraries: Set[str] = frozenset()) -> list[str]:

@@ -15,6 +15,7 @@ from jax.extend.core import Literal, Primitive, Var
 from jax.interpreters import ad, batching
 
 from jaxcnn._geometry import Span, cover
+from jaxcnn._programs import constants_and_carry
 from jaxcnn.models._summary._abstract import BlankParameters, keys
 from jaxcnn.models._summary._equations import View, multiply_adds, union_of, views_after
 
@@ -206,7 +207,7 @@ class _Walk:
     def iterate(self, equation: Any, views: list[View | None], times: int) -> list[View | None]:
         """A scan, iteration by iteration; receptive fields may grow with each."""
         params = equation.params
-        first, carried = _constants_and_carry(params)
+        first, carried = constants_and_carry(params)
         constants, carry, rows = views[:first], views[first : first + carried], views[first + carried :]
         stacked: list[list[View | None]] = []
         for iteration in range(params["length"]):
@@ -242,14 +243,6 @@ def _body(params: Mapping[str, Any]) -> Any:
 def _open(program: Any) -> Any:
     """The program without its constants."""
     return getattr(program, "jaxpr", program)
-
-
-def _constants_and_carry(params: Mapping[str, Any]) -> tuple[int, int]:
-    """The numbers of constants and of carried operands of a scan; JAX 0.12 stores them in a tree."""
-    if "num_consts" in params:
-        return params["num_consts"], params["num_carry"]
-    constants, carry, _ = params["ft_in"].unpack()
-    return len(constants), len(carry)
 
 
 def _entry(span: Span, place: int) -> Span:
