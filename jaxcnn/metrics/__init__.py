@@ -13,6 +13,7 @@ ROC AUC and average precision, up to an error that it computes.
 from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
+from jaxcnn.metrics._boundary import boundary_f1
 from jaxcnn.metrics._calibration import Calibration, CalibrationBins, expected_calibration_error
 from jaxcnn.metrics._classification import accuracy, brier_score, in_top_k, top_k_accuracy
 from jaxcnn.metrics._confusion import ConfusionMatrix, confusion_matrix
@@ -22,20 +23,24 @@ from jaxcnn.metrics._images import dice, psnr, ssim
 from jaxcnn.metrics._mean import Mean
 from jaxcnn.metrics._ranking import average_precision, roc_auc
 from jaxcnn.metrics._score_histogram import BinnedRanking, ScoreHistogram
+from jaxcnn.metrics._voc import DetectionCurve, detection_curves, voc_average_precision
 
 __all__ = [
     "BinnedRanking",
     "Calibration",
     "CalibrationBins",
     "ConfusionMatrix",
+    "DetectionCurve",
     "Mean",
     "ScoreHistogram",
     "accuracy",
     "average_precision",
     "balanced_accuracy",
+    "boundary_f1",
     "brier_score",
     "confusion_matrix",
     "detection_average_precision",
+    "detection_curves",
     "dice",
     "expected_calibration_error",
     "f1",
@@ -48,6 +53,7 @@ __all__ = [
     "roc_auc",
     "ssim",
     "top_k_accuracy",
+    "voc_average_precision",
 ]
 
 if not TYPE_CHECKING:  # or type checkers would accept every name

@@ -56,8 +56,8 @@ def detection_average_precision(targets: Sequence[Image], predictions: Sequence[
             f"targets and predictions must have one entry for each image, but there are {len(targets)} and "
             f"{len(predictions)}."
         )
-    truth = [_arrays(image, index, "targets") for index, image in enumerate(targets)]
-    found = [_arrays(image, index, "predictions") for index, image in enumerate(predictions)]
+    truth = [image_arrays(image, index, "targets") for index, image in enumerate(targets)]
+    found = [image_arrays(image, index, "predictions") for index, image in enumerate(predictions)]
     classes = sorted({int(label) for image in (*truth, *found) for label in image["labels"]})
     precision = {name: np.full((len(THRESHOLDS), len(RECALLS), len(classes)), np.nan) for name in AREAS}
     recall = {(name, most): np.full((len(THRESHOLDS), len(classes)), np.nan) for name in AREAS for most in MOST}
@@ -82,8 +82,13 @@ def detection_average_precision(targets: Sequence[Image], predictions: Sequence[
     return result
 
 
-def _arrays(image: Image, index: int, kind: str) -> Arrays:
-    """The arrays of one image, without padding; the detections by descending score."""
+def image_arrays(image: Image, index: int, kind: str) -> Arrays:
+    """The arrays of one image, without padding; the detections by descending score.
+
+    Raises:
+        ShapeError: arrays that do not fit each other.
+        ValueError: an array that is missing.
+    """
     needed = ("boxes", "labels", "scores") if kind == "predictions" else ("boxes", "labels")
     missing = [name for name in needed if name not in image]
     if missing:
@@ -91,8 +96,9 @@ def _arrays(image: Image, index: int, kind: str) -> Arrays:
     boxes = np.asarray(image["boxes"], np.float64).reshape(-1, 4) if np.size(image["boxes"]) == 0 else image["boxes"]
     arrays = {"boxes": np.asarray(boxes, np.float64)}
     count = len(arrays["boxes"])
-    usual = {"crowd": np.zeros(count, bool), "area": _area(arrays["boxes"]) if arrays["boxes"].ndim == 2 else None}
-    for name in ("labels", "scores") if kind == "predictions" else ("labels", "crowd", "area"):
+    none = np.zeros(count, bool)
+    usual = {"crowd": none, "difficult": none, "area": _area(arrays["boxes"]) if arrays["boxes"].ndim == 2 else None}
+    for name in ("labels", "scores") if kind == "predictions" else ("labels", "crowd", "difficult", "area"):
         value = image[name] if name in image else usual[name]
         arrays[name] = np.asarray(value)
     if arrays["boxes"].ndim != 2 or arrays["boxes"].shape[1] != 4 or any(len(a) != count for a in arrays.values()):
@@ -114,13 +120,17 @@ def _of_class(truth: Arrays, found: Arrays, label: int) -> tuple[Arrays, Arrays,
     """Boxes and detections of a class in one image, with their overlaps ``(detections, boxes)``."""
     mine = {name: array[truth["labels"] == label] for name, array in truth.items()}
     theirs = {name: array[found["labels"] == label][: MOST[-1]] for name, array in found.items()}
-    low = np.maximum(theirs["boxes"][:, None, :2], mine["boxes"][None, :, :2])
-    high = np.minimum(theirs["boxes"][:, None, 2:], mine["boxes"][None, :, 2:])
+    return mine, theirs, overlaps_of(theirs["boxes"], mine["boxes"], mine["crowd"].astype(bool))
+
+
+def overlaps_of(found: np.ndarray, truth: np.ndarray, crowd: np.ndarray) -> np.ndarray:
+    """The IoU of detections with boxes ``(detections, boxes)``; of a crowd, the share of the detection in it."""
+    low = np.maximum(found[:, None, :2], truth[None, :, :2])
+    high = np.minimum(found[:, None, 2:], truth[None, :, 2:])
     shared = np.maximum(high - low, 0).prod(-1)
-    own = _area(theirs["boxes"])[:, None]
-    # Of a crowd, the share of the detection that it covers.
-    union = np.where(mine["crowd"][None], own, own + _area(mine["boxes"])[None] - shared)
-    return mine, theirs, np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    own = _area(found)[:, None]
+    union = np.where(crowd[None], own, own + _area(truth)[None] - shared)
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
 def _match(truth: Arrays, found: Arrays, overlaps: np.ndarray, limits: tuple[float, float]) -> Match:
