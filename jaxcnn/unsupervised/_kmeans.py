@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from jaxcnn._arrays import as_array
+from jaxcnn._arrays import as_array, common_dtype
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
 
@@ -119,7 +119,7 @@ def _checked(x: ArrayLike, centroids: ArrayLike) -> tuple[jax.Array, jax.Array]:
         raise ShapeError(
             f"x must have the shape (n, features) and centroids (k, features), not {x.shape} and {centroids.shape}."
         )
-    dtype = jnp.promote_types(jnp.promote_types(x.dtype, centroids.dtype), jnp.float32)
+    dtype = common_dtype(x, centroids, jnp.float32)
     return x.astype(dtype), centroids.astype(dtype)
 
 
