@@ -13,6 +13,11 @@ from jaxcnn.cli._compile_times import run as run_compile_times
 from jaxcnn.cli._tune import run as run_tune
 
 HELP = "measure layers and training steps next to stock JAX and PyTorch"
+EXAMPLES = (
+    "jaxcnn bench 'dw*'",
+    "jaxcnn bench --tune",
+    "jaxcnn bench --compile 'resnet*'",
+)
 ROUGHLY = "the whole suite takes about ten minutes on two cores"
 
 

@@ -12,6 +12,10 @@ from typing import Any
 from jaxcnn._reprs import SHARES
 
 HELP = "compare runs: settings that differ, metrics, curves in one picture"
+EXAMPLES = (
+    "jaxcnn compare runs/a runs/b",
+    "jaxcnn compare runs/* --picture curves.pdf",
+)
 # Entries of a record that are no metrics.
 _NOT_METRICS = ("step", "epoch", "seconds")
 

@@ -12,6 +12,10 @@ from typing import Any
 from jaxcnn.cli import _devices
 
 HELP = "compile an experiment for TPU chips without having them"
+EXAMPLES = (
+    "jaxcnn compile lenet5_digits --topology v5e:4x4",
+    "jaxcnn compile my_experiment.py --topology v5p:2x2x1 --json",
+)
 USUAL: dict[str, Any] = {"spelling": "jit", "batch_stats": "global", "accumulate": 1, "fsdp": False}
 
 

@@ -9,6 +9,10 @@ from jaxcnn._reprs import SHARES
 from jaxcnn.cli import _trust
 
 HELP = "evaluate a run on its test images"
+EXAMPLES = (
+    "jaxcnn evaluate runs/mine",
+    "jaxcnn evaluate runs/mine --json",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,10 @@ from typing import Any
 from jaxcnn._reprs import SHARES, setting_text
 
 HELP = "list experiments and runs"
+EXAMPLES = (
+    "jaxcnn list",
+    "jaxcnn list --json",
+)
 DEPTHS = ("*", "*/*", "*/*/*")  # of the folders of runs below ./runs: `repeat` and `sweep` make folders of runs
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 
+import shtab
+
 from jaxcnn._error_context import message_of
 from jaxcnn._errors import printable
 from jaxcnn._extras import is_optional, with_hint
@@ -16,7 +18,7 @@ from jaxcnn.cli._encoding import show_any_text
 from jaxcnn.cli._standard_output import checked_output
 
 EXPERIMENT = "jaxcnn_experiment_"  # what the modules of experiment files are called
-# Each verb is a module with HELP, add_arguments(parser) and run(options) -> exit status.
+# Each verb is a module with HELP, EXAMPLES, add_arguments(parser) and run(options) -> exit status.
 VERBS = (
     "train",
     "evaluate",
@@ -39,13 +41,26 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     parser = argparse.ArgumentParser(prog="jaxcnn", description="Train, inspect and use convolutional networks in JAX.")
     parser.add_argument("--traceback", action="store_true", help="show the full traceback of an error")
+    shtab.add_argument_to(parser, "--print-completion", help="print completions for a shell, such as bash or zsh")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name in VERBS:
         module = importlib.import_module(f"jaxcnn.cli._{name}")
-        verb = verbs.add_parser(name, help=module.HELP, description=module.__doc__)
+        examples = "\n".join(["examples:", *(f"  {example}" for example in module.EXAMPLES)])
+        verb = verbs.add_parser(
+            name, help=module.HELP, description=module.__doc__, epilog=examples, formatter_class=_HelpOfVerb
+        )
         module.add_arguments(verb)
         verb.set_defaults(run=module.run)
     return parser
+
+
+class _HelpOfVerb(argparse.HelpFormatter):
+    """Wraps each paragraph to the width of the terminal; lines of examples keep their places."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = super()._fill_text
+        parts = text.strip().split("\n\n")
+        return "\n\n".join(part if "\n  " in part else fill(part, width, indent) for part in parts)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

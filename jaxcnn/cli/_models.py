@@ -3,6 +3,10 @@
 import argparse
 
 HELP = "list models"
+EXAMPLES = (
+    "jaxcnn models",
+    "jaxcnn models 'resnet*'",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

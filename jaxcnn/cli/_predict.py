@@ -12,6 +12,10 @@ from typing import Any
 from jaxcnn.cli import _trust
 
 HELP = "predict the classes of image files"
+EXAMPLES = (
+    "jaxcnn predict runs/mine digit.png",
+    "jaxcnn predict runs/mine photos/*.jpg --json",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

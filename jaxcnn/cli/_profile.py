@@ -9,6 +9,7 @@ from pathlib import Path
 from jaxcnn.cli import _devices, _trust
 
 HELP = "show where the time of a run's step goes"
+EXAMPLES = ("jaxcnn profile runs/mine --steps 20",)
 MOST_ROWS = 25
 
 

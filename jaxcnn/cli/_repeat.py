@@ -12,6 +12,10 @@ from jaxcnn.cli._in_turn import Planned, Stopped, plan, train_in_turn
 from jaxcnn.cli._standard_output import lasting_output
 
 HELP = "train every variant once per seed and write a results file"
+EXAMPLES = (
+    "jaxcnn repeat lenet5_digits --seeds 3",
+    "jaxcnn repeat my_experiment.py --seeds 5 --set epochs=10",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

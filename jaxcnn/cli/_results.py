@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 HELP = "print what the experiments reached"
+EXAMPLES = (
+    "jaxcnn results",
+    "jaxcnn results --markdown",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from jaxcnn.train import ExperimentFile
 
 HELP = "show an experiment's settings, or what a folder of images holds"
+EXAMPLES = (
+    "jaxcnn show lenet5_digits",
+    "jaxcnn show lenet5_mnist --augment",
+    "jaxcnn show folder:/path/to/images",
+)
 FOLDER = "folder:"
-EXAMPLES = 3  # paths that are printed for each reason to leave out a file
+MOST_PATHS = 3  # paths that are printed for each reason to leave out a file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,7 +105,7 @@ def show_folder(path: str, *, as_json: bool) -> int:
         print_table(
             ["left out", "count", "such as"],
             [
-                [reason, len(places), ", ".join(str(place.relative_to(found.root)) for place in places[:EXAMPLES])]
+                [reason, len(places), ", ".join(str(place.relative_to(found.root)) for place in places[:MOST_PATHS])]
                 for reason, places in reasons.items()
             ],
         )

@@ -11,6 +11,11 @@ from typing import Any
 from jaxcnn.cli import _trust
 
 HELP = "show a model layer by layer"
+EXAMPLES = (
+    "jaxcnn summary resnet50 --input 224",
+    "jaxcnn summary lenet5_digits",
+    "jaxcnn summary runs/mine",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

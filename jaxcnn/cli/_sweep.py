@@ -17,6 +17,10 @@ from jaxcnn.cli._in_turn import Planned, Stopped, plan, train_in_turn
 from jaxcnn.cli._standard_output import lasting_output
 
 HELP = "train every combination of some settings and compare them"
+EXAMPLES = (
+    "jaxcnn sweep lenet5_digits --over peak_lr=1e-3,3e-3 --set hold_out=5",
+    "jaxcnn sweep my_experiment.py --over 'widths=8,16;16,32'",
+)
 FILE = "sweep.json"
 
 

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from jaxcnn.train import Start
 
 HELP = "train an experiment, or continue a run"
+EXAMPLES = (
+    "jaxcnn train lenet5_digits --set epochs=3",
+    "jaxcnn train my_experiment.py --run-dir runs/mine --tensorboard",
+    "jaxcnn train --resume runs/mine",
+    "jaxcnn train --resume runs/mine --extend epochs=80",
+    "jaxcnn train --from runs/mine --set peak_lr=1e-4",
+    "jaxcnn train lenet5_digits --devices 8 --spelling shard_map",
+)
 
 log = logging.getLogger("jaxcnn")
 
