@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
+from jaxcnn.unsupervised._crbm import CRBM
 from jaxcnn.unsupervised._filter_bank import filter_bank
 from jaxcnn.unsupervised._kmeans import Lloyd, kmeans, lloyd_step, nearest_centroids
 from jaxcnn.unsupervised._linear_probe import LinearProbe, linear_probe
@@ -14,6 +15,7 @@ from jaxcnn.unsupervised._psd import init_psd, psd_codes, psd_encode, psd_loss
 from jaxcnn.unsupervised._sparse_coding import dictionary_step, learn_dictionary, sparse_codes
 
 __all__ = [
+    "CRBM",
     "LinearProbe",
     "Lloyd",
     "Whitening",
