@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
 from jaxcnn.data._arrays import Dataset, Split
-from jaxcnn.data._balance import balanced_weights
+from jaxcnn.data._balance import balanced_weights, median_frequency_weights
 from jaxcnn.data._batches import eval_batches, steps_per_epoch
 from jaxcnn.data._coco import coco
 from jaxcnn.data._folder_scan import FolderContents, scan_folder
@@ -40,6 +40,7 @@ __all__ = [
     "is_prepared",
     "label_maps",
     "load",
+    "median_frequency_weights",
     "names",
     "read_image",
     "scan_folder",

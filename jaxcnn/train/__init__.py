@@ -36,7 +36,8 @@ from jaxcnn.train._runs import (
     variants_of,
     with_settings,
 )
-from jaxcnn.train._tasks import classification, cross_entropy, multilabel, regression, segmentation
+from jaxcnn.train._segmentation import segmentation
+from jaxcnn.train._tasks import classification, cross_entropy, multilabel, regression
 from jaxcnn.train._trained import Trained, load_trained
 from jaxcnn.train._watch import CSV, Callback, MLflow, RunInfo, TensorBoard, WeightsAndBiases
 

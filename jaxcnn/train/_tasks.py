@@ -9,11 +9,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import linen as nn
 
-from jaxcnn import metrics
 from jaxcnn._errors import ShapeError
 from jaxcnn.train._experiment import Aux
 
@@ -170,44 +168,6 @@ def _hits(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """The share of the labels of each example that are the most probable class."""
     right = labels.argmax(-1) if labels.ndim == logits.ndim else labels
     return by_example(logits.argmax(-1) == right)
-
-
-def segmentation(
-    model: nn.Module,
-    *,
-    loss: Loss | None = None,
-    normalize: Callable[[jax.Array], jax.Array] = unchanged,
-    target: str = "segmentation",
-) -> Functions:
-    """The functions of an experiment whose model gives logits of classes for each pixel of ``image``.
-
-    Args:
-        model: a Linen module; ``model.apply(variables, x, train=...)`` gives logits ``(batch, *spatial, classes)``.
-        loss: logits and labels -> the loss of each pixel; ``cross_entropy()`` unless given.
-        normalize: prepared and augmented images -> the input of the model.
-        target: the array of the classes, integers ``(batch, *spatial)``.
-
-    Returns:
-        ``init``, ``objective``, ``evaluate``, ``predict`` and ``summarize``. Evaluation gives ``loss``, ``accuracy``
-        and ``mean_iou``; predictions are ``{target: ...}``, the most probable class of each pixel.
-
-    >>> from jaxcnn import models
-    >>> sorted(segmentation(models.create("unet", num_classes=2)))
-    ['evaluate', 'init', 'objective', 'predict', 'summarize']
-    """
-    functions = classification(model, loss=loss, normalize=normalize, target=target)
-
-    def predict(variables: Any, batch: Batch) -> dict[str, jax.Array]:
-        return {target: functions["predict"](variables, batch)["probabilities"].argmax(-1)}
-
-    def summarize(outputs: Any, targets: Mapping[str, np.ndarray]) -> dict[str, float]:
-        truth, found = targets[target], outputs[target]
-        matrix = metrics.ConfusionMatrix.empty(1 + max(int(truth.max()), int(found.max())))
-        for start in range(0, len(truth), 64):  # a part at a time: counts of a single update are exact up to 2**24
-            matrix = matrix.update(truth[start : start + 64], found[start : start + 64])
-        return {"mean_iou": float(metrics.mean_iou(matrix.compute()))}
-
-    return functions | {"predict": predict, "summarize": summarize}
 
 
 def regression(

@@ -12,14 +12,17 @@ import optax
 import pytest
 from flax import linen as nn
 
+from jaxcnn import data
 from jaxcnn.data import Dataset, Split
 from jaxcnn.nn import Conv
 from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._segmentation import segmentation
 from jaxcnn.train._state import create_state
 from jaxcnn.train._step import epoch_order, train_step
-from jaxcnn.train._tasks import cross_entropy, segmentation
+from jaxcnn.train._tasks import cross_entropy
+from tests.tiers import default_rows
 from tests.train.runs import new_run, train
 
 
@@ -102,7 +105,104 @@ def test_overlap_is_over_a_whole_split_in_parts(experiment: Experiment) -> None:
     found = summarize({"segmentation": predictions}, {"segmentation": labels})["mean_iou"]
     assert found == pytest.approx(overlap(labels, predictions), rel=1e-6)
     only_predicted = summarize({"segmentation": np.array([[[0, 4]]])}, {"segmentation": np.zeros((1, 1, 2), int)})
-    assert only_predicted == {"mean_iou": 0.25}  # half of class 0, and nothing of class 4
+    assert only_predicted == {  # half of class 0, and nothing of class 4
+        "pixel_accuracy": 0.5,
+        "class_accuracy": 0.5,
+        "mean_iou": 0.25,
+    }
+
+
+class TwoHeads(nn.Module):
+    """Two linear classifiers of single pixels; the parameters of the second are those of ``aux``."""
+
+    @nn.compact
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        return {name: Conv(3, (1, 1), name=name)(x) for name in ("logits", "aux")}
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        return self.features(x, train)["logits"]
+
+
+def partly_labelled() -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(4)
+    labels = generator.choice([0, 1, 2, 255], (4, 5, 3)).astype(np.uint8)
+    labels[2] = 255
+    return {"image": generator.normal(size=(4, 5, 3, 2)).astype(np.float32), "segmentation": labels}
+
+
+@pytest.mark.parametrize(
+    "kind", default_rows(["plain", "weights", "heads", "weights and heads"], keep=["weights and heads"])
+)
+def test_pixels_without_a_label_count_in_no_loss_and_no_measure(kind: str) -> None:
+    """Against loops over pixels; an image without any label has the loss 0."""
+    weights = np.array([0.5, 2.0, 0.0]) if "weights" in kind else np.ones(3)
+    heads = {"logits": 1.0, "aux": 0.25} if "heads" in kind else None
+    functions = segmentation(TwoHeads(), heads=heads, class_weights=weights if "weights" in kind else None)
+    batch, model = partly_labelled(), TwoHeads()
+    variables = jax.jit(functions["init"])(jax.random.key(0), batch)
+    maps = jax.jit(lambda: model.apply(variables, batch["image"], method="features"))()
+    wanted, plain, right = np.zeros(4), np.zeros(4), np.zeros(4)
+    for image, labels in enumerate(batch["segmentation"]):
+        places = [tuple(place) for place in np.argwhere(labels != 255)]
+        for place in places:
+            for name, share in (heads or {"logits": 1.0}).items():
+                scores = np.asarray(maps[name][image], np.float64)[place]
+                loss = np.log(np.exp(scores).sum()) - scores[labels[place]]
+                wanted[image] += share * weights[labels[place]] * loss / len(places)
+            scores = np.asarray(maps["logits"][image], np.float64)[place]
+            plain[image] += (np.log(np.exp(scores).sum()) - scores[labels[place]]) / len(places)
+            right[image] += (scores.argmax() == labels[place]) / len(places)
+    (losses, aux), measures = jax.jit(
+        lambda key: (functions["objective"](variables, batch, key), functions["evaluate"](variables, batch))
+    )(jax.random.key(1))
+    np.testing.assert_allclose(losses, wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(aux.metrics["accuracy"], right, rtol=1e-6)
+    np.testing.assert_allclose(measures["loss"], plain, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(measures["accuracy"], right, rtol=1e-6)
+    assert wanted[2] == 0 < wanted[[0, 1, 3]].min()
+    found = np.asarray(maps["logits"]).argmax(-1)
+    summary = functions["summarize"]({"segmentation": found}, batch)
+    labelled = batch["segmentation"] != 255
+    assert summary["pixel_accuracy"] == pytest.approx((found == batch["segmentation"])[labelled].mean())
+    assert summary["mean_iou"] == pytest.approx(overlap(batch["segmentation"][labelled], found[labelled]), rel=1e-5)
+    shares = [(found[batch["segmentation"] == label] == label).mean() for label in range(3)]
+    assert summary["class_accuracy"] == pytest.approx(np.mean(shares), rel=1e-5)
+
+
+def test_weights_and_heads_that_do_not_fit_are_refused() -> None:
+    batch = partly_labelled()
+    for options, message in (
+        ({"class_weights": [1.0, 2.0]}, "one weight for each of the 3 classes of the model, not 2"),
+        (
+            {"heads": {"logits": 1.0, "aux2": 0.5}},
+            "heads has 'aux2', but the features of TwoHeads in training are logits",
+        ),
+    ):
+        functions = segmentation(TwoHeads(), **options)  # type: ignore[arg-type]
+        variables = jax.eval_shape(functions["init"], jax.random.key(0), batch)
+        with pytest.raises(ValueError, match=message):
+            jax.eval_shape(functions["objective"], variables, batch, jax.random.key(0))
+    with pytest.raises(ValueError, match=r"segmentation: class_weights=.* must be finite numbers, at least 0"):
+        segmentation(TwoHeads(), class_weights=[1.0, -1.0, 1.0])
+
+
+def test_weights_of_classes_by_their_frequency() -> None:
+    maps = np.random.default_rng(0).choice([0, 0, 0, 1, 2, 255], (3, 4, 5))
+    maps[0][maps[0] == 1] = 0
+    frequency = []
+    for label in range(3):
+        images = [each for each in maps if (each == label).any()]
+        frequency.append(sum((each == label).sum() for each in images) / sum((each != 255).sum() for each in images))
+    weights = data.median_frequency_weights(maps, num_classes=4)
+    np.testing.assert_allclose(weights, [*(np.median(frequency) / np.array(frequency)), 0], rtol=1e-6)
+    for wrong, error, message in (
+        (maps.astype(float), TypeError, "expected classes as a NumPy array of integers, got float64"),
+        (maps[0], ValueError, "expected a class for each pixel"),
+        (np.full((1, 2, 2), 255), ValueError, "no pixel has a label"),
+        (maps + 3, ValueError, "a pixel has the class 4, but there are 4 classes"),
+    ):
+        with pytest.raises(error, match=message):
+            data.median_frequency_weights(wrong, num_classes=4)
 
 
 def test_a_run_records_the_overlap(experiment: Experiment, tmp_path: Path) -> None:
