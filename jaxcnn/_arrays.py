@@ -1,27 +1,39 @@
 """Arguments as arrays, and the dtypes that arithmetic happens in, the same under every promotion setting of JAX."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import jax.typing
 import numpy as np
 
-# The arrays that a function may be called without, under the one name that each has everywhere.
-OPTIONAL = ("bias", "scale", "offset", "mask")
+# What public functions accept as an array: JAX's own type does not include lists, which as_array accepts too.
+ArrayLike: TypeAlias = jax.typing.ArrayLike | list[Any] | tuple[Any, ...]
 
 
-def as_arrays(**arrays: Any) -> tuple[Any, ...]:
-    """Each argument as a JAX array, in the order given; one that may be left out stays None.
+def as_arrays(**arrays: ArrayLike) -> tuple[jax.Array, ...]:
+    """Each argument as a JAX array, in the order given: the first line of a public function of arrays.
 
     Raises:
-        TypeError: None for an argument that is needed, or something that is not made of numbers.
+        TypeError: something that is not made of numbers.
+
+    >>> x, kernel = as_arrays(x=[1.0, 2.0], kernel=np.ones(3, np.int8))
+    >>> x.dtype, kernel.dtype
+    (dtype('float32'), dtype('int8'))
     """
-    return tuple(
-        None if array is None and name in OPTIONAL else as_array(array, name=name) for name, array in arrays.items()
-    )
+    return tuple(as_array(array, name=name) for name, array in arrays.items())
 
 
-def as_array(value: Any, *, name: str) -> jax.Array:
+def as_optional_arrays(**arrays: ArrayLike | None) -> tuple[jax.Array | None, ...]:
+    """As ``as_arrays``, but None stays None.
+
+    Raises:
+        TypeError: something else that is not made of numbers.
+    """
+    return tuple(None if array is None else as_array(array, name=name) for name, array in arrays.items())
+
+
+def as_array(value: ArrayLike, *, name: str) -> jax.Array:
     """One argument as a JAX array. NumPy arrays of the other byte order are converted.
 
     Raises:

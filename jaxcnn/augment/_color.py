@@ -2,9 +2,8 @@
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import accumulator_dtype
+from jaxcnn._arrays import ArrayLike, accumulator_dtype
 from jaxcnn._errors import ShapeError
 from jaxcnn.augment._images import as_amount, as_images, as_key, per_image, with_batch_shape, with_sharding_of
 

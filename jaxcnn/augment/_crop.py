@@ -2,9 +2,8 @@
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import accumulator_dtype
+from jaxcnn._arrays import ArrayLike, accumulator_dtype
 from jaxcnn._axes import IntPerAxis, int_per_axis
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn._geometry import PADDING_MODES, PaddingMode

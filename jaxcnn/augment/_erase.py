@@ -4,8 +4,8 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._axes import IntPerAxis, int_per_axis
 from jaxcnn.augment._images import as_amount, as_fill, as_images, as_key, as_range, with_batch_shape, with_sharding_of
 from jaxcnn.augment._rectangles import TRIES, random_offset, random_sides, rectangle_mask

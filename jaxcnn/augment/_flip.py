@@ -4,9 +4,8 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import as_arrays
+from jaxcnn._arrays import ArrayLike, as_arrays
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.augment._images import as_amount, as_images, as_key, with_batch_shape, with_sharding_of
 

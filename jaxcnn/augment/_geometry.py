@@ -4,8 +4,8 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.augment._images import as_amount, as_fill, as_images, as_key, per_image, with_batch_shape, with_sharding_of
 from jaxcnn.augment._sampling import affine_positions, bilinear
 

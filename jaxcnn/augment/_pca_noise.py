@@ -2,9 +2,8 @@
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import accumulator_dtype, as_array
+from jaxcnn._arrays import ArrayLike, accumulator_dtype, as_array
 from jaxcnn._errors import ShapeError
 from jaxcnn.augment._images import as_amount, as_images, as_key, with_batch_shape, with_sharding_of
 

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._axes import as_int
 from jaxcnn.augment._images import as_fill, as_images, as_key, with_batch_shape
 from jaxcnn.augment._operations import OPERATIONS, apply_operations, strength_table

@@ -6,9 +6,8 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import as_array
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import IntPerAxis, as_int, int_per_axis
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.augment._images import as_images

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import check_choice
 from jaxcnn._geometry import MOST_POSITIONS, adaptive_bins, adaptive_output, pyramid_levels, spatial_sizes
 from jaxcnn._symbolic import is_symbolic
@@ -27,7 +28,7 @@ from jaxcnn.functional._pooling import (
 )
 
 
-def adaptive_avg_pool(x: jax.Array, output_size: Sequence[int | None]) -> jax.Array:
+def adaptive_avg_pool(x: ArrayLike, output_size: Sequence[int | None]) -> jax.Array:
     """The average over each of ``output_size`` bins per axis, whatever the size of ``x``.
 
     ``y[..., i, c] = mean of x[..., floor(i * n / m) : ceil((i + 1) * n / m), c]`` on each axis of ``n`` entries and
@@ -56,7 +57,7 @@ def adaptive_avg_pool(x: jax.Array, output_size: Sequence[int | None]) -> jax.Ar
     return _adaptive_average(x, adaptive_output(output_size, x.shape))
 
 
-def adaptive_max_pool(x: jax.Array, output_size: Sequence[int | None]) -> jax.Array:
+def adaptive_max_pool(x: ArrayLike, output_size: Sequence[int | None]) -> jax.Array:
     """The maximum over each of ``output_size`` bins per axis, whatever the size of ``x``.
 
     ``y[..., i, c] = max of x[..., floor(i * n / m) : ceil((i + 1) * n / m), c]`` on each axis of ``n`` entries and
@@ -84,7 +85,7 @@ def adaptive_max_pool(x: jax.Array, output_size: Sequence[int | None]) -> jax.Ar
     return _adaptive_maximum(x, adaptive_output(output_size, x.shape))
 
 
-def global_avg_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: bool = False) -> jax.Array:
+def global_avg_pool(x: ArrayLike, *, spatial_ndim: int | None = None, keepdims: bool = False) -> jax.Array:
     """The average over all spatial positions, per channel: ``y[..., c] = mean over o of x[..., o, c]``.
 
     Args:
@@ -118,7 +119,7 @@ def global_avg_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: 
     return means if keepdims else means.squeeze(axes)
 
 
-def global_max_pool(x: jax.Array, *, spatial_ndim: int | None = None, keepdims: bool = False) -> jax.Array:
+def global_max_pool(x: ArrayLike, *, spatial_ndim: int | None = None, keepdims: bool = False) -> jax.Array:
     """The maximum over all spatial positions, per channel: ``y[..., c] = max over o of x[..., o, c]``.
 
     The gradient goes to the first maximum in row-major order.
@@ -157,7 +158,7 @@ def _check_keepdims(keepdims: object) -> None:
 
 
 def spatial_pyramid_pool(
-    x: jax.Array,
+    x: ArrayLike,
     levels: Sequence[int | Sequence[int]],
     *,
     kind: Literal["max", "avg"] = "max",

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 import jax
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._geometry import Padding, PoolPlan
 from jaxcnn.functional._pooling import as_float, divided, plan_windows, read_mask, widened, window_sum
 
 
 def avg_pool(
-    x: jax.Array,
+    x: ArrayLike,
     window_shape: Sequence[int],
     *,
     strides: IntPerAxis,

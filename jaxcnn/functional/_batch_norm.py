@@ -11,7 +11,7 @@ import numpy as np
 from jax import export, lax
 from jax.typing import DTypeLike
 
-from jaxcnn._arrays import accumulator_dtype, as_arrays
+from jaxcnn._arrays import ArrayLike, accumulator_dtype, as_array, as_arrays, as_optional_arrays
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import check_per_channel, full_rank_mask
@@ -63,17 +63,17 @@ def batch_stats(channels: int, *, dtype: DTypeLike = jnp.float32) -> BatchStats:
 
 
 def batch_norm(
-    x: jax.Array,
+    x: ArrayLike,
     stats: BatchStats,
     *,
-    scale: jax.Array | None = None,
-    bias: jax.Array | None = None,
+    scale: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
     train: bool,
     momentum: float | None = 0.99,
     epsilon: float = 1e-5,
     axis_name: Hashable | None = None,
     axis_index_groups: Sequence[Sequence[int]] | None = None,
-    mask: jax.Array | None = None,
+    mask: ArrayLike | None = None,
     unbiased: bool = True,
     dtype: DTypeLike | None = None,
 ) -> tuple[jax.Array, BatchStats]:
@@ -133,7 +133,8 @@ def batch_norm(
     >>> print(stats.var.round(4))  # unbiased
     [1.3333 2.25  ]
     """
-    x, scale, bias, mask = as_arrays(x=x, scale=scale, bias=bias, mask=mask)
+    x = as_array(x, name="x")
+    scale, bias, mask = as_optional_arrays(scale=scale, bias=bias, mask=mask)
     stats = _checked(x, stats, scale, bias)
     _check_numbers(train, momentum, epsilon)
     if not jnp.issubdtype(x.dtype, jnp.floating):

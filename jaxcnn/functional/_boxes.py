@@ -11,9 +11,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import accumulator_dtype, as_array, common_dtype
+from jaxcnn._arrays import ArrayLike, accumulator_dtype, as_array, common_dtype
 from jaxcnn._errors import ShapeError
 
 # log(1000 / 16): no box is decoded to more than 62.5 times the size of its anchor.
@@ -175,7 +174,7 @@ def decode_boxes(
     return jnp.concatenate([centre - half, centre + half], -1).astype(result)
 
 
-def clip_boxes(boxes: ArrayLike, image_shape: Sequence[int] | jax.Array) -> jax.Array:
+def clip_boxes(boxes: ArrayLike, image_shape: ArrayLike) -> jax.Array:
     """The part of each box within its image: ``x`` in ``[0, width]`` and ``y`` in ``[0, height]``.
 
     Args:

@@ -4,7 +4,7 @@ import jax
 from jax.lax import PrecisionLike
 from jax.typing import DTypeLike
 
-from jaxcnn._arrays import as_arrays
+from jaxcnn._arrays import ArrayLike, as_arrays, as_optional_arrays
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._geometry import ConvAlgorithm, Padding, PaddingMode, check_bias, torch_layout_warning
 from jaxcnn._hints import warn_user
@@ -12,10 +12,10 @@ from jaxcnn.functional._engine import compute_conv, plan_conv
 
 
 def conv(
-    x: jax.Array,
-    kernel: jax.Array,
+    x: ArrayLike,
+    kernel: ArrayLike,
     *,
-    bias: jax.Array | None = None,
+    bias: ArrayLike | None = None,
     strides: IntPerAxis = 1,
     padding: Padding = "SAME",
     padding_mode: PaddingMode = "zeros",
@@ -69,7 +69,8 @@ def conv(
     >>> conv(step, difference, padding="VALID")[:, 0]  # the edge is where the difference is not zero
     Array([0., 0., 1., 0., 0.], dtype=float32)
     """
-    x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
+    x, kernel = as_arrays(x=x, kernel=kernel)
+    (bias,) = as_optional_arrays(bias=bias)
     plan = plan_conv(
         x.shape,
         kernel.shape,

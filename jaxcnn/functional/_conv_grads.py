@@ -6,7 +6,7 @@ import jax
 from jax.lax import PrecisionLike
 from jax.typing import DTypeLike
 
-from jaxcnn._arrays import as_arrays
+from jaxcnn._arrays import ArrayLike, as_arrays
 from jaxcnn._axes import IntPerAxis, whole_shape, window_per_axis
 from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import ConvAlgorithm, ConvGeometry, Padding, PaddingMode, conv_kernel_shape
@@ -14,8 +14,8 @@ from jaxcnn.functional._engine import compute_input_grad, compute_kernel_grad, p
 
 
 def conv_input_grad(
-    g: jax.Array,
-    kernel: jax.Array,
+    g: ArrayLike,
+    kernel: ArrayLike,
     input_shape: Sequence[int],
     *,
     strides: IntPerAxis = 1,
@@ -86,8 +86,8 @@ def conv_input_grad(
 
 
 def conv_kernel_grad(
-    x: jax.Array,
-    g: jax.Array,
+    x: ArrayLike,
+    g: ArrayLike,
     window_shape: Sequence[int],
     *,
     strides: IntPerAxis = 1,

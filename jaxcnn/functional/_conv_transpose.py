@@ -4,7 +4,7 @@ import jax
 from jax.lax import PrecisionLike
 from jax.typing import DTypeLike
 
-from jaxcnn._arrays import as_arrays
+from jaxcnn._arrays import ArrayLike, as_arrays, as_optional_arrays
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._geometry import ConvAlgorithm, Padding, check_bias, conv_transpose_geometry, torch_layout_warning
 from jaxcnn._hints import warn_user
@@ -14,10 +14,10 @@ from jaxcnn.functional._engine import ConvPlan, compute_input_grad
 
 
 def conv_transpose(
-    x: jax.Array,
-    kernel: jax.Array,
+    x: ArrayLike,
+    kernel: ArrayLike,
     *,
-    bias: jax.Array | None = None,
+    bias: ArrayLike | None = None,
     strides: IntPerAxis = 1,
     padding: Padding = "SAME",
     output_padding: IntPerAxis = 0,
@@ -66,7 +66,8 @@ def conv_transpose(
     >>> conv_transpose(jnp.array([[1.0], [0], [10]]), jnp.ones((3, 1, 1)), strides=2, padding="VALID")[:, 0]
     Array([ 1.,  1.,  1.,  0., 10., 10., 10.], dtype=float32)
     """
-    x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
+    x, kernel = as_arrays(x=x, kernel=kernel)
+    (bias,) = as_optional_arrays(bias=bias)
     geometry = conv_transpose_geometry(
         x.shape,
         kernel.shape,

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 import jax
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import check_choice
 from jaxcnn._geometry import feature_groups
 from jaxcnn.functional._pooling import (
@@ -22,7 +23,7 @@ from jaxcnn.functional._pooling import (
 Kind = Literal["max", "avg", "l2"]
 
 
-def feature_pool(x: jax.Array, size: int, *, kind: Kind = "max") -> jax.Array:
+def feature_pool(x: ArrayLike, size: int, *, kind: Kind = "max") -> jax.Array:
     """Pools each group of ``size`` neighbouring channels: maxout, the average, or the L2 norm over features.
 
     ``y[..., g] = max`` (or the average, or ``sqrt(sum of squares)``) ``over j < size of x[..., g * size + j]``. The

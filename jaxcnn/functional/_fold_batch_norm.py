@@ -4,19 +4,19 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn._arrays import accumulator_dtype, as_arrays
+from jaxcnn._arrays import ArrayLike, accumulator_dtype, as_array, as_arrays, as_optional_arrays
 from jaxcnn._axes import as_int
 from jaxcnn._geometry import check_per_channel, fold_shape
 from jaxcnn.functional._batch_norm import BatchStats
 
 
 def fold_batch_norm(
-    kernel: jax.Array,
-    bias: jax.Array | None,
+    kernel: ArrayLike,
+    bias: ArrayLike | None,
     stats: BatchStats,
     *,
-    scale: jax.Array | None = None,
-    offset: jax.Array | None = None,
+    scale: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
     epsilon: float = 1e-5,
     transposed: bool = False,
     feature_group_count: int = 1,
@@ -57,7 +57,8 @@ def fold_batch_norm(
     """
     if not isinstance(stats, BatchStats):
         raise TypeError(f"stats must be a BatchStats, not {type(stats).__name__}.")
-    kernel, bias, scale, offset = as_arrays(kernel=kernel, bias=bias, scale=scale, offset=offset)
+    kernel = as_array(kernel, name="kernel")
+    bias, scale, offset = as_optional_arrays(bias=bias, scale=scale, offset=offset)
     mean, var = as_arrays(**{"stats.mean": stats.mean, "stats.var": stats.var})
     if not jnp.issubdtype(kernel.dtype, jnp.inexact):
         raise TypeError(f"the kernel must have floating numbers, not {kernel.dtype}.")

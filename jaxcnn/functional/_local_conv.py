@@ -7,7 +7,7 @@ from jax import lax
 from jax.lax import PrecisionLike
 from jax.typing import DTypeLike
 
-from jaxcnn._arrays import as_arrays
+from jaxcnn._arrays import ArrayLike, as_arrays, as_optional_arrays
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._errors import check_choice
 from jaxcnn._geometry import (
@@ -26,10 +26,10 @@ from jaxcnn.functional._patches import gather_windows
 
 
 def local_conv(
-    x: jax.Array,
-    kernel: jax.Array,
+    x: ArrayLike,
+    kernel: ArrayLike,
     *,
-    bias: jax.Array | None = None,
+    bias: ArrayLike | None = None,
     strides: IntPerAxis = 1,
     padding: Padding = "SAME",
     padding_mode: PaddingMode = "zeros",
@@ -78,7 +78,8 @@ def local_conv(
     >>> F.local_conv(x, kernel, padding="VALID")[:, 0]
     Array([1., 3., 7.], dtype=float32)
     """
-    x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
+    x, kernel = as_arrays(x=x, kernel=kernel)
+    (bias,) = as_optional_arrays(bias=bias)
     check_choice(padding_mode, PADDING_MODES, name="padding_mode")
     lead, geometry = unshared_geometry(
         x.shape,

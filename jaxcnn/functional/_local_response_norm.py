@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn._arrays import accumulator_dtype, as_array, as_arrays
+from jaxcnn._arrays import ArrayLike, accumulator_dtype, as_array
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
 
 
 def local_response_norm(
-    x: jax.Array, *, size: int = 5, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75
+    x: ArrayLike, *, size: int = 5, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75
 ) -> jax.Array:
     """Divides each entry by what its neighbours in channel, at the same position, amount to.
 
@@ -44,7 +44,7 @@ def local_response_norm(
     >>> print(local_response_norm(x, size=3, k=0.01, alpha=1, beta=0.5).round(3))  # inhibition among neighbours
     [0.  0.  0.6 0.8 0.  0. ]
     """
-    (x,) = as_arrays(x=x)
+    x = as_array(x, name="x")
     size = as_int(size, name="size")
     if size < 1:
         raise ShapeError(f"size={size} must be at least 1.")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._geometry import Padding, PoolPlan, norm_exponent
 from jaxcnn.functional._pooling import (
@@ -23,7 +24,7 @@ from jaxcnn.functional._pooling import (
 
 
 def lp_pool(
-    x: jax.Array,
+    x: ArrayLike,
     window_shape: Sequence[int],
     *,
     strides: IntPerAxis,

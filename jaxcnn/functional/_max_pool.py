@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._geometry import Padding, check_index_range
 from jaxcnn.functional._pooling import MAXIMUM, MINIMUM, as_ordered, extremum_of_windows, plan_windows, spatial_index
 
 
 def max_pool(
-    x: jax.Array,
+    x: ArrayLike,
     window_shape: Sequence[int],
     *,
     strides: IntPerAxis,
@@ -68,7 +69,7 @@ def max_pool(
 
 
 def min_pool(
-    x: jax.Array,
+    x: ArrayLike,
     window_shape: Sequence[int],
     *,
     strides: IntPerAxis,
@@ -116,7 +117,7 @@ def min_pool(
 
 
 def max_pool_with_indices(
-    x: jax.Array,
+    x: ArrayLike,
     window_shape: Sequence[int],
     *,
     strides: IntPerAxis,

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxcnn._arrays import as_arrays
+from jaxcnn._arrays import ArrayLike, as_arrays
 from jaxcnn._geometry import unpool_shape
 from jaxcnn.functional._pooling import materialized
 
 
-def max_unpool(y: jax.Array, indices: jax.Array, output_shape: Sequence[int]) -> jax.Array:
+def max_unpool(y: ArrayLike, indices: ArrayLike, output_shape: Sequence[int]) -> jax.Array:
     """Zeros everywhere, but each entry of ``y`` at its index: the partial inverse of ``max_pool_with_indices``.
 
     ``x[..., indices[..., o, c], c] = y[..., o, c]``, an index counting the spatial axes in row-major order. Where

@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import accumulator_dtype, as_array
+from jaxcnn._arrays import ArrayLike, accumulator_dtype, as_array
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional._boxes import as_boxes, shared_and_union

@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import accumulator_dtype, as_array
+from jaxcnn._arrays import ArrayLike, accumulator_dtype, as_array
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.functional._bilinear import bilinear

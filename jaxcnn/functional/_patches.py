@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn._arrays import as_arrays
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import IntPerAxis, window_per_axis
 from jaxcnn._geometry import Padding, PatchPlan, plan_fold, plan_patches, split_image_shape
 from jaxcnn._symbolic import is_less
 
 
 def extract_patches(
-    x: jax.Array,
+    x: ArrayLike,
     window_shape: Sequence[int],
     *,
     strides: IntPerAxis,
@@ -53,14 +53,14 @@ def extract_patches(
            [1, 2, 3],
            [2, 3, 4]], dtype=int32)
     """
-    (x,) = as_arrays(x=x)
+    x = as_array(x, name="x")
     _, sizes = split_image_shape(x.shape, len(window_per_axis(window_shape)))
     plan = plan_patches(sizes, window_shape, strides=strides, padding=padding, window_dilation=window_dilation)
     return gather_windows(x, plan)
 
 
 def fold_patches(
-    patches: jax.Array,
+    patches: ArrayLike,
     *,
     output_shape: Sequence[int],
     window_shape: Sequence[int],
@@ -97,7 +97,7 @@ def fold_patches(
     >>> F.fold_patches(ones, output_shape=(5,), window_shape=(3,), strides=1)[:, 0]  # how many windows read each
     Array([1., 2., 3., 2., 1.], dtype=float32)
     """
-    (patches,) = as_arrays(patches=patches)
+    patches = as_array(patches, name="patches")
     if patches.dtype == jnp.bool_:
         raise TypeError("booleans have no sum. Convert the patches, for instance with .astype(jnp.int32).")
     plan = plan_fold(

@@ -5,7 +5,7 @@ from jax import lax
 from jax.lax import PrecisionLike
 from jax.typing import DTypeLike
 
-from jaxcnn._arrays import as_arrays
+from jaxcnn._arrays import ArrayLike, as_arrays, as_optional_arrays
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._geometry import (
     ConvAlgorithm,
@@ -21,10 +21,10 @@ from jaxcnn.functional._dtypes import operands
 
 
 def depthwise_conv(
-    x: jax.Array,
-    kernel: jax.Array,
+    x: ArrayLike,
+    kernel: ArrayLike,
     *,
-    bias: jax.Array | None = None,
+    bias: ArrayLike | None = None,
     strides: IntPerAxis = 1,
     padding: Padding = "SAME",
     padding_mode: PaddingMode = "zeros",
@@ -91,10 +91,10 @@ def depthwise_conv(
 
 
 def pointwise_conv(
-    x: jax.Array,
-    kernel: jax.Array,
+    x: ArrayLike,
+    kernel: ArrayLike,
     *,
-    bias: jax.Array | None = None,
+    bias: ArrayLike | None = None,
     precision: PrecisionLike = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
@@ -122,7 +122,8 @@ def pointwise_conv(
     >>> pointwise_conv(rgb, jnp.array([[0.299], [0.587], [0.114]]))[..., 0]  # the luma of red and of white
     Array([[0.299, 1.   ]], dtype=float32)
     """
-    x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
+    x, kernel = as_arrays(x=x, kernel=kernel)
+    (bias,) = as_optional_arrays(bias=bias)
     check_pointwise(x.shape, kernel.shape)
     if bias is not None:
         check_bias(bias.shape, kernel.shape[-1])
@@ -138,11 +139,11 @@ def pointwise_conv(
 
 
 def separable_conv(
-    x: jax.Array,
-    depthwise_kernel: jax.Array,
-    pointwise_kernel: jax.Array,
+    x: ArrayLike,
+    depthwise_kernel: ArrayLike,
+    pointwise_kernel: ArrayLike,
     *,
-    bias: jax.Array | None = None,
+    bias: ArrayLike | None = None,
     strides: IntPerAxis = 1,
     padding: Padding = "SAME",
     padding_mode: PaddingMode = "zeros",
@@ -188,9 +189,10 @@ def separable_conv(
     >>> separable_conv(x, jnp.ones((2, 1, 2)), jnp.array([[[1.0], [-1.0]]]), padding="VALID")[:, 0]
     Array([-2., -2., -2.], dtype=float32)
     """
-    x, depthwise_kernel, pointwise_kernel, bias = as_arrays(
-        x=x, depthwise_kernel=depthwise_kernel, pointwise_kernel=pointwise_kernel, bias=bias
+    x, depthwise_kernel, pointwise_kernel = as_arrays(
+        x=x, depthwise_kernel=depthwise_kernel, pointwise_kernel=pointwise_kernel
     )
+    (bias,) = as_optional_arrays(bias=bias)
     check_depthwise(x.shape, depthwise_kernel.shape)
     check_separable(depthwise_kernel.shape, pointwise_kernel.shape)
     if bias is not None:

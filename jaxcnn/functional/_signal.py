@@ -7,14 +7,14 @@ import jax.numpy as jnp
 from jax import lax
 from jax.lax import PrecisionLike
 
-from jaxcnn._arrays import as_arrays
+from jaxcnn._arrays import ArrayLike, as_arrays
 from jaxcnn._geometry import ConvAlgorithm, SignalMode, slide
 from jaxcnn.functional._conv import conv
 
 
 def correlate(
-    x: jax.Array,
-    y: jax.Array,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     mode: SignalMode = "full",
     algorithm: ConvAlgorithm = "auto",
@@ -53,8 +53,8 @@ def correlate(
 
 
 def convolve(
-    x: jax.Array,
-    y: jax.Array,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     mode: SignalMode = "full",
     algorithm: ConvAlgorithm = "auto",
@@ -92,7 +92,7 @@ def convolve(
 
 
 def autocorrelate(
-    x: jax.Array,
+    x: ArrayLike,
     *,
     mode: SignalMode = "full",
     algorithm: ConvAlgorithm = "auto",

@@ -11,7 +11,7 @@ from jax import lax
 from jax.lax import PrecisionLike
 from jax.typing import DTypeLike
 
-from jaxcnn._arrays import as_arrays
+from jaxcnn._arrays import ArrayLike, as_arrays, as_optional_arrays
 from jaxcnn._axes import IntPerAxis, Sizes
 from jaxcnn._errors import check_choice
 from jaxcnn._geometry import (
@@ -35,10 +35,10 @@ MAXIMUM_CONVOLUTIONS = 16
 
 
 def tiled_conv(
-    x: jax.Array,
-    kernel: jax.Array,
+    x: ArrayLike,
+    kernel: ArrayLike,
     *,
-    bias: jax.Array | None = None,
+    bias: ArrayLike | None = None,
     strides: IntPerAxis = 1,
     padding: Padding = "SAME",
     padding_mode: PaddingMode = "zeros",
@@ -86,7 +86,8 @@ def tiled_conv(
     >>> F.tiled_conv(x, kernel)[:, 0]
     Array([ 1., 20.,  3., 40.,  5.], dtype=float32)
     """
-    x, kernel, bias = as_arrays(x=x, kernel=kernel, bias=bias)
+    x, kernel = as_arrays(x=x, kernel=kernel)
+    (bias,) = as_optional_arrays(bias=bias)
     check_choice(padding_mode, PADDING_MODES, name="padding_mode")
     lead, geometry = unshared_geometry(
         x.shape,

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn._arrays import as_arrays
+from jaxcnn._arrays import ArrayLike, as_arrays
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import Padding
@@ -13,8 +13,8 @@ from jaxcnn.functional._pooling import end_cropped, plan_windows
 
 
 def weighted_pool(
-    x: jax.Array,
-    kernel: jax.Array,
+    x: ArrayLike,
+    kernel: ArrayLike,
     *,
     strides: IntPerAxis,
     padding: Padding = "VALID",

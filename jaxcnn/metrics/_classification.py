@@ -2,8 +2,8 @@
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
 from jaxcnn.metrics._arrays import as_classes, as_floats, same_shape, scores_of_classes, weighted_mean

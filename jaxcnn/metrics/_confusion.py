@@ -4,8 +4,8 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._axes import as_int
 from jaxcnn._error_context import error_context
 from jaxcnn.metrics._arrays import as_classes, as_weights, same_shape

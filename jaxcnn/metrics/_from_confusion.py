@@ -4,8 +4,8 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.metrics._arrays import as_floats
 

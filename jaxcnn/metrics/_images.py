@@ -8,8 +8,8 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.metrics._arrays import as_floats, same_shape

@@ -3,8 +3,8 @@
 import dataclasses
 
 import jax
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._error_context import error_context
 from jaxcnn.metrics._arrays import as_numbers, as_weights, weighted
 from jaxcnn.metrics._sums import Sum

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import ShapeError
 from jaxcnn.metrics._arrays import as_classes, as_floats, as_weights, same_shape
 from jaxcnn.metrics._counts import gathered

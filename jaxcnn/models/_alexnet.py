@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.functional import adaptive_avg_pool, local_response_norm, max_pool
 from jaxcnn.models._layers import as_images, classifier, torch_bias, torch_kernel
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
@@ -48,7 +49,7 @@ class AlexNet2012(nn.Module):
     dropout_rate: float = 0.5
 
     @nn.compact
-    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1`` to ``logits``."""
         x = as_images(x, smallest=227, largest=254, advice="The dense layers require a map of 6x6.")
         ones = nn.initializers.ones
@@ -71,7 +72,7 @@ class AlexNet2012(nn.Module):
         found = {"conv1": conv1, "pool1": pool1, "conv2": conv2, "pool2": pool2, "conv3": conv3, "conv4": conv4}
         return found | {"conv5": conv5, "pool5": pool5, "fc6": fc6, "fc7": fc7, "logits": logits}
 
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 
@@ -105,7 +106,7 @@ class AlexNet(nn.Module):
     dropout_rate: float = 0.5
 
     @nn.compact
-    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1`` to ``logits``."""
         x = as_images(x, smallest=63)
 
@@ -136,7 +137,7 @@ class AlexNet(nn.Module):
         found = {"conv1": conv1, "pool1": pool1, "conv2": conv2, "pool2": pool2, "conv3": conv3, "conv4": conv4}
         return found | {"conv5": conv5, "pool5": pool5, "fc6": fc6, "fc7": fc7, "logits": logits}
 
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import jax
 from flax import linen as nn
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import check_choice
 from jaxcnn.functional import avg_pool, global_avg_pool, local_response_norm, max_pool
 from jaxcnn.models._layers import Branches, ConvUnit, as_images, classifier, scaled
@@ -112,7 +113,7 @@ class BNInception(nn.Module):
     blocks: Sequence[tuple[str, Sequence[int]]] = CAFFE_BLOCKS
 
     @nn.compact
-    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and each block, the pooled vector, and the logits."""
         x = as_images(x, smallest=15)
         check_choice(self.stem, ("7x7", "3x3"), name="stem")
@@ -171,7 +172,7 @@ class BNInception(nn.Module):
             pool = functools.partial(avg_pool, window_shape=(3, 3), strides=1, padding=1, count_include_pad=True)
         return Branches(chains, pool, unit, name=f"inception{name}")
 
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.functional import max_pool
 from jaxcnn.models._layers import as_images, classifier
 from jaxcnn.models._registry import ModelInfo, register
@@ -38,7 +39,7 @@ class ConvNetJS(nn.Module):
     widths: Sequence[int] = (16, 20, 20)
 
     @nn.compact
-    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1`` to ``logits``."""
         because = "the last layer has weights for each position of the map"
         x = as_images(x, smallest=2 ** len(self.widths), known_because=because)
@@ -52,7 +53,7 @@ class ConvNetJS(nn.Module):
         x = x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2] * x.shape[-1])
         return found | {"logits": classifier(self.num_classes, dtype=self.dtype, kernel_init=init, name="head")(x)}
 
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

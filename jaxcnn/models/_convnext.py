@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.functional import global_avg_pool
 from jaxcnn.models._layers import StochasticDepth, as_images, classifier
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
@@ -105,7 +106,7 @@ class ConvNeXt(nn.Module):
     layer_scale_init: float = 1e-6
 
     @nn.compact
-    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and after each stage, the pooled and normalised vector, and the logits."""
         x = as_images(x, smallest=2 ** (len(self.stage_sizes) + 1))
         x = Conv(self.widths[0], (4, 4), 4, "VALID", dtype=self.dtype, kernel_init=normal_init, name="stem_conv")(x)
@@ -123,7 +124,7 @@ class ConvNeXt(nn.Module):
             "logits": classifier(self.num_classes, dtype=self.dtype, kernel_init=normal_init, name="head")(x)
         }
 
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.functional import global_avg_pool
 from jaxcnn.models._layers import StochasticDepth, as_images, classifier, he_fan_out, scaled_width
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
@@ -124,7 +125,7 @@ class EfficientNet(nn.Module):
     norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.9)
 
     @nn.compact
-    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem, each stage and the last convolution, the pooled vector, and the logits."""
         x = as_images(x)
         conv = functools.partial(Conv, use_bias=False, dtype=self.dtype, kernel_init=he_fan_out)
@@ -156,7 +157,7 @@ class EfficientNet(nn.Module):
             "logits": classifier(self.num_classes, dtype=self.dtype, kernel_init=kernel_init, name="head")(x)
         }
 
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

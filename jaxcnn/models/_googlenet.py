@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import adaptive_avg_pool, avg_pool, global_avg_pool, local_response_norm, max_pool
 from jaxcnn.models._layers import Branches, ConvUnit, as_images, classifier, require_classes, scaled
@@ -136,7 +137,7 @@ class GoogLeNet(nn.Module):
     blocks: Sequence[tuple[str, Sequence[int]]] = BLOCKS
 
     @nn.compact
-    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and each block, the pooled vector, auxiliary logits in training, the logits."""
         wide_last_pool = self.last_pool > 2 and any(name[0] == "5" for name, _ in self.blocks)
         x = as_images(x, smallest=31 if wide_last_pool else 15)
@@ -185,7 +186,7 @@ class GoogLeNet(nn.Module):
     def _auxiliary(self, name: str, unit: Callable[..., nn.Module]) -> nn.Module:
         return AuxiliaryHead(self.num_classes, unit, self.width, self.norm is not None, self.dtype, name=name)
 
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

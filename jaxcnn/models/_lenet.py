@@ -5,6 +5,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._errors import ShapeError
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn.functional import max_pool
@@ -37,8 +38,9 @@ class LeNet5(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``c1`` to ``logits``."""
+        x = as_array(x, name="x")
         if not (x.ndim >= 3 and all(not is_symbolic(size) and 32 <= size <= 35 for size in x.shape[-3:-1])):
             raise ShapeError(
                 f"expected images of 32x32 (up to 35x35), channels last, so that C5 covers S4; "
@@ -54,7 +56,7 @@ class LeNet5(nn.Module):
         logits = classifier(self.num_classes, dtype=self.dtype, name="output")(f6)
         return {"c1": c1, "s2": s2, "c3": c3, "s4": s4, "c5": c5, "f6": f6, "logits": logits}
 
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, 32, 32, channels)``."""
         return self.features(x, train)["logits"]
 

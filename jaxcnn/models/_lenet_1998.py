@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jaxcnn._arrays import ArrayLike, as_array, as_arrays
 from jaxcnn._errors import ShapeError
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn.functional import avg_pool, conv
@@ -134,8 +135,9 @@ class LeNet5of1998(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``c1`` to ``logits``."""
+        x = as_array(x, name="x")
         if not (x.ndim >= 3 and all(not is_symbolic(size) and 32 <= size <= 35 for size in x.shape[-3:-1])):
             raise ShapeError(
                 f"expected images of 32x32 (up to 35x35), channels last, so that C5 covers S4; "
@@ -160,12 +162,12 @@ class LeNet5of1998(nn.Module):
         init = uniform_over_fan_in(fan_in)
         return Conv(features, (5, 5), padding="VALID", dtype=self.dtype, kernel_init=init, bias_init=init, name=name)
 
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, 32, 32, channels)``."""
         return self.features(x, train)["logits"]
 
 
-def map_loss(logits: jax.Array, labels: jax.Array, *, floor: float = 1.0) -> jax.Array:
+def map_loss(logits: ArrayLike, labels: ArrayLike, *, floor: float = 1.0) -> jax.Array:
     """The paper's maximum a posteriori criterion for each image: ``y[label] + log(exp(-j) + sum_i exp(-y[i]))``.
 
     With ``y = -logits``. The second term increases the distance to the codes of the other classes; the constant ``j``
@@ -186,6 +188,7 @@ def map_loss(logits: jax.Array, labels: jax.Array, *, floor: float = 1.0) -> jax
     >>> print(f"{loss:.3f}")
     0.474
     """
+    logits, labels = as_arrays(logits=logits, labels=labels)
     if labels.shape != logits.shape[:-1]:
         raise ShapeError(f"logits {logits.shape} require labels {logits.shape[:-1]}, not {labels.shape}.")
     right = jnp.take_along_axis(logits, labels[..., None], -1)[..., 0]

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.functional import conv, depthwise_conv
 from jaxcnn.models._layers import as_images, classifier
 from jaxcnn.models._registry import ModelInfo, register
@@ -164,7 +164,7 @@ class Neocognitron(nn.Module):
     stages: Sequence[Stage] = STAGES
 
     @nn.compact
-    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
         """The responses of every layer of cells, and the logits."""
         because = "the last layer has weights for each position of the map"
         x = as_images(x, smallest=8, known_because=because)
@@ -180,7 +180,7 @@ class Neocognitron(nn.Module):
         x = x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2] * x.shape[-1])
         return found | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
 
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import check_choice
 from jaxcnn.functional import global_avg_pool, max_pool
 from jaxcnn.models._layers import as_images, classifier, he_fan_out, torch_bias, torch_kernel
@@ -164,7 +165,7 @@ class ResNet(nn.Module):
     norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.9)
 
     @nn.compact
-    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and after each stage, the pooled vector, and the logits."""
         x = as_images(x)
         check_choice(self.stem, ("7x7", "3x3"), name="stem")
@@ -207,7 +208,7 @@ class ResNet(nn.Module):
             name=f"stage{stage}_block{index}",
         )
 
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

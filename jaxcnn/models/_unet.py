@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn._symbolic import is_less, is_symbolic
 from jaxcnn.functional import max_pool
@@ -56,7 +57,7 @@ class UNet(nn.Module):
     norm: Callable[..., nn.Module] | None = None
 
     @nn.compact
-    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
         """The maps of each level of both paths, and the logits."""
         check_choice(self.padding, ("VALID", "SAME"), name="padding")
         x = as_images(x)
@@ -90,7 +91,7 @@ class UNet(nn.Module):
             x = nn.relu(x)
         return x
 
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
         """Logits ``(*batch, out_height, out_width, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._errors import ShapeError
 from jaxcnn.models._layers import check_images, classifier
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
@@ -109,8 +110,9 @@ class ViT(nn.Module):
     dropout_rate: float = 0.0
 
     @nn.compact
-    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
         """The patches, the tokens after each block, the class token at the end, and the logits."""
+        x = as_array(x, name="x")
         self._check(x.shape)
         window = (self.patch, self.patch)
         x = Conv(self.width, window, window, "VALID", dtype=self.dtype, name="patches")(x)
@@ -151,7 +153,7 @@ class ViT(nn.Module):
                 )
         return self.param("places", nn.initializers.normal(0.02), (tokens, self.width))
 
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

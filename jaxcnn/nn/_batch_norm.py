@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 from flax.typing import Initializer
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import as_array, common_dtype
+from jaxcnn._arrays import ArrayLike, as_array, common_dtype
 from jaxcnn._geometry import feature_axes, full_rank_mask
 from jaxcnn.functional import BatchStats, batch_norm
 

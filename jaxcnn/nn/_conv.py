@@ -9,9 +9,8 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Initializer
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import as_array
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import ConvAlgorithm, Padding, PaddingMode, conv_kernel_shape

@@ -10,9 +10,8 @@ from flax import linen
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Initializer
 from jax import lax
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import as_array
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import IntPerAxis, int_per_axis
 from jaxcnn._geometry import ConvAlgorithm, Padding
 from jaxcnn.functional import conv

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._reprs import fields_table, short_repr
 from jaxcnn.data import Dataset, StreamedDataset, steps_per_epoch
 from jaxcnn.train._early_stopping import EarlyStopping

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._files import write_json
 from jaxcnn._reprs import short_repr
 from jaxcnn.data import Split, StreamedSplit, is_prepared, names, read_image, stream
@@ -92,7 +93,7 @@ class RecordedModel:
 
     __repr__ = short_repr
 
-    def predict(self, examples: Any = None, **arrays: np.ndarray) -> Any:
+    def predict(self, examples: ArrayLike | str | os.PathLike[str] | None = None, **arrays: np.ndarray) -> Any:
         """What the recorded function makes of examples.
 
         Args:

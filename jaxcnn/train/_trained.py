@@ -7,6 +7,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._files import write_json
 from jaxcnn._hints import did_you_mean
 from jaxcnn._reprs import fields_table, short_repr
@@ -37,7 +38,7 @@ class Trained:
     __repr__ = short_repr
     _repr_html_ = fields_table
 
-    def predict(self, examples: Any = None, **arrays: np.ndarray) -> Any:
+    def predict(self, examples: ArrayLike | None = None, **arrays: np.ndarray) -> Any:
         """What the experiment's ``predict`` makes of examples, such as ``trained.predict(images)``.
 
         Args:

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._errors import ShapeError
 from jaxcnn.unsupervised._lbfgs import minimize
 
@@ -26,7 +26,7 @@ class LinearProbe:
 
     def __call__(self, features: ArrayLike) -> jax.Array:
         """The values of all classes for features ``(..., features)``."""
-        values = jnp.asarray(features) @ self.kernel
+        values = as_array(features, name="features") @ self.kernel
         return values + self.bias.reshape((1,) * (values.ndim - 1) + (-1,))
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn.augment import (
     alternating_flip,
     color_axes,
@@ -41,7 +42,7 @@ _GAP = 0.05
 _LARGEST_TILE = 0.8
 
 
-def augmentations(images: jax.Array, *, own: Augment | None = None) -> dict[str, Augment]:
+def augmentations(images: ArrayLike, *, own: Augment | None = None) -> dict[str, Augment]:
     """The functions of ``jaxcnn.augment`` by name, with options for the size of the images, as key, images -> images.
 
     Args:
@@ -51,6 +52,7 @@ def augmentations(images: jax.Array, *, own: Augment | None = None) -> dict[str,
     >>> list(augmentations(jnp.zeros((2, 8, 8, 1))))[:3]
     ['none', 'random_flip', 'alternating_flip']
     """
+    images = as_array(images, name="images")
     size = images.shape[1], images.shape[2]
     short = min(size)
     rows: dict[str, Augment] = {"none": lambda key, x: x}
@@ -81,7 +83,7 @@ def augmentations(images: jax.Array, *, own: Augment | None = None) -> dict[str,
 
 
 def draw_augmentations(
-    images: jax.Array, path: str | os.PathLike[str], *, title: str, own: Augment | None = None, seed: int = 0
+    images: ArrayLike, path: str | os.PathLike[str], *, title: str, own: Augment | None = None, seed: int = 0
 ) -> None:
     """Writes the picture of ``augmentations_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
 
@@ -103,7 +105,7 @@ def draw_augmentations(
     save_figure(figure, path)
 
 
-def augmentations_figure(images: jax.Array, rows: Mapping[str, Augment], *, title: str, seed: int = 0) -> "Figure":
+def augmentations_figure(images: ArrayLike, rows: Mapping[str, Augment], *, title: str, seed: int = 0) -> "Figure":
     """Draws the augmented images, with one row for each augmentation; values outside [0, 1] are clipped.
 
     Args:
@@ -119,7 +121,7 @@ def augmentations_figure(images: jax.Array, rows: Mapping[str, Augment], *, titl
     >>> len(augmentations_figure(images, {"none": lambda key, x: x}, title="One").axes[0].images)
     4
     """
-    images = jnp.asarray(images)
+    images = as_array(images, name="images")
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
         raise ValueError(f"images must have the shape (n, height, width, 1 or 3), but images.shape={images.shape}.")
     if not rows:

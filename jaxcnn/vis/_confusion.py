@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.vis._canvas import FAINT, INK, PAPER, new_figure, no_frame, save_figure, shortened, style
 
 if TYPE_CHECKING:

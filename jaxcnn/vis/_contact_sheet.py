@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.vis._canvas import INK, new_figure, style
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.vis._canvas import save_figure, shortened
 from jaxcnn.vis._contact_sheet import contact_sheet
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jax.typing import ArrayLike
-
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.vis._canvas import save_figure, shortened
 from jaxcnn.vis._contact_sheet import contact_sheet
 

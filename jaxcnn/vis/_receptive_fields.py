@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.models import Summary
 from jaxcnn.shapes import ReceptiveField
 from jaxcnn.vis._canvas import FAINT, INK, new_figure, no_frame, save_figure, style
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _MOST = 14  # the largest number of frames
 
 
-def receptive_fields_figure(summary: Summary, *, image: np.ndarray | None = None) -> "Figure":
+def receptive_fields_figure(summary: Summary, *, image: ArrayLike | None = None) -> "Figure":
     """Draws the receptive field of the central unit of each map as a frame on an image.
 
     The maps are those of the model's ``features``, or its layers if it has none. Of several maps with receptive fields
@@ -76,7 +77,7 @@ def receptive_fields_figure(summary: Summary, *, image: np.ndarray | None = None
     return figure
 
 
-def draw_receptive_fields(summary: Summary, path: str | os.PathLike[str], *, image: np.ndarray | None = None) -> None:
+def draw_receptive_fields(summary: Summary, path: str | os.PathLike[str], *, image: ArrayLike | None = None) -> None:
     """Writes the picture of ``receptive_fields_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
 
     Args:
@@ -118,7 +119,7 @@ def _grid(height: int, width: int) -> np.ndarray:
     return np.where((rows[:, None] + columns) % 2, 0.97, 0.90)
 
 
-def _checked(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def _checked(image: ArrayLike, height: int, width: int) -> np.ndarray:
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[:2] != (height, width) or image.shape[2] not in (1, 3):
         raise ValueError(

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.vis._arrays import check_classes, check_images
 from jaxcnn.vis._canvas import INK, new_figure, save_figure, shortened, style
 

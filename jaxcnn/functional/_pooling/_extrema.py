@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcnn._arrays import as_arrays
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._geometry import PoolAxis, PoolPlan
 from jaxcnn.functional._pooling._materialized import materialized, materialized_if_differentiated
 from jaxcnn.functional._pooling._windows import (
@@ -69,13 +69,13 @@ class Extremum:
 MAXIMUM, MINIMUM = Extremum(greatest=True), Extremum(greatest=False)
 
 
-def as_ordered(x: jax.Array) -> jax.Array:
+def as_ordered(x: ArrayLike) -> jax.Array:
     """The array, if its type has an order.
 
     Raises:
         TypeError: complex numbers.
     """
-    (x,) = as_arrays(x=x)
+    x = as_array(x, name="x")
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise TypeError(f"x is complex ({x.dtype}), and complex numbers have no order. Pool jnp.abs(x) instead.")
     return x

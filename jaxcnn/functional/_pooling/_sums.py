@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcnn._arrays import accumulator_dtype, as_arrays
+from jaxcnn._arrays import ArrayLike, accumulator_dtype, as_array
 from jaxcnn._geometry import PoolAxis, PoolPlan
 from jaxcnn.functional._pooling._windows import (
     Array,
@@ -24,13 +24,13 @@ from jaxcnn.functional._pooling._windows import (
 )
 
 
-def as_float(x: jax.Array) -> jax.Array:
+def as_float(x: ArrayLike) -> jax.Array:
     """The array, with integers in the default floating type.
 
     Raises:
         TypeError: booleans.
     """
-    (x,) = as_arrays(x=x)
+    x = as_array(x, name="x")
     if x.dtype == jnp.bool_:
         raise TypeError("x holds booleans. Convert it, for instance with x.astype(jnp.float32).")
     return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.zeros(()).dtype)

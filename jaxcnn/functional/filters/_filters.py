@@ -17,7 +17,7 @@ import numpy as np
 from jax.lax import PrecisionLike
 from jax.typing import DTypeLike
 
-from jaxcnn._arrays import accumulator_dtype, as_arrays, common_dtype
+from jaxcnn._arrays import ArrayLike, accumulator_dtype, as_arrays, common_dtype
 from jaxcnn._axes import window_per_axis
 from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import Padding, PaddingMode, centred_window, check_filter, filter_axis, filter_ndim
@@ -25,8 +25,8 @@ from jaxcnn.functional._conv import conv
 
 
 def apply_filter(
-    x: jax.Array,
-    kernel: jax.Array,
+    x: ArrayLike,
+    kernel: ArrayLike,
     *,
     padding: Padding = "SAME",
     padding_mode: PaddingMode = "zeros",

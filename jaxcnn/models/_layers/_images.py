@@ -1,17 +1,16 @@
 """Checks of the input of models."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 
-from jaxcnn._arrays import as_array
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._errors import ShapeError
 from jaxcnn._symbolic import is_less, is_symbolic
 
 
 def as_images(
-    x: Any, *, smallest: int = 1, largest: int | None = None, advice: str = "", known_because: str = ""
+    x: ArrayLike, *, smallest: int = 1, largest: int | None = None, advice: str = "", known_because: str = ""
 ) -> jax.Array:
     """Images as a JAX array, of a shape that ``check_images`` accepts.
 
