@@ -17,7 +17,7 @@ result  inception_sigmoid: 10.00 % test accuracy, 90.00 % error over 1 seed
 """
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import optax
@@ -71,7 +71,7 @@ def build(config: Config) -> Experiment:
     total_steps = config.epochs * data.steps_per_epoch(len(images.train), config.batch_size)
     speed = SPEEDS[config.network]
     schedule = optax.exponential_decay(speed * config.learning_rate, total_steps, config.final_rate)
-    options = {"activation": linen.sigmoid} if config.network == "inception_sigmoid" else {}
+    options: dict[str, Any] = {"activation": linen.sigmoid} if config.network == "inception_sigmoid" else {}
     model = models.create(
         config.network.replace("_sigmoid", "_2015") if options else config.network,
         num_classes=len(images.class_names),

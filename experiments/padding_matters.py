@@ -18,7 +18,7 @@ result  VALID_7: 86.39 ± 2.68 % test accuracy, 13.61 ± 2.68 % error over 3 see
 
 import dataclasses
 import functools
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,7 @@ from flax import linen
 from jaxcnn import augment, data, nn
 from jaxcnn.train import Experiment, Trained, classification, decay_mask, to_unit, warmup_cosine, with_schedule
 
+Padding = Literal["SAME", "VALID"]
 VARIANTS = {
     f"{padding}_{depth}": {"padding": padding, "depth": depth} for padding in ("SAME", "VALID") for depth in (1, 4, 7)
 }
@@ -40,7 +41,7 @@ CORNERS = ((-MARGIN, -MARGIN), (-MARGIN, MARGIN), (MARGIN, -MARGIN), (MARGIN, MA
 class Config:
     """The scalars that people sweep."""
 
-    padding: Annotated[str, "SAME puts zeros around every map, VALID nothing"] = "SAME"
+    padding: Annotated[Padding, "SAME puts zeros around every map, VALID nothing"] = "SAME"
     depth: Annotated[int, "convolutions"] = 7
     width: Annotated[int, "channels of each"] = 8
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
@@ -55,7 +56,7 @@ class Network(linen.Module):
     """``depth`` 3x3 convolutions, and a linear head on the mean of the last map."""
 
     num_classes: int
-    padding: str
+    padding: Padding
     depth: int
     width: int
 

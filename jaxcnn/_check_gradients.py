@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -84,7 +84,7 @@ def check_gradients(
     if max_entries < 1:
         raise ValueError(f"check_gradients: max_entries={max_entries} must be at least 1.")
     for mode in modes:
-        if mode not in ("reverse", "forward"):
+        if mode not in get_args(Mode):
             raise ValueError(f"check_gradients: modes={modes!r} must hold 'reverse', 'forward', or both.")
     with jax.enable_x64(True):
         return _Checker(f, args, rtol=rtol, max_entries=max_entries, seed=seed).check(modes)

@@ -31,11 +31,12 @@ from jaxcnn._geometry._local_conv import (
     plan_tiles,
     unshared_geometry,
 )
-from jaxcnn._geometry._options import ConvAlgorithm, SignalMode
+from jaxcnn._geometry._options import ConvAlgorithm, Resize, SignalMode, Stem
 from jaxcnn._geometry._padding import (
     PADDING_MODES,
     PADDING_NAMES,
     Padding,
+    PaddingCounts,
     PaddingMode,
     Pads,
     dilated_size,
@@ -63,13 +64,16 @@ __all__ = [
     "ConvGeometry",
     "LaxConv",
     "Padding",
+    "PaddingCounts",
     "PaddingMode",
     "Pads",
     "PatchPlan",
     "PoolAxis",
     "PoolPlan",
+    "Resize",
     "SignalMode",
     "Span",
+    "Stem",
     "TilePlan",
     "adaptive_bins",
     "adaptive_output",

@@ -1,4 +1,4 @@
-"""Options with a fixed set of values that several packages share, as types."""
+"""Options with a fixed set of values that several modules share, as types."""
 
 from typing import Literal
 
@@ -17,4 +17,8 @@ ConvAlgorithm = Literal[
     "depth",
     "fft",
 ]
+# How images of another shape are brought to the size of a network.
+Resize = Literal["fit", "cover"]
 SignalMode = Literal["full", "same", "valid"]
+# The window of the first convolution of a network.
+Stem = Literal["7x7", "3x3"]

@@ -14,9 +14,11 @@ from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn._symbolic import is_less, larger
 
 Pads = tuple[tuple[int, int], ...]
-Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
+PaddingName = Literal["VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL"]
+PADDING_NAMES: tuple[PaddingName, ...] = get_args(PaddingName)
+PaddingCounts = int | Sequence[int] | Sequence[tuple[int, int]]
+Padding = PaddingName | PaddingCounts
 
-PADDING_NAMES = ("VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL")
 PaddingMode = Literal["zeros", "reflect", "edge", "circular"]
 PADDING_MODES: tuple[PaddingMode, ...] = get_args(PaddingMode)
 
@@ -93,7 +95,7 @@ def pads_per_axis(
     return explicit_pads(padding, len(axes))
 
 
-def explicit_pads(padding: int | Sequence[int] | Sequence[tuple[int, int]], ndim: int) -> Pads:
+def explicit_pads(padding: PaddingCounts, ndim: int) -> Pads:
     """Counts as one ``(before, after)`` per axis, from an int, one int per axis, or pairs.
 
     Raises:

@@ -16,7 +16,7 @@ def adjust_brightness(images: ArrayLike, factors: ArrayLike) -> jax.Array:
 
     Args:
         images: ``(*batch, height, width, channels)``, floating, in [0, 1].
-        factors: a number for all images, or one for each, ``batch``.
+        factors: a number for all images, or one for each, ``(*batch,)``.
 
     Returns:
         images of the same shape and dtype.
@@ -42,7 +42,7 @@ def adjust_contrast(images: ArrayLike, factors: ArrayLike) -> jax.Array:
     Args:
         images: ``(*batch, height, width, channels)``, floating, in [0, 1]. The luminance of three channels is
             ``0.299 red + 0.587 green + 0.114 blue``, that of any other number of channels is their mean.
-        factors: a number for all images, or one for each, ``batch``.
+        factors: a number for all images, or one for each, ``(*batch,)``.
 
     Returns:
         images of the same shape and dtype.
@@ -66,7 +66,7 @@ def adjust_saturation(images: ArrayLike, factors: ArrayLike) -> jax.Array:
     Args:
         images: ``(*batch, height, width, channels)``, floating, in [0, 1], with 3 channels; images with 1 channel have
             no colour and come back unchanged.
-        factors: a number for all images, or one for each, ``batch``.
+        factors: a number for all images, or one for each, ``(*batch,)``.
 
     Returns:
         images of the same shape and dtype.
@@ -93,7 +93,7 @@ def adjust_hue(images: ArrayLike, turns: ArrayLike) -> jax.Array:
     Args:
         images: ``(*batch, height, width, channels)``, floating, in [0, 1], with 3 channels; images with 1 channel have
             no hue and come back unchanged.
-        turns: a number of turns for all images, or one for each, ``batch``.
+        turns: a number of turns for all images, or one for each, ``(*batch,)``.
 
     Returns:
         images of the same shape and dtype.

@@ -57,8 +57,8 @@ def alternating_flip(key: jax.Array, images: ArrayLike, indices: ArrayLike, *, e
     Args:
         key: determines the bits; the same in every epoch.
         images: ``(*batch, height, width, channels)``, floating, of any range.
-        indices: the index of each image in the data set, ``batch``, integers, so that shuffling has no effect.
-        epoch: counts from 0; it may be traced.
+        indices: the index of each image in the data set, integers ``(*batch,)``, so that shuffling has no effect.
+        epoch: a number, which counts from 0; it may be traced.
 
     Returns:
         images of the same shape and dtype.

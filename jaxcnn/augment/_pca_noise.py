@@ -28,9 +28,9 @@ def color_axes(images: ArrayLike) -> jax.Array:
     >>> [[round(value, 3) for value in row] for row in color_axes(reds).tolist()]
     [[0.408, 0.0], [0.0, 0.0]]
     """
-    x, _ = as_images(images)
+    x, batch_shape = as_images(images)
     if not len(x):
-        raise ShapeError(f"there are no images in an array of shape {jnp.shape(images)}.")
+        raise ShapeError(f"there are no images in an array of shape {(*batch_shape, *x.shape[1:])}.")
     pixels = x.astype(accumulator_dtype(x.dtype)).reshape(-1, x.shape[-1])
     centred = pixels - pixels.mean(0, keepdims=True)
     covariance = jnp.matmul(centred.T, centred, precision=jax.lax.Precision.HIGHEST) / len(pixels)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,17 @@ from jaxcnn._axes import IntPerAxis, as_int, int_per_axis
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.augment._images import as_images
 
+Average = Literal["probabilities", "logits"]
+
 
 def flip_views(images: ArrayLike) -> jax.Array:
-    """The images and their mirror images, ``(2, *batch, height, width, channels)``.
+    """The images and their mirror images.
 
     Args:
         images: ``(*batch, height, width, channels)``, floating.
+
+    Returns:
+        ``(2, *batch, height, width, channels)``.
 
     Raises:
         ShapeError: images with fewer than three axes or no pixels.
@@ -32,7 +37,7 @@ def flip_views(images: ArrayLike) -> jax.Array:
 
 
 def shift_views(images: ArrayLike, *, pixels: int = 1) -> jax.Array:
-    """The images and two diagonal shifts of them, ``(3, *batch, height, width, channels)``.
+    """The images and two diagonal shifts of them.
 
     The second view is moved down and right, the third up and left; pixels from outside are reflected. With their
     mirror images and the weights 1/4, 1/8, 1/8 these are the six views of the CIFAR-10 speed-run.
@@ -40,6 +45,9 @@ def shift_views(images: ArrayLike, *, pixels: int = 1) -> jax.Array:
     Args:
         images: ``(*batch, height, width, channels)``, floating.
         pixels: the shift in both directions.
+
+    Returns:
+        ``(3, *batch, height, width, channels)``.
 
     Raises:
         ShapeError: images with fewer than three axes or no pixels.
@@ -73,6 +81,9 @@ def ten_crop(images: ArrayLike, *, size: IntPerAxis) -> jax.Array:
         images: ``(*batch, height, width, channels)``, floating.
         size: height and width of a crop, or one integer for both.
 
+    Returns:
+        ``(10, *batch, *size, channels)``.
+
     Raises:
         ShapeError: images with fewer than three axes or no pixels, or smaller than a crop.
         TypeError: images that are not floating, or a size that is not an integer.
@@ -99,7 +110,7 @@ def average_over_views(
     views: ArrayLike,
     *,
     weights: Sequence[float] | None = None,
-    average: Literal["probabilities", "logits"] = "probabilities",
+    average: Average = "probabilities",
 ) -> jax.Array:
     """The weighted mean of the predictions for several views: ``sum over v of w[v] f(apply(views[v]))``.
 
@@ -124,7 +135,7 @@ def average_over_views(
     >>> average_over_views(first_pixel, views, average="logits")
     Array([[0.5, 0.5]], dtype=float32)
     """
-    check_choice(average, ("probabilities", "logits"), name="average")
+    check_choice(average, get_args(Average), name="average")
     views = as_array(views, name="views")
     if views.ndim < 4 or not len(views):
         raise ShapeError(

@@ -6,14 +6,24 @@ from typing import Literal
 from jaxcnn._geometry import ConvGeometry, Padding, conv_geometry
 
 Kind = Literal["conv", "pool", "norm", "step"]
-KINDS = ("conv", "pool", "norm", "step")
-# Each derivative of a convolution is measured separately; pools and norms are measured forward, and with the gradient.
-OPERATIONS = ("forward", "input_grad", "kernel_grad", "forward_backward", "step")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvLayer:
-    """A convolution. With ``input_dilation`` it is that of a transposed convolution with this stride."""
+    """A convolution; each derivative is measured separately.
+
+    Attributes:
+        name: of the entry.
+        about: the network and the layer that it is from.
+        x_shape: shape of the input.
+        kernel_shape: shape of the kernel.
+        strides: as in ``functional.conv``.
+        padding: as in ``functional.conv``.
+        input_dilation: as in ``functional.conv``; the convolution is then a transposed one with this stride.
+        kernel_dilation: as in ``functional.conv``.
+        groups: the ``feature_group_count``.
+        kind: ``"conv"``.
+    """
 
     name: str
     about: str
@@ -54,7 +64,22 @@ class ConvLayer:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PoolLayer:
-    """A pool with a square window, of an array or of the result of batch norm and ReLU."""
+    """A pool with a square window, measured forward, and with the gradient.
+
+    Attributes:
+        name: of the entry.
+        about: the network and the layer that it is from.
+        x_shape: shape of the input.
+        maximum: whether it is the maximum; the average otherwise.
+        window: side of the window.
+        strides: as in ``functional.max_pool``.
+        padding: as in ``functional.max_pool``.
+        after_norm: whether batch norm and ReLU precede it.
+        kind: ``"pool"``.
+
+    >>> PoolLayer(name="max2", about="", x_shape=(8, 32, 32, 64), maximum=True, window=2, strides=2).family
+    'max pool'
+    """
 
     name: str
     about: str
@@ -76,7 +101,14 @@ class PoolLayer:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NormLayer:
-    """Batch normalisation in training."""
+    """Batch normalisation in training, measured forward, and with the gradient.
+
+    Attributes:
+        name: of the entry.
+        about: the network and the layer that it is from.
+        x_shape: shape of the input.
+        kind: ``"norm"``.
+    """
 
     name: str
     about: str
@@ -89,7 +121,18 @@ class NormLayer:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:
-    """A training step of a whole network: loss, gradients, and an update by SGD with momentum."""
+    """A training step of a whole network: loss, gradients, and an update by SGD with momentum.
+
+    Attributes:
+        name: of the entry.
+        about: the network and its batch.
+        x_shape: shape of the batch of images.
+        num_classes: the number of classes.
+        kind: ``"step"``.
+
+    >>> Step(name="resnet20", about="", x_shape=(64, 32, 32, 3)).operations
+    ('step',)
+    """
 
     name: str
     about: str

@@ -6,8 +6,9 @@ import math
 import os
 import platform
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, get_args
 
+from jaxcnn.bench._layers import Kind
 from jaxcnn.bench._runner import Result, is_wrong
 from jaxcnn.functional.tuning import this_machine
 
@@ -97,7 +98,7 @@ def geometric_mean(values: Iterable[float | None]) -> float | None:
 
 def summary(results: Sequence[Result], *, statistic: str = "median") -> dict[str, Any]:
     """Geometric means over kinds and over families with operations, the slowest entries, and the costs of steps."""
-    kinds = [kind for kind in ("conv", "pool", "norm", "step") if any(r["kind"] == kind for r in results)]
+    kinds = [kind for kind in get_args(Kind) if any(r["kind"] == kind for r in results)]
     classes = list(dict.fromkeys((r["family"], r["operation"]) for r in results if r["kind"] != "step"))
     found: dict[str, Any] = {
         "kinds": {kind: _means([r for r in results if r["kind"] == kind], statistic) for kind in kinds},

@@ -25,7 +25,7 @@ def our_model(step: Step) -> nn.Module:
     """The network of ``jaxcnn.models``, without dropout."""
     if step.name == "convnext_stage":
         return create("convnext_tiny", num_classes=step.num_classes, stage_sizes=(3,), widths=(96,), drop_rate=0.0)
-    options = {"dropout_rate": 0.0} if step.name == "mobilenet_v2" else {}
+    options: dict[str, Any] = {"dropout_rate": 0.0} if step.name == "mobilenet_v2" else {}
     return create(step.name, num_classes=step.num_classes, **options)
 
 

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     _check(options)
     if "JAX_PLATFORMS" not in os.environ:
         jax.config.update("jax_platforms", "cpu")  # an installed TPU compiler would look for a TPU
-    mesh = target_mesh(options.topology, None if options.mesh is None else read_mesh(options.mesh))
+    mesh = target_mesh(options.topology, axes=None if options.mesh is None else read_mesh(options.mesh))
     asked = {name: getattr(options, name) for name in USUAL if getattr(options, name) is not None}
     parallel = Parallel(mesh=mesh, **(USUAL | asked))
     file = find_experiment(options.experiment)

@@ -54,7 +54,7 @@ def plan(file: "ExperimentFile", folder: Path, assignments: Sequence[str], varia
 
     words = ["--variant", variant] if variant is not None else []
     words += [word for text in assignments for word in ("--set", text)]
-    return Planned(folder, tuple(words), settings_to_json(config_of(file, assignments, variant)))
+    return Planned(folder, tuple(words), settings_to_json(config_of(file, assignments, variant=variant)))
 
 
 def train_in_turn(

@@ -64,7 +64,20 @@ class _HelpOfVerb(argparse.HelpFormatter):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one verb and gives the exit status: 0 done, 2 a mistake in what was asked, 130 stopped."""
+    """Runs one verb.
+
+    Args:
+        arguments: the words after ``jaxcnn``; those of this process unless given.
+
+    Returns:
+        the exit status: 0 for success, 2 for a mistake of the user, 130 if it was stopped.
+
+    Raises:
+        SystemExit: the arguments cannot be parsed, or ask for help.
+
+    >>> main(["show", "lenet5_digit"])  # standard error has the nearest name
+    2
+    """
     show_any_text()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = build_parser()

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     file, config = _trust.load_experiment(folder, options)
     experiment = file.build(config)
     parallel = Parallel.of_run(folder, **_devices.asked(options))
-    profile = profile_run(folder, experiment, options.output, parallel=parallel, steps=options.steps)
+    profile = profile_run(folder, experiment, folder=options.output, parallel=parallel, steps=options.steps)
     busy = sum(row.total for row in profile.rows)
     if options.json:
         print_json(

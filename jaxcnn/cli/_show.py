@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     settings, variants = settings_of(file.config_class), variants_of(file)
     if options.json:
         about = {"experiment": file.name, "file": str(file.path), "about": file.doc.strip()}
-        whole = {name: settings_to_json(config_of(file, [], name)) for name in variants}
+        whole = {name: settings_to_json(config_of(file, [], variant=name)) for name in variants}
         changed = {name: {key: whole[name][key] for key in changes} for name, changes in variants.items()}
         print_json({**about, "settings": [setting.to_json() for setting in settings], "variants": changed})
         return 0

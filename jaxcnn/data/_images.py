@@ -13,13 +13,14 @@ What is done to a file, in this order, and the same in training on a folder and 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 from PIL import Image
 
 from jaxcnn._axes import int_per_axis
 from jaxcnn._errors import ShapeError, check_choice
+from jaxcnn._geometry import Resize
 from jaxcnn.data._open_picture import open_picture
 
 
@@ -28,7 +29,7 @@ def read_image(
     *,
     image_shape: tuple[int, int, int],
     invert: bool = False,
-    resize: Literal["fit", "cover"] = "fit",
+    resize: Resize = "fit",
 ) -> np.ndarray:
     """The image in a file as a uint8 array of ``image_shape``, ``(height, width, channels)``.
 
@@ -156,11 +157,11 @@ def cover(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(part).reshape(*size, channels)
 
 
-def brought_to(pixels: np.ndarray, size: tuple[int, int], *, resize: Literal["fit", "cover"]) -> np.ndarray:
+def brought_to(pixels: np.ndarray, size: tuple[int, int], *, resize: Resize) -> np.ndarray:
     """Pixels of another size by ``fit`` or ``cover``, whichever ``resize`` names.
 
     Raises:
         ShapeError: it names neither.
     """
-    check_choice(resize, ("fit", "cover"), name="resize")
+    check_choice(resize, get_args(Resize), name="resize")
     return fit(pixels, size) if resize == "fit" else cover(pixels, size)

@@ -5,12 +5,13 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 
 from jaxcnn._axes import as_int
 from jaxcnn._errors import check_choice
+from jaxcnn._geometry import Resize
 from jaxcnn.data._folder import TEST_FRACTION, Labelled, find_files
 from jaxcnn.data._images import brought_to, check_channels, to_pixels
 from jaxcnn.data._open_picture import open_picture
@@ -30,7 +31,7 @@ def stream(
     image_size: int,
     data_dir: str | Path | None = None,
     channels: int = 3,
-    resize: Literal["fit", "cover"] = "fit",
+    resize: Resize = "fit",
     test_fraction: float = TEST_FRACTION,
     max_corrupt: int = MAX_CORRUPT,
 ) -> StreamedDataset:
@@ -65,7 +66,7 @@ def stream(
     check_channels(channels)
     if as_int(image_size, name="image_size") < 1:
         raise ValueError(f"image_size={image_size} must be at least 1.")
-    check_choice(resize, ("fit", "cover"), name="resize")
+    check_choice(resize, get_args(Resize), name="resize")
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction={test_fraction} must be between 0 and 1, such as 0.2.")
     decode = functools.partial(_decode, channels=channels, size=(image_size, image_size), resize=resize)
@@ -104,9 +105,7 @@ class _Found:
     citation: str = ""
 
 
-def _decode(
-    file: str | Path | bytes, name: str, *, channels: int, size: tuple[int, int], resize: Literal["fit", "cover"]
-) -> np.ndarray:
+def _decode(file: str | Path | bytes, name: str, *, channels: int, size: tuple[int, int], resize: Resize) -> np.ndarray:
     pixels = to_pixels(open_picture(file, name=name), name=name, channels=channels)
     return brought_to(pixels, size, resize=resize)
 

@@ -7,10 +7,11 @@ import math
 import os
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from jaxcnn._geometry import Resize
 from jaxcnn._reprs import short_repr
 from jaxcnn.data._arrays import CLASSES, Fields, check_class_names, check_fields, without_class
 from jaxcnn.data._decode import MOST_THREADS
@@ -42,7 +43,12 @@ class Source(Protocol):
 
 
 class Batch(NamedTuple):
-    """Arrays by name, whose first axis counts the examples, and which of the examples could be read ``(n,)``."""
+    """What was read of requested examples.
+
+    Attributes:
+        arrays: by name; the first axis counts the examples.
+        good: ``(n,)``, whether each example could be read.
+    """
 
     arrays: dict[str, np.ndarray]
     good: np.ndarray
@@ -232,7 +238,7 @@ class StreamedDataset:
     validation: StreamedSplit | None = None
     class_names: tuple[str, ...] = ()
     fingerprint: str
-    resize: Literal["fit", "cover"] = "fit"
+    resize: Resize = "fit"
     licence: str = ""
     citation: str = ""
     files: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,8 @@ from jaxcnn.functional._pooling import (
     narrowed,
     widened,
 )
+
+Kind = Literal["max", "avg"]
 
 
 def adaptive_avg_pool(x: ArrayLike, output_size: Sequence[int | None]) -> jax.Array:
@@ -161,7 +163,7 @@ def spatial_pyramid_pool(
     x: ArrayLike,
     levels: Sequence[int | Sequence[int]],
     *,
-    kind: Literal["max", "avg"] = "max",
+    kind: Kind = "max",
     spatial_ndim: int | None = None,
 ) -> jax.Array:
     """Pools ``x`` into bins at several levels and lays all bins in one vector, as long for images of any size.
@@ -192,7 +194,7 @@ def spatial_pyramid_pool(
     >>> F.spatial_pyramid_pool(jnp.arange(16).reshape(1, 4, 4, 1), (1, 2))
     Array([[15,  5,  7, 13, 15]], dtype=int32)
     """
-    check_choice(kind, ("max", "avg"), name="kind")
+    check_choice(kind, get_args(Kind), name="kind")
     x = as_ordered(x) if kind == "max" else as_float(x)
     ndim = len(spatial_sizes(x.shape, spatial_ndim))
     dtype, pool = x.dtype, _adaptive_maximum if kind == "max" else _adaptive_average

@@ -49,6 +49,10 @@ export.register_pytree_node_serialization(
 def batch_stats(channels: int, *, dtype: DTypeLike = jnp.float32) -> BatchStats:
     """The statistics before the first batch: mean 0, variance 1, none counted.
 
+    Args:
+        channels: the number of channels.
+        dtype: of the statistics.
+
     Raises:
         ShapeError: fewer than one channel.
         TypeError: ``channels`` is not an integer.

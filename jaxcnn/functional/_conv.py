@@ -39,7 +39,8 @@ def conv(
         kernel: ``(*window, channels // feature_group_count, out_channels)``, with ``kernel.ndim - 2`` spatial axes.
         bias: a number per output channel.
         strides: step of the window, an integer or one per spatial axis, at least 1.
-        padding: ``"SAME"``, ``"VALID"`` or another word of ``jaxcnn.shapes.padding``, or counts; negative counts crop.
+        padding: ``"SAME"``, ``"SAME_LOWER"``, ``"VALID"``, ``"FULL"`` or ``"CAUSAL"``, an integer or one per axis,
+            or one ``(before, after)`` per axis; negative counts crop.
         padding_mode: ``"zeros"``, ``"reflect"``, ``"edge"`` or ``"circular"``.
         input_dilation: distance between entries of ``x``.
         kernel_dilation: distance between taps of the kernel.

@@ -1,7 +1,7 @@
 """The algorithms of convolutions, and which one is selected for given shapes."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jaxcnn.functional._engine import (
     PLATFORMS,
     ConvExplanation,
     Operation,
+    Platform,
     check_algorithm,
     choose,
     plan_conv,
@@ -59,7 +60,7 @@ def explain_conv(
     dtype: DTypeLike = jnp.float32,
     preferred_element_type: DTypeLike | None = None,
     operation: Operation = "forward",
-    platform: Literal["cpu", "gpu", "tpu"] | None = None,
+    platform: Platform | None = None,
     partitioned: bool = False,
 ) -> ConvExplanation:
     """How ``conv`` and its gradients are computed for given shapes, and why; nothing is computed.

@@ -33,8 +33,8 @@ def fold_batch_norm(
             ``(*window, out_channels // groups, in_channels)``.
         bias: of the convolution, one number per output channel, or None for 0.
         stats: the statistics of the batch norm.
-        scale: of the batch norm, or None for 1.
-        offset: the bias of the batch norm, or None for 0.
+        scale: of the batch norm, a number per channel, or None for 1.
+        offset: the bias of the batch norm, a number per channel, or None for 0.
         epsilon: that of the batch norm.
         transposed: whether the kernel is that of ``conv_transpose``.
         feature_group_count: groups of a transposed kernel. The layout of other kernels does not depend on it.

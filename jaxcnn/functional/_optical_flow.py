@@ -4,7 +4,7 @@ import functools
 import math
 import numbers
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.functional._bilinear import bilinear
 from jaxcnn.functional._varying import varying_like
 
+Method = Literal["horn_schunck", "lucas_kanade"]
 # The mean of the neighbours of a pixel: 1/6 for those next to it, 1/12 for the diagonal ones.
 NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]]) / 12
 
@@ -25,7 +26,7 @@ def optical_flow(
     a: ArrayLike,
     b: ArrayLike,
     *,
-    method: Literal["horn_schunck", "lucas_kanade"] = "horn_schunck",
+    method: Method = "horn_schunck",
     levels: int = 3,
     warps: int = 4,
     iterations: int = 100,
@@ -75,7 +76,7 @@ def optical_flow(
     >>> F.optical_flow(blob(7.5), blob(8.5), method="lucas_kanade", levels=1)[8, 8, 0].round(1)
     Array(1., dtype=float32)
     """
-    check_choice(method, ("horn_schunck", "lucas_kanade"), name="method")
+    check_choice(method, get_args(Method), name="method")
     first, second = as_array(a, name="a"), as_array(b, name="b")
     if first.shape != second.shape or first.ndim < 3 or not first.shape[-1]:
         raise ShapeError(

@@ -1,7 +1,5 @@
 """Correlation and convolution with the names and the centring of signal processing, without batch and channels."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -27,7 +25,7 @@ def correlate(
 
     Args:
         x: any number of axes, without batch or channels.
-        y: the same number of axes.
+        y: an array with the same number of axes.
         mode: ``"full"``: every offset at which they overlap. ``"same"``: the middle of the full result, with the size
             of ``x``. ``"valid"``: the offsets at which one contains the other.
         algorithm: as in ``conv``. ``"fft"`` multiplies spectra, which is much faster for long arrays; the error is
@@ -67,7 +65,7 @@ def convolve(
 
     Args:
         x: any number of axes, without batch or channels.
-        y: the same number of axes.
+        y: an array with the same number of axes.
         mode: ``"full"``: every entry. ``"same"``: as many as ``x`` has entries, from the middle of the full result.
             ``"valid"``: the entries that need nothing outside the larger array.
         algorithm: as in ``conv``. ``"fft"`` multiplies spectra: fastest by far for long arrays, with an error relative
@@ -123,7 +121,7 @@ def autocorrelate(
 
 
 def _slide(
-    x: Any, y: Any, mode: SignalMode, correlation: bool, algorithm: ConvAlgorithm, precision: PrecisionLike
+    x: ArrayLike, y: ArrayLike, mode: SignalMode, correlation: bool, algorithm: ConvAlgorithm, precision: PrecisionLike
 ) -> jax.Array:
     """Slides the smaller array over the larger: ``conv`` without batch and with one channel."""
     x, y = as_arrays(x=x, y=y)

@@ -1,6 +1,6 @@
 """Measures that follow from a confusion matrix, of examples or of pixels."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -67,8 +67,8 @@ def recall(matrix: ArrayLike, *, average: Average | None = "macro") -> jax.Array
     With ``average="micro"`` this is the accuracy: of pixels, the pixel accuracy.
 
     Args:
-        matrix: as for ``precision``.
-        average: as for ``precision``.
+        matrix: as in ``precision``.
+        average: as in ``precision``.
 
     Returns:
         ``(...)``, or ``(..., classes)`` for None. A class without examples has 0 where it is predicted; otherwise NaN,
@@ -94,8 +94,8 @@ def f1(matrix: ArrayLike, *, average: Average | None = "macro") -> jax.Array:
     Of pixels, it is the Dice coefficient over the whole set; ``dice`` gives that of each mask.
 
     Args:
-        matrix: as for ``precision``.
-        average: as for ``precision``.
+        matrix: as in ``precision``.
+        average: as in ``precision``.
 
     Returns:
         ``(...)``, or ``(..., classes)`` for None; NaN for a class that has neither examples nor predictions.
@@ -182,7 +182,7 @@ def _average(
     """The ratios of the classes, or one of their averages."""
     if average is None:
         return _ratio(part, whole, present=either > 0)
-    check_choice(average, ("macro", "micro", "weighted"), name="average")
+    check_choice(average, get_args(Average), name="average")
     if average == "micro":
         return part.sum(-1) / whole.sum(-1)
     ratios = _ratio(part, whole, present=either > 0)

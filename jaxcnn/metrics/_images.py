@@ -3,7 +3,7 @@
 import functools
 import math
 import numbers
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,8 @@ from jaxcnn._arrays import ArrayLike
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.metrics._arrays import as_floats, same_shape
+
+Window = Literal["gaussian", "uniform"]
 
 
 def psnr(references: ArrayLike, images: ArrayLike, *, data_range: float) -> jax.Array:
@@ -48,7 +50,7 @@ def ssim(
     images: ArrayLike,
     *,
     data_range: float,
-    window: Literal["gaussian", "uniform"] = "gaussian",
+    window: Window = "gaussian",
     window_size: int = 11,
     sigma: float = 1.5,
 ) -> jax.Array:
@@ -84,7 +86,7 @@ def ssim(
     >>> metrics.ssim(image, 1 - image, data_range=1.0).round(4)
     Array(-0.9317, dtype=float32)
     """
-    check_choice(window, ("gaussian", "uniform"), name="window")
+    check_choice(window, get_args(Window), name="window")
     x, y, peak = _images(references, images, data_range)
     taps = _taps(window, window_size, sigma, x.shape[-3:-1])
     return _ssim(x, y, tuple(taps.tolist()), peak)

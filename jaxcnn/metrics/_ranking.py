@@ -49,7 +49,7 @@ def average_precision(labels: ArrayLike, scores: ArrayLike, *, weights: ArrayLik
     error. ``detection_average_precision`` follows the rules of COCO, which interpolate.
 
     Args:
-        labels: as for ``roc_auc``.
+        labels: as in ``roc_auc``.
         scores: of the same shape; higher means positive.
         weights: ``(n,)`` or of the shape of the labels.
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import jax
 from flax import linen as nn
+from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike
 from jaxcnn.functional import adaptive_avg_pool, local_response_norm, max_pool
 from jaxcnn.models._layers import as_images, classifier, torch_bias, torch_kernel
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
@@ -44,12 +44,12 @@ class AlexNet2012(nn.Module):
     """
 
     num_classes: int = 1000
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     hidden: int = 4096
     dropout_rate: float = 0.5
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1`` to ``logits``."""
         x = as_images(x, smallest=227, largest=254, advice="The dense layers require a map of 6x6.")
         ones = nn.initializers.ones
@@ -72,7 +72,7 @@ class AlexNet2012(nn.Module):
         found = {"conv1": conv1, "pool1": pool1, "conv2": conv2, "pool2": pool2, "conv3": conv3, "conv4": conv4}
         return found | {"conv5": conv5, "pool5": pool5, "fc6": fc6, "fc7": fc7, "logits": logits}
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 
@@ -101,12 +101,12 @@ class AlexNet(nn.Module):
     """
 
     num_classes: int = 1000
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     hidden: int = 4096
     dropout_rate: float = 0.5
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1`` to ``logits``."""
         x = as_images(x, smallest=63)
 
@@ -114,8 +114,8 @@ class AlexNet(nn.Module):
             features: int, window: int, x: jax.Array, *, name: str, strides: int = 1, padding: int = 1
         ) -> jax.Array:
             bias_init = torch_bias(window * window * x.shape[-1])
-            options = {"dtype": self.dtype, "kernel_init": torch_kernel, "bias_init": bias_init, "name": name}
-            return nn.relu(Conv(features, (window, window), strides, padding, **options)(x))
+            inits: dict[str, Any] = {"kernel_init": torch_kernel, "bias_init": bias_init}
+            return nn.relu(Conv(features, (window, window), strides, padding, dtype=self.dtype, **inits, name=name)(x))
 
         def dense(features: int, x: jax.Array, *, name: str) -> jax.Array:
             options = {"dtype": self.dtype, "kernel_init": torch_kernel, "bias_init": torch_bias(x.shape[-1])}
@@ -137,7 +137,7 @@ class AlexNet(nn.Module):
         found = {"conv1": conv1, "pool1": pool1, "conv2": conv2, "pool2": pool2, "conv3": conv3, "conv4": conv4}
         return found | {"conv5": conv5, "pool5": pool5, "fc6": fc6, "fc7": fc7, "logits": logits}
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

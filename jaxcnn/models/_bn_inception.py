@@ -3,13 +3,14 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, get_args
 
 import jax
 from flax import linen as nn
+from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import check_choice
+from jaxcnn._geometry import Stem
 from jaxcnn.functional import avg_pool, global_avg_pool, local_response_norm, max_pool
 from jaxcnn.models._layers import Branches, ConvUnit, as_images, classifier, scaled
 from jaxcnn.models._registry import ModelInfo, register
@@ -101,10 +102,10 @@ class BNInception(nn.Module):
     """
 
     num_classes: int = 1000
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     norm: Callable[..., nn.Module] | None = functools.partial(BatchNorm, momentum=0.9)
     use_bias: bool = True
-    stem: Literal["7x7", "3x3"] = "7x7"
+    stem: Stem = "7x7"
     separable_stem: bool = False
     response_norm: bool = False
     dropout_rate: float = 0.0
@@ -113,10 +114,10 @@ class BNInception(nn.Module):
     blocks: Sequence[tuple[str, Sequence[int]]] = CAFFE_BLOCKS
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and each block, the pooled vector, and the logits."""
         x = as_images(x, smallest=15)
-        check_choice(self.stem, ("7x7", "3x3"), name="stem")
+        check_choice(self.stem, get_args(Stem), name="stem")
         unit = self._unit(train)
         x = self._first(x, unit)
         if self.stem == "7x7":
@@ -172,7 +173,7 @@ class BNInception(nn.Module):
             pool = functools.partial(avg_pool, window_shape=(3, 3), strides=1, padding=1, count_include_pad=True)
         return Branches(chains, pool, unit, name=f"inception{name}")
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._errors import ShapeError
@@ -81,7 +82,7 @@ class Whitening(nn.Module):
 
     frozen: bool = True
     frozen_bias: bool = False
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -108,7 +109,7 @@ class ConvGroup(nn.Module):
 
     features: int
     norm: Callable[..., nn.Module]
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -151,7 +152,7 @@ class CifarSpeedrun(nn.Module):
     """
 
     num_classes: int = 10
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     widths: Sequence[int] = (64, 256, 256)
     freeze_whitening: bool = True
     freeze_whitening_bias: bool = False
@@ -159,7 +160,7 @@ class CifarSpeedrun(nn.Module):
     norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.6, epsilon=1e-12, use_scale=False)
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after whitening and after each group, the pooled vector, and the logits."""
         x = as_images(x, smallest=25, largest=48, advice="The last pooling requires a map of 3x3 to 5x5.")
         if len(self.widths) != 3:
@@ -176,7 +177,7 @@ class CifarSpeedrun(nn.Module):
         head = classifier(self.num_classes, use_bias=False, dtype=self.dtype, kernel_init=unit_kernel, name="head")
         return found | {"logits": head(x) / self.logit_divisor if self.num_classes else x}
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -1,12 +1,11 @@
 """The network of the ConvNetJS CIFAR-10 demo, which trains in a browser (Karpathy 2014)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 from flax import linen as nn
+from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike
 from jaxcnn.functional import max_pool
 from jaxcnn.models._layers import as_images, classifier
 from jaxcnn.models._registry import ModelInfo, register
@@ -35,11 +34,11 @@ class ConvNetJS(nn.Module):
     """
 
     num_classes: int = 10
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     widths: Sequence[int] = (16, 20, 20)
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1`` to ``logits``."""
         because = "the last layer has weights for each position of the map"
         x = as_images(x, smallest=2 ** len(self.widths), known_because=because)
@@ -53,7 +52,7 @@ class ConvNetJS(nn.Module):
         x = x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2] * x.shape[-1])
         return found | {"logits": classifier(self.num_classes, dtype=self.dtype, kernel_init=init, name="head")(x)}
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import jax
 from flax import linen as nn
+from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike
 from jaxcnn.functional import global_avg_pool
 from jaxcnn.models._layers import StochasticDepth, as_images, classifier
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
@@ -28,7 +28,7 @@ class ConvNeXtBlock(nn.Module):
 
     layer_scale_init: float = 1e-6
     drop_rate: float = 0.0
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -59,7 +59,7 @@ class ConvNeXtStage(nn.Module):
     drop_rates: Sequence[float]
     downsample: bool = True
     layer_scale_init: float = 1e-6
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -101,12 +101,12 @@ class ConvNeXt(nn.Module):
     stage_sizes: Sequence[int]
     widths: Sequence[int]
     num_classes: int = 1000
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     drop_rate: float = 0.1
     layer_scale_init: float = 1e-6
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and after each stage, the pooled and normalised vector, and the logits."""
         x = as_images(x, smallest=2 ** (len(self.stage_sizes) + 1))
         x = Conv(self.widths[0], (4, 4), 4, "VALID", dtype=self.dtype, kernel_init=normal_init, name="stem_conv")(x)
@@ -124,7 +124,7 @@ class ConvNeXt(nn.Module):
             "logits": classifier(self.num_classes, dtype=self.dtype, kernel_init=normal_init, name="head")(x)
         }
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import global_avg_pool
 from jaxcnn.models._layers import as_images, require_classes, torch_bias, torch_kernel
@@ -129,7 +129,7 @@ class FCNResNet(nn.Module):
     """
 
     num_classes: int = 21
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     stage_sizes: Sequence[int] = (3, 4, 6, 3)
     width: int = 64
     aux_head: bool = False
@@ -137,7 +137,7 @@ class FCNResNet(nn.Module):
     norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.9)
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the last two stages, auxiliary logits in training, and the logits of all pixels."""
         x = as_images(x)
         require_classes(self.num_classes, instead='method="features" of a model with classes gives its maps')
@@ -164,7 +164,7 @@ class FCNResNet(nn.Module):
     def _head(self, hidden: int, name: str, dropout_rate: float) -> nn.Module:
         return _Head(hidden, self.num_classes, dropout_rate, self.dtype, self.norm, name=name)
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, height, width, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 from flax import linen as nn
+from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike
 from jaxcnn.functional import global_avg_pool
 from jaxcnn.models._layers import StochasticDepth, as_images, classifier, he_fan_out, scaled_width
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
@@ -35,7 +35,7 @@ class SqueezeExcite(nn.Module):
     """
 
     squeezed: int
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -65,7 +65,7 @@ class MBConv(nn.Module):
     strides: int
     drop_rate: float
     norm: Callable[..., nn.Module]
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -116,7 +116,7 @@ class EfficientNet(nn.Module):
     """
 
     num_classes: int = 1000
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     width: float = 1.0
     depth: float = 1.0
     stages: Sequence[tuple[int, int, int, int, int]] = STAGES
@@ -125,7 +125,7 @@ class EfficientNet(nn.Module):
     norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.9)
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem, each stage and the last convolution, the pooled vector, and the logits."""
         x = as_images(x)
         conv = functools.partial(Conv, use_bias=False, dtype=self.dtype, kernel_init=he_fan_out)
@@ -157,7 +157,7 @@ class EfficientNet(nn.Module):
             "logits": classifier(self.num_classes, dtype=self.dtype, kernel_init=kernel_init, name="head")(x)
         }
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

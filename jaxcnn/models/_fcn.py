@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import max_pool
 from jaxcnn.models._layers import as_images, he_fan_out, require_classes
@@ -72,7 +72,7 @@ class FCN(nn.Module):
     """
 
     num_classes: int = 21
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     stride: int = 32
     stage_sizes: Sequence[int] = (2, 2, 3, 3, 3)
     widths: Sequence[int] = (64, 128, 256, 512, 512)
@@ -80,7 +80,7 @@ class FCN(nn.Module):
     dropout_rate: float = 0.5
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after each pool and each hidden layer, the scores of the last map, and the logits of all pixels."""
         x = as_images(x)
         require_classes(self.num_classes, instead='method="features" of a model with classes gives its maps')
@@ -119,7 +119,7 @@ class FCN(nn.Module):
             name=name,
         )
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, height, width, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

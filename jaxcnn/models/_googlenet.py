@@ -2,12 +2,11 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 from flax import linen as nn
+from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import adaptive_avg_pool, avg_pool, global_avg_pool, local_response_norm, max_pool
 from jaxcnn.models._layers import Branches, ConvUnit, as_images, classifier, require_classes, scaled
@@ -68,7 +67,7 @@ class AuxiliaryHead(nn.Module):
     unit: Callable[..., nn.Module]
     width: float
     adaptive: bool
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -127,7 +126,7 @@ class GoogLeNet(nn.Module):
     """
 
     num_classes: int = 1000
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     aux_heads: bool = False
     norm: Callable[..., nn.Module] | None = None
     large_window: int = 5
@@ -137,7 +136,7 @@ class GoogLeNet(nn.Module):
     blocks: Sequence[tuple[str, Sequence[int]]] = BLOCKS
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and each block, the pooled vector, auxiliary logits in training, the logits."""
         wide_last_pool = self.last_pool > 2 and any(name[0] == "5" for name, _ in self.blocks)
         x = as_images(x, smallest=31 if wide_last_pool else 15)
@@ -186,7 +185,7 @@ class GoogLeNet(nn.Module):
     def _auxiliary(self, name: str, unit: Callable[..., nn.Module]) -> nn.Module:
         return AuxiliaryHead(self.num_classes, unit, self.width, self.norm is not None, self.dtype, name=name)
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import jax
 from flax import linen as nn
+from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike, as_array
+from jaxcnn._arrays import as_array
 from jaxcnn._errors import ShapeError
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn.functional import max_pool
@@ -35,10 +36,10 @@ class LeNet5(nn.Module):
     """
 
     num_classes: int = 10
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``c1`` to ``logits``."""
         x = as_array(x, name="x")
         if not (x.ndim >= 3 and all(not is_symbolic(size) and 32 <= size <= 35 for size in x.shape[-3:-1])):
@@ -46,7 +47,7 @@ class LeNet5(nn.Module):
                 f"expected images of 32x32 (up to 35x35), channels last, so that C5 covers S4; "
                 f"got x.shape={x.shape}. Pad 28x28 digits by 2 on every side, or resize."
             )
-        valid = {"kernel_size": (5, 5), "padding": "VALID", "dtype": self.dtype}
+        valid: dict[str, Any] = {"kernel_size": (5, 5), "padding": "VALID", "dtype": self.dtype}
         c1 = nn.relu(Conv(6, **valid, name="c1")(x))
         s2 = max_pool(c1, (2, 2), strides=2)
         c3 = nn.relu(Conv(16, **valid, name="c3")(s2))
@@ -56,7 +57,7 @@ class LeNet5(nn.Module):
         logits = classifier(self.num_classes, dtype=self.dtype, name="output")(f6)
         return {"c1": c1, "s2": s2, "c3": c3, "s4": s4, "c5": c5, "f6": f6, "logits": logits}
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, 32, 32, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import ArrayLike, as_array, as_arrays
 from jaxcnn._errors import ShapeError
@@ -55,7 +56,7 @@ class Subsampling(nn.Module):
         dtype: type of the computation.
     """
 
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -80,7 +81,7 @@ class SparseConv(nn.Module):
 
     reads: Sequence[Sequence[int]]
     window: int
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -132,10 +133,10 @@ class LeNet5of1998(nn.Module):
     """
 
     num_classes: int = 10
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``c1`` to ``logits``."""
         x = as_array(x, name="x")
         if not (x.ndim >= 3 and all(not is_symbolic(size) and 32 <= size <= 35 for size in x.shape[-3:-1])):
@@ -162,7 +163,7 @@ class LeNet5of1998(nn.Module):
         init = uniform_over_fan_in(fan_in)
         return Conv(features, (5, 5), padding="VALID", dtype=self.dtype, kernel_init=init, bias_init=init, name=name)
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, 32, 32, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -2,12 +2,11 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 from flax import linen as nn
+from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike
 from jaxcnn.functional import global_avg_pool
 from jaxcnn.models._layers import as_images, classifier, he_fan_out, scaled_width
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
@@ -40,7 +39,7 @@ class InvertedResidual(nn.Module):
     expansion: int
     strides: int
     norm: Callable[..., nn.Module]
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -89,14 +88,14 @@ class MobileNetV2(nn.Module):
     """
 
     num_classes: int = 1000
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     width: float = 1.0
     stages: Sequence[tuple[int, int, int, int]] = STAGES
     dropout_rate: float = 0.2
     norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.9)
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem, each stage and the last convolution, the pooled vector, and the logits."""
         x = as_images(x)
         conv = functools.partial(Conv, use_bias=False, dtype=self.dtype, kernel_init=he_fan_out)
@@ -122,7 +121,7 @@ class MobileNetV2(nn.Module):
         head = classifier(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01), name="head")
         return found | {"logits": head(x)}
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

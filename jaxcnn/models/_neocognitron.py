@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import ArrayLike
 from jaxcnn.functional import conv, depthwise_conv
@@ -97,7 +97,7 @@ class SCells(nn.Module):
     """
 
     stage: Stage
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -160,11 +160,11 @@ class Neocognitron(nn.Module):
     """
 
     num_classes: int = 10
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     stages: Sequence[Stage] = STAGES
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The responses of every layer of cells, and the logits."""
         because = "the last layer has weights for each position of the map"
         x = as_images(x, smallest=8, known_because=because)
@@ -180,7 +180,7 @@ class Neocognitron(nn.Module):
         x = x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2] * x.shape[-1])
         return found | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxcnn._arrays import ArrayLike
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
 from jaxcnn.models._layers import as_images
@@ -48,7 +47,7 @@ class Refinement(nn.Module):
     repetitions: int = 3
     stop_gradient: bool = False
 
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The logits of every repetition, and those of the last one as ``logits``."""
         x = as_images(x)
         if as_int(self.repetitions, name="repetitions") < 1:
@@ -68,6 +67,6 @@ class Refinement(nn.Module):
             labels = jax.lax.stop_gradient(labels) if self.stop_gradient else labels
         return found | {"logits": logits}
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits of the last repetition, ``(*batch, height, width, num_classes)``."""
         return self.features(x, train)["logits"]

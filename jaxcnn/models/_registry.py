@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from jaxcnn._hints import did_you_mean, explain_arguments
 from jaxcnn.models._layers import check_classes
@@ -97,7 +98,7 @@ def info(name: str) -> ModelInfo:
     return _find(name)[0]
 
 
-def create(name: str, *, num_classes: int | None = None, dtype: Any = None, **options: Any) -> nn.Module:
+def create(name: str, *, num_classes: int | None = None, dtype: DTypeLike | None = None, **options: Any) -> nn.Module:
     """The Linen module of a model.
 
     Args:

@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Literal, get_args
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import check_choice
+from jaxcnn._geometry import Stem
 from jaxcnn.functional import global_avg_pool, max_pool
 from jaxcnn.models._layers import as_images, classifier, he_fan_out, torch_bias, torch_kernel
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
@@ -18,7 +19,8 @@ from jaxcnn.nn import BatchNorm, Conv
 PAPER = "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015"
 Shortcut = Literal["projection", "zero_pad", "none"]
 StridePlace = Literal["3x3", "1x1"]
-OUTPUT_STRIDES = (32, 16, 8)
+BlockPadding = int | Literal["SAME"]
+OutputStride = Literal[32, 16, 8]
 
 
 class BasicBlock(nn.Module):
@@ -42,7 +44,7 @@ class BasicBlock(nn.Module):
     conv: Callable[..., nn.Module]
     norm: Callable[..., nn.Module]
     shortcut: Shortcut
-    padding: int | str
+    padding: BlockPadding
     last_scale_init: Any
     stride_in: StridePlace = "3x3"
     dilation: int = 1
@@ -82,7 +84,7 @@ class Bottleneck(nn.Module):
     conv: Callable[..., nn.Module]
     norm: Callable[..., nn.Module]
     shortcut: Shortcut
-    padding: int | str
+    padding: BlockPadding
     last_scale_init: Any
     stride_in: StridePlace = "3x3"
     dilation: int = 1
@@ -154,24 +156,24 @@ class ResNet(nn.Module):
     stage_sizes: Sequence[int]
     block: Any
     num_classes: int = 1000
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     width: int = 64
-    stem: Literal["7x7", "3x3"] = "7x7"
+    stem: Stem = "7x7"
     shortcut: Shortcut = "projection"
     stride_in: StridePlace = "3x3"
     zero_init_last_scale: bool = False
     same_padding: bool = False
-    output_stride: Literal[32, 16, 8] = 32
+    output_stride: OutputStride = 32
     norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.9)
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and after each stage, the pooled vector, and the logits."""
         x = as_images(x)
-        check_choice(self.stem, ("7x7", "3x3"), name="stem")
+        check_choice(self.stem, get_args(Stem), name="stem")
         check_choice(self.shortcut, get_args(Shortcut), name="shortcut")
         check_choice(self.stride_in, get_args(StridePlace), name="stride_in")
-        if self.output_stride not in OUTPUT_STRIDES:
+        if self.output_stride not in get_args(OutputStride):
             raise ValueError(f"output_stride={self.output_stride!r} is not known. Known: 32, 16, 8.")
         conv = functools.partial(Conv, use_bias=False, dtype=self.dtype, kernel_init=he_fan_out)
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
@@ -208,7 +210,7 @@ class ResNet(nn.Module):
             name=f"stage{stage}_block{index}",
         )
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -2,13 +2,13 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn._symbolic import is_less, is_symbolic
 from jaxcnn.functional import max_pool
@@ -16,6 +16,7 @@ from jaxcnn.models._layers import as_images, require_classes
 from jaxcnn.models._registry import ModelInfo, register
 from jaxcnn.nn import Conv, ConvTranspose
 
+UNetPadding = Literal["VALID", "SAME"]
 # The paper's section 3: a deviation of sqrt(2 / N) for N incoming connections.
 HE_FAN_IN = nn.initializers.he_normal()
 
@@ -50,16 +51,16 @@ class UNet(nn.Module):
     """
 
     num_classes: int = 2
-    dtype: Any = None
-    padding: Literal["VALID", "SAME"] = "VALID"
+    dtype: DTypeLike | None = None
+    padding: UNetPadding = "VALID"
     widths: Sequence[int] = (64, 128, 256, 512, 1024)
     dropout_rate: float = 0.5
     norm: Callable[..., nn.Module] | None = None
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps of each level of both paths, and the logits."""
-        check_choice(self.padding, ("VALID", "SAME"), name="padding")
+        check_choice(self.padding, get_args(UNetPadding), name="padding")
         x = as_images(x)
         require_classes(self.num_classes, instead='method="features" of a model with classes gives its maps')
         for size in x.shape[-3:-1]:
@@ -91,7 +92,7 @@ class UNet(nn.Module):
             x = nn.relu(x)
         return x
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, out_height, out_width, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import jax
 from flax import linen as nn
+from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike
 from jaxcnn.functional import adaptive_avg_pool, max_pool
 from jaxcnn.models._layers import as_images, classifier, he_fan_out
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
@@ -46,14 +46,14 @@ class VGG(nn.Module):
 
     stage_sizes: Sequence[int]
     num_classes: int = 1000
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     norm: Callable[..., nn.Module] | None = None
     widths: Sequence[int] = (64, 128, 256, 512, 512)
     hidden: int = 4096
     dropout_rate: float = 0.5
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1_1`` to ``logits``."""
         x = as_images(x, smallest=2 ** len(self.stage_sizes))
         found = {}
@@ -74,7 +74,7 @@ class VGG(nn.Module):
         head = classifier(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01), name="fc8")
         return found | {"logits": head(dropout(x))}
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

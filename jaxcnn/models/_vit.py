@@ -6,8 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike, as_array
+from jaxcnn._arrays import as_array
 from jaxcnn._errors import ShapeError
 from jaxcnn.models._layers import check_images, classifier
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
@@ -25,7 +26,7 @@ class SelfAttention(nn.Module):
     """
 
     num_heads: int
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -56,7 +57,7 @@ class EncoderBlock(nn.Module):
     num_heads: int
     mlp_width: int
     dropout_rate: float
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -101,7 +102,7 @@ class ViT(nn.Module):
     """
 
     num_classes: int = 1000
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     patch: int = 16
     width: int = 768
     depth: int = 12
@@ -110,7 +111,7 @@ class ViT(nn.Module):
     dropout_rate: float = 0.0
 
     @nn.compact
-    def features(self, x: ArrayLike, train: bool = False) -> dict[str, jax.Array]:
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The patches, the tokens after each block, the class token at the end, and the logits."""
         x = as_array(x, name="x")
         self._check(x.shape)
@@ -153,7 +154,7 @@ class ViT(nn.Module):
                 )
         return self.param("places", nn.initializers.normal(0.02), (tokens, self.width))
 
-    def __call__(self, x: ArrayLike, train: bool = False) -> jax.Array:
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 from flax.typing import Initializer
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import ArrayLike, as_array, common_dtype
 from jaxcnn._geometry import feature_axes, full_rank_mask
@@ -58,8 +59,8 @@ class BatchNorm(linen.Module):
     axis: int | Sequence[int] = -1
     momentum: float | None = 0.99
     epsilon: float = 1e-5
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
     use_bias: bool = True
     use_scale: bool = True
     bias_init: Initializer = linen.initializers.zeros

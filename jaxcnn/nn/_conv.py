@@ -9,13 +9,15 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Initializer
+from jax.lax import PrecisionLike
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._errors import ShapeError
-from jaxcnn._geometry import ConvAlgorithm, Padding, PaddingMode, conv_kernel_shape
+from jaxcnn._geometry import ConvAlgorithm, PaddingMode, conv_kernel_shape
 from jaxcnn.functional import conv
-from jaxcnn.nn._flax_conv import flax_conv_padding, kernel_size_per_axis
+from jaxcnn.nn._flax_conv import FlaxPadding, flax_conv_padding, kernel_size_per_axis
 
 
 class Conv(linen.Module):
@@ -59,15 +61,15 @@ class Conv(linen.Module):
     features: int
     kernel_size: Sequence[int]
     strides: IntPerAxis | None = 1
-    padding: Padding = "SAME"
+    padding: FlaxPadding = "SAME"
     input_dilation: IntPerAxis | None = 1
     kernel_dilation: IntPerAxis | None = 1
     feature_group_count: int = 1
     use_bias: bool = True
     mask: ArrayLike | None = None
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
-    precision: Any = None
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+    precision: PrecisionLike = None
     kernel_init: Initializer = linen.initializers.lecun_normal()
     bias_init: Initializer = linen.initializers.zeros_init()
     promote_dtype: Callable[..., Any] = promote_dtype

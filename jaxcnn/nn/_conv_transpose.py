@@ -10,13 +10,15 @@ from flax import linen
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Initializer
 from jax import lax
+from jax.lax import PrecisionLike
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import IntPerAxis, int_per_axis
-from jaxcnn._geometry import ConvAlgorithm, Padding
+from jaxcnn._geometry import ConvAlgorithm
 from jaxcnn.functional import conv
 from jaxcnn.nn._conv import make_parameters
-from jaxcnn.nn._flax_conv import flax_transpose_pads, kernel_size_per_axis
+from jaxcnn.nn._flax_conv import FlaxTransposePadding, flax_transpose_pads, kernel_size_per_axis
 
 
 class ConvTranspose(linen.Module):
@@ -59,18 +61,18 @@ class ConvTranspose(linen.Module):
     features: int
     kernel_size: Sequence[int]
     strides: IntPerAxis | None = None
-    padding: Padding = "SAME"
+    padding: FlaxTransposePadding = "SAME"
     kernel_dilation: IntPerAxis | None = None
     use_bias: bool = True
     mask: ArrayLike | None = None
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
-    precision: Any = None
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+    precision: PrecisionLike = None
     kernel_init: Initializer = linen.initializers.lecun_normal()
     bias_init: Initializer = linen.initializers.zeros_init()
     transpose_kernel: bool = False
     promote_dtype: Callable[..., Any] = promote_dtype
-    preferred_element_type: Any = None
+    preferred_element_type: DTypeLike | None = None
     algorithm: ConvAlgorithm = dataclasses.field(default="auto", kw_only=True)
 
     @linen.compact

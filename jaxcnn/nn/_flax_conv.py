@@ -1,13 +1,16 @@
 """Flax's options of convolutions, translated to the options of ``jaxcnn.functional``."""
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 from jaxcnn._axes import IntPerAxis, int_per_axis, window_per_axis
 from jaxcnn._errors import ShapeError, check_choice
-from jaxcnn._geometry import PADDING_NAMES, Padding, PaddingMode, Pads, explicit_pads, reach
+from jaxcnn._geometry import PADDING_NAMES, Padding, PaddingCounts, PaddingMode, Pads, explicit_pads, reach
 
-FLAX_PADDING_NAMES = (*PADDING_NAMES, "CIRCULAR", "REFLECT")
-FLAX_TRANSPOSE_PADDING_NAMES = ("SAME", "VALID", "CIRCULAR")
+FlaxMode = Literal["CIRCULAR", "REFLECT"]
+FlaxPadding = Padding | FlaxMode
+FlaxTransposeName = Literal["SAME", "VALID", "CIRCULAR"]
+FlaxTransposePadding = FlaxTransposeName | PaddingCounts
 
 
 def kernel_size_per_axis(kernel_size: object, x_shape: Sequence[int]) -> tuple[int, ...]:
@@ -30,7 +33,7 @@ def kernel_size_per_axis(kernel_size: object, x_shape: Sequence[int]) -> tuple[i
 
 
 def flax_conv_padding(
-    padding: Padding, padding_mode: PaddingMode, window: Sequence[int], *, kernel_dilation: IntPerAxis
+    padding: FlaxPadding, padding_mode: PaddingMode, window: Sequence[int], *, kernel_dilation: IntPerAxis
 ) -> tuple[Padding, PaddingMode]:
     """``padding`` and ``padding_mode`` of the library for Flax's argument ``padding``.
 
@@ -44,8 +47,8 @@ def flax_conv_padding(
     """
     if not isinstance(padding, str):
         return padding, padding_mode
-    check_choice(padding, FLAX_PADDING_NAMES, name="padding")
-    if padding in PADDING_NAMES:
+    check_choice(padding, (*PADDING_NAMES, *get_args(FlaxMode)), name="padding")
+    if padding != "CIRCULAR" and padding != "REFLECT":
         return padding, padding_mode
     mode: PaddingMode = "circular" if padding == "CIRCULAR" else "reflect"
     if padding_mode not in ("zeros", mode):
@@ -56,7 +59,7 @@ def flax_conv_padding(
 
 
 def flax_transpose_pads(
-    padding: Padding,
+    padding: FlaxTransposePadding,
     sizes: Sequence[int],
     window: Sequence[int],
     *,
@@ -80,7 +83,7 @@ def flax_transpose_pads(
     """
     if not isinstance(padding, str):
         return explicit_pads(padding, len(window))
-    check_choice(padding, FLAX_TRANSPOSE_PADDING_NAMES, name="padding")
+    check_choice(padding, get_args(FlaxTransposeName), name="padding")
     pads = []
     for size, entry, stride, dilation in zip(sizes, window, strides, kernel_dilation, strict=True):
         span = reach(entry, dilation)

@@ -8,13 +8,15 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Initializer
+from jax.lax import PrecisionLike
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import IntPerAxis, as_int
 from jaxcnn._errors import ShapeError
-from jaxcnn._geometry import ConvAlgorithm, Padding, PaddingMode
+from jaxcnn._geometry import ConvAlgorithm, PaddingMode
 from jaxcnn.functional import depthwise_conv, separable_conv
-from jaxcnn.nn._flax_conv import flax_conv_padding, kernel_size_per_axis
+from jaxcnn.nn._flax_conv import FlaxPadding, flax_conv_padding, kernel_size_per_axis
 
 
 class DepthwiseConv(linen.Module):
@@ -48,12 +50,12 @@ class DepthwiseConv(linen.Module):
     kernel_size: Sequence[int]
     channel_multiplier: int = 1
     strides: IntPerAxis | None = 1
-    padding: Padding = "SAME"
+    padding: FlaxPadding = "SAME"
     kernel_dilation: IntPerAxis | None = 1
     use_bias: bool = True
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
-    precision: Any = None
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+    precision: PrecisionLike = None
     kernel_init: Initializer = linen.initializers.lecun_normal()
     bias_init: Initializer = linen.initializers.zeros_init()
     promote_dtype: Callable[..., Any] = promote_dtype
@@ -106,12 +108,12 @@ class SeparableConv(linen.Module):
     kernel_size: Sequence[int]
     channel_multiplier: int = 1
     strides: IntPerAxis | None = 1
-    padding: Padding = "SAME"
+    padding: FlaxPadding = "SAME"
     kernel_dilation: IntPerAxis | None = 1
     use_bias: bool = True
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
-    precision: Any = None
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+    precision: PrecisionLike = None
     kernel_init: Initializer = linen.initializers.lecun_normal()
     bias_init: Initializer = linen.initializers.zeros_init()
     promote_dtype: Callable[..., Any] = promote_dtype

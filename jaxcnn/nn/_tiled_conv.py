@@ -9,12 +9,14 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Initializer
+from jax.lax import PrecisionLike
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import IntPerAxis, int_per_axis
-from jaxcnn._geometry import Padding, PaddingMode, conv_kernel_shape
+from jaxcnn._geometry import PaddingMode, conv_kernel_shape
 from jaxcnn.functional import tiled_conv
-from jaxcnn.nn._flax_conv import kernel_size_per_axis
+from jaxcnn.nn._flax_conv import FlaxPadding, kernel_size_per_axis
 from jaxcnn.nn._local_conv import make_filters, unshared_options
 
 
@@ -57,15 +59,15 @@ class TiledConv(linen.Module):
     features: int
     kernel_size: Sequence[int]
     strides: IntPerAxis | None = 1
-    padding: Padding = "SAME"
+    padding: FlaxPadding = "SAME"
     input_dilation: IntPerAxis | None = 1
     kernel_dilation: IntPerAxis | None = 1
     feature_group_count: int = 1
     use_bias: bool = True
     mask: ArrayLike | None = None
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
-    precision: Any = None
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+    precision: PrecisionLike = None
     kernel_init: Initializer = linen.initializers.lecun_normal()
     bias_init: Initializer = linen.initializers.zeros_init()
     promote_dtype: Callable[..., Any] = promote_dtype

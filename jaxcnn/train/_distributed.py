@@ -33,6 +33,10 @@ def join_processes(
     Raises:
         ConfigError: only some of the first three arguments are given, a number is out of range, or none are given and
             JAX finds no cluster.
+
+    >>> join_processes("localhost:1234", num_processes=2, process_id=2)
+    Traceback (most recent call last):
+    jaxcnn.train._errors.ConfigError: join_processes: --process-id 2: of 2 processes the ids are 0 to 1.
     """
     given = (coordinator, num_processes, process_id)
     if any(value is None for value in given) != all(value is None for value in given):

@@ -25,6 +25,9 @@ MOST_STEPS = 2**31 - 1
 def to_unit(images: jax.Array) -> jax.Array:
     """Pixels 0..255 as float32 in [0, 1].
 
+    Args:
+        images: of any shape.
+
     >>> to_unit(jnp.array([0, 255], jnp.uint8))
     Array([0., 1.], dtype=float32)
     """
@@ -68,6 +71,9 @@ class Aux:
             ``{"batch_stats": updated["batch_stats"]}``; a collection that is not named keeps its values.
         metrics: arrays ``(batch,)`` by name, one number for each example, whose means over the epoch are recorded as
             ``train/NAME``.
+
+    >>> Aux(metrics={"distance": jnp.array([0.5, 1.5])})
+    Aux(updates={}, metrics={'distance': Array([0.5, 1.5], dtype=float32)})
     """
 
     updates: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -1,7 +1,7 @@
 """The functions of an experiment for classification with localisation: one object on each image, and its box."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +14,14 @@ from jaxcnn.train._experiment import Aux
 from jaxcnn.train._tasks import Functions, Loss, check_model, cross_entropy, unchanged
 
 Batch = Mapping[str, Any]
-BOX_LOSSES = ("giou", "smooth_l1")
+BoxLoss = Literal["giou", "smooth_l1"]
 
 
 def localisation(
     model: nn.Module,
     *,
     loss: Loss | None = None,
-    box_loss: Literal["giou", "smooth_l1"] = "giou",
+    box_loss: BoxLoss = "giou",
     box_weight: float = 1.0,
     normalize: Callable[[jax.Array], jax.Array] = unchanged,
     target: str = "box_label",
@@ -61,7 +61,7 @@ def localisation(
     ['evaluate', 'init', 'objective', 'predict']
     """
     check_model(model)
-    check_choice(box_loss, BOX_LOSSES, name="box_loss")
+    check_choice(box_loss, get_args(BoxLoss), name="box_loss")
     class_loss = cross_entropy() if loss is None else loss
 
     def init(key: jax.Array, batch: Batch) -> Any:

@@ -14,6 +14,18 @@ def networks(experiment: Experiment) -> list[tuple[nn.Module, jax.ShapeDtypeStru
     """Each Linen module that ``init`` calls, with the shape and the dtype of its input for one example.
 
     ``init`` is traced; modules within modules are left out, and so are those that read something other than one array.
+
+    Args:
+        experiment: the one whose ``init`` is traced.
+
+    >>> import optax
+    >>> from jaxcnn import data, models, train
+    >>> experiment = train.Experiment(
+    ...     **train.classification(models.create("lenet5", num_classes=10)),
+    ...     data=data.load("digits"), optimizer=optax.sgd(0.1), epochs=1, batch_size=64,
+    ... )
+    >>> [(type(model).__name__, x.shape) for model, x in networks(experiment)]
+    [('LeNet5', (1, 32, 32, 1))]
     """
     found: dict[int, tuple[nn.Module, jax.ShapeDtypeStruct]] = {}
 

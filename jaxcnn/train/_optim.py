@@ -13,6 +13,9 @@ def decay_mask(params: Any) -> Any:
 
     Pass it as ``mask=`` to ``optax.adamw`` or ``optax.add_decayed_weights``.
 
+    Args:
+        params: a pytree of arrays.
+
     >>> import jax.numpy as jnp
     >>> decay_mask({"conv": {"kernel": jnp.ones((3, 3, 1, 8)), "bias": jnp.zeros(8)}})
     {'conv': {'bias': False, 'kernel': True}}

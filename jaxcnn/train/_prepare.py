@@ -5,8 +5,9 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+from jaxcnn.train._checkpoints import CheckpointKind
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._distributed import is_first, together
 from jaxcnn.train._dry_run import dry_run
@@ -40,7 +41,7 @@ def start_run(
     *,
     variant: str | None = None,
     origin: str | os.PathLike[str] | None = None,
-    checkpoint: Literal["last", "best"] = "last",
+    checkpoint: CheckpointKind = "last",
     trust: bool = False,
     run_dir: str | os.PathLike[str] | None = None,
     devices: Mapping[str, Any] | None = None,
@@ -76,7 +77,7 @@ def start_run(
         source = None if origin is None else RunFolder.open(Path(origin))
         if name_or_path is not None:
             file = find_experiment(name_or_path)
-            config = config_of(file, settings, variant)
+            config = config_of(file, settings, variant=variant)
         elif source is None:
             raise ConfigError("name an experiment, or a run to start from.")
         else:

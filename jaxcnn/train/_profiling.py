@@ -67,8 +67,8 @@ class Profile:
 def profile_run(
     run: RunFolder,
     experiment: Experiment,
-    folder: Path | None = None,
     *,
+    folder: Path | None = None,
     parallel: Parallel | None = None,
     steps: int = 10,
 ) -> Profile:

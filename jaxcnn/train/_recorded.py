@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,11 +25,12 @@ from jax import export
 
 from jaxcnn._arrays import ArrayLike
 from jaxcnn._files import write_json
+from jaxcnn._geometry import Resize
 from jaxcnn._reprs import short_repr
 from jaxcnn.data import Split, StreamedSplit, is_prepared, names, read_image, stream
 from jaxcnn.data import load as load_data
 from jaxcnn.train._calls import evaluated, predicted
-from jaxcnn.train._checkpoints import check_seal, read_variables, seal
+from jaxcnn.train._checkpoints import CheckpointKind, check_seal, read_variables, seal
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
@@ -71,7 +72,7 @@ class RecordedModel:
     fields: dict[str, list[Any]]
     inputs: tuple[str, ...]
     class_names: tuple[str, ...]
-    resize: Literal["fit", "cover"]
+    resize: Resize
     dataset: str
     fingerprint: str
     streamed: bool
@@ -254,7 +255,7 @@ def _check_calls(exported: export.Exported) -> None:
         raise RunError(f"its program calls {', '.join(others)}, which is not a StableHLO operation")
 
 
-def load(run: str | os.PathLike[str] | RunFolder, kind: Literal["last", "best"] = "last") -> RecordedModel:
+def load(run: str | os.PathLike[str] | RunFolder, kind: CheckpointKind = "last") -> RecordedModel:
     """The model of a run, from the files of its folder alone: neither its code nor its data are needed.
 
     Args:
@@ -277,7 +278,7 @@ def load(run: str | os.PathLike[str] | RunFolder, kind: Literal["last", "best"] 
     return found
 
 
-def read_model(run: RunFolder, kind: str) -> RecordedModel | None:
+def read_model(run: RunFolder, kind: CheckpointKind) -> RecordedModel | None:
     """The recorded model with the variables of the ``"last"`` or ``"best"`` checkpoint; None where none is recorded.
 
     Raises:

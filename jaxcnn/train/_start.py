@@ -7,14 +7,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.train._checkpoints import KINDS, read_variables, saved
+from jaxcnn.train._checkpoints import KINDS, CheckpointKind, read_variables, saved
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._runs import RunFolder
 from jaxcnn.train._state import abstract_state
 
 
-def starting_from(experiment: Experiment, run: RunFolder, kind: str) -> tuple[Experiment, dict[str, Any]]:
+def starting_from(experiment: Experiment, run: RunFolder, kind: CheckpointKind) -> tuple[Experiment, dict[str, Any]]:
     """The experiment, starting from the evaluated variables of a run, and what to record of that.
 
     Neither the code nor the data of the run are needed.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ from jaxcnn._hints import did_you_mean
 from jaxcnn._reprs import fields_table, short_repr
 from jaxcnn.data import Split, StreamedSplit
 from jaxcnn.train._calls import predicted
-from jaxcnn.train._checkpoints import restore
+from jaxcnn.train._checkpoints import CheckpointKind, restore
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
@@ -117,7 +117,7 @@ def write_measured(run: RunFolder, trained: Trained) -> list[str]:
 
 
 def load_trained(
-    run: RunFolder, kind: Literal["last", "best"], *, experiment: Experiment | None = None, trust: bool = False
+    run: RunFolder, kind: CheckpointKind, *, experiment: Experiment | None = None, trust: bool = False
 ) -> Trained:
     """Builds a run's recorded experiment and reads its ``"last"`` or ``"best"`` checkpoint.
 

@@ -128,7 +128,7 @@ def test_a_repeat_that_was_stopped_continues_across_variants(
         if "plain" not in command:
             return waits(command, output)
         file = find_experiment(str(VARIANTS))
-        config = config_of(file, ["epochs=2", "seed=0"], "plain")
+        config = config_of(file, ["epochs=2", "seed=0"], variant="plain")
         run = RunFolder.create(Path(command[command.index("--run-dir") + 1]), file, dataclasses.asdict(config))
         assert runs.train(run, file.build(config), stop_after=8).metrics is None
         return 128 + signal.SIGTERM

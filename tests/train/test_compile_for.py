@@ -204,7 +204,7 @@ from jaxcnn.train._compile._report import memory_reason
 from tests.train import tiny
 
 experiment = tiny.build(tiny.Config())
-mesh = target_mesh("v5e:2x2", {"host": 2, "chip": 2})
+mesh = target_mesh("v5e:2x2", axes={"host": 2, "chip": 2})
 assert mesh.shape == {"host": 2, "chip": 2}, mesh
 report = compile_for(experiment, Parallel(mesh=mesh), per_device_batch=4)
 assert report.fits and report.moved == () and report.flops > 0 and report.least_seconds > 0, report
@@ -215,7 +215,7 @@ try:
     jax.jit(lambda x: x + 1, out_shardings=whole).lower(x).compile()
 except jax.errors.JaxRuntimeError as error:
     print(memory_reason(str(error)))
-for wrong in (lambda: target_mesh("v5e:3x3"), lambda: target_mesh("v5e:2x2", {"data": 3})):
+for wrong in (lambda: target_mesh("v5e:3x3"), lambda: target_mesh("v5e:2x2", axes={"data": 3})):
     try:
         wrong()
     except ValueError as error:

@@ -17,7 +17,7 @@ downwards only: operations, primitives, choose, tables, algorithms, plan.
 """
 
 from jaxcnn.functional._engine._algorithms import ALGORITHMS
-from jaxcnn.functional._engine._choose import PLATFORMS, choose
+from jaxcnn.functional._engine._choose import PLATFORMS, Platform, choose
 from jaxcnn.functional._engine._explanation import ConvCandidate, ConvChoice, ConvExplanation
 from jaxcnn.functional._engine._lax_rule import replace_rule, restore_rule, xla_rule
 from jaxcnn.functional._engine._operations import check_algorithm, compute_conv, compute_input_grad, compute_kernel_grad
@@ -36,6 +36,7 @@ __all__ = [
     "ConvExplanation",
     "ConvPlan",
     "Operation",
+    "Platform",
     "check_algorithm",
     "choose",
     "compute_conv",

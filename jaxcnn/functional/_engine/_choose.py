@@ -8,6 +8,7 @@ is timed at run time.
 """
 
 import dataclasses
+from typing import Literal, get_args
 
 import jax
 from jax import lax
@@ -20,7 +21,8 @@ from jaxcnn.functional._engine._tables import tuned_algorithm
 
 MOVES_DATA = "XLA cannot split it over devices without moving data"
 GATHERS = "XLA gathers the whole batch on every device to partition a grouped convolution"
-PLATFORMS = ("cpu", "gpu", "tpu")
+Platform = Literal["cpu", "gpu", "tpu"]
+PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 MAXIMUM_RATIO = 0.85  # an estimate must be below this fraction of that of XLA's own convolution
 MINIMUM_SAVING = 1e-4  # and below it by at least this many seconds
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from math import prod
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
 from jax.lax import PrecisionLike
@@ -14,7 +14,7 @@ from jaxcnn._geometry import PADDING_MODES, ConvAlgorithm, ConvGeometry, Padding
 from jaxcnn.functional._dtypes import bilinear_dtypes
 
 Operation = Literal["forward", "input_grad", "kernel_grad"]
-OPERATIONS: tuple[Operation, ...] = ("forward", "input_grad", "kernel_grad")
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 
 # The input gradient of a convolution is the forward operation of another, so algorithms implement only these two.
 BaseOperation = Literal["forward", "kernel_grad"]

@@ -18,6 +18,7 @@ import jax
 from jaxcnn.functional._engine._algorithms import ALGORITHMS
 from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
 
+# The version of the file that jaxcnn bench --tune writes.
 TABLE_FORMAT = 1
 """The format of the tables that are written; ``read_table`` refuses others."""
 VARIABLE = "JAXCNN_TUNED"
@@ -83,6 +84,9 @@ def key(plan: ConvPlan, operation: BaseOperation) -> str:
 
 def read_table(path: str | os.PathLike[str]) -> Table:
     """The table of a file; empty, with a warning, if it was measured on another machine or with another JAX.
+
+    Args:
+        path: the file that ``jaxcnn bench --tune`` wrote.
 
     Raises:
         ValueError: the file does not exist, or is not such a table.

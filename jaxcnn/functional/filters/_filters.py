@@ -77,6 +77,13 @@ def apply_filter(
 def box(window_shape: Sequence[int], *, dtype: DTypeLike | None = None) -> jax.Array:
     """The mean over a window: every entry is one over their number.
 
+    Args:
+        window_shape: one size per axis.
+        dtype: of the kernel.
+
+    Returns:
+        the kernel, ``window_shape``.
+
     Raises:
         ShapeError: a bare int, or a size under 1.
 
@@ -101,6 +108,9 @@ def gaussian(
         window_shape: one size per axis.
         sigma: the standard deviation in entries, one for all axes or one per axis.
         dtype: of the kernel.
+
+    Returns:
+        the kernel, ``window_shape``.
 
     Raises:
         ShapeError: a bare int as window, a ``sigma`` with another number of entries than there are axes.
@@ -134,6 +144,9 @@ def prewitt(*, axis: int = 0, ndim: int = 2, dtype: DTypeLike | None = None) -> 
         ndim: number of spatial axes.
         dtype: of the kernel.
 
+    Returns:
+        the kernel, ``(3,) * ndim``.
+
     Raises:
         ShapeError: an axis that is not among ``ndim``.
 
@@ -154,6 +167,9 @@ def sobel(*, axis: int = 0, ndim: int = 2, dtype: DTypeLike | None = None) -> ja
         axis: along which values rise.
         ndim: number of spatial axes.
         dtype: of the kernel.
+
+    Returns:
+        the kernel, ``(3,) * ndim``.
 
     Raises:
         ShapeError: an axis that is not among ``ndim``.
@@ -176,6 +192,9 @@ def laplacian(*, ndim: int = 2, diagonals: bool = False, dtype: DTypeLike | None
         diagonals: whether diagonal neighbours count too.
         dtype: of the kernel.
 
+    Returns:
+        the kernel, ``(3,) * ndim``.
+
     Raises:
         ShapeError: ``ndim`` under 1.
 
@@ -196,6 +215,13 @@ def laplacian(*, ndim: int = 2, diagonals: bool = False, dtype: DTypeLike | None
 def high_pass(window_shape: Sequence[int] = (3, 3), *, dtype: DTypeLike | None = None) -> jax.Array:
     """What a mean over the window leaves of the middle: the identity minus ``box``. It sums to 0.
 
+    Args:
+        window_shape: one size per axis.
+        dtype: of the kernel.
+
+    Returns:
+        the kernel, ``window_shape``.
+
     Raises:
         ShapeError: a window without a middle.
 
@@ -215,6 +241,9 @@ def sharpen(*, amount: float = 1.0, ndim: int = 2, dtype: DTypeLike | None = Non
         amount: how much; 0 is the identity.
         ndim: number of spatial axes.
         dtype: of the kernel.
+
+    Returns:
+        the kernel, ``(3,) * ndim``.
 
     Raises:
         ShapeError: ``ndim`` under 1.
@@ -256,6 +285,9 @@ def gabor(
         aspect: width of the Gaussian along the wave, over its width along the crests.
         phase: 0 is even about the middle, -pi / 2 odd and rising.
         dtype: of the kernel.
+
+    Returns:
+        the kernel, ``window_shape``.
 
     Raises:
         ShapeError: a window that is not two sizes.

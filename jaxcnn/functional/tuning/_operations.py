@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxcnn._errors import check_choice
 from jaxcnn._geometry import conv_geometry
@@ -80,7 +81,7 @@ def conv_operation(
     kernel_shape: Sequence[int],
     *,
     operation: Operation = "forward",
-    dtype: Any = jnp.float32,
+    dtype: DTypeLike = jnp.float32,
     **options: Any,
 ) -> ConvOperation:
     """One operation of a convolution on the geometry that is computed.

@@ -1,12 +1,12 @@
 """Modules of the Inception networks: a convolution with norm and activation, and parallel branches."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Initializer
+from jax.typing import DTypeLike
 
 from jaxcnn._axes import IntPerAxis
 from jaxcnn.nn import Conv
@@ -33,7 +33,7 @@ class ConvUnit(nn.Module):
     use_bias: bool = True
     activation: Callable[[jax.Array], jax.Array] = nn.relu
     kernel_init: Initializer = nn.initializers.glorot_uniform()
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -2,11 +2,20 @@
 
 from jaxcnn.train._checkpoints._checksums import check_seal, named_leaves, seal
 from jaxcnn.train._checkpoints._provenance import provenance
-from jaxcnn.train._checkpoints._reading import KINDS, read_newest, read_variables, restore, resume, saved
+from jaxcnn.train._checkpoints._reading import (
+    KINDS,
+    CheckpointKind,
+    read_newest,
+    read_variables,
+    restore,
+    resume,
+    saved,
+)
 from jaxcnn.train._checkpoints._saving import Checkpoints, open_checkpoints
 
 __all__ = [
     "KINDS",
+    "CheckpointKind",
     "Checkpoints",
     "check_seal",
     "named_leaves",

@@ -10,7 +10,7 @@ import functools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 import jax
 import numpy as np
@@ -28,7 +28,8 @@ from jaxcnn.train._state import TrainState, Variables
 T = TypeVar("T")
 
 FORMAT = 3
-KINDS = ("last", "best")
+CheckpointKind = Literal["last", "best"]
+KINDS: tuple[CheckpointKind, ...] = get_args(CheckpointKind)
 STATE, RECORD = "state", "record.json"
 DAMAGED = "damaged"
 

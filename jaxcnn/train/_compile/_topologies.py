@@ -22,7 +22,7 @@ _TOPOLOGY = re.compile(r"(\w+):(\d+(?:x\d+){1,2})(?:\*(\d+))?")
 EXAMPLE = "Write the generation and the chips along each axis, such as v5e:4x4, or v5e:16x16*4 for four slices."
 
 
-def target_mesh(topology: str, axes: Mapping[str, int] | None = None) -> Mesh:
+def target_mesh(topology: str, *, axes: Mapping[str, int] | None = None) -> Mesh:
     """A mesh over the chips of a TPU topology, to compile for; nothing can be computed on it.
 
     Args:
@@ -33,6 +33,10 @@ def target_mesh(topology: str, axes: Mapping[str, int] | None = None) -> Mesh:
     Raises:
         ConfigError: the topology does not exist, the mesh does not have its number of chips, or the compiler is not
             installed.
+
+    >>> target_mesh("v5e")
+    Traceback (most recent call last):
+    jaxcnn.train._errors.ConfigError: target_mesh: expected a topology, got 'v5e'. ...
     """
     generation, chips, slices = _parsed(topology)
     if importlib.util.find_spec("libtpu") is None:

@@ -21,7 +21,18 @@ _PACKAGE = Path(jaxcnn.shapes.__file__).parent.parent
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentFile:
-    """A loaded experiment: its ``Config``, its ``build``, its ``VARIANTS``, their text, and its import path."""
+    """A loaded experiment.
+
+    Attributes:
+        name: what the experiment is called.
+        path: of its file.
+        siblings: the folder whose modules the file may import.
+        source: the text of the file.
+        doc: its docstring.
+        config_class: its ``Config``.
+        build_function: its ``build``; the method ``build`` checks what it returns.
+        variants: its ``VARIANTS``, which ``variants_of`` checks; empty unless it has them.
+    """
 
     name: str
     path: Path
@@ -56,6 +67,9 @@ def experiment_folders() -> list[Path]:
     """The folders in which a name is looked up, in order; only those that exist.
 
     An installed wheel carries the experiments inside the package; a checkout has them next to it.
+
+    >>> [folder.name for folder in experiment_folders()]
+    ['experiments']
     """
     candidates = [Path.cwd() / "experiments", _PACKAGE / "_experiments", _PACKAGE.parent / "experiments"]
     found: list[Path] = []
@@ -72,7 +86,11 @@ def list_packaged() -> list[Path]:
 
 
 def list_experiments() -> dict[str, Path]:
-    """Every experiment that can be called by name, with its file; the first folder wins."""
+    """Every experiment that can be called by name, with its file; the first folder wins.
+
+    >>> "lenet5_digits" in list_experiments()
+    True
+    """
     files: dict[str, Path] = {}
     for folder in experiment_folders():
         for path in sorted(folder.glob("*.py")):
@@ -82,11 +100,17 @@ def list_experiments() -> dict[str, Path]:
 
 
 def find_experiment(name_or_path: str) -> ExperimentFile:
-    """Loads an experiment by name or by the path of its file.
+    """Loads an experiment.
+
+    Args:
+        name_or_path: its name, as ``list_experiments`` has it, or the path of its file.
 
     Raises:
         ConfigError: there is no such experiment (the nearest name is suggested), or its file lacks
             ``Config`` or ``build``.
+
+    >>> find_experiment("lenet5_digits").path.name
+    'lenet5_digits.py'
     """
     if name_or_path.endswith(".py"):
         path = Path(name_or_path)

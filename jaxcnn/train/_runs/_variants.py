@@ -24,9 +24,16 @@ _NAME = re.compile(r"[\w+=,-][\w.+=,-]*")
 def variants_of(file: ExperimentFile) -> dict[str, dict[str, Any]]:
     """The settings of each variant by its name, checked; empty where the experiment has no variants.
 
+    Args:
+        file: the experiment.
+
     Raises:
         ConfigError: ``VARIANTS`` is not a dict of dicts, a name cannot be the name of a folder, or a setting does not
             exist (the nearest name is suggested) or has a value of another type.
+
+    >>> from jaxcnn.train import find_experiment
+    >>> variants_of(find_experiment("bn_mnist"))
+    {'with_norm': {}, 'without_norm': {'batch_norm': False}}
     """
     found: dict[str, dict[str, Any]] = {}
     named: Any = file.variants
@@ -53,12 +60,22 @@ def variants_of(file: ExperimentFile) -> dict[str, dict[str, Any]]:
     return found
 
 
-def config_of(file: ExperimentFile, assignments: Iterable[str], variant: str | None = None) -> Any:
+def config_of(file: ExperimentFile, assignments: Iterable[str], *, variant: str | None = None) -> Any:
     """The experiment's config, changed by ``key=value`` texts and by the settings of a variant.
+
+    Args:
+        file: the experiment.
+        assignments: texts such as ``"epochs=3"``.
+        variant: one of the experiment's ``VARIANTS``.
 
     Raises:
         ConfigError: an unknown name or a value of another type; there is no such variant; or a text changes a setting
             in which the variants differ, so that a variant would not be what its name says.
+
+    >>> from jaxcnn.train import find_experiment
+    >>> config = config_of(find_experiment("bn_mnist"), ["epochs=3"], variant="without_norm")
+    >>> config.epochs, config.batch_norm
+    (3, False)
     """
     assignments = list(assignments)
     config = with_settings(file.config_class(), assignments)
