@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen
 
 from jaxcnn._arrays import ArrayLike
@@ -25,7 +24,7 @@ FACES = sorted(face for face in EXPORTS if not any(map(is_private, face.split(".
 OPERATIONS = ("jaxcnn.functional", "jaxcnn.functional.filters", "jaxcnn.metrics", "jaxcnn.unsupervised")
 OF_ARRAYS = (*OPERATIONS, "jaxcnn.attribution", "jaxcnn.augment")
 # Of these a source would be the library itself.
-NO_SOURCE = {"accelerate", "batch_stats", "conv_algorithms", "explain_conv", "use_tuning"}
+NO_SOURCE = {"accelerate", "batch_stats", "conv_algorithms", "explain_conv", "in_batches", "use_tuning"}
 # Arguments that may be positional although they have a default, and why.
 POSITIONAL_DEFAULTS = {
     ("accelerate", "enabled"): "a switch, accelerate(False)",
@@ -146,7 +145,7 @@ def problems_of_arrays(function: Any) -> list[str]:
     for name, parameter in signature.parameters.items():
         if name == "key":
             continue
-        if parameter.annotation in (jax.Array, jax.Array | None, np.ndarray, np.ndarray | None):
+        if parameter.annotation in (jax.Array, jax.Array | None):
             found.append(f"{name} is not ArrayLike")
         if parameter.annotation in (ArrayLike, ArrayLike | None) and not SHAPE.search(described.get(name, "")):
             found.append(f"{name} has no shape")

@@ -31,7 +31,7 @@ from jaxcnn._geometry._local_conv import (
     plan_tiles,
     unshared_geometry,
 )
-from jaxcnn._geometry._options import ConvAlgorithm, Resize, SignalMode, Stem
+from jaxcnn._geometry._options import ConvAlgorithm, PoolKind, Resize, SignalMode, Stem
 from jaxcnn._geometry._padding import (
     PADDING_MODES,
     PADDING_NAMES,
@@ -69,6 +69,7 @@ __all__ = [
     "Pads",
     "PatchPlan",
     "PoolAxis",
+    "PoolKind",
     "PoolPlan",
     "Resize",
     "SignalMode",

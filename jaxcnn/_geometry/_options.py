@@ -17,6 +17,8 @@ ConvAlgorithm = Literal[
     "depth",
     "fft",
 ]
+# What a pool keeps of a bin.
+PoolKind = Literal["max", "avg"]
 # How images of another shape are brought to the size of a network.
 Resize = Literal["fit", "cover"]
 SignalMode = Literal["full", "same", "valid"]

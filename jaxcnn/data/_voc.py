@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,13 +16,14 @@ from jaxcnn.data._file_tree import FileTree
 from jaxcnn.data._stream import StreamedDataset
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+ImageSet = Literal["Main", "Segmentation"]
 
 
 def voc(
     folder: str | Path,
     *,
     splits: Mapping[str, str] | None = None,
-    image_set: Literal["Main", "Segmentation"] = "Main",
+    image_set: ImageSet = "Main",
     class_names: Sequence[str] | None = None,
     image_size: IntPerAxis | None = None,
     one_based: bool = True,
@@ -81,7 +82,7 @@ def voc(
     >>> cats.class_names, cats.image_shape, cats.train.read([0]).arrays["boxes"]
     (('background', 'cat'), (6, 8, 3), array([[[0., 1., 4., 6.]]], dtype=float32))
     """
-    check_choice(image_set, ("Main", "Segmentation"), name="image_set")
+    check_choice(image_set, get_args(ImageSet), name="image_set")
     tree = FileTree(folder)
     lists = _lists(tree, image_set, splits)
     images = {Path(file).stem: f"JPEGImages/{file}" for file in tree.names("JPEGImages")}

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from jax import lax
 
 from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import check_choice
-from jaxcnn._geometry import MOST_POSITIONS, adaptive_bins, adaptive_output, pyramid_levels, spatial_sizes
+from jaxcnn._geometry import MOST_POSITIONS, PoolKind, adaptive_bins, adaptive_output, pyramid_levels, spatial_sizes
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn.functional._pooling import (
     MAXIMUM,
@@ -26,8 +26,6 @@ from jaxcnn.functional._pooling import (
     narrowed,
     widened,
 )
-
-Kind = Literal["max", "avg"]
 
 
 def adaptive_avg_pool(x: ArrayLike, output_size: Sequence[int | None]) -> jax.Array:
@@ -163,7 +161,7 @@ def spatial_pyramid_pool(
     x: ArrayLike,
     levels: Sequence[int | Sequence[int]],
     *,
-    kind: Kind = "max",
+    kind: PoolKind = "max",
     spatial_ndim: int | None = None,
 ) -> jax.Array:
     """Pools ``x`` into bins at several levels and lays all bins in one vector, as long for images of any size.
@@ -194,7 +192,7 @@ def spatial_pyramid_pool(
     >>> F.spatial_pyramid_pool(jnp.arange(16).reshape(1, 4, 4, 1), (1, 2))
     Array([[15,  5,  7, 13, 15]], dtype=int32)
     """
-    check_choice(kind, get_args(Kind), name="kind")
+    check_choice(kind, get_args(PoolKind), name="kind")
     x = as_ordered(x) if kind == "max" else as_float(x)
     ndim = len(spatial_sizes(x.shape, spatial_ndim))
     dtype, pool = x.dtype, _adaptive_maximum if kind == "max" else _adaptive_average

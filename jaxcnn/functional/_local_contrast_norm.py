@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import accumulator_dtype, as_array
+from jaxcnn._arrays import ArrayLike, accumulator_dtype, as_array
 from jaxcnn._axes import window_per_axis
 from jaxcnn._errors import ShapeError
 from jaxcnn._symbolic import is_less

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,9 @@ from flax import linen as nn
 
 from jaxcnn import nn as jnn
 from jaxcnn._errors import ShapeError, check_choice
+from jaxcnn._geometry import PoolKind
 from jaxcnn.functional import avg_pool, local_contrast_norm, max_pool
 from jaxcnn.models._layers import as_images, classifier
-
-Pooling = Literal["avg", "max"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,10 +35,10 @@ class ContrastStage:
     pool_strides: int = 5
     rectify: bool = True
     contrast_window: int = 9
-    pooling: Pooling = "avg"
+    pooling: PoolKind = "avg"
 
     def __post_init__(self) -> None:
-        check_choice(self.pooling, get_args(Pooling), name="pooling")
+        check_choice(self.pooling, get_args(PoolKind), name="pooling")
 
 
 # The two stages of the paper, in which the second layer of filters is fully connected.

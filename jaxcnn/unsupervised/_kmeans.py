@@ -6,9 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import as_array, common_dtype
+from jaxcnn._arrays import ArrayLike, as_array, common_dtype
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
 
@@ -105,7 +104,8 @@ def kmeans(key: jax.Array, x: ArrayLike, *, k: int, rounds: int = 50, centroids:
     for name, value in (("k", k), ("rounds", rounds)):
         if as_int(value, name=name) < 1:
             raise ValueError(f"{name}={value} must be at least 1.")
-    features = jnp.shape(x)[-1] if jnp.ndim(x) else 0
+    x = as_array(x, name="x")
+    features = x.shape[-1] if x.ndim else 0
     start = 0.1 * jax.random.normal(key, (k, features)) if centroids is None else centroids
     x, start = _checked(x, start)
     if len(start) != k:

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.unsupervised._lbfgs import minimize
 from jaxcnn.unsupervised._linear_probe import LinearProbe, check_labelled
 

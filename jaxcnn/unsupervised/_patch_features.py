@@ -8,9 +8,8 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import as_array
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import as_int, int_per_axis
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.functional import avg_pool, conv

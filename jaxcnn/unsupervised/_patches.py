@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import lax
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import as_array
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import as_int, int_per_axis
 from jaxcnn._errors import ShapeError
 
@@ -74,6 +73,9 @@ def normalize_contrast(patches: ArrayLike, *, epsilon: float = CONTRAST_EPSILON)
     Args:
         patches: ``(*any, features)``, flattened patches with at least two entries. Integers become float32.
         epsilon: keeps noise in flat patches small; 10 is for pixels from 0 to 255, 10 / 255**2 for pixels in [0, 1].
+
+    Returns:
+        an array of the same shape.
 
     Raises:
         ShapeError: patches with fewer than two entries.

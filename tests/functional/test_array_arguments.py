@@ -53,6 +53,7 @@ EVERY: dict[str, dict[str, Any]] = {
     "global_avg_pool": {"x": X},
     "global_max_pool": {"x": X},
     "local_conv": {"x": X, "kernel": ones(5, 5, 3, 3, 2, 2), "bias": TWO},
+    "local_contrast_norm": {"x": X},
     "local_response_norm": {"x": X},
     "lp_pool": {"x": X, **POOL},
     "max_pool": {"x": X, **POOL},
