@@ -1,20 +1,16 @@
 """Mirrored images."""
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 
 from jaxcnn._arrays import ArrayLike, as_arrays
 from jaxcnn._errors import ShapeError, check_choice
-from jaxcnn.augment._images import as_amount, as_images, as_key, with_batch_shape, with_sharding_of
+from jaxcnn.augment._images import ImageAxis, as_amount, as_images, as_key, with_batch_shape, with_sharding_of
 
 _AXES = {"height": 1, "width": 2}
 
 
-def random_flip(
-    key: jax.Array, images: ArrayLike, *, axis: Literal["width", "height"] = "width", probability: float = 0.5
-) -> jax.Array:
+def random_flip(key: jax.Array, images: ArrayLike, *, axis: ImageAxis = "width", probability: float = 0.5) -> jax.Array:
     """Mirrors each image with a probability: ``y[r, c] = x[r, width - 1 - c]`` along the width.
 
     Args:

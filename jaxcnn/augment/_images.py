@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._errors import ShapeError
 
 BatchShape = tuple[int, ...]
+ImageAxis = Literal["width", "height"]
 
 
 def as_key(key: Any) -> jax.Array:

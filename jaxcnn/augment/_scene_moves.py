@@ -1,6 +1,6 @@
 """Flips, crops and changes of scale of batches: images, label maps and boxes move together."""
 
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,14 +8,14 @@ import jax.numpy as jnp
 from jaxcnn._arrays import accumulator_dtype
 from jaxcnn._axes import IntPerAxis, int_per_axis
 from jaxcnn._errors import check_choice
-from jaxcnn.augment._images import as_amount, as_key, as_range, with_sharding_of
+from jaxcnn.augment._images import ImageAxis, as_amount, as_key, as_range, with_sharding_of
 from jaxcnn.augment._scene import UNLABELLED, Batch, as_scene, moved, taken
 
 _AXES = {"height": 0, "width": 1}
 
 
 def random_scene_flip(
-    key: jax.Array, batch: Batch, *, axis: Literal["width", "height"] = "width", probability: float = 0.5
+    key: jax.Array, batch: Batch, *, axis: ImageAxis = "width", probability: float = 0.5
 ) -> dict[str, Any]:
     """Mirrors the images of a batch with a probability, and their label maps and boxes with them.
 
