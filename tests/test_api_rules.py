@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 FACES = sorted(face for face in EXPORTS if not any(map(is_private, face.split("."))))
 # Packages of functions of arrays: their arguments accept NumPy arrays and lists, and have a shape in the docstring.
 OPERATIONS = ("jaxcnn.functional", "jaxcnn.functional.filters", "jaxcnn.metrics", "jaxcnn.unsupervised")
-OF_ARRAYS = (*OPERATIONS, "jaxcnn.attribution", "jaxcnn.augment")
+OF_ARRAYS = (*OPERATIONS, "jaxcnn.augment")
 # Of these a source would be the library itself.
 NO_SOURCE = {"accelerate", "batch_stats", "conv_algorithms", "explain_conv", "in_batches", "use_tuning"}
 # Arguments that may be positional although they have a default, and why.

@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import as_array
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import IntPerAxis, int_per_axis, window_per_axis
 from jaxcnn._errors import ShapeError
 from jaxcnn.attribution._gradients import broadcast

@@ -1,8 +1,8 @@
 """Gradients in which rectifiers have another derivative: guided backpropagation and the deconvolutional network."""
 
 import jax
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.attribution._layers import traced
 from jaxcnn.attribution._rectifiers import Rectifier, guided, rectified_backward, rectifier_rules
 from jaxcnn.attribution._scores import Function, Target, as_batch, gradient_of, score_of

@@ -7,9 +7,8 @@ from typing import Any
 import jax
 from flax import linen
 from jax.ad_checkpoint import checkpoint_name
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import as_array
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._hints import did_you_mean
 from jaxcnn._programs import Program, Value, trace
 from jaxcnn.attribution._rectifiers import GATES
