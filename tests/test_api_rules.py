@@ -24,7 +24,7 @@ FACES = sorted(face for face in EXPORTS if not any(map(is_private, face.split(".
 OPERATIONS = ("jaxcnn.functional", "jaxcnn.functional.filters", "jaxcnn.metrics", "jaxcnn.unsupervised")
 OF_ARRAYS = (*OPERATIONS, "jaxcnn.augment")
 # Of these a source would be the library itself.
-NO_SOURCE = {"accelerate", "batch_stats", "conv_algorithms", "explain_conv", "in_batches", "use_tuning"}
+NO_SOURCE = {"accelerate", "batch_stats", "conv_algorithms", "explain_conv", "in_batches", "init_psd", "use_tuning"}
 # Arguments that may be positional although they have a default, and why.
 POSITIONAL_DEFAULTS = {
     ("accelerate", "enabled"): "a switch, accelerate(False)",

@@ -5,8 +5,8 @@ import numbers
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import conv
 from jaxcnn.metrics._arrays import as_classes, as_weights, same_shape

@@ -7,9 +7,8 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import as_array
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import as_int, int_per_axis
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.functional import conv, conv_transpose

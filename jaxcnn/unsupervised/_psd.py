@@ -7,8 +7,8 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._axes import as_int, int_per_axis
 from jaxcnn._errors import check_choice
 from jaxcnn.unsupervised._sparse_coding import analysis, check_steps, checked, fista, largest_curvature, synthesis

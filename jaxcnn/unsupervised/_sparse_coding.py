@@ -7,9 +7,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import as_array, common_dtype
+from jaxcnn._arrays import ArrayLike, as_array, common_dtype
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import conv, conv_transpose
