@@ -1,4 +1,4 @@
-"""Sources of images: decoded in memory, or streamed."""
+"""Sources of images, videos and series: decoded in memory, or streamed."""
 
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,15 @@ from jaxcnn.data._images import read_image
 from jaxcnn.data._in_memory import in_memory
 from jaxcnn.data._label_maps import label_maps
 from jaxcnn.data._load import load, names
+from jaxcnn.data._moving_digits import moving_digits
 from jaxcnn.data._polarity import holds_strokes, is_dark_on_light
 from jaxcnn.data._scenes import digit_scenes
+from jaxcnn.data._series import series
 from jaxcnn.data._sources import stream
 from jaxcnn.data._stream import Batch, Source, StreamedDataset, StreamedSplit
 from jaxcnn.data._tfds import is_prepared
 from jaxcnn.data._tfds_boxes import tfds_boxes
+from jaxcnn.data._video_folder import video_folder
 from jaxcnn.data._voc import voc
 
 __all__ = [
@@ -41,12 +44,15 @@ __all__ = [
     "label_maps",
     "load",
     "median_frequency_weights",
+    "moving_digits",
     "names",
     "read_image",
     "scan_folder",
+    "series",
     "steps_per_epoch",
     "stream",
     "tfds_boxes",
+    "video_folder",
     "voc",
 ]
 

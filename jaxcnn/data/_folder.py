@@ -49,10 +49,10 @@ def load_folder(
         ValueError: no classes, a class without images, classes that hold the same sub-folders, an image under two
             classes, a file that is not an image, images of several sizes.
     """
-    _check_options(image_size, channels, test_fraction)
+    check_options(image_size, channels, test_fraction)
     root, train, test, names = find_files(path, test_fraction)
     files = [file for file, _ in train + test]
-    images = _decode(files, image_size, channels, root)
+    images = decode_files(files, image_size, channels, root)
     contents = list(sampled_content(files, most=len(files))) if len(files) <= MOST_MARKS else []
     both = Split(image=images, label=np.array([label for _, label in train + test]))
     return Dataset(
@@ -80,11 +80,17 @@ def find_files(path: str | Path, test_fraction: float) -> tuple[Path, list[Label
         above = f" Or name the folder above the classes: folder:{inner}" if len(folders) > 1 else ""
         raise ValueError(f"{root} has one class only, {names[0]!r}; classification has two or more.{above}")
     if "test" in found.splits:
-        return root, _listed(found.splits["train"], names), _listed(found.splits["test"], names), names
-    return root, *_divided(found.splits["all"], names, root, test_fraction), names
+        return root, listed(found.splits["train"], names), listed(found.splits["test"], names), names
+    return root, *divided(found.splits["all"], names, root, test_fraction), names
 
 
-def _check_options(image_size: int | None, channels: int | None, test_fraction: float) -> None:
+def check_options(image_size: int | None, channels: int | None, test_fraction: float) -> None:
+    """Raises for options of folders that do not exist.
+
+    Raises:
+        ValueError: a size below 1, or a share that is not between 0 and 1.
+        ShapeError: other channels than 1 and 3.
+    """
     if image_size is not None and as_int(image_size, name="image_size") < 1:
         raise ValueError(f"image_size={image_size} must be at least 1.")
     if channels is not None:
@@ -93,32 +99,43 @@ def _check_options(image_size: int | None, channels: int | None, test_fraction: 
         raise ValueError(f"test_fraction={test_fraction} must be between 0 and 1, such as 0.2.")
 
 
-def _listed(files: dict[str, list[Path]], names: tuple[str, ...]) -> list[Labelled]:
+def listed(files: dict[str, list[Path]], names: tuple[str, ...]) -> list[Labelled]:
+    """The files of all classes, each with the number of its class."""
     return [(file, label) for label, name in enumerate(names) for file in files.get(name, [])]
 
 
-def _divided(
-    files: dict[str, list[Path]], names: tuple[str, ...], root: Path, test_fraction: float
+def divided(
+    files: dict[str, list[Path]], names: tuple[str, ...], root: Path, test_fraction: float, *, noun: str = "image"
 ) -> tuple[list[Labelled], list[Labelled]]:
-    """Of each class, the images with the lowest hashes for testing: at least one, and not all."""
+    """Of each class, the images with the lowest hashes for testing: at least one, and not all.
+
+    Raises:
+        ValueError: a class with one image only.
+    """
     train: dict[str, list[Path]] = {}
     test: dict[str, list[Path]] = {}
     for name in names:
         if len(files[name]) < 2:
             raise ValueError(
-                f"the class {root / name} has one image only; it needs two, one to learn from and one to test."
+                f"the class {root / name} has one {noun} only; it needs two, one to learn from and one to test."
             )
         share = min(max(1, round(test_fraction * len(files[name]))), len(files[name]) - 1)
         ordered = sorted(files[name], key=lambda file: _hash(file, root))
         test[name], train[name] = sorted(ordered[:share]), sorted(ordered[share:])
-    return _listed(train, names), _listed(test, names)
+    return listed(train, names), listed(test, names)
 
 
 def _hash(file: Path, root: Path) -> str:
     return hashlib.sha256(file.relative_to(root).as_posix().encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _decode(files: list[Path], image_size: int | None, channels: int | None, root: Path) -> np.ndarray:
+def decode_files(files: list[Path], image_size: int | None, channels: int | None, root: Path) -> np.ndarray:
+    """The images of files as one array.
+
+    Raises:
+        ValueError: a file that is not an image, or images of several sizes.
+    """
+
     def decode(start: int, stop: int) -> list[np.ndarray]:
         images = []
         for file in files[start:stop]:

@@ -56,11 +56,13 @@ class FolderContents:
 
 
 @error_context("folder")
-def scan_folder(path: str | Path) -> FolderContents:
+def scan_folder(path: str | Path, *, videos: bool = False) -> FolderContents:
     """Finds the images of a folder, without opening them.
 
     Args:
         path: the folder, with one sub-folder for each class, or with ``train`` and ``test`` above these.
+        videos: whether each sub-folder of a class is a video, so that two classes may have sub-folders of the same
+            names.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -84,7 +86,7 @@ def scan_folder(path: str | Path) -> FolderContents:
     if not root.is_dir():
         kind = "is not a folder" if root.exists() else "does not exist"
         raise FileNotFoundError(f"{root} {kind}. {_EXPECTED}")
-    scan = _Scan(root)
+    scan = _Scan(root, videos=videos)
     folders = scan.splits()
     classes = {(split, each.name): each for split, folder in folders.items() for each in scan.classes(folder)}
     files = scan.files(classes)
@@ -103,8 +105,9 @@ _EXPECTED = "A folder of images has one sub-folder for each class."
 class _Scan:
     """One pass over a folder; collects what is skipped."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, videos: bool) -> None:
         self.root = root
+        self.videos = videos
         self.skipped: dict[Path, str] = {}
         self._above = {_identity(folder) for folder in (root.resolve(), *root.resolve().parents)}
         self._owners: dict[Identity, tuple[Key, Path, bool]] = {}
@@ -138,6 +141,8 @@ class _Scan:
         if not found:
             held = f"has {loose} images but no sub-folder" if loose else "has no sub-folder"
             raise ValueError(f"{folder} {held}. {_EXPECTED}")
+        if self.videos:
+            return found
         inside = {each: {inner.name.casefold() for inner in self._folders(each)} for each in found}
         for (one, in_one), (other, in_other) in itertools.combinations(inside.items(), 2):
             if len(same := sorted(in_one & in_other)) > 1:  # one alone, such as "images", says nothing

@@ -25,6 +25,7 @@ from jaxcnn.functional._boxes import (
 from jaxcnn.functional._conv import conv
 from jaxcnn.functional._conv_grads import conv_input_grad, conv_kernel_grad
 from jaxcnn.functional._conv_transpose import conv_transpose
+from jaxcnn.functional._descriptors import gem, mac, r_mac, spoc
 from jaxcnn.functional._engine import ConvCandidate, ConvChoice, ConvExplanation
 from jaxcnn.functional._explain import conv_algorithms, explain_conv
 from jaxcnn.functional._feature_pool import feature_pool
@@ -76,6 +77,7 @@ __all__ = [
     "filters",
     "fold_batch_norm",
     "fold_patches",
+    "gem",
     "generalized_box_iou",
     "global_avg_pool",
     "global_max_pool",
@@ -83,6 +85,7 @@ __all__ = [
     "local_conv",
     "local_response_norm",
     "lp_pool",
+    "mac",
     "max_pool",
     "max_pool_with_indices",
     "max_unpool",
@@ -90,10 +93,12 @@ __all__ = [
     "nms",
     "optical_flow",
     "pointwise_conv",
+    "r_mac",
     "roi_align",
     "roi_pool",
     "separable_conv",
     "spatial_pyramid_pool",
+    "spoc",
     "tiled_conv",
     "tuning",
     "use_tuning",

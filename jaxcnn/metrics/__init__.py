@@ -22,6 +22,12 @@ from jaxcnn.metrics._from_confusion import balanced_accuracy, f1, iou, mean_iou,
 from jaxcnn.metrics._images import dice, psnr, ssim
 from jaxcnn.metrics._mean import Mean
 from jaxcnn.metrics._ranking import average_precision, roc_auc
+from jaxcnn.metrics._retrieval import (
+    mean_average_precision,
+    nearest_neighbour_accuracy,
+    recall_at_k,
+    retrieval_average_precision,
+)
 from jaxcnn.metrics._score_histogram import BinnedRanking, ScoreHistogram
 from jaxcnn.metrics._voc import DetectionCurve, detection_curves, voc_average_precision
 
@@ -46,10 +52,14 @@ __all__ = [
     "f1",
     "in_top_k",
     "iou",
+    "mean_average_precision",
     "mean_iou",
+    "nearest_neighbour_accuracy",
     "precision",
     "psnr",
     "recall",
+    "recall_at_k",
+    "retrieval_average_precision",
     "roc_auc",
     "ssim",
     "top_k_accuracy",

@@ -20,17 +20,18 @@ class ModelInfo:
     Attributes:
         name: the argument of ``create``.
         paper: authors, title, year.
-        input_shape: ``(height, width, channels)`` in the paper.
+        input_shape: of one example in the paper: ``(height, width, channels)``, of videos ``(frames, height, width,
+            channels)``, of series ``(length, channels)``.
         num_classes: in the paper.
         parameters: number of trainable parameters of this form.
-        macs: multiply-adds of convolutions and dense layers for one image.
+        macs: multiply-adds of convolutions and dense layers for one example.
         accuracy: published top-1 accuracy with its data set, as text; empty if there is none.
         options: names of the options of ``create`` for this model; its class describes them.
     """
 
     name: str
     paper: str
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     num_classes: int
     parameters: int
     macs: int

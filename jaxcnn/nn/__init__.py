@@ -22,6 +22,7 @@ from jaxcnn.nn._batch_norm import BatchNorm
 from jaxcnn.nn._batch_norm_axis import batch_norm_axis
 from jaxcnn.nn._conv import Conv
 from jaxcnn.nn._conv_transpose import ConvTranspose
+from jaxcnn.nn._gem import GeM
 from jaxcnn.nn._local_conv import LocalConv
 from jaxcnn.nn._local_response_norm import LocalResponseNorm
 from jaxcnn.nn._separable import DepthwiseConv, SeparableConv
@@ -32,6 +33,7 @@ __all__ = [
     "Conv",
     "ConvTranspose",
     "DepthwiseConv",
+    "GeM",
     "LocalConv",
     "LocalResponseNorm",
     "SeparableConv",

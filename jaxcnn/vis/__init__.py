@@ -10,6 +10,7 @@ from jaxcnn.vis._comparison import comparison_figure, draw_comparison
 from jaxcnn.vis._confusion import confusion_figure, draw_confusion
 from jaxcnn.vis._contact_sheet import contact_sheet
 from jaxcnn.vis._curves import curves_figure, draw_curves
+from jaxcnn.vis._flow import flow_to_color
 from jaxcnn.vis._mistakes import draw_mistakes, mistakes_figure
 from jaxcnn.vis._panels import Panel, draw_panels, panels_figure
 from jaxcnn.vis._predictions import draw_predictions, predictions_figure
@@ -39,6 +40,7 @@ __all__ = [
     "draw_receptive_fields",
     "draw_segmentation",
     "draw_sweep",
+    "flow_to_color",
     "mistakes_figure",
     "panels_figure",
     "predictions_figure",

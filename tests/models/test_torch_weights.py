@@ -23,8 +23,8 @@ from tests.models.torchvision_states import (
     SIZE,
     STORED,
     digest,
+    example,
     generated,
-    image,
     kept,
     logits_there,
     shapes_there,
@@ -54,7 +54,7 @@ def test_names_and_shapes_are_torchvisions(name: str) -> None:
 def test_logits_are_those_that_torchvision_gave(name: str) -> None:
     stored = json.loads(STORED.read_text(encoding="utf-8"))[name]
     model, variables = models.load_torch(name, generated(shapes_here(name)))
-    logits = quick_jit(model.apply)(variables, image(SIZE))[0]
+    logits = quick_jit(model.apply)(variables, example(name, SIZE))[0]
     np.testing.assert_allclose(kept(logits), stored["logits"], rtol=0, atol=5e-5 * stored["scale"])
 
 
@@ -63,7 +63,7 @@ def test_logits_are_those_that_torchvision_gave(name: str) -> None:
 def test_logits_are_torchvisions_where_it_is_installed(name: str) -> None:
     pytest.importorskip("torchvision")
     theirs, shapes = shapes_there(name)
-    state, x = generated(shapes), image(224)
+    state, x = generated(shapes), example(name, 224)
     model, variables = models.load_torch(name, state)
     wanted = logits_there(theirs, state, x)
     np.testing.assert_allclose(jax.jit(model.apply)(variables, x), wanted, rtol=0, atol=5e-5 * np.abs(wanted).max())

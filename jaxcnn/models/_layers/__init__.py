@@ -1,10 +1,12 @@
 """What several families of networks have in common: blocks, heads, initializers and checks of their input."""
 
+from jaxcnn.models._layers._grids import as_series, as_videos
 from jaxcnn.models._layers._head import check_classes, classifier, require_classes
 from jaxcnn.models._layers._images import as_images, check_images
 from jaxcnn.models._layers._inception import Branches, ConvUnit, scaled
 from jaxcnn.models._layers._initializers import he_fan_out, torch_bias, torch_kernel
 from jaxcnn.models._layers._lenet_bitmaps import DIGITS
+from jaxcnn.models._layers._masked import as_series_mask, masked, masked_mean
 from jaxcnn.models._layers._stochastic_depth import StochasticDepth
 from jaxcnn.models._layers._widths import scaled_width
 
@@ -14,10 +16,15 @@ __all__ = [
     "ConvUnit",
     "StochasticDepth",
     "as_images",
+    "as_series",
+    "as_series_mask",
+    "as_videos",
     "check_classes",
     "check_images",
     "classifier",
     "he_fan_out",
+    "masked",
+    "masked_mean",
     "require_classes",
     "scaled",
     "scaled_width",

@@ -171,4 +171,22 @@ CASES = [
         **WINDOWED,
         like="adaptive_max_pool",
     ),
+    Case(function="mac", call=F.mac, distinct=True, shapes=(IMAGE,), batched=(True,), like="global_avg_pool"),
+    Case(function="spoc", call=F.spoc, shapes=(IMAGE,), batched=(True,), like="global_avg_pool"),
+    Case(
+        function="gem",
+        call=lambda x: F.gem(x, p=2.5),
+        shapes=(IMAGE,),
+        batched=(True,),
+        positive=(True,),
+        like="global_avg_pool",
+    ),
+    Case(
+        function="r_mac",
+        call=lambda x: F.r_mac(x, levels=2),
+        distinct=True,
+        shapes=((8, 3, 4, 2),),
+        batched=(True,),
+        like="global_avg_pool",
+    ),
 ]

@@ -1,0 +1,93 @@
+"""A folder of videos whose frames are images: one sub-folder for each class, with one for each video in it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from jaxcnn._axes import as_int
+from jaxcnn._error_context import error_context
+from jaxcnn.data._arrays import Dataset, Split
+from jaxcnn.data._folder import TEST_FRACTION, check_options, decode_files, divided, listed
+from jaxcnn.data._folder_scan import scan_folder
+
+
+@error_context("folder")
+def video_folder(
+    path: str | Path,
+    *,
+    frames: int,
+    image_size: int | None = None,
+    channels: int | None = None,
+    test_fraction: float = TEST_FRACTION,
+) -> Dataset:
+    """The videos below a folder, decoded: ``CLASS/VIDEO/FRAME.png``, or ``train/CLASS/VIDEO/FRAME.png`` and ``test``.
+
+    Frames are ordered by the numbers in their names. Of each video ``frames`` of them at equal distances are taken,
+    from the first to the last; a video with fewer shows some of them more than once. Without ``train`` and ``test``, a
+    fixed ``test_fraction`` of the videos of every class is held out for testing, the same on every machine.
+
+    The arrays of a split are ``video`` ``(n, frames, height, width, channels)``, uint8, and ``label``.
+
+    Args:
+        path: the folder.
+        frames: number of frames of each video.
+        image_size: height and width of all frames, resized as by ``read_image``; None: they already have one size.
+        channels: 1 for grey, 3 for colour; None: grey where every frame is.
+        test_fraction: the share of each class held out, between 0 and 1; at least one video.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: fewer than two classes, a class with fewer than two videos, frames that are not in the folder of a
+            video, and whatever ``scan_folder`` and ``read_image`` refuse.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> root = Path(tempfile.mkdtemp())
+    >>> for number in range(16):
+    ...     file = root / f"{'run' if number < 8 else 'walk'}/video{number // 4 % 2}/{number % 4}.png"
+    ...     file.parent.mkdir(parents=True, exist_ok=True)
+    ...     Image.new("L", (6, 4), number).save(file)
+    >>> videos = video_folder(root, frames=2)
+    >>> videos.train["video"].shape, videos.test["video"][:, :, 0, 0, 0].tolist(), videos.class_names
+    ((2, 2, 4, 6, 1), [[4, 7], [12, 15]], ('run', 'walk'))
+    """
+    check_options(image_size, channels, test_fraction)
+    if as_int(frames, name="frames") < 1:
+        raise ValueError(f"frames={frames} must be at least 1.")
+    found = scan_folder(path, videos=True)
+    root, names = found.root, found.class_names
+    if len(names) < 2:
+        raise ValueError(f"{root} has one class only, {names[0]!r}; classification has two or more.")
+    files: dict[Path, list[Path]] = {}
+    splits: dict[str, dict[str, list[Path]]] = {}
+    for split, classes in found.splits.items():
+        for name, images in classes.items():
+            for image in images:
+                if image.parent == found.folders[split] / name:
+                    raise ValueError(f"{image} is in the folder of a class; each video has a folder of its own there.")
+                files.setdefault(image.parent, []).append(image)
+            splits.setdefault(split, {})[name] = sorted({image.parent for image in images})
+    if "test" in splits:
+        train, test = listed(splits["train"], names), listed(splits["test"], names)
+    else:
+        train, test = divided(splits["all"], names, root, test_fraction, noun="video")
+    chosen = []
+    for folder, _ in train + test:
+        ordered = sorted(files[folder], key=_by_number)
+        places = np.rint(np.linspace(0, len(ordered) - 1, frames)).astype(int)
+        chosen += [ordered[place] for place in places]
+    pixels = decode_files(chosen, image_size, channels, root)
+    video = pixels.reshape(len(train + test), frames, *pixels.shape[1:])
+    both = Split(video=video, label=np.array([label for _, label in train + test]))
+    return Dataset(
+        name=root.resolve().name,
+        train=both.take(slice(len(train))),
+        test=both.take(slice(len(train), None)),
+        class_names=names,
+    )
+
+
+def _by_number(file: Path) -> list[tuple[int, str]]:
+    """The parts of a name, with numbers in their order: frame 2 is before frame 10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", file.name)]

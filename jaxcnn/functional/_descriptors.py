@@ -1,0 +1,186 @@
+"""Pools that turn the last map of a network into one vector, by which images are retrieved."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+
+from jaxcnn._arrays import as_array
+from jaxcnn._axes import as_int
+from jaxcnn._errors import ShapeError
+from jaxcnn.functional._adaptive_pool import global_avg_pool, global_max_pool
+from jaxcnn.functional._pooling import as_float, widened
+
+# Share of two neighbouring regions of ``r_mac`` that overlaps, and the numbers of regions along the longer side.
+OVERLAP, MOST_STEPS = 0.4, 7
+EPSILON = 1e-6
+
+
+def mac(x: ArrayLike) -> jax.Array:
+    """Maximum activations of convolutions: the maximum of each channel over all positions.
+
+    Args:
+        x: ``(*batch, height, width, channels)``, of a real type.
+
+    Returns:
+        ``(*batch, channels)``, of the type of ``x``.
+
+    Raises:
+        ShapeError: fewer than three axes, or no position.
+        TypeError: complex numbers, which have no order.
+
+    Source: Tolias, Sicre and Jégou (2016), "Particular object retrieval with integral max-pooling of CNN activations",
+    section 3.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> F.mac(jnp.array([[[1.0], [4.0]], [[0.0], [3.0]]]))
+    Array([4.], dtype=float32)
+    """
+    return global_max_pool(_as_map(x), spatial_ndim=2)
+
+
+def spoc(x: ArrayLike) -> jax.Array:
+    """Sum-pooled convolutional features, divided by the number of positions: the mean of each channel.
+
+    Args:
+        x: ``(*batch, height, width, channels)``. Integers are averaged in the default floating type; types of fewer
+            than 32 bits are summed in float32.
+
+    Returns:
+        ``(*batch, channels)``.
+
+    Raises:
+        ShapeError: fewer than three axes, or no position.
+        TypeError: booleans.
+
+    Source: Babenko and Lempitsky (2015), "Aggregating deep convolutional features for image retrieval", section 4, of
+    equal weights.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> F.spoc(jnp.array([[[1.0], [4.0]], [[0.0], [3.0]]]))
+    Array([2.], dtype=float32)
+    """
+    return global_avg_pool(_as_map(x), spatial_ndim=2)
+
+
+def gem(x: ArrayLike, *, p: ArrayLike = 3.0, epsilon: float = EPSILON) -> jax.Array:
+    """Generalised mean of each channel over all positions: ``mean(max(x, epsilon)**p)**(1 / p)``.
+
+    It is the mean for ``p = 1`` and approaches the maximum with growing ``p``. Values are divided by the largest of
+    their channel first, so that no power overflows where the result does not. ``nn.GeM`` trains ``p``.
+
+    Args:
+        x: ``(*batch, height, width, channels)``. Types of fewer than 32 bits are computed in float32.
+        p: a positive number, or one for each channel; may be differentiated.
+        epsilon: a positive lower bound of the values.
+
+    Returns:
+        ``(*batch, channels)``.
+
+    Raises:
+        ShapeError: fewer than three axes, no position, or a ``p`` that is neither one number nor one for each channel.
+        ValueError: an ``epsilon`` that is not positive.
+        TypeError: booleans or complex numbers.
+
+    Source: Radenović, Tolias and Chum (2018), "Fine-tuning CNN image retrieval with no human annotation", section 3.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> x = jnp.array([[[1.0], [4.0]], [[1.0], [4.0]]])
+    >>> [round(float(F.gem(x, p=p)[0]), 3) for p in (1, 3, 100)]
+    [2.5, 3.191, 3.972]
+    """
+    if not epsilon > 0:
+        raise ValueError(f"epsilon={epsilon} must be positive: a power of 0 has no derivative.")
+    x = as_float(_as_map(x))
+    wide = jnp.maximum(widened(x), epsilon)
+    power = as_array(p, name="p").astype(wide.dtype)
+    if power.shape not in ((), x.shape[-1:]):
+        raise ShapeError(
+            f"p must be one number, or one for each of the {x.shape[-1]} channels; got p.shape={power.shape}."
+        )
+    power = jnp.broadcast_to(power, wide.shape)
+    # gem(s x) = s gem(x) for every constant s, so the scale has no derivative.
+    scale = lax.stop_gradient(wide.max((-3, -2), keepdims=True))
+    share = jnp.maximum(wide / scale, jnp.finfo(wide.dtype).tiny)  # the logarithm of 0 would be no number
+    mean = (share**power).mean((-3, -2))
+    return (scale[..., 0, 0, :] * mean ** (1 / power[..., 0, 0, :])).astype(x.dtype)
+
+
+def r_mac(x: ArrayLike, *, levels: int = 3) -> jax.Array:
+    """Regional maximum activations: the sum of the normalised maxima of square regions at several sizes, normalised.
+
+    Regions of level ``l`` have the side ``floor(2 * min(height, width) / (l + 1))``, and there are ``l`` of them along
+    the shorter side of the map; along the longer side there are as many more as make the overlap of the regions of
+    level 1 closest to 40 %. The maxima of each region, and those of the whole map, are divided by their Euclidean norm,
+    summed, and divided by the norm of the sum.
+
+    Args:
+        x: ``(*batch, height, width, channels)``, of a real type; integers become the default floating type.
+        levels: sizes of regions; those whose side is below 1 are left out.
+
+    Returns:
+        ``(*batch, channels)`` of norm 1, or 0 where the map is 0.
+
+    Raises:
+        ShapeError: fewer than three axes, or no position.
+        ValueError: ``levels`` below 1.
+        TypeError: levels that are not an integer, booleans or complex numbers.
+
+    Source: Tolias, Sicre and Jégou (2016), "Particular object retrieval with integral max-pooling of CNN activations",
+    section 3.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcnn import functional as F
+    >>> F.r_mac(jnp.array([[[3.0, 0.0], [0.0, 4.0]]])).round(2)
+    Array([0.82, 0.57], dtype=float32)
+    """
+    if as_int(levels, name="levels") < 1:
+        raise ValueError(f"levels={levels} must be at least 1.")
+    x = as_float(_as_map(x))
+    wide = widened(x)
+    total = _normalized(global_max_pool(wide, spatial_ndim=2))
+    for side, rows, columns in _regions(x.shape[-3], x.shape[-2], levels):
+        for row in rows:
+            for column in columns:
+                region = wide[..., row : row + side, column : column + side, :]
+                total = total + _normalized(global_max_pool(region, spatial_ndim=2))
+    return _normalized(total).astype(x.dtype)
+
+
+def _regions(height: int, width: int, levels: int) -> list[tuple[int, list[int], list[int]]]:
+    """For each level the side of its square regions, and their first rows and columns.
+
+    >>> _regions(4, 6, 2)
+    [(4, [0], [0, 2]), (2, [0, 2], [0, 2, 4])]
+    """
+    short, long = min(height, width), max(height, width)
+    more = 0
+    if long > short:
+        overlaps = {steps: 1 - (long - short) / (steps - 1) / short for steps in range(2, MOST_STEPS + 1)}
+        more = min(overlaps, key=lambda steps: abs(overlaps[steps] - OVERLAP)) - 1
+    found = []
+    for level in range(1, levels + 1):
+        side = 2 * short // (level + 1)
+        if side:
+            starts = [
+                [index * (size - side) // max(count - 1, 1) for index in range(count)]
+                for size in (height, width)
+                for count in [level + (more if size == long else 0)]
+            ]
+            found.append((side, starts[0], starts[1]))
+    return found
+
+
+def _normalized(x: jax.Array) -> jax.Array:
+    square = (x * x).sum(-1, keepdims=True)
+    return jnp.where(square > 0, x / jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+
+
+def _as_map(x: ArrayLike) -> jax.Array:
+    array = as_array(x, name="x")
+    if array.ndim < 3 or not array.shape[-3] or not array.shape[-2]:
+        raise ShapeError(f"expected a map (*batch, height, width, channels) with positions; got x.shape={array.shape}.")
+    return array

@@ -1,0 +1,180 @@
+"""Stacks of dilated causal convolutions, which predict each entry of a series from those before (Oord et al. 2016)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
+
+from jaxcnn._arrays import as_array
+from jaxcnn._errors import ShapeError
+from jaxcnn.functional import conv
+from jaxcnn.models._layers import as_series, require_classes
+from jaxcnn.models._registry import ModelInfo, register
+
+# The last ``dilation`` inputs of each layer, at ``position % dilation``, and the number of entries read so far.
+Cache = dict[str, Any]
+
+
+class CausalConv(nn.Module):
+    """A convolution of two entries at a distance, which reads no later entry; of a series, or of its next entry."""
+
+    in_features: int
+    features: int
+    dilation: int
+    dtype: Any
+
+    def setup(self) -> None:
+        """The parameters of both calls."""
+        shape = (2, self.in_features, self.features)
+        self.kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``(*batch, length, in_features)`` to ``(*batch, length, features)``."""
+        x, kernel, bias = promote_dtype(x, self.kernel, self.bias, dtype=self.dtype)
+        return conv(x, kernel, bias=bias, padding="CAUSAL", kernel_dilation=self.dilation)
+
+    def step(self, x: jax.Array, before: jax.Array) -> jax.Array:
+        """The result for an entry ``(*batch, in_features)`` and the one ``dilation`` before."""
+        window = jnp.stack([before, x], axis=-2)
+        window, kernel, bias = promote_dtype(window, self.kernel, self.bias, dtype=self.dtype)
+        return conv(window, kernel, bias=bias, padding="VALID")[..., 0, :]
+
+
+class ResidualLayer(nn.Module):
+    """``tanh(filter * x) sigmoid(gate * x)``, added to ``x`` through one convolution and skipped through another."""
+
+    width: int
+    skip_width: int
+    dilation: int
+    dtype: Any
+
+    def setup(self) -> None:
+        """The three convolutions; filter and gate are one of twice as many channels."""
+        self.gated = CausalConv(self.width, 2 * self.width, self.dilation, self.dtype)
+        self.residual = nn.Dense(self.width, dtype=self.dtype)
+        self.skip = nn.Dense(self.skip_width, dtype=self.dtype)
+
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The next layer's input, and the part of the output that skips it."""
+        return self._combined(x, self.gated(x))
+
+    def step(self, x: jax.Array, before: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """As ``__call__``, of one entry and the one ``dilation`` before."""
+        return self._combined(x, self.gated.step(x, before))
+
+    def _combined(self, x: jax.Array, filter_and_gate: jax.Array) -> tuple[jax.Array, jax.Array]:
+        values, gates = jnp.split(filter_and_gate, 2, axis=-1)
+        y = jnp.tanh(values) * nn.sigmoid(gates)
+        return x + self.residual(y), self.skip(y)
+
+
+class WaveNetStack(nn.Module):
+    """Stacks of gated causal convolutions of two entries, with dilations that double from layer to layer.
+
+    A convolution of one entry maps the series to ``width`` channels. Each layer computes ``tanh(filter * x)
+    sigmoid(gate * x)``, which a convolution of one entry adds to its input and another to the output. Output ``t``
+    depends on the inputs up to ``t`` only: on the last ``1 + stacks * sum(dilations)`` of them, 3,070 by default. To
+    predict the next entry, the target of entry ``t`` is entry ``t + 1``.
+
+    ``__call__`` gives the logits of every entry. ``step`` gives those of the next one from a cache of the inputs of the
+    layers, with the same parameters and results, in time that does not depend on the length:
+
+        cache = model.initial_cache(batch_shape)
+        logits, cache = model.apply(variables, x[..., 0, :], cache, method="step")
+
+    Args:
+        num_classes: number of logits of each entry.
+        dtype: type of the computation; parameters stay float32.
+        dilations: of the layers of a stack.
+        stacks: number of repetitions of these layers.
+        width: channels of the layers.
+        skip_width: channels of the output before the last two convolutions of one entry.
+
+    Example:
+        >>> model = WaveNetStack(num_classes=4, dilations=(1, 2, 4), stacks=1, width=2, skip_width=3)
+        >>> x = jnp.ones((5, 1))
+        >>> variables = model.init(jax.random.key(0), x)
+        >>> cache, entries = model.initial_cache(()), []
+        >>> for entry in x:
+        ...     logits, cache = model.apply(variables, entry, cache, method="step")
+        ...     entries.append(logits)
+        >>> bool(jnp.allclose(jnp.stack(entries), model.apply(variables, x), atol=1e-6))
+        True
+    """
+
+    num_classes: int = 256
+    dtype: Any = None
+    dilations: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+    stacks: int = 3
+    width: int = 32
+    skip_width: int = 64
+
+    def setup(self) -> None:
+        """The layers that the call and the step share."""
+        require_classes(self.num_classes, instead="pass the number of values that an entry takes")
+        self.input = nn.Dense(self.width, dtype=self.dtype)
+        self.layers = [
+            ResidualLayer(self.width, self.skip_width, dilation, self.dtype) for dilation in self._dilations()
+        ]
+        self.hidden = nn.Dense(self.skip_width, dtype=self.dtype)
+        self.head = nn.Dense(self.num_classes, dtype=self.dtype)
+
+    def _dilations(self) -> tuple[int, ...]:
+        return tuple(self.dilations) * self.stacks
+
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Logits ``(*batch, length, num_classes)`` of series ``(*batch, length, channels)``."""
+        x = self.input(as_series(x))
+        parts = []
+        for layer in self.layers:
+            x, part = layer(x)
+            parts.append(part)
+        return self._output(parts)
+
+    def initial_cache(self, batch_shape: Sequence[int]) -> Cache:
+        """The cache before the first entry of series with these batch axes."""
+        dtype = jnp.float32 if self.dtype is None else self.dtype
+        queues = [jnp.zeros((*batch_shape, dilation, self.width), dtype) for dilation in self._dilations()]
+        return {"queues": queues, "position": jnp.zeros((), jnp.int32)}
+
+    def step(self, x: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
+        """Logits ``(*batch, num_classes)`` of the next entry ``(*batch, channels)``, and the next cache.
+
+        Raises:
+            ShapeError: a cache of other batch axes than the entry's.
+        """
+        x = as_array(x, name="x")
+        if cache["queues"][0].shape[:-2] != x.shape[:-1]:
+            raise ShapeError(
+                f"expected an entry (*batch, channels) with the batch axes of the cache, "
+                f"{cache['queues'][0].shape[:-2]}; got x.shape={x.shape}. Start with initial_cache(x.shape[:-1])."
+            )
+        x, parts, queues, position = self.input(x), [], [], cache["position"]
+        for layer, queue in zip(self.layers, cache["queues"], strict=True):
+            place = position % queue.shape[-2]
+            before = jax.lax.dynamic_index_in_dim(queue, place, axis=-2, keepdims=False)
+            queues.append(jax.lax.dynamic_update_index_in_dim(queue, x.astype(queue.dtype), place, axis=-2))
+            x, part = layer.step(x, before)
+            parts.append(part)
+        return self._output(parts), {"queues": queues, "position": position + 1}
+
+    def _output(self, parts: Sequence[jax.Array]) -> jax.Array:
+        return self.head(nn.relu(self.hidden(nn.relu(sum(parts[1:], start=parts[0])))))
+
+
+register(
+    ModelInfo(
+        name="wavenet_stack",
+        paper="Oord, Dieleman, Zen, Simonyan, Vinyals, Graves, Kalchbrenner, Senior, Kavukcuoglu: WaveNet: A "
+        "Generative Model for Raw Audio, 2016",
+        input_shape=(4096, 1),
+        num_classes=256,
+        parameters=240_704,
+        macs=964_820_992,
+    ),
+    WaveNetStack,
+)

@@ -1,0 +1,102 @@
+"""Time series from files: what is read, what is padded, what is refused."""
+
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxcnn import data
+
+HEADER = "# comment\n@problemName Two\n@timeStamps false\n@univariate false\n@classLabel true b a\n@data\n"
+TRAIN = HEADER + "1,2,3:10,20,30:a\n4,5:40,50:b\n"
+TEST = HEADER + "7:70:b\n\n1,1,1,1:2,2,2,2:a\n"
+UCR = Path(__file__).parents[3] / "shared" / "data" / "ucr.zip"
+
+
+def write(folder: Path, train: str, test: str, suffix: str = ".ts") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"Two_TRAIN{suffix}").write_text(train, encoding="utf-8")
+    (folder / f"Two_TEST{suffix}").write_text(test, encoding="utf-8")
+    return folder
+
+
+def test_channels_unequal_lengths_and_labels_in_the_order_of_the_header(tmp_path: Path) -> None:
+    found = data.series(write(tmp_path, TRAIN, TEST), name="Two", z_normalize=False)
+    assert found.class_names == ("b", "a")
+    np.testing.assert_array_equal(found.train["label"], [1, 0])
+    np.testing.assert_array_equal(found.test["label"], [0, 1])
+    np.testing.assert_array_equal(
+        found.train["series"], [[[1, 10], [2, 20], [3, 30], [0, 0]], [[4, 40], [5, 50], [0, 0], [0, 0]]]
+    )
+    np.testing.assert_array_equal(found.train["mask"], [[1, 1, 1, 0], [1, 1, 0, 0]])
+    np.testing.assert_array_equal(found.test["mask"], [[1, 0, 0, 0], [1, 1, 1, 1]])
+
+
+def test_normalisation_is_by_the_entries_of_the_training_series(tmp_path: Path) -> None:
+    found = data.series(write(tmp_path, TRAIN, TEST), name="Two")
+    values = np.array([1, 2, 3, 4, 5])
+    np.testing.assert_allclose(found.train["series"][0, :3, 0], (values[:3] - 3) / np.sqrt(2), rtol=1e-6)
+    np.testing.assert_allclose(found.test["series"][0, 0], [(7 - 3) / np.sqrt(2), (70 - 30) / np.sqrt(200)], rtol=1e-6)
+    assert not found.train["series"][~found.train["mask"]].any() and not found.test["series"][~found.test["mask"]].any()
+    constant = data.series(write(tmp_path, HEADER + "2,2:5,6:a\n2:7:b\n", TEST), name="Two")
+    np.testing.assert_array_equal(constant.train["series"][..., 0], 0)
+
+
+@pytest.mark.parametrize(("suffix", "separator"), [(".csv", ","), (".tsv", "\t")])
+def test_tables_have_the_label_first(tmp_path: Path, suffix: str, separator: str) -> None:
+    train = "10,1.5,2,3\n9,4,5,NaN\n".replace(",", separator)
+    found = data.series(write(tmp_path / "Two", train, train, suffix).parent, name="Two", z_normalize=False)
+    assert found.class_names == ("9", "10")
+    np.testing.assert_array_equal(found.train["series"][..., 0], [[1.5, 2, 3], [4, 5, 0]])
+    np.testing.assert_array_equal(found.train["mask"], [[1, 1, 1], [1, 1, 0]])
+    np.testing.assert_array_equal(found.train["label"], [1, 0])
+
+
+def test_a_zip_file_is_read_as_a_folder(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "sets.zip", "w") as archive:
+        archive.writestr("Two/Two_TRAIN.ts", TRAIN)
+        archive.writestr("Two/Two_TEST.ts", TEST)
+    one = data.series(tmp_path / "sets.zip", name="Two")
+    assert one.fingerprint == data.series(write(tmp_path, TRAIN, TEST), name="Two").fingerprint
+    with pytest.raises(FileNotFoundError, match=r"has no Too_TRAIN with a suffix .ts, .csv, .tsv. Did you mean 'Two'"):
+        data.series(tmp_path / "sets.zip", name="Too")
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ("1,2:a\n", TEST, "Two_TRAIN.ts: a .ts file has a line @data before its series"),
+        (HEADER, TEST, "there is no series after @data"),
+        (HEADER.replace("s false\n", "s true\n", 1), TEST, "series with time stamps are not supported"),
+        ("@data\n1:a\n", TEST, "the header has no @classLabel with the names of classes"),
+        (HEADER + "1,?:1,2:a\n", TEST, "line 7: expected finite numbers, at least one; fill missing values in"),
+        (HEADER + "1,2:3:a\n", TEST, "line 7: expected channels of one length, then a label, separated by ':'"),
+        (HEADER + "a\n", TEST, "line 7: expected channels of one length"),
+        (TRAIN, HEADER + "1:a\n", "Two_TEST has series of 1 channels, but the first has 2"),
+        (TRAIN, HEADER + "1:1:c\n", "Two_TEST has the label 'c', but the labels are b, a"),
+    ],
+)
+def test_files_that_do_not_follow_the_format_are_refused(tmp_path: Path, train: str, test: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        data.series(write(tmp_path, train, test), name="Two")
+
+
+def test_an_empty_table_and_an_absent_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"Two_TRAIN\.csv: the table is empty"):
+        data.series(write(tmp_path, "", "", ".csv"), name="Two")
+    with pytest.raises(FileNotFoundError, match="series: there is no folder and no zip file"):
+        data.series(tmp_path / "absent", name="Two")
+    with pytest.raises(FileNotFoundError, match=r"has no Two_TRAIN .* It has no file NAME_TRAIN.ts"):
+        data.series(Path(__file__).parent, name="Two")
+
+
+@pytest.mark.skipif(not UCR.is_file(), reason="the sets of the archive are not there")
+def test_real_sets() -> None:
+    power = data.series(UCR, name="ItalyPowerDemand")
+    assert (power.train["series"].shape, power.test["series"].shape) == ((67, 24, 1), (1029, 24, 1))
+    vowels = data.series(UCR, name="JapaneseVowels")
+    assert (vowels.train["series"].shape, len(vowels.class_names)) == ((270, 29, 12), 9)
+    lengths = vowels.train["mask"].sum(1)
+    assert lengths.min() == 7 and lengths.max() == 26

@@ -1,0 +1,117 @@
+"""Clips of moving digits, and folders of videos."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxcnn import data
+from jaxcnn.data import Dataset, Split
+from jaxcnn.data._moving_digits import DIRECTIONS
+
+
+def flat(value: int, size: int = 8) -> Dataset:
+    """One image of one value."""
+    split = Split(image=np.full((1, size, size, 1), value, np.uint8), label=np.zeros(1, int))
+    return Dataset(name="flat", train=split, test=split, validation=split, class_names=("0",))
+
+
+def test_a_digit_moves_in_the_direction_of_its_label() -> None:
+    """The centre of what differs from the photograph, between the first frame and the last."""
+    clips = data.moving_digits(flat(255), flat(7), train_count=60, test_count=30, frames=6, size=32)
+    changed = (clips.train["video"] != 7).any(-1)
+    rows, columns = np.mgrid[:32, :32]
+    mass = changed.sum((2, 3))
+    centres = np.stack([(changed * each).sum((2, 3)) / mass for each in (columns, rows)], -1)
+    moved = centres[:, -1] - centres[:, 0]
+    steps = np.array(list(DIRECTIONS.values()))[clips.train["label"]]
+    cosine = (moved * steps).sum(-1) / np.linalg.norm(moved, axis=-1) / np.linalg.norm(steps, axis=-1)
+    assert cosine.min() > 0.95 and set(clips.train["label"]) == set(range(8))
+    assert np.linalg.norm(moved, axis=-1).min() > 4.4 and np.linalg.norm(moved, axis=-1).max() < 10.8
+    middle = centres[:, 2:4].mean(1) - 15.5
+    assert np.abs(middle).max() < 3.1 and abs((middle * steps).sum(-1).mean()) < 0.5
+    assert list(clips.splits) == ["train", "validation", "test"] and len(clips.validation) == 30  # type: ignore[arg-type]
+
+
+def test_the_photograph_moves_and_the_digit_keeps_its_colour() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), np.uint8)
+    photographs = Dataset(name="p", train=Split(image=picture), test=Split(image=picture))
+    options: dict[str, Any] = {"train_count": 3, "test_count": 1, "frames": 5, "size": 16}
+    still = data.moving_digits(flat(0), photographs, drift=0, **options).train["video"]
+    moving = data.moving_digits(flat(0), photographs, drift=2, **options).train["video"]
+    assert (still == still[:, :1]).all()
+    assert (moving != moving[:, :1]).any((1, 2, 3, 4)).sum() >= 2  # a speed may round to none
+    colours = data.moving_digits(flat(255), flat(7), **options).train["video"]
+    assert all(len(np.unique(clip.reshape(-1, 3), axis=0)) == 2 for clip in colours)
+
+
+def test_both_labels_of_a_clip() -> None:
+    digits = data.load("digits", image_size=8)
+    options: dict[str, Any] = {"train_count": 20, "test_count": 2, "frames": 3, "size": 8, "seed": 1}
+    both = data.moving_digits(digits, digits, task="digit_and_direction", **options)
+    one = data.moving_digits(digits, digits, **options)
+    assert len(both.class_names) == 80 and both.class_names[19] == "2 down left"
+    np.testing.assert_array_equal(both.train["label"] % 8, one.train["label"])
+    np.testing.assert_array_equal(both.train["video"], one.train["video"])
+    assert len(set(both.train["label"] // 8)) > 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frames": 0}, "moving_digits: frames=0 must be at least 1"),
+        ({"size": 4}, "size=4 is under 8, the size of the digits"),
+        ({"drift": -1}, "drift=-1 must be a number of pixels of at least 0"),
+        ({"task": "directions"}, "task='directions' is not known. Did you mean 'direction'"),
+    ],
+)
+def test_clips_that_cannot_be_made_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        data.moving_digits(flat(255), flat(7), **{"train_count": 1, "test_count": 1, **options})
+    with pytest.raises(ValueError, match="digits must have one channel, but colour has 3"):
+        colour = Split(image=np.zeros((1, 4, 4, 3), np.uint8), label=np.zeros(1, int))
+        data.moving_digits(Dataset(name="colour", train=colour, test=colour), flat(7), train_count=1, test_count=1)
+
+
+def fill(root: Path, *, videos: int = 2, frames: int = 11) -> Path:
+    for number, name in enumerate(("run", "walk")):
+        for video in range(videos):
+            for frame in range(frames):
+                file = root / name / f"v{video}" / f"frame{frame}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("L", (3, 2), 100 * number + 20 * video + frame).save(file)
+    return root
+
+
+def test_frames_are_taken_at_equal_distances_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        fill(tmp_path / part)
+    videos = data.video_folder(tmp_path, frames=3, channels=3)
+    assert videos.train["video"].shape == (4, 3, 2, 3, 3) and videos.class_names == ("run", "walk")
+    firsts = videos.train["video"][:, :, 0, 0, 0]
+    np.testing.assert_array_equal(firsts, np.array([[0, 5, 10]]) + np.array([[0], [20], [100], [120]]))
+    np.testing.assert_array_equal(videos.train["label"], [0, 0, 1, 1])
+
+
+def test_videos_are_divided_whole_and_short_ones_repeat_frames(tmp_path: Path) -> None:
+    videos = data.video_folder(fill(tmp_path, videos=4, frames=2), frames=4, image_size=4, test_fraction=0.25)
+    assert videos.train["video"].shape == (6, 4, 4, 4, 1) and videos.test["video"].shape == (2, 4, 4, 4, 1)
+    middle = videos.test["video"][:, :, 2, 2, 0]
+    np.testing.assert_array_equal(middle - middle[:, :1], [[0, 0, 1, 1]] * 2)
+
+
+def test_folders_that_hold_no_videos_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"frames=0 must be at least 1"):
+        data.video_folder(fill(tmp_path / "a"), frames=0)
+    with pytest.raises(ValueError, match=r"the class .*run has one video only; it needs two"):
+        data.video_folder(fill(tmp_path / "b", videos=1), frames=1)
+    Image.new("L", (3, 2)).save(tmp_path / "a" / "run" / "loose.png")
+    with pytest.raises(ValueError, match=r"loose.png is in the folder of a class; each video has a folder of its own"):
+        data.video_folder(tmp_path / "a", frames=1)
+    shutil.rmtree(tmp_path / "b" / "walk")
+    with pytest.raises(ValueError, match=r"has one class only, 'run'"):
+        data.video_folder(tmp_path / "b", frames=1)
