@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxcnn._errors import ShapeError
-from jaxcnn.models._weights._torch_names import listed, nested, paths
+from jaxcnn.models._weights import listed, nested, paths
 
 
 def inflate(variables: Mapping[str, Any], like: Any) -> dict[str, Any]:
