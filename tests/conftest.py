@@ -23,6 +23,10 @@ os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="jaxcnn_state_")
 import jax
 import pytest
 
+from tests.shared_contexts import share_contexts
+
+if jax.__version_info__ < (0, 12):
+    share_contexts()
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 gc.set_threshold(200_000, 20, 20)  # JAX keeps a million objects, which Python would look through hundreds of times
 

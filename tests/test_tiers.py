@@ -1,6 +1,7 @@
 """The helper that puts rows into tiers, and what pytest makes of the marks."""
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -97,11 +98,9 @@ def called_in_doctest(function: Callable[..., Any]) -> bool:
     return re.search(rf"\b{function.__name__}\(", "\n".join(lines)) is not None
 
 
+@functools.cache
 def names_in(folder: str) -> set[str]:
     return set().union(*(default_names(path.read_text(encoding="utf-8")) for path in (ROOT / folder).rglob("*.py")))
-
-
-NAMES = names_in("tests")
 
 
 def test_every_public_function_is_used_by_default() -> None:
@@ -113,7 +112,7 @@ def test_every_public_function_is_used_by_default() -> None:
         for name in EXPORTS[package] or ()
         if inspect.isfunction(member := getattr(importlib.import_module(package), name))
     }
-    names = NAMES | names_in("jaxcnn/cli")  # what a verb calls
+    names = names_in("tests") | names_in("jaxcnn/cli")  # what a verb calls
     unused = [name for name, function in functions.items() if name not in names and not called_in_doctest(function)]
     assert len(functions) > 100 and unused == []
 
@@ -122,7 +121,7 @@ def test_every_verb_is_used_by_default() -> None:
     """In the list of a command's words."""
     files = [path for path in (ROOT / "jaxcnn" / "cli").glob("_*.py") if path.stem != "__init__"]
     verbs = {path.stem[1:] for path in files if re.search(r"^HELP = ", path.read_text(encoding="utf-8"), re.M)}
-    assert {"train", "evaluate", "show"} <= verbs and verbs - NAMES == set()
+    assert {"train", "evaluate", "show"} <= verbs and verbs - names_in("tests") == set()
 
 
 def test_what_only_the_gate_uses_is_found() -> None:

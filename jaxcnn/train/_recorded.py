@@ -36,7 +36,7 @@ from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._reports import log
 from jaxcnn.train._runs import RunFolder
-from jaxcnn.train._state import Variables, abstract_state
+from jaxcnn.train._state import Variables, abstract_variables
 from jaxcnn.train._trained import Trained
 
 FILE = "model.json"
@@ -184,7 +184,7 @@ def inputs_of(experiment: Experiment) -> tuple[str, ...]:
     """The arrays of a batch that prediction reads: those without which it cannot be traced."""
     if experiment.predict is None:
         return ()
-    variables = abstract_state(experiment).eval_variables
+    variables = abstract_variables(experiment)
     batch = _structs(experiment, 2)
     for name in sorted(batch, key=lambda name: name in ("image", "video")):  # what is most likely a target first
         rest = {other: struct for other, struct in batch.items() if other != name}
@@ -229,7 +229,7 @@ def _structs(experiment: Experiment, rows: Any) -> dict[str, Any]:
 
 
 def _exported(experiment: Experiment, function: Callable[..., Any], arrays: tuple[str, ...]) -> bytes:
-    variables = abstract_state(experiment).eval_variables
+    variables = abstract_variables(experiment)
     (batch,) = export.symbolic_shape("batch")
     errors: list[Exception] = []
     for size, platforms in ((batch, PLATFORMS), (BATCH, PLATFORMS), (BATCH, None)):

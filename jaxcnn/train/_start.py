@@ -11,7 +11,7 @@ from jaxcnn.train._checkpoints import KINDS, CheckpointKind, read_variables, sav
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._runs import RunFolder
-from jaxcnn.train._state import abstract_state
+from jaxcnn.train._state import abstract_variables
 
 
 def starting_from(experiment: Experiment, run: RunFolder, kind: CheckpointKind) -> tuple[Experiment, dict[str, Any]]:
@@ -28,7 +28,7 @@ def starting_from(experiment: Experiment, run: RunFolder, kind: CheckpointKind) 
         RunError: there is no good checkpoint, or the variables do not fit.
     """
     try:
-        variables, step = read_variables(run.checkpoints, kind, abstract_state(experiment).variables)
+        variables, step = read_variables(run.checkpoints, kind, abstract_variables(experiment))
     except RunError as error:
         raise RunError(
             f"cannot start from {run.path}: {error} To start from some of the variables only, see Experiment.start and "

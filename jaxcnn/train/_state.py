@@ -87,6 +87,11 @@ def abstract_state(experiment: Experiment) -> TrainState:
     return jax.eval_shape(lambda: _state(experiment, experiment.start(_initial(experiment))))
 
 
+def abstract_variables(experiment: Experiment) -> Variables:
+    """Shapes and types of the variables alone, without tracing the objective and the optimizer."""
+    return jax.eval_shape(lambda: experiment.start(_initial(experiment)))
+
+
 def blank(experiment: Experiment, rows: int) -> dict[str, jax.Array]:
     """A batch of zeros."""
     return {name: jnp.zeros((rows, *shape), dtype) for name, (shape, dtype) in experiment.data.train.fields.items()}

@@ -161,7 +161,7 @@ def test_colour_noise_has_the_covariance_of_the_set(key: jax.Array) -> None:
     np.testing.assert_allclose(np.cov(noise[:, 0, 0].T), 0.01 * covariance, atol=0.06 * 0.01 * covariance.max())
 
 
-ONE, BYTE = jnp.zeros((2, 4, 4, 3)), jnp.zeros((2, 4, 4, 2))
+ONE, BYTE = np.zeros((2, 4, 4, 3), np.float32), np.zeros((2, 4, 4, 2), np.float32)
 MISTAKES: list[tuple[Any, type[Exception], str]] = [
     (lambda k: augment.random_color(k, BYTE, hue=0.1), ShapeError, r"random_color: images must have 3 channels"),
     (

@@ -165,7 +165,7 @@ def test_views_and_their_mean() -> None:
     np.testing.assert_allclose(y, expected["probabilities"].mean(0), atol=1e-5)
 
 
-IMAGES, TARGETS = jnp.zeros((2, 4, 4, 3)), jnp.eye(2)
+IMAGES = np.zeros((2, 4, 4, 3), np.float32)
 average = functools.partial(augment.average_over_views, lambda x: x[:, 0, 0])
 MISTAKES: list[tuple[Any, type[Exception], str]] = [
     (

@@ -137,7 +137,11 @@ class Net(flax.linen.Module):
 
 NET = Net()
 IMAGES = draw(8, 12, 12, 3)
-VARIABLES = jax.jit(NET.init)(jax.random.key(0), IMAGES)
+
+
+@pytest.fixture(scope="module")
+def variables() -> Any:
+    return jax.jit(NET.init)(jax.random.key(0), IMAGES)
 
 
 def loss(variables: Any, images: jax.Array) -> jax.Array:
@@ -189,25 +193,25 @@ PROGRAMS = [gradients, per_example, ensemble, rematerialised, curvature, sharded
 
 
 @pytest.mark.parametrize("program", default_rows(PROGRAMS, keep=[gradients, per_example, sharded]))
-def test_a_flax_model_under_every_transform(any_size: None, program: Callable[..., Any]) -> None:
+def test_a_flax_model_under_every_transform(any_size: None, program: Callable[..., Any], variables: Any) -> None:
     run = program if program is mapped else jax.jit(program)
-    expected = run(VARIABLES, IMAGES)
+    expected = run(variables, IMAGES)
     with accelerate():
-        found = run(VARIABLES, IMAGES)
-        text = jax.jit(program).lower(VARIABLES, IMAGES).as_text()
+        found = run(variables, IMAGES)
+        text = jax.jit(program).lower(variables, IMAGES).as_text()
     assert_close(found, expected)
-    assert text.count("stablehlo.convolution") != jax.jit(program).lower(VARIABLES, IMAGES).as_text().count(
+    assert text.count("stablehlo.convolution") != jax.jit(program).lower(variables, IMAGES).as_text().count(
         "stablehlo.convolution"
     )
 
 
-def test_programs_that_xla_partitions_are_unchanged() -> None:
+def test_programs_that_xla_partitions_are_unchanged(variables: Any) -> None:
     """A loop over a batch that is split would bring it together, so the program is the same text as without."""
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     images = jax.device_put(IMAGES, NamedSharding(mesh, PartitionSpec("data")))
-    stock = jax.jit(gradients).lower(VARIABLES, images).as_text()
+    stock = jax.jit(gradients).lower(variables, images).as_text()
     with accelerate():
-        assert jax.jit(gradients).lower(VARIABLES, images).as_text() == stock
+        assert jax.jit(gradients).lower(variables, images).as_text() == stock
 
 
 def test_half_precision_but_not_with_a_wider_result() -> None:

@@ -1,7 +1,7 @@
 """The table of all functions: each row through each check.
 
 The checks of one row follow each other, so that one test process computes what they share once. By default one row of
-each code path goes through all checks but that of single entries, and the others through differentiation alone
+each code path goes through all checks but that of single entries, and the others through first derivatives alone
 (``jit`` where there are no derivatives); in the gate all rows go through all checks.
 """
 
@@ -20,7 +20,7 @@ ONE_FOR_EACH_PARTITION = {"auto_mesh", "dtypes", "explicit_mesh", "export", "pma
 
 def is_default(row: Case, check: str) -> bool:
     if row.like:
-        return check == ("derivatives" if has_derivatives(row) else "jit")
+        return check == ("slopes" if has_derivatives(row) else "jit")
     return check != "entries" and not (check in ONE_FOR_EACH_PARTITION and row.id in SPLIT_AS_ANOTHER)
 
 
@@ -33,7 +33,7 @@ def checks_of(row: Case) -> list[Any]:
             marks=() if is_default(row, check) else pytest.mark.gate,
         )
         for check, (_, supports) in CHECKS.items()
-        if supports(row)
+        if supports(row) and (row.like or check != "slopes")  # the others go through all derivatives
     ]
 
 

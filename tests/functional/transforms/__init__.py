@@ -5,7 +5,7 @@ from collections.abc import Callable
 from tests.functional.cases.case import Case
 from tests.functional.transforms.batching import check_batch_axes, check_examples, check_vmap
 from tests.functional.transforms.calls import by_example, has_batch, has_derivatives
-from tests.functional.transforms.derivatives import check_derivatives, check_entries
+from tests.functional.transforms.derivatives import check_derivatives, check_entries, check_slopes
 from tests.functional.transforms.numerics import check_dtypes, check_export, check_jit
 from tests.functional.transforms.parallel import check_auto_mesh, check_explicit_mesh, check_pmap, splits
 
@@ -14,6 +14,7 @@ CHECKS: dict[str, tuple[Callable[[Case], None], Callable[[Case], bool]]] = {
     "export": (check_export, lambda row: True),
     "dtypes": (check_dtypes, lambda row: bool(row.dtypes and row.shapes)),
     "derivatives": (check_derivatives, has_derivatives),
+    "slopes": (check_slopes, has_derivatives),
     "entries": (check_entries, has_derivatives),
     "vmap": (check_vmap, lambda row: bool(row.shapes)),
     "examples": (check_examples, lambda row: row.reduces_batch or (by_example(row) and has_derivatives(row))),
