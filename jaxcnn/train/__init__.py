@@ -37,6 +37,7 @@ from jaxcnn.train._runs import (
     with_settings,
 )
 from jaxcnn.train._segmentation import segmentation
+from jaxcnn.train._stages import Stage, in_stages
 from jaxcnn.train._tasks import classification, cross_entropy, multilabel, regression
 from jaxcnn.train._trained import Trained, load_trained
 from jaxcnn.train._watch import CSV, Callback, MLflow, RunInfo, TensorBoard, WeightsAndBiases
@@ -62,6 +63,7 @@ __all__ = [
     "RunFolder",
     "RunInfo",
     "Setting",
+    "Stage",
     "Start",
     "TensorBoard",
     "Trained",
@@ -79,6 +81,7 @@ __all__ = [
     "fit",
     "frozen",
     "images_to_unit",
+    "in_stages",
     "join_processes",
     "keep_compiled_programs",
     "largest_batch",
