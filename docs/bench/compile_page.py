@@ -9,6 +9,7 @@ from typing import Any
 from docs.bench.page import machine_line
 from jaxcnn.cli._bench_tables import markdown
 from jaxcnn.cli._compile_times import COLUMNS, medians, row
+from jaxcnn.models import list_models
 
 HEAD = """# How long each model compiles
 
@@ -28,7 +29,11 @@ jaxcnn bench --compile --json results.json
 def page(report: Mapping[str, Any]) -> str:
     """The page in Markdown, from the JSON of ``jaxcnn bench --compile --json``."""
     lines = [*(row(result) for result in report["results"]), medians(report["results"])]
-    return "\n\n".join([HEAD.strip("\n"), machine_line(report["machine"]), markdown(COLUMNS, lines).strip("\n")]) + "\n"
+    parts = [HEAD.strip("\n"), machine_line(report["machine"]), markdown(COLUMNS, lines).strip("\n")]
+    measured = {result["name"] for result in report["results"]}
+    if missing := [name for name in list_models() if name not in measured]:
+        parts.append(f"Not measured yet: {', '.join(missing)}.")
+    return "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from jaxcnn._errors import ShapeError
 from jaxcnn.models._weights import listed, nested, paths
 
 
-def inflate(variables: Mapping[str, Any], like: Any) -> dict[str, Any]:
+def inflate(variables: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:
     """The variables of an image network as those of a network for video with the same layers.
 
     A kernel ``(height, width, in, out)`` is repeated over the ``frames`` of the video kernel ``(frames, height, width,
