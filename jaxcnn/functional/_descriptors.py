@@ -3,9 +3,8 @@
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import as_array
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional._adaptive_pool import global_avg_pool, global_max_pool

@@ -5,8 +5,8 @@ from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.metrics._arrays import as_classes, as_floats, as_numbers, same_shape
@@ -79,10 +79,10 @@ def mean_average_precision(
     Of detections, ``detection_average_precision`` follows the rules of COCO.
 
     Args:
-        labels: as for ``retrieval_average_precision``.
+        labels: ``(*queries, n)``: 1 or True for examples that are relevant to the query, else 0 or False.
         scores: of the same shape; higher means nearer.
         rule: ``"step"`` or ``"trapezoid"``.
-        mask: False for examples that are left out of the ranking of a query.
+        mask: of the same shape; False for examples that are left out of the ranking of a query.
 
     Returns:
         a number from 0 to 1; NaN if no query has relevant examples, or if a score is NaN.

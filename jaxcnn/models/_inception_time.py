@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.functional import max_pool
 from jaxcnn.models._layers import as_series, as_series_mask, classifier, masked, masked_mean
 from jaxcnn.models._registry import ModelInfo, register

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 from flax import linen as nn
 from flax.typing import Initializer
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.models._layers import as_series, as_series_mask, classifier, masked, masked_mean
 from jaxcnn.models._registry import ModelInfo, register
 from jaxcnn.nn import BatchNorm, Conv

@@ -7,9 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import ArrayLike
 
-from jaxcnn._arrays import as_array
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import local_response_norm, max_pool
 from jaxcnn.models._layers import as_images, classifier, require_classes

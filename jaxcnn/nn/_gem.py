@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 from flax import linen
-from jax.typing import ArrayLike
 
+from jaxcnn._arrays import ArrayLike
 from jaxcnn.functional import gem
 
 

@@ -3,7 +3,8 @@
 import math
 
 import numpy as np
-from jax.typing import ArrayLike
+
+from jaxcnn._arrays import ArrayLike
 
 # Numbers of colours between red, yellow, green, cyan, blue, magenta and red: more where people distinguish more.
 _STEPS = (15, 6, 4, 11, 13, 6)
