@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 
-from jaxcnn._arrays import ArrayLike
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn.functional import gem
 
 
@@ -30,6 +30,7 @@ class GeM(linen.Module):
     @linen.compact
     def __call__(self, x: ArrayLike) -> jax.Array:
         """Pools ``(*batch, height, width, channels)`` to ``(*batch, channels)``."""
-        shape = jnp.shape(x)[-1:] if self.per_channel else ()
+        x = as_array(x, name="x")
+        shape = x.shape[-1:] if self.per_channel else ()
         p = self.param("p", linen.initializers.constant(self.p), shape, jnp.float32)
         return gem(x, p=p, epsilon=self.epsilon)
