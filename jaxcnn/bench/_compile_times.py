@@ -29,7 +29,7 @@ def compile_times(name: str, *, batch: int | None = None) -> dict[str, Any]:
         batch: number of images; by default 1, or 2 for a model that cannot be trained on one image.
 
     Raises:
-        ValueError: an unknown model, or ``batch`` below 1.
+        ValueError: an unknown model, one that gives boxes instead of logits, or ``batch`` below 1.
         TypeError: ``name`` is not a string.
 
     >>> found = compile_times("lenet5")
@@ -38,8 +38,10 @@ def compile_times(name: str, *, batch: int | None = None) -> dict[str, Any]:
     """
     if batch is not None and batch < 1:
         raise ValueError(f"batch={batch} must be at least 1.")
-    model = create(name)
-    image = info(name).input_shape
+    model, about = create(name), info(name)
+    if about.task != "logits":
+        raise ValueError(f"{name} gives no logits, and the step that is measured has the cross-entropy of logits.")
+    image = about.input_shape
     shape = (batch or _smallest_batch(model, image), *image)
     x = jnp.asarray(random_array("x", shape))
     state = jax.block_until_ready(initial_state(model, x))

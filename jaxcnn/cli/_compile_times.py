@@ -18,9 +18,9 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn._hints import did_you_mean
     from jaxcnn.bench import compile_times, machine
     from jaxcnn.cli._output import print_table
-    from jaxcnn.models import list_models
+    from jaxcnn.models import info, list_models
 
-    names = list_models(options.pattern)
+    names = [name for name in list_models(options.pattern) if info(name).task == "logits"]
     if not names:
         hint = did_you_mean(options.pattern.strip("*?"), list_models())
         raise ValueError(f"no model's name matches {options.pattern!r}. {hint}")

@@ -12,6 +12,7 @@ from jaxcnn.functional._adaptive_pool import (
     global_max_pool,
     spatial_pyramid_pool,
 )
+from jaxcnn.functional._anchors import anchors
 from jaxcnn.functional._avg_pool import avg_pool
 from jaxcnn.functional._batch_norm import BatchStats, batch_norm, batch_stats
 from jaxcnn.functional._boxes import (
@@ -39,6 +40,7 @@ from jaxcnn.functional._max_unpool import max_unpool
 from jaxcnn.functional._nms import nms
 from jaxcnn.functional._optical_flow import optical_flow
 from jaxcnn.functional._patches import extract_patches, fold_patches
+from jaxcnn.functional._pyramid_roi import pyramid_roi_align
 from jaxcnn.functional._roi import roi_align, roi_pool
 from jaxcnn.functional._separable import depthwise_conv, pointwise_conv, separable_conv
 from jaxcnn.functional._signal import autocorrelate, convolve, correlate
@@ -54,6 +56,7 @@ __all__ = [
     "accelerate",
     "adaptive_avg_pool",
     "adaptive_max_pool",
+    "anchors",
     "autocorrelate",
     "avg_pool",
     "batch_norm",
@@ -93,6 +96,7 @@ __all__ = [
     "nms",
     "optical_flow",
     "pointwise_conv",
+    "pyramid_roi_align",
     "r_mac",
     "roi_align",
     "roi_pool",

@@ -1,19 +1,17 @@
 """Non-maximum suppression with static shapes, exact at every threshold."""
 
-import functools
 import math
 import numbers
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
-from jaxcnn._arrays import ArrayLike, accumulator_dtype, as_array
+from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
-from jaxcnn.functional._boxes import as_boxes, shared_and_union
-from jaxcnn.functional._varying import varying_like
+from jaxcnn.functional._boxes import as_boxes
+from jaxcnn.functional._suppression import select
 
 
 def nms(
@@ -31,7 +29,8 @@ def nms(
     scores the first box comes first. The selection is the only fixed point of ``selected[j] = not any of (selected[i]
     and overlaps[i, j])`` over the boxes ``i`` before ``j``, and is found by iterating it from all boxes: in as many
     rounds as the longest chain of boxes that drop each other, which is short, rather than in one step for each box.
-    Overlaps are kept as ``n * n`` booleans.
+    Up to 4,096 boxes, overlaps are ``n * n`` booleans. Longer lists are read in blocks of 1,024 boxes by descending
+    score, until there are ``max_output`` indices.
 
     Args:
         boxes: ``(*batch, n, 4)`` as ``(x0, y0, x1, y1)``.
@@ -75,7 +74,7 @@ def nms(
         raise TypeError(f"mask must be booleans, True for boxes that exist, not {present.dtype}.")
     if (number := as_int(max_output, name="max_output")) < 0:
         raise ValueError(f"max_output={number} must be at least 0.")
-    return _nms(
+    return _select(
         lax.stop_gradient(array), lax.stop_gradient(rank), kinds, present, _threshold(iou_threshold), max_output=number
     )
 
@@ -95,53 +94,4 @@ def _threshold(iou_threshold: float) -> float:
     return float(iou_threshold)
 
 
-@functools.partial(jax.jit, static_argnums=4, static_argnames="max_output")
-def _nms(
-    boxes: jax.Array, scores: jax.Array, classes: jax.Array, present: jax.Array, threshold: float, *, max_output: int
-) -> tuple[jax.Array, jax.Array]:
-    prepare = functools.partial(_overlaps, threshold=threshold)
-    finish = functools.partial(_first, max_output=max_output)
-    for _ in range(scores.ndim - 1):  # one example at a time: a sharded batch axis stays sharded
-        prepare, finish = jax.vmap(prepare), jax.vmap(finish)
-    order, overlaps, exists = prepare(boxes, scores, classes, present)
-
-    def kept(selected: jax.Array) -> jax.Array:
-        return exists & ~(overlaps & selected[..., :, None]).any(-2)
-
-    # One loop for the whole batch, which ends when no list changes.
-    selected, _ = lax.while_loop(
-        lambda state: (state[0] != state[1]).any(),
-        lambda state: (kept(state[0]), state[0]),
-        (kept(exists), varying_like(exists, boxes, scores, classes, present)),
-    )
-    return finish(order, selected)
-
-
-def _overlaps(
-    boxes: jax.Array, scores: jax.Array, classes: jax.Array, present: jax.Array, *, threshold: float
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Of one list, by descending score: the order, whether a box drops a later one, and whether a box exists."""
-    order = jnp.argsort(scores, descending=True, stable=True)  # NaN would come first
-    order = order[jnp.argsort(jnp.isnan(scores[order]), stable=True)]
-    wide = accumulator_dtype(boxes.dtype)
-    wide = wide if jnp.issubdtype(wide, jnp.floating) else jnp.dtype("float32")
-    sorted_boxes, kinds = boxes[order].astype(wide), classes[order]
-    shared, union = shared_and_union(sorted_boxes, sorted_boxes)
-    above = shared / jnp.where(union > 0, union, 1) > _rounded_down(threshold, wide)
-    place = jnp.arange(len(scores))
-    later = place[:, None] < place[None, :]
-    return order, above & later & (kinds[:, None] == kinds[None, :]), present[order]
-
-
-def _first(order: jax.Array, selected: jax.Array, *, max_output: int) -> tuple[jax.Array, jax.Array]:
-    """Of one list: the indices of the first selected boxes, and which of them there are."""
-    number = len(selected)
-    at = jnp.nonzero(selected, size=max_output, fill_value=number)[0]
-    indices = jnp.concatenate([order, jnp.full(1, -1, order.dtype)])[at]
-    return indices.astype(jnp.int32), at < number
-
-
-def _rounded_down(threshold: float, dtype: np.dtype) -> np.ndarray:
-    """The largest number of a dtype that is at most the threshold: ``iou > threshold`` is exact then."""
-    near = np.asarray(threshold, dtype)
-    return near if float(near) <= threshold else np.nextafter(near, np.asarray(0, dtype))
+_select = jax.jit(select, static_argnums=4, static_argnames="max_output")

@@ -149,7 +149,7 @@ def _align(
         operands = [_adaptive_weights(*axis).astype(wide) for axis in axes]
     else:
         mean = _sampled
-        operands = [each for axis in axes for each in _samples(*axis, samples=samples)]
+        operands = [each for axis in axes for each in sample_positions(*axis, samples=samples)]
     for _ in range(x.ndim - 3):  # one example at a time: a sharded batch axis stays sharded
         mean = jax.vmap(mean)
     return mean(x.astype(wide), *operands).astype(x.dtype)
@@ -174,11 +174,21 @@ def _sampled(
     return total / samples**2
 
 
-def _samples(start: jax.Array, step: jax.Array, size: int, bins: int, *, samples: int) -> tuple[jax.Array, jax.Array]:
-    """Along one axis, the positions ``(*batch, n, bins, samples)``, and whether each counts."""
+def sample_positions(
+    start: jax.Array, step: jax.Array, size: int | jax.Array, bins: int, *, samples: int
+) -> tuple[jax.Array, jax.Array]:
+    """Along one axis, the positions ``(*batch, n, bins, samples)``, and whether each counts.
+
+    Args:
+        start: ``(*batch, n)``, of each box in pixels of the map.
+        step: ``(*batch, n)``, the size of a bin.
+        size: of the map, a number or ``(*batch, n, 1, 1)``.
+        bins: their number.
+        samples: their number in a bin.
+    """
     index = np.arange(bins)[:, None] + (np.arange(samples) + 0.5) / samples
     at = start[..., None, None] + step[..., None, None] * _over(index, start)
-    return at, (at >= -1) & (at <= size)
+    return at, (at >= -1) & (at <= jnp.asarray(size, at.dtype))
 
 
 def _over(values: np.ndarray, like: jax.Array) -> jax.Array:

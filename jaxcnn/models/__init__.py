@@ -12,6 +12,7 @@ from jaxcnn.models._convnetjs import ConvNetJS
 from jaxcnn.models._convnext import ConvNeXt
 from jaxcnn.models._deeplab import DeepLabV3, FCNResNet
 from jaxcnn.models._efficientnet import EfficientNet
+from jaxcnn.models._faster_rcnn import DenseHead, FasterRCNN, FrozenBatchNorm, ResNetPyramid, VGGMap
 from jaxcnn.models._fcn import FCN, params_from_vgg
 from jaxcnn.models._googlenet import GoogLeNet
 from jaxcnn.models._inception_time import InceptionTime
@@ -52,8 +53,11 @@ __all__ = [
     "ConvNeXt",
     "ConvNetJS",
     "DeepLabV3",
+    "DenseHead",
     "EfficientNet",
     "FCNResNet",
+    "FasterRCNN",
+    "FrozenBatchNorm",
     "GoogLeNet",
     "InceptionTime",
     "LeNet5",
@@ -65,10 +69,12 @@ __all__ = [
     "Refinement",
     "ResNet",
     "ResNet1D",
+    "ResNetPyramid",
     "Stage",
     "Summary",
     "TwoStream",
     "UNet",
+    "VGGMap",
     "ViT",
     "VideoResNet",
     "WaveNetStack",

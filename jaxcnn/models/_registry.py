@@ -4,7 +4,7 @@ import dataclasses
 import fnmatch
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from flax import linen as nn
 from jax.typing import DTypeLike
@@ -26,6 +26,7 @@ class ModelInfo:
         parameters: number of trainable parameters of this form.
         macs: multiply-adds of convolutions and dense layers for one example.
         accuracy: published top-1 accuracy with its data set, as text; empty if there is none.
+        task: what the model gives: ``"logits"``, of images or of pixels, or ``"detection"``, a dict of boxes.
         options: names of the options of ``create`` for this model; its class describes them.
     """
 
@@ -36,6 +37,7 @@ class ModelInfo:
     parameters: int
     macs: int
     accuracy: str = ""
+    task: Literal["logits", "detection"] = "logits"
     options: tuple[str, ...] = ()
 
 

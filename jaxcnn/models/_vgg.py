@@ -56,16 +56,10 @@ class VGG(nn.Module):
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1_1`` to ``logits``."""
         x = as_images(x, smallest=2 ** len(self.stage_sizes))
-        found = {}
-        for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True), 1):
-            for index in range(1, size + 1):
-                place = f"{stage}_{index}"
-                conv = Conv(width, (3, 3), 1, 1, dtype=self.dtype, kernel_init=he_fan_out, name=f"conv{place}")
-                x = conv(x)
-                if self.norm is not None:
-                    x = self.norm(use_running_average=not train, dtype=self.dtype, name=f"norm{place}")(x)
-                found[f"conv{place}"] = x = nn.relu(x)
-            found[f"pool{stage}"] = x = max_pool(x, (2, 2), strides=2)
+        found = vgg_stages(
+            x, stage_sizes=self.stage_sizes, widths=self.widths, dtype=self.dtype, norm=self.norm, train=train
+        )
+        x = found[f"pool{len(self.stage_sizes)}"]
         dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01))
         dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
         x = adaptive_avg_pool(x, (7, 7)).reshape(*x.shape[:-3], 7 * 7 * x.shape[-1])
@@ -77,6 +71,28 @@ class VGG(nn.Module):
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
         return self.features(x, train)["logits"]
+
+
+def vgg_stages(
+    x: jax.Array,
+    *,
+    stage_sizes: Sequence[int],
+    widths: Sequence[int],
+    dtype: Any,
+    norm: Callable[..., nn.Module] | None,
+    train: bool,
+) -> dict[str, jax.Array]:
+    """The maps of the stages of 3x3 convolutions by name, within a module that is compact."""
+    found = {}
+    for stage, (size, width) in enumerate(zip(stage_sizes, widths, strict=True), 1):
+        for index in range(1, size + 1):
+            place = f"{stage}_{index}"
+            x = Conv(width, (3, 3), 1, 1, dtype=dtype, kernel_init=he_fan_out, name=f"conv{place}")(x)
+            if norm is not None:
+                x = norm(use_running_average=not train, dtype=dtype, name=f"norm{place}")(x)
+            found[f"conv{place}"] = x = nn.relu(x)
+        found[f"pool{stage}"] = x = max_pool(x, (2, 2), strides=2)
+    return found
 
 
 # name: convolutions per stage, parameters without and with norms, multiply-adds, top-1 accuracy without and with

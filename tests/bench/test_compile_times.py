@@ -39,6 +39,13 @@ def test_an_empty_batch_is_refused() -> None:
         compile_times("lenet5", batch=0)
 
 
+def test_a_detector_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="fasterrcnn_vgg16 gives no logits, and the step that is measured has the cross"
+    ):
+        compile_times("fasterrcnn_vgg16")
+
+
 @pytest.mark.parametrize(("name", "smallest"), [("fcn_resnet50", 1), ("deeplabv3_resnet50", 2)])
 def test_a_model_that_refuses_one_image_is_given_two(name: str, smallest: int) -> None:
     model = create(name, stage_sizes=(1, 1, 1, 1), width=1)

@@ -137,6 +137,23 @@ def test_nms_of_unusual_lists() -> None:
     assert none[0].shape == (0,)
 
 
+def test_long_lists_are_selected_block_by_block() -> None:
+    """More boxes than are compared at once, dense and in three classes; some are padding, and a list is all padding."""
+    generator = np.random.default_rng(5)
+    number = 4500
+    corner = generator.uniform(0, 400, (2, number, 2))
+    boxes = np.concatenate([corner, corner + generator.uniform(5, 40, (2, number, 2))], -1).astype(np.float32)
+    scores = (generator.integers(0, 900, (2, number)) / 900).astype(np.float32)
+    classes = generator.integers(0, 3, (2, number))
+    mask = generator.random((2, number)) < np.array([[0.9], [0.0]])
+
+    indices, valid = F.nms(boxes, scores, iou_threshold=0.3, max_output=1200, classes=classes, mask=mask)
+    there = np.flatnonzero(mask[0])
+    selected = there[oracle.nms_of_arrays(boxes[0, there], scores[0, there], classes[0, there], 0.3)]
+    assert 1200 < len(selected) < 3500 and valid[0].all() and not valid[1].any()
+    assert indices[0].tolist() == selected[:1200].tolist()
+
+
 CORNERS = np.array([[-3, -2, 9, 8], [2, 3, 2, 3], [4, 1, 30, 25], [0.3, 0.2, 5.1, 4.4], [50, 50, 60, 60]], np.float64)
 
 

@@ -4,9 +4,11 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from jaxcnn.functional._anchors import anchors
 from jaxcnn.functional._boxes import box_area, box_iou, clip_boxes, decode_boxes, encode_boxes, generalized_box_iou
 from jaxcnn.functional._nms import nms
 from jaxcnn.functional._optical_flow import optical_flow
+from jaxcnn.functional._pyramid_roi import pyramid_roi_align
 from jaxcnn.functional._roi import roi_align, roi_pool
 from tests.functional.cases.case import Case
 
@@ -19,6 +21,13 @@ def upright(numbers: Any) -> Any:
 
 BOXES, OTHERS = (8, 5, 4), (8, 3, 4)
 CASES = [
+    Case(
+        function="anchors",
+        call=lambda: anchors((2, 1), strides=8, sizes=(16,)),
+        shapes=(),
+        batched=(),
+        like="filters.sobel",
+    ),
     Case(
         function="box_area",
         call=lambda a: box_area(upright(a)),
@@ -94,6 +103,23 @@ CASES = [
             like=like,
         )
         for ratio, aligned, note, like in ((2, True, "aligned", ""), (None, False, "adaptive", "roi_align-aligned"))
+    ),
+    Case(
+        function="pyramid_roi_align",
+        call=lambda x, y, boxes: pyramid_roi_align(
+            [x, y],
+            3 + 2 * boxes.astype(jnp.float32),
+            strides=(2, 4),
+            output_size=(2, 1),
+            sampling_ratio=1,
+            aligned=True,
+            canonical_size=4,
+            canonical_level=2,
+        ),
+        shapes=((8, 5, 6, 2), (8, 3, 3, 2), (8, 3, 4)),
+        batched=(True, True, True),
+        differentiable=(True, True, False),
+        like="roi_align-aligned",
     ),
     Case(
         function="roi_pool",
