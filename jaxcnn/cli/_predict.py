@@ -2,7 +2,8 @@
 
 Images of any size and mode are read and brought to the size and channels of the data set. Where the data set holds
 light strokes on dark, such as digits, dark strokes on light are recognised and inverted; --invert and --no-invert
-decide for all images. --show draws what the network gets.
+decide for all images. --show draws what the network gets. A run that predicts a class for each pixel writes a mask of
+each image, NAME_mask.png, of the size that the network reads, and prints the shares of the classes.
 """
 
 import argparse
@@ -36,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PICTURE",
         help="draw the images as the network gets them, with their classes (prediction.png)",
     )
+    parser.add_argument(
+        "--masks", type=Path, default=Path("masks"), metavar="FOLDER", help="folder for predicted masks (masks)"
+    )
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="which checkpoint (last)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _trust.add_argument(parser)
@@ -63,10 +67,12 @@ def run(options: argparse.Namespace) -> int:
     )
     found: list[dict[str, Any]] = []
     outputs = model.predict(image=images)
+    if isinstance(outputs, dict) and "segmentation" in outputs:
+        return _show_masks(options, images, outputs["segmentation"], model.class_names)
     if not isinstance(outputs, dict) or "probabilities" not in outputs or outputs["probabilities"].ndim != 2:
         raise RunError(
-            "this run does not predict the probabilities of classes of an image, which this verb shows. Load it in "
-            "Python with train.load_trained, and call predict(image=...)."
+            "this run predicts neither probabilities of classes nor a class for each pixel, which this verb shows. "
+            "Load it in Python with train.load_trained, and call predict(image=...)."
         )
     names = model.class_names or tuple(map(str, range(outputs["probabilities"].shape[-1])))
     for path, invert, probabilities in zip(options.images, inverted, outputs["probabilities"], strict=True):
@@ -112,6 +118,32 @@ def run(options: argparse.Namespace) -> int:
         say(f"dark on light, so inverted: {turned} (--no-invert keeps them)")
     if options.show is not None:
         say(f"what the network gets: {options.show}")
+    return 0
+
+
+def _show_masks(options: argparse.Namespace, images: Any, maps: Any, class_names: tuple[str, ...]) -> int:
+    """Writes the masks, and prints the shares of the classes in them."""
+    from jaxcnn.cli._output import print_json, print_table, say
+    from jaxcnn.cli._predict_masks import write_masks
+    from jaxcnn.vis import draw_segmentation
+
+    names = class_names or tuple(map(str, range(int(maps.max()) + 1)))
+    found = write_masks(maps, options.images, names, options.masks, top=options.top)
+    if options.show is not None:
+        title, count = "Input of the network, and its classes", len(images)
+        draw_segmentation(images, None, maps, names, options.show, title=title, count=count, over_images=True)
+    if options.json:
+        print_json(found)
+        return 0
+    shares = [[f"{each['class']} {100 * each['share']:.1f} %" for each in row["classes"]] for row in found]
+    widest = max(map(len, shares))
+    rows = [
+        [row["image"], row["mask"], *words, *[""] * (widest - len(words))]
+        for row, words in zip(found, shares, strict=True)
+    ]
+    print_table(["image", "mask", "share of the pixels", *[""] * (widest - 1)], rows)
+    if options.show is not None:
+        say(f"what the network gets, and its classes: {options.show}")
     return 0
 
 

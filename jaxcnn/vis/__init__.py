@@ -10,12 +10,18 @@ from jaxcnn.vis._comparison import comparison_figure, draw_comparison
 from jaxcnn.vis._confusion import confusion_figure, draw_confusion
 from jaxcnn.vis._contact_sheet import contact_sheet
 from jaxcnn.vis._curves import curves_figure, draw_curves
+from jaxcnn.vis._detection_curves import (
+    class_bars_figure,
+    detection_curves_figure,
+    draw_class_bars,
+    draw_detection_curves,
+)
 from jaxcnn.vis._flow import flow_to_color
 from jaxcnn.vis._mistakes import draw_mistakes, mistakes_figure
 from jaxcnn.vis._panels import Panel, draw_panels, panels_figure
 from jaxcnn.vis._predictions import draw_predictions, predictions_figure
 from jaxcnn.vis._receptive_fields import draw_receptive_fields, receptive_fields_figure
-from jaxcnn.vis._segmentation import draw_segmentation, segmentation_figure
+from jaxcnn.vis._segmentation import class_colours, draw_segmentation, segmentation_figure
 from jaxcnn.vis._sweep import draw_sweep, sweep_figure
 
 __all__ = [
@@ -24,16 +30,21 @@ __all__ = [
     "augmentations_figure",
     "bench_figure",
     "boxes_figure",
+    "class_bars_figure",
+    "class_colours",
     "comparison_figure",
     "confusion_figure",
     "contact_sheet",
     "curves_figure",
+    "detection_curves_figure",
     "draw_augmentations",
     "draw_bench",
     "draw_boxes",
+    "draw_class_bars",
     "draw_comparison",
     "draw_confusion",
     "draw_curves",
+    "draw_detection_curves",
     "draw_mistakes",
     "draw_panels",
     "draw_predictions",

@@ -9,7 +9,7 @@ import numpy as np
 from jaxcnn._arrays import ArrayLike
 from jaxcnn.vis._arrays import check_classes, check_images
 from jaxcnn.vis._canvas import INK, new_figure, save_figure, shortened, style
-from jaxcnn.vis._segmentation import colours
+from jaxcnn.vis._segmentation import class_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +102,7 @@ def boxes_figure(
     tile = (_WIDTH - 2 * _MARGIN - (columns - 1) * _GAP) / max(columns, 2)
     high = tile * images.shape[1] / images.shape[2]
     height = _TOP + rows * (high + _GAP) + _MARGIN
-    palette = colours(len(class_names))
+    palette = class_colours(len(class_names))
     with style():
         figure = new_figure(_WIDTH, height)
         for index in range(shown):

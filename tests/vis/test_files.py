@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from jaxcnn import models, vis
+from jaxcnn import metrics, models, vis
 from jaxcnn.vis._canvas import style
 from tests.ink import read
 from tests.vis.pictures import parts, run_of
@@ -22,6 +22,11 @@ RUNS = [{"test/accuracy": 0.5}, {"test/accuracy": 0.7}]
 RESULT = {"settings": {"labels": 5}, "test/accuracy": {"mean": 0.6, "std": 0.1}, "runs": RUNS}
 TIMES = {"ours": {"median": 2.0}, "stock": {"median": 20.0}, "torch": {"median": 1.0}}
 LINES = {"plain": [[1.0, 2.0, 3.0], [3.0, 6.0, 3.0]], "other": [[0.0, 0.5, 9.0]]}
+
+
+def curve(count: int) -> metrics.DetectionCurve:
+    shares = np.array([1, 1, 2]) / count
+    return metrics.DetectionCurve(recall=shares, precision=np.array([1, 0.5, 0.67]), scores=shares, count=count)
 
 
 def lenet_summary() -> models.Summary:
@@ -195,6 +200,42 @@ PICTURES = {
             "texts": ["image", "truth", "model", "Title"],
             "legends": [["background", "cat"]],
             "panels": [{"images": 1}] * 6,
+        },
+    ),
+    "detection_curves": (
+        vis.draw_detection_curves,
+        vis.detection_curves_figure,
+        lambda: ({1: curve(2), 3: curve(5)}, ("background", "cat", "cow", "dog")),
+        {"title": "Title"},
+        {
+            "panels": [
+                {
+                    "title": "Title",
+                    "x": "Recall",
+                    "y": "Precision",
+                    "legend": ["cat (2)", "dog (5)"],
+                    "lines": [3, 1, 3, 1],
+                }
+            ]
+        },
+    ),
+    "class_bars": (
+        vis.draw_class_bars,
+        vis.class_bars_figure,
+        lambda: ({"cat": 0.25, "cow": float("nan"), "dog": 0.75},),
+        {"title": "Title", "measure": "IoU"},
+        {
+            "panels": [
+                {
+                    "title": "Title",
+                    "x": "IoU",
+                    "y ticks": ["dog", "cat", "cow"],
+                    "texts": ["0.750", "0.250", "none", "mean 0.500"],
+                    "lines": [2],
+                    "bars": 1,
+                    "patches": 3,
+                }
+            ]
         },
     ),
     "receptive_fields": (

@@ -1,0 +1,70 @@
+"""A run that predicts a class for each pixel: the masks that `jaxcnn predict` writes, prints and draws."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxcnn.cli import main
+
+EXPERIMENT = '''"""Bright and dark pixels, told apart by a linear network."""
+
+import dataclasses
+
+import numpy as np
+import optax
+from flax import linen
+
+from jaxcnn import data
+from jaxcnn.train import Experiment, segmentation
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    seed: int = 0
+
+
+class Linear(linen.Module):
+    @linen.compact
+    def __call__(self, x, train=False):
+        return linen.Dense(2, use_bias=True)(x - 0.5)
+
+
+def build(config):
+    image = np.random.default_rng(0).choice([0, 255], (24, 8, 8, 1)).astype(np.uint8)
+    split = data.Split(image=image, segmentation=np.where(image[..., 0] > 0, 1, 0).astype(np.uint8))
+    pixels = data.Dataset(name="pixels", train=split, test=split, class_names=("dark", "bright"))
+    return Experiment(
+        **segmentation(Linear()), data=pixels, optimizer=optax.adam(0.1), epochs=3, batch_size=4,
+    )
+'''
+
+
+def test_masks_are_written_printed_and_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pixels.py").write_text(EXPERIMENT, encoding="utf-8")
+    assert main(["train", "pixels.py", "--run-dir", "run"]) == 0
+    pixels = np.zeros((8, 8), np.uint8)
+    pixels[:2] = 255
+    Image.fromarray(pixels).save("photo.png")
+    capsys.readouterr()
+    assert main(["predict", "run", "photo.png", "--trust", "--no-invert", "--json", "--show", "shown.png"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found == {
+        "image": "photo.png",
+        "mask": "masks/photo_mask.png",
+        "classes": [{"class": "dark", "share": 0.75}, {"class": "bright", "share": 0.25}],
+    }
+    with Image.open("masks/photo_mask.png") as mask:
+        assert mask.mode == "P"
+        np.testing.assert_array_equal(np.asarray(mask), pixels // 255)
+    assert Path("shown.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["predict", "run", "photo.png", "--trust", "--no-invert", "--masks", "here"]) == 0
+    out = capsys.readouterr().out
+    assert "here/photo_mask.png" in out and "dark 75.0 %" in out
+    assert main(["predict", "run", "photo.png", "photo.png", "--trust", "--no-invert"]) == 2
+    assert "two images would both have the mask masks/photo_mask.png" in capsys.readouterr().err
