@@ -18,6 +18,8 @@ TRAIN = {
 # What to install for each module.
 _SOURCES = dict.fromkeys(TRAIN, "'jaxcnn[train]'") | {
     "mlflow": "mlflow-skinny",
+    "onnx": "'jaxcnn[onnx]'",
+    "onnxruntime": "'jaxcnn[onnx]'",
     "tensorboard": "'jaxcnn[tensorboard]'",
     "wandb": "wandb",
 }

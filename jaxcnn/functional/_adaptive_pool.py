@@ -12,7 +12,16 @@ from jax import lax
 
 from jaxcnn._arrays import ArrayLike
 from jaxcnn._errors import check_choice
-from jaxcnn._geometry import MOST_POSITIONS, PoolKind, adaptive_bins, adaptive_output, pyramid_levels, spatial_sizes
+from jaxcnn._geometry import (
+    MOST_POSITIONS,
+    PoolKind,
+    PoolPlan,
+    adaptive_bins,
+    adaptive_output,
+    plan_pool,
+    pyramid_levels,
+    spatial_sizes,
+)
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn.functional._pooling import (
     MAXIMUM,
@@ -21,10 +30,13 @@ from jaxcnn.functional._pooling import (
     comparable,
     cut,
     divided,
+    extremum_of_windows,
     extremum_over,
+    is_one_window,
     materialized_if_differentiated,
     narrowed,
     widened,
+    window_sum,
 )
 
 
@@ -205,6 +217,9 @@ def spatial_pyramid_pool(
 
 @functools.partial(jax.jit, static_argnums=1)
 def _adaptive_average(x: jax.Array, output: tuple[int, ...]) -> jax.Array:
+    if (plan := _windows_of_bins(x, output)) is not None:
+        size = math.prod(axis.window for axis in plan)
+        return (window_sum(widened(x), plan) / size).astype(x.dtype)
     total, counts, axes = widened(x), [], _spatial_axes(x, len(output))
     for at, bins in zip(axes, output, strict=True):
         total, count = _over_bins(total, at, bins, jnp.sum, repeated=False)
@@ -214,6 +229,8 @@ def _adaptive_average(x: jax.Array, output: tuple[int, ...]) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnums=1)
 def _adaptive_maximum(x: jax.Array, output: tuple[int, ...]) -> jax.Array:
+    if (plan := _windows_of_bins(x, output)) is not None:
+        return extremum_of_windows(x, plan, MAXIMUM)[0]
     dtype, x = x.dtype, materialized_if_differentiated(comparable(x))
     for at, bins in reversed(list(zip(_spatial_axes(x, len(output)), output, strict=True))):
         x, _ = _over_bins(x, at, bins, lambda bin, axis: extremum_over(bin, [axis], MAXIMUM), repeated=True)
@@ -235,6 +252,16 @@ def _global_maximum(x: jax.Array, spatial_ndim: int, keepdims: bool) -> jax.Arra
 def _spatial_axes(x: jax.Array, ndim: int) -> tuple[int, ...]:
     """The axes before the last one."""
     return tuple(range(x.ndim - 1 - ndim, x.ndim - 1))
+
+
+def _windows_of_bins(x: jax.Array, output: tuple[int, ...]) -> PoolPlan | None:
+    """The bins as the windows of a portable pool; None if they have different sizes, or if none is requested."""
+    sizes = [x.shape[axis] for axis in _spatial_axes(x, len(output))]
+    if any(is_symbolic(size) or size % bins for size, bins in zip(sizes, output, strict=True)):
+        return None
+    window = [size // bins for size, bins in zip(sizes, output, strict=True)]
+    plan = plan_pool(sizes, window, strides=window)
+    return plan if is_one_window(plan) else None
 
 
 def _over_bins(

@@ -19,6 +19,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, mlir
 
+from jaxcnn._portable import is_portable
 from jaxcnn.functional._engine import _batching
 from jaxcnn.functional._engine._algorithms import transpose_kernel, transposed_kernel_grad, xla_forward
 from jaxcnn.functional._engine._choose import compute
@@ -33,11 +34,15 @@ JET = "jax.experimental.jet"
 
 def bind_conv(x: jax.Array, kernel: jax.Array, plan: ConvPlan) -> jax.Array:
     """``y`` from ``x`` and ``kernel`` of the plan's dtype."""
+    if is_portable():
+        return xla_forward(x, kernel, plan)
     return _bind(conv_p, x, kernel, plan)
 
 
 def bind_kernel_grad(x: jax.Array, g: jax.Array, plan: ConvPlan) -> jax.Array:
     """The cotangent of the kernel from ``x`` and the cotangent of ``y``, of the plan's dtype."""
+    if is_portable():
+        return transposed_kernel_grad(xla_forward, x, g, plan)
     return _bind(kernel_grad_p, x, g, plan)
 
 

@@ -18,7 +18,7 @@ from jaxcnn.functional._pooling._extrema import (
 )
 from jaxcnn.functional._pooling._materialized import materialized, materialized_if_differentiated
 from jaxcnn.functional._pooling._sums import as_float, divided, magnitude, norm_over, widened, window_norm, window_sum
-from jaxcnn.functional._pooling._windows import cut, end_cropped, plan_windows, read_mask
+from jaxcnn.functional._pooling._windows import cut, end_cropped, is_one_window, plan_windows, read_mask
 
 __all__ = [
     "MAXIMUM",
@@ -32,6 +32,7 @@ __all__ = [
     "end_cropped",
     "extremum_of_windows",
     "extremum_over",
+    "is_one_window",
     "magnitude",
     "materialized",
     "materialized_if_differentiated",

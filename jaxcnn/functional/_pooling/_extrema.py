@@ -28,10 +28,12 @@ from jaxcnn.functional._pooling._windows import (
     Array,
     as_rows,
     combine_by_doubling,
+    is_one_window,
     on_axis,
     over_taps,
     padded,
     read_mask,
+    reduce_by_window,
     reduce_taps,
     reduce_windows,
     sum_of_taps,
@@ -110,6 +112,9 @@ def extremum_of_windows(
 ) -> tuple[jax.Array, jax.Array | None]:
     """The extremum of each window, and what ``index`` holds at its place (-1 for a window of only padding)."""
     dtype, x = x.dtype, comparable(x)
+    if index is None and is_one_window(plan):
+        combine, first = lax.max if extremum.greatest else lax.min, x.ndim - 1 - len(plan)
+        return narrowed(reduce_by_window(x, plan, first, combine, extremum.identity(x.dtype)), dtype), None
     x = materialized_if_differentiated(x) if index is None else materialized(x)
 
     def by_taps(state: _State, axes: PoolPlan, at: int) -> _State:

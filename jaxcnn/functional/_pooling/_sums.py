@@ -15,9 +15,11 @@ from jaxcnn.functional._pooling._windows import (
     Array,
     as_rows,
     combine_by_doubling,
+    is_one_window,
     on_axis,
     over_taps,
     padded,
+    reduce_by_window,
     reduce_taps,
     reduce_windows,
     sum_of_taps,
@@ -61,6 +63,8 @@ def divided(total: jax.Array, counts: Sequence[Array], first: int) -> jax.Array:
 
 def window_sum(x: jax.Array, plan: PoolPlan) -> jax.Array:
     """The sum over each window, with zeros outside of the input."""
+    if is_one_window(plan):
+        return reduce_by_window(x, plan, x.ndim - 1 - len(plan), lax.add, 0)
     return reduce_windows(
         x, plan, x.ndim - 1 - len(plan), by_taps=_sum_of_taps, by_rows=_sum_of_rows, by_doubling=_sum_by_doubling
     )

@@ -24,6 +24,7 @@ from jax import lax
 
 from jaxcnn._axes import IntPerAxis, window_per_axis
 from jaxcnn._geometry import Padding, PoolAxis, PoolPlan, plan_pool, split_image_shape
+from jaxcnn._portable import is_portable
 
 State = TypeVar("State")
 Array = Any  # of JAX, or of NumPy where the sizes are integers
@@ -190,15 +191,27 @@ def reduce_taps(
     x: jax.Array, axes: PoolPlan, at: int, combine: Callable[[jax.Array, jax.Array], jax.Array], fill: Any
 ) -> jax.Array:
     """Combines all taps of each window, with ``fill`` outside of the input. Not differentiable where it is long."""
-    fill = jnp.asarray(fill, x.dtype)
     taps = math.prod(axis.window for axis in axes)
     if taps <= MOST_TAPS or any(axis.before < 0 or axis.after < 0 for axis in axes):
-        return over_taps((x,), axes, at, lambda entry, _: entry, combine, fill)
+        return over_taps((x,), axes, at, lambda entry, _: entry, combine, jnp.asarray(fill, x.dtype))
+    return reduce_by_window(x, axes, at, combine, fill)
+
+
+def is_one_window(plan: PoolPlan) -> bool:
+    """Whether a pool is to be one ``lax.reduce_window``, which other runtimes recognise as a pool."""
+    supported = not any(axis.symbolic or axis.before < 0 or axis.after < 0 for axis in plan)
+    return is_portable() and supported and not all(axis.trivial for axis in plan)
+
+
+def reduce_by_window(
+    x: jax.Array, axes: PoolPlan, at: int, combine: Callable[[jax.Array, jax.Array], jax.Array], fill: Any
+) -> jax.Array:
+    """Combines all taps of each window by ``lax.reduce_window``; no padding may be negative."""
     ones, others = (1,) * at, (1,) * (x.ndim - at - len(axes))
     pads = [(axis.before, max(axis.span - axis.before - axis.size, 0)) for axis in axes]
     return lax.reduce_window(
         x,
-        fill,
+        np.asarray(fill, x.dtype),
         combine,
         (*ones, *(axis.window for axis in axes), *others),
         (*ones, *(axis.stride for axis in axes), *others),

@@ -1,0 +1,191 @@
+"""Batch normalisation with fixed statistics folded into the layers of a Linen model."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen, traverse_util
+from jax.ad_checkpoint import checkpoint_name
+from jax.typing import ArrayLike
+
+from jaxcnn import nn
+from jaxcnn.functional import BatchStats, fold_batch_norm
+
+LINEAR = (nn.Conv, nn.ConvTranspose, nn.DepthwiseConv, linen.Conv, linen.ConvTranspose, linen.Dense)
+NORMS = (nn.BatchNorm, linen.BatchNorm)
+MARK = "jaxcnn.export: result of layer "
+
+Path = tuple[str, ...]
+
+
+class FoldedModel(linen.Module):
+    """A model in which some convolutions contain the batch norm after them; ``fold_batch_norms`` makes it.
+
+    It is called as the model is, for evaluation only.
+
+    Attributes:
+        model: the original.
+        pairs: the path of each such convolution with that of its norm.
+    """
+
+    model: linen.Module
+    pairs: tuple[tuple[Path, Path], ...]
+
+    def setup(self) -> None:
+        """The variables are those of the model."""
+        linen.share_scope(self, self.model)
+
+    def __call__(self, x: ArrayLike, **options: Any) -> Any:
+        """What the original model returns."""
+        with linen.intercept_methods(functools.partial(_without_norms, self.pairs)):
+            return self.model(x, **_evaluation(type(self.model).__call__, options))  # type: ignore[operator]
+
+    def features(self, x: ArrayLike, **options: Any) -> Any:
+        """The named maps of the original model."""
+        model: Any = self.model
+        with linen.intercept_methods(functools.partial(_without_norms, self.pairs)):
+            return model.features(x, **_evaluation(type(model).features, options))
+
+
+def _without_norms(pairs: Sequence[tuple[Path, Path]], call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+    """The interceptor of Flax methods by which folded norms return their input. (It must not be a method itself.)"""
+    module = context.module
+    if context.method_name == "__call__" and any(module.path == norm for _, norm in pairs):
+        x = args[0]
+        return x.astype(jnp.promote_types(x.dtype, module.param_dtype) if module.dtype is None else module.dtype)
+    if context.method_name == "__call__" and any(module.path == layer for layer, _ in pairs):
+        object.__setattr__(module, "use_bias", True)  # the layer may have been built without one
+    return call(*args, **kwargs)
+
+
+def _evaluation(method: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a call for evaluation.
+
+    Raises:
+        ValueError: ``train=True``.
+    """
+    if options.get("train"):
+        raise ValueError("folded batch norms have fixed statistics, so train must be False. Train the original model.")
+    known = "train" in inspect.signature(method).parameters
+    return {**options, "train": False} if known else dict(options)
+
+
+def fold_batch_norms(
+    model: linen.Module, variables: Mapping[str, Any], input_shape: Sequence[int]
+) -> tuple[FoldedModel, dict[str, Any]]:
+    """A model for evaluation without the batch norms that follow a convolution or a dense layer, and its variables.
+
+    ``kernel * f`` and ``(bias - mean) * f + offset`` with ``f = scale / sqrt(var + epsilon)``, for each norm whose
+    input is the result of one layer that nothing else reads. Other norms stay: those before a convolution, after a
+    pool, or of a layer that is called twice.
+
+    Args:
+        model: any Linen module that is called on one array.
+        variables: its parameters and statistics.
+        input_shape: of that array; the folded model takes other sizes as the original does.
+
+    Returns:
+        ``(folded, folded_variables)``; ``folded.apply(folded_variables, x)`` equals ``model.apply(variables, x)`` in
+        evaluation, up to rounding.
+
+    Raises:
+        TypeError: ``model`` is not a Linen module.
+
+    Source: Jacob et al., Quantization and training of neural networks for efficient integer-arithmetic-only inference
+    (2018), equation 14.
+
+    >>> import jax
+    >>> model = linen.Sequential([nn.Conv(4, (3, 3), use_bias=False), nn.BatchNorm(use_running_average=True)])
+    >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+    >>> folded, smaller = fold_batch_norms(model, variables, (1, 8, 8, 3))
+    >>> sorted(smaller), sorted(smaller["params"]["layers_0"])
+    (['params'], ['bias', 'kernel'])
+    """
+    if not isinstance(model, linen.Module):
+        raise TypeError(f"expected a Flax Linen module, but got an object of {type(model).__name__}.")
+    pairs = _find_pairs(model, variables, tuple(input_shape))
+    flat = traverse_util.flatten_dict(dict(variables))
+    for pair in pairs:
+        _fold(flat, pair)
+    folded = FoldedModel(model=model, pairs=tuple((pair.layer, pair.norm) for pair in pairs))
+    return folded, traverse_util.unflatten_dict(flat)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pair:
+    """A layer and the norm that reads its result."""
+
+    layer: Path
+    norm: Path
+    epsilon: float
+    transposed: bool
+    mark: str
+
+
+def _find_pairs(model: linen.Module, variables: Any, shape: tuple[int, ...]) -> list[_Pair]:
+    made: dict[
+        int, tuple[Any, Any, str]
+    ] = {}  # of each marked result: itself, so that its id stays its own, and module
+    calls: dict[Path, int] = {}
+    found: list[_Pair] = []
+
+    def intercept(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        module = context.module
+        if context.method_name != "__call__" or not isinstance(module, (*LINEAR, *NORMS)):
+            return call(*args, **kwargs)
+        calls[module.path] = calls.get(module.path, 0) + 1
+        if isinstance(module, NORMS):
+            source = made.get(id(args[0]))
+            if source is not None and module.axis in (-1, args[0].ndim - 1) and kwargs.get("mask") is None:
+                layer = source[1]
+                transposed = bool(getattr(layer, "transpose_kernel", False))
+                found.append(_Pair(layer.path, module.path, module.epsilon, transposed, source[2]))
+            return call(*args, **kwargs)
+        mark = f"{MARK}{len(made)}"
+        y = checkpoint_name(call(*args, **kwargs), mark)
+        made[id(y)] = (y, module, mark)
+        return y
+
+    def call(variables: Any, x: jax.Array) -> Any:
+        with linen.intercept_methods(intercept):
+            return model.apply(variables, x, **_evaluation(type(model).__call__, {}))
+
+    program = jax.make_jaxpr(call)(variables, jax.ShapeDtypeStruct(shape, jnp.float32))
+    readers = _readers_of_marks(program.jaxpr)
+    return [pair for pair in found if readers.get(pair.mark) == 1 and calls[pair.layer] == 1 and calls[pair.norm] == 1]
+
+
+def _readers_of_marks(jaxpr: Any) -> dict[str, int]:
+    """How often the program reads each marked result."""
+    reads: dict[Any, int] = {}
+    for variable in [*(each for equation in jaxpr.eqns for each in equation.invars), *jaxpr.outvars]:
+        reads[id(variable)] = reads.get(id(variable), 0) + 1
+    found = {}
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "name" and str(equation.params["name"]).startswith(MARK):
+            found[equation.params["name"]] = reads.get(id(equation.outvars[0]), 0)
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda each: hasattr(each, "eqns")):
+            if hasattr(getattr(inner, "jaxpr", inner), "eqns"):
+                found |= _readers_of_marks(getattr(inner, "jaxpr", inner))
+    return found
+
+
+def _fold(flat: dict[tuple[str, ...], Any], pair: _Pair) -> None:
+    """Replaces the variables of a pair."""
+    scale, offset = (flat.pop(("params", *pair.norm, name), None) for name in ("scale", "bias"))
+    mean, var = (flat.pop(("batch_stats", *pair.norm, name)) for name in ("mean", "var"))
+    flat.pop(("batch_stats", *pair.norm, "count"), None)
+    kernel, bias = ("params", *pair.layer, "kernel"), ("params", *pair.layer, "bias")
+    flat[kernel], flat[bias] = fold_batch_norm(
+        flat[kernel],
+        flat.get(bias),
+        BatchStats(mean, var, jnp.zeros(())),
+        scale=scale,
+        offset=offset,
+        epsilon=pair.epsilon,
+        transposed=pair.transposed,
+    )

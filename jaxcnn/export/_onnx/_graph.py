@@ -1,0 +1,194 @@
+"""A graph of ONNX that is being written: nodes, initializers, and where the axes of each value are.
+
+ONNX has channels first, JAX here has them last. A value is transposed only where an operation needs another order of
+its axes than it has: images at the first convolution, and everything after it stays as ONNX computes it.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxcnn._extras import import_optional
+from jaxcnn._symbolic import is_symbolic
+from jaxcnn.export._operations import Operation, Value
+
+OPSET = 17
+IR_VERSION = 8  # that of opset 17, so that runtimes of 2022 read the file
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """How the graph holds a value.
+
+    Attributes:
+        name: in the graph.
+        axes: for each axis of the tensor the axis of the value.
+        blocks: the sizes of the axes, channels last, that were flattened into the last axis; in the tensor the channels
+            are the first of them. Empty if the last axis is in the order of the value.
+    """
+
+    name: str
+    axes: tuple[int, ...]
+    blocks: tuple[int, ...] = ()
+
+
+class Graph:
+    """Nodes and initializers, with a tensor for each value."""
+
+    def __init__(self) -> None:
+        self.onnx = import_optional("onnx")
+        self.nodes: list[Any] = []
+        self.initializers: list[Any] = []
+        self.layer = ""
+        self._tensors: dict[int, Tensor] = {}
+        self._names: Counter[str] = Counter()
+        self._constants: dict[Any, str] = {}
+        self._converted: dict[tuple[str, tuple[int, ...]], str] = {}
+        self.batch_of = ""  # an input whose first size is the batch
+
+    # ------------------------------------------------------------------------------------------------- nodes
+
+    def unique(self, name: str) -> str:
+        """A name that the graph does not have yet."""
+        self._names[name] += 1
+        return name if self._names[name] == 1 else f"{name}_{self._names[name]}"
+
+    def node(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
+        """Adds a node; the name of its result, or of the first one."""
+        return self.nodes_results(kind, *inputs, outputs=outputs, **attributes)[0]
+
+    def nodes_results(self, kind: str, *inputs: str, outputs: int, **attributes: Any) -> list[str]:
+        """Adds a node; the names of its results."""
+        name = self.unique("/".join(filter(None, [self.layer, kind])))
+        names = [name] if outputs == 1 else [self.unique(f"{name}/{index}") for index in range(outputs)]
+        self.nodes.append(self.onnx.helper.make_node(kind, list(inputs), names, name=name, **attributes))
+        return names
+
+    def constant(self, array: Any, *, name: str = "constant") -> str:
+        """An initializer; equal small ones are one."""
+        array = np.ascontiguousarray(array) if np.ndim(array) else np.asarray(array)
+        key = (array.dtype.str, array.shape, array.tobytes()) if array.size <= 64 else None
+        if key is not None and key in self._constants:
+            return self._constants[key]
+        unique = self.unique("/".join(filter(None, [self.layer, name])))
+        self.initializers.append(self.onnx.numpy_helper.from_array(array, unique))
+        if key is not None:
+            self._constants[key] = unique
+        return unique
+
+    def integers(self, values: Sequence[int]) -> str:
+        """A vector of int64: shapes, axes, indices."""
+        return self.constant(np.asarray(values, np.int64), name="integers")
+
+    def element_type(self, dtype: Any) -> int:
+        """ONNX's number for a dtype."""
+        return int(self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+    # ------------------------------------------------------------------------------------------------ values
+
+    def set(self, value: Value, name: str, axes: Sequence[int] | None = None, blocks: Sequence[int] = ()) -> None:
+        """Records how the graph holds a value; in the order of its axes unless others are given."""
+        axes = tuple(range(len(value.shape))) if axes is None else tuple(axes)
+        self._tensors[id(value)] = Tensor(name, axes, tuple(blocks))
+
+    def tensor(self, value: Value) -> Tensor:
+        """How the graph holds a value; a constant is added in the order of its axes."""
+        if value.array is not None:
+            return Tensor(self.constant(value.array), tuple(range(len(value.shape))))
+        return self._tensors[id(value)]
+
+    def axes(self, value: Value) -> tuple[int, ...]:
+        """The order of the axes of a value; that of JAX for a flattened one."""
+        return tuple(range(len(value.shape))) if value.is_constant else self._tensors[id(value)].axes
+
+    def natural(self, value: Value) -> str:
+        """The value with its axes in the order of JAX."""
+        return self.ordered(value, tuple(range(len(value.shape))))
+
+    def ordered(self, value: Value, axes: tuple[int, ...]) -> str:
+        """The value with its axes in another order."""
+        if value.array is not None:
+            return self.constant(value.array.transpose(axes), name="weight" if value.array.ndim > 1 else "constant")
+        tensor = self._tensors[id(value)]
+        if tensor.blocks:
+            tensor = self._unblocked(value, tensor)
+        if tensor.axes == axes:
+            return tensor.name
+        key = (tensor.name, axes)
+        if key not in self._converted:
+            if same_order(value.shape, tensor.axes, axes):
+                self._converted[key] = self.reshaped(tensor.name, [value.shape[axis] for axis in axes])
+            else:
+                perm = [tensor.axes.index(axis) for axis in axes]
+                self._converted[key] = self.node("Transpose", tensor.name, perm=perm)
+        return self._converted[key]
+
+    def _unblocked(self, value: Value, tensor: Tensor) -> Tensor:
+        *spatial, channels = tensor.blocks
+        whole = self.reshaped(tensor.name, [*value.shape[:-1], channels, *spatial])
+        first = len(value.shape) - 1
+        perm = [*range(first), *range(first + 1, first + 1 + len(spatial)), first]
+        name = self.reshaped(self.node("Transpose", whole, perm=perm), value.shape)
+        self.set(value, name)
+        return self._tensors[id(value)]
+
+    def reshaped(self, name: str, sizes: Sequence[Any]) -> str:
+        """A tensor in another shape; one size may be symbolic.
+
+        Raises:
+            ValueError: more than one size is symbolic.
+        """
+        if sum(map(is_symbolic, sizes)) > 1:
+            raise ValueError(
+                f"a reshape of layer {self.layer!r} has several sizes that depend on the batch, {tuple(sizes)}, which "
+                f"ONNX cannot infer. Give the batch as a number."
+            )
+        return self.node("Reshape", name, self.integers([-1 if is_symbolic(size) else size for size in sizes]))
+
+    def expanded(self, name: str, sizes: Sequence[Any], known: Sequence[Any]) -> str:
+        """A tensor of the sizes ``known`` broadcast to others of the same number."""
+        if list(sizes) == list(known):
+            return name
+        shape = [1 if is_symbolic(size) and is_symbolic(old) else size for size, old in zip(sizes, known, strict=True)]
+        if not any(map(is_symbolic, shape)):
+            return self.node("Expand", name, self.integers(shape))
+        batch = self.node("Shape", self.batch_of, start=0, end=1)
+        parts = [batch if is_symbolic(size) else self.integers([size]) for size in shape]
+        return self.node("Expand", name, self.node("Concat", *parts, axis=0))
+
+
+def long_axes(shape: Sequence[Any], axes: Sequence[int] | None = None) -> list[int]:
+    """The axes whose size is not 1, in an order of axes.
+
+    >>> long_axes((8, 1, 5)), long_axes((8, 1, 5), (2, 1, 0))
+    ([0, 2], [2, 0])
+    """
+    axes = range(len(shape)) if axes is None else axes
+    return [axis for axis in axes if is_symbolic(shape[axis]) or shape[axis] != 1]
+
+
+def same_order(shape: Sequence[Any], one: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether two orders of axes differ in the places of axes of size 1 only.
+
+    >>> same_order((8, 1, 1, 3), (0, 1, 2, 3), (0, 3, 1, 2)), same_order((8, 2, 1, 3), (0, 1, 2, 3), (0, 3, 1, 2))
+    (True, False)
+    """
+    return long_axes(shape, one) == long_axes(shape, other)
+
+
+def channels_first(ndim: int) -> tuple[int, ...]:
+    """The order ``(batch, channels, *spatial)``.
+
+    >>> channels_first(4)
+    (0, 3, 1, 2)
+    """
+    return (0, ndim - 1, *range(1, ndim - 1)) if ndim > 2 else tuple(range(ndim))
+
+
+def unsupported(operation: Operation, why: str) -> ValueError:
+    """The error about an operation that ONNX does not have, with its layer."""
+    place = f"the layer {operation.layer!r}" if operation.layer else "a function outside of layers"
+    return ValueError(f"{place} uses the operation {operation.name!r}, which cannot be written to ONNX: {why}.")

@@ -1,0 +1,49 @@
+"""Reductions of whole axes."""
+
+from collections.abc import Callable, Sequence
+
+from jaxcnn.export._onnx._graph import Graph, channels_first
+from jaxcnn.export._operations import Operation
+
+KINDS = {"reduce_max": "ReduceMax", "reduce_min": "ReduceMin", "reduce_prod": "ReduceProd", "mean": "ReduceMean"}
+
+
+def _reduce(graph: Graph, operation: Operation) -> None:
+    name, places, axes = _operand(graph, operation, operation.params["axes"])
+    ndim = len(operation.inputs[0].shape)
+    if operation.name == "mean" and sorted(operation.params["axes"]) == list(range(1, ndim - 1)) and ndim > 2:
+        pooled = graph.node("GlobalAveragePool", graph.ordered(operation.inputs[0], channels_first(ndim)))
+        graph.set(operation.outputs[0], graph.node("Flatten", pooled, axis=1))
+        return
+    if operation.name == "reduce_sum":
+        result = graph.node("ReduceSum", name, graph.integers(places), keepdims=0)
+    else:
+        result = graph.node(KINDS[operation.name], name, axes=places, keepdims=0)
+    graph.set(operation.outputs[0], result, axes)
+
+
+def _arg(graph: Graph, operation: Operation) -> None:
+    name, (place,), axes = _operand(graph, operation, operation.params["axes"])
+    kind = "ArgMax" if operation.name == "argmax" else "ArgMin"
+    index = graph.node(kind, name, axis=place, keepdims=0)
+    dtype = operation.params["index_dtype"]
+    graph.set(operation.outputs[0], graph.node("Cast", index, to=graph.element_type(dtype)), axes)
+
+
+def _operand(graph: Graph, operation: Operation, reduced: Sequence[int]) -> tuple[str, list[int], tuple[int, ...]]:
+    """The operand, the places of the reduced axes in it, and the order of the remaining axes."""
+    x = operation.inputs[0]
+    if not x.is_constant and graph.tensor(x).blocks:
+        name, axes = graph.natural(x), tuple(range(len(x.shape)))
+    else:
+        tensor = graph.tensor(x)
+        name, axes = tensor.name, tensor.axes
+    rest = [axis for axis in axes if axis not in reduced]
+    return name, sorted(axes.index(axis) for axis in reduced), tuple(sorted(rest).index(axis) for axis in rest)
+
+
+EMITTERS: dict[str, Callable[[Graph, Operation], None]] = {
+    **dict.fromkeys((*KINDS, "reduce_sum"), _reduce),
+    "argmax": _arg,
+    "argmin": _arg,
+}

@@ -1,0 +1,98 @@
+"""Pools and local response normalisation."""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from jaxcnn.export._onnx._graph import Graph, channels_first, unsupported
+from jaxcnn.export._onnx._linear import band, flat_pads
+from jaxcnn.export._operations import Operation
+
+
+def _max(graph: Graph, operation: Operation) -> None:
+    _spatial(graph, operation, lambda x, **options: graph.node("MaxPool", x, **options), dilated=True)
+
+
+def _min(graph: Graph, operation: Operation) -> None:
+    _spatial(
+        graph,
+        operation,
+        lambda x, **options: graph.node("Neg", graph.node("MaxPool", graph.node("Neg", x), **options)),
+        dilated=True,
+    )
+
+
+def _sum(graph: Graph, operation: Operation) -> None:
+    params, x = operation.params, operation.inputs[0]
+    *others, size = params["window_dimensions"]
+    if size > 1 and set(others) == {1} and len(others) >= 2 and set(params["window_strides"]) == {1}:
+        _sum_of_channels(graph, operation)
+        return
+    taps = graph.constant(np.asarray(prod(params["window_dimensions"]), x.dtype))
+
+    def scaled(x: str, **options: Any) -> str:
+        return graph.node("Mul", graph.node("AveragePool", x, count_include_pad=1, **options), taps)
+
+    _spatial(graph, operation, scaled)
+
+
+def _sum_of_channels(graph: Graph, operation: Operation) -> None:
+    x, axes = operation.inputs[0], channels_first(len(operation.inputs[0].shape))
+    before, after = operation.params["padding"][-1]
+    weight = band(x.shape[-1], before, after, x.dtype).T.reshape(x.shape[-1], x.shape[-1], *[1] * (len(axes) - 2))
+    graph.set(operation.outputs[0], graph.node("Conv", graph.ordered(x, axes), graph.constant(weight)), axes)
+
+
+def _average(graph: Graph, operation: Operation) -> None:
+    include = int(operation.params["count_include_pad"])
+    _spatial(graph, operation, lambda x, **options: graph.node("AveragePool", x, count_include_pad=include, **options))
+
+
+def _spatial(graph: Graph, operation: Operation, make: Callable[..., str], *, dilated: bool = False) -> None:
+    """A pool over the axes between the first and the last."""
+    params, x = operation.params, operation.inputs[0]
+    window, strides, pads, dilation = (
+        list(params[name]) for name in ("window_dimensions", "window_strides", "padding", "window_dilation")
+    )
+    if (
+        len(window) < 3
+        or {window[0], window[-1], strides[0], strides[-1]} != {1}
+        or set(params["base_dilation"]) != {1}
+    ):
+        raise unsupported(operation, f"its window {tuple(window)} covers other axes than the spatial ones")
+    if any(pads[0]) or any(pads[-1]):
+        raise unsupported(operation, "it pads the batch or the channels")
+    options = {"kernel_shape": window[1:-1], "strides": strides[1:-1], "pads": flat_pads(pads[1:-1])}
+    if dilated:
+        options["dilations"] = dilation[1:-1]
+    elif set(dilation) != {1}:
+        raise unsupported(operation, "ONNX has no dilated average pool in this version")
+    axes = channels_first(len(x.shape))
+    graph.set(operation.outputs[0], make(graph.ordered(x, axes), **options), axes)
+
+
+def _local_response_norm(graph: Graph, operation: Operation) -> None:
+    params, x = operation.params, operation.inputs[0]
+    axes = channels_first(len(x.shape))
+    if len(axes) < 3:
+        raise unsupported(operation, "it has no spatial axes")
+    result = graph.node(
+        "LRN",
+        graph.ordered(x, axes),
+        size=params["size"],
+        alpha=params["alpha"] * params["size"],  # ONNX divides by the size
+        beta=params["beta"],
+        bias=params["k"],
+    )
+    graph.set(operation.outputs[0], result, axes)
+
+
+EMITTERS: dict[str, Callable[[Graph, Operation], None]] = {
+    "average_window": _average,
+    "local_response_norm": _local_response_norm,
+    "reduce_window_max": _max,
+    "reduce_window_min": _min,
+    "reduce_window_sum": _sum,
+}

@@ -1,0 +1,155 @@
+"""A trained network as a portable program: what the writers of other formats read."""
+
+import dataclasses
+import functools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+from jax.typing import ArrayLike, DTypeLike
+
+from jaxcnn._axes import as_int
+from jaxcnn._errors import ShapeError
+from jaxcnn.export._fold import fold_affine
+from jaxcnn.export._operations import Operation, Value, run, without_unread
+from jaxcnn.export._recognise import recognise
+from jaxcnn.export._trace import trace
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class PortableProgram:
+    """A function of one array with one operation for each convolution, pool and matrix product; call it as a function.
+
+    ``portable`` makes it, and ``to_stablehlo`` and ``to_onnx`` write it.
+
+    Attributes:
+        operations: in the order in which they are computed.
+        input: the shape and the dtype of the argument; a batch of any size is a symbolic dimension.
+        results: the values that are returned.
+        tree: the structure of what is returned.
+    """
+
+    operations: tuple[Operation, ...]
+    input: Value
+    results: tuple[Value, ...]
+    tree: Any
+
+    def __call__(self, x: ArrayLike) -> Any:
+        """What the function returns for an array of the shape and the dtype of ``input``."""
+        return self._compiled(jnp.asarray(x, self.input.dtype))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of operations of each name, such as ``conv_general_dilated`` and ``reduce_window_max``."""
+        return dict(Counter(operation.name for operation in self.operations))
+
+    @functools.cached_property
+    def exported(self) -> export.Exported:
+        """The program as ``jax.export`` makes it, for every platform, with the parameters as constants.
+
+        It is lowered for the CPU: for several platforms JAX would write each operation that any of them lowers in its
+        own way once for each. No operation here calls anything outside of StableHLO, so the check of the platform is
+        disabled.
+        """
+        struct = jax.ShapeDtypeStruct(self.input.shape, self.input.dtype)
+        anywhere = [export.DisabledSafetyCheck.platform()]
+        return export.export(jax.jit(self._run), platforms=("cpu",), disabled_checks=anywhere)(struct)
+
+    @functools.cached_property
+    def _compiled(self) -> Callable[[jax.Array], Any]:
+        return jax.jit(self.exported.call)
+
+    def _run(self, x: jax.Array) -> Any:
+        return jax.tree.unflatten(self.tree, run(self.operations, [self.input], self.results, [x]))
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(self.counts.items()))
+        return f"PortableProgram({np.dtype(self.input.dtype).name}[{','.join(map(str, self.input.shape))}]: {counts})"
+
+
+def portable(
+    function: Callable[[jax.Array], Any],
+    input_shape: Sequence[int | None],
+    *,
+    dtype: DTypeLike = jnp.float32,
+    to_unit: bool = False,
+    resize: Sequence[int] | None = None,
+    mean: ArrayLike | None = None,
+    std: ArrayLike | None = None,
+) -> PortableProgram:
+    """Traces a function of images as a program that other runtimes can execute.
+
+    Each convolution is one ``lax.conv_general_dilated``, each pool one ``lax.reduce_window``, whatever algorithm
+    ``jit`` would select. Parameters are constants. Batch normalisation with fixed statistics, and every other factor or
+    offset per channel, becomes part of the layer before it where that layer has no other reader.
+
+    The options put the preprocessing into the program: ``function((resize(x / 255) - mean) / std)``.
+
+    Args:
+        function: of one array, such as ``functools.partial(model.apply, variables, train=False)``.
+        input_shape: of the program's argument; None as the first size is a batch of any size.
+        dtype: of the program's argument, such as uint8.
+        to_unit: whether pixels 0..255 are divided by 255.
+        resize: height and width of the images of ``function``; bilinear, antialiased where it shrinks.
+        mean: subtracted from each channel.
+        std: divides each channel.
+
+    Returns:
+        the program.
+
+    Raises:
+        ShapeError: ``input_shape`` has other entries, or ``resize`` is not height and width.
+        ValueError: a standard deviation that is not positive.
+
+    >>> import functools, jax
+    >>> from jaxcnn import models
+    >>> model = models.create("lenet5")
+    >>> variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
+    >>> program = portable(functools.partial(model.apply, variables), (None, 32, 32, 1))
+    >>> program.counts["conv_general_dilated"], program.counts["reduce_window_max"]
+    (3, 2)
+    """
+    shape = _symbolic_shape(input_shape)
+    prepare = _preprocessing(to_unit=to_unit, resize=resize, mean=mean, std=std)
+    struct = jax.ShapeDtypeStruct(shape, dtype)
+    operations, value, results, tree = trace(lambda x: function(prepare(x)), struct)
+    operations, results = recognise(fold_affine(operations, results), results)
+    return PortableProgram(tuple(without_unread(operations, results)), value, tuple(results), tree)
+
+
+def _symbolic_shape(input_shape: Sequence[int | None]) -> tuple[Any, ...]:
+    sizes = tuple(input_shape)
+    if not sizes or None in sizes[1:]:
+        raise ShapeError(f"only the first entry of input_shape, the batch, may be None; got {sizes}.")
+    known = tuple(as_int(size, name="input_shape") for size in sizes if size is not None)
+    if min(known, default=1) < 1:
+        raise ShapeError(f"the sizes of input_shape must be at least 1; got {sizes}.")
+    return (*export.symbolic_shape("batch"), *known) if sizes[0] is None else known
+
+
+def _preprocessing(
+    *, to_unit: bool, resize: Sequence[int] | None, mean: ArrayLike | None, std: ArrayLike | None
+) -> Callable[[jax.Array], jax.Array]:
+    size = None if resize is None else tuple(as_int(each, name="resize") for each in resize)
+    if size is not None and (len(size) != 2 or min(size) < 1):
+        raise ShapeError(f"resize must be (height, width), each at least 1; got {size}.")
+    centre, spread = (
+        None if each is None else np.asarray(each, np.float32).reshape(1, 1, 1, -1) for each in (mean, std)
+    )
+    if spread is not None and not (np.isfinite(spread).all() and (spread > 0).all()):
+        raise ValueError(f"std must be positive and finite; got {spread.ravel()}.")
+
+    def prepare(x: jax.Array) -> jax.Array:
+        if to_unit:
+            x = x.astype(jnp.float32) / 255
+        if size is not None:
+            x = jax.image.resize(x.astype(jnp.float32), (x.shape[0], *size, *x.shape[3:]), "bilinear")
+        if centre is not None:
+            x = x - centre
+        return x if spread is None else x / spread
+
+    return prepare

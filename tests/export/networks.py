@@ -1,0 +1,117 @@
+"""A small network of each family of ``models.list_models()``, with variables as after training."""
+
+import fnmatch
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from jaxcnn import models
+
+# The first blocks of the inception networks: the channels of their branches, and their pool.
+BLOCKS = inspect.signature(models.create("bn_inception").__class__).parameters["blocks"].default
+ONE_OF_EACH_STAGE = tuple((name, (64, 96, 128, 16, 32, 32)) for name in ("3a", "4a", "5a"))
+DILATED = {"stage_sizes": (1, 1, 1, 1), "width": 4}
+
+# Of each family: which names it has, the options that make it small, the size of the images, and how many of its
+# batch norms have no convolution of their own before them; None where there are no batch norms.
+FAMILIES: dict[str, tuple[str, Mapping[str, Any], int, int | None]] = {
+    "alexnet": ("alexnet", {"hidden": 16}, 63, None),
+    "alexnet_2012": ("alexnet_2012", {"hidden": 16}, 227, None),
+    "bn_inception": ("bn_*", {"width": 0.1, "blocks": BLOCKS[1:3]}, 32, 0),
+    "inception_2015": ("inception_2015", {"width": 0.1, "blocks": BLOCKS[:1]}, 32, None),
+    "cifar_speedrun": ("cifar_speedrun", {"widths": (8, 8, 8)}, 32, 3),
+    "convnetjs_cifar10": ("convnetjs*", {}, 32, None),
+    "convnext_tiny": ("convnext*", {"stage_sizes": (1, 1), "widths": (8, 16)}, 32, None),
+    "deeplabv3_resnet50": ("deeplabv3*", {**DILATED, "channels": 8}, 33, 0),
+    "efficientnet_b0": ("efficientnet*", {"width": 0.1, "depth": 0.2}, 32, 0),
+    "fcn8s_vgg16": ("fcn*s_vgg16", {"widths": (4,) * 5, "stage_sizes": (1,) * 5, "hidden": 4}, 40, None),
+    "fcn_resnet50": ("fcn_resnet*", DILATED, 33, 0),
+    "googlenet": ("googlenet", {"width": 0.05, "blocks": ONE_OF_EACH_STAGE}, 31, None),
+    "googlenet_torchvision": ("googlenet_torchvision", {"width": 0.05, "blocks": ONE_OF_EACH_STAGE}, 31, 0),
+    "lenet5": ("lenet5", {}, 32, None),
+    "lenet5_1998": ("lenet5_1998", {}, 32, None),
+    "mobilenet_v2": ("mobilenet_v2", {"width": 0.1, "stages": ((1, 16, 1, 1), (6, 24, 2, 2))}, 16, 0),
+    "neocognitron": ("neocognitron", {}, 16, None),
+    "resnet18": ("resnet[0-9]*", {"width": 4, "stage_sizes": (1, 1, 1, 1)}, 32, 0),
+    "resnet50": ("resnet50", {"width": 4, "stage_sizes": (1, 1)}, 32, 0),
+    "resnet20_cifar": ("resnet*_cifar", {"width": 4, "stage_sizes": (1, 1, 1)}, 16, 0),
+    "unet": ("unet", {"widths": (4, 8)}, 32, None),
+    "vgg11": ("vgg[0-9][0-9]", {"stage_sizes": (1,) * 5, "widths": (4,) * 5, "hidden": 8}, 32, None),
+    "vgg11_bn": ("vgg*_bn", {"stage_sizes": (1,) * 5, "widths": (4,) * 5, "hidden": 8}, 64, 0),
+    "vit_s_16": ("vit*", {"width": 12, "depth": 2, "num_heads": 3, "mlp_width": 16, "patch": 8}, 16, None),
+}
+
+
+class Network(NamedTuple):
+    """A network that is ready to be exported.
+
+    Attributes:
+        model: the module.
+        variables: drawn so that all of them matter.
+        function: images -> logits.
+        shape: of one image.
+        images: two of them.
+    """
+
+    model: nn.Module
+    variables: dict[str, Any]
+    function: Callable[[jax.Array], jax.Array]
+    shape: tuple[int, int, int]
+    images: np.ndarray
+
+
+@functools.cache
+def network(name: str) -> Network:
+    """The small network of a family."""
+    _, options, size, _ = FAMILIES[name]
+    model = models.create(name, **{} if name == "lenet5_1998" else {"num_classes": 4}, **options)
+    shape = (size, size, models.info(name).input_shape[-1])
+    return prepared(model, shape)
+
+
+def prepared(model: nn.Module, shape: tuple[int, int, int]) -> Network:
+    """A network with random variables; nothing is compiled for them."""
+    generator = np.random.default_rng(0)
+    kinds = jax.eval_shape(
+        functools.partial(model.init, **_evaluation(model)), jax.random.key(0), jnp.zeros((1, *shape))
+    )
+    variables = jax.tree_util.tree_map_with_path(functools.partial(draw, generator), dict(kinds))
+    function = functools.partial(model.apply, variables, **_evaluation(model))
+    return Network(model, variables, function, shape, generator.normal(size=(2, *shape)).astype(np.float32))
+
+
+def draw(generator: np.random.Generator, path: Any, kind: jax.ShapeDtypeStruct) -> np.ndarray:
+    """Statistics and scales that are neither 0 nor 1, and kernels that keep the variance."""
+    name, shape = path[-1].key, kind.shape
+    if name in ("var", "scale", "b"):  # b of the neocognitron is an inhibition
+        array = generator.uniform(0.5, 2, shape)
+    elif len(shape) > 1:
+        array = generator.normal(size=shape) * np.sqrt(2 / np.prod(shape[:-1]))
+        array = np.abs(array) if name == "a" else array
+    else:
+        array = generator.normal(size=shape) * 0.3
+    return array.astype(kind.dtype)
+
+
+def difference(expected: Any, found: Any) -> float:
+    """The largest difference, relative to the largest entry."""
+    expected, found = np.asarray(expected, np.float64), np.asarray(found, np.float64)
+    assert expected.shape == found.shape
+    assert np.abs(expected).max() > 0
+    return float(np.abs(expected - found).max() / np.abs(expected).max())
+
+
+def uncovered() -> list[str]:
+    """The models that belong to no family here."""
+    patterns = [pattern for pattern, *_ in FAMILIES.values()]
+    return [name for name in models.list_models() if not any(fnmatch.fnmatch(name, each) for each in patterns)]
+
+
+def _evaluation(model: nn.Module) -> dict[str, bool]:
+    return {"train": False} if "train" in inspect.signature(type(model).__call__).parameters else {}

@@ -1,0 +1,165 @@
+"""Files of ONNX: what onnxruntime computes from them, their nodes, and what cannot be written."""
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jaxcnn import functional as F
+from jaxcnn import models
+from jaxcnn.export import portable, to_onnx
+from tests.export.networks import FAMILIES, difference, network, prepared
+from tests.tiers import default_rows
+
+onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def strict_dtypes() -> Iterator[None]:
+    """Flax mixes dtypes in its layer norm."""
+    yield
+
+
+def computed(path: Path, x: np.ndarray) -> list[np.ndarray]:
+    """What onnxruntime makes of an input, without jaxcnn."""
+    return runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x})
+
+
+@pytest.mark.parametrize("name", default_rows([*FAMILIES], keep=["lenet5", "resnet20_cifar"]))
+def test_every_family(name: str, tmp_path: Path) -> None:
+    chosen = network(name)
+    program = portable(chosen.function, (None, *chosen.shape))
+    counts = to_onnx(program, tmp_path / "model.onnx")
+    (found,) = computed(tmp_path / "model.onnx", chosen.images)
+    assert difference(program(chosen.images), found) < 1e-4
+    images = onnx.load(tmp_path / "model.onnx").graph.input[0].type.tensor_type.shape
+    assert [dim.dim_param or dim.dim_value for dim in images.dim] == ["batch", *chosen.shape]
+    moved = 0 if chosen.shape[-1] == 1 else 1
+    if name not in ("vit_s_16", "deeplabv3_resnet50", "fcn_resnet50", "fcn8s_vgg16", "unet", "cifar_speedrun"):
+        assert counts.get("Transpose", 0) == moved
+
+
+@pytest.mark.gate
+def test_nodes_of_whole_networks(tmp_path: Path) -> None:
+    expected = {
+        "resnet18": {"Conv": 20, "Relu": 17, "Add": 8, "MaxPool": 1, "GlobalAveragePool": 1, "Gemm": 1, "Transpose": 1},
+        "mobilenet_v2": {"Conv": 52, "Clip": 35, "Add": 10, "GlobalAveragePool": 1, "Gemm": 1, "Transpose": 1},
+    }
+    for name, nodes in expected.items():
+        chosen = prepared(models.create(name), (224, 224, 3) if name == "resnet18" else (96, 96, 3))
+        model = onnx_model_of(chosen.function, (1, *chosen.shape))
+        kinds = [node.op_type for node in model.graph.node]
+        assert {kind: kinds.count(kind) for kind in set(kinds)} == {**nodes, "Flatten": 1}
+        if name == "mobilenet_v2":
+            groups = [each.i for node in model.graph.node for each in node.attribute if each.name == "group"]
+            assert sum(group > 1 for group in groups) == 17
+
+
+def onnx_model_of(function: Callable[..., Any], shape: tuple[int, ...]) -> Any:
+    from jaxcnn.export._onnx._write import onnx_model
+
+    return onnx_model(portable(function, shape))
+
+
+def _conv(**options: Any) -> Callable[[jax.Array], jax.Array]:
+    kernel = (
+        np.random.default_rng(4).normal(size=(3, 2, 6 // options.get("feature_group_count", 1), 4)).astype(np.float32)
+    )
+    return lambda x: F.conv(x, kernel, **options)
+
+
+def _transpose(**options: Any) -> Callable[[jax.Array], jax.Array]:
+    groups = options.get("feature_group_count", 1)
+    kernel = np.random.default_rng(4).normal(size=(3, 2, 4 // groups, 6)).astype(np.float32)
+    return lambda x: F.conv_transpose(x, kernel, **options)
+
+
+WEIGHTS = np.random.default_rng(5).normal(size=(6, 5)).astype(np.float32)
+FUNCTIONS: dict[str, Callable[[jax.Array], Any]] = {
+    "strides and uneven padding": _conv(strides=(2, 1), padding=((2, 0), (0, 1))),
+    "dilated groups": _conv(kernel_dilation=2, feature_group_count=2, padding="SAME_LOWER"),
+    "padding that crops": _conv(padding=((-1, 2), (1, -2))),
+    "reflected padding": _conv(padding=1, padding_mode="reflect"),
+    "transposed": _transpose(strides=2),
+    "transposed groups": _transpose(strides=(2, 3), padding=((1, 0), (0, 1)), feature_group_count=2, output_padding=1),
+    "max pool of only padding at the end": lambda x: F.max_pool(
+        x, (3, 3), strides=2, padding="SAME", window_dilation=2
+    ),
+    "min pool": lambda x: F.min_pool(x, (2, 2), strides=2),
+    "sum of channels": lambda x: F.local_response_norm(x, size=5, k=1.5, alpha=0.2, beta=0.5) + x,
+    "sum of few channels": lambda x: F.local_response_norm(x[..., :2], size=5),
+    "dense on a map": lambda x: jax.nn.relu(F.max_pool(x, (2, 2), strides=2)) @ WEIGHTS,
+    "product of two results": lambda x: jnp.einsum("bhwc,bhvc->bwvh", x, jnp.tanh(x)),
+    "flattened map": lambda x: jax.nn.relu(F.max_pool(x, (2, 2), strides=3).reshape(x.shape[0], -1) * 2) + 1,
+    "transposes": lambda x: jnp.transpose(F.avg_pool(x, (2, 2), strides=2), (0, 3, 1, 2)).mean(1),
+    "reductions": lambda x: (x.max((1, 2)), x.sum(-1), x.min(2).prod(1), x.argmax(-1), jnp.argmin(x, 1)),
+    "activations": lambda x: [
+        each(x) for each in (jax.nn.gelu, jax.nn.silu, jax.nn.elu, jax.nn.softplus, jax.nn.hard_swish)
+    ],
+    "exact gelu": lambda x: jax.nn.gelu(x, approximate=False),
+    "powers": lambda x: (x**2, x**3, 1 / (x + 9), jnp.abs(x) ** 0.3, jnp.exp2(x), jnp.expm1(x), jnp.log1p(jnp.abs(x))),
+    "comparisons": lambda x: jnp.where((x > 0) & ~(x >= 1) | (x != 2), x, jnp.round(x)),
+    "softmax": jax.nn.softmax,
+    "pieces": lambda x: jnp.concatenate([x[:, 1:5:2], jnp.flip(x, 1), jnp.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))], 1),
+    "stacked": lambda x: jnp.stack(jnp.split(x, 3, -1), 1),
+    "broadcast": lambda x: jnp.broadcast_to(jnp.arange(3.0), (x.shape[0], 3)) + x[:, :3, 0, 0],
+}
+
+
+@pytest.mark.parametrize("names", [list(FUNCTIONS)[start::4] for start in range(4)])
+def test_operations(names: list[str], tmp_path: Path) -> None:
+    """Functions in one file each, compared with what ``jit`` computes."""
+
+    def together(x: jax.Array) -> dict[str, Any]:
+        return {name.replace(" ", "_"): FUNCTIONS[name](x) for name in names}
+
+    x = np.random.default_rng(6).normal(size=(3, 8, 7, 6)).astype(np.float32)
+    to_onnx(portable(together, (None, 8, 7, 6)), tmp_path / "model.onnx")
+    expected = jax.tree_util.tree_leaves_with_path(jax.jit(together)(x))
+    for (path, one), other in zip(expected, computed(tmp_path / "model.onnx", x), strict=True):
+        assert one.dtype == other.dtype, path
+        np.testing.assert_allclose(other, one, rtol=2e-5, atol=2e-5, err_msg=str(path))
+
+
+def test_pixels_and_named_results(tmp_path: Path) -> None:
+    program = portable(lambda x: {"double": 2 * x, "parts": (x + 1,)}, (None, 4, 4, 3), dtype="uint8", to_unit=True)
+    to_onnx(program, tmp_path / "model.onnx")
+    model = onnx.load(tmp_path / "model.onnx")
+    assert [each.name for each in model.graph.output] == ["double", "parts_0"]
+    pixels = np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3)
+    np.testing.assert_allclose(computed(tmp_path / "model.onnx", pixels)[0], pixels / 127.5, rtol=1e-6)
+
+
+def test_an_operation_that_onnx_does_not_have_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    with pytest.raises(ValueError, match="to_onnx: a function outside of layers uses the operation 'sort'"):
+        to_onnx(portable(lambda x: jnp.sort(x, -1), (2, 3)), file)
+
+    class Sorted(models.create("lenet5").__class__):  # type: ignore[misc]
+        def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+            with jax.named_scope("last"):
+                return lax.sort(super().__call__(x))
+
+    small = prepared(Sorted(), (32, 32, 1))
+    with pytest.raises(
+        ValueError, match="to_onnx: the layer 'last' uses the operation 'sort', which cannot be written"
+    ):
+        to_onnx(portable(small.function, (1, 32, 32, 1)), file)
+    assert not file.exists()
+
+
+def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jaxcnn.export._onnx import _elementwise, _write
+
+    monkeypatch.setitem(_write.EMITTERS, "tanh", functools.partial(_elementwise.unary))
+    monkeypatch.setitem(_elementwise.UNARY, "tanh", "Sin")
+    with pytest.raises(ValueError, match=r"to_onnx: onnxruntime differs from the program by .* of the largest result"):
+        to_onnx(portable(jnp.tanh, (2, 3)), tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()

@@ -1,0 +1,194 @@
+"""Portable programs: equal to the network, with one operation for each of its convolutions and pools."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen
+
+from jaxcnn import ShapeError, nn, summary
+from jaxcnn import functional as F
+from jaxcnn._portable import is_portable, portable_operations
+from jaxcnn.export import PortableProgram, fold_batch_norms, portable
+from tests.export.networks import FAMILIES, difference, network, prepared, uncovered
+from tests.tiers import default_rows
+
+CONVOLUTIONS = ("Conv", "ConvTranspose", "DepthwiseConv", "SparseConv", "Whitening")
+KEPT = ["lenet5", "resnet20_cifar"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def strict_dtypes() -> Iterator[None]:
+    """Flax mixes dtypes in its layer norm."""
+    yield
+
+
+@functools.cache
+def exported(name: str) -> PortableProgram:
+    chosen = network(name)
+    return portable(chosen.function, (None, *chosen.shape))
+
+
+@functools.cache
+def computed(name: str) -> np.ndarray:
+    chosen = network(name)
+    return np.asarray(jax.jit(chosen.function)(chosen.images))
+
+
+def test_every_model_is_of_a_family() -> None:
+    assert uncovered() == []
+
+
+@pytest.mark.parametrize("name", default_rows([*FAMILIES], keep=KEPT))
+def test_every_family(name: str) -> None:
+    chosen, program = network(name), exported(name)
+    assert difference(computed(name), program(chosen.images)) < 1e-5
+    counts = program.counts
+    if name != "neocognitron":  # whose layers have several convolutions each
+        layers = summary(chosen.model, (1, *chosen.shape)).layers
+        # SeparableConv and the like do not occur in these networks; a whitening layer has no kind of its own.
+        expected = sum(layer.kind in CONVOLUTIONS for layer in layers) + (name == "cifar_speedrun")
+        assert counts["conv_general_dilated"] == expected
+    assert not {"conv", "gather", "select_n", "custom_jvp_call", "jit"} & set(counts)
+
+
+WITH_NORMS = [name for name, (*_, left) in FAMILIES.items() if left is not None]
+
+
+@pytest.mark.parametrize("name", default_rows(WITH_NORMS, keep=KEPT[1:]))
+def test_batch_norms_are_folded(name: str) -> None:
+    chosen = network(name)
+    folded, variables = fold_batch_norms(chosen.model, chosen.variables, (1, *chosen.shape))
+    assert difference(computed(name), jax.jit(folded.apply)(variables, chosen.images)) < 1e-5
+    assert len(jax.tree.leaves(variables.get("batch_stats", {}))) // 2 == FAMILIES[name][3]
+    if FAMILIES[name][3] == 0:
+        assert not {"rsqrt", "sub", "mul"} & set(exported(name).counts) or name == "efficientnet_b0"  # silu multiplies
+
+
+def test_norms_that_cannot_be_folded_stay() -> None:
+    class Shared(linen.Module):
+        @linen.compact
+        def __call__(self, x: jax.Array) -> jax.Array:
+            norm = functools.partial(nn.BatchNorm, use_running_average=True)
+            x = nn.Conv(4, (3, 3), name="conv1")(norm(name="before")(x))
+            y = norm(name="read_twice")(x) + x
+            z = nn.ConvTranspose(4, (2, 2), (2, 2), transpose_kernel=True, use_bias=False, name="up")(y)
+            return norm(name="folded")(z)
+
+    generator = np.random.default_rng(1)
+    model, x = Shared(), generator.normal(size=(2, 6, 6, 4)).astype(np.float32)
+    variables = jax.tree.map(
+        lambda kind: generator.uniform(0.5, 2, kind.shape).astype(np.float32),
+        jax.eval_shape(model.init, jax.random.key(0), x),
+    )
+    folded, fewer = fold_batch_norms(model, variables, x.shape)
+    assert sorted(fewer["batch_stats"]) == ["before", "read_twice"]
+    assert sorted(fewer["params"]["up"]) == ["bias", "kernel"]
+    expected = jax.jit(model.apply)(variables, x)
+    assert difference(expected, jax.jit(folded.apply)(fewer, x)) < 1e-5
+    program = portable(functools.partial(model.apply, variables), x.shape)
+    assert difference(expected, program(x)) < 1e-5
+    assert program.counts["conv_general_dilated"] == 2
+
+
+def test_a_folded_model_is_for_evaluation() -> None:
+    chosen = network("resnet20_cifar")
+    folded, variables = fold_batch_norms(chosen.model, chosen.variables, (1, *chosen.shape))
+    with pytest.raises(
+        ValueError, match="FoldedModel: folded batch norms have fixed statistics, so train must be False"
+    ):
+        folded.apply(variables, chosen.images, train=True)
+    maps = jax.eval_shape(functools.partial(folded.apply, method="features"), variables, chosen.images)
+    assert maps["logits"].shape == (2, 4)
+    with pytest.raises(TypeError, match="fold_batch_norms: expected a Flax Linen module, but got an object of dict"):
+        fold_batch_norms({}, {}, (1, 2))  # type: ignore[arg-type]
+
+
+POOLS: dict[str, tuple[Callable[[jax.Array], jax.Array], str]] = {
+    "max": (lambda x: F.max_pool(x, (3, 3), strides=2, padding="SAME"), "reduce_window_max"),
+    "max of many": (lambda x: F.max_pool(x, (6, 5), strides=(1, 2), padding=2), "reduce_window_max"),
+    "min": (lambda x: F.min_pool(x, (2, 2), strides=2, ceil_mode=True), "reduce_window_min"),
+    "average": (lambda x: F.avg_pool(x, (2, 3), strides=2, padding=1), "average_window"),
+    "average with padding": (
+        lambda x: F.avg_pool(x, (3, 3), strides=1, padding=1, count_include_pad=True),
+        "average_window",
+    ),
+    "adaptive": (lambda x: F.adaptive_avg_pool(x, (2, 1)), "average_window"),
+    "adaptive max": (lambda x: F.adaptive_max_pool(x, (2, 1)), "reduce_window_max"),
+    "global": (lambda x: F.global_avg_pool(x, spatial_ndim=2), "mean"),
+    "response norm": (lambda x: F.local_response_norm(x, size=3, k=1.5, alpha=0.2), "local_response_norm"),
+    "relu6": (jax.nn.relu6, "clamp"),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_pools_are_one_operation(name: str) -> None:
+    function, operation = POOLS[name]
+    x = np.random.default_rng(2).normal(size=(2, 8, 7, 3)).astype(np.float32) * 4
+    program = portable(function, x.shape)
+    np.testing.assert_allclose(program(x), jax.jit(function)(x), rtol=1e-5, atol=1e-6)
+    assert program.counts == {operation: 1}
+
+
+def test_tracing_leaves_the_caches_of_jit_alone() -> None:
+    """An inner ``jit`` is traced again, there and here."""
+    pool = jax.jit(lambda x: F.max_pool(x, (2, 2), strides=2))
+    x = jnp.ones((1, 4, 4, 1))
+
+    def operations() -> str:
+        return str(jax.make_jaxpr(lambda x: pool(x))(x))
+
+    before = operations()
+    assert "reduce_window" not in before
+    assert portable(lambda x: pool(x), x.shape).counts == {"reduce_window_max": 1}
+    assert operations() == before and not is_portable()
+    with portable_operations():
+        assert is_portable()
+
+
+def test_preprocessing_is_inside() -> None:
+    images = np.random.default_rng(3).integers(0, 256, (2, 12, 10, 3)).astype(np.uint8)
+    mean, std = [0.4, 0.5, 0.6], [0.2, 0.3, 0.1]
+    program = portable(
+        lambda x: x.sum(-1), (None, 12, 10, 3), dtype="uint8", to_unit=True, resize=(6, 5), mean=mean, std=std
+    )
+    assert program(images).shape == (2, 6, 5)
+    # A triangle of four pixels, 1 3 3 1, as of an antialiased reduction to one half; away from the edges.
+    weights = np.array([1, 3, 3, 1]) / 8
+    patch = images[:, 1:5, 1:5].astype(np.float64) / 255
+    expected = ((np.einsum("nhwc,h,w->nc", patch, weights, weights) - mean) / std).sum(-1)
+    np.testing.assert_allclose(program(images)[:, 1, 1], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        (
+            {"input_shape": (1, None, 3)},
+            ShapeError,
+            "portable: only the first entry of input_shape, the batch, may be None",
+        ),
+        ({"input_shape": (1, 0, 3)}, ShapeError, "portable: the sizes of input_shape must be at least 1"),
+        ({"input_shape": (1, 4, 4, 3), "resize": (3,)}, ShapeError, r"portable: resize must be \(height, width\)"),
+        ({"input_shape": (1, 4, 4, 3), "std": 0}, ValueError, "portable: std must be positive and finite"),
+    ],
+)
+def test_refused_options(options: dict[str, Any], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        portable(lambda x: x, **options)
+
+
+def test_layers_are_named() -> None:
+    class Inner(linen.Module):
+        @linen.compact
+        def __call__(self, x: jax.Array) -> jax.Array:
+            return linen.Sequential([nn.Conv(2, (1, 1), name="first")])(x)
+
+    small = prepared(Inner(), (4, 4, 1))
+    program = portable(small.function, (1, *small.shape))
+    assert [operation.layer for operation in program.operations] == ["Sequential_0/first"]
+    assert repr(program) == "PortableProgram(float32[1,4,4,1]: 1 conv_general_dilated)"
