@@ -30,6 +30,13 @@ class FoldedModel(linen.Module):
     Attributes:
         model: the original.
         pairs: the path of each such convolution with that of its norm.
+
+    >>> import jax
+    >>> model = linen.Sequential([nn.Conv(4, (3, 3)), nn.BatchNorm(use_running_average=True)])
+    >>> folded = FoldedModel(model, pairs=((("layers_0",), ("layers_1",)),))
+    >>> variables = {"params": {"layers_0": {"kernel": jnp.ones((3, 3, 2, 4)), "bias": jnp.ones(4)}}}
+    >>> jax.eval_shape(folded.apply, variables, jnp.ones((1, 8, 8, 2))).shape
+    (1, 8, 8, 4)
     """
 
     model: linen.Module

@@ -33,7 +33,7 @@ def to_stablehlo(program: PortableProgram, path: str | os.PathLike[str]) -> dict
     exported = program.exported
     with replacing(Path(path)) as file:
         file.write(bytes(exported.serialize()))
-    kinds = re.findall(r"stablehlo\.(\w+)", exported.mlir_module())
+    kinds = re.findall(r"= \"?stablehlo\.(\w+)", exported.mlir_module())
     return dict(sorted(Counter(kind for kind in kinds if kind not in NOT_COMPUTED).items()))
 
 

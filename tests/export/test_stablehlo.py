@@ -9,7 +9,7 @@ import numpy as np
 from jaxcnn.export import portable, to_stablehlo
 from tests.export.networks import network
 
-PROGRAM = """
+PROGRAM = r"""
 import re, sys
 import jax, numpy as np
 with open(sys.argv[1], "rb") as file:
