@@ -22,14 +22,13 @@ MARK = "jaxcnn.export: result of layer "
 Path = tuple[str, ...]
 
 
-class FoldedModel(linen.Module):
-    """A model in which some convolutions contain the batch norm after them; ``fold_batch_norms`` makes it.
-
-    It is called as the model is, for evaluation only.
+@dataclasses.dataclass(frozen=True)
+class FoldedModel:
+    """A Linen model in which some layers contain the batch norm after them; ``fold_batch_norms`` makes it.
 
     Attributes:
         model: the original.
-        pairs: the path of each such convolution with that of its norm.
+        pairs: the path of each such layer with that of its norm.
 
     >>> import jax
     >>> model = linen.Sequential([nn.Conv(4, (3, 3)), nn.BatchNorm(use_running_average=True)])
@@ -42,24 +41,21 @@ class FoldedModel(linen.Module):
     model: linen.Module
     pairs: tuple[tuple[Path, Path], ...]
 
-    def setup(self) -> None:
-        """The variables are those of the model."""
-        linen.share_scope(self, self.model)
+    def apply(self, variables: Mapping[str, Any], x: ArrayLike, **options: Any) -> Any:
+        """What ``model.apply`` returns for evaluation, such as with ``method="features"``.
 
-    def __call__(self, x: ArrayLike, **options: Any) -> Any:
-        """What the original model returns."""
+        Raises:
+            ValueError: ``train=True``.
+        """
+        method = options.get("method") or "__call__"
+        function = getattr(type(self.model), method) if isinstance(method, str) else method
+        options = _evaluation(function, options)
         with linen.intercept_methods(functools.partial(_without_norms, self.pairs)):
-            return self.model(x, **_evaluation(type(self.model).__call__, options))  # type: ignore[operator]
-
-    def features(self, x: ArrayLike, **options: Any) -> Any:
-        """The named maps of the original model."""
-        model: Any = self.model
-        with linen.intercept_methods(functools.partial(_without_norms, self.pairs)):
-            return model.features(x, **_evaluation(type(model).features, options))
+            return self.model.apply(variables, x, **options)
 
 
 def _without_norms(pairs: Sequence[tuple[Path, Path]], call: Any, args: Any, kwargs: Any, context: Any) -> Any:
-    """The interceptor of Flax methods by which folded norms return their input. (It must not be a method itself.)"""
+    """The interceptor of Flax methods by which folded norms return their input."""
     module = context.module
     if context.method_name == "__call__" and any(module.path == norm for _, norm in pairs):
         x = args[0]

@@ -94,9 +94,7 @@ def test_norms_that_cannot_be_folded_stay() -> None:
 def test_a_folded_model_is_for_evaluation() -> None:
     chosen = network("resnet20_cifar")
     folded, variables = fold_batch_norms(chosen.model, chosen.variables, (1, *chosen.shape))
-    with pytest.raises(
-        ValueError, match="FoldedModel: folded batch norms have fixed statistics, so train must be False"
-    ):
+    with pytest.raises(ValueError, match="folded batch norms have fixed statistics, so train must be False"):
         folded.apply(variables, chosen.images, train=True)
     maps = jax.eval_shape(functools.partial(folded.apply, method="features"), variables, chosen.images)
     assert maps["logits"].shape == (2, 4)
