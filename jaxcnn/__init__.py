@@ -20,7 +20,19 @@ if TYPE_CHECKING:  # what type checkers and the reference read; __getattr__ impo
     from jaxcnn.shapes import ShapeError
     from jaxcnn.train import load
 
-_MODULES = ("attribution", "augment", "data", "export", "functional", "metrics", "models", "nn", "shapes", "train", "vis")
+_MODULES = (
+    "attribution",
+    "augment",
+    "data",
+    "export",
+    "functional",
+    "metrics",
+    "models",
+    "nn",
+    "shapes",
+    "train",
+    "vis",
+)
 _NAMES = {
     "ShapeError": "jaxcnn.shapes",
     "accelerate": "jaxcnn.functional",
