@@ -23,6 +23,8 @@ VERBS = (
     "train",
     "evaluate",
     "predict",
+    "index",
+    "search",
     "list",
     "compare",
     "show",
@@ -35,6 +37,9 @@ VERBS = (
     "profile",
     "compile",
 )
+
+# These verbs need the training loop, which takes longer to import.
+WITH_TRAIN = ("train", "evaluate", "predict", "index", "search", "profile")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -117,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _import_slow_modules(verb: str) -> None:
     """Imports the modules that take time; Ctrl-C raises ``KeyboardInterrupt`` from then on, see ``jaxcnn.__main__``."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        importlib.import_module("jaxcnn.train" if verb in ("train", "evaluate", "predict", "profile") else "jax")
+        importlib.import_module("jaxcnn.train" if verb in WITH_TRAIN else "jax")
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

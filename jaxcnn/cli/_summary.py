@@ -103,12 +103,19 @@ def _experiment(options: argparse.Namespace) -> Any:
 
 
 def read_input_shape(text: str | None, usual: tuple[int, ...]) -> tuple[int, ...]:
-    """Height, width and channels from what the user wrote."""
+    """The shape of one example from what the user wrote, and from the shape that the model usually reads.
+
+    Of images and videos, one number or two are the height and the width. The last axis are channels.
+    """
     if text is None:
         return usual
     words = text.lower().split("x")
-    if len(words) > 3 or not all(word.isdecimal() and int(word) for word in words):
-        raise ValueError(f"--input {text}: write a size as 224, as 224x160, or as 224x160x3.")
+    if len(words) > len(usual) or not all(word.isdecimal() and int(word) for word in words):
+        forms = {2: "150, or as 150x1", 4: "112, as 112x160, or as 16x112x160x3"}
+        raise ValueError(
+            f"--input {text}: write a size as {forms.get(len(usual), '224, as 224x160, or as 224x160x3')}."
+        )
     sizes = [int(word) for word in words]
-    sizes = sizes * 2 if len(sizes) == 1 else sizes
+    if len(sizes) <= 2 < len(usual):
+        sizes = [*usual[:-3], sizes[0], sizes[-1]]
     return (*sizes, *usual[len(sizes) :])

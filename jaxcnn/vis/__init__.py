@@ -18,6 +18,7 @@ from jaxcnn.vis._detection_curves import (
 )
 from jaxcnn.vis._flow import flow_to_color
 from jaxcnn.vis._mistakes import draw_mistakes, mistakes_figure
+from jaxcnn.vis._neighbours import draw_neighbours, neighbours_figure
 from jaxcnn.vis._panels import Panel, draw_panels, panels_figure
 from jaxcnn.vis._predictions import draw_predictions, predictions_figure
 from jaxcnn.vis._receptive_fields import draw_receptive_fields, receptive_fields_figure
@@ -46,6 +47,7 @@ __all__ = [
     "draw_curves",
     "draw_detection_curves",
     "draw_mistakes",
+    "draw_neighbours",
     "draw_panels",
     "draw_predictions",
     "draw_receptive_fields",
@@ -53,6 +55,7 @@ __all__ = [
     "draw_sweep",
     "flow_to_color",
     "mistakes_figure",
+    "neighbours_figure",
     "panels_figure",
     "predictions_figure",
     "receptive_fields_figure",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jaxcnn.cli import main
+from jaxcnn.cli._summary import read_input_shape
 from jaxcnn.models import create, info, list_models, summary
 from jaxcnn.vis import draw_receptive_fields
 
@@ -59,6 +60,29 @@ def test_summary_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_mistakes(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "usual", "shape"),
+    [
+        ("64", (224, 224, 3), (64, 64, 3)),
+        ("64x48", (224, 224, 3), (64, 48, 3)),
+        ("64x48x1", (224, 224, 3), (64, 48, 1)),
+        ("64", (16, 112, 112, 3), (16, 64, 64, 3)),
+        ("64x48", (16, 112, 112, 3), (16, 64, 48, 3)),
+        ("8x64x48", (16, 112, 112, 3), (8, 64, 48, 3)),
+        ("300", (150, 1), (300, 1)),
+        ("300x6", (150, 1), (300, 6)),
+        (None, (150, 1), (150, 1)),
+    ],
+)
+def test_sizes_of_images_videos_and_series(text: str | None, usual: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    assert read_input_shape(text, usual) == shape
+
+
+def test_a_size_with_too_many_axes_is_refused() -> None:
+    with pytest.raises(ValueError, match="--input 1x2x3: write a size as 150, or as 150x1"):
+        read_input_shape("1x2x3", (150, 1))
 
 
 @pytest.mark.skipif("resnet152" not in list_models(), reason="there is no ResNet-152")

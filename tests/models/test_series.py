@@ -37,6 +37,7 @@ def test_sizes_are_those_of_the_info(name: str) -> None:
     assert count_multiply_adds(model, (1, *info.input_shape)) == info.macs
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(
     ("name", "parameters"), [("fcn_1d", 265_478), ("resnet_1d", 504_774), ("inception_time", 420_966)]
 )

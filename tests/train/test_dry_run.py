@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ from jaxcnn.train._tasks import classification
 from tests.tiers import default_rows
 from tests.train.runs import rate_at
 
-LOAD = data.load  # before a test replaces it
+LOAD, MOVING_DIGITS = data.load, data.moving_digits  # before a test replaces them
 EXPERIMENTS = sorted((Path(__file__).parent.parent.parent / "experiments").glob("*.py"))
 
 
@@ -36,6 +37,20 @@ def stand_in(name: str, *, image_size: int | None = None, **_: object) -> data.D
     return data.Dataset(
         name=name, train=split(2000), test=split(100), class_names=tuple(str(index) for index in range(classes))
     )
+
+
+def series_stand_in(path: object, *, name: str) -> data.Dataset:
+    """Random series of unequal lengths and two channels."""
+    generator = np.random.default_rng(0)
+    mask = np.arange(9) < generator.integers(5, 10, (20, 1))
+    series = np.where(mask[..., None], generator.standard_normal((20, 9, 2)), 0).astype(np.float32)
+    split = data.Split(series=series, mask=mask, label=np.arange(20) % 3)
+    return data.Dataset(name=name, train=split, test=split, class_names=("a", "b", "c"))
+
+
+def few_moving_digits(*sets: data.Dataset, train_count: int, test_count: int, **options: Any) -> data.Dataset:
+    """Clips as the experiment makes them, but few."""
+    return MOVING_DIGITS(*sets, train_count=min(train_count, 64), test_count=min(test_count, 4), **options)
 
 
 class Black:
@@ -71,6 +86,8 @@ USUAL = ["lenet5_digits", "unet_strokes"]
 def test_experiment_traces(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "load", stand_in)
     monkeypatch.setattr(data, "stream", streamed_stand_in)
+    monkeypatch.setattr(data, "series", series_stand_in)
+    monkeypatch.setattr(data, "moving_digits", few_moving_digits)
     file = load_experiment(path)
     head = [line.split()[0] for line in file.doc.splitlines() if line[:3] in ("run", "cos", "res")]
     assert head[:3] == ["run", "cost", "result"], "an experiment's head gives its command, cost and result"

@@ -1,0 +1,116 @@
+"""Find the images of an index that look most like an image, by the cosine of their descriptors.
+
+`jaxcnn index RUN IMAGE ...` makes the index. Every image of it is compared, a block at a time, so the result is exact.
+--show draws the image with those found.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jaxcnn.cli import _trust
+from jaxcnn.cli._descriptors import FILE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+HELP = "find the images of an index that look like an image"
+EXAMPLES = ("jaxcnn search runs/mine photo.jpg --top 12 --show",)
+BLOCK = 65536
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the verb."""
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run, with an index")
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="image file to search for")
+    parser.add_argument("--top", type=int, default=8, metavar="K", help="images to find (8)")
+    parser.add_argument(
+        "--invert",
+        action=argparse.BooleanOptionalAction,
+        help="turn dark on light into light on dark; by default guessed, where the data set holds strokes",
+    )
+    parser.add_argument(
+        "--show",
+        nargs="?",
+        type=Path,
+        const=Path("search.png"),
+        metavar="PICTURE",
+        help="draw the image and those found (search.png)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _trust.add_argument(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the nearest images."""
+    import zipfile
+
+    import numpy as np
+
+    from jaxcnn.cli._descriptors import open_describer
+    from jaxcnn.cli._output import print_json, print_table, say
+    from jaxcnn.train import RunError, RunFolder
+
+    if options.top < 1:
+        raise ValueError(f"--top {options.top}: find at least one image.")
+    folder = RunFolder.open(options.run_folder)
+    file = folder.path / FILE
+    if not file.is_file():
+        raise RunError(f"{folder.path} has no index. Make one: jaxcnn index {folder.path} IMAGE ...")
+    try:
+        with np.load(file) as stored:
+            index = dict(stored)
+        options.checkpoint, pool = str(index["checkpoint"]), str(index["pool"]) or None
+        names, flags, vectors = index["images"], index["inverted"], index["vectors"]
+        layer, step = str(index["layer"]), int(index["step"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        raise RunError(f"{file} is damaged; make it anew by jaxcnn index.") from None
+    describer = open_describer(folder, options, layer=layer, pool=pool)
+    if describer.model.step != step:
+        raise RunError(
+            f"the index was made at step {step}, but the checkpoint is of step {describer.model.step}. Make it anew by "
+            f"jaxcnn index."
+        )
+    inverted = describer.inverted([options.image], options.invert)
+    query = describer.read([options.image], inverted)
+    scores, places = nearest(vectors, describer.describe(query)[0], options.top)
+    found = [
+        {"image": str(names[place]), "cosine": round(float(score), 6)}
+        for score, place in zip(scores, places, strict=True)
+    ]
+    if options.show is not None:
+        from jaxcnn.vis import draw_neighbours
+
+        images = describer.read([Path(str(names[place])) for place in places], [bool(flags[place]) for place in places])
+        captions = [options.image.name, *(f"{Path(row['image']).name}\n{row['cosine']:.3f}" for row in found)]  # type: ignore[arg-type]
+        draw_neighbours(np.concatenate([query, images]), captions, options.show)
+    if options.json:
+        print_json(found)
+        return 0
+    print_table(["image", "cosine"], [[row["image"], row["cosine"]] for row in found])
+    if options.show is not None:
+        say(f"the image and those found: {options.show}")
+    return 0
+
+
+def nearest(
+    vectors: "np.ndarray", query: "np.ndarray", count: int, *, block: int = BLOCK
+) -> tuple["np.ndarray", "np.ndarray"]:
+    """The largest products of a query with the rows of a matrix, in descending order, and the places of these rows.
+
+    Rows are multiplied a block at a time; of equal products the first is taken.
+
+    >>> import numpy as np
+    >>> scores, places = nearest(np.array([[1.0], [3.0], [2.0], [3.0]]), np.array([2.0]), 3, block=2)
+    >>> scores.tolist(), places.tolist()
+    ([6.0, 6.0, 4.0], [1, 3, 2])
+    """
+    import numpy as np
+
+    scores, places = np.empty(0), np.empty(0, int)
+    for start in range(0, len(vectors), block):
+        part = vectors[start : start + block] @ query
+        scores, places = np.concatenate([scores, part]), np.concatenate([places, start + np.arange(len(part))])
+        order = np.argsort(-scores, kind="stable")[:count]
+        scores, places = scores[order], places[order]
+    return scores, places
