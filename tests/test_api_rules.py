@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 import re
+import typing
 from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 from flax import linen
 
 from jaxcnn._arrays import ArrayLike
+from jaxcnn._geometry import PaddingMode
 from tests.test_doors import EXPORTS, is_private
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 FACES = sorted(face for face in EXPORTS if not any(map(is_private, face.split("."))))
 # Packages of functions of arrays: their arguments accept NumPy arrays and lists, and have a shape in the docstring.
 OPERATIONS = ("jaxcnn.functional", "jaxcnn.functional.filters", "jaxcnn.metrics", "jaxcnn.unsupervised")
-OF_ARRAYS = (*OPERATIONS, "jaxcnn.augment")
+OF_ARRAYS = (*OPERATIONS, "jaxcnn.augment", "jaxcnn.nn", "jaxcnn.shapes")
 # Of these a source would be the library itself.
 NO_SOURCE = {"accelerate", "batch_stats", "conv_algorithms", "explain_conv", "in_batches", "init_psd", "use_tuning"}
 # Arguments that may be positional although they have a default, and why.
@@ -119,7 +121,16 @@ def problems(function: Any) -> list[str]:
         and "Raises:" not in text
     ):
         found.append("raises and says so in no Raises section")
+    else:
+        raised = {*re.findall(r"\braise (\w+)\(", code), *(["ValueError"] if "check_choice(" in code else [])}
+        found += [f"raises {name}, which is not in its Raises section" for name in sorted(raised - raises(text))]
     return found
+
+
+def raises(text: str) -> set[str]:
+    """The exceptions in the Raises section of a docstring."""
+    section = re.search(r"^Raises:\n((?:    .*\n|\n)+)", text + "\n", re.MULTILINE)
+    return set(re.findall(r"\w+", section[1])) if section else set()
 
 
 def code_of(source: str) -> str:
@@ -138,6 +149,11 @@ def descriptions(function: Any) -> dict[str, str]:
     return dict(entries)
 
 
+def has_literal(annotation: Any) -> bool:
+    """Whether a type has a Literal in it, such as the names of padding."""
+    return typing.get_origin(annotation) is typing.Literal or any(map(has_literal, typing.get_args(annotation)))
+
+
 def problems_of_arrays(function: Any) -> list[str]:
     """What the array arguments and the result of a function of arrays lack."""
     found, described = [], descriptions(function)
@@ -147,6 +163,8 @@ def problems_of_arrays(function: Any) -> list[str]:
             continue
         if parameter.annotation in (jax.Array, jax.Array | None):
             found.append(f"{name} is not ArrayLike")
+        if has_literal(parameter.annotation) and "ValueError" not in raises(inspect.getdoc(function) or ""):
+            found.append(f"{name} has a fixed set of values, and ValueError is not in its Raises section")
         if parameter.annotation in (ArrayLike, ArrayLike | None) and not SHAPE.search(described.get(name, "")):
             found.append(f"{name} has no shape")
     if signature.return_annotation is jax.Array and "Returns:" not in (inspect.getdoc(function) or ""):
@@ -345,14 +363,19 @@ class Record:
     shape: int
 
 
-def of_arrays(x: jax.Array, y: ArrayLike, z: ArrayLike, key: jax.Array) -> jax.Array:
+def of_arrays(x: jax.Array, y: ArrayLike, z: ArrayLike, key: jax.Array, mode: PaddingMode) -> jax.Array:
     """The sum.
 
     Args:
         x: ``(n,)``.
         y: ``(n,)``.
         z: something.
+
+    Raises:
+        TypeError: no numbers.
     """
+    if mode == "edge":
+        raise KeyError(mode)
     return jnp.asarray(x) + jnp.asarray(y) + jnp.asarray(z)
 
 
@@ -371,7 +394,13 @@ def test_the_rules_can_fail() -> None:
         "a random function takes key, and takes it first",
         "other is not described",
     ]
-    assert problems_of_arrays(of_arrays) == ["x is not ArrayLike", "z has no shape", "has no Returns section"]
+    assert problems_of_arrays(of_arrays) == [
+        "x is not ArrayLike",
+        "z has no shape",
+        "mode has a fixed set of values, and ValueError is not in its Raises section",
+        "has no Returns section",
+    ]
+    assert "raises KeyError, which is not in its Raises section" in problems(of_arrays)
     nothing = {"shown": "", "returned": frozenset()}
     assert problems_of_class("jaxcnn.nn.Bare", Bare, **nothing) == [
         "has no docstring of its own",

@@ -151,7 +151,7 @@ def conv_geometry(
     ((4, 3), (4, 3))
     """
     x_shape, kernel_shape = tuple(x_shape), tuple(kernel_shape)
-    ndim = _spatial_rank(x_shape, kernel_shape)
+    ndim = spatial_rank(x_shape, kernel_shape, channels="in_channels // feature_group_count, out_channels")
     batch, sizes, window = x_shape[: -ndim - 1], x_shape[-ndim - 1 : -1], kernel_shape[:-2]
     check_sizes(window, name="the window of kernel")
     steps = int_per_axis(strides, ndim, name="strides")
@@ -212,6 +212,7 @@ def conv_output_shape(
 
     Raises:
         ShapeError: arguments for which ``conv`` raises a ``ShapeError``.
+        ValueError: an unknown name of padding.
         TypeError: an option that is not an integer where one is required.
 
     >>> conv_output_shape((32, 32, 3), (5, 5, 3, 6), padding="VALID")
@@ -274,12 +275,17 @@ def check_bias(bias_shape: Sequence[int], channels: int) -> None:
         )
 
 
-def _spatial_rank(x_shape: Sizes, kernel_shape: Sizes) -> int:
-    """The number of spatial axes, which the kernel determines."""
+def spatial_rank(x_shape: Sizes, kernel_shape: Sizes, *, channels: str) -> int:
+    """The number of spatial axes, which the kernel determines.
+
+    Raises:
+        ShapeError: a kernel without a window; the message has its last two axes from ``channels``. Or ``x`` has too few
+            axes.
+    """
     if len(kernel_shape) < 3:
         raise ShapeError(
-            f"the kernel must have the shape (*window, in_channels // feature_group_count, out_channels), "
-            f"three axes or more, but kernel.shape={kernel_shape}. A kernel without a window is for pointwise_conv."
+            f"the kernel must have the shape (*window, {channels}), three axes or more, but "
+            f"kernel.shape={kernel_shape}. A kernel without a window is for pointwise_conv."
         )
     ndim = len(kernel_shape) - 2
     if len(x_shape) < ndim + 1:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jaxcnn._axes import IntPerAxis, Sizes, as_int, check_sizes, int_per_axis
 from jaxcnn._errors import ShapeError
-from jaxcnn._geometry._conv import ConvGeometry, check_groups, conv_geometry
+from jaxcnn._geometry._conv import ConvGeometry, check_groups, conv_geometry, spatial_rank
 from jaxcnn._geometry._padding import Padding, pads_per_axis, reach
 from jaxcnn._symbolic import is_less
 
@@ -32,7 +32,7 @@ def conv_transpose_geometry(
     ((8, 8, 16), (4, 4, 8))
     """
     x_shape, kernel_shape = tuple(x_shape), tuple(kernel_shape)
-    ndim = _spatial_rank(x_shape, kernel_shape)
+    ndim = spatial_rank(x_shape, kernel_shape, channels="out_channels // feature_group_count, in_channels")
     sizes, window = x_shape[-ndim - 1 : -1], kernel_shape[:-2]
     check_sizes(window, name="the window of kernel")
     steps = int_per_axis(strides, ndim, name="strides")
@@ -97,6 +97,7 @@ def conv_transpose_output_shape(
 
     Raises:
         ShapeError: arguments for which ``conv_transpose`` raises a ``ShapeError``.
+        ValueError: an unknown name of padding.
         TypeError: an option that is not an integer where one is required.
 
     >>> conv_transpose_output_shape((2, 2, 1), (3, 3, 1, 1), strides=2, padding="VALID")
@@ -133,6 +134,7 @@ def conv_transpose_output_padding(
 
     Raises:
         ShapeError: arguments for which ``conv`` raises a ``ShapeError``.
+        ValueError: an unknown name of padding.
         TypeError: an option that is not an integer where one is required.
 
     >>> conv_transpose_output_padding((7, 8, 3), (3, 3, 3, 16), strides=2, padding=1)  # 7 -> 4 -> 7, 8 -> 4 -> 8
@@ -150,23 +152,6 @@ def conv_transpose_output_padding(
         (n + sum(p) - span) % s
         for n, p, span, s in zip(geometry.sizes, geometry.pads, geometry.reaches, geometry.strides, strict=True)
     )
-
-
-def _spatial_rank(x_shape: Sizes, kernel_shape: Sizes) -> int:
-    if len(kernel_shape) < 3:
-        raise ShapeError(
-            f"the kernel must have the shape (*window, out_channels // feature_group_count, in_channels), "
-            f"three axes or more, but kernel.shape={kernel_shape}."
-        )
-    ndim = len(kernel_shape) - 2
-    if len(x_shape) < ndim + 1:
-        raise ShapeError(
-            f"a kernel with {ndim} window axes (kernel.shape={kernel_shape}) requires x of the shape "
-            f"(*batch, *spatial, channels) with {ndim} spatial axes, but x.shape={x_shape} has {len(x_shape)} "
-            f"axes in all. "
-            f"Is the channel axis missing? Try x[..., None]."
-        )
-    return ndim
 
 
 def _check_channels(x_shape: Sizes, kernel_shape: Sizes, groups: int) -> None:

@@ -91,6 +91,7 @@ def local_conv_kernel_shape(
 
     Raises:
         ShapeError: arguments for which ``local_conv`` raises a ``ShapeError``, or a bare int as ``kernel_size``.
+        ValueError: an unknown name of padding.
         TypeError: an option that is not an integer where one is required.
 
     >>> local_conv_kernel_shape((32, 32, 3), 6, (5, 5), padding="VALID")

@@ -104,6 +104,7 @@ def patches_output_shape(
 
     Raises:
         ShapeError: arguments for which ``extract_patches`` raises a ``ShapeError``.
+        ValueError: an unknown name of padding.
         TypeError: an option that is not made of integers.
 
     >>> patches_output_shape((8, 32, 32, 3), (5, 5), strides=1)

@@ -1,6 +1,7 @@
 """The part of a full correlation that a mode returns, and the padding that gives it."""
 
 import dataclasses
+import math
 from typing import get_args
 
 from jaxcnn._axes import Sizes
@@ -74,7 +75,7 @@ def slide(x_shape: Sizes, y_shape: Sizes, *, mode: SignalMode, mirrored: bool) -
             f'mode="valid" requires one array at least as large as the other on every axis, '
             f'but the shapes are {x_shape} and {y_shape}. mode="full" and "same" accept them.'
         )
-    swapped = not contains if contains or contained else is_less(_volume(x_shape), _volume(y_shape))
+    swapped = not contains if contains or contained else is_less(math.prod(x_shape), math.prod(y_shape))
     pads = []
     for n, m in zip(x_shape, y_shape, strict=True):
         first, count = kept(n, m, mode)
@@ -85,10 +86,3 @@ def slide(x_shape: Sizes, y_shape: Sizes, *, mode: SignalMode, mirrored: bool) -
         before = window - 1 - first
         pads.append((before, count + window - 1 - before - (m if swapped else n)))
     return Slide(swapped, tuple(pads))
-
-
-def _volume(shape: Sizes) -> int:
-    result = 1
-    for size in shape:
-        result *= size
-    return result

@@ -138,8 +138,7 @@ def global_max_pool(x: ArrayLike, *, spatial_ndim: int | None = None, keepdims: 
 
     Args:
         x: ``(*batch, *spatial, channels)``, of a real type.
-        spatial_ndim: the number of spatial axes, those before the last. None is for a batch of images or of volumes: of
-            4 or 5 axes every one but the first and the last. Any other rank has two readings and requires the number.
+        spatial_ndim: as in ``global_avg_pool``.
         keepdims: whether the spatial axes stay, with length 1.
 
     Returns:
@@ -185,15 +184,15 @@ def spatial_pyramid_pool(
         x: ``(*batch, *spatial, channels)``.
         levels: for each level the bins per axis: an integer for all axes, or one per axis.
         kind: ``"max"`` or ``"avg"``.
-        spatial_ndim: the number of spatial axes, those before the last. None is for a batch of images or of volumes: of
-            4 or 5 axes every one but the first and the last. Any other rank has two readings and requires the number.
+        spatial_ndim: as in ``global_avg_pool``.
 
     Returns:
         ``(*batch, bins * channels)``, with ``bins`` summed over the levels.
 
     Raises:
-        ShapeError: no level, one that does not match the number of axes, another kind, no
-            ``spatial_ndim`` where the rank has two readings, or no spatial axis.
+        ShapeError: no level, one that does not match the number of axes, no ``spatial_ndim`` where the rank has two
+            readings, or no spatial axis.
+        ValueError: another ``kind``.
         TypeError: levels that are not integers, or an ``x`` that the pool refuses.
 
     Source: He et al. (2014), "Spatial pyramid pooling in deep convolutional networks", section 2.2; Coates, Lee, Ng

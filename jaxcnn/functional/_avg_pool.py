@@ -31,10 +31,7 @@ def avg_pool(
         x: ``(*batch, *spatial, channels)``. Integers are averaged in the default floating type; types of fewer than
             32 bits are summed in float32.
         window_shape: one integer per spatial axis; it fixes how many axes are spatial.
-        strides: steps between windows. There is no default: libraries differ in theirs.
-        padding: as everywhere in the library.
-        window_dilation: steps between the entries of a window.
-        ceil_mode: also the last, incomplete window counts, unless it would start in the padding after.
+        strides: as in ``max_pool``, like ``padding``, ``window_dilation`` and ``ceil_mode``.
         count_include_pad: whether padded zeros are averaged in. (Flax and PyTorch do so by default.)
 
     Returns:
@@ -42,6 +39,7 @@ def avg_pool(
 
     Raises:
         ShapeError: no window fits, or options that do not match the number of axes.
+        ValueError: an unknown name of padding.
         TypeError: options of another kind, or booleans to average.
 
     Source: LeCun et al. (1989), "Backpropagation applied to handwritten zip code recognition"; the rules of
@@ -60,14 +58,7 @@ def avg_pool(
     x = as_float(x)
     if not isinstance(count_include_pad, bool):
         raise TypeError(f"count_include_pad is True or False, not {count_include_pad!r}.")
-    plan = plan_windows(
-        x,
-        window_shape,
-        strides=strides,
-        padding=padding,
-        window_dilation=window_dilation,
-        ceil_mode=ceil_mode,
-    )
+    plan = plan_windows(x, window_shape, strides, padding, window_dilation, ceil_mode)
     return _average(x, plan, count_include_pad)
 
 

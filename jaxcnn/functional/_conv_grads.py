@@ -39,16 +39,8 @@ def conv_input_grad(
         g: of the shape of ``conv``'s output.
         kernel: ``(*window, in_channels // feature_group_count, out_channels)``.
         input_shape: the whole shape of ``x``, which does not follow from that of ``g`` if there are strides.
-        strides: as in ``conv``, and so are all options after it.
-        padding: as in ``conv``.
-        padding_mode: as in ``conv``.
-        input_dilation: as in ``conv``.
-        kernel_dilation: as in ``conv``.
-        feature_group_count: as in ``conv``.
-        flip_kernel: as in ``conv``.
-        algorithm: as in ``conv``.
-        precision: as in ``conv``.
-        preferred_element_type: as in ``conv``.
+        strides: as in ``conv``, like ``padding``, ``padding_mode``, ``input_dilation``, ``kernel_dilation``,
+            ``feature_group_count``, ``flip_kernel``, ``algorithm``, ``precision`` and ``preferred_element_type``.
 
     Returns:
         an array of ``input_shape``.
@@ -112,16 +104,8 @@ def conv_kernel_grad(
         x: ``(*batch, *spatial, in_channels)``.
         g: of the shape of ``conv``'s output.
         window_shape: the kernel's window, one integer per spatial axis.
-        strides: as in ``conv``, and so are all options after it.
-        padding: as in ``conv``.
-        padding_mode: as in ``conv``.
-        input_dilation: as in ``conv``.
-        kernel_dilation: as in ``conv``.
-        feature_group_count: as in ``conv``.
-        flip_kernel: as in ``conv``.
-        algorithm: as in ``conv``.
-        precision: as in ``conv``.
-        preferred_element_type: as in ``conv``.
+        strides: as in ``conv``, like ``padding``, ``padding_mode``, ``input_dilation``, ``kernel_dilation``,
+            ``feature_group_count``, ``flip_kernel``, ``algorithm``, ``precision`` and ``preferred_element_type``.
 
     Returns:
         ``(*window, in_channels // feature_group_count, out_channels)``.

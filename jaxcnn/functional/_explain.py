@@ -71,12 +71,8 @@ def explain_conv(
         x_shape: shape of ``x``.
         kernel_shape: shape of the kernel.
         strides: as in ``conv``, and so are the options after it.
-        padding: as in ``conv``.
-        padding_mode: as in ``conv``.
-        input_dilation: as in ``conv``.
-        kernel_dilation: as in ``conv``.
-        feature_group_count: as in ``conv``.
-        algorithm: as in ``conv``.
+        padding: as in ``conv``, like ``padding_mode``, ``input_dilation``, ``kernel_dilation``, ``feature_group_count``
+            and ``algorithm``.
         dtype: of the operands.
         preferred_element_type: as in ``conv``.
         operation: ``"forward"``, ``"input_grad"`` (``conv_transpose`` is one too) or ``"kernel_grad"``. The fields

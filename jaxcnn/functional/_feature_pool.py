@@ -38,7 +38,8 @@ def feature_pool(x: ArrayLike, size: int, *, kind: Kind = "max") -> jax.Array:
         ``(..., channels // size)``.
 
     Raises:
-        ShapeError: groups that leave channels over, or another kind.
+        ShapeError: groups that leave channels over.
+        ValueError: another ``kind``.
         TypeError: a size that is not an integer, complex numbers, or booleans to average.
 
     Source: Goodfellow et al. (2013), "Maxout networks", section 2; Le et al. (2012), "Building high-level features

@@ -51,7 +51,7 @@ def local_conv(
         kernel: ``(*out_spatial, *window, channels // feature_group_count, out_channels)``, six axes for images.
         bias: one number per channel ``(out_channels,)``, or per position ``(*out_spatial, out_channels)``.
         strides: step of the window, an integer or one per spatial axis.
-        padding: as everywhere in the library.
+        padding: as in ``conv``.
         padding_mode: ``"zeros"``, ``"reflect"``, ``"edge"`` or ``"circular"``.
         input_dilation: distance between entries of ``x``; ``padding`` counts from the dilated input.
         kernel_dilation: distance between taps of the kernel.
@@ -64,8 +64,9 @@ def local_conv(
         ``(*batch, *out_spatial, out_channels)``.
 
     Raises:
-        ShapeError: a kernel made for another number of positions, shapes that do not fit, a misspelt option, or a
-            window larger than the padded input.
+        ShapeError: a kernel made for another number of positions, shapes that do not fit, or a window
+            larger than the padded input.
+        ValueError: an option that does not exist.
         TypeError: an option that must be an integer is not.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), equation 9.9; LeCun (1989), "Generalization and

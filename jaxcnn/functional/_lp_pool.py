@@ -45,17 +45,15 @@ def lp_pool(
         x: ``(*batch, *spatial, channels)``. Integers are pooled in the default floating type; types of fewer than
             32 bits are summed in float32.
         window_shape: one integer per spatial axis; it fixes how many axes are spatial.
-        strides: steps between windows. There is no default: libraries differ in theirs.
+        strides: as in ``max_pool``, like ``padding``, ``window_dilation`` and ``ceil_mode``.
         p: a positive number, or ``inf``.
-        padding: as everywhere in the library.
-        window_dilation: steps between the entries of a window.
-        ceil_mode: also the last, incomplete window counts, unless it would start in the padding after.
 
     Returns:
         ``(*batch, *out_spatial, channels)``.
 
     Raises:
-        ShapeError: no window fits, options that do not match the number of axes, or a ``p`` that is not positive.
+        ShapeError: no window fits, or options that do not match the number of axes.
+        ValueError: a ``p`` that is not positive, or an unknown name of padding.
         TypeError: options of another kind, complex numbers or booleans.
 
     Source: Sermanet, Chintala, LeCun (2012), "Convolutional neural networks applied to house numbers digit
@@ -69,14 +67,7 @@ def lp_pool(
     """
     x = as_float(as_ordered(x))
     p = norm_exponent(p)
-    plan = plan_windows(
-        x,
-        window_shape,
-        strides=strides,
-        padding=padding,
-        window_dilation=window_dilation,
-        ceil_mode=ceil_mode,
-    )
+    plan = plan_windows(x, window_shape, strides, padding, window_dilation, ceil_mode)
     return _norm(x, plan, p)
 
 

@@ -31,7 +31,7 @@ def max_pool(
         x: ``(*batch, *spatial, channels)``, of a real type: floating, integer or boolean.
         window_shape: one integer per spatial axis; it fixes how many axes are spatial.
         strides: steps between windows. There is no default: libraries differ in theirs.
-        padding: as everywhere in the library.
+        padding: as in ``conv``; no entry of the padding is a maximum.
         window_dilation: steps between the entries of a window.
         ceil_mode: also the last, incomplete window counts, unless it would start in the padding after.
 
@@ -40,6 +40,7 @@ def max_pool(
 
     Raises:
         ShapeError: no window fits, or options that do not match the number of axes.
+        ValueError: an unknown name of padding.
         TypeError: options of another kind, or complex numbers, which have no order.
 
     Source: Ranzato et al. (2007), "Unsupervised learning of invariant feature hierarchies with applications to object
@@ -57,14 +58,7 @@ def max_pool(
            [0., 0., 0.]], dtype=float32)
     """
     x = as_ordered(x)
-    plan = plan_windows(
-        x,
-        window_shape,
-        strides=strides,
-        padding=padding,
-        window_dilation=window_dilation,
-        ceil_mode=ceil_mode,
-    )
+    plan = plan_windows(x, window_shape, strides, padding, window_dilation, ceil_mode)
     return extremum_of_windows(x, plan, MAXIMUM)[0]
 
 
@@ -85,16 +79,14 @@ def min_pool(
     Args:
         x: ``(*batch, *spatial, channels)``, of a real type: floating, integer or boolean.
         window_shape: one integer per spatial axis; it fixes how many axes are spatial.
-        strides: steps between windows. There is no default: libraries differ in theirs.
-        padding: as everywhere in the library.
-        window_dilation: steps between the entries of a window.
-        ceil_mode: also the last, incomplete window counts, unless it would start in the padding after.
+        strides: as in ``max_pool``, like ``padding``, ``window_dilation`` and ``ceil_mode``.
 
     Returns:
         ``(*batch, *out_spatial, channels)``, of the type of ``x``.
 
     Raises:
         ShapeError: no window fits, or options that do not match the number of axes.
+        ValueError: an unknown name of padding.
         TypeError: options of another kind, or complex numbers, which have no order.
 
     Source: Serra (1982), "Image analysis and mathematical morphology": erosion by a flat structuring element.
@@ -105,14 +97,7 @@ def min_pool(
     Array([1, 1, 1, 2, 2], dtype=uint8)
     """
     x = as_ordered(x)
-    plan = plan_windows(
-        x,
-        window_shape,
-        strides=strides,
-        padding=padding,
-        window_dilation=window_dilation,
-        ceil_mode=ceil_mode,
-    )
+    plan = plan_windows(x, window_shape, strides, padding, window_dilation, ceil_mode)
     return extremum_of_windows(x, plan, MINIMUM)[0]
 
 
@@ -134,10 +119,7 @@ def max_pool_with_indices(
     Args:
         x: ``(*batch, *spatial, channels)``, of a real type: floating, integer or boolean.
         window_shape: one integer per spatial axis; it fixes how many axes are spatial.
-        strides: steps between windows. There is no default: libraries differ in theirs.
-        padding: as everywhere in the library.
-        window_dilation: steps between the entries of a window.
-        ceil_mode: also the last, incomplete window counts, unless it would start in the padding after.
+        strides: as in ``max_pool``, like ``padding``, ``window_dilation`` and ``ceil_mode``.
 
     Returns:
         The maxima, as ``max_pool`` gives them, and int32 indices of the same shape, -1 for a window that reads only
@@ -145,6 +127,7 @@ def max_pool_with_indices(
 
     Raises:
         ShapeError: no window fits, options that do not match the number of axes, or more than ``2**31 - 1`` positions.
+        ValueError: an unknown name of padding.
         TypeError: options of another kind, or complex numbers, which have no order.
 
     Source: Zeiler, Taylor, Fergus (2011), "Adaptive deconvolutional networks for mid and high level feature
@@ -158,14 +141,7 @@ def max_pool_with_indices(
     (Array([[7., 9.]], dtype=float32), Array([[0, 6]], dtype=int32))
     """
     x = as_ordered(x)
-    plan = plan_windows(
-        x,
-        window_shape,
-        strides=strides,
-        padding=padding,
-        window_dilation=window_dilation,
-        ceil_mode=ceil_mode,
-    )
+    plan = plan_windows(x, window_shape, strides, padding, window_dilation, ceil_mode)
     check_index_range([axis.size for axis in plan], name="the spatial shape of x")
     index = jnp.broadcast_to(spatial_index(plan, x.ndim), x.shape)
     y, where = extremum_of_windows(x, plan, MAXIMUM, index)

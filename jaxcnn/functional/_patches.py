@@ -41,6 +41,7 @@ def extract_patches(
 
     Raises:
         ShapeError: no window fits, or options that do not match the number of axes.
+        ValueError: an unknown name of padding.
         TypeError: options that are not made of integers.
 
     Source: Chellapilla, Puri and Simard (2006), "High performance convolutional neural networks for document
@@ -77,16 +78,14 @@ def fold_patches(
     Args:
         patches: ``(*batch, *out_spatial, *window, channels)``, as ``extract_patches`` lays them out.
         output_shape: the spatial shape of the image, without padding.
-        window_shape: as given to ``extract_patches``; so are ``strides``, ``padding`` and ``window_dilation``.
-        strides: see there.
-        padding: see there.
-        window_dilation: see there.
+        window_shape: as given to ``extract_patches``, like ``strides``, ``padding`` and ``window_dilation``.
 
     Returns:
         ``(*batch, *output_shape, channels)``, of the type of ``patches``.
 
     Raises:
         ShapeError: the patches are not those of an image of ``output_shape`` with these options.
+        ValueError: an unknown name of padding.
         TypeError: options that are not made of integers, or patches of booleans, which have no sum.
 
     Source: the operator Col2Im of ONNX (opset 18), and ``fold`` of PyTorch, laid out channels-last.

@@ -44,15 +44,8 @@ def depthwise_conv(
         x: ``(*batch, *spatial, channels)``.
         kernel: ``(*window, 1, channels * multiplier)``.
         bias: a number per output channel.
-        strides: as in ``conv``, and so are all options after it.
-        padding: as in ``conv``.
-        padding_mode: as in ``conv``.
-        input_dilation: as in ``conv``.
-        kernel_dilation: as in ``conv``.
-        flip_kernel: as in ``conv``.
-        algorithm: as in ``conv``.
-        precision: as in ``conv``.
-        preferred_element_type: as in ``conv``.
+        strides: as in ``conv``, like ``padding``, ``padding_mode``, ``input_dilation``, ``kernel_dilation``,
+            ``flip_kernel``, ``algorithm``, ``precision`` and ``preferred_element_type``.
 
     Returns:
         ``(*batch, *out_spatial, channels * multiplier)``.
@@ -165,14 +158,9 @@ def separable_conv(
         pointwise_kernel: ``(1, ..., 1, channels * multiplier, out_channels)``, a 1 for each window axis.
         bias: a number per output channel.
         strides: of the depthwise part, as in ``conv``, and so are all options after it.
-        padding: as in ``conv``.
-        padding_mode: as in ``conv``.
-        input_dilation: as in ``conv``.
-        kernel_dilation: as in ``conv``.
-        flip_kernel: as in ``conv``.
+        padding: as in ``conv``, like ``padding_mode``, ``input_dilation``, ``kernel_dilation`` and ``flip_kernel``.
         algorithm: as in ``conv``, of the depthwise part.
-        precision: as in ``conv``.
-        preferred_element_type: as in ``conv``.
+        precision: as in ``conv``, like ``preferred_element_type``.
 
     Returns:
         ``(*batch, *out_spatial, out_channels)``.

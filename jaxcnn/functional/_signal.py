@@ -39,6 +39,7 @@ def correlate(
     Raises:
         ShapeError: arrays of different rank, an empty array, or ``mode="valid"`` where neither fits
             inside the other.
+        ValueError: a mode or an algorithm that does not exist.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), equation 9.6.
 
@@ -79,6 +80,7 @@ def convolve(
     Raises:
         ShapeError: arrays of different rank, an empty array, or ``mode="valid"`` where neither fits
             inside the other.
+        ValueError: a mode or an algorithm that does not exist.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), equations 9.3 to 9.5.
 
@@ -101,8 +103,7 @@ def autocorrelate(
     Args:
         x: any number of axes, without batch or channels.
         mode: as in ``correlate``.
-        algorithm: as in ``conv``.
-        precision: as in ``conv``.
+        algorithm: as in ``conv``, like ``precision``.
 
     Returns:
         an array of ``2 * n - 1``, ``n`` or 1 entries per axis, Hermitian about the middle.

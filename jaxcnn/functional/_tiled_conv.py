@@ -60,7 +60,7 @@ def tiled_conv(
         kernel: ``(*tiles, *window, channels // feature_group_count, out_channels)``, six axes for images.
         bias: one number per channel ``(out_channels,)``, or per tile ``(*tiles, out_channels)``.
         strides: step of the window, an integer or one per spatial axis.
-        padding: as everywhere in the library.
+        padding: as in ``conv``.
         padding_mode: ``"zeros"``, ``"reflect"``, ``"edge"`` or ``"circular"``.
         input_dilation: distance between entries of ``x``; ``padding`` counts from the dilated input.
         kernel_dilation: distance between taps of the kernel.
@@ -73,7 +73,8 @@ def tiled_conv(
         ``(*batch, *out_spatial, out_channels)``.
 
     Raises:
-        ShapeError: shapes that do not fit, a misspelt option, or a window larger than the padded input.
+        ShapeError: shapes that do not fit, or a window larger than the padded input.
+        ValueError: an option that does not exist.
         TypeError: an option that must be an integer is not.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), equation 9.10; Le, Ngiam, Chen, Chia, Koh and Ng

@@ -30,10 +30,7 @@ def weighted_pool(
     Args:
         x: ``(*batch, *spatial, channels)``.
         kernel: one weight per entry of the window; its shape is the window and fixes how many axes are spatial.
-        strides: steps between windows. There is no default: libraries differ in theirs.
-        padding: as everywhere in the library.
-        window_dilation: steps between the entries of a window.
-        ceil_mode: also the last, incomplete window counts, unless it would start in the padding after.
+        strides: as in ``max_pool``, like ``padding``, ``window_dilation`` and ``ceil_mode``.
 
     Returns:
         ``(*batch, *out_spatial, channels)``, of the common type of ``x`` and ``kernel``; integers of fewer than 32
@@ -41,6 +38,7 @@ def weighted_pool(
 
     Raises:
         ShapeError: no window fits, options that do not match the number of axes, or a kernel without axes.
+        ValueError: an unknown name of padding.
         TypeError: options of another kind.
 
     Source: Goodfellow, Bengio, Courville (2016), "Deep learning", section 9.3: pooling by a weighted average based on
@@ -55,14 +53,7 @@ def weighted_pool(
     x, kernel = as_arrays(x=x, kernel=kernel)
     if not kernel.ndim:
         raise ShapeError("the kernel is one number. Write one weight per entry of the window, as an array.")
-    plan = plan_windows(
-        x,
-        kernel.shape,
-        strides=strides,
-        padding=padding,
-        window_dilation=window_dilation,
-        ceil_mode=ceil_mode,
-    )
+    plan = plan_windows(x, kernel.shape, strides, padding, window_dilation, ceil_mode)
     first = x.ndim - 1 - len(plan)
     for i, axis in enumerate(plan):
         x = end_cropped(x, axis, first + i)

@@ -54,6 +54,7 @@ def conv_counts(
 
     Raises:
         ShapeError: arguments for which ``conv`` raises a ``ShapeError``, or a bare int as ``kernel_size``.
+        ValueError: an unknown name of padding.
         TypeError: an option that is not an integer where one is required.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 9.2; Howard et al. (2017), "MobileNets",
@@ -107,6 +108,7 @@ def conv_transpose_counts(
 
     Raises:
         ShapeError: arguments for which ``conv_transpose`` raises a ``ShapeError``, or a bare int as ``kernel_size``.
+        ValueError: an unknown name of padding.
         TypeError: an option that is not an integer where one is required.
 
     Source: Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep learning", chapter 4.
@@ -159,6 +161,7 @@ def local_conv_counts(
 
     Raises:
         ShapeError: arguments for which ``local_conv`` raises a ``ShapeError``, or a bare int as ``kernel_size``.
+        ValueError: an unknown name of padding.
         TypeError: an option that is not an integer where one is required.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 9.5.
@@ -211,6 +214,7 @@ def tiled_conv_counts(
 
     Raises:
         ShapeError: arguments for which ``tiled_conv`` raises a ``ShapeError``, or a bare int as ``kernel_size``.
+        ValueError: an unknown name of padding.
         TypeError: an option that is not an integer where one is required.
 
     Source: Le et al. (2010), "Tiled convolutional neural networks".

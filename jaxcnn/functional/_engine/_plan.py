@@ -105,11 +105,7 @@ def plan_conv(
         x_shape: of ``x``, whose gradient may be the result.
         kernel_shape: of the kernel.
         operands: the two operands and the bias, or None: arrays, or dtypes.
-        padding_mode: as in ``conv``.
-        flip_kernel: as in ``conv``.
-        algorithm: as in ``conv``.
-        precision: as in ``conv``.
-        preferred_element_type: as in ``conv``.
+        padding_mode: as in ``conv``, like ``flip_kernel``, ``algorithm``, ``precision`` and ``preferred_element_type``.
         **geometry_options: ``strides``, ``padding``, the dilations and ``feature_group_count``.
 
     Raises:

@@ -42,7 +42,6 @@ NO_TAP, NO_WINDOW = 255, 254
 def plan_windows(
     x: jax.Array,
     window_shape: Sequence[int],
-    *,
     strides: IntPerAxis,
     padding: Padding,
     window_dilation: IntPerAxis,

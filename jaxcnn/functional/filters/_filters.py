@@ -47,7 +47,8 @@ def apply_filter(
         ``(*batch, *out_spatial, channels)`` in the dtype that ``x`` and ``kernel`` promote to, at least a float.
 
     Raises:
-        ShapeError: ``x`` has too few axes for the kernel, a misspelt option, or a window larger than the padded input.
+        ShapeError: ``x`` has too few axes for the kernel, or a window larger than the padded input.
+        ValueError: an option that does not exist.
 
     Source: Gonzalez and Woods, Digital image processing (4th edition), section 3.4.
 

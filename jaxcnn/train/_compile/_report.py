@@ -130,6 +130,7 @@ def compile_for(
     Raises:
         ConfigError: the batch cannot be split evenly or is larger than a training split in memory, or the step is a
             ``pmap``.
+        ValueError: an unknown ``program``.
 
     >>> import optax
     >>> from jaxcnn import data, models, train
