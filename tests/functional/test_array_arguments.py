@@ -26,6 +26,7 @@ X, KERNEL, TWO = ones(2, 5, 5, 2), ones(3, 3, 2, 2), ones(2)
 BOXES = np.array([[0, 0, 2, 2], [1, 1, 3, 4]], np.float32)
 POOL: dict[str, Any] = {"window_shape": (2, 2), "strides": 2}
 ROI: dict[str, Any] = {"output_size": 2, "spatial_scale": 1.0}
+SAMPLES: dict[str, Any] = {"sampling_ratio": 1, "aligned": True}
 EVERY: dict[str, dict[str, Any]] = {
     "adaptive_avg_pool": {"x": X, "output_size": (2, 2)},
     "adaptive_max_pool": {"x": X, "output_size": (2, 2)},
@@ -49,6 +50,7 @@ EVERY: dict[str, dict[str, Any]] = {
     "filters.apply_filter": {"x": X, "kernel": ones(3, 3)},
     "fold_batch_norm": {"kernel": KERNEL, "bias": TWO, "stats": STATS, "scale": TWO, "offset": TWO},
     "fold_patches": {"patches": ones(2, 2, 2, 2, 2, 2), "output_shape": (5, 5), **POOL},
+    "gem": {"x": X, "p": np.array(3, np.float32)},
     "generalized_box_iou": {"a": BOXES, "b": BOXES},
     "global_avg_pool": {"x": X},
     "global_max_pool": {"x": X},
@@ -56,6 +58,7 @@ EVERY: dict[str, dict[str, Any]] = {
     "local_contrast_norm": {"x": X},
     "local_response_norm": {"x": X},
     "lp_pool": {"x": X, **POOL},
+    "mac": {"x": X},
     "max_pool": {"x": X, **POOL},
     "max_pool_with_indices": {"x": X, **POOL},
     "max_unpool": {"y": X, "indices": np.zeros(X.shape, np.int32), "output_shape": (9, 9)},
@@ -70,10 +73,13 @@ EVERY: dict[str, dict[str, Any]] = {
     },
     "optical_flow": {"a": X, "b": X, "levels": 1},
     "pointwise_conv": {"x": X, "kernel": ones(2, 2), "bias": TWO},
-    "roi_align": {"features": X[0], "boxes": BOXES, **ROI, "sampling_ratio": 1, "aligned": True},
+    "pyramid_roi_align": {"maps": [X[0]], "strides": (4,), "boxes": BOXES, "output_size": 2, **SAMPLES},
+    "r_mac": {"x": X},
+    "roi_align": {"features": X[0], "boxes": BOXES, **ROI, **SAMPLES},
     "roi_pool": {"features": X[0], "boxes": BOXES, **ROI},
     "separable_conv": {"x": X, "depthwise_kernel": ones(3, 3, 1, 2), "pointwise_kernel": ones(1, 1, 2, 2), "bias": TWO},
     "spatial_pyramid_pool": {"x": X, "levels": (1, 2)},
+    "spoc": {"x": X},
     "tiled_conv": {"x": X, "kernel": ones(2, 2, 3, 3, 2, 2), "bias": TWO},
     "weighted_pool": {"x": X, "kernel": ones(2, 2), "strides": 2},
 }

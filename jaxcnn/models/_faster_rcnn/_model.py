@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from jaxcnn.models._faster_rcnn._targets import real_boxes, sample_anchors, samp
 from jaxcnn.models._layers import as_images
 
 Maps = list[jax.Array]
+RegionPooling = Literal["align", "max"]
 
 
 class FasterRCNN(nn.Module):
@@ -88,7 +89,7 @@ class FasterRCNN(nn.Module):
     crossing_anchors: bool = True
     size_divisor: int = 32
     pooled_maps: int = 4
-    pooling: Literal["align", "max"] = "align"
+    pooling: RegionPooling = "align"
     pool_size: int = 7
     sampling_ratio: int = 2
     candidates: tuple[int, int] = (2000, 1000)
@@ -106,7 +107,7 @@ class FasterRCNN(nn.Module):
     max_detections: int = 100
 
     def setup(self) -> None:
-        check_choice(self.pooling, ("align", "max"), name="pooling")
+        check_choice(self.pooling, get_args(RegionPooling), name="pooling")
         if self.num_classes < 2:
             raise ValueError(f"num_classes={self.num_classes} must be at least 2: the background and one class.")
         if self.pooling == "max" and self.pooled_maps != 1:
