@@ -31,8 +31,8 @@ def inflate(variables: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, 
 
     >>> image = {"params": {"conv": {"kernel": jnp.full((1, 1, 1, 1), 6.0)}}}
     >>> video = {"params": {"conv": {"kernel": jnp.zeros((3, 1, 1, 1, 1))}}}
-    >>> inflate(image, video)["params"]["conv"]["kernel"].ravel()
-    Array([2., 2., 2.], dtype=float32)
+    >>> print(inflate(image, video)["params"]["conv"]["kernel"].ravel())
+    [2. 2. 2.]
     """
     images, videos = dict(paths(variables)), dict(paths(like))
     if alone := [path for path in images | videos if path not in images or path not in videos]:

@@ -64,7 +64,7 @@ def mean_of_scores(logits: Sequence[ArrayLike]) -> jax.Array:
     Raises:
         ShapeError: no logits, or of several shapes.
 
-    >>> mean_of_scores([jnp.zeros(2), jnp.array([0.0, jnp.inf])])
+    >>> mean_of_scores([jnp.zeros(2), jnp.array([0.0, 99.0])])
     Array([0.25, 0.75], dtype=float32)
     """
     arrays = [as_array(each, name="logits") for each in logits]
