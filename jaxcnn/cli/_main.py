@@ -23,6 +23,7 @@ VERBS = (
     "train",
     "evaluate",
     "predict",
+    "export",
     "index",
     "search",
     "list",
@@ -39,7 +40,7 @@ VERBS = (
 )
 
 # These verbs need the training loop, which takes longer to import.
-WITH_TRAIN = ("train", "evaluate", "predict", "index", "search", "profile")
+WITH_TRAIN = ("train", "evaluate", "export", "predict", "index", "search", "profile")
 
 
 def build_parser() -> argparse.ArgumentParser:

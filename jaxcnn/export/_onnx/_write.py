@@ -84,13 +84,14 @@ def onnx_model(program: PortableProgram) -> Any:
     for name, value in zip(names, program.results, strict=True):
         graph.nodes.append(graph.onnx.helper.make_node("Identity", [graph.natural(value)], [name], name=name))
     _without_identities(graph, names)
+    read = {name for node in graph.nodes for name in node.input}
     helper = graph.onnx.helper
     made = helper.make_graph(
         graph.nodes,
         "jaxcnn",
         [_described(graph, INPUT, program.input)],
         [_described(graph, name, value) for name, value in zip(names, program.results, strict=True)],
-        graph.initializers,
+        [each for each in graph.initializers if each.name in read],  # a rectifier reads no zero
     )
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(made, opset_imports=[opset], ir_version=IR_VERSION, producer_name="jaxcnn")

@@ -1,0 +1,233 @@
+"""Write the network of a run in a file that other programs execute.
+
+The file has the parameters and the preprocessing inside. It is compared with the run's own predictions on test images
+before it is reported, and a JSON card next to it records what it is: classes, input, measures, versions, checksum.
+"""
+
+import argparse
+import hashlib
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxcnn.cli import _trust
+
+if TYPE_CHECKING:
+    from jaxcnn.export import PortableProgram
+    from jaxcnn.train import RecordedModel
+
+HELP = "write a run's network as a file of StableHLO or ONNX"
+EXAMPLES = (
+    "jaxcnn export runs/mine --to onnx",
+    "jaxcnn export runs/mine --to stablehlo --output digits.stablehlo --batch 1",
+)
+SUFFIXES = {"stablehlo": ".stablehlo", "onnx": ".onnx"}
+TOLERANCE = 1e-4  # of the largest result
+IMAGES = 64  # test images that are compared
+RUNS = 20  # of which the median is the latency
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the verb."""
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run")
+    parser.add_argument("--to", choices=tuple(SUFFIXES), required=True, help="the format")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the file (model.FORMAT in the run folder)")
+    parser.add_argument(
+        "--batch", default="dynamic", metavar="N", help="images of a call: a number, or dynamic for any (the default)"
+    )
+    parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="which checkpoint (last)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _trust.add_argument(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Writes the file and its card, and prints what is in them."""
+    from jaxcnn.cli._output import print_json, print_table, say
+    from jaxcnn.train import RecordedModel, RunFolder, load_trained
+
+    rows = read_batch(options.batch)
+    folder = RunFolder.open(options.run_folder)
+    file, config = _trust.load_experiment(folder, options)
+    trained = load_trained(folder, options.checkpoint, experiment=file.build(config))
+    model = RecordedModel.of(trained)
+    path = options.output or folder.path / f"model{SUFFIXES[options.to]}"
+    images = test_images(trained.experiment.data.test, rows)
+    program, counts, compute = write(model, images, rows, options.to, path)
+    expected = model.predict(images)
+    difference = compare(expected, compute(images))
+    card = {
+        "file": path.name,
+        "format": options.to,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "bytes": path.stat().st_size,
+        **about(model, program, options),
+        "nodes": counts,
+        "compared_images": len(images),
+        "largest_difference": difference,
+        "metrics": last_measures(folder.metrics.read()),
+        "versions": versions(options.to),
+    }
+    from jaxcnn._files import write_json
+
+    write_json(path.with_name(path.name + ".json"), card)
+    latency = latencies(model, compute, images[: rows or 1])
+    if options.json:
+        print_json(card | {"milliseconds": latency})
+        return 0
+    print_table(["nodes", "number"], list(counts.items()))
+    say(f"{path}: {card['bytes'] / 1e6:.2f} MB, card {path.name}.json")
+    say(f"largest difference {difference:.1e} of the largest result, on {len(images)} test images")
+    say("milliseconds for a call: " + ", ".join(f"{name} {value:.2f}" for name, value in latency.items()))
+    return 0
+
+
+def read_batch(text: str) -> int | None:
+    """The number of images of a call, or None for any.
+
+    Raises:
+        ValueError: neither a positive number nor ``dynamic``.
+
+    >>> read_batch("8"), read_batch("dynamic")
+    (8, None)
+    """
+    if text == "dynamic":
+        return None
+    if not text.isdecimal() or not int(text):
+        raise ValueError(f"--batch {text}: write the number of images of a call, such as 1, or dynamic.")
+    return int(text)
+
+
+def test_images(split: Any, rows: int | None) -> Any:
+    """The first images of the test split; as many as a call takes, if that is fixed."""
+    count = min(len(split), IMAGES) if rows is None else rows
+    indices = [index % len(split) for index in range(count)]
+    return split.read(indices).arrays["image"] if hasattr(split, "read") else split["image"][indices]
+
+
+def write(
+    model: "RecordedModel", images: Any, rows: int | None, target: str, path: Path
+) -> tuple["PortableProgram", dict[str, int], Callable[[Any], Any]]:
+    """Writes the file; the program, its number of nodes of each type, and a function that runs the file."""
+    import jax
+
+    from jaxcnn.export import portable, to_onnx, to_stablehlo
+    from jaxcnn.train import RunError
+
+    predict = model.inference.predict
+    if predict is None:
+        raise RunError("this run predicts nothing: its experiment has no predict.")
+    shape = (rows, *model.image_shape)
+    program = portable(lambda x: predict(model.variables, {"image": x}), shape, dtype=images.dtype)
+    if target == "stablehlo":
+        counts = to_stablehlo(program, path)
+        return program, counts, jax.jit(jax.export.deserialize(bytearray(path.read_bytes())).call)
+    counts = to_onnx(program, path)
+    return program, counts, _onnx_runner(path, program)
+
+
+def _onnx_runner(path: Path, program: "PortableProgram") -> Callable[[Any], Any]:
+    """A function that runs a file of ONNX; the program itself where onnxruntime is not installed."""
+    import jax
+
+    from jaxcnn._extras import import_optional
+
+    try:
+        runtime = import_optional("onnxruntime")
+    except ModuleNotFoundError:
+        return program
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda x: jax.tree.unflatten(program.tree, session.run(None, {name: x}))
+
+
+def compare(expected: Any, found: Any) -> float:
+    """The largest difference relative to the largest entry, over all results.
+
+    Raises:
+        ValueError: it is above the tolerance.
+    """
+    import jax
+    import numpy as np
+
+    worst = 0.0
+    for one, other in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
+        one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+        worst = max(worst, float(np.abs(one - other).max(initial=0) / max(np.abs(one).max(initial=0), 1e-30)))
+    if not worst <= TOLERANCE:
+        raise ValueError(
+            f"on test images the file differs from the run by {worst:.1e} of the largest result, more than "
+            f"{TOLERANCE}. Please report this network."
+        )
+    return worst
+
+
+def about(model: "RecordedModel", program: "PortableProgram", options: argparse.Namespace) -> dict[str, Any]:
+    """What a card says about the network."""
+    import jax
+
+    return {
+        "run": str(options.run_folder),
+        "checkpoint": options.checkpoint,
+        "step": model.step,
+        "dataset": model.dataset,
+        "classes": list(model.class_names),
+        "input": {
+            "shape": [str(size) if not isinstance(size, int) else size for size in program.input.shape],
+            "dtype": str(program.input.dtype),
+            "preprocessing": "inside: the input is an image as the data set holds it, channels last",
+            "resize": model.resize,
+        },
+        "outputs": {
+            "/".join(str(getattr(key, "key", key)) for key in path): [str(value.dtype), *map(str, value.shape)]
+            for (path, _), value in zip(
+                jax.tree_util.tree_leaves_with_path(jax.tree.unflatten(program.tree, range(len(program.results)))),
+                program.results,
+                strict=True,
+            )
+        },
+    }
+
+
+def last_measures(records: list[dict[str, Any]]) -> dict[str, float]:
+    """The last recorded value of each measure of an evaluation.
+
+    >>> last_measures([{"step": 1, "test/accuracy": 0.5}, {"step": 2, "test/accuracy": 0.9, "train/loss": 1.0}])
+    {'test/accuracy': 0.9}
+    """
+    return {name: value for each in records for name, value in each.items() if name.startswith(("test/", "val/"))}
+
+
+def versions(target: str) -> dict[str, str]:
+    """The versions of the packages that made the file."""
+    import importlib.metadata
+
+    names = ["jaxcnn", "jax", "jaxlib", *(["onnx", "onnxruntime"] if target == "onnx" else [])]
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def latencies(model: "RecordedModel", compute: Callable[[Any], Any], images: Any) -> dict[str, float]:
+    """The median milliseconds of a call, of the run's own prediction under ``jit`` and of the file, in turn."""
+    import jax
+
+    assert model.inference.predict is not None
+    own = jax.jit(model.inference.predict)
+    calls: dict[str, Callable[[], Any]] = {
+        "jit": lambda: own(model.variables, {"image": images}),
+        "file": lambda: compute(images),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(RUNS + 2):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            jax.block_until_ready(call())
+            if turn >= 2:  # the first calls compile and warm up
+                seconds[name].append(time.perf_counter() - start)
+    return {name: 1000 * statistics.median(values) for name, values in seconds.items()}
