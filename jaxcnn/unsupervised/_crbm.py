@@ -1,6 +1,7 @@
 """The convolutional restricted Boltzmann machine with probabilistic max pooling."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
@@ -64,16 +65,34 @@ class CRBM:
         if isinstance(self.sigma, int | float) and not self.sigma > 0:
             raise ValueError(f"sigma={self.sigma} must be positive.")
 
-    def init(self, key: jax.Array, *, scale: float = 0.01) -> dict[str, jax.Array]:
+    def init(self, key: jax.Array, *, scale: float = 0.01, activation: float | None = None) -> dict[str, jax.Array]:
         """Initial parameters: kernels are normal with standard deviation ``scale``, biases are 0.
 
         Args:
             key: determines the kernels.
             scale: of the kernels.
+            activation: probability of a hidden unit whose kernel responds with 0, which determines the hidden biases:
+                ``sigma**2 log(activation / (1 - block**2 activation))``. With the target of the sparsity, kernels do not
+                all become the mean image in the first steps. None sets the biases to 0.
+
+        Raises:
+            ValueError: an ``activation`` that is not between 0 and ``1 / block**2``.
+
+        >>> crbm = CRBM(window_shape=(3, 3), features=1)
+        >>> crbm.hidden(crbm.init(jax.random.key(0), scale=0.0, activation=0.1), jnp.zeros((4, 4, 1)))[0][0, 0]
+        Array([0.1], dtype=float32)
         """
         shape = (*self.window_shape, self.channels, self.features)
+        bias = 0.0
+        if activation is not None:
+            if not 0 < activation < 1 / self.block**2:
+                raise ValueError(
+                    f"activation={activation} must be between 0 and {1 / self.block**2}: of a block of {self.block} x "
+                    f"{self.block} units at most one is on."
+                )
+            bias = self.sigma**2 * math.log(activation / (1 - self.block**2 * activation))
         return {
-            "bias": jnp.zeros(self.features),
+            "bias": jnp.full(self.features, bias),
             "kernel": scale * jax.random.normal(key, shape),
             "visible_bias": jnp.zeros(self.channels),
         }

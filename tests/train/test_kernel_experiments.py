@@ -8,6 +8,7 @@ import pytest
 
 from jaxcnn import data, unsupervised
 from jaxcnn.train import Experiment, Trained
+from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._runs._discover import load_experiment
 from jaxcnn.train._state import create_state
 from tests.train.test_dry_run import EXPERIMENTS, stand_in
@@ -44,3 +45,17 @@ def test_features_of_kmeans_are_measured() -> None:
     found = Trained(experiment, dict(create_state(experiment).variables), 0).measured()
     assert found["train_accuracy"] == 1.0, "12 images, 16 features"
     assert 0 <= found["accuracy"] <= 0.6 and found["encode_gflops"] > 0 and 0.05 < found["peak_gib"] < 100
+
+
+@pytest.mark.gate
+@pytest.mark.parametrize("kernels", ["pixels", "handmade", "kmeans", "sparse", "psd", "crbm", "trained"])
+def test_every_way_of_choosing_kernels_traces(kernels: str) -> None:
+    dry_run(built("kernels_compared_mnist", kernels=kernels))
+
+
+@pytest.mark.gate
+def test_strokes_are_measured_next_to_initial_kernels_and_pixels() -> None:
+    experiment = built("crbm_digits", features=4, hold_out=5)
+    found = Trained(experiment, dict(create_state(experiment).variables), 0).measured()
+    assert found["accuracy"] == found["accuracy_before"], "nothing is trained yet"
+    assert 0.7 < found["accuracy"] < found["accuracy_of_pixels"] < 1

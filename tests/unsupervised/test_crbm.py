@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import expit, logsumexp, softmax
@@ -130,6 +131,17 @@ def test_one_round_is_the_rule_of_the_paper(key: jax.Array) -> None:
     np.testing.assert_allclose(gradient["bias"], (minus - plus).mean((0, 1, 2)) + sparse, atol=1e-5)
 
 
+def test_two_layers_on_mnist_have_the_2600_features_of_the_paper() -> None:
+    first, second = CRBM(window_shape=(12, 12), features=40), CRBM(window_shape=(6, 6), features=40, channels=40)
+
+    def features(image: jax.Array) -> jax.Array:
+        _, lower = first.hidden(first.init(jax.random.key(0)), first.crop(image))
+        _, upper = second.hidden(second.init(jax.random.key(1)), second.crop(lower))
+        return jnp.concatenate([lower.ravel(), upper.ravel()])
+
+    assert jax.eval_shape(features, jax.ShapeDtypeStruct((28, 28, 1), jnp.float32)).shape == (40 * 64 + 40,)
+
+
 def test_an_input_from_above_raises_the_units_of_its_block() -> None:
     params = params_of(BINARY)
     v, top = np.zeros((4, 4, 1), np.float32), np.array([[[1.5, 0.0]]], np.float32)
@@ -158,6 +170,11 @@ def test_without_blocks_and_with_a_window_of_the_image_it_is_that_of_scikit_lear
         (lambda p: CRBM(window_shape=(3, 3), features=0), ValueError, "features=0 must be at least 1"),
         (lambda p: CRBM(window_shape=(3, 3), features=1, sigma=0.0), ValueError, "sigma=0.0 must be positive"),
         (lambda p: CRBM(window_shape=(3, 3), features=1, visible="real"), ValueError, "visible='real'"),
+        (
+            lambda p: BINARY.init(jax.random.key(0), activation=0.3),
+            ValueError,
+            "activation=0.3 must be between 0 and 0.25",
+        ),
         (lambda p: BINARY.hidden(p, np.zeros((5, 4, 1))), ShapeError, "hidden maps of 3 x 2, which cannot be divided"),
         (lambda p: BINARY.hidden(p, np.zeros((4, 4, 2))), ShapeError, r"expected images \(\*batch, height, width, 1\)"),
         (
