@@ -71,9 +71,9 @@ class CRBM:
         Args:
             key: determines the kernels.
             scale: of the kernels.
-            activation: probability of a hidden unit whose kernel responds with 0, which determines the hidden biases:
-                ``sigma**2 log(activation / (1 - block**2 activation))``. With the target of the sparsity, kernels do not
-                all become the mean image in the first steps. None sets the biases to 0.
+            activation: probability of a hidden unit in a block whose kernel responds with 0, which determines the
+                hidden biases: ``sigma**2 log(activation / (1 - block**2 activation))``. If it is the target of the
+                sparsity, kernels do not all become the mean image in the first steps. None sets the biases to 0.
 
         Raises:
             ValueError: an ``activation`` that is not between 0 and ``1 / block**2``.

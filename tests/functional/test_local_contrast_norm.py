@@ -18,7 +18,12 @@ local_contrast_norm = compiled(functional.local_contrast_norm)
 
 @pytest.mark.parametrize(
     ("shape", "window", "sigma"),
-    [((7, 6, 3), (3, 3), 0.8), ((5, 6, 2), (4, 5), None), ((9, 1), (3,), 2.0), ((3, 4, 3, 2), (3, 2, 3), 1.0)],
+    [
+        ((5, 6, 2), (4, 5), None),
+        pytest.param((7, 6, 3), (3, 3), 0.8, marks=pytest.mark.gate),
+        pytest.param((9, 1), (3,), 2.0, marks=pytest.mark.gate),
+        pytest.param((3, 4, 3, 2), (3, 2, 3), 1.0, marks=pytest.mark.gate),
+    ],
 )
 def test_against_loops(shape: tuple[int, ...], window: tuple[int, ...], sigma: float | None) -> None:
     x = np.random.default_rng(0).standard_normal((2, *shape))

@@ -27,7 +27,7 @@ def patches_and_kernel(count: int, *, features: int) -> tuple[np.ndarray, np.nda
     return x, kernel
 
 
-@pytest.mark.parametrize("features", [10, 40])
+@pytest.mark.parametrize("features", [pytest.param(10, marks=pytest.mark.gate), 40])
 def test_codes_of_patches_are_those_of_scikit_learn(features: int) -> None:
     x, kernel = patches_and_kernel(20, features=features)
     found = sparse_codes(x.astype(np.float32), kernel.astype(np.float32), penalty=0.1, steps=1000)
@@ -101,7 +101,8 @@ def psd(nonlinearity: Any) -> tuple[dict[str, jax.Array], np.ndarray, dict[str, 
     return params, x, {"penalty": 0.2, "alpha": 0.7, "steps": 1000, "nonlinearity": nonlinearity}
 
 
-@pytest.mark.parametrize("nonlinearity", ["tanh", pytest.param("shrink", marks=pytest.mark.gate)])
+@pytest.mark.gate
+@pytest.mark.parametrize("nonlinearity", ["tanh", "shrink"])
 def test_the_gradient_is_that_of_the_minimum_over_codes(nonlinearity: Any) -> None:
     """By differences of the energy, in which the codes move with the parameters."""
     params, x, options = psd(nonlinearity)
@@ -113,7 +114,7 @@ def test_the_gradient_is_that_of_the_minimum_over_codes(nonlinearity: Any) -> No
         np.testing.assert_allclose(jax.jit(jax.grad(loss))(flat), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("nonlinearity", ["tanh", "shrink"])
+@pytest.mark.parametrize("nonlinearity", [pytest.param("tanh", marks=pytest.mark.gate), "shrink"])
 def test_the_energy_has_its_three_parts(nonlinearity: Any) -> None:
     params, x, options = psd(nonlinearity)
     options["steps"] = 2
