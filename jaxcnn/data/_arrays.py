@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ class Split:
         """The shape and the dtype of one example of each array."""
         return {name: (array.shape[1:], array.dtype) for name, array in self.arrays.items()}
 
-    def take(self, index: Any) -> "Split":
+    def take(self, index: np.ndarray | Sequence[int] | slice) -> "Split":
         """The split of some examples: ``array[index]`` of each array.
 
         Args:

@@ -154,7 +154,7 @@ class ResNet(nn.Module):
     """
 
     stage_sizes: Sequence[int]
-    block: Any
+    block: type[BasicBlock] | type[Bottleneck]
     num_classes: int = 1000
     dtype: DTypeLike | None = None
     width: int = 64

@@ -19,6 +19,9 @@ NOT_A_ROW = {
     "flip_views",
     "mixup_or_cutmix",
     "on",
+    "random_scene_crop",  # of a batch, with its boxes and label maps
+    "random_scene_flip",
+    "random_scene_scale",
     "shift_views",
 }
 
