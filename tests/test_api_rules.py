@@ -55,8 +55,11 @@ NO_EXAMPLE = {
     "profile_run": "runs JAX's profiler",
     "silence_hooks": "changes hooks of the whole process",
 }
-# Parameters of type Any, and why; those of *args and **kwargs are passed on to another function.
+# Parameters and fields of type Any, and why; those of *args and **kwargs are passed on to another function.
 ANY = {
+    ("PortableProgram", "tree"): "a pytree",
+    ("Setting", "default"): "of the type of the setting",
+    ("Setting", "type"): "a type such as int | None, or a Literal",
     ("decay_mask", "params"): "a pytree",
     ("settings_to_json", "config"): "an experiment's own dataclass",
 }
@@ -237,6 +240,8 @@ def problems_of_class(name: str, member: Any, *, shown: str, returned: Set[str])
     if not text or text == inspect.getdoc(member.__mro__[1]) or text.startswith(f"{short}("):  # a dataclass writes one
         found.append("has no docstring of its own")
     found += [f"{field} is not described" for field in fields_of(member) if not re.search(rf"\b{field}\b", text)]
+    types = getattr(member, "__annotations__", {})
+    found += [f"{field} is Any" for field in fields_of(member) if types.get(field) is Any and (short, field) not in ANY]
     elsewhere = not issubclass(member, linen.Module) and (short in returned or re.search(rf"\b{short}\b", shown))
     abstract = issubclass(member, BaseException) or getattr(member, "_is_protocol", False)
     if not (">>>" in text or elsewhere or abstract or short in NO_EXAMPLE):
@@ -271,7 +276,8 @@ def test_exceptions_from_the_rules_are_needed() -> None:
         for name, each in inspect.signature(function).parameters.items()
     }
     assert {key for key in POSITIONAL_DEFAULTS if key not in parameters} == set()
-    assert {key for key in ANY if key not in parameters or parameters[key].annotation is not Any} == set()
+    fields = {(member.__name__, field) for _, member in CLASSES for field in fields_of(member)}
+    assert set(ANY) <= fields | {key for key, each in parameters.items() if each.annotation is Any}
 
 
 def in_order(names: list[str]) -> list[str]:
@@ -360,7 +366,7 @@ class Typed(linen.Module):
 class Record:
     """A record."""
 
-    shape: int
+    shape: Any
 
 
 def of_arrays(x: jax.Array, y: ArrayLike, z: ArrayLike, key: jax.Array, mode: PaddingMode) -> jax.Array:
@@ -409,6 +415,12 @@ def test_the_rules_can_fail() -> None:
         "the result of __call__ has no annotation",
     ]
     assert problems_of_class("jaxcnn.nn.Typed", Typed, **nothing) == ["x is not ArrayLike"]
-    assert problems_of_class("jaxcnn.data.Record", Record, **nothing) == ["shape is not described", "is in no example"]
-    assert problems_of_class("jaxcnn.data.Record", Record, shown="", returned={"Record"}) == ["shape is not described"]
+    assert problems_of_class("jaxcnn.data.Record", Record, **nothing) == [
+        "shape is not described",
+        "shape is Any",
+        "is in no example",
+    ]
+    assert problems_of_class("jaxcnn.data.Record", Record, shown="", returned={"Record"})[:-1] == [
+        "shape is not described"
+    ]
     assert in_order(["b", "a", "Name", "ALL"]) == ["ALL", "Name", "a", "b"]

@@ -2,10 +2,10 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from jaxcnn.functional import max_pool
 from jaxcnn.models._layers import as_videos, classifier
@@ -42,7 +42,7 @@ class C3D(nn.Module):
     """
 
     num_classes: int = 487
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     stage_sizes: Sequence[int] = (1, 1, 2, 2, 2)
     widths: Sequence[int] = (64, 128, 256, 512, 512)
     hidden: int = 4096

@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from jaxcnn import nn as jnn
 from jaxcnn._errors import ShapeError, check_choice
@@ -75,7 +76,7 @@ class ContrastNet(nn.Module):
     """
 
     num_classes: int = 10
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     stages: Sequence[ContrastStage] = JARRETT_STAGES
 
     @nn.compact
@@ -103,7 +104,7 @@ class ContrastNet(nn.Module):
 
 class _Stage(nn.Module):
     stage: ContrastStage
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -2,11 +2,11 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import ArrayLike
 from jaxcnn.functional import max_pool
@@ -43,7 +43,7 @@ class InceptionTime(nn.Module):
     """
 
     num_classes: int = 2
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     depth: int = 6
     width: int = 32
     windows: Sequence[int] = (40, 20, 10)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
@@ -53,7 +54,7 @@ class Multiscale(nn.Module):
     """
 
     num_classes: int = 8
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     widths: Sequence[int] = (16, 64, 256)
     hidden: int = 1024
     scales: int = 3

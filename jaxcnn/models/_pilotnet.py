@@ -2,10 +2,10 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from jaxcnn._errors import ShapeError
 from jaxcnn.models._layers import as_images, classifier
@@ -38,7 +38,7 @@ class PilotNet(nn.Module):
     """
 
     num_classes: int = 1
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     activation: Callable[[jax.Array], jax.Array] = nn.relu
 
     @nn.compact

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 from flax.typing import Initializer
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import ArrayLike
 from jaxcnn.models._layers import as_series, as_series_mask, classifier, masked, masked_mean
@@ -43,7 +44,7 @@ class FCN1D(nn.Module):
     """
 
     num_classes: int = 2
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     widths: Sequence[int] = (128, 256, 128)
     windows: Sequence[int] = WINDOWS
     norm: Callable[..., nn.Module] = keras_norm
@@ -88,7 +89,7 @@ class ResNet1D(nn.Module):
     """
 
     num_classes: int = 2
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     widths: Sequence[int] = (64, 128, 128)
     norm: Callable[..., nn.Module] = keras_norm
 

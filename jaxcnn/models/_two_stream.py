@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._errors import ShapeError
@@ -103,7 +104,7 @@ class CNNM2048(nn.Module):
     """
 
     num_classes: int = 101
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     second_norm: bool = True
     dropout_rate: float = 0.5
 
@@ -155,7 +156,7 @@ class TwoStream(nn.Module):
     """
 
     num_classes: int = 101
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     dropout_rate: float = 0.5
 
     @nn.compact

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from jaxcnn._errors import check_choice
 from jaxcnn.functional import global_avg_pool, max_pool
@@ -129,7 +130,7 @@ class VideoResNet(nn.Module):
 
     kinds: Sequence[Kind]
     num_classes: int = 400
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     stage_sizes: Sequence[int] = (2, 2, 2, 2)
     width: int = 64
     factored_stem: bool = False

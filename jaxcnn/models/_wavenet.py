@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import as_array
 from jaxcnn._errors import ShapeError
@@ -107,7 +108,7 @@ class WaveNetStack(nn.Module):
     """
 
     num_classes: int = 256
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     dilations: Sequence[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
     stacks: int = 3
     width: int = 32

@@ -2,13 +2,13 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from flax.typing import Initializer
+from jax.typing import DTypeLike
 
 from jaxcnn.models._resnet import Bottleneck, ResNet
 from jaxcnn.models._vgg import vgg_stages
@@ -36,7 +36,7 @@ class FrozenBatchNorm(nn.Module):
     """
 
     epsilon: float = 1e-5
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     scale_init: Initializer = nn.initializers.ones
     use_running_average: bool | None = None
 
@@ -85,7 +85,7 @@ class ResNetPyramid(nn.Module):
     stage_sizes: Sequence[int] = (3, 4, 6, 3)
     channels: int = 256
     width: int = 64
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     norm: Callable[..., nn.Module] = FrozenBatchNorm
 
     @nn.compact
@@ -134,7 +134,7 @@ class VGGMap(nn.Module):
 
     stage_sizes: Sequence[int] = (2, 2, 3, 3, 3)
     widths: Sequence[int] = (64, 128, 256, 512, 512)
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> list[jax.Array]:

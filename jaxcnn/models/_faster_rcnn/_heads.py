@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from jaxcnn.models._layers import torch_bias, torch_kernel
 from jaxcnn.nn import Conv
@@ -23,7 +24,7 @@ class ProposalHead(nn.Module):
     """
 
     num_anchors: int
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, maps: Sequence[jax.Array]) -> tuple[list[jax.Array], list[jax.Array]]:
@@ -59,7 +60,7 @@ class DenseHead(nn.Module):
 
     hidden: Sequence[int] = (1024, 1024)
     dropout_rate: float = 0.0
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, regions: jax.Array, train: bool) -> jax.Array:
@@ -80,7 +81,7 @@ class Predictor(nn.Module):
     """
 
     num_classes: int
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
+from jax.typing import DTypeLike
 
 from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._errors import ShapeError, check_choice
@@ -80,7 +81,7 @@ class FasterRCNN(nn.Module):
     """
 
     num_classes: int = 91
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     backbone: Callable[..., nn.Module] = ResNetPyramid
     head: Callable[..., nn.Module] = DenseHead
     anchor_sizes: Sequence[Sequence[float]] = ((32,), (64,), (128,), (256,), (512,))
