@@ -1,10 +1,7 @@
 """What a notebook shows: one line that changes while a run trains, and tables of objects."""
 
 import json
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from jaxcnn.train._reports._notebook import NotebookProgress, in_notebook
+from tests.notebooks import execute
 from tests.train.runs import TINY
 
 ROOT = Path(__file__).parent.parent.parent
@@ -34,16 +32,6 @@ experiment""",
     "summary": "jaxcnn.summary('lenet5', (1, 32, 32, 1))",
     "command": f"!{{sys.executable}} -m jaxcnn train {TINY} --set epochs=1 --run-dir other",
 }
-# The kernel is reached through files, so that no port has to be free.
-PROGRAM = """
-import sys, nbformat
-from jupyter_client import AsyncKernelManager
-from nbclient import NotebookClient
-notebook = nbformat.read(sys.argv[1], as_version=4)
-kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")
-NotebookClient(notebook, km=kernel, timeout=600, startup_timeout=300).execute()
-nbformat.write(notebook, sys.argv[1])
-"""
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +43,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list
         for name, source in CELLS.items()
     ]
     path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), encoding="utf-8")
-    with tempfile.TemporaryDirectory() as short:  # the name of a socket has at most 107 characters
-        folders = dict.fromkeys(("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"), short)
-        environment = {**os.environ, **folders, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, str(path)],
-            cwd=path.parent,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr
+    execute(path)
     yield {cell["id"]: cell["outputs"] for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]}
 
 
