@@ -17,7 +17,9 @@ from tests.tiers import default_rows
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [
-    page for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("start/*.md"), *DOCS.glob("tasks/*.md")]) if ">>>" in page.read_text(encoding="utf-8")
+    page
+    for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("start/*.md"), *DOCS.glob("tasks/*.md")])
+    if ">>>" in page.read_text(encoding="utf-8")
 ]
 LONGEST = {"kernels_without_labels", "what_is_a_convolution"}
 OF_THE_COMMAND = {"augmentations.png"}  # drawn by a verb; tests/vis/test_augmentations.py compares it
