@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import Literal
 
 # Calls of these primitives are replaced by the operations that they call.
@@ -130,7 +132,8 @@ class Program:
         found = {**dict(zip(self.inputs, inputs, strict=True)), **(given or {})}
 
         def read(value: Value) -> Any:
-            return found.get(value, value.constant)
+            # Arrays of NumPy in a jaxpr are of a type that not every primitive accepts outside of jit.
+            return found[value] if value in found else _as_operand(value.constant)
 
         for operation in self.operations_for(wanted, found):
             operands = [read(value) for value in operation.inputs]
@@ -192,6 +195,10 @@ def constants_and_carry(params: Mapping[str, Any]) -> tuple[int, int]:
         return params["num_consts"], params["num_carry"]
     constants, carry, _ = params["ft_in"].unpack()
     return len(constants), len(carry)
+
+
+def _as_operand(constant: Any) -> Any:
+    return constant if isinstance(constant, jax.Array) or not np.ndim(constant) else jnp.asarray(np.asarray(constant))
 
 
 def _open(jaxpr: Any) -> Any:

@@ -1,0 +1,198 @@
+"""What single units respond to: patches of data, images made for them, and how far they see."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.ad_checkpoint import checkpoint_name
+
+from jaxcnn import attribution, functional
+from jaxcnn._errors import ShapeError
+from jaxcnn.shapes import ReceptiveField, SlidingWindow, receptive_field
+
+
+@pytest.fixture(scope="module", autouse=True)
+def strict_dtypes() -> None:
+    """Optax raises a float to an integer step, which strict promotion refuses."""
+
+
+DRAW = np.random.default_rng(0)
+KERNEL = DRAW.standard_normal((3, 3, 2, 4)).astype(np.float32)
+IMAGES = DRAW.integers(0, 255, (11, 8, 7, 2)).astype(np.uint8)
+IMAGES[9] = IMAGES[4]  # equal activations: the first image is chosen
+LAYER = SlidingWindow((3, 3), strides=2, padding=1)
+FIELD = receptive_field([LAYER])
+
+
+def strided(x: jax.Array) -> jax.Array:
+    y = functional.conv(jnp.asarray(x, jnp.float32) / 255, KERNEL, strides=2, padding=1)
+    return checkpoint_name(y, "map").sum((1, 2))
+
+
+def test_top_patches_are_those_of_a_sort_of_all_activations() -> None:
+    batches = [IMAGES[:4], IMAGES[4:8], IMAGES[8:]]
+    found = attribution.top_patches(strided, batches, layer="map", receptive_field=FIELD, k=3, fill=99)
+    padded = np.pad(IMAGES, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=99)
+    zeros = np.pad(IMAGES / 255.0, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    value = np.array(
+        [
+            [[np.tensordot(each[2 * i : 2 * i + 3, 2 * j : 2 * j + 3], KERNEL, 3) for j in range(4)] for i in range(4)]
+            for each in zeros
+        ]
+    )
+    flat = value.reshape(11, 16, 4)
+    for unit in range(4):
+        of_image = flat[..., unit].max(1).round(4)
+        order = np.argsort(-of_image, kind="stable")[:3]
+        np.testing.assert_array_equal(found.images[unit], order)
+        np.testing.assert_allclose(found.values[unit], of_image[order], rtol=1e-3)
+        for rank, image in enumerate(order):
+            i, j = np.unravel_index(flat[image, :, unit].argmax(), (4, 4))
+            np.testing.assert_array_equal(found.positions[unit, rank], (i, j))
+            np.testing.assert_array_equal(
+                found.patches[unit, rank], padded[image, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+            )
+
+
+def test_a_filter_of_edges_finds_edges() -> None:
+    """One image of noise has an edge in it."""
+    images = DRAW.uniform(0.4, 0.6, (5, 9, 9, 1)).astype(np.float32)
+    images[3, 2:6, 5:] = 1.0
+    images[3, 2:6, :5] = 0.0
+    kernel = np.array([[-1.0, 1.0], [-1.0, 1.0]], np.float32)[..., None, None]
+
+    def f(x: jax.Array) -> jax.Array:
+        return checkpoint_name(functional.conv(x, kernel, padding="VALID"), "edges").sum((1, 2))
+
+    field = receptive_field([SlidingWindow((2, 2))])
+    found = attribution.top_patches(f, [images], layer="edges", receptive_field=field, k=1)
+    assert found.images.item() == 3 and found.values.item() == 2
+    np.testing.assert_array_equal(found.patches[0, 0, ..., 0], [[0, 1], [0, 1]])
+
+
+def test_units_of_a_dense_layer_see_whole_images() -> None:
+    def f(x: jax.Array) -> jax.Array:
+        return checkpoint_name(x.reshape(x.shape[0], -1)[:, :3], "dense")
+
+    images = DRAW.random((4, 2, 2, 1)).astype(np.float32)
+    found = attribution.top_patches(f, [images], layer="dense", receptive_field=None, k=2)
+    assert found.positions.shape == (3, 2, 0)
+    best = images[:, 0, 1, 0].argmax()
+    np.testing.assert_array_equal(found.patches[1, 0], images[best])
+
+
+@pytest.mark.parametrize(("parametrization", "least"), [("pixel", 0.95), ("fourier", 0.5)])
+def test_a_linear_score_makes_its_own_weights_visible(parametrization: Any, least: float) -> None:
+    rows = np.sin(np.arange(16) / 16 * 4 * np.pi)[:, None] * np.ones(16)
+    weights = rows[None, ..., None].astype(np.float32)
+    found = attribution.maximize_activation(
+        jax.random.key(0),
+        lambda x: (x * weights).sum((1, 2, 3)),
+        shape=(2, 16, 16, 1),
+        parametrization=parametrization,
+        transformed=False,
+        steps=40,
+    )
+    images = np.asarray(found.images)
+    assert found.scores.shape == (41, 2) and (found.scores[-1] > found.scores[0] + 10).all()
+    assert images.min() >= 0 and images.max() <= 1
+    for image in images:
+        assert np.corrcoef(image.ravel(), weights.ravel())[0, 1] > least
+    assert np.abs(images[0] - images[1]).max() > 1e-3  # each from a start of its own
+
+
+@pytest.mark.gate
+def test_moves_make_images_that_do_not_depend_on_single_pixels() -> None:
+    """Of a checkerboard, whose score a shift by a pixel turns round, moved images keep nothing."""
+    board = (-1.0) ** np.add.outer(np.arange(16), np.arange(16))[None, ..., None].astype(np.float32)
+
+    def reached(transformed: bool) -> float:
+        options: dict[str, Any] = {"shape": (1, 16, 16, 1), "transformed": transformed, "steps": 60}
+        found = attribution.maximize_activation(jax.random.key(0), lambda x: (x * board).sum((1, 2, 3)), **options)
+        return float(found.scores[-1, 0])
+
+    assert reached(False) > 4 * abs(reached(True))
+
+
+def test_the_effective_field_is_that_of_the_products_of_the_kernels() -> None:
+    kernel = np.ones((3, 3, 1, 1), np.float32)
+
+    def f(x: jax.Array) -> jax.Array:
+        y = functional.conv(functional.conv(x, kernel), kernel)
+        return checkpoint_name(y, "map").sum((1, 2))
+
+    x = np.zeros((300, 9, 9, 1), np.float32)
+    found = jax.jit(
+        lambda x: attribution.effective_receptive_field(jax.random.key(0), f, x, layer="map", position=(4, 3))
+    )(x)
+    row, column = (np.pad([1.0, 2, 3, 2, 1], pad) for pad in ((2, 2), (1, 3)))
+    np.testing.assert_allclose(found / found.max(), np.outer(row, column) / 9, rtol=1e-5)
+    assert found.max() == pytest.approx(9, rel=0.1)
+
+
+POINT = ReceptiveField(size=(1, 1), jump=(1, 1), offset=(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: attribution.top_patches(strided, [IMAGES], layer="map", receptive_field=FIELD, k=0),
+            ValueError,
+            "top_patches: k=0 must be at least 1",
+        ),
+        (
+            lambda: attribution.top_patches(strided, [IMAGES[:2]], layer="map", receptive_field=FIELD, k=3),
+            ValueError,
+            "k=3 patches of each unit require as many images, but there are 2",
+        ),
+        (
+            lambda: attribution.top_patches(
+                lambda x: checkpoint_name(x.sum((1, 2)), "v"), [IMAGES], layer="v", receptive_field=POINT
+            ),
+            ShapeError,
+            "the images have 2, 'v' has 0, and the receptive field 2",
+        ),
+        (
+            lambda: attribution.top_patches(
+                lambda x: checkpoint_name(x.sum((1, 2, 3)), "v"), [IMAGES], layer="v", receptive_field=None
+            ),
+            ShapeError,
+            r"expected a layer \(n, ..., units\), but 'v' has the shape \(11,\)",
+        ),
+        (
+            lambda: attribution.maximize_activation(jax.random.key(0), jnp.sum, shape=(1, 4, 4)),  # type: ignore[arg-type]
+            ShapeError,
+            r"maximize_activation: expected the shape \(n, height, width, channels\)",
+        ),
+        (
+            lambda: attribution.invert_features(jax.random.key(0), strided, np.ones((1, 3), np.float32), layer="map"),
+            ShapeError,
+            r"invert_features: expected images \(n, height, width, channels\), got x.shape=\(1, 3\)",
+        ),
+        (
+            lambda: attribution.maximize_activation(jax.random.key(0), jnp.sum, shape=(1, 4, 4, 1)),
+            ShapeError,
+            r"expected scores of the shape \(1,\), one of each image, got \(\)",
+        ),
+        (
+            lambda: attribution.maximize_activation(jax.random.key(0), jnp.sum, shape=(1, 4, 4, 1), steps=0),
+            ValueError,
+            "at least one step, got steps=0",
+        ),
+        (
+            lambda: attribution.effective_receptive_field(
+                jax.random.key(0), strided, np.ones((1, 8, 7, 2), np.float32), layer="map", position=(4, 0)
+            ),
+            ShapeError,
+            r"position=\(4, 0\) is not in the layer 'map', whose spatial shape is \(4, 4\)",
+        ),
+    ],
+)
+def test_other_arguments_are_refused(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.compile(message)):
+        call()
