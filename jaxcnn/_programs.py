@@ -104,13 +104,15 @@ class Program:
         return found
 
     def operations_for(self, wanted: Iterable[Value], given: Collection[Value]) -> list[Operation]:
-        """The operations that computing some values from others requires, in order."""
-        missing, needed = set(wanted) - set(given), []
+        """The operations that computing some values from others requires, in order, and the names of these values."""
+        missing, needed = set(wanted) - set(given), set()
         for operation in reversed(self.operations):
             if not missing.isdisjoint(operation.outputs):
-                needed.append(operation)
+                needed.add(operation)
                 missing.update(value for value in operation.inputs if value not in given)
-        return needed[::-1]
+        return [
+            each for each in self.operations if each in needed or (each.name == "name" and each.inputs[0] in missing)
+        ]
 
     def run(
         self,

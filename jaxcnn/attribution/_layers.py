@@ -40,7 +40,9 @@ class Traced:
             hint = did_you_mean(name, known) if known else "jax.ad_checkpoint.checkpoint_name(x, NAME) names one."
             raise ValueError(f"there is no layer {name!r}. {hint}")
         if len(set(found)) > 1:
-            raise ValueError(f"the layer {name!r} is computed {len(found)} times, so its name does not say which one.")
+            raise ValueError(
+                f"the layer {name!r} is computed {len(set(found))} times, so its name does not say which one."
+            )
         return found[0]
 
     def run(self, x: jax.Array, **options: Any) -> Any:
@@ -59,7 +61,10 @@ def traced(f: Function, x: jax.Array) -> Traced:
     layers: dict[str, list[Value]] = {}
     for operation in program.operations:
         if operation.name == "name":
-            layers.setdefault(operation.params["name"], []).append(operation.inputs[0])
+            value = operation.inputs[0]
+            while (made := program.maker.get(value)) is not None and made.name == "name":
+                value = made.inputs[0]  # named before, by a call of a method inside of the function
+            layers.setdefault(operation.params["name"], []).append(value)
     return Traced(program, layers)
 
 

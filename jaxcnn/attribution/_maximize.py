@@ -1,7 +1,8 @@
 """Images that are optimised: for the activation of a unit, or for the values of a layer."""
 
+import functools
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +12,15 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jaxcnn._errors import ShapeError, check_choice
-from jaxcnn.attribution._layers import layer_outputs
+from jaxcnn.attribution._layers import layer_outputs, traced
+from jaxcnn.attribution._rectifiers import rectifier_rules, redirected
 from jaxcnn.attribution._scores import Function, as_batch
 from jaxcnn.augment import random_affine
 
 Parametrization = Literal["fourier", "pixel"]
 
 # The square root of the covariance of the colours of ImageNet, as in Lucid, scaled to the greatest column.
+_REDIRECTED = 16  # steps in which a rectifier that is off passes what would turn it on, as in Lucid
 _COLOURS = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 _COLOURS = _COLOURS / np.linalg.norm(_COLOURS, axis=0).max()
 
@@ -51,7 +54,8 @@ def maximize_activation(
     are divided by their frequency, so that all frequencies change at the same rate; of images with three channels ``C``
     gives the colours the correlation that they have in photographs. At each step a randomly moved copy of each image is
     scored (shifts up to 1/16 of the image, rotations up to 5 degrees, scales up to 10 %), so that the score does not
-    depend on single pixels, and Adam follows its gradient.
+    depend on single pixels, and Adam follows its gradient. In the first 16 steps a rectifier whose input is negative
+    passes the part of the gradient that makes it larger, so that a unit which is off at the start can be turned on.
 
     Show several images (``n``), since different starts may lead to different images, and compare the activations that
     are reached with those of data.
@@ -88,25 +92,27 @@ def maximize_activation(
         raise ShapeError(f"expected scores of the shape {shape[:1]}, one of each image, got {found}.")
     optimizer = optax.adam(learning_rate)
 
-    def loss(variables: jax.Array, key: jax.Array) -> jax.Array:
+    redirected_score = _with_redirected_rectifiers(score, shape)
+
+    def loss(variables: jax.Array, key: jax.Array, score: Function) -> jax.Array:
         images = image_of(variables)
         total = -total_variation * _variation(images)
         if transformed:
             images = random_affine(key, images, shift=max(shape[1:3]) / 16, rotate=5.0, scale=0.1, fill=0.5)
         return -(score(images) + total).sum()
 
-    def step(
-        state: tuple[jax.Array, optax.OptState], key: jax.Array
-    ) -> tuple[tuple[jax.Array, optax.OptState], jax.Array]:
+    def step(followed: Function, state: Any, key: jax.Array) -> tuple[Any, jax.Array]:
         variables, memory = state
-        updates, memory = optimizer.update(jax.grad(loss)(variables, key), memory)
+        updates, memory = optimizer.update(jax.grad(loss)(variables, key, followed), memory)
         return (optax.apply_updates(variables, updates), memory), score(image_of(variables))
 
     @jax.jit
     def run(variables: jax.Array, keys: jax.Array) -> Optimized:
-        (variables, _), scores = lax.scan(step, (variables, optimizer.init(variables)), keys)
-        images = image_of(variables)
-        return Optimized(images, jnp.concatenate([scores, score(images)[None]]))
+        state: Any = (variables, optimizer.init(variables))
+        state, early = lax.scan(functools.partial(step, redirected_score), state, keys[:_REDIRECTED])
+        state, late = lax.scan(functools.partial(step, score), state, keys[_REDIRECTED:])
+        images = image_of(state[0])
+        return Optimized(images, jnp.concatenate([early, late, score(images)[None]]))
 
     size = (*shape[:1], *((2, shape[1], shape[2] // 2 + 1) if parametrization == "fourier" else shape[1:3]), shape[3])
     return run(0.01 * jax.random.normal(start, size), jax.random.split(move, steps))
@@ -172,6 +178,16 @@ def invert_features(
         learning_rate=learning_rate,
         total_variation=total_variation,
     )
+
+
+def _with_redirected_rectifiers(score: Function, shape: tuple[int, ...]) -> Function:
+    """The same scores, with gradients that turn rectifiers on; unchanged where none is recognised."""
+    program = traced(score, jnp.zeros(shape))
+    try:
+        rules = rectifier_rules(program.program, redirected)
+    except ValueError:
+        return score
+    return lambda images: program.run(images, rules=rules)
 
 
 def _pixels(shape: tuple[int, ...]) -> Callable[[jax.Array], jax.Array]:

@@ -62,6 +62,17 @@ def _rectified_backward(_: None, g: jax.Array) -> tuple[jax.Array]:
     return (lax.max(g, jnp.zeros((), g.dtype)),)
 
 
+@jax.custom_vjp
+def redirected(x: jax.Array) -> jax.Array:
+    """``max(x, 0)``; a cotangent passes where ``x`` or the cotangent is positive, so that ``x`` may become larger."""
+    return lax.max(x, jnp.zeros((), x.dtype))
+
+
+def _redirected_backward(x: jax.Array, g: jax.Array) -> tuple[jax.Array]:
+    return (jnp.where((x > 0) | (g > 0), g, jnp.zeros((), g.dtype)),)
+
+
+redirected.defvjp(lambda x: (redirected(x), x), _redirected_backward)
 guided.defvjp(lambda x: (guided(x), x), _guided_backward)
 rectified_backward.defvjp(lambda x: (rectified_backward(x), None), _rectified_backward)
 

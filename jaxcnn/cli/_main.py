@@ -26,6 +26,8 @@ VERBS = (
     "export",
     "index",
     "search",
+    "explain",
+    "units",
     "list",
     "compare",
     "show",
@@ -40,7 +42,7 @@ VERBS = (
 )
 
 # These verbs need the training loop, which takes longer to import.
-WITH_TRAIN = ("train", "evaluate", "export", "predict", "index", "search", "profile")
+WITH_TRAIN = ("train", "evaluate", "explain", "export", "index", "predict", "profile", "search", "units")
 
 
 def build_parser() -> argparse.ArgumentParser:

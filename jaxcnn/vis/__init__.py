@@ -16,6 +16,7 @@ from jaxcnn.vis._detection_curves import (
     draw_class_bars,
     draw_detection_curves,
 )
+from jaxcnn.vis._explanation import draw_explanation, explanation_figure
 from jaxcnn.vis._flow import flow_to_color
 from jaxcnn.vis._mistakes import draw_mistakes, mistakes_figure
 from jaxcnn.vis._neighbours import draw_neighbours, neighbours_figure
@@ -24,6 +25,14 @@ from jaxcnn.vis._predictions import draw_predictions, predictions_figure
 from jaxcnn.vis._receptive_fields import draw_receptive_fields, receptive_fields_figure
 from jaxcnn.vis._segmentation import class_colours, draw_segmentation, segmentation_figure
 from jaxcnn.vis._sweep import draw_sweep, sweep_figure
+from jaxcnn.vis._units import (
+    draw_feature_maps,
+    draw_kernels,
+    draw_units,
+    feature_maps_figure,
+    kernels_figure,
+    units_figure,
+)
 
 __all__ = [
     "Panel",
@@ -46,6 +55,9 @@ __all__ = [
     "draw_confusion",
     "draw_curves",
     "draw_detection_curves",
+    "draw_explanation",
+    "draw_feature_maps",
+    "draw_kernels",
     "draw_mistakes",
     "draw_neighbours",
     "draw_panels",
@@ -53,7 +65,11 @@ __all__ = [
     "draw_receptive_fields",
     "draw_segmentation",
     "draw_sweep",
+    "draw_units",
+    "explanation_figure",
+    "feature_maps_figure",
     "flow_to_color",
+    "kernels_figure",
     "mistakes_figure",
     "neighbours_figure",
     "panels_figure",
@@ -61,6 +77,7 @@ __all__ = [
     "receptive_fields_figure",
     "segmentation_figure",
     "sweep_figure",
+    "units_figure",
 ]
 
 if not TYPE_CHECKING:  # or type checkers would accept every name

@@ -94,7 +94,12 @@ def test_layers_are_features_results_of_modules_and_named_values() -> None:
             return model.apply(variables, x, train=False)
 
         shapes.update(attribution.layer_shapes(f, x))
-        return attribution.layer_outputs(f, x, layers=["c3", "c3()", "output", "()"])
+        # A method within a function names its layers again.
+        again = attribution.layer_outputs(
+            lambda x: attribution.layer_outputs(f, x, layers=["()"])["()"], x, layers=["c3"]
+        )
+        assert "s4" in attribution.layer_shapes(lambda x: attribution.layer_outputs(f, x, layers=["f6"])["f6"], x)
+        return attribution.layer_outputs(f, x, layers=["c3()", "output", "()"]) | again
 
     values = jax.eval_shape(call, variables, x)
     assert (

@@ -105,6 +105,18 @@ def test_a_linear_score_makes_its_own_weights_visible(parametrization: Any, leas
     assert np.abs(images[0] - images[1]).max() > 1e-3  # each from a start of its own
 
 
+def test_a_unit_that_is_off_at_the_start_is_turned_on() -> None:
+    """Its rectifier passes no gradient there, and the score stays 0 without the rule of the first steps."""
+
+    def score(x: jax.Array) -> jax.Array:
+        return jax.nn.relu(x.mean((1, 2, 3)) - 0.6)
+
+    found = attribution.maximize_activation(
+        jax.random.key(0), score, shape=(1, 4, 4, 1), parametrization="pixel", transformed=False, steps=40
+    )
+    assert found.scores[0, 0] == 0 and found.scores[-1, 0] > 0.1
+
+
 @pytest.mark.gate
 def test_moves_make_images_that_do_not_depend_on_single_pixels() -> None:
     """Of a checkerboard, whose score a shift by a pixel turns round, moved images keep nothing."""

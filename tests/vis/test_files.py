@@ -64,6 +64,42 @@ PICTURES = {
             ],
         },
     ),
+    "explanation": (
+        vis.draw_explanation,
+        vis.explanation_figure,
+        lambda: (BYTES[0], {"grad_cam": np.eye(2), "gradient": -np.ones((8, 8, 3))}, [("a", 0.75), ("b", 0.2)]),
+        {"title": "a.png: score of a"},
+        {
+            "texts": ["a.png: score of a"],
+            "panels": [
+                {"title": "input", "images": 1},
+                {"title": "grad_cam", "x": "0 to 1", "images": 2},
+                {"title": "gradient", "x": "-1 to -1", "images": 1},
+                {"title": "classes", "x ticks": ["0", "1"], "y ticks": ["a", "b"], "bars": 1, "patches": 2},
+            ],
+        },
+    ),
+    "units": (
+        vis.draw_units,
+        vis.units_figure,
+        lambda: ([("patches", BYTES[None]), ("made", np.ones((1, 1, 8, 8, 1)))], ["unit 3"]),
+        {"title": "conv1"},
+        {"texts": ["conv1"], "panels": [{"texts": ["patches", "made", "unit 3"], "images": 4}]},
+    ),
+    "kernels": (
+        vis.draw_kernels,
+        vis.kernels_figure,
+        lambda: (np.arange(150.0).reshape(5, 5, 3, 2),),
+        {"title": "conv1"},
+        {"texts": ["conv1; each to its own scale"], "panels": [{"texts": ["0", "1"], "images": 2}]},
+    ),
+    "feature_maps": (
+        vis.draw_feature_maps,
+        vis.feature_maps_figure,
+        lambda: (np.arange(18.0).reshape(3, 3, 2),),
+        {"title": "conv1"},
+        {"texts": ["conv1"], "panels": [{"texts": ["0: 16", "1: 17"], "images": 2}]},
+    ),
     "panels": (
         vis.draw_panels,
         vis.panels_figure,

@@ -1,0 +1,88 @@
+"""What `explain` and `units` share: the function of a run's network, from prepared images to the scores of classes."""
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from jaxcnn.cli import _trust
+
+if TYPE_CHECKING:
+    from jaxcnn.train import RunFolder, Trained
+
+
+@dataclasses.dataclass(frozen=True)
+class Inside:
+    """A run's network as functions of images.
+
+    Attributes:
+        trained: the run's experiment and the variables of a checkpoint.
+        scores: prepared images -> logits ``(n, classes)``, or the logarithms of probabilities where the experiment's
+            ``predict`` calls several networks, or one several times.
+        prepare: images as the data set has them -> the images that ``scores`` reads.
+        shapes: of the layers of ``scores`` for one image, by name.
+    """
+
+    trained: "Trained"
+    scores: Callable[[Any], Any]
+    prepare: Callable[[Any], Any]
+    shapes: dict[str, tuple[int, ...]]
+
+    def layer(self, name: str | None) -> str:
+        """A layer of maps by name; unless given, the last that has more than one position.
+
+        Raises:
+            ValueError: there is no such layer, or it is no map.
+        """
+        maps = [each for each, shape in self.shapes.items() if len(shape) == 4 and min(shape[1:3]) > 1]
+        maps = [
+            each for each in maps if not each.endswith("()")
+        ] or maps  # a module's own result is before its rectifier
+        if name is not None:
+            return name
+        if not maps:
+            raise ValueError("the network has no layer with maps of the image.")
+        return maps[-1]
+
+
+def open_inside(run: "RunFolder", options: argparse.Namespace) -> Inside:
+    """The network of a run, whose ``experiment.py`` is run.
+
+    Raises:
+        RunError: the run does not predict the probabilities of classes of images.
+    """
+    import jax
+    import numpy as np
+
+    from jaxcnn.attribution import layer_outputs, layer_shapes
+    from jaxcnn.train import RunError, load_trained
+
+    file, config = _trust.load_experiment(run, options)
+    trained = load_trained(run, options.checkpoint, experiment=file.build(config))
+    experiment = trained.experiment
+    shape, dtype = experiment.data.train.fields.get("image", (None, None))
+    if experiment.predict is None or shape is None:
+        raise RunError("this run does not predict from images, so there is nothing to explain.")
+
+    def prepare(images: Any) -> Any:
+        return experiment.prepare({"image": images})["image"]
+
+    def probabilities(images: Any) -> Any:
+        assert experiment.predict is not None
+        outputs = experiment.predict(trained.variables, {"image": images})
+        if not isinstance(outputs, dict) or getattr(outputs.get("probabilities"), "ndim", 0) != 2:
+            raise RunError("this run does not predict the probabilities of classes of an image, which are explained.")
+        return outputs["probabilities"]
+
+    def logits(images: Any) -> Any:
+        return layer_outputs(probabilities, images, layers=["()"])["()"]
+
+    x = jax.eval_shape(prepare, jax.ShapeDtypeStruct((1, *shape), dtype))
+    example = np.zeros(x.shape, x.dtype)
+    expected = jax.eval_shape(probabilities, x).shape
+    try:
+        alone = jax.eval_shape(logits, x).shape == expected
+    except ValueError:  # no module, or one that is called several times
+        alone = False
+    scores = logits if alone else lambda images: jax.numpy.log(probabilities(images))
+    return Inside(trained, scores, prepare, layer_shapes(scores, example))

@@ -1,0 +1,96 @@
+"""``jaxcnn explain`` and ``jaxcnn units``: the maps are those of the library, on the run's own network."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxcnn import attribution
+from jaxcnn.cli import main
+from jaxcnn.data import load
+from jaxcnn.train import RunFolder, load_trained
+from tests.cli.test_verbs import run_json
+from tests.train.tiny import TinyNetwork
+
+
+@pytest.fixture(scope="module")
+def digit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("images") / "digit.png"
+    Image.fromarray(load("digits").test["image"][3, ..., 0]).save(path)
+    return path
+
+
+def test_explain_draws_maps_of_the_score_of_a_class(
+    tiny_run: Path, digit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "maps.png"
+    words = ["--class", "2", "--method", "saliency", "--method", "grad_cam", "--picture", str(picture), "--no-invert"]
+    found = run_json(capsys, "explain", str(tiny_run), str(digit), *words)
+    assert isinstance(found, dict) and picture.exists()
+    trained = load_trained(RunFolder.open(tiny_run), "last")
+    x = load("digits").test["image"][3:4].astype(np.float32) / 255
+
+    @jax.jit
+    def scores(x: jax.Array) -> jax.Array:
+        return TinyNetwork().apply(trained.variables, (x - 0.3) / 0.3, train=False)
+
+    logits = np.asarray(scores(x))[0]
+    assert found["class"] == "2" and found["score"] == pytest.approx(logits[2], rel=1e-4)
+    assert found["top"][0]["class"] == str(logits.argmax())
+    saliency, grad_cam = found["maps"]
+    expected = np.asarray(jax.jit(lambda x: attribution.saliency(scores, x, target=2))(x))
+    assert saliency["greatest"] == pytest.approx(expected.max(), rel=1e-4) and saliency["size"] == "32x32x1"
+    assert grad_cam["size"] == "8x8" and found["layer"] == "Dropout_0()"
+
+
+def test_explain_refuses_other_classes_and_layers(
+    tiny_run: Path, digit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["explain", str(tiny_run), str(digit), "--picture", str(tmp_path / "a.png")]
+    assert main([*words, "--class", "cat"]) == 2
+    assert "--class cat: there is no such class" in capsys.readouterr().err
+    assert main([*words, "--layer", "cone"]) == 2
+    assert "there is no layer 'cone'. Did you mean 'conv'?" in capsys.readouterr().err
+
+
+def test_units_draws_patches_and_made_images_of_a_layer(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "--layer",
+        "conv()",
+        "--units",
+        "2",
+        "--top",
+        "3",
+        "--made",
+        "1",
+        "--steps",
+        "20",
+        "--folder",
+        str(tmp_path),
+    ]
+    found = run_json(capsys, "units", str(tiny_run), *words)
+    assert isinstance(found, list)
+    (layer,) = found
+    assert (tmp_path / "units-conv.png").exists() and layer["layer"] == "conv()"
+    trained = load_trained(RunFolder.open(tiny_run), "last")
+    images = load("digits").test["image"][:50].astype(np.float32) / 255
+    kernel = np.asarray(trained.variables["params"]["conv"]["kernel"])[..., 0, 3]
+    bias = float(trained.variables["params"]["conv"]["bias"][3])
+    padded = np.pad((images[..., 0] - 0.3) / 0.3, ((0, 0), (0, 1), (0, 1)))  # SAME, with the extra zero after
+    values = np.array(
+        [
+            [[(each[4 * i : 4 * i + 5, 4 * j : 4 * j + 5] * kernel).sum() for j in range(8)] for i in range(8)]
+            for each in padded
+        ]
+    )
+    unit = layer["units"][1]
+    assert unit["unit"] == 3 and unit["greatest"] == pytest.approx(values.max() + bias, rel=1e-3)
+    assert unit["image"] == np.unravel_index(values.argmax(), values.shape)[0]
+    assert main(["units", str(tiny_run), "--layer", "cone"]) == 2
+    assert "--layer cone: there is no such layer of maps. Did you mean" in capsys.readouterr().err
+    assert json.dumps(found)
