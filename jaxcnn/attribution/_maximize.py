@@ -94,16 +94,16 @@ def maximize_activation(
 
     redirected_score = _with_redirected_rectifiers(score, shape)
 
-    def loss(variables: jax.Array, key: jax.Array, score: Function) -> jax.Array:
+    def objective(variables: jax.Array, key: jax.Array, score: Function) -> jax.Array:
         images = image_of(variables)
         total = -total_variation * _variation(images)
         if transformed:
             images = random_affine(key, images, shift=max(shape[1:3]) / 16, rotate=5.0, scale=0.1, fill=0.5)
-        return -(score(images) + total).sum()
+        return (score(images) + total).sum()
 
     def step(followed: Function, state: Any, key: jax.Array) -> tuple[Any, jax.Array]:
         variables, memory = state
-        updates, memory = optimizer.update(jax.grad(loss)(variables, key, followed), memory)
+        updates, memory = optimizer.update(-jax.grad(objective)(variables, key, followed), memory)
         return (optax.apply_updates(variables, updates), memory), score(image_of(variables))
 
     @jax.jit
