@@ -1,6 +1,7 @@
 """Every experiment that the project carries is traced from images to metrics."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,42 @@ def streamed_stand_in(name: str, *, image_size: int, **_: object) -> data.Stream
     return data.StreamedDataset(name=name, train=split, test=split, class_names=names, fingerprint="black")
 
 
+class Maps:
+    """Black images with boxes' sizes and a class for each pixel, some of which have no label."""
+
+    def __init__(self, size: tuple[int, int], classes: int) -> None:
+        self.size = size
+        self.maps = (np.arange(size[0] * size[1]).reshape(size) % (classes + 1)).astype(np.uint8)
+        self.maps[self.maps == classes] = 255
+
+    def __len__(self) -> int:
+        return 40
+
+    def name_of(self, index: int) -> str:
+        return str(index)
+
+    def read(self, index: int) -> dict[str, object]:
+        size = np.array(self.size, np.int32)
+        return {
+            "image": np.full((*self.size, 3), index, np.uint8),
+            "size": size,
+            "original_size": size,
+            "image_id": index,
+            "segmentation": self.maps,
+        }
+
+
+def maps_stand_in(folder: object, *, class_names: Sequence[str], image_size: Any = (500, 500), **options: Any) -> Any:
+    """A stream of the shape of what ``data.label_maps``, or ``data.voc`` for segmentation, reads."""
+    names = ("background", *class_names) if options.get("image_set") == "Segmentation" else tuple(class_names)
+    source = Maps(image_size, len(names))
+    fields = {name: (np.shape(value), np.asarray(value).dtype) for name, value in source.read(0).items()}
+    split = data.StreamedSplit(source, fields=fields | {"image_id": ((), np.int32)}, classes=len(names))
+    return data.StreamedDataset(
+        name="maps", train=split, test=split, validation=split, class_names=names, fingerprint="maps"
+    )
+
+
 # A map of classes is a path of its own; the others share theirs with these. `test_stream.py` traces a stream.
 USUAL = ["lenet5_digits", "unet_strokes"]
 
@@ -88,6 +125,8 @@ def test_experiment_traces(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "stream", streamed_stand_in)
     monkeypatch.setattr(data, "series", series_stand_in)
     monkeypatch.setattr(data, "moving_digits", few_moving_digits)
+    monkeypatch.setattr(data, "label_maps", maps_stand_in)
+    monkeypatch.setattr(data, "voc", maps_stand_in)
     file = load_experiment(path)
     head = [line.split()[0] for line in file.doc.splitlines() if line[:3] in ("run", "cos", "res")]
     assert head[:3] == ["run", "cost", "result"], "an experiment's head gives its command, cost and result"
@@ -151,3 +190,19 @@ def test_synthetic_images_are_resident() -> None:
     assert not experiment.streams
     assert experiment.data.image_shape == (40, 40, 3)
     assert experiment.steps_per_epoch == 8
+
+
+@pytest.mark.gate
+def test_the_networks_of_segmentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables of every variant, and a step of a refined network with a balanced loss."""
+    monkeypatch.setattr(data, "load", stand_in)
+    monkeypatch.setattr(data, "label_maps", maps_stand_in)
+    for name in ("segment_camvid", "segment_digits"):
+        file = load_experiment(next(path for path in EXPERIMENTS if path.stem == name))
+        for settings in file.variants.values():
+            experiment = file.build(
+                file.config_class(**settings, **({"scenes": 40} if name == "segment_digits" else {}))
+            )
+            batch = {"image": jax.ShapeDtypeStruct((1, *experiment.data.image_shape), np.float32)}
+            jax.eval_shape(experiment.init, jax.random.key(0), batch)
+    dry_run(built("segment_camvid", network="refinement", balanced=True, width=4))

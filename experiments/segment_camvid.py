@@ -1,0 +1,131 @@
+"""Road scenes: a class for every pixel of CamVid, from random weights, by a U-Net, a DeepLab and a refined U-Net.
+
+The images are those of SegNet's split (367 to learn from, 101 for validation, 233 for testing; 11 classes), reduced to
+240x180 pixels; pixels without a label count neither in the loss nor in the measures. Images are mirrored and resized by
+0.75 to 1.5. The checkpoint is chosen by the mean IoU of the validation part. Variants compare the networks, and a loss
+in which every class counts the same (median frequency balancing) with the plain one. Measured are the IoU of each
+class, and, for the network that reads its own label map, the mean IoU after each repetition. The settings are not
+tuned. Cite Brostow et al. (2008).
+
+run     jaxcnn repeat segment_camvid --seeds 3 --set folder=camvid.zip     (a folder or a zip file; see data.label_maps)
+cost    not measured yet
+result  not measured yet
+"""
+
+import dataclasses
+import functools
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxcnn import augment, data, metrics, models, nn
+from jaxcnn.train import Experiment, decay_mask, segmentation, standardize, warmup_cosine, with_schedule
+
+CLASSES = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "cyclist")
+UNLABELLED = 11
+SIZE = (192, 240)  # images of 180 rows and 12 rows of padding: the network halves both sides four times
+REPETITIONS = 3
+VARIANTS: dict[str, dict[str, Any]] = {
+    "unet": {},
+    "unet_balanced": {"balanced": True},
+    "deeplab": {"network": "deeplab"},
+    "deeplab_balanced": {"network": "deeplab", "balanced": True},
+    "refinement": {"network": "refinement"},
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The scalars that people sweep."""
+
+    folder: Annotated[str, "folder or zip file with train, trainannot, val, valannot, test and testannot"] = "camvid"
+    network: Annotated[Literal["unet", "deeplab", "refinement"], "which network"] = "unet"
+    balanced: Annotated[bool, "weigh the loss of each class by the median frequency over its own"] = False
+    seed: Annotated[int, "determines initial parameters, order and augmentation"] = 0
+    epochs: Annotated[int, "passes over the training images"] = 40
+    batch_size: Annotated[int, "images of a step"] = 8
+    width: Annotated[int, "channels of the first level; each further one has twice as many"] = 16
+    peak_lr: Annotated[float, "learning rate after the warm-up"] = 5e-3
+    weight_decay: Annotated[float, "decoupled decay of kernels, not of biases"] = 1e-2
+
+
+def network(config: Config) -> Any:
+    """The network of a config."""
+    if config.network == "deeplab":
+        return models.create(
+            "deeplabv3_resnet50",
+            num_classes=len(CLASSES),
+            stage_sizes=(2, 2, 2, 2),
+            width=2 * config.width,
+            channels=8 * config.width,
+            rates=(2, 4, 6),
+            dropout_rate=0.1,
+        )
+    width = config.width // 2 if config.network == "refinement" else config.width
+    unet = models.create(
+        "unet",
+        num_classes=len(CLASSES),
+        padding="SAME",
+        widths=tuple(width * 2**level for level in range(5)),
+        dropout_rate=0.1,
+        norm=functools.partial(nn.BatchNorm, momentum=0.9),
+    )
+    if config.network == "unet":
+        return unet
+    return models.Refinement(unet, num_classes=len(CLASSES), repetitions=REPETITIONS)
+
+
+def measured(model: Any, normalize: Any, trained: Any) -> dict[str, np.ndarray]:
+    """The IoU of each class on the test part; for a refined network, the mean IoU after each repetition too."""
+    test, refined = trained.experiment.data.test, isinstance(model, models.Refinement)
+    names = [f"step{index}" for index in range(1, REPETITIONS + 1)] if refined else ["logits"]
+
+    @jax.jit
+    def maps(image: jax.Array) -> list[jax.Array]:
+        x = normalize(image.astype(jnp.float32) / 255)
+        found = model.apply(trained.variables, x, train=False, method="features")
+        return [found[name].argmax(-1) for name in names]
+
+    states = [metrics.ConfusionMatrix.empty(len(CLASSES)) for _ in names]
+    for start in range(0, len(test), 8):
+        part = test.take(slice(start, start + 8))
+        pairs = zip(states, maps(part["image"]), strict=True)
+        states = [state.update(part["segmentation"].astype(np.int32), classes) for state, classes in pairs]
+    steps = np.array([float(metrics.mean_iou(state.compute())) for state in states])
+    of_classes = np.asarray(metrics.iou(states[-1].compute()))
+    return (
+        {"iou_of_classes": of_classes, "mean_iou_of_repetitions": steps} if refined else {"iou_of_classes": of_classes}
+    )
+
+
+def build(config: Config) -> Experiment:
+    """The run that a config describes."""
+    roads = data.in_memory(data.label_maps(config.folder, class_names=CLASSES, ignored=[UNLABELLED], image_size=SIZE))
+    total_steps = config.epochs * data.steps_per_epoch(len(roads.train), config.batch_size)
+    schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=0.1)
+    model, normalize = network(config), standardize(roads.mean, roads.std)
+    weights = None
+    if config.balanced:
+        weights = data.median_frequency_weights(roads.train["segmentation"], num_classes=len(CLASSES))
+    refined = config.network == "refinement"
+    return Experiment(
+        **segmentation(
+            model,
+            class_weights=weights,
+            heads={f"step{index}": 1 / REPETITIONS for index in range(1, REPETITIONS + 1)} if refined else None,
+            normalize=normalize,
+        ),
+        measure=functools.partial(measured, model, normalize),
+        data=roads,
+        optimizer=with_schedule(optax.adamw, schedule, weight_decay=config.weight_decay, mask=decay_mask),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        augment=augment.chain(
+            functools.partial(augment.random_scene_scale, scale=(0.75, 1.5)), augment.random_scene_flip
+        ),
+        best="mean_iou",
+    )

@@ -1,0 +1,114 @@
+"""Which digit is where: five networks give each pixel of a scene one of ten digits or the background.
+
+Scenes are those of ``unet_strokes`` with a class for each digit: one to four MNIST digits, half transparent, over 48x48
+photographs of CIFAR-10 (``data.digit_scenes``). Background is 89 % of the pixels, so mean IoU is the figure to look at.
+The networks are a U-Net, an FCN-8s, a DeepLab, the multi-scale network of Farabet et al., and a U-Net that reads its
+own label map, three times in turn (Pinheiro and Collobert 2014), whose mean IoU is measured after each repetition.
+The settings are not tuned.
+
+run     jaxcnn repeat segment_digits --seeds 3     (both sets prepared by tensorflow-datasets; see the README)
+cost    not measured yet
+result  not measured yet
+"""
+
+import dataclasses
+import functools
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxcnn import data, metrics, models, nn
+from jaxcnn.train import Experiment, decay_mask, segmentation, standardize, warmup_cosine, with_schedule
+
+REPETITIONS = 3
+VARIANTS: dict[str, dict[str, Any]] = {
+    name: {"network": name} for name in ("unet", "fcn8s", "deeplab", "multiscale", "refinement")
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The scalars that people sweep."""
+
+    network: Annotated[Literal["unet", "fcn8s", "deeplab", "multiscale", "refinement"], "which network"] = "unet"
+    digits: Annotated[str, "mnist, fashion_mnist or digits"] = "mnist"
+    photographs: Annotated[str, "background images: cifar10, or any other images"] = "cifar10"
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
+    scenes: Annotated[int, "training scenes"] = 12000
+    seed: Annotated[int, "determines initial parameters and order; scenes are the same for every seed"] = 0
+    epochs: Annotated[int, "passes over the training scenes"] = 8
+    batch_size: Annotated[int, "scenes of a step"] = 16
+    width: Annotated[int, "channels of the first level"] = 12
+    peak_lr: Annotated[float, "learning rate after the warm-up"] = 5e-3
+    weight_decay: Annotated[float, "decoupled decay of kernels, not of biases"] = 1e-2
+
+
+def network(config: Config, classes: int) -> Any:
+    """The network of a config."""
+    width = config.width
+    if config.network == "fcn8s":
+        widths, sizes = tuple(width * factor for factor in (1, 2, 4, 8, 8)), (1, 1, 2, 2, 2)
+        options = {"stage_sizes": sizes, "widths": widths, "hidden": 16 * width, "dropout_rate": 0.0}
+        return models.create("fcn8s_vgg16", num_classes=classes, **options)
+    if config.network == "deeplab":
+        options = {"stage_sizes": (2, 2, 2, 2), "channels": 8 * width, "rates": (1, 2, 3), "dropout_rate": 0.0}
+        return models.create("deeplabv3_resnet50", num_classes=classes, width=width, **options)
+    if config.network == "multiscale":
+        options = {"widths": (2 * width, 4 * width, 8 * width), "hidden": 16 * width}
+        return models.create("farabet_multiscale", num_classes=classes, **options)
+    widths = tuple(width * 2**level for level in range(4))
+    norm = functools.partial(nn.BatchNorm, momentum=0.9)
+    unet = models.create("unet", num_classes=classes, padding="SAME", widths=widths, dropout_rate=0.0, norm=norm)
+    if config.network == "unet":
+        return unet
+    return models.Refinement(unet, num_classes=classes, repetitions=REPETITIONS)
+
+
+def measured(model: Any, normalize: Any, trained: Any) -> dict[str, np.ndarray]:
+    """The IoU of each class on the test scenes; for a refined network, the mean IoU after each repetition too."""
+    scenes, refined = trained.experiment.data, isinstance(model, models.Refinement)
+    names = [f"step{index}" for index in range(1, REPETITIONS + 1)] if refined else ["logits"]
+
+    @jax.jit
+    def maps(image: jax.Array) -> list[jax.Array]:
+        x = normalize(image.astype(jnp.float32) / 255)
+        found = model.apply(trained.variables, x, train=False, method="features")
+        return [found[name].argmax(-1) for name in names]
+
+    states = [metrics.ConfusionMatrix.empty(len(scenes.class_names)) for _ in names]
+    for start in range(0, len(scenes.test), 50):
+        part = scenes.test.take(slice(start, start + 50))
+        pairs = zip(states, maps(part["image"]), strict=True)
+        states = [state.update(part["segmentation"], classes) for state, classes in pairs]
+    steps = np.array([float(metrics.mean_iou(state.compute())) for state in states])
+    of_classes = np.asarray(metrics.iou(states[-1].compute()))
+    return (
+        {"iou_of_classes": of_classes, "mean_iou_of_repetitions": steps} if refined else {"iou_of_classes": of_classes}
+    )
+
+
+def build(config: Config) -> Experiment:
+    """The run that a config describes."""
+    sources = [
+        data.hold_out(data.load(name, data_dir=config.data_dir), one_in=config.hold_out)
+        for name in (config.digits, config.photographs)
+    ]
+    scenes = data.digit_scenes(*sources, train_count=config.scenes, test_count=1000)
+    total_steps = config.epochs * data.steps_per_epoch(len(scenes.train), config.batch_size)
+    schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=0.1)
+    model, normalize = network(config, len(scenes.class_names)), standardize(scenes.mean, scenes.std)
+    steps = {f"step{index}": 1 / REPETITIONS for index in range(1, REPETITIONS + 1)}
+    return Experiment(
+        **segmentation(model, heads=steps if config.network == "refinement" else None, normalize=normalize),
+        measure=functools.partial(measured, model, normalize),
+        data=scenes,
+        optimizer=with_schedule(optax.adamw, schedule, weight_decay=config.weight_decay, mask=decay_mask),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        best="mean_iou",
+    )
