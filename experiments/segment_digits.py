@@ -50,6 +50,7 @@ class Config:
 def network(config: Config, classes: int) -> Any:
     """The network of a config."""
     width = config.width
+    options: dict[str, Any]
     if config.network == "fcn8s":
         widths, sizes = tuple(width * factor for factor in (1, 2, 4, 8, 8)), (1, 1, 2, 2, 2)
         options = {"stage_sizes": sizes, "widths": widths, "hidden": 16 * width, "dropout_rate": 0.0}
