@@ -106,6 +106,7 @@ def test_a_full_mask_changes_nothing_and_statistics_are_those_of_the_entries() -
     np.testing.assert_allclose(updates["batch_stats"]["norm1"]["mean"], wanted, rtol=1e-5)
 
 
+@pytest.mark.gate
 def test_features_and_a_model_without_a_head() -> None:
     x = jnp.zeros((2, 3, 20, 1))
     for name, options in CLASSIFIERS.items():

@@ -57,6 +57,7 @@ def test_the_pools_of_c3d_round_up() -> None:
         assert (found["pool5"], found["logits"]) == ((1, 4, 4, 2), (5,))
 
 
+@pytest.mark.gate
 def test_a_middle_of_fewer_channels_has_the_parameters_of_a_3d_convolution() -> None:
     """Of every block the first one's channels, which are 230 for 64 to 128 where the second alone would have 288."""
     x = jnp.zeros((1, 2, 8, 8, 3))
