@@ -3,7 +3,8 @@
 Images of any size and mode are read and brought to the size and channels of the data set. Where the data set holds
 light strokes on dark, such as digits, dark strokes on light are recognised and inverted; --invert and --no-invert
 decide for all images. --show draws what the network gets. A run that predicts a class for each pixel writes a mask of
-each image, NAME_mask.png, of the size that the network reads, and prints the shares of the classes.
+each image, NAME_mask.png, of the size that the network reads, and prints the shares of the classes. Of a run that
+detects objects, those with a score of at least 0.5 are printed and drawn; --json prints all.
 """
 
 import argparse
@@ -50,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
     import numpy as np
 
     from jaxcnn.cli._output import print_json, print_table, say
+    from jaxcnn.cli._predict_boxes import is_detection
     from jaxcnn.data import holds_strokes, is_dark_on_light, read_image
     from jaxcnn.train import ConfigError, RunError, RunFolder
 
@@ -69,10 +71,12 @@ def run(options: argparse.Namespace) -> int:
     outputs = model.predict(image=images)
     if isinstance(outputs, dict) and "segmentation" in outputs:
         return _show_masks(options, images, outputs["segmentation"], model.class_names)
+    if is_detection(outputs):
+        return _show_objects(options, images, outputs, model.class_names)
     if not isinstance(outputs, dict) or "probabilities" not in outputs or outputs["probabilities"].ndim != 2:
         raise RunError(
-            "this run predicts neither probabilities of classes nor a class for each pixel, which this verb shows. "
-            "Load it in Python with train.load_trained, and call predict(image=...)."
+            "this run predicts neither probabilities of classes nor a class for each pixel nor boxes of objects, which "
+            "this verb shows. Load it in Python with train.load_trained, and call predict(image=...)."
         )
     names = model.class_names or tuple(map(str, range(outputs["probabilities"].shape[-1])))
     for path, invert, probabilities in zip(options.images, inverted, outputs["probabilities"], strict=True):
@@ -116,6 +120,23 @@ def run(options: argparse.Namespace) -> int:
     if guessed and any(inverted):
         turned = ", ".join(row["image"] for row in found if row["inverted"])
         say(f"dark on light, so inverted: {turned} (--no-invert keeps them)")
+    if options.show is not None:
+        say(f"what the network gets: {options.show}")
+    return 0
+
+
+def _show_objects(options: argparse.Namespace, images: Any, outputs: Any, class_names: tuple[str, ...]) -> int:
+    """Prints the detected objects of every image, and draws them."""
+    from jaxcnn.cli._output import print_json, print_table, say
+    from jaxcnn.cli._predict_boxes import HEADS, describe, draw, rows_of
+
+    found = describe(outputs, options.images, class_names)
+    if options.show is not None:
+        draw(outputs, images, class_names, options.show, title="Input of the network", count=len(images))
+    if options.json:
+        print_json(found)
+        return 0
+    print_table(list(HEADS), rows_of(found))
     if options.show is not None:
         say(f"what the network gets: {options.show}")
     return 0

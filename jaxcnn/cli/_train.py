@@ -271,9 +271,14 @@ def _pictures(
 
 
 def _draw_boxes(data: Any, outputs: dict[str, Any], targets: dict[str, Any], path: Path) -> None:
-    """The first test images with the predicted box of each, and the true boxes."""
+    """The first test images with the predicted box of each, or all detections, and the true boxes."""
     from jaxcnn import vis
+    from jaxcnn.cli._predict_boxes import draw, is_detection
 
+    if is_detection(outputs):
+        title = f"The first of {len(outputs['boxes']):,} test images; true boxes are dashed"
+        draw(outputs, data.test["image"], data.class_names, path, title=title, truth=targets["boxes"])
+        return
     probabilities = outputs["probabilities"]
     vis.draw_boxes(
         data.test["image"],

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from jaxcnn._hints import install_hints
 from jaxcnn.train._compile import Collective, CompileReport, compile_for, largest_batch, target_mesh
 from jaxcnn.train._compile_cache import keep_compiled_programs
+from jaxcnn.train._detection import detection
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._distributed import join_processes
 from jaxcnn.train._dry_run import dry_run
@@ -74,6 +75,7 @@ __all__ = [
     "config_of",
     "cross_entropy",
     "decay_mask",
+    "detection",
     "dry_run",
     "experiment_folders",
     "find_experiment",

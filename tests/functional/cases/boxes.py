@@ -96,13 +96,17 @@ CASES = [
                 sampling_ratio=ratio,
                 aligned=aligned,
             ),
-            shapes=((8, 5, 6, 2), (8, 3, 4)),
+            shapes=((8, *size, 2), (8, 3, 4)),
             batched=(True, True),
             differentiable=(True, False),
             note=note,
             like=like,
         )
-        for ratio, aligned, note, like in ((2, True, "aligned", ""), (None, False, "adaptive", "roi_align-aligned"))
+        for ratio, aligned, size, note, like in (
+            (1, True, (7, 8), "aligned", ""),  # reads pixels; the others sum over all of them
+            (2, True, (5, 6), "small map", "roi_align-aligned"),
+            (None, False, (5, 6), "adaptive", "roi_align-aligned"),
+        )
     ),
     Case(
         function="pyramid_roi_align",
