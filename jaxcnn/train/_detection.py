@@ -82,7 +82,7 @@ def detection(
         return found & (batch[boxes][..., 2:] > batch[boxes][..., :2]).all(-1)
 
     def losses(
-        variables: Any, batch: Batch, keys: jax.Array, *, train: bool
+        variables: Any, batch: Batch, key: jax.Array, *, train: bool
     ) -> tuple[jax.Array, dict[str, jax.Array], Any]:
         """The loss of each image, its parts, and the new values of other collections."""
         others = [name for name in variables if name != "params"]
@@ -96,17 +96,17 @@ def detection(
             image_sizes=batch.get(size),
             method="losses",
             mutable=others if train else [],
-            rngs={"sampling": keys[0], "dropout": keys[1]},
+            rngs={"sampling": key, "dropout": key},
         )
         with jax.named_scope("compute_loss"):
             return jnp.sum(jnp.stack(list(parts.values())), 0), parts, updates
 
     def objective(variables: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Aux]:
-        loss, parts, updates = losses(variables, batch, jax.random.split(key), train=True)
+        loss, parts, updates = losses(variables, batch, key, train=True)
         return loss, Aux(updates=updates, metrics=parts)
 
     def evaluate(variables: Any, batch: Batch) -> dict[str, jax.Array]:
-        loss, *_ = losses(variables, batch, jax.random.split(jax.random.key(0)), train=False)
+        loss, *_ = losses(variables, batch, jax.random.key(0), train=False)
         found: Any = model.apply(
             variables, normalize(batch["image"]), image_sizes=batch.get(size), train=False, method="proposals"
         )
