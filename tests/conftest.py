@@ -13,8 +13,8 @@ from collections.abc import Iterator
 # table of everything (``tests/functional/transforms/calls.py``).
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-# Before 0.11, XLA compiles in half the time with its older emitters. `.ci/run` sets XLA_FLAGS to nothing and so runs
-# every test once with the emitters that users have.
+# Before 0.11, XLA compiles in half the time with its older emitters. `.ci/run` sets XLA_FLAGS to nothing for the tests
+# that need the emitters that users have (``tests/README.md``).
 if tuple(map(int, importlib.metadata.version("jax").split(".")[:2])) < (0, 11):
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 # The register of experiments that were run is not the user's.

@@ -60,6 +60,7 @@ def run(program: str = PROGRAM, **variables: str) -> dict[str, object]:
 
 
 @needs_glibc
+@pytest.mark.gate
 def test_steps_do_not_fault_pages_in_again() -> None:
     kept, returned = run(), run(**{VARIABLE: "0"})
     assert kept["kept"] is True and returned["kept"] is False

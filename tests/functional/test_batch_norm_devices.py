@@ -24,9 +24,9 @@ def test_devices_that_share_a_batch(mask: np.ndarray | None) -> None:
             x, batch_stats(2), train=True, momentum=None, axis_name="data", mask=None if mask is None else counts
         )
 
-    expected = batch_norm(X, batch_stats(2), train=True, momentum=None, mask=mask)
+    expected = jax.jit(lambda x: batch_norm(x, batch_stats(2), train=True, momentum=None, mask=mask))(X)
     sharded = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=P("data"), out_specs=(P("data"), P())))(X, counts)
-    mapped = jax.vmap(local, axis_name="data", out_axes=(0, None))(X.reshape(4, 2, 3, 2), counts.reshape(4, 2))
+    mapped = jax.jit(jax.vmap(local, axis_name="data", out_axes=(0, None)))(X.reshape(4, 2, 3, 2), counts.reshape(4, 2))
     pmapped = jax.pmap(local, axis_name="data", out_axes=(0, None), devices=jax.devices()[:4])(
         X.reshape(4, 2, 3, 2), counts.reshape(4, 2)
     )
@@ -39,10 +39,12 @@ def test_devices_that_share_a_batch(mask: np.ndarray | None) -> None:
 def test_the_variance_across_devices_is_not_the_mean_of_their_variances() -> None:
     """Shares with different means: the spread between them counts, and a large mean costs nothing here either."""
     shares = 1e4 + np.arange(4, dtype=np.float32)[:, None, None] * 10 + X.reshape(4, -1, 2)[:, :4]
-    _, stats = jax.vmap(
-        lambda x: batch_norm(x, batch_stats(2), train=True, momentum=0.0, axis_name="data"),
-        axis_name="data",
-        out_axes=(0, None),
+    _, stats = jax.jit(
+        jax.vmap(
+            lambda x: batch_norm(x, batch_stats(2), train=True, momentum=0.0, axis_name="data"),
+            axis_name="data",
+            out_axes=(0, None),
+        )
     )(shares)
     np.testing.assert_allclose(stats.var, shares.reshape(-1, 2).astype(float).var(0, ddof=1), rtol=1e-5)
 
@@ -53,15 +55,16 @@ def test_groups_of_devices_are_batches_of_their_own() -> None:
         axis_name="data",
         devices=jax.devices()[:4],
     )(X.reshape(4, 2, 3, 2))
+    of_half = jax.jit(lambda x: batch_norm(x, batch_stats(2), train=True))
     for half in (0, 1):
-        expected_y, expected = batch_norm(X[4 * half : 4 * half + 4], batch_stats(2), train=True)
-        np.testing.assert_allclose(y.reshape(X.shape)[4 * half : 4 * half + 4], expected_y, rtol=1e-4, atol=1e-5)
+        expected_y, expected = of_half(X[4 * half : 4 * half + 4])
+        np.testing.assert_allclose(np.reshape(y, X.shape)[4 * half : 4 * half + 4], expected_y, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(stats.var[2 * half], expected.var, rtol=1e-5)
 
 
 def test_under_jit_over_a_mesh_the_batch_is_whole() -> None:
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
-    expected = batch_norm(X, batch_stats(2), train=True, mask=MASK)
+    expected = jax.jit(lambda x: batch_norm(x, batch_stats(2), train=True, mask=MASK))(X)
     with jax.set_mesh(mesh):
         place = jax.sharding.NamedSharding(mesh, P("data"))
         x, mask = jax.device_put(X, place), jax.device_put(MASK, place)

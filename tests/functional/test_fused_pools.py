@@ -97,10 +97,11 @@ def fifty() -> list[Fused]:
     return cases
 
 
+# In bfloat16 the half that has every pool, every operation and every number of axes.
 TENTHS = [
     pytest.param(part, dtype, marks=() if (part, dtype) == (1, "float32") else pytest.mark.gate)
-    for part in range(10)
-    for dtype in ("float32", "bfloat16")
+    for dtype, parts in (("float32", range(10)), ("bfloat16", (3, 4, 6, 7, 9)))
+    for part in parts
 ]
 
 

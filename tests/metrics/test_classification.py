@@ -9,8 +9,10 @@ import pytest
 from sklearn import metrics as sklearn
 
 from jaxcnn import ShapeError, metrics
+from tests.compiled import compiled_functions
 
 CLASSES = 5
+compiled = compiled_functions(metrics)
 
 
 def drawn(seed: int, n: int = 60, *, absent: bool = False) -> dict[str, np.ndarray]:
@@ -93,9 +95,9 @@ def test_against_scikit_learn(absent: bool) -> None:
 def test_balanced_accuracy_is_that_of_scikit_learn() -> None:
     arrays = drawn(7)
     predictions = arrays["scores"].argmax(-1)
-    matrix = metrics.confusion_matrix(arrays["labels"], predictions, num_classes=CLASSES)
+    matrix = compiled.confusion_matrix(arrays["labels"], predictions, num_classes=CLASSES)
     expected = sklearn.balanced_accuracy_score(arrays["labels"], predictions)
-    np.testing.assert_allclose(metrics.balanced_accuracy(matrix), expected, rtol=1e-6)
+    np.testing.assert_allclose(compiled.balanced_accuracy(matrix), expected, rtol=1e-6)
 
 
 def test_ties_and_nan_in_top_k() -> None:
@@ -120,19 +122,19 @@ def test_pixels_and_masks() -> None:
     mask = np.array([True, False, True])
     keep = (labels >= 0) & (labels < 4) & (predictions < 4) & mask[:, None, None]
     expected = sklearn.confusion_matrix(labels[keep], predictions[keep], labels=range(4))
-    got = metrics.confusion_matrix(labels, predictions, num_classes=4, weights=mask)
+    got = compiled.confusion_matrix(labels, predictions, num_classes=4, weights=mask)
     np.testing.assert_array_equal(got, expected)
     spoilt = np.where(mask[:, None], generator.random((3, 2)), np.nan).astype(np.float32)
     np.testing.assert_allclose(
-        metrics.brier_score([0, 0, 1], spoilt, weights=mask), metrics.brier_score([0, 1], spoilt[mask]), rtol=1e-6
+        compiled.brier_score([0, 0, 1], spoilt, weights=mask), compiled.brier_score([0, 1], spoilt[mask]), rtol=1e-6
     )
 
 
 def test_nothing_is_nan() -> None:
     none = np.zeros(0, int)
-    matrix = metrics.confusion_matrix(none, none, num_classes=3)
-    values = [metrics.accuracy(none, none), metrics.balanced_accuracy(matrix), metrics.mean_iou(matrix)]
-    values += [metrics.f1(matrix, average=average) for average in AVERAGES]
+    matrix = compiled.confusion_matrix(none, none, num_classes=3)
+    values = [compiled.accuracy(none, none), compiled.balanced_accuracy(matrix), compiled.mean_iou(matrix)]
+    values += [compiled.f1(matrix, average=average) for average in AVERAGES]
     assert np.isnan(values).all()
 
 

@@ -117,7 +117,8 @@ def test_what_is_no_image_is_refused(name: str) -> None:
         jax.eval_shape(models.create(name).init, jax.random.key(0), jnp.zeros((32, 32)))
 
 
-@a_few_small
+@pytest.mark.gate
+@every_small
 def test_five_steps_on_one_batch_lower_the_loss(small: Small) -> None:
     values = losses(small, steps=5, batch=4)
     assert np.isfinite(values).all()
@@ -152,7 +153,8 @@ SEGMENTERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", default_rows(list(SEGMENTERS), keep=["unet"]))
+@pytest.mark.gate
+@pytest.mark.parametrize("name", list(SEGMENTERS))
 def test_segmenters_learn_which_pixels_are_bright(name: str) -> None:
     model = models.create(name, num_classes=2, **SEGMENTERS[name])
     channels = models.info(name).input_shape[-1]

@@ -104,10 +104,14 @@ def test_some_sizes_of_the_claim(claim: Claim) -> None:
 @every_claim
 @pytest.mark.gate
 def test_every_size_of_the_claim(claim: Claim) -> None:
-    """Every size up to three times the total stride above the smallest: what follows repeats, but for the last ones."""
+    """Every size up to the total stride above the smallest, and the last ones.
+
+    What follows repeats; up to three times the stride every fifth size is read, so that remainders differ.
+    """
     last = min(claim.largest, LARGEST)
-    repeats_after = min(claim.smallest + 3 * STRIDE, last)
-    check(claim, sorted({*range(claim.smallest, repeats_after + 1), *range(max(last - 7, claim.smallest), last + 1)}))
+    once, repeats_after = (min(claim.smallest + count * STRIDE, last) for count in (1, 3))
+    every, some = range(claim.smallest, once + 1), range(once + 5, repeats_after + 1, 5)
+    check(claim, sorted({*every, *some, *range(max(last - 7, claim.smallest), last + 1)}))
 
 
 @every_claim

@@ -70,6 +70,7 @@ def test_few_labels_are_few_images_of_the_right_digits_and_other_ones_for_each_s
     assert len(few.data.test) == len(held_out.test) > len(held_out.validation) > 0
 
 
+@pytest.mark.gate
 def test_fine_tuning_starts_from_the_run_and_leaves_alone_what_is_frozen(
     file: ExperimentFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

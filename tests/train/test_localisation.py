@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
@@ -78,14 +77,14 @@ def test_losses_and_measures_are_those_of_numpy(box_loss: Any) -> None:
         "iou": iou,
         "localised": right & (iou >= 0.5),
     }
-    measures = functions["evaluate"](variables, given)
+    measures = jax.jit(functions["evaluate"])(variables, given)
     assert measures.keys() == wanted.keys()
     for name, values in wanted.items():
         np.testing.assert_allclose(measures[name], values, rtol=1e-4, atol=1e-5, err_msg=name)
-    loss, aux = functions["objective"](variables, given, jax.random.key(0))
+    loss, aux = jax.jit(functions["objective"])(variables, given, jax.random.key(0))
     np.testing.assert_allclose(loss, wanted["loss"], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(aux.metrics["iou"], iou, rtol=1e-4, atol=1e-5)
-    predictions = functions["predict"](variables, given)
+    predictions = jax.jit(functions["predict"])(variables, given)
     clipped = np.clip(found, 0, [WIDTH, HEIGHT, WIDTH, HEIGHT])
     np.testing.assert_allclose(predictions["boxes"], clipped, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(predictions["probabilities"].sum(-1), 1, rtol=1e-5)
@@ -126,5 +125,5 @@ def test_labels_and_boxes_of_scenes_fit() -> None:
     scenes = data.digit_scenes(digits, digits, size=32, train_count=4, test_count=2, most=1).train
     functions = localisation(Fixed(outputs=11 + 4))
     variables = functions["init"](jax.random.key(0), scenes.arrays)
-    measures = functions["evaluate"](variables, {name: jnp.asarray(values) for name, values in scenes.arrays.items()})
+    measures = jax.jit(functions["evaluate"])(variables, dict(scenes.arrays))
     assert measures["iou"].shape == (4,)

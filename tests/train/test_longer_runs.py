@@ -23,6 +23,7 @@ from jaxcnn.train._state import create_state
 from jaxcnn.train._trained import load_trained
 from tests.cli.conftest import TINY
 from tests.data.test_folder import fill
+from tests.tiers import default_rows
 from tests.train import runs
 
 FILE = load_experiment(TINY)
@@ -72,6 +73,7 @@ def test_an_extended_run_is_the_longer_run_bit_for_bit(
     ]
 
 
+@pytest.mark.gate
 def test_an_extended_run_that_is_stopped_continues_bit_for_bit(two_epochs: Path, tmp_path: Path) -> None:
     whole, stopped = (copied(two_epochs, tmp_path / name) for name in ("whole", "stopped"))
     config = FILE.config_class(epochs=4)
@@ -217,7 +219,7 @@ def build(config):
 """
 
 
-@pytest.mark.parametrize("stream", ["false", "true"])
+@pytest.mark.parametrize("stream", default_rows(["false", "true"], keep=["false"]))
 def test_a_run_whose_files_changed_names_them_and_another_can_start_from_it(
     tmp_path: Path, stream: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

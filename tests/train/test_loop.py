@@ -25,6 +25,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment,
     return experiment, run
 
 
+@pytest.mark.gate
 def test_two_runs_of_one_seed_are_equal(uninterrupted: tuple[Experiment, RunFolder], tmp_path: Path) -> None:
     experiment, first = uninterrupted
     _, second = new_run(tmp_path / "again")

@@ -87,6 +87,7 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.gate
 def test_a_run_outlives_its_disk_without_power(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real: the disk under a mounted file system is copied after each epoch and at the end, and nothing is synced."""
     copies: list[Path] = []

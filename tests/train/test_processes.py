@@ -23,6 +23,7 @@ from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._loop import train_run
 from jaxcnn.train._roll_back import WENT_BACK
 from jaxcnn.train._runs._folder import RunFolder
+from tests.tiers import default_rows
 from tests.train.runs import TINY, Quiet, final_state, new_run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -238,10 +239,22 @@ for name, words in json.loads(sys.argv[5]):
 """
 
 
-def test_processes_that_were_given_different_things_end_and_name_the_difference(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "differences",
+    default_rows(
+        {
+            "program and folder": ["loss", "folder"],
+            "each": ["labels", "pixel", "loss", "batch", "versions", "folder", "epochs"],
+        },
+        keep=["program and folder"],
+    ),
+)
+def test_processes_that_were_given_different_things_end_and_name_the_difference(
+    differences: list[str], tmp_path: Path
+) -> None:
     """In seconds, in both processes. All runs are started in one pair of processes, since a start is slow."""
     both = r"jaxcnn train: the processes of this run were not given the same: "
-    expected: dict[str, tuple[list[str], str, str]] = {
+    every: dict[str, tuple[list[str], str, str]] = {
         "labels": ([], both + r"the fingerprint of the data is \w+ in process 0 and \w+ in process 1\. Start", ""),
         "pixel": ([], both + r"the fingerprint of the data is \w+ in process 0 and \w+ in process 1\. Start", ""),
         "loss": ([], both + r"the program of a step \(objective, augmentation, optimizer\) is \w+ in process 0", ""),
@@ -258,6 +271,7 @@ def test_processes_that_were_given_different_things_end_and_name_the_difference(
             r"jaxcnn train: Experiment: epochs=0: a run needs at least one",
         ),
     }
+    expected = {name: every[name] for name in differences}
     experiment = tmp_path / "twisted.py"
     experiment.write_text(TWISTED, encoding="utf-8")
     scenarios = json.dumps([(name, words) for name, (words, _, _) in expected.items()])

@@ -88,6 +88,7 @@ def test_it_goes_back_twice_but_not_for_ever(tmp_path: Path) -> None:
         train(run, spiked(3, 4, 5))
 
 
+@pytest.mark.gate
 def test_where_none_jumps_nothing_changes(tmp_path: Path) -> None:
     runs = [new_run(tmp_path / name)[1] for name in ("watched", "plain")]
     train(runs[0], spiked())

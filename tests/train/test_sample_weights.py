@@ -63,6 +63,7 @@ def test_the_order_depends_on_seed_and_epoch(experiment: Experiment) -> None:
         assert (first != np.asarray(other)).any()
 
 
+@pytest.mark.gate
 def test_a_run_with_weights_that_is_stopped_ends_as_the_one_that_was_not(
     experiment: Experiment, tmp_path: Path
 ) -> None:

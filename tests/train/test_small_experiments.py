@@ -19,7 +19,6 @@ from jaxcnn.train._network import networks as networks_of
 from jaxcnn.train._runs._discover import ExperimentFile, load_experiment
 from jaxcnn.train._state import create_state
 from jaxcnn.train._trained import Trained
-from tests.tiers import default_rows
 from tests.train.runs import rate_at
 
 EXPERIMENTS = Path(__file__).parent.parent.parent / "experiments"
@@ -74,6 +73,7 @@ def test_convnetjs_takes_the_demo_s_steps() -> None:
         np.testing.assert_allclose(after, value, rtol=2e-5)
 
 
+@pytest.mark.gate
 def test_fashion_mnist_has_a_small_network_and_a_residual_one() -> None:
     assert count(built("fashion_mnist", dataset="digits")) == 89_506
     assert count(built("fashion_mnist", dataset="digits", network="resnet")) == 11_172_810
@@ -102,6 +102,7 @@ def test_halving_is_what_its_name_says() -> None:
     np.testing.assert_array_equal(halved(jnp.asarray(x), "none"), four[:, :, 0, :, 0])
 
 
+@pytest.mark.gate
 def test_without_padding_the_maps_come_to_an_end() -> None:
     assert count(built("padding_matters", padding="SAME", depth=7)) == count(
         built("padding_matters", padding="VALID", depth=7)
@@ -153,7 +154,8 @@ def test_batch_norm_s_networks_differ_as_the_paper_says() -> None:
         built("bn_ablation", dataset="digits", network="bn")
 
 
-@pytest.mark.parametrize("depth", default_rows([20, 56], keep=[20]))
+@pytest.mark.gate
+@pytest.mark.parametrize("depth", [20, 56])
 def test_a_plain_network_is_the_residual_one_without_its_shortcuts(depth: int) -> None:
     found = [
         built("depth_of_plain_and_residual", dataset="digits", network=f"{kind}-{depth}")

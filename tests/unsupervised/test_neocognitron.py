@@ -11,6 +11,7 @@ from jaxcnn import ShapeError, models
 from jaxcnn.data import load
 from jaxcnn.models import Stage
 from jaxcnn.unsupervised import learn_neocognitron, reinforce, winners
+from tests.compiled import compiled
 from tests.models.small import quick_jit
 
 
@@ -19,7 +20,7 @@ def test_of_a_column_one_cell_wins_and_of_a_plane_one_cell() -> None:
     answers[1, 1] = (5, 4, 0)  # plane 0 wins here, so plane 1 does not
     answers[5, 5, 0] = 3  # plane 0 has a better one
     answers[5, 1, 1] = 2  # the best of plane 1 that wins its column
-    places, won = winners(jnp.asarray(answers), window=3)
+    places, won = compiled(winners)(answers, window=3)
     assert won.tolist() == [True, True, False]
     assert places[:2].tolist() == [[1, 1], [5, 1]]
 
@@ -30,28 +31,30 @@ def test_a_winner_becomes_selective(key: jax.Array) -> None:
     model = models.create("neocognitron", stages=(stage,), num_classes=0)
     line = np.zeros((8, 8, 1), np.float32)
     line[2] = 1
-    params = {"a": jnp.full((3, 3, 1, 1), 1e-4), "b": jnp.zeros(1)}
-    answer = lambda params, x: model.apply({"params": {"s1": params}}, x, method="features")["s1"]  # noqa: E731
+    params = {"a": np.full((3, 3, 1, 1), 1e-4, np.float32), "b": np.zeros(1, np.float32)}
+    answer = jax.jit(lambda params, x: model.apply({"params": {"s1": params}}, x, method="features")["s1"])
     for _ in range(20):
-        params = reinforce(params, jnp.asarray(line), answer(params, line), rate=1.0, window=5)
+        params = compiled(reinforce)(params, line, answer(params, line), rate=1.0, window=5)
     across = np.swapaxes(line, 0, 1)
     assert answer(params, line).max() > 0.2
     assert answer(params, across).max() == 0
-    assert answer(params, jnp.ones((8, 8, 1)))[2, 2, 0] == 0
+    assert answer(params, np.ones((8, 8, 1), np.float32))[2, 2, 0] == 0
 
 
 def test_one_step_is_the_rule() -> None:
-    x = jnp.asarray(np.random.default_rng(0).uniform(size=(6, 6, 2)), jnp.float32)
-    answers = jnp.zeros((6, 6, 2)).at[3, 2, 1].set(1.0)
-    params = {"a": jnp.ones((3, 3, 2, 2)), "b": jnp.ones(2)}
-    new = reinforce(params, x, answers, rate=4.0, window=3)
+    x = np.random.default_rng(0).uniform(size=(6, 6, 2)).astype(np.float32)
+    answers = np.zeros((6, 6, 2), np.float32)
+    answers[3, 2, 1] = 1
+    params = {"a": np.ones((3, 3, 2, 2), np.float32), "b": np.ones(2, np.float32)}
+    new = compiled(reinforce)(params, x, answers, rate=4.0, window=3)
     c = 0.9 ** np.hypot(*np.indices((3, 3)) - 1.0)
     c = c[:, :, None] / c.sum() / 2
-    seen = np.asarray(x[2:5, 1:4])
+    seen = x[2:5, 1:4]
     gain = 4 * c * seen
-    np.testing.assert_allclose(new["a"][..., 1], 1 + gain, rtol=1e-5)
+    found = np.asarray(new["a"])
+    np.testing.assert_allclose(found[..., 1], 1 + gain, rtol=1e-5)
     np.testing.assert_allclose(new["b"], [1, 1 + 2 * np.sqrt((c * seen**2).sum())], rtol=1e-5)
-    np.testing.assert_array_equal(new["a"][..., 0], params["a"][..., 0])
+    np.testing.assert_array_equal(found[..., 0], params["a"][..., 0])
 
 
 def test_a_layer_learns_with_a_selectivity_of_its_own(key: jax.Array) -> None:

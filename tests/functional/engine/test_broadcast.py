@@ -6,6 +6,7 @@ from hypothesis import assume, given
 
 from jaxcnn._geometry import ConvGeometry, conv_geometry
 from jaxcnn.functional._engine._algorithms import _broadcast
+from tests.compiled import compiled
 from tests.examples import examples
 from tests.functional.engine.dense import check, check_inside_shard_map, dense_geometries, plan_of
 
@@ -25,7 +26,7 @@ def test_half_precision_is_summed_in_float32() -> None:
     """256 + 1 rounds to 256 in bfloat16: summed in it, 48 ones would be lost."""
     geometry = conv_geometry((1, 7, 7, 1), (7, 7, 1, 1), padding="VALID")
     x = jnp.ones((1, 7, 7, 1), jnp.bfloat16).at[0, 0, 0].set(256)
-    y = _broadcast.forward(x, jnp.ones((7, 7, 1, 1), jnp.bfloat16), plan_of(geometry))
+    y = compiled(_broadcast.forward)(x, jnp.ones((7, 7, 1, 1), jnp.bfloat16), plan_of(geometry))
     np.testing.assert_array_equal(y.astype(jnp.float32), np.full((1, 1, 1, 1), 304))
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from jaxcnn._geometry import ConvGeometry, conv_geometry
 from jaxcnn.functional._engine._algorithms import _im2col
+from tests.compiled import compiled
 from tests.examples import examples
 from tests.functional.engine.dense import check, check_inside_shard_map, dense_geometries, plan_of, random_operands
 from tests.functional.engine.groups import grouped_geometries, loop_grouped_kernel_grad
@@ -43,7 +44,7 @@ def test_half_precision_is_summed_in_float32() -> None:
     geometry = conv_geometry((49, 1, 1), (1, 1, 1))
     x = jnp.ones((49, 1, 1), jnp.bfloat16).at[0].set(256)
     with mock.patch.object(_im2col, "BLOCK_BYTES", 1):
-        dk = _im2col.kernel_grad(x, jnp.ones((49, 1, 1), jnp.bfloat16), plan_of(geometry))
+        dk = compiled(_im2col.kernel_grad)(x, jnp.ones((49, 1, 1), jnp.bfloat16), plan_of(geometry))
     assert dk.dtype == jnp.bfloat16
     np.testing.assert_array_equal(dk.astype(jnp.float32), np.full((1, 1, 1), 304))
 
@@ -52,7 +53,7 @@ def test_half_precision_is_summed_in_float32() -> None:
 @given(geometry=grouped_geometries())
 def test_groups_agree_with_loops(geometry: ConvGeometry) -> None:
     x, _, g = random_operands(geometry)
-    dk = _im2col.kernel_grad(jnp.asarray(x), jnp.asarray(g), plan_of(geometry))
+    dk = compiled(_im2col.kernel_grad)(x, g, plan_of(geometry))
     np.testing.assert_allclose(dk, loop_grouped_kernel_grad(x, g, geometry), atol=1e-4)
 
 

@@ -5,6 +5,7 @@ from hypothesis import given
 
 from jaxcnn._geometry import ConvGeometry, conv_geometry
 from jaxcnn.functional._engine._algorithms import _matmul
+from tests.compiled import compiled
 from tests.examples import examples
 from tests.functional.engine.dense import check, dense_geometries, plan_of
 
@@ -19,5 +20,5 @@ def test_both_operations_agree_with_loops(geometry: ConvGeometry) -> None:
 def test_half_precision_is_summed_in_float32() -> None:
     geometry = conv_geometry((49, 1, 1), (1, 1, 1))
     x = jnp.ones((49, 1, 1), jnp.bfloat16).at[0].set(256)
-    dk = _matmul.kernel_grad(x, jnp.ones((49, 1, 1), jnp.bfloat16), plan_of(geometry))
+    dk = compiled(_matmul.kernel_grad)(x, jnp.ones((49, 1, 1), jnp.bfloat16), plan_of(geometry))
     assert (dk.dtype, float(dk[0, 0, 0])) == (jnp.bfloat16, 304)

@@ -24,7 +24,8 @@ CHECKS: dict[str, tuple[Callable[[Case], None], Callable[[Case], bool]]] = {
     "pmap": (check_pmap, lambda row: bool(row.shapes) and splits(row)),
 }
 # Rows that are a path of their own under differentiation and ``vmap``, and are split over devices, exported and
-# summed as another row is: element by element, window by window, or by the primitive of ``conv``.
+# summed as another row is: element by element, window by window, by the primitive of ``conv``, or, as ``nms``, one
+# example after another.
 SPLIT_AS_ANOTHER = {
     "adaptive_avg_pool",
     "adaptive_max_pool",
@@ -40,6 +41,7 @@ SPLIT_AS_ANOTHER = {
     "lp_pool",
     "max_pool-wide and apart",
     "max_unpool",
+    "roi_align-aligned",
     "roi_pool",
     "tiled_conv-twenty tiles",
 }
