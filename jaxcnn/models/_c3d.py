@@ -34,11 +34,10 @@ class C3D(nn.Module):
         hidden: units of each hidden dense layer.
         dropout_rate: share of the hidden units that training leaves out; requires an rng named ``dropout``.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> variables = jax.eval_shape(C3D(num_classes=101).init, jax.random.key(0), jnp.zeros((1, 16, 112, 112, 3)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
-        78409573
+    >>> import jax.numpy as jnp
+    >>> variables = jax.eval_shape(C3D(num_classes=101).init, jax.random.key(0), jnp.zeros((1, 16, 112, 112, 3)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+    78409573
     """
 
     num_classes: int = 487

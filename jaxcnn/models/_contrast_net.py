@@ -42,11 +42,11 @@ class ContrastStage:
         check_choice(self.pooling, get_args(PoolKind), name="pooling")
 
 
-# The two stages of the paper, in which the second layer of filters is fully connected.
 JARRETT_STAGES = (
     ContrastStage(),
     ContrastStage(features=256, pool_window=6, pool_strides=4),
 )
+"""The two stages of Jarrett et al. (2009); every filter of the second one reads all maps of the first."""
 
 
 class ContrastNet(nn.Module):
@@ -65,11 +65,10 @@ class ContrastNet(nn.Module):
         dtype: type of the computation; parameters stay float32.
         stages: from the image on.
 
-    Example:
-        >>> model = ContrastNet(num_classes=2, stages=[ContrastStage(features=3, kernel_size=3, pool_window=2)])
-        >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
-        >>> {name: leaf.shape for name, leaf in variables["params"]["stage1"].items() if name == "gain"}
-        {'gain': (3,)}
+    >>> model = ContrastNet(num_classes=2, stages=[ContrastStage(features=3, kernel_size=3, pool_window=2)])
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    >>> {name: leaf.shape for name, leaf in variables["params"]["stage1"].items() if name == "gain"}
+    {'gain': (3,)}
 
     Source: Jarrett, Kavukcuoglu, Ranzato and LeCun, What is the best multi-stage architecture for object recognition?
     (2009).

@@ -36,10 +36,9 @@ class InceptionTime(nn.Module):
         windows: entries that the convolutions of a module read.
         norm: creates a norm.
 
-    Example:
-        >>> variables = jax.eval_shape(InceptionTime().init, jax.random.key(0), jnp.zeros((1, 150, 1)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        420450
+    >>> variables = jax.eval_shape(InceptionTime().init, jax.random.key(0), jnp.zeros((1, 150, 1)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    420450
     """
 
     num_classes: int = 2

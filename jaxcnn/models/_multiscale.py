@@ -44,13 +44,12 @@ class Multiscale(nn.Module):
         hidden: units of the classifier's first layer.
         scales: number of levels of the pyramid.
 
-    Example:
-        >>> x = jnp.zeros((1, 240, 320, 3))
-        >>> variables = jax.eval_shape(Multiscale().init, jax.random.key(0), x)
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
-        1651336
-        >>> jax.eval_shape(Multiscale().apply, variables, x).shape
-        (1, 240, 320, 8)
+    >>> x = jnp.zeros((1, 240, 320, 3))
+    >>> variables = jax.eval_shape(Multiscale().init, jax.random.key(0), x)
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+    1651336
+    >>> jax.eval_shape(Multiscale().apply, variables, x).shape
+    (1, 240, 320, 8)
     """
 
     num_classes: int = 8

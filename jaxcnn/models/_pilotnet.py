@@ -30,11 +30,10 @@ class PilotNet(nn.Module):
         dtype: type of the computation; parameters stay float32.
         activation: the nonlinearity.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> variables = jax.eval_shape(PilotNet().init, jax.random.key(0), jnp.zeros((1, 66, 200, 3)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
-        252219
+    >>> import jax.numpy as jnp
+    >>> variables = jax.eval_shape(PilotNet().init, jax.random.key(0), jnp.zeros((1, 66, 200, 3)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+    252219
     """
 
     num_classes: int = 1

@@ -36,11 +36,10 @@ class FCN1D(nn.Module):
         windows: entries that each convolution reads.
         norm: creates a norm.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> variables = jax.eval_shape(FCN1D().init, jax.random.key(0), jnp.zeros((1, 150, 1)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        264962
+    >>> import jax.numpy as jnp
+    >>> variables = jax.eval_shape(FCN1D().init, jax.random.key(0), jnp.zeros((1, 150, 1)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    264962
     """
 
     num_classes: int = 2
@@ -81,11 +80,10 @@ class ResNet1D(nn.Module):
         widths: channels of each block.
         norm: creates a norm.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> variables = jax.eval_shape(ResNet1D().init, jax.random.key(0), jnp.zeros((1, 150, 1)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        504258
+    >>> import jax.numpy as jnp
+    >>> variables = jax.eval_shape(ResNet1D().init, jax.random.key(0), jnp.zeros((1, 150, 1)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    504258
     """
 
     num_classes: int = 2

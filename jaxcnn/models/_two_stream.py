@@ -94,13 +94,12 @@ class CNNM2048(nn.Module):
         dropout_rate: share of the hidden units that training leaves out; requires an rng named ``dropout``. 0.9 in the
             paper for networks trained on video alone.
 
-    Example:
-        >>> for channels in (3, 20):
-        ...     x = jnp.zeros((1, 224, 224, channels))
-        ...     variables = jax.eval_shape(CNNM2048(num_classes=101).init, jax.random.key(0), x)
-        ...     print(sum(leaf.size for leaf in jax.tree.leaves(variables)))
-        90627813
-        90707781
+    >>> for channels in (3, 20):
+    ...     x = jnp.zeros((1, 224, 224, channels))
+    ...     variables = jax.eval_shape(CNNM2048(num_classes=101).init, jax.random.key(0), x)
+    ...     print(sum(leaf.size for leaf in jax.tree.leaves(variables)))
+    90627813
+    90707781
     """
 
     num_classes: int = 101
@@ -149,10 +148,9 @@ class TwoStream(nn.Module):
         dtype: type of the computation; parameters stay float32.
         dropout_rate: as in ``CNNM2048``.
 
-    Example:
-        >>> variables = jax.eval_shape(TwoStream().init, jax.random.key(0), jnp.zeros((1, 224, 224, 23)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
-        181335594
+    >>> variables = jax.eval_shape(TwoStream().init, jax.random.key(0), jnp.zeros((1, 224, 224, 23)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
+    181335594
     """
 
     num_classes: int = 101

@@ -121,11 +121,10 @@ class VideoResNet(nn.Module):
             same map in every frame.
         norm: creates a norm.
 
-    Example:
-        >>> from jaxcnn.models import create
-        >>> variables = jax.eval_shape(create("r3d_18").init, jax.random.key(0), jnp.zeros((1, 16, 112, 112, 3)))
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        33371472
+    >>> from jaxcnn.models import create
+    >>> variables = jax.eval_shape(create("r3d_18").init, jax.random.key(0), jnp.zeros((1, 16, 112, 112, 3)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    33371472
     """
 
     kinds: Sequence[Kind]

@@ -95,16 +95,15 @@ class WaveNetStack(nn.Module):
         width: channels of the layers.
         skip_width: channels of the output before the last two convolutions of one entry.
 
-    Example:
-        >>> model = WaveNetStack(num_classes=4, dilations=(1, 2), stacks=1, width=2, skip_width=3)
-        >>> x = jnp.ones((4, 1))
-        >>> variables = jax.jit(model.init)(jax.random.key(0), x)
-        >>> step = jax.jit(lambda entry, cache: model.apply(variables, entry, cache, method="step"))
-        >>> cache = model.initial_cache(())
-        >>> for entry in x:
-        ...     logits, cache = step(entry, cache)
-        >>> bool(jnp.allclose(logits, jax.jit(model.apply)(variables, x)[-1], atol=1e-6))
-        True
+    >>> model = WaveNetStack(num_classes=4, dilations=(1, 2), stacks=1, width=2, skip_width=3)
+    >>> x = jnp.ones((4, 1))
+    >>> variables = jax.jit(model.init)(jax.random.key(0), x)
+    >>> step = jax.jit(lambda entry, cache: model.apply(variables, entry, cache, method="step"))
+    >>> cache = model.initial_cache(())
+    >>> for entry in x:
+    ...     logits, cache = step(entry, cache)
+    >>> bool(jnp.allclose(logits, jax.jit(model.apply)(variables, x)[-1], atol=1e-6))
+    True
     """
 
     num_classes: int = 256

@@ -28,11 +28,10 @@ class FrozenBatchNorm(nn.Module):
         scale_init: of the scale, one that draws nothing.
         use_running_average: has no effect; the call of a batch norm has it.
 
-    Example:
-        >>> layer = FrozenBatchNorm()
-        >>> variables = layer.init(jax.random.key(0), jnp.ones((1, 2)))
-        >>> sorted(variables), sorted(variables["batch_stats"])
-        (['batch_stats'], ['bias', 'mean', 'scale', 'var'])
+    >>> layer = FrozenBatchNorm()
+    >>> variables = layer.init(jax.random.key(0), jnp.ones((1, 2)))
+    >>> sorted(variables), sorted(variables["batch_stats"])
+    (['batch_stats'], ['bias', 'mean', 'scale', 'var'])
     """
 
     epsilon: float = 1e-5
@@ -73,13 +72,12 @@ class ResNetPyramid(nn.Module):
         dtype: type of the computation; parameters stay float32.
         norm: creates a norm of the residual network.
 
-    Example:
-        >>> pyramid = ResNetPyramid(stage_sizes=(1, 1), channels=8, width=2)
-        >>> maps, _ = jax.eval_shape(
-        ...     lambda x: pyramid.init_with_output(jax.random.key(0), x, train=False), jnp.zeros((1, 32, 48, 3))
-        ... )
-        >>> [each.shape for each in maps]
-        [(1, 8, 12, 8), (1, 4, 6, 8), (1, 2, 3, 8)]
+    >>> pyramid = ResNetPyramid(stage_sizes=(1, 1), channels=8, width=2)
+    >>> maps, _ = jax.eval_shape(
+    ...     lambda x: pyramid.init_with_output(jax.random.key(0), x, train=False), jnp.zeros((1, 32, 48, 3))
+    ... )
+    >>> [each.shape for each in maps]
+    [(1, 8, 12, 8), (1, 4, 6, 8), (1, 2, 3, 8)]
     """
 
     stage_sizes: Sequence[int] = (3, 4, 6, 3)
@@ -123,13 +121,12 @@ class VGGMap(nn.Module):
         widths: channels of each stage.
         dtype: type of the computation; parameters stay float32.
 
-    Example:
-        >>> backbone = VGGMap(stage_sizes=(1, 1), widths=(2, 4))
-        >>> maps, _ = jax.eval_shape(
-        ...     lambda x: backbone.init_with_output(jax.random.key(0), x, train=False), jnp.zeros((1, 32, 48, 3))
-        ... )
-        >>> [each.shape for each in maps]
-        [(1, 16, 24, 4)]
+    >>> backbone = VGGMap(stage_sizes=(1, 1), widths=(2, 4))
+    >>> maps, _ = jax.eval_shape(
+    ...     lambda x: backbone.init_with_output(jax.random.key(0), x, train=False), jnp.zeros((1, 32, 48, 3))
+    ... )
+    >>> [each.shape for each in maps]
+    [(1, 16, 24, 4)]
     """
 
     stage_sizes: Sequence[int] = (2, 2, 3, 3, 3)

@@ -51,11 +51,10 @@ class DenseHead(nn.Module):
         dropout_rate: share of the units of each layer that training leaves out; requires an rng named ``dropout``.
         dtype: type of the computation; parameters stay float32.
 
-    Example:
-        >>> head = DenseHead(hidden=(8, 5))
-        >>> variables = head.init(jax.random.key(0), jnp.zeros((1, 2, 3, 3, 4)), train=False)
-        >>> variables["params"]["fc6"]["kernel"].shape, variables["params"]["fc7"]["kernel"].shape
-        ((36, 8), (8, 5))
+    >>> head = DenseHead(hidden=(8, 5))
+    >>> variables = head.init(jax.random.key(0), jnp.zeros((1, 2, 3, 3, 4)), train=False)
+    >>> variables["params"]["fc6"]["kernel"].shape, variables["params"]["fc7"]["kernel"].shape
+    ((36, 8), (8, 5))
     """
 
     hidden: Sequence[int] = (1024, 1024)

@@ -72,12 +72,11 @@ class FasterRCNN(nn.Module):
 
     Source: Ren, He, Girshick and Sun (2015), "Faster R-CNN"; Lin et al. (2017), "Feature pyramid networks".
 
-    Example:
-        >>> from jaxcnn.models import create
-        >>> model, x = create("fasterrcnn_resnet50_fpn"), jnp.zeros((1, 128, 128, 3))
-        >>> variables = jax.eval_shape(model.init, jax.random.key(0), x)
-        >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-        41755286
+    >>> from jaxcnn.models import create
+    >>> model, x = create("fasterrcnn_resnet50_fpn"), jnp.zeros((1, 128, 128, 3))
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), x)
+    >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    41755286
     """
 
     num_classes: int = 91
