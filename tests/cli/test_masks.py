@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxcnn.cli import main
+from jaxcnn.cli._predict_masks import write_masks
 
 EXPERIMENT = '''"""Bright and dark pixels, told apart by a linear network."""
 
@@ -66,5 +67,9 @@ def test_masks_are_written_printed_and_drawn(
     assert main(["predict", "run", "photo.png", "--trust", "--no-invert", "--masks", "here"]) == 0
     out = capsys.readouterr().out
     assert "here/photo_mask.png" in out and "dark 75.0 %" in out
-    assert main(["predict", "run", "photo.png", "photo.png", "--trust", "--no-invert"]) == 2
-    assert "two images would both have the mask masks/photo_mask.png" in capsys.readouterr().err
+
+
+def test_two_masks_of_one_name_are_refused(tmp_path: Path) -> None:
+    images = [tmp_path / "one" / "photo.png", tmp_path / "two" / "photo.jpg"]
+    with pytest.raises(ValueError, match=r"two images would both have the mask .*photo_mask\.png\. Predict them one"):
+        write_masks(np.zeros((2, 3, 3), int), images, ("a",), tmp_path, top=1)

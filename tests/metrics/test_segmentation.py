@@ -10,6 +10,7 @@ from scipy import ndimage
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, jaccard_score
 
 from jaxcnn import ShapeError, metrics
+from tests.tiers import default_rows
 
 
 def test_measures_of_label_maps_leave_out_pixels_without_a_label() -> None:
@@ -57,7 +58,7 @@ def expected(truth: np.ndarray, found: np.ndarray, tolerance: float, labelled: n
     return 0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall)
 
 
-@pytest.mark.parametrize("tolerance", [0, pytest.param(1.5, marks=pytest.mark.gate), 2])
+@pytest.mark.parametrize("tolerance", default_rows([0, 1.5, 2], keep=[2]))
 def test_boundaries_against_distances(tolerance: float) -> None:
     generator = np.random.default_rng(1)
     maps = ndimage.gaussian_filter(generator.normal(size=(2, 6, 14, 17)), (0, 0, 1.5, 1.5)) > 0
