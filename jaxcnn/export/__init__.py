@@ -1,4 +1,4 @@
-"""Trained networks for other runtimes: portable programs, folded batch norms, and files of StableHLO and ONNX."""
+"""Trained networks for other runtimes: portable programs, folded norms, integers, files of StableHLO and ONNX."""
 
 from typing import TYPE_CHECKING
 
@@ -6,9 +6,19 @@ from jaxcnn._hints import install_hints
 from jaxcnn.export._fold_batch_norms import FoldedModel, fold_batch_norms
 from jaxcnn.export._onnx import to_onnx
 from jaxcnn.export._portable import PortableProgram, portable
+from jaxcnn.export._quantize import QuantizedProgram, quantize
 from jaxcnn.export._stablehlo import to_stablehlo
 
-__all__ = ["FoldedModel", "PortableProgram", "fold_batch_norms", "portable", "to_onnx", "to_stablehlo"]
+__all__ = [
+    "FoldedModel",
+    "PortableProgram",
+    "QuantizedProgram",
+    "fold_batch_norms",
+    "portable",
+    "quantize",
+    "to_onnx",
+    "to_stablehlo",
+]
 
 if not TYPE_CHECKING:  # or type checkers would accept every name
     __getattr__ = install_hints(globals())

@@ -6,14 +6,16 @@ its axes than it has: images at the first convolution, and everything after it s
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxcnn._extras import import_optional
 from jaxcnn._symbolic import is_symbolic
+from jaxcnn.export._calibrate import Scales
 from jaxcnn.export._operations import Operation, Value
+from jaxcnn.export._quantize import integers_of_bias, integers_of_kernel
 
 OPSET = 17
 IR_VERSION = 8  # that of opset 17, so that runtimes of 2022 read the file
@@ -36,9 +38,16 @@ class Tensor:
 
 
 class Graph:
-    """Nodes and initializers, with a tensor for each value."""
+    """Nodes and initializers, with a tensor for each value.
 
-    def __init__(self) -> None:
+    Args:
+        scales: scale and zero point of each value that is stored in eight bits, by its id.
+        kernel_scales: the scales of the output channels of each kernel of integers, by the id of its value.
+    """
+
+    def __init__(self, scales: Scales | None = None, kernel_scales: Mapping[int, np.ndarray] | None = None) -> None:
+        self._scales, self._kernel_scales = scales or {}, kernel_scales or {}
+        self._stored: dict[int, str] = {}
         self.onnx = import_optional("onnx")
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
@@ -92,7 +101,50 @@ class Graph:
     def set(self, value: Value, name: str, axes: Sequence[int] | None = None, blocks: Sequence[int] = ()) -> None:
         """Records how the graph holds a value; in the order of its axes unless others are given."""
         axes = tuple(range(len(value.shape))) if axes is None else tuple(axes)
+        if name != self.batch_of:
+            name = self.stored(value, name)
         self._tensors[id(value)] = Tensor(name, axes, tuple(blocks))
+
+    def stored(self, value: Value, name: str) -> str:
+        """A tensor of a value as it is after a conversion to eight bits, if the value is stored so."""
+        if id(value) not in self._scales or id(value) in self._stored:
+            return name
+        scale, zero = self._scales[id(value)]
+        parameters = self.constant(scale, name="scale"), self.constant(np.uint8(zero), name="zero")
+        self._stored[id(value)] = self.node(
+            "DequantizeLinear", self.node("QuantizeLinear", name, *parameters), *parameters
+        )
+        return self._stored[id(value)]
+
+    def kernel(self, value: Value, array: np.ndarray, axis: int) -> str:
+        """A kernel in the layout of a node, with its output channels at ``axis``; of integers if it is quantized."""
+        scale = self._kernel_scales.get(id(value))
+        if scale is None:
+            return self.constant(array, name="weight")
+        integers = integers_of_kernel(array, scale, axis)
+        zeros = self.constant(np.zeros(len(scale), np.int8), name="zero")
+        return self.node(
+            "DequantizeLinear",
+            self.constant(integers, name="weight"),
+            self.constant(scale, name="scale"),
+            zeros,
+            axis=axis,
+        )
+
+    def bias(self, value: Value, x: Value, kernel: Value) -> str:
+        """A bias; of integers in units of the products if the layer is quantized."""
+        scale = self._kernel_scales.get(id(kernel))
+        assert value.array is not None
+        if scale is None:
+            return self.constant(value.array, name="bias")
+        units = (self._scales[id(x)][0] * scale).astype(np.float32)
+        integers = self.constant(integers_of_bias(np.asarray(value.array), units), name="bias")
+        zeros = self.constant(np.zeros(len(scale), np.int32), name="zero")
+        return self.node("DequantizeLinear", integers, self.constant(units, name="scale"), zeros, axis=0)
+
+    def is_quantized(self, kernel: Value) -> bool:
+        """Whether the layer of a kernel is one of integers."""
+        return id(kernel) in self._kernel_scales
 
     def tensor(self, value: Value) -> Tensor:
         """How the graph holds a value; a constant is added in the order of its axes."""

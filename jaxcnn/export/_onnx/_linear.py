@@ -18,14 +18,18 @@ def _conv(graph: Graph, operation: Operation) -> None:
         raise unsupported(operation, "it has groups of the batch")
     if not np.issubdtype(operation.outputs[0].dtype, np.floating):
         raise unsupported(operation, f"its result is {operation.outputs[0].dtype}; ONNX has convolutions of floats")
-    name = graph.ordered(x, tuple(numbers.lhs_spec))
-    extra = [graph.constant(each.array, name="bias") for each in bias]
+    name = graph.stored(x, graph.ordered(x, tuple(numbers.lhs_spec)))
+    extra = [graph.bias(each, x, kernel) for each in bias]
     dilation, pads = list(params["rhs_dilation"]), list(params["padding"])
     if max(params["lhs_dilation"], default=1) > 1:
         result = _transposed(graph, operation, name, extra)
     else:
         name, pads = cropped(graph, name, pads)
-        weight = graph.ordered(kernel, tuple(numbers.rhs_spec))
+        order = tuple(numbers.rhs_spec)
+        if kernel.array is None:
+            weight = graph.ordered(kernel, order)
+        else:
+            weight = graph.kernel(kernel, np.asarray(kernel.array).transpose(order), 0)
         result = graph.node(
             "Conv",
             name,
@@ -46,6 +50,8 @@ def _transposed(graph: Graph, operation: Operation, x: str, bias: Sequence[str])
     numbers, groups = params["dimension_numbers"], params["feature_group_count"]
     if max(params["window_strides"]) > 1 or kernel.array is None:
         raise unsupported(operation, "it has strides besides a dilated input, or a kernel that is computed")
+    if groups > 1 and graph.is_quantized(kernel):
+        raise unsupported(operation, "ONNX has no scale for each output channel of a transposed convolution of groups")
     weight = np.asarray(kernel.array).transpose(numbers.rhs_spec)  # (out, in / groups, *window)
     out, group_in, *window = weight.shape
     weight = np.flip(weight, tuple(range(2, weight.ndim))).reshape(groups, out // groups, group_in, *window)
@@ -63,7 +69,7 @@ def _transposed(graph: Graph, operation: Operation, x: str, bias: Sequence[str])
     return graph.node(
         "ConvTranspose",
         x,
-        graph.constant(weight, name="weight"),
+        graph.kernel(kernel, weight, 1),
         *bias,
         kernel_shape=window,
         strides=list(params["lhs_dilation"]),
@@ -101,21 +107,21 @@ def _dot(graph: Graph, operation: Operation) -> None:
         _einsum(graph, operation)
         return
     kernel = np.asarray(other.array) if contracted[1] == (0,) else np.asarray(other.array).T
-    extra = [graph.constant(each.array, name="bias") for each in bias]
+    extra = [graph.bias(each, x, other) for each in bias]
     tensor = None if x.is_constant else graph.tensor(x)
     if last == 1:
         blocks = tensor.blocks if tensor is not None else ()
         kernel = channels_before(kernel, blocks, 0) if blocks else kernel
         name = tensor.name if blocks and tensor is not None else graph.natural(x)
-        result = graph.node("Gemm", name, graph.constant(kernel, name="weight"), *extra)
+        result = graph.node("Gemm", graph.stored(x, name), graph.kernel(other, kernel, 1), *extra)
         graph.set(operation.outputs[0], result)
     elif tensor is not None and not tensor.blocks and tensor.axes == channels_first(last + 1) and last >= 2:
         window = [1] * (last - 1)
-        weight = graph.constant(kernel.T.reshape(*kernel.T.shape, *window), name="weight")
-        result = graph.node("Conv", tensor.name, weight, *extra, kernel_shape=window)
+        weight = graph.kernel(other, kernel.T.reshape(*kernel.T.shape, *window), 0)
+        result = graph.node("Conv", graph.stored(x, tensor.name), weight, *extra, kernel_shape=window)
         graph.set(operation.outputs[0], result, tensor.axes)
     else:
-        result = graph.node("MatMul", graph.natural(x), graph.constant(kernel, name="weight"))
+        result = graph.node("MatMul", graph.stored(x, graph.natural(x)), graph.kernel(other, kernel, 1))
         graph.set(operation.outputs[0], graph.node("Add", result, *extra) if extra else result)
 
 

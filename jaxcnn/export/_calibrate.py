@@ -1,0 +1,131 @@
+"""The ranges of the values of a program, from images: what eight bits have to cover."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcnn._errors import check_choice
+from jaxcnn._symbolic import is_symbolic
+from jaxcnn.export._operations import Value
+from jaxcnn.export._portable import PortableProgram
+
+Calibration = Literal["minmax", "percentile", "entropy"]
+BINS = 2048
+LEVELS = 128  # that a histogram is reduced to, to find what is lost
+BATCH = 32
+STEP = 16  # bins from one candidate of a threshold to the next
+
+Range = tuple[float, float]
+
+
+def ranges_of(
+    program: PortableProgram, values: Sequence[Value], images: Any, *, method: Calibration, percentile: float
+) -> dict[int, Range]:
+    """The range of each value by its id; every range contains 0.
+
+    Raises:
+        ValueError: a method that does not exist, or values that are not finite.
+    """
+    check_choice(method, get_args(Calibration), name="method")
+    rows = program.input.shape[0]
+    if is_symbolic(rows):
+        parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    else:  # the last call begins again with the first images
+        parts = [images[np.arange(start, start + rows) % len(images)] for start in range(0, len(images), rows)]
+    bounds = jax.jit(_over_values(program, values, lambda x, _: jnp.stack([x.min(), x.max()])))
+    found = np.stack([np.asarray(bounds(part, np.zeros((len(values), 2), np.float32))) for part in parts])
+    low, high = found[..., 0].min(0), found[..., 1].max(0)
+    if not np.isfinite([low, high]).all():
+        raise ValueError("a layer gives infinities or NaN for the calibration images.")
+    low, high = np.minimum(low, 0), np.maximum(high, 0)
+    if method != "minmax":
+        limits = np.stack([low, np.where(high > low, high, low + 1)], -1).astype(np.float32)
+        count = jax.jit(_over_values(program, values, _histogram))
+        counts = sum(np.asarray(count(part, limits), np.int64) for part in parts)
+        narrowed = [
+            _narrowed(each, *bound, method=method, percentile=percentile)
+            for each, bound in zip(np.asarray(counts), limits, strict=True)
+        ]
+        low, high = np.asarray(narrowed).T
+    return {id(value): (float(a), float(b)) for value, a, b in zip(values, low, high, strict=True)}
+
+
+def _over_values(
+    program: PortableProgram, values: Sequence[Value], measure: Callable[[jax.Array, jax.Array], jax.Array]
+) -> Callable[[Any, Any], jax.Array]:
+    """A function of images and one row for each value, that measures every value of the program."""
+    whole = dataclasses.replace(program, results=tuple(values), tree=jax.tree.structure([0] * len(values)))
+    compute = whole.exported.call  # the batch of the operations may be symbolic
+
+    def measured(images: jax.Array, rows: jax.Array) -> jax.Array:
+        return jnp.stack([measure(x, row) for x, row in zip(compute(images), rows, strict=True)])
+
+    return measured
+
+
+def _histogram(x: jax.Array, limits: jax.Array) -> jax.Array:
+    place = (x.reshape(-1) - limits[0]) / (limits[1] - limits[0]) * BINS
+    return jnp.zeros(BINS, jnp.int32).at[jnp.clip(place.astype(jnp.int32), 0, BINS - 1)].add(1)
+
+
+def _narrowed(counts: np.ndarray, low: float, high: float, *, method: Calibration, percentile: float) -> Range:
+    """The part of a range that the method keeps."""
+    edges = np.linspace(low, high, BINS + 1)
+    if method == "percentile":
+        share = np.cumsum(counts) / max(counts.sum(), 1)
+        outside = (1 - percentile / 100) / (2 if low < 0 < high else 1)
+        first = edges[np.searchsorted(share, outside, side="right")] if low < 0 else 0.0
+        last = edges[min(int(np.searchsorted(share, 1 - outside)) + 1, BINS)] if high > 0 else 0.0
+        return min(float(first), 0.0), max(float(last), 0.0)
+    centres = np.abs(edges[:-1] + edges[1:]) / 2
+    largest = max(-low, high)
+    sizes = np.histogram(centres, bins=BINS, range=(0, largest), weights=counts)[0]
+    threshold = entropy_threshold(sizes) / BINS * largest
+    return max(low, -threshold), min(high, threshold)
+
+
+def entropy_threshold(counts: np.ndarray) -> int:
+    """The number of bins, of those of a histogram of magnitudes, whose clipped form loses the least information.
+
+    For each candidate the bins beyond it are added to its last one, giving ``p``; ``q`` is ``p`` without these, reduced
+    to 128 levels and spread over the bins that are not empty. The candidate with the least ``sum p log(p / q)`` is
+    taken (Migacz, 8-bit inference with TensorRT, 2017).
+
+    >>> entropy_threshold(np.ones(2048))  # all bins are equally full
+    2048
+    """
+    best, loss = len(counts), np.inf
+    for size in range(LEVELS, len(counts) + 1, STEP):
+        inside = counts[:size].astype(np.float64)
+        p = inside.copy()
+        p[-1] += counts[size:].sum()
+        level = np.arange(size) * LEVELS // size
+        filled = inside > 0
+        sums, places = np.bincount(level, inside, LEVELS), np.bincount(level, filled, LEVELS)
+        q = np.where(filled, (sums / np.maximum(places, 1))[level], 0)
+        if not q.sum() or (p[-1] and not q[-1]):
+            q = np.where(p > 0, np.maximum(q, 1e-9), 0)
+        p, q = p / p.sum(), q / q.sum()
+        some = p > 0
+        found = float((p[some] * np.log(p[some] / np.maximum(q[some], 1e-12))).sum())
+        if found < loss - 1e-12:
+            best, loss = size, found
+    return best
+
+
+def scale_and_zero(bounds: Range) -> tuple[np.float32, int]:
+    """Scale and zero point of unsigned bytes that cover a range, with 0 exactly representable.
+
+    >>> scale_and_zero((0.0, 2.55)), scale_and_zero((-1.0, 1.55))
+    ((np.float32(0.01), 0), (np.float32(0.01), 100))
+    """
+    low, high = bounds
+    scale = np.float32((high - low) / 255) if high > low else np.float32(1)
+    return scale, int(np.clip(np.round(-low / scale), 0, 255))
+
+
+Scales = Mapping[int, tuple[np.float32, int]]
