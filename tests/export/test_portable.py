@@ -46,8 +46,7 @@ def test_every_family(name: str) -> None:
     counts = program.counts
     if name != "neocognitron":  # whose layers have several convolutions each
         layers = summary(chosen.model, (1, *chosen.shape)).layers
-        # SeparableConv and the like do not occur in these networks; a whitening layer has no kind of its own.
-        expected = sum(layer.kind in CONVOLUTIONS for layer in layers) + (name == "cifar_speedrun")
+        expected = sum(layer.kind in CONVOLUTIONS for layer in layers)
         assert counts["conv_general_dilated"] == expected
     assert not {"conv", "gather", "select_n", "custom_jvp_call", "jit"} & set(counts)
 
