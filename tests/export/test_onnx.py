@@ -32,7 +32,7 @@ def computed(path: Path, x: np.ndarray) -> list[np.ndarray]:
     return runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x})
 
 
-# Of these the results are maps, which have channels last outside; or entries are regrouped in other ways than flattened.
+# Their results are maps, which have channels last outside, or they regroup entries in other ways than flattening.
 TRANSPOSING = (
     "cifar_speedrun",
     "deeplabv3_resnet50",
