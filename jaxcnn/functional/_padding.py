@@ -23,7 +23,8 @@ def dilate_and_pad(
     outer = [(0, 0, 0)] * first
     if padding_mode == "zeros":
         spatial = [(before, after, gap) for (before, after), gap in zip(pads, gaps, strict=True)]
-        return lax.pad(x, zero, [*outer, *spatial, (0, 0, 0)])
+        unchanged = all(config == (0, 0, 0) for config in spatial)
+        return x if unchanged else lax.pad(x, zero, [*outer, *spatial, (0, 0, 0)])
     if any(gaps):
         x = lax.pad(x, zero, [*outer, *((0, 0, gap) for gap in gaps), (0, 0, 0)])
     for axis, entry in enumerate(pads, start=first):

@@ -14,6 +14,7 @@ from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import IntPerAxis, window_per_axis
 from jaxcnn._geometry import Padding, PatchPlan, plan_fold, plan_patches, split_image_shape
 from jaxcnn._symbolic import is_less
+from jaxcnn.functional._padding import dilate_and_pad
 
 
 def extract_patches(
@@ -113,7 +114,7 @@ def fold_patches(
 def gather_windows(x: jax.Array, plan: PatchPlan) -> jax.Array:
     """``(*batch, *sizes, channels)`` to ``(*batch, *positions, *window, channels)``."""
     batch_ndim = x.ndim - plan.ndim - 1
-    x = _pad(x, plan.pads, batch_ndim)
+    x = dilate_and_pad(x, plan.pads)
     # From the last axis to the first, each new window axis goes before the others: they end up in order.
     for axis in reversed(range(plan.ndim)):
         x = _gather_axis(x, plan, axis, batch_ndim)
@@ -178,12 +179,4 @@ def _spread(x: jax.Array, axis: int, gap: int, before: int, after: int) -> jax.A
     """Puts ``gap - 1`` zeros between the entries of an axis and pads or crops its ends."""
     config = [(0, 0, 0)] * x.ndim
     config[axis] = (before, after, gap - 1)
-    return lax.pad(x, jnp.zeros((), x.dtype), config)
-
-
-def _pad(x: jax.Array, pads: Sequence[tuple[int, int]], batch_ndim: int) -> jax.Array:
-    """Puts zeros around the spatial axes; negative counts crop."""
-    if not any(before or after for before, after in pads):
-        return x
-    config = [(0, 0, 0)] * batch_ndim + [(before, after, 0) for before, after in pads] + [(0, 0, 0)]
     return lax.pad(x, jnp.zeros((), x.dtype), config)

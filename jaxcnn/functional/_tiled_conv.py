@@ -59,15 +59,8 @@ def tiled_conv(
         x: ``(*batch, *spatial, channels)``, any number of batch axes.
         kernel: ``(*tiles, *window, channels // feature_group_count, out_channels)``, six axes for images.
         bias: one number per channel ``(out_channels,)``, or per tile ``(*tiles, out_channels)``.
-        strides: step of the window, an integer or one per spatial axis.
-        padding: as in ``conv``.
-        padding_mode: ``"zeros"``, ``"reflect"``, ``"edge"`` or ``"circular"``.
-        input_dilation: distance between entries of ``x``; ``padding`` counts from the dilated input.
-        kernel_dilation: distance between taps of the kernel.
-        feature_group_count: output channels of group ``g`` read only the input channels of group ``g``.
-        flip_kernel: reads every window backwards.
-        precision: as in ``jax.lax.conv_general_dilated``.
-        preferred_element_type: dtype to sum in and to return; see ``conv``.
+        strides: as in ``conv``, like ``padding``, ``padding_mode``, ``input_dilation``, ``kernel_dilation``,
+            ``feature_group_count``, ``flip_kernel``, ``precision`` and ``preferred_element_type``.
 
     Returns:
         ``(*batch, *out_spatial, out_channels)``.

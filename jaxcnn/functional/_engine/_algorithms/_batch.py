@@ -1,6 +1,7 @@
 """Any number of batch axes as the one axis of ``lax.conv_general_dilated``, sharded or not."""
 
 from collections.abc import Callable
+from math import prod
 
 import jax
 import jax.numpy as jnp
@@ -33,16 +34,13 @@ def merge_batch(x: jax.Array, geometry: ConvGeometry) -> tuple[jax.Array, int, R
     extra = len(sharded[1:])
     sizes = tuple(geometry.batch_shape[axis] for axis in order)
     merged, kept = sizes[: count - extra], sizes[count - extra :]
-    size = 1
-    for entry in merged:
-        size *= entry
 
     def restore(y: jax.Array) -> jax.Array:
         y = lax.reshape(y, (*merged, *y.shape[1:]))
         return jnp.moveaxis(y, range(count), order)
 
     x = jnp.moveaxis(x, order, range(count))
-    return lax.reshape(x, (size, *kept, *x.shape[count:])), extra, restore
+    return lax.reshape(x, (prod(merged), *kept, *x.shape[count:])), extra, restore
 
 
 def share_mesh(x: jax.Array, kernel: jax.Array) -> jax.Array:

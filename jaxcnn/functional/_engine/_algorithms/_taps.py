@@ -12,8 +12,6 @@ from jaxcnn.functional._padding import dilate_and_pad
 
 def padded_for(x: jax.Array, geometry: ConvGeometry) -> jax.Array:
     """``x``, dilated and padded with zeros."""
-    if all(pads == (0, 0) for pads in geometry.pads) and all(d == 1 for d in geometry.input_dilation):
-        return x
     return dilate_and_pad(x, geometry.pads, input_dilation=geometry.input_dilation)
 
 
