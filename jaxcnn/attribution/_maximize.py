@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -82,7 +82,7 @@ def maximize_activation(
     """
     if len(shape) != 4:
         raise ShapeError(f"expected the shape (n, height, width, channels) of images, got {shape}.")
-    check_choice(parametrization, ("fourier", "pixel"), name="parametrization")
+    check_choice(parametrization, get_args(Parametrization), name="parametrization")
     if steps < 1:
         raise ValueError(f"expected at least one step, got steps={steps}.")
     start, move = jax.random.split(key)
