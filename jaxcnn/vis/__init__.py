@@ -18,6 +18,7 @@ from jaxcnn.vis._detection_curves import (
 )
 from jaxcnn.vis._explanation import draw_explanation, explanation_figure
 from jaxcnn.vis._flow import flow_to_color
+from jaxcnn.vis._graph import draw_graph, graph_figure
 from jaxcnn.vis._mistakes import draw_mistakes, mistakes_figure
 from jaxcnn.vis._neighbours import draw_neighbours, neighbours_figure
 from jaxcnn.vis._panels import Panel, draw_panels, panels_figure
@@ -33,9 +34,13 @@ from jaxcnn.vis._units import (
     kernels_figure,
     units_figure,
 )
+from jaxcnn.vis._value_graph import GraphEdge, GraphNode, ValueGraph, value_graph
 
 __all__ = [
+    "GraphEdge",
+    "GraphNode",
     "Panel",
+    "ValueGraph",
     "augmentations",
     "augmentations_figure",
     "bench_figure",
@@ -57,6 +62,7 @@ __all__ = [
     "draw_detection_curves",
     "draw_explanation",
     "draw_feature_maps",
+    "draw_graph",
     "draw_kernels",
     "draw_mistakes",
     "draw_neighbours",
@@ -69,6 +75,7 @@ __all__ = [
     "explanation_figure",
     "feature_maps_figure",
     "flow_to_color",
+    "graph_figure",
     "kernels_figure",
     "mistakes_figure",
     "neighbours_figure",
@@ -78,6 +85,7 @@ __all__ = [
     "segmentation_figure",
     "sweep_figure",
     "units_figure",
+    "value_graph",
 ]
 
 if not TYPE_CHECKING:  # or type checkers would accept every name

@@ -100,6 +100,35 @@ PICTURES = {
         {"title": "conv1"},
         {"texts": ["conv1"], "panels": [{"texts": ["0: 16", "1: 17"], "images": 2}]},
     ),
+    "graph": (
+        vis.draw_graph,
+        vis.graph_figure,
+        lambda: (lambda x, y: x * y, 2.0, 3.0),
+        {"title": "x y"},
+        {
+            "texts": ["x y"],
+            "panels": [
+                {
+                    "texts": [
+                        "",
+                        "3 \N{MIDDLE DOT} 1 = 3",
+                        "",
+                        "2 \N{MIDDLE DOT} 1 = 2",
+                        "x",
+                        "2",
+                        "3",
+                        "y",
+                        "3",
+                        "2",
+                        "*",
+                        "6",
+                        "1",
+                    ],
+                    "patches": 3,
+                }
+            ],
+        },
+    ),
     "panels": (
         vis.draw_panels,
         vis.panels_figure,
