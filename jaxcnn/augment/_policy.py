@@ -86,7 +86,7 @@ def trivial_augment(key: jax.Array, images: ArrayLike, *, num_bins: int = 31, fi
     ("wide"); the ranges as in torchvision's ``TrivialAugmentWide``, moves with the nearest pixel.
 
     >>> images = jnp.full((4, 8, 8, 3), 0.5)
-    >>> print(trivial_augment(jax.random.key(2), images)[:, 4, 4, 0].round(3))  # two become black
+    >>> print(jax.jit(trivial_augment)(jax.random.key(2), images)[:, 4, 4, 0].round(3))  # two become black
     [0.5 0.  0.  0.5]
     """
     key = as_key(key)

@@ -87,7 +87,7 @@ def over_devices() -> NamedSharding:
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-@pytest.mark.parametrize("where", ["cpu", "gpu", "tpu", "partitioned"])
+@pytest.mark.parametrize("where", default_rows(["cpu", "gpu", "tpu", "partitioned"], keep=["cpu", "partitioned"]))
 def test_each_operation_is_computed_as_explained(name: str, where: str, over_devices: NamedSharding) -> None:
     x_shape, kernel_shape, options = CONFIGURATIONS[name]
     partitioned = where == "partitioned"

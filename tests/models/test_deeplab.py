@@ -34,6 +34,7 @@ def test_a_smaller_output_stride_keeps_the_maps_large(stride: int, sizes: tuple[
     assert (found["stage3"][1], found["stage4"][1]) == sizes
 
 
+@pytest.mark.gate
 def test_a_dilated_network_computes_the_strided_one_at_every_eighth_pixel() -> None:
     """Without strides before them, dilated windows read the same pixels as the windows of the strided network."""
     strided, dilated = (models.create("resnet50", **TINY, output_stride=stride) for stride in (32, 8))

@@ -10,12 +10,13 @@ import pytest
 from jaxcnn import nn
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import depthwise_conv, separable_conv
+from tests.tiers import default_rows
 
 X = jax.random.normal(jax.random.key(1), (2, 8, 7, 4))
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID", "CIRCULAR", "REFLECT", 1])
-@pytest.mark.parametrize("multiplier", [1, 2])
+@pytest.mark.parametrize("multiplier", default_rows([1, 2], keep=[2]))
 def test_depthwise_has_the_variables_of_a_grouped_conv(padding: Any, multiplier: int) -> None:
     layer = nn.DepthwiseConv((3, 4), multiplier, strides=(2, 1), padding=padding, kernel_dilation=2)
     grouped = nn.Conv(4 * multiplier, (3, 4), (2, 1), padding, kernel_dilation=2, feature_group_count=4)
