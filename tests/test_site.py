@@ -56,7 +56,9 @@ def test_every_package_has_a_page_of_the_reference() -> None:
 def test_examples_of_docstrings_have_no_heading() -> None:
     files = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "jaxcnn").rglob("*.py")}
     headed = [
-        name for name, path in files.items() if re.search(r"^ *Examples?:$", path.read_text("utf-8"), re.MULTILINE)
+        name
+        for name, path in files.items()
+        if re.search(r"^ *Examples?:$", path.read_text(encoding="utf-8"), re.MULTILINE)
     ]
     assert not headed, "an example is a paragraph that begins with >>>, as in the other docstrings"
 
