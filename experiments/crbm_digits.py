@@ -2,7 +2,7 @@
 
 Contrastive divergence with one round of Gibbs sampling, probabilistic max pooling in blocks of 2x2, and a penalty that
 keeps hidden units rarely on. ``measure`` gives the accuracy of a linear support vector machine on the pooled maps, on
-those of the initial kernels, and on the pixels (on held-out training images with ``hold_out``). The records have the
+those of random kernels, and on the pixels (on held-out training images with ``hold_out``). The records have the
 mean squared error of the reconstruction, and the mean of the hidden units, whose aim is ``target``.
 
 run     jaxcnn repeat crbm_digits --seeds 5
@@ -74,7 +74,7 @@ def build(config: Config) -> train.Experiment:
 
         return {
             "accuracy": accuracy(trained.variables["params"]),
-            "accuracy_before": accuracy(fresh["params"]),
+            "accuracy_of_random_kernels": accuracy(fresh["params"]),
             "accuracy_of_pixels": accuracy(None),
         }
 
