@@ -56,6 +56,8 @@ class FasterRCNN(nn.Module):
         pooling: of regions, ``"align"`` or, from one map, ``"max"``.
         pool_size: height and width of a region that the head reads.
         sampling_ratio: of ``"align"``.
+        canonical_size: side of the regions that are read from the map of stride 16, as in
+            ``functional.pyramid_roi_align``.
         candidates: in training and in inference, the number of anchors of each map that are compared.
         max_proposals: in training and in inference, the number of proposals of an image.
         proposal_nms_threshold: greater overlaps drop a proposal.
@@ -92,6 +94,7 @@ class FasterRCNN(nn.Module):
     pooling: RegionPooling = "align"
     pool_size: int = 7
     sampling_ratio: int = 2
+    canonical_size: float = 224.0
     candidates: tuple[int, int] = (2000, 1000)
     max_proposals: tuple[int, int] = (2000, 1000)
     proposal_nms_threshold: float = 0.7
@@ -321,7 +324,13 @@ class FasterRCNN(nn.Module):
             )
         else:
             pooled = pyramid_roi_align(
-                used, regions, strides=strides, output_size=size, sampling_ratio=self.sampling_ratio, aligned=False
+                used,
+                regions,
+                strides=strides,
+                output_size=size,
+                sampling_ratio=self.sampling_ratio,
+                aligned=False,
+                canonical_size=self.canonical_size,
             )
         logits, deltas = self.predictor(self.vectors_of(pooled, train))
         return logits, deltas
