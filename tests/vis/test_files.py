@@ -129,6 +129,16 @@ PICTURES = {
             ],
         },
     ),
+    "neighbours": (
+        vis.draw_neighbours,
+        vis.neighbours_figure,
+        lambda: (BYTES, ["query", "a\n0.9", "b\n0.8"]),
+        {},
+        {
+            "texts": ["Query and nearest images"],
+            "panels": [{"texts": ["query", "a\n0.9", "b\n0.8"], "images": 3}],
+        },
+    ),
     "panels": (
         vis.draw_panels,
         vis.panels_figure,
