@@ -187,6 +187,7 @@ CASES = [
         distinct=True,
         shapes=((8, 3, 4, 2),),
         batched=(True,),
+        dtypes=("float32", "bfloat16"),
         like="global_avg_pool",
     ),
 ]
