@@ -74,7 +74,7 @@ def build(config: Config) -> Experiment:
         return optax.chain(decay, optax.sgd(learning_rate, momentum=0.9))
 
     return Experiment(
-        **segmentation(model, heads={"logits": 1.0, "aux": config.aux_weight}, normalize=standardize(MEAN, STD)),
+        **segmentation(model, heads={"aux": config.aux_weight}, normalize=standardize(MEAN, STD)),
         data=voc,
         optimizer=with_schedule(optimizer, schedule),
         epochs=config.epochs,

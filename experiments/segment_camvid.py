@@ -115,7 +115,7 @@ def build(config: Config) -> Experiment:
         **segmentation(
             model,
             class_weights=weights,
-            heads={f"step{index}": 1 / REPETITIONS for index in range(1, REPETITIONS + 1)} if refined else None,
+            heads={f"step{index}": 1.0 for index in range(1, REPETITIONS)} if refined else None,
             normalize=normalize,
         ),
         measure=functools.partial(measured, model, normalize),

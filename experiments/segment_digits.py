@@ -102,7 +102,7 @@ def build(config: Config) -> Experiment:
     total_steps = config.epochs * data.steps_per_epoch(len(scenes.train), config.batch_size)
     schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=0.1)
     model, normalize = network(config, len(scenes.class_names)), standardize(scenes.mean, scenes.std)
-    steps = {f"step{index}": 1 / REPETITIONS for index in range(1, REPETITIONS + 1)}
+    steps = {f"step{index}": 1.0 for index in range(1, REPETITIONS)}  # the last one is logits
     return Experiment(
         **segmentation(model, heads=steps if config.network == "refinement" else None, normalize=normalize),
         measure=functools.partial(measured, model, normalize),

@@ -36,8 +36,9 @@ def segmentation(
         loss: logits and labels -> the loss of each pixel; ``cross_entropy()`` unless given.
         class_weights: one for each class, such as ``data.median_frequency_weights``; 1 unless given. Evaluation
             computes the loss without them.
-        heads: the weight of the loss of each head, by its name in ``model.features``, such as
-            ``{"logits": 1.0, "aux": 0.5}``; evaluation reads the model's output.
+        heads: the weight of the loss of each further head, by its name in ``model.features``, such as ``{"aux": 0.5}``,
+            or ``{"step1": 1.0, "step2": 1.0}`` of ``models.Refinement``. The loss of ``logits`` is always added with
+            the weight 1, and evaluation reads the model's output.
         ignored: the class of pixels without a label; None where every pixel has one.
         normalize: prepared and augmented images -> the input of the model.
         target: the array of the classes, integers ``(batch, *spatial)``.
@@ -51,7 +52,8 @@ def segmentation(
     Raises:
         ShapeError: when it is traced, logits without a class for each pixel of the target, or another number of weights
             than of classes.
-        ValueError: weights that are negative or not finite, or a head that the model does not have.
+        ValueError: weights that are negative or not finite, a head that the model does not have, or ``logits`` among
+            the heads.
 
     >>> from jaxcnn import models
     >>> sorted(segmentation(models.create("unet", num_classes=2)))
@@ -62,6 +64,9 @@ def segmentation(
     weights = None if class_weights is None else np.asarray(class_weights, np.float32)
     if weights is not None and (weights.ndim != 1 or not np.isfinite(weights).all() or (weights < 0).any()):
         raise ValueError(f"class_weights={class_weights!r} must be finite numbers, at least 0, one for each class.")
+
+    if heads and "logits" in heads:
+        raise ValueError("heads has 'logits', whose loss is always added with the weight 1. Leave it out.")
 
     def init(key: jax.Array, batch: Batch) -> Any:
         return model.init(key, normalize(batch["image"]), train=False)
@@ -105,10 +110,8 @@ def segmentation(
                 f"{', '.join(maps)}."
             )
         with jax.named_scope("compute_loss"):
-            scaled = [
-                weight * losses_of(maps[name], batch, weights) for name, weight in (heads or {"logits": 1.0}).items()
-            ]
-            losses = sum(scaled[1:], start=scaled[0])
+            further = [weight * losses_of(maps[name], batch, weights) for name, weight in (heads or {}).items()]
+            losses = sum(further, start=losses_of(maps["logits"], batch, weights))
         return losses, Aux(updates=updates, metrics={"accuracy": hits(maps["logits"], batch)})
 
     def logits_of(variables: Any, batch: Batch) -> jax.Array:

@@ -139,7 +139,7 @@ def partly_labelled() -> dict[str, np.ndarray]:
 def test_pixels_without_a_label_count_in_no_loss_and_no_measure(kind: str) -> None:
     """Against loops over pixels; an image without any label has the loss 0."""
     weights = np.array([0.5, 2.0, 0.0]) if "weights" in kind else np.ones(3)
-    heads = {"logits": 1.0, "aux": 0.25} if "heads" in kind else None
+    heads = {"aux": 0.25} if "heads" in kind else None
     functions = segmentation(TwoHeads(), heads=heads, class_weights=weights if "weights" in kind else None)
     batch, model = partly_labelled(), TwoHeads()
     variables = jax.jit(functions["init"])(jax.random.key(0), batch)
@@ -148,7 +148,7 @@ def test_pixels_without_a_label_count_in_no_loss_and_no_measure(kind: str) -> No
     for image, labels in enumerate(batch["segmentation"]):
         places = [tuple(place) for place in np.argwhere(labels != 255)]
         for place in places:
-            for name, share in (heads or {"logits": 1.0}).items():
+            for name, share in {"logits": 1.0, **(heads or {})}.items():
                 scores = np.asarray(maps[name][image], np.float64)[place]
                 loss = np.log(np.exp(scores).sum()) - scores[labels[place]]
                 wanted[image] += share * weights[labels[place]] * loss / len(places)
@@ -177,7 +177,7 @@ def test_weights_and_heads_that_do_not_fit_are_refused() -> None:
     for options, message in (
         ({"class_weights": [1.0, 2.0]}, "one weight for each of the 3 classes of the model, not 2"),
         (
-            {"heads": {"logits": 1.0, "aux2": 0.5}},
+            {"heads": {"aux2": 0.5}},
             "heads has 'aux2', but the features of TwoHeads in training are logits",
         ),
     ):
@@ -187,6 +187,8 @@ def test_weights_and_heads_that_do_not_fit_are_refused() -> None:
             jax.eval_shape(functions["objective"], variables, batch, jax.random.key(0))
     with pytest.raises(ValueError, match=r"segmentation: class_weights=.* must be finite numbers, at least 0"):
         segmentation(TwoHeads(), class_weights=[1.0, -1.0, 1.0])
+    with pytest.raises(ValueError, match="segmentation: heads has 'logits', whose loss is always added"):
+        segmentation(TwoHeads(), heads={"logits": 1.0})
 
 
 def test_weights_of_classes_by_their_frequency() -> None:
