@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from jaxcnn._hints import install_hints
+from jaxcnn.export._approximate import prune_filters, separate
 from jaxcnn.export._fold_batch_norms import FoldedModel, fold_batch_norms
 from jaxcnn.export._onnx import to_onnx
 from jaxcnn.export._portable import PortableProgram, portable
@@ -15,7 +16,9 @@ __all__ = [
     "QuantizedProgram",
     "fold_batch_norms",
     "portable",
+    "prune_filters",
     "quantize",
+    "separate",
     "to_onnx",
     "to_stablehlo",
 ]

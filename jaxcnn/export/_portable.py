@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
+from jaxcnn._symbolic import is_symbolic
 from jaxcnn.export._fold import fold_affine
 from jaxcnn.export._operations import Operation, Value, run, without_unread
 from jaxcnn.export._recognise import recognise
@@ -47,6 +49,46 @@ class PortableProgram:
         """The number of operations of each name, such as ``conv_general_dilated`` and ``reduce_window_max``."""
         return dict(Counter(operation.name for operation in self.operations))
 
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of convolutions and matrix products for one example."""
+        return sum(map(multiply_adds_of, self.operations))
+
+    @property
+    def parameters(self) -> dict[str, jax.Array]:
+        """The constants of floating numbers with at least one axis, by layer, such as ``layer1_0/conv1/1``."""
+        return {name: jnp.asarray(value.array) for name, value in self._parameter_values().items()}
+
+    def apply(self, parameters: Mapping[str, ArrayLike], x: ArrayLike) -> Any:
+        """What the program returns with other parameters, differentiable, for instance to train it further.
+
+        Raises:
+            ValueError: parameters of other names, or a program that was traced for a batch of any size, in which
+                reshapes have no fixed sizes.
+        """
+        values = self._parameter_values()
+        if set(parameters) != set(values):
+            raise ValueError(
+                f"expected the parameters {', '.join(sorted(values))}; got {', '.join(sorted(parameters))}."
+            )
+        if any(map(is_symbolic, self.input.shape)):
+            raise ValueError("this program reads a batch of any size; to train it, trace it for a number of examples.")
+        arrays = [jnp.asarray(x, self.input.dtype), *(jnp.asarray(parameters[name]) for name in values)]
+        return jax.tree.unflatten(self.tree, run(self.operations, [self.input, *values.values()], self.results, arrays))
+
+    def _parameter_values(self) -> dict[str, Value]:
+        found, known = dict[str, Value](), set[int]()
+        for operation in self.operations:
+            for place, value in enumerate(operation.inputs):
+                floating = jnp.issubdtype(value.dtype, jnp.floating)
+                if value.is_constant and value.shape and floating and id(value) not in known:
+                    known.add(id(value))
+                    name = f"{operation.layer or operation.name}/{place}"
+                    while name in found:
+                        name += "_"
+                    found[name] = value
+        return found
+
     @functools.cached_property
     def exported(self) -> export.Exported:
         """The program as ``jax.export`` makes it, for every platform, with the parameters as constants.
@@ -69,6 +111,23 @@ class PortableProgram:
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(self.counts.items()))
         return f"PortableProgram({np.dtype(self.input.dtype).name}[{','.join(map(str, self.input.shape))}]: {counts})"
+
+
+def multiply_adds_of(operation: Operation) -> int:
+    """Multiply-adds of a convolution or a matrix product for one example; 0 of other operations.
+
+    The zeros between the inputs of a transposed convolution do not count.
+    """
+    params = operation.params
+    if operation.name == "dot_general":
+        (contracted, _), _ = params["dimension_numbers"]
+        sizes = [operation.inputs[0].shape[axis] for axis in contracted]
+        return int(prod(operation.outputs[0].shape[1:]) * prod(sizes))
+    if operation.name != "conv_general_dilated":
+        return 0
+    dilated, numbers = max(params["lhs_dilation"], default=1) > 1, params["dimension_numbers"]
+    array, axes = (operation.inputs[0], numbers.lhs_spec) if dilated else (operation.outputs[0], numbers.out_spec)
+    return int(prod(array.shape[axis] for axis in axes[2:]) * prod(operation.inputs[1].shape))
 
 
 def portable(

@@ -44,6 +44,11 @@ class QuantizedProgram(PortableProgram):
     scales: Scales
     kernel_scales: dict[int, np.ndarray]
 
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of convolutions and matrix products for one example."""
+        return self.original.multiply_adds
+
 
 def quantize(
     program: PortableProgram,

@@ -1,0 +1,327 @@
+"""Programs with fewer multiply-adds: separable convolutions in place of full ones, and fewer filters.
+
+A convolution of a window ``(a, b)`` is approximated by one of ``(a, 1)`` to ``K`` maps and one of ``(1, b)`` (scheme 2
+of Jaderberg, Vedaldi and Zisserman, Speeding up convolutional neural networks with low rank expansions, 2014). With the
+kernel as a matrix ``M`` of ``(a * in, b * out)``, the best pair for inputs with the second moments ``C = L L^T`` is the
+truncated singular value decomposition of ``L^T M``, here with ``L = V diag(s)`` from the eigenvectors of ``C``.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.typing import ArrayLike
+
+from jaxcnn._arrays import as_array
+from jaxcnn._errors import ShapeError
+from jaxcnn.export._fold import out_axis
+from jaxcnn.export._operations import Operation, Uses, Value, constant
+from jaxcnn.export._portable import PortableProgram, multiply_adds_of
+
+BATCH = 32
+RIDGE = 1e-6  # of the mean second moment: the least that a direction counts, so that L has an inverse
+# Operations that compute each channel by itself.
+BY_CHANNEL = ("max", "min", "clamp", "tanh", "logistic", "abs", "reduce_window_max", "average_window")
+
+
+def separate(program: PortableProgram, images: ArrayLike, *, budget: float) -> PortableProgram:
+    """Replaces convolutions by pairs of separable ones until the program has a share of its multiply-adds.
+
+    The ranks are chosen for all layers together: what is left out is, again and again, the singular value with the
+    least share of its layer's energy for each multiply-add that is saved. Convolutions without groups whose window is
+    longer than one entry along both axes are candidates; one whose pair would cost more than itself stays. To regain
+    accuracy train the result: ``parameters`` and ``apply`` of a program that was traced for a number of images.
+
+    Args:
+        program: made by ``portable``.
+        images: some hundred inputs of the program, as in use; they determine which errors matter.
+        budget: the multiply-adds of the result as a share of those of the program, above 0 and at most 1.
+
+    Raises:
+        ShapeError: images of another shape than the program reads.
+        ValueError: a budget outside of (0, 1], or one that cannot be reached.
+
+    Source: Jaderberg, Vedaldi and Zisserman, Speeding up convolutional neural networks with low rank expansions (2014),
+    section 3.2 (scheme 2) and 3.3 (data reconstruction).
+
+    >>> from jaxcnn import functional as F
+    >>> from jaxcnn.export import portable
+    >>> kernel, x = np.random.default_rng(0).normal(size=(3, 3, 8, 8)).astype("float32"), jnp.ones((1, 8, 8, 8))
+    >>> smaller = separate(portable(lambda x: F.conv(x, kernel), (None, 8, 8, 8)), x, budget=0.5)
+    >>> smaller.counts, smaller.multiply_adds / (64 * 9 * 64)
+    ({'conv_general_dilated': 2}, 0.5)
+    """
+    _check_budget(budget)
+    images = as_array(images, name="images")
+    if images.shape[1:] != program.input.shape[1:] or not len(images):
+        raise ShapeError(f"images must be inputs of the program, {program.input.shape}, not {images.shape}.")
+    layers = [each for each in program.operations if _is_full(each)]
+    bases = [
+        _Basis.of(layer, moments) for layer, moments in zip(layers, _moments(program, layers, images), strict=True)
+    ]
+    ranks = _ranks(bases, program.multiply_adds, budget)
+    pairs = {id(basis.layer): basis.pair(rank) for basis, rank in zip(bases, ranks, strict=True) if basis.saves(rank)}
+    operations = [new for each in program.operations for new in pairs.get(id(each), [each])]
+    return dataclasses.replace(program, operations=tuple(operations))
+
+
+def prune_filters(program: PortableProgram, *, budget: float) -> PortableProgram:
+    """Removes the filters with the smallest kernels until the program has a share of its multiply-adds.
+
+    A filter is removed with its map and with the part of the next kernel that reads the map, which requires that one
+    layer reads it, directly or after operations on each channel, such as rectifiers and pools. Filters are compared by
+    the sum of the magnitudes of their weights, relative to the mean of their layer; each layer keeps at least one. To
+    regain accuracy train the result.
+
+    Args:
+        program: made by ``portable``.
+        budget: the multiply-adds of the result as a share of those of the program, above 0 and at most 1.
+
+    Raises:
+        ValueError: a budget outside of (0, 1], or one that cannot be reached.
+
+    Source: Li et al., Pruning filters for efficient convnets (2017), section 3.1.
+
+    >>> from jaxcnn import functional as F
+    >>> from jaxcnn.export import portable
+    >>> first, second = (np.random.default_rng(0).normal(size=(3, 3, 8, 8)).astype("float32") for _ in range(2))
+    >>> program = portable(lambda x: F.conv(jax.nn.relu(F.conv(x, first)), second), (None, 8, 8, 8))
+    >>> smaller = prune_filters(program, budget=0.5)
+    >>> smaller.operations[0].outputs[0].shape[-1], smaller.multiply_adds / program.multiply_adds
+    (4, 0.5)
+    """
+    _check_budget(budget)
+    chains = _chains(program)
+    scores = []
+    for index, chain in enumerate(chains):
+        norms = np.abs(_out_last(chain[0])).sum(0)
+        scores += [(float(norm / norms.mean()), index, place) for place, norm in enumerate(norms)]
+    kept = [np.ones(chain[0].outputs[0].shape[-1], bool) for chain in chains]
+    target, smaller = budget * program.multiply_adds, program
+    waiting = sorted(scores)
+    while smaller.multiply_adds > target * (1 + 1e-9):
+        step = 0
+        while waiting and step < max(len(scores) // 64, 1):
+            _, index, place = waiting.pop(0)
+            if kept[index].sum() > 1:
+                kept[index][place] = False
+                step += 1
+        if not step:
+            share = smaller.multiply_adds / program.multiply_adds
+            raise ValueError(
+                f"budget={budget} cannot be reached: with one filter in each layer that may lose filters "
+                f"the program still has {share:.3f} of its multiply-adds."
+            )
+        smaller = _without_filters(program, chains, kept)
+    return smaller
+
+
+def _check_budget(budget: float) -> None:
+    if not 0 < budget <= 1:
+        raise ValueError(f"budget={budget} must be above 0 and at most 1; it is a share of the multiply-adds.")
+
+
+# ---------------------------------------------------------------------------------------------- separable convolutions
+
+
+def _is_full(operation: Operation) -> bool:
+    """Whether an operation is a two-dimensional convolution of all channels, channels last, that can be separated."""
+    if operation.name != "conv_general_dilated" or out_axis(operation) is None:
+        return False
+    params, kernel = operation.params, operation.inputs[1]
+    layout = tuple(params["dimension_numbers"].rhs_spec) == (3, 2, 0, 1) and len(kernel.shape) == 4
+    plain = params["feature_group_count"] == 1 and max(params["lhs_dilation"]) == 1
+    return layout and plain and min(kernel.shape[:2]) > 1
+
+
+def _moments(program: PortableProgram, layers: Sequence[Operation], images: jax.Array) -> list[np.ndarray]:
+    """For each layer the second moments of what the columns of its window read, ``(a * in, a * in)``."""
+    if not layers:
+        return []
+    values = [layer.inputs[0] for layer in layers]
+    whole = dataclasses.replace(program, results=tuple(values), tree=jax.tree.structure([0] * len(values)))
+
+    @jax.jit
+    def measured(images: jax.Array) -> list[jax.Array]:
+        return [_column_moments(x, layer) for x, layer in zip(whole.exported.call(images), layers, strict=True)]
+
+    rows = program.input.shape[0] if isinstance(program.input.shape[0], int) else BATCH
+    found = [measured(images[np.arange(start, start + rows) % len(images)]) for start in range(0, len(images), rows)]
+    return [np.mean([np.asarray(part, np.float64) for part in parts], 0) for parts in zip(*found, strict=True)]
+
+
+def _column_moments(x: jax.Array, layer: Operation) -> jax.Array:
+    """The second moments of ``x`` over windows ``(a, 1)``, with the order ``(a, in)`` of the entries."""
+    size, dilation = layer.inputs[1].shape[0], layer.params["rhs_dilation"][0]
+    before, after = layer.params["padding"][0]
+    x = jnp.pad(x, ((0, 0), (max(before, 0), max(after, 0)), (0, 0), (0, 0)))
+    count = x.shape[1] - (size - 1) * dilation
+    columns = [lax.slice_in_dim(x, tap * dilation, tap * dilation + count, axis=1) for tap in range(size)]
+    table = jnp.concatenate(columns, -1).reshape(-1, size * x.shape[-1])
+    return lax.dot(table.T, table, precision="highest") / table.shape[0]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Basis:
+    """The decomposition of a layer's kernel.
+
+    Attributes:
+        layer: the convolution.
+        left: ``(a * in, K)`` for all ``K``.
+        right: ``(K, b * out)``, multiplied by the singular values.
+        energies: the squares of the singular values, as shares of their sum.
+        cost: multiply-adds of one rank.
+    """
+
+    layer: Operation
+    left: np.ndarray
+    right: np.ndarray
+    energies: np.ndarray
+    cost: int
+
+    @staticmethod
+    def of(layer: Operation, moments: np.ndarray) -> "_Basis":
+        """That of a layer whose inputs have these second moments."""
+        kernel = np.asarray(layer.inputs[1].array, np.float64)
+        height, width, inner, outer = kernel.shape
+        matrix = kernel.transpose(0, 2, 1, 3).reshape(height * inner, width * outer)
+        ridge = RIDGE * max(np.trace(moments) / len(moments), 1e-30)
+        squares, vectors = np.linalg.eigh(moments)
+        scales = np.sqrt(np.maximum(squares, ridge))
+        left, values, right = np.linalg.svd(scales[:, None] * vectors.T @ matrix, full_matrices=False)
+        rows, columns = layer.inputs[0].shape[2], layer.outputs[0].shape[2]
+        cost = layer.outputs[0].shape[1] * (rows * height * inner + columns * width * outer)
+        energies = values**2 / max((values**2).sum(), 1e-300)
+        return _Basis(layer, vectors / scales @ left, values[:, None] * right, energies, int(cost))
+
+    def saves(self, rank: int) -> bool:
+        """Whether a pair of this rank costs less than the layer."""
+        return rank * self.cost < multiply_adds_of(self.layer)
+
+    def pair(self, rank: int) -> list[Operation]:
+        """The two convolutions of a rank."""
+        layer, params = self.layer, self.layer.params
+        x, kernel, *bias = layer.inputs
+        height, width, inner, outer = kernel.shape
+        first = self.left[:, :rank].reshape(height, 1, inner, rank).astype(kernel.dtype)
+        second = self.right[:rank].reshape(rank, width, outer).transpose(1, 0, 2)[None].astype(kernel.dtype)
+        result = layer.outputs[0]
+        middle = Value((x.shape[0], result.shape[1], x.shape[2], rank), result.dtype)
+        return [
+            _conv(layer, (x, constant(first)), middle, _axis(params, 0)),
+            _conv(layer, (middle, constant(second), *bias), result, _axis(params, 1)),
+        ]
+
+
+def _axis(params: Any, axis: int) -> dict[str, Any]:
+    """The parameters of a convolution along one spatial axis; the other one has a window of one entry."""
+    keep = {"window_strides": 1, "rhs_dilation": 1, "padding": (0, 0)}
+    return {name: tuple(params[name][i] if i == axis else default for i in (0, 1)) for name, default in keep.items()}
+
+
+def _conv(layer: Operation, inputs: tuple[Value, ...], result: Value, changes: dict[str, Any]) -> Operation:
+    params = {**layer.params, **changes}
+    names = ("window_strides", "padding", "rhs_dilation", "dimension_numbers", "precision")
+    options: dict[str, Any] = {name: params[name] for name in names}
+
+    def apply(x: jax.Array, kernel: jax.Array, *bias: jax.Array) -> list[jax.Array]:
+        y = lax.conv_general_dilated(x, kernel, **options)
+        return [y + bias[0].reshape(1, 1, 1, -1) if bias else y]
+
+    return dataclasses.replace(layer, inputs=inputs, outputs=(result,), params=params, apply=apply)
+
+
+def _ranks(bases: Sequence[_Basis], total: int, budget: float) -> list[int]:
+    """The rank of each layer with which the program has the share of the multiply-adds.
+
+    Raises:
+        ValueError: even the lowest ranks have more.
+    """
+    full = [multiply_adds_of(basis.layer) for basis in bases]
+    ranks = [len(basis.energies) for basis in bases]
+    order = sorted(
+        (energy / basis.cost, -place, index)
+        for index, basis in enumerate(bases)
+        for place, energy in enumerate(basis.energies)
+        if place
+    )
+    for _, _, index in [(0, 0, None), *order]:
+        if index is not None:
+            ranks[index] -= 1
+        costs = [min(rank * basis.cost, whole) for rank, basis, whole in zip(ranks, bases, full, strict=True)]
+        if total - sum(full) + sum(costs) <= budget * total:
+            return ranks
+    share = (total - sum(full) + sum(costs)) / total
+    raise ValueError(
+        f"budget={budget} cannot be reached: with ranks of 1 the program still has {share:.3f} of its multiply-adds."
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- fewer filters
+
+
+def _chains(program: PortableProgram) -> list[list[Operation]]:
+    """For each layer that may be pruned: itself, operations on each channel, and the one layer that reads them."""
+    uses, found = Uses(program.operations, program.results), []
+    for operation in program.operations:
+        if not _has_plain_channels(operation):
+            continue
+        chain, reader = [operation], uses.only_reader(operation.outputs[0])
+        while reader is not None and _is_by_channel(reader):
+            chain.append(reader)
+            reader = uses.only_reader(reader.outputs[0])
+        if reader is not None and _has_plain_channels(reader) and reader.inputs[0] is chain[-1].outputs[0]:
+            found.append([*chain, reader])
+    return found
+
+
+def _has_plain_channels(operation: Operation) -> bool:
+    """Whether the kernel of a layer has its output channels last and its input channels before them, without groups."""
+    axis = out_axis(operation)
+    if axis is None or axis != len(operation.inputs[1].shape) - 1:
+        return False
+    if operation.name == "dot_general":
+        (x_axes, kernel_axes), _ = operation.params["dimension_numbers"]
+        return (x_axes, kernel_axes) == ((len(operation.inputs[0].shape) - 1,), (0,))
+    numbers, last = operation.params["dimension_numbers"], len(operation.inputs[1].shape) - 1
+    return operation.params["feature_group_count"] == 1 and numbers.rhs_spec[1] == last - 1
+
+
+def _is_by_channel(operation: Operation) -> bool:
+    """Whether an operation maps each channel of one array by itself, and all of them in the same way."""
+    arrays = [value for value in operation.inputs if not value.is_constant]
+    same = all(value.shape in ((), (1,)) or value.shape[-1:] == (1,) for value in operation.inputs if value.is_constant)
+    return operation.name in BY_CHANNEL and len(arrays) == 1 and same
+
+
+def _out_last(layer: Operation) -> np.ndarray:
+    kernel = np.asarray(layer.inputs[1].array, np.float64)
+    return kernel.reshape(-1, kernel.shape[-1])
+
+
+def _without_filters(
+    program: PortableProgram, chains: Sequence[Sequence[Operation]], kept: Sequence[np.ndarray]
+) -> PortableProgram:
+    written = {id(chain[0]): which for chain, which in zip(chains, kept, strict=True)}
+    read = {id(chain[-1]): which for chain, which in zip(chains, kept, strict=True)}
+    middle = {id(each): which for chain, which in zip(chains, kept, strict=True) for each in chain[1:-1]}
+    values: dict[int, Value] = {}
+    operations = []
+    for operation in program.operations:
+        inputs = [values.get(id(value), value) for value in operation.inputs]
+        if (which := read.get(id(operation))) is not None:
+            axis = len(inputs[1].shape) - 2
+            inputs[1] = constant(np.compress(which, inputs[1].array, axis))  # type: ignore[arg-type]
+        outputs = operation.outputs
+        which = written.get(id(operation), middle.get(id(operation)))
+        if which is not None:
+            outputs = (Value((*outputs[0].shape[:-1], int(which.sum())), outputs[0].dtype),)
+            values[id(operation.outputs[0])] = outputs[0]
+        if (which := written.get(id(operation))) is not None:
+            inputs[1:] = [constant(np.compress(which, value.array, -1)) for value in inputs[1:]]  # type: ignore[arg-type]
+        operations.append(dataclasses.replace(operation, inputs=tuple(inputs), outputs=outputs))
+    return dataclasses.replace(program, operations=tuple(operations))

@@ -1,0 +1,117 @@
+"""Separable convolutions and fewer filters, compared with singular value decompositions and models built smaller."""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcnn import ShapeError, summary
+from jaxcnn import functional as F
+from jaxcnn.export import portable, prune_filters, separate
+from tests.export.networks import difference, network
+
+
+@pytest.fixture(scope="module", autouse=True)
+def strict_dtypes() -> Iterator[None]:
+    """The programs were traced with the usual promotion."""
+    yield
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def test_multiply_adds_are_those_of_the_summary() -> None:
+    for name in ("lenet5", "unet"):
+        chosen = network(name)
+        program = portable(chosen.function, (None, *chosen.shape))
+        assert program.multiply_adds == summary(chosen.model, (1, *chosen.shape)).macs
+
+
+def test_a_kernel_of_low_rank_is_separated_exactly() -> None:
+    first, second, bias = normal(3, 1, 4, 2), normal(1, 5, 2, 6, seed=1), normal(6, seed=2)
+    kernel = np.einsum("aik,bko->abio", first[:, 0], second[0]).astype(np.float32)
+    options = {"strides": (2, 1), "padding": ((1, 0), (2, 3)), "kernel_dilation": (2, 1)}
+    x = normal(3, 9, 8, 4, seed=3)
+    program = portable(lambda x: F.conv(x, kernel, bias=bias, **options), (None, 9, 8, 4))
+    smaller = separate(program, x, budget=0.5)
+    assert smaller.counts == {"conv_general_dilated": 2} and smaller.multiply_adds <= program.multiply_adds / 2
+    assert difference(program(x), smaller(x)) < 1e-4
+
+
+def test_white_inputs_give_the_truncated_decomposition() -> None:
+    kernel, x = normal(3, 3, 4, 6), normal(400, 3, 3, 4, seed=1)
+    program = portable(lambda x: F.conv(x, kernel, padding="VALID"), (None, 3, 3, 4))
+    smaller = separate(program, x, budget=0.6)
+    rank = smaller.operations[0].outputs[0].shape[-1]
+    values = np.linalg.svd(kernel.transpose(0, 2, 1, 3).reshape(12, 18), compute_uv=False)
+    expected = np.sqrt((values[rank:] ** 2).sum() / (values**2).sum())
+    y = np.asarray(program(x))
+    found = np.linalg.norm(y - np.asarray(smaller(x))) / np.linalg.norm(y)
+    assert 1 <= rank < 12 and abs(found - expected) < 0.1 * expected
+
+
+def test_the_data_decide_what_is_left_out() -> None:
+    """Channels that are nearly always 0 need no accuracy."""
+    kernel, scale = normal(3, 3, 8, 8), np.array([1, 1, 1, 0.01, 0.01, 0.01, 0.01, 0.01], np.float32)
+    x = normal(16, 6, 6, 8, seed=1) * scale
+    program = portable(lambda x: F.conv(x, kernel), (None, 6, 6, 8))
+    informed, blind = separate(program, x, budget=0.5), separate(program, normal(16, 6, 6, 8, seed=2), budget=0.5)
+    assert difference(program(x), informed(x)) < 0.7 * difference(program(x), blind(x))
+
+
+def test_pruned_filters_are_the_smallest() -> None:
+    first, second, third = normal(3, 3, 3, 8), normal(3, 3, 8, 6, seed=1), normal(6, 5, seed=2)
+    first[..., [1, 4, 6]] *= 1e-6  # what these filters write is next to nothing
+    bias = np.where(np.isin(np.arange(8), [1, 4, 6]), 0, 0.3).astype(np.float32)
+
+    def network(x: jax.Array) -> jax.Array:
+        y = F.max_pool(jax.nn.relu(F.conv(x, first, bias=bias)), (2, 2), strides=2)
+        return F.global_avg_pool(jax.nn.relu(F.conv(y, second))) @ third
+
+    x = normal(2, 8, 8, 3, seed=3)
+    program = portable(network, (None, 8, 8, 3))
+    smaller = prune_filters(program, budget=5 / 8 + 0.01)
+    assert [each.outputs[0].shape[-1] for each in smaller.operations[:3]] == [5, 5, 5]
+    assert difference(program(x), smaller(x)) < 1e-4
+    with pytest.raises(
+        ValueError, match=r"prune_filters: budget=0.001 cannot be reached: with one filter in each layer"
+    ):
+        prune_filters(program, budget=0.001)
+
+
+def test_programs_can_be_trained_further() -> None:
+    kernel, bias, head = normal(3, 3, 4, 8), normal(8, seed=1), normal(8, 2, seed=2)
+    x = normal(2, 5, 5, 4, seed=3)
+    program = portable(lambda x: F.conv(x, kernel, bias=bias).mean((1, 2)) @ head, x.shape)
+    program = separate(program, x, budget=0.5)
+    parameters = program.parameters
+    assert sorted(parameters) == [
+        "conv_general_dilated/1",
+        "conv_general_dilated/1_",
+        "conv_general_dilated/2",
+        "dot_general/1",
+    ]
+    np.testing.assert_allclose(program.apply(parameters, x), program(x), rtol=1e-5, atol=1e-5)
+    loss = jax.jit(jax.value_and_grad(lambda p: jnp.square(program.apply(p, x)).mean()))
+    before, slopes = loss(parameters)
+    moved = {name: value - 1e-3 * slopes[name] for name, value in parameters.items()}
+    assert all(np.abs(slope).max() > 0 for slope in slopes.values()) and loss(moved)[0] < before
+    with pytest.raises(ValueError, match="expected the parameters conv_general_dilated/1, conv_general_dilated/1_"):
+        program.apply({}, x)
+    dynamic = portable(lambda x: x @ head, (None, 8))
+    with pytest.raises(ValueError, match="to train it, trace it for a number of examples"):
+        dynamic.apply(dynamic.parameters, normal(2, 8))
+
+
+def test_refused() -> None:
+    program, x = portable(lambda x: F.conv(x, normal(3, 3, 2, 2)), (None, 4, 4, 2)), normal(1, 4, 4, 2)
+    for budget in (0, 1.5):
+        with pytest.raises(ValueError, match=f"separate: budget={budget} must be above 0 and at most 1"):
+            separate(program, x, budget=budget)
+    with pytest.raises(ValueError, match=r"separate: budget=0.01 cannot be reached: with ranks of 1 the program still"):
+        separate(program, x, budget=0.01)
+    with pytest.raises(ShapeError, match="separate: images must be inputs of the program"):
+        separate(program, x[:, :2], budget=0.5)
