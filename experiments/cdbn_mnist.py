@@ -32,11 +32,11 @@ class Config:
     features: Annotated[int, "hidden maps of each layer"] = 40
     target: Annotated[float, "mean of the hidden units of the first layer that is aimed at"] = 0.02
     target2: Annotated[float, "the same of the second layer"] = 0.02
-    sparsity: Annotated[float, "weight of the penalty"] = 5.0
+    sparsity: Annotated[float, "weight of the penalty"] = 1.0
     images: Annotated[int | None, "training images, the first ones; all unless given"] = None
     epochs: Annotated[int, "passes over the training images for each layer"] = 3
     batch_size: Annotated[int, "images of a step"] = 20
-    lr: Annotated[float, "learning rate"] = 0.1
+    lr: Annotated[float, "learning rate"] = 0.3
     c: Annotated[float, "weight of the loss of the support vector machine"] = 100.0
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
     hold_out: Annotated[int, "one training image in this many is held out, on which the classifier is judged"] = 0
@@ -110,7 +110,7 @@ def build(config: Config) -> train.Experiment:
         few = in_batches(pixels, mnist.train["image"][: counts[0]]), in_batches(pixels, judged["image"])
         return {**found, f"error_of_pixels_{counts[0]}": error(*few, counts[0])}
 
-    optimizer = optax.sgd(config.lr, momentum=0.5)
+    optimizer = optax.sgd(config.lr, momentum=0.9)
     return train.Experiment(
         **train.in_stages(
             [

@@ -3,7 +3,9 @@
 Contrastive divergence with one round of Gibbs sampling, probabilistic max pooling in blocks of 2x2, and a penalty that
 keeps hidden units rarely on. ``measure`` gives the accuracy of a linear support vector machine on the pooled maps, on
 those of random kernels, and on the pixels (on held-out training images with ``hold_out``). The records have the
-mean squared error of the reconstruction, and the mean of the hidden units, whose aim is ``target``.
+mean squared error of the reconstruction, and the mean of the hidden units, whose aim is ``target``. Learning rate,
+momentum and penalty were chosen by held-out training images among three settings; with smaller steps all kernels stay
+close to the mean image.
 
 run     jaxcnn repeat crbm_digits --seeds 5
 cost    not measured yet
@@ -28,10 +30,10 @@ class Config:
     features: Annotated[int, "hidden maps"] = 24
     window: Annotated[int, "side of a kernel"] = 7
     target: Annotated[float, "mean of the hidden units that is aimed at"] = 0.02
-    sparsity: Annotated[float, "weight of the penalty"] = 5.0
+    sparsity: Annotated[float, "weight of the penalty"] = 1.0
     epochs: Annotated[int, "passes over the training images"] = 20
     batch_size: Annotated[int, "images of a step"] = 20
-    lr: Annotated[float, "learning rate"] = 0.1
+    lr: Annotated[float, "learning rate"] = 0.3
     c: Annotated[float, "weight of the loss of the support vector machine"] = 100.0
     hold_out: Annotated[int, "one training image in this many is held out, on which the classifier is judged"] = 0
     seed: Annotated[int, "determines initial kernels, order and samples"] = 0
@@ -84,7 +86,7 @@ def build(config: Config) -> train.Experiment:
         evaluate=evaluate,
         measure=measure,
         data=digits,
-        optimizer=optax.sgd(config.lr, momentum=0.5),
+        optimizer=optax.sgd(config.lr, momentum=0.9),
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,

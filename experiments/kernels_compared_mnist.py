@@ -125,13 +125,13 @@ def psd_encoder(key: jax.Array, examples: jax.Array) -> jax.Array:
 def crbm_kernel(key: jax.Array, images: jax.Array) -> jax.Array:
     """The kernel of a convolutional RBM, after 400 steps of contrastive divergence."""
     crbm = CRBM(window_shape=(WINDOW, WINDOW), features=FEATURES)
-    optimizer = optax.sgd(0.1, momentum=0.5)
+    optimizer = optax.sgd(0.3, momentum=0.9)
 
     def step(carry: Any, key: jax.Array) -> tuple[Any, None]:
         params, state = carry
         draw_key, key = jax.random.split(key)
         batch = crbm.crop(images[jax.random.randint(draw_key, (20,), 0, len(images))])
-        gradient = jax.grad(lambda params: crbm.loss(key, params, batch, target=0.02, sparsity=5.0)[0].mean())(params)
+        gradient = jax.grad(lambda params: crbm.loss(key, params, batch, target=0.02, sparsity=1.0)[0].mean())(params)
         updates, state = optimizer.update(gradient, state, params)
         return (optax.apply_updates(params, updates), state), None
 

@@ -41,12 +41,12 @@ class Config:
     labels: Annotated[int | None, "labelled images, the first ones; all unless given"] = 1000
     features: Annotated[int, "hidden maps of each layer"] = 24
     target: Annotated[float, "mean of the hidden units that is aimed at"] = 0.02
-    sparsity: Annotated[float, "weight of the penalty"] = 5.0
+    sparsity: Annotated[float, "weight of the penalty"] = 1.0
     images: Annotated[int | None, "training images, the first ones; all unless given"] = 10_000
     pretrain_epochs: Annotated[int, "passes over the images for each layer"] = 2
     epochs: Annotated[int, "epochs of the classifier, of as many steps"] = 3
     batch_size: Annotated[int, "images of a step"] = 20
-    pretrain_lr: Annotated[float, "learning rate without labels"] = 0.1
+    pretrain_lr: Annotated[float, "learning rate without labels"] = 0.3
     lr: Annotated[float, "learning rate with labels, after the warm-up"] = 2e-3
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
@@ -112,7 +112,7 @@ def build(config: Config) -> train.Experiment:
         return {"probabilities": jax.nn.softmax(logits(variables["params"], batch["image"]))}
 
     steps = data.steps_per_epoch(len(mnist.train), config.batch_size)
-    sgd = optax.sgd(config.pretrain_lr, momentum=0.5)
+    sgd = optax.sgd(config.pretrain_lr, momentum=0.9)
     schedule = train.warmup_cosine(config.lr, total_steps=config.epochs * steps, warmup=0.1)
     layers = [
         train.Stage(objective=learn_first, optimizer=sgd, epochs=config.pretrain_epochs, trains=["first/*"]),
