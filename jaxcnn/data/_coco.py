@@ -133,6 +133,8 @@ def _records(
         raise ValueError(f"{path}: an image has no id or no file_name ({type(error).__name__}: {error}).") from None
     if len(images) < len(files):
         raise ValueError(f"{path}: two images have the same id.")
+    if large := [number for number in images if not -(2**31) <= number < 2**31]:
+        raise ValueError(f"{path}: the image id {large[0]} does not fit into 32 bits, in which integers are held.")
     if missing := [file for file in files if not tree.has(file)]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise FileNotFoundError(f"there is no image {tree.name_of(missing[0])}{more}, which {path} names.")

@@ -215,6 +215,7 @@ def test_images_and_maps_of_another_size_and_damaged_ones_are_refused(tmp_path: 
         ({"images": [{"id": 70, "file_name": "z.png"}]}, r"there is no image .*z\.png, which .* names"),
         ({"images": [{"id": 7, "file_name": "a.png"}] * 2}, "two images have the same id"),
         ({"images": [{"file_name": "a.png"}]}, "an image has no id or no file_name"),
+        ({"images": [{"id": 2**40, "file_name": "a.png"}]}, "the image id 1099511627776 does not fit into 32 bits"),
         ({"images": [{"id": 7, "file_name": "../a.png"}]}, "leads out of the folder"),
         ({"categories": [{"id": 3, "name": "car"}, {"id": 3, "name": "cat"}]}, "two categories have the same id"),
         ({"categories": [{"id": 3}]}, "a category has no id or no name"),
