@@ -7,6 +7,9 @@ from pathlib import Path, PurePosixPath
 class FileTree:
     """The files below a folder or in a zip file; several threads may read at the same time.
 
+    Where all files of a zip file are in one folder, as those of a zipped folder are, paths may leave out the name of
+    that folder.
+
     Args:
         path: a folder, or a file ``.zip``.
 
@@ -26,7 +29,11 @@ class FileTree:
             self._archive = zipfile.ZipFile(self.path)
         except (zipfile.BadZipFile, OSError) as error:
             raise ValueError(f"{self.path} is neither a folder nor a zip file that can be read ({error}).") from None
-        self._entries = {entry.filename: entry for entry in self._archive.infolist() if not entry.is_dir()}
+        files = [entry for entry in self._archive.infolist() if not entry.is_dir()]
+        files = [entry for entry in files if not entry.filename.startswith("__MACOSX/")]  # of macOS's own archiver
+        self._entries = {entry.filename: entry for entry in files}
+        if len({entry.filename.split("/")[0] for entry in files}) == 1 and "/" in files[0].filename:
+            self._entries |= {entry.filename.partition("/")[2]: entry for entry in files}
 
     def name_of(self, name: str) -> str:
         """What errors call a file."""
@@ -55,7 +62,7 @@ class FileTree:
         if self._archive is None:
             return (self.path / name).read_bytes()
         try:
-            return self._archive.read(name)
+            return self._archive.read(self._entries[name])
         except (zipfile.BadZipFile, OSError, EOFError) as error:
             raise ValueError(f"{self.name_of(name)} cannot be read ({error}). Copy the zip file again.") from None
 

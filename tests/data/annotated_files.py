@@ -57,13 +57,13 @@ def write_voc(
     return root
 
 
-def zipped(folder: Path) -> Path:
-    """The zip file of a folder's contents, next to it."""
+def zipped(folder: Path, *, inside: str = "") -> Path:
+    """The zip file of a folder's contents, next to it, in a folder of the zip file."""
     path = folder.with_suffix(".zip")
     with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(folder.rglob("*")):
             if file.is_file():
-                archive.write(file, file.relative_to(folder).as_posix())
+                archive.write(file, inside + file.relative_to(folder).as_posix())
     return path
 
 

@@ -16,10 +16,10 @@ from tests.data.annotated_files import COCO, VOC, pixels_of, write_coco, write_v
 SHARED = Path(__file__).parent.parent.parent.parent / "shared" / "data"
 
 
-@pytest.mark.parametrize("kind", ["folder", "zip"])
+@pytest.mark.parametrize("kind", ["folder", "zip", "zip of a folder"])
 def test_voc_pads_images_of_different_sizes_and_keeps_their_own(tmp_path: Path, kind: str) -> None:
     root = write_voc(tmp_path / "set")
-    found = data.voc(root if kind == "folder" else zipped(root))
+    found = data.voc(root if kind == "folder" else zipped(root, inside="set/" if kind == "zip of a folder" else ""))
     assert found.class_names == ("background", "cat", "dog")
     assert {name: len(split) for name, split in found.splits.items()} == {"train": 2, "validation": 1, "test": 1}
     arrays = found.train.read([0, 1]).arrays
@@ -80,6 +80,12 @@ def test_coco_numbers_classes_without_holes_and_marks_crowds(tmp_path: Path) -> 
     only = data.coco({"train": tmp_path / "images", "test": tmp_path / "images"}, {"train": path, "test": path},
                      class_names=["toothbrush"])  # fmt: skip
     np.testing.assert_array_equal(only.train.read([0, 1]).arrays["box_label"], [[1], [0]])
+
+
+def test_coco_s_own_zip_files_have_one_folder(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, COCO)
+    found = data.coco(zipped(tmp_path / "images", inside="train2017/"), {"train": path, "test": path})
+    np.testing.assert_array_equal(found.train.read([0]).arrays["image"][0, :6, :10], pixels_of("a.png", 10, 6))
 
 
 def test_label_maps_ignore_values_and_refuse_others(tmp_path: Path) -> None:
