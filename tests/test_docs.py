@@ -50,6 +50,7 @@ def test_every_example_of_a_page_is_in_a_code_block() -> None:
         assert not outside, "Markdown renders these lines as quotations: put them between ``` and ```"
 
 
+@pytest.mark.gate
 def test_the_bars_of_the_benchmarks_are_their_results(tmp_path: Path) -> None:
     results = json.loads((DOCS / "bench" / "jax-0.12.json").read_text(encoding="utf-8"))["results"]
     steps = [result for result in results if result["operation"] == "step"]

@@ -98,11 +98,7 @@ def fifty() -> list[Fused]:
 
 
 # In bfloat16 the half that has every pool, every operation and every number of axes.
-TENTHS = [
-    pytest.param(part, dtype, marks=() if (part, dtype) == (1, "float32") else pytest.mark.gate)
-    for dtype, parts in (("float32", range(10)), ("bfloat16", (3, 4, 6, 7, 9)))
-    for part in parts
-]
+TENTHS = [(part, dtype) for dtype, parts in (("float32", range(10)), ("bfloat16", (3, 4, 6, 7, 9))) for part in parts]
 
 
 @jax.custom_jvp
@@ -116,6 +112,7 @@ def _probed_jvp(primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array,
     return probed(*primals), tangents[0] + tangents[1]
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(("part", "dtype"), TENTHS)
 def test_every_window_passes_its_gradient_to_one_entry(part: int, dtype: str) -> None:
     cases = fifty()[part::10]

@@ -81,6 +81,7 @@ def test_fashion_mnist_has_a_small_network_and_a_residual_one() -> None:
         built("fashion_mnist", dataset="digits", network="large")
 
 
+@pytest.mark.gate
 def test_pooling_is_all_that_differs_and_shifts_are_measured_from_none_on() -> None:
     assert len({count(built("pooling_invariance", pooling=way)) for way in ("max", "mean", "none")}) == 1
     experiment = few(built("pooling_invariance", pooling="none"))
