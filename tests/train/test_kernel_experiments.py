@@ -57,5 +57,6 @@ def test_every_way_of_choosing_kernels_traces(kernels: str) -> None:
 def test_strokes_are_measured_next_to_random_kernels_and_pixels() -> None:
     experiment = built("crbm_digits", features=2, hold_out=5, c=1.0)
     found = Trained(experiment, dict(create_state(experiment).variables), 0).measured()
+    assert found.pop("kernels").shape == (2, 7, 7)
     assert list(found) == ["accuracy", "accuracy_of_random_kernels", "accuracy_of_pixels"]
     assert all(0.3 < value < 1 for value in found.values()), found
