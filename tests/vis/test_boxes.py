@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from jaxcnn.vis._boxes import boxes_figure, draw_boxes
-from jaxcnn.vis._segmentation import colours
+from jaxcnn.vis._segmentation import class_colours
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 12, 3), np.uint8)
 BOXES = np.array([[[1, 2, 5, 6], [0, 0, 0, 0]], [[0, 0, 12, 8], [6, 3, 9, 4]], [[0, 0, 0, 0], [0, 0, 0, 0]]])
@@ -25,7 +25,7 @@ def test_boxes_are_drawn_with_class_and_score_and_true_ones_dashed() -> None:
     found: list[Any] = list(first.patches)
     assert [patch.get_bbox().extents.tolist() for patch in found] == [[1, 1, 4, 6], [1, 2, 5, 6]]
     assert [patch.get_linestyle() for patch in found] == ["--", "-"]
-    assert to_rgb(found[1].get_edgecolor()) == pytest.approx(tuple(colours(3)[2]))
+    assert to_rgb(found[1].get_edgecolor()) == pytest.approx(tuple(class_colours(3)[2]))
     assert [text.get_text() for text in first.texts] == ["a very long n… 0.90"]
     assert [text.get_text() for text in second.texts] == ["a cat 0.25", "a very long n… 0.50"]
     assert not third.texts and len(third.patches) == 1
