@@ -166,7 +166,6 @@ NAMES: dict[str, dict[str, str]] = {
         "f1_score": "f1",
         "jaccard_index": "iou",
         "jaccard_score": "iou",
-        "mean_average_precision": "detection_average_precision, or voc_average_precision",
         "mean_metric": "Mean",
         "mean_squared_error": "optax.squared_error",
         "peak_signal_noise_ratio": "psnr",

@@ -115,5 +115,3 @@ def test_refusals() -> None:
     ):
         with pytest.raises((ValueError, ShapeError), match=re.escape(message)):
             call()
-    with pytest.raises(AttributeError, match="Use detection_average_precision, or voc_average_precision"):
-        metrics.mean_average_precision  # noqa: B018
