@@ -1,0 +1,111 @@
+"""Times of suppression and of regions of interest, next to torchvision on this machine.
+
+    python docs/bench/boxes.py --rounds 20 --json boxes.json       (requires PyTorch and torchvision)
+
+Both libraries compute the same boxes in one process and take turns; the least time of all rounds counts. Each result is
+compared with torchvision's before it is timed.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcnn import functional as F
+
+Pair = tuple[Callable[[], Any], Callable[[], Any]]
+
+
+def boxes(number: int, side: float, rng: np.random.Generator) -> np.ndarray:
+    """Boxes of a twentieth to a third of an image."""
+    low = rng.uniform(0, 0.7 * side, (number, 2))
+    return np.concatenate([low, low + rng.uniform(0.05 * side, 0.3 * side, (number, 2))], -1).astype(np.float32)
+
+
+def of_nms(number: int, threshold: float) -> Pair:
+    """Suppression of a list of boxes."""
+    import torch
+    import torchvision
+
+    rng = np.random.default_rng(0)
+    given, scores = boxes(number, 800, rng), rng.random(number, np.float32)
+    ours = jax.jit(lambda b, s: F.nms(b, s, iou_threshold=threshold, max_output=number))
+    arrays, tensors = jax.device_put((given, scores)), (torch.from_numpy(given), torch.from_numpy(scores))
+    index, valid = jax.device_get(ours(*arrays))
+    assert index[valid].tolist() == torchvision.ops.nms(*tensors, threshold).tolist()
+    return lambda: jax.block_until_ready(ours(*arrays)), lambda: torchvision.ops.nms(*tensors, threshold)
+
+
+def of_regions(number: int, shape: tuple[int, int, int], gradient: bool) -> Pair:
+    """RoIAlign of boxes in a map of stride 16, 7x7 bins of 2x2 samples, or its gradient for the map."""
+    import torch
+    import torchvision
+
+    rng = np.random.default_rng(0)
+    x, given = rng.standard_normal(shape).astype(np.float32), boxes(number, 16 * min(shape[:2]), rng)
+
+    def aligned(x: jax.Array, b: jax.Array) -> jax.Array:
+        return F.roi_align(x, b, output_size=7, spatial_scale=1 / 16, sampling_ratio=2, aligned=False)
+
+    ours = jax.jit(jax.grad(lambda x, b: (aligned(x, b) ** 2).sum()) if gradient else aligned)
+    arrays = jax.device_put((x, given))
+    map_there, boxes_there = torch.from_numpy(x.transpose(2, 0, 1)[None].copy()), [torch.from_numpy(given)]
+
+    def theirs() -> Any:
+        leaf = map_there.detach().requires_grad_(gradient)
+        found = torchvision.ops.roi_align(leaf, boxes_there, 7, 1 / 16, 2, False)
+        if not gradient:
+            return found
+        (found**2).sum().backward()
+        return leaf.grad
+
+    wanted = np.moveaxis(theirs().numpy(), 1, -1)
+    np.testing.assert_allclose(ours(*arrays), wanted[0] if gradient else wanted, atol=1e-4 * np.abs(wanted).max())
+    return lambda: jax.block_until_ready(ours(*arrays)), theirs
+
+
+def least(pair: Pair, rounds: int) -> list[float]:
+    """Milliseconds of both, in turn."""
+    times: list[list[float]] = [[], []]
+    for _ in range(rounds):
+        for call, found in zip(pair, times, strict=True):
+            start = time.perf_counter()
+            call()
+            found.append(1000 * (time.perf_counter() - start))
+    return [min(found) for found in times]
+
+
+def main() -> None:
+    """Prints a line for each pair, and writes the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    pairs = {
+        "nms, 2,000 boxes, 0.5": lambda: of_nms(2000, 0.5),
+        "nms, 2,000 boxes, 0.7": lambda: of_nms(2000, 0.7),
+        "roi_align, 512 boxes, map 50x68x256": lambda: of_regions(512, (50, 68, 256), False),
+        "its gradient": lambda: of_regions(512, (50, 68, 256), True),
+    }
+    results = {}
+    for name, make in pairs.items():
+        ours, theirs = least(make(), options.rounds)
+        results[name] = {"ours": round(ours, 2), "torchvision": round(theirs, 2)}
+        print(
+            f"{name:36} {ours:9.2f} ms   torchvision {theirs:9.2f} ms   {theirs / ours:5.2f} times as fast", flush=True
+        )
+    if options.json is not None:
+        versions = {name: importlib.metadata.version(name) for name in ("jax", "torch", "torchvision")}
+        content = {"versions": versions, "cores": os.cpu_count(), "rounds": options.rounds, "milliseconds": results}
+        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
