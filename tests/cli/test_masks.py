@@ -1,5 +1,6 @@
 """A run that predicts a class for each pixel: the masks that `jaxcnn predict` writes, prints and draws."""
 
+import argparse
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxcnn.cli import main
+from jaxcnn.cli._predict import _show_masks
 from jaxcnn.cli._predict_masks import write_masks
 
 EXPERIMENT = '''"""Bright and dark pixels, told apart by a linear network."""
@@ -43,6 +45,36 @@ def build(config):
 '''
 
 
+def test_masks_are_written_and_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    maps = np.zeros((2, 4, 4), np.int32)
+    maps[0, :1], maps[1] = 1, 2
+    images = np.full((2, 4, 4, 3), 90, np.uint8)
+    options = argparse.Namespace(
+        images=[Path("a.jpg"), Path("b.png")], masks=tmp_path / "new", top=2, show=tmp_path / "shown.png", json=True
+    )
+    assert _show_masks(options, images, maps, ("sky", "road", "tree")) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {
+            "image": "a.jpg",
+            "mask": str(tmp_path / "new" / "a_mask.png"),
+            "classes": [{"class": "sky", "share": 0.75}, {"class": "road", "share": 0.25}],
+        },
+        {
+            "image": "b.png",
+            "mask": str(tmp_path / "new" / "b_mask.png"),
+            "classes": [{"class": "tree", "share": 1.0}],
+        },
+    ]
+    for name, classes in zip("ab", maps, strict=True):
+        with Image.open(tmp_path / "new" / f"{name}_mask.png") as mask:
+            np.testing.assert_array_equal(np.asarray(mask), classes)
+    assert options.show.read_bytes().startswith(b"\x89PNG")
+    options.json = False
+    assert _show_masks(options, images, maps, ()) == 0
+    assert "0 75.0 %" in capsys.readouterr().out, "classes without names are numbers"
+
+
+@pytest.mark.gate
 def test_masks_are_written_printed_and_drawn(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
