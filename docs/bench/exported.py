@@ -143,10 +143,14 @@ def accuracies(run: Path, budget: float) -> dict[str, float]:
             file = Path(folder) / "int8.onnx"
             to_onnx(small, file)
             session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-            found[f"int8 in onnxruntime, {method}"] = accuracy(lambda x, session=session: session.run(None, {"x": x}))
+            found[f"int8 in onnxruntime, {method}"] = accuracy(functools.partial(_run_session, session))
     found[f"separable at {budget:g} of the multiply-adds"] = accuracy(separate(program, examples, budget=budget))
     found[f"fewer filters at {budget:g} of the multiply-adds"] = accuracy(prune_filters(program, budget=budget))
     return found
+
+
+def _run_session(session: Any, x: Any) -> Any:
+    return session.run(None, {"x": x})
 
 
 def main() -> None:

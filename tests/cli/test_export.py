@@ -43,6 +43,7 @@ def test_a_file_and_its_card(
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.gate
 def test_integers(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "small.stablehlo"
     words = ["--to", "stablehlo", "--int8", "--calibration", "minmax", "--batch", "2", "--output", str(file)]

@@ -11,6 +11,7 @@ import numpy as np
 from flax import linen as nn
 
 from jaxcnn import models
+from jaxcnn.export import PortableProgram, portable
 
 # The first blocks of the inception networks: the channels of their branches, and their pool.
 BLOCKS = inspect.signature(models.create("bn_inception").__class__).parameters["blocks"].default
@@ -30,7 +31,6 @@ FAMILIES: dict[str, tuple[Mapping[str, Any], int | tuple[int, ...], int | None]]
     "deeplabv3_resnet50": ({**DILATED, "channels": 8}, 33, 0),
     "efficientnet_b0": ({"width": 0.1, "depth": 0.2}, 32, 0),
     "fcn8s_vgg16": ({"widths": (4,) * 5, "stage_sizes": (1,) * 5, "hidden": 4}, 40, None),
-    "fcn_resnet50": (DILATED, 33, 0),
     "c3d": ({"stage_sizes": (1, 1, 1, 1, 1), "widths": (2, 2, 2, 2, 2), "hidden": 4}, (1, 112, 112), None),
     "fcn_1d": ({"widths": (3, 4, 3)}, (12,), 0),
     "inception_time": ({"width": 2, "depth": 3, "windows": (4,)}, (12,), 3),
@@ -39,16 +39,13 @@ FAMILIES: dict[str, tuple[Mapping[str, Any], int | tuple[int, ...], int | None]]
     "resnet_1d": ({"widths": (2, 3)}, (12,), 0),
     "wavenet_stack": ({"dilations": (1, 2), "stacks": 1, "width": 3, "skip_width": 3}, (12,), None),
     "googlenet": ({"width": 0.05, "blocks": ONE_OF_EACH_STAGE}, 31, None),
-    "googlenet_torchvision": ({"width": 0.05, "blocks": ONE_OF_EACH_STAGE}, 31, 0),
     "lenet5": ({}, 32, None),
     "lenet5_1998": ({}, 32, None),
     "mobilenet_v2": ({"width": 0.1, "stages": ((1, 16, 1, 1), (6, 24, 2, 2))}, 16, 0),
     "neocognitron": ({}, 16, None),
     "resnet18": ({"width": 4, "stage_sizes": (1, 1, 1, 1)}, 32, 0),
-    "resnet50": ({"width": 4, "stage_sizes": (1, 1)}, 32, 0),
     "resnet20_cifar": ({"width": 4, "stage_sizes": (1, 1, 1)}, 16, 0),
     "unet": ({"widths": (4, 8)}, 32, None),
-    "vgg11": ({"stage_sizes": (1,) * 5, "widths": (4,) * 5, "hidden": 8}, 32, None),
     "vgg11_bn": ({"stage_sizes": (1,) * 5, "widths": (4,) * 5, "hidden": 8}, 64, 0),
     "vit_s_16": ({"width": 12, "depth": 2, "num_heads": 3, "mlp_width": 16, "patch": 8}, 16, None),
 }
@@ -81,6 +78,13 @@ def network(name: str) -> Network:
     sizes = (size, size) if isinstance(size, int) else size
     shape = (*sizes, models.info(name).input_shape[-1])
     return prepared(model, shape)
+
+
+@functools.cache
+def program(name: str) -> PortableProgram:
+    """The small network of a family as a program for batches of any size."""
+    chosen = network(name)
+    return portable(chosen.function, (None, *chosen.shape))
 
 
 def prepared(model: nn.Module, shape: tuple[int, ...]) -> Network:

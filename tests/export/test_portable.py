@@ -13,8 +13,9 @@ from flax import linen
 from jaxcnn import ShapeError, nn, summary
 from jaxcnn import functional as F
 from jaxcnn._portable import is_portable, portable_operations
-from jaxcnn.export import PortableProgram, fold_batch_norms, portable
+from jaxcnn.export import fold_batch_norms, portable
 from tests.export.networks import FAMILIES, difference, network, prepared
+from tests.export.networks import program as program_of
 from tests.tiers import default_rows
 
 CONVOLUTIONS = ("CausalConv", "Conv", "ConvTranspose", "DepthwiseConv", "SparseConv", "Whitening")
@@ -28,12 +29,6 @@ def strict_dtypes() -> Iterator[None]:
 
 
 @functools.cache
-def exported(name: str) -> PortableProgram:
-    chosen = network(name)
-    return portable(chosen.function, (None, *chosen.shape))
-
-
-@functools.cache
 def computed(name: str) -> np.ndarray:
     chosen = network(name)
     return np.asarray(jax.jit(chosen.function)(chosen.images))
@@ -41,9 +36,9 @@ def computed(name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("name", default_rows([*FAMILIES], keep=KEPT))
 def test_every_family(name: str) -> None:
-    chosen, program = network(name), exported(name)
-    assert difference(computed(name), program(chosen.images)) < 1e-5
-    counts = program.counts
+    chosen, portable_program = network(name), program_of(name)
+    assert difference(computed(name), portable_program(chosen.images)) < 1e-5
+    counts = portable_program.counts
     if name != "neocognitron":  # whose layers have several convolutions each
         layers = summary(chosen.model, (1, *chosen.shape)).layers
         expected = sum(layer.kind in CONVOLUTIONS for layer in layers)
@@ -61,7 +56,9 @@ def test_batch_norms_are_folded(name: str) -> None:
     assert difference(computed(name), jax.jit(folded.apply)(variables, chosen.images)) < 1e-5
     assert len(jax.tree.leaves(variables.get("batch_stats", {}))) // 2 == FAMILIES[name][2]
     if FAMILIES[name][2] == 0:
-        assert not {"rsqrt", "sub", "mul"} & set(exported(name).counts) or name == "efficientnet_b0"  # silu multiplies
+        assert (
+            not {"rsqrt", "sub", "mul"} & set(program_of(name).counts) or name == "efficientnet_b0"
+        )  # silu multiplies
 
 
 def test_norms_that_cannot_be_folded_stay() -> None:

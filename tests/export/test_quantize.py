@@ -81,7 +81,8 @@ def test_a_product_is_that_of_numpy_and_of_onnxruntime(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["lenet5", pytest.param("resnet18", marks=pytest.mark.gate)])
+@pytest.mark.gate
+@pytest.mark.parametrize("name", ["lenet5", "resnet18"])
 def test_a_network(name: str, tmp_path: Path) -> None:
     chosen = network(name)
     program = portable(chosen.function, (None, *chosen.shape))
@@ -101,6 +102,7 @@ def test_a_network(name: str, tmp_path: Path) -> None:
     assert difference(small(x), found) < 0.05
 
 
+@pytest.mark.gate
 def test_layers_that_stay_float() -> None:
     chosen = network("lenet5")
     program, x = portable(chosen.function, (None, *chosen.shape)), images(5, shape=(8, *chosen.shape))
@@ -110,6 +112,7 @@ def test_layers_that_stay_float() -> None:
     assert 0 < difference(program(x), quantize(program, x, keep=names[1:])(x)) < 0.05
 
 
+@pytest.mark.gate
 def test_percentiles_and_entropy_leave_out_rare_values() -> None:
     x = np.append(np.random.default_rng(6).normal(size=20000).astype(np.float32), np.float32(100))[:, None]
     program = portable(lambda x: x @ np.ones((1, 1), np.float32), (None, 1))

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from jaxcnn.export import portable, to_stablehlo
 from tests.export.networks import network
@@ -21,6 +22,7 @@ print(tpu.platforms, sorted(set(re.findall(r"custom_call @(\w+)", exported.mlir_
 """
 
 
+@pytest.mark.gate  # the example of to_stablehlo reads a file back in one process
 def test_another_process_without_jaxcnn(tmp_path: Path) -> None:
     chosen = network("resnet20_cifar")
     program = portable(chosen.function, (None, *chosen.shape))
