@@ -47,6 +47,7 @@ def check_detections(found: dict[str, Any], name: str, *, tolerance: float) -> N
     np.testing.assert_allclose(found["boxes"], stored["boxes"], atol=100 * tolerance)
 
 
+@pytest.mark.gate  # the default test of train.detection runs the same layers, proposals and detections
 def test_detections_are_torchvisions_and_one_program_serves_all_images() -> None:
     """Three images of three sizes in one batch: boxes, labels, scores and their order; no trace for other images."""
     model, variables = tiny()

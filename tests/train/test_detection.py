@@ -159,7 +159,8 @@ def test_a_detector_of_squares_learns() -> None:
     assert found["ap50"] > 0.9 and found["proposal_recall"] > 0.9, found
 
 
-@pytest.mark.parametrize("variant", ["boxes", pytest.param("shuffled", marks=pytest.mark.gate)])
+@pytest.mark.gate
+@pytest.mark.parametrize("variant", ["boxes", "shuffled"])
 def test_the_experiment_with_digits_is_sound(variant: str) -> None:
     file = load_experiment(EXPERIMENTS / "faster_rcnn_digits.py")
     few = {"digits": "digits", "photographs": "digits", "scenes": 16, "test_scenes": 3, "width": 2, "hidden": 4}
