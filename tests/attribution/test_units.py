@@ -85,7 +85,9 @@ def test_units_of_a_dense_layer_see_whole_images() -> None:
     np.testing.assert_array_equal(found.patches[1, 0], images[best])
 
 
-@pytest.mark.parametrize(("parametrization", "least"), [("pixel", 0.95), ("fourier", 0.5)])
+@pytest.mark.parametrize(
+    ("parametrization", "least"), [("pixel", 0.95), pytest.param("fourier", 0.5, marks=pytest.mark.gate)]
+)
 def test_a_linear_score_makes_its_own_weights_visible(parametrization: Any, least: float) -> None:
     rows = np.sin(np.arange(16) / 16 * 4 * np.pi)[:, None] * np.ones(16)
     weights = rows[None, ..., None].astype(np.float32)
