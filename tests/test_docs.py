@@ -22,7 +22,8 @@ PAGES = [
     if ">>>" in page.read_text(encoding="utf-8")
 ]
 LONGEST = {"kernels_without_labels", "what_is_a_convolution"}
-OF_THE_COMMAND = {"augmentations.png"}  # drawn by a verb; tests/vis/test_augmentations.py compares it
+# Drawn by verbs; compared in tests/vis/test_augmentations.py and below.
+OF_THE_COMMAND = {"augmentations.png", "steps.png"}
 
 
 @pytest.mark.parametrize(
