@@ -156,10 +156,8 @@ def _align_image(
     wide = accumulator_dtype(maps[0].dtype)
     pixels = jnp.concatenate([each.reshape(-1, channels[0]) for each in maps]).astype(wide)
     level = _levels(boxes, strides, canonical)
-    height, width, start = (
-        jnp.asarray(values, jnp.int32)[level][:, None, None] for values in (heights, widths, starts)
-    )
-    regions = boxes / jnp.asarray(strides, boxes.dtype)[level][:, None] - (0.5 if aligned else 0.0)
+    height, width, start = (_of_level(values, level)[:, None, None] for values in (heights, widths, starts))
+    regions = boxes / _of_level(strides, level).astype(boxes.dtype)[:, None] - (0.5 if aligned else 0.0)
     sides = regions[:, 2:] - regions[:, :2]
     sides = sides if aligned else jnp.maximum(sides, 1)
     (rows, row_inside), (columns, column_inside) = (
@@ -174,6 +172,14 @@ def _align_image(
             taken = bilinear_of_flat(pixels, *at, height=height, width=width, start=start)
             total = total + jnp.where(inside[..., None], taken, 0)
     return (total / samples**2).astype(maps[0].dtype)
+
+
+def _of_level(values: Sequence[int], level: jax.Array) -> jax.Array:
+    """The value of each box's map, without a lookup: the type of a sharded lookup would be ambiguous."""
+    found = jnp.full_like(level, int(values[0]))
+    for index, value in enumerate(values[1:], start=1):
+        found = jnp.where(level == index, int(value), found)
+    return found
 
 
 def _levels(boxes: jax.Array, strides: tuple[int, ...], canonical: tuple[float, int]) -> jax.Array:
