@@ -152,7 +152,7 @@ def _align_image(
 ) -> jax.Array:
     """Of one image: the pixels of all maps are one list, in which each box has the place and the size of its map."""
     heights, widths, channels = zip(*(each.shape for each in maps), strict=True)
-    starts = np.cumsum([0, *(h * w for h, w in zip(heights, widths, strict=True))])[:-1]
+    starts = np.cumsum([0, *(h * w for h, w in zip(heights, widths, strict=True))])[:-1].tolist()
     wide = accumulator_dtype(maps[0].dtype)
     pixels = jnp.concatenate([each.reshape(-1, channels[0]) for each in maps]).astype(wide)
     level = _levels(boxes, strides, canonical)
@@ -176,9 +176,9 @@ def _align_image(
 
 def _of_level(values: Sequence[int], level: jax.Array) -> jax.Array:
     """The value of each box's map, without a lookup: the type of a sharded lookup would be ambiguous."""
-    found = jnp.full_like(level, int(values[0]))
+    found = jnp.full_like(level, values[0])
     for index, value in enumerate(values[1:], start=1):
-        found = jnp.where(level == index, int(value), found)
+        found = jnp.where(level == index, value, found)
     return found
 
 
