@@ -36,7 +36,7 @@ class Config:
     network: Annotated[str, "inception_2015, bn_baseline, bn_x5, bn_x30 or bn_x5_sigmoid"] = "bn_x30"
     dataset: Annotated[str, "imagenet2012 or another prepared TFDS set, or folder:/path"] = "imagenet2012"
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
-    max_corrupt: Annotated[int, "so many images that cannot be read are left out; more are an error"] = 100
+    max_corrupt: Annotated[int, "number of unreadable images that are left out; more are an error"] = 100
     host_size: Annotated[int, "height and width that images are brought to before the device sees them"] = 256
     image_size: Annotated[int, "height and width that the network sees"] = 224
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0

@@ -2,7 +2,7 @@
 
 The aims are what the data set's README lists for networks of these kinds: two convolutions with under 100,000
 parameters 92.5 %, ResNet-18 94.9 %. ``network=small`` has 89,506 parameters; ``network=resnet`` is ResNet-18 for small
-images, 11.2 million, and wants a GPU.
+images, 11.2 million, and needs a GPU.
 
 run     jaxcnn train fashion_mnist           (downloads the images, 30 MB, where TFDS has not prepared them)
         jaxcnn train fashion_mnist --set network=resnet --set epochs=60

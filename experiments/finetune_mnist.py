@@ -42,7 +42,7 @@ from jaxcnn.train import (
 class Config:
     """The scalars that people sweep."""
 
-    digits: Annotated[str, "which digits are told apart"] = "56789"
+    digits: Annotated[str, "the digits that are classified"] = "56789"
     labels_per_class: Annotated[int, "training images of each digit; 0 is all of them"] = 10
     pretrained: Annotated[str, "run folder to start from; empty is from scratch"] = ""
     freeze: Annotated[str, "pattern of the pre-trained parameters that stay as they were; empty is none"] = "conv1/*"
@@ -78,7 +78,7 @@ class Network(linen.Module):
 
 
 def some(split: data.Split, digits: str, count: int, seed: int) -> data.Split:
-    """The images of some digits, relabelled from 0 on; of each, so many at random, or all of them for 0."""
+    """The images of some digits, relabelled from 0 on; of each, this number at random, or all of them for 0."""
     chosen = []
     for digit in map(int, digits):
         places = np.flatnonzero(split["label"] == digit)

@@ -1,6 +1,6 @@
 """PilotNet (Bojarski et al. 2016) steers along drawn roads: regression from a picture to the curvature.
 
-A camera above a flat road sees two lines that bend with the curvature; the car is beside the middle of its lane and
+A camera above a flat road sees two lines that bend with the curvature; the car is off the middle of its lane and
 turned by a few degrees, as the shifted side cameras of the paper are. The target is the curvature of the road plus what
 leads back to the middle, scaled to about 1. Colours, the width of the lines, brightness and noise vary. The network
 reads 66x200 pixels in RGB, each image normalised by fixed numbers. A network that always gives the mean has the error

@@ -38,7 +38,7 @@ class Config:
 
     dataset: Annotated[str, "imagenet2012 or another prepared TFDS set, folder:/path, or synthetic"] = "imagenet2012"
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
-    max_corrupt: Annotated[int, "so many images that cannot be read are left out; more are an error"] = 100
+    max_corrupt: Annotated[int, "number of unreadable images that are left out; more are an error"] = 100
     model: Annotated[str, "resnet18, resnet34, resnet50, resnet101 or resnet152"] = "resnet50"
     host_size: Annotated[int, "height and width that images are brought to before the device sees them"] = 256
     image_size: Annotated[int, "height and width that the network sees"] = 224

@@ -42,7 +42,7 @@ class Process:
 
 
 def wait_for_epochs(folder: Path, count: int) -> None:
-    """Until the run has recorded so many epochs."""
+    """Until the run has recorded this number of epochs."""
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         metrics = folder / "metrics.jsonl"

@@ -12,7 +12,7 @@ from jaxcnn.cli import main
 from jaxcnn.cli._predict import _show_masks
 from jaxcnn.cli._predict_masks import write_masks
 
-EXPERIMENT = '''"""Bright and dark pixels, told apart by a linear network."""
+EXPERIMENT = '''"""Bright and dark pixels, classified by a linear network."""
 
 import dataclasses
 

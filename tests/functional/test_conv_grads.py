@@ -57,9 +57,9 @@ def test_they_are_the_adjoints_of_the_loops(case: Convolution) -> None:
             back = conv_input_grad(g, kernel, x.shape, **case.options)
             return back, conv_kernel_grad(x, g, kernel.shape[:-2], **case.options)
 
-        back, told = both(case.x, case.kernel, g)
+        back, result = both(case.x, case.kernel, g)
         np.testing.assert_allclose(np.vdot(case.x, back), product, rtol=1e-9, atol=1e-9)
-        np.testing.assert_allclose(np.vdot(case.kernel, told), product, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(np.vdot(case.kernel, result), product, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.gate
@@ -71,10 +71,10 @@ def test_derivatives_of_every_order_by_finite_differences() -> None:
         g = generator.standard_normal((2, 4, 2))
         forced = functools.partial(conv, **options)
         back = functools.partial(conv_input_grad, input_shape=x.shape, **options)
-        told = functools.partial(conv_kernel_grad, window_shape=(2,), **options)
+        result = functools.partial(conv_kernel_grad, window_shape=(2,), **options)
         check_grads(jax.jit(lambda x, k: jnp.sin(forced(x, k))), (x, kernel), order=2, atol=1e-4, rtol=1e-4)
         check_grads(jax.jit(lambda g, k: jnp.sin(back(g, k))), (g, kernel), order=2, atol=1e-4, rtol=1e-4)
-        check_grads(jax.jit(lambda x, g: jnp.sin(told(x, g))), (x, g), order=2, atol=1e-4, rtol=1e-4)
+        check_grads(jax.jit(lambda x, g: jnp.sin(result(x, g))), (x, g), order=2, atol=1e-4, rtol=1e-4)
 
 
 def test_with_conv_they_close_under_differentiation() -> None:
@@ -112,9 +112,9 @@ def test_inside_shard_map_the_kernel_gradient_is_local() -> None:
 
 def test_dtypes() -> None:
     x, g = jnp.full((4, 1), 200, jnp.uint8), jnp.full((4, 1), 100, jnp.uint8)
-    told = conv_kernel_grad(x, g, (1,))
-    assert told.dtype == jnp.int32
-    np.testing.assert_array_equal(told, [[[80_000]]])
+    result = conv_kernel_grad(x, g, (1,))
+    assert result.dtype == jnp.int32
+    np.testing.assert_array_equal(result, [[[80_000]]])
     half = jnp.ones((4, 1), jnp.bfloat16)
     assert conv_kernel_grad(half, half, (1,)).dtype == jnp.bfloat16
     assert conv_kernel_grad(half, half, (1,), preferred_element_type=jnp.float32).dtype == jnp.float32
@@ -139,8 +139,8 @@ def test_the_kernel_gradient_of_integers_is_exact() -> None:
     generator = np.random.default_rng(0)
     x, g = generator.integers(0, 256, (2, 7, 6, 4), "uint8"), generator.integers(-128, 128, (2, 4, 6, 6), "int8")
     options = {"strides": (2, 1), "kernel_dilation": (1, 2), "feature_group_count": 2, "flip_kernel": True}
-    told = conv_kernel_grad(x, g, (3, 2), padding_mode="circular", **options)
-    assert told.dtype == jnp.int32
+    result = conv_kernel_grad(x, g, (3, 2), padding_mode="circular", **options)
+    assert result.dtype == jnp.int32
     with jax.enable_x64(True):
         exact = conv_kernel_grad(x.astype(np.float64), g.astype(np.float64), (3, 2), padding_mode="circular", **options)
-    np.testing.assert_array_equal(told, exact.astype(np.int32))
+    np.testing.assert_array_equal(result, exact.astype(np.int32))

@@ -51,7 +51,7 @@ def test_derivatives_agree_with_finite_differences(p: float) -> None:
 @pytest.mark.parametrize("p", default_rows([0.5, 1, 1.5, 2, 2.5, 3, math.inf], keep=[1, 2, 2.5, math.inf]))
 @pytest.mark.parametrize("entry", [0.0, 1.0])
 def test_derivatives_at_zero_are_finite_to_third_order(p: float, entry: float) -> None:
-    """All zeros, and zeros beside one entry that is not: there the norm is smooth in that entry, with slope 1."""
+    """All zeros, and zeros with one entry that is not: there the norm is smooth in that entry, with slope 1."""
     x = np.float32([[entry], [0], [0], [0]])
     function = lambda x: F.lp_pool(x, (2,), strides=2, p=p).sum()  # noqa: E731
     derivatives = [jax.grad(function), jax.hessian(function), jax.jacrev(jax.jacfwd(jax.jacfwd(function)))]

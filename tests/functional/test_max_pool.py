@@ -30,16 +30,16 @@ def check_against_loops(case: Pool) -> None:
     def program(x: jax.Array, g: jax.Array) -> Any:
         y, back = jax.vjp(lambda x: F.max_pool(x, case.window, **case.options), x)
         low, low_back = jax.vjp(lambda x: F.min_pool(x, case.window, **case.options), x)
-        told, indices = F.max_pool_with_indices(x, case.window, **case.options)
-        return y, back(g)[0], low, low_back(g)[0], told, indices
+        result, indices = F.max_pool_with_indices(x, case.window, **case.options)
+        return y, back(g)[0], low, low_back(g)[0], result, indices
 
-    y, grad, low, low_grad, told, indices = program(case.x, g)
+    y, grad, low, low_grad, result, indices = program(case.x, g)
     assert y.shape == expected.shape == pool_output_shape(case.x.shape, case.window, **case.options)
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(grad, oracle.max_pool_grad(case.x, g, *case.walk))
     np.testing.assert_array_equal(low, lowest)
     np.testing.assert_array_equal(low_grad, oracle.max_pool_grad(case.x, g, *case.walk, sign=-1))
-    np.testing.assert_array_equal(told, expected)
+    np.testing.assert_array_equal(result, expected)
     np.testing.assert_array_equal(indices, where)
     assert indices.dtype == jnp.int32
 
@@ -97,7 +97,7 @@ def test_booleans_have_an_order(window: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(("window", "stride"), [(3, 2), (12, 1), (6, 6)])
 def test_minus_infinity_beats_padding(window: int, stride: int) -> None:
-    """A padded zero, or a padded -inf that is told as an index, would point outside; the gradient would be lost."""
+    """A padded zero, or a padded -inf that is given as an index, would point outside; the gradient would be lost."""
     x = np.full((14, 1), -np.inf, np.float32)
     _, indices = F.max_pool_with_indices(x, (window,), strides=stride, padding=2)
     starts = np.arange(indices.size) * stride - 2

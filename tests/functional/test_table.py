@@ -45,7 +45,7 @@ FUNCTIONS = public_functions(functional)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_public_function_has_a_row(name: str) -> None:
     rows = [row for row in ROWS if row.function == name]
-    assert rows or name in NO_ARRAYS, f"{name} wants a row in tests/functional/cases/"
+    assert rows or name in NO_ARRAYS, f"{name} requires a row in tests/functional/cases/"
 
 
 def test_every_row_names_a_public_function() -> None:
@@ -78,7 +78,7 @@ def test_a_row_calls_its_function(row: Case) -> None:
 
 @pytest.mark.parametrize("name", sorted({row.function for row in ROWS if row.couples_batch}))
 def test_what_couples_the_batch_has_a_row_for_devices(name: str) -> None:
-    assert any(row.scoped for row in ROWS if row.function == name), f"{name} wants a row with scoped="
+    assert any(row.scoped for row in ROWS if row.function == name), f"{name} requires a row with scoped="
 
 
 def test_the_checks_of_the_table_can_fail() -> None:

@@ -30,7 +30,7 @@ class FasterRCNN(nn.Module):
 
     ``model.apply(variables, x)`` gives ``boxes`` ``(*batch, max_detections, 4)`` in pixels, ``labels``, ``scores`` and
     ``mask``, ``(*batch, max_detections)``, by descending score; entries are zeros where the mask is False. Class 0 is
-    the background and no label of a detection. All shapes are static: one compiled program serves all images of a
+    the background and no label of a detection. All shapes are static: one compiled program fits all images of a
     size. ``method="proposals"`` gives the boxes of the first stage, ``method="losses"`` the four losses of training,
     and ``method="features"`` the maps of the backbone.
 
