@@ -16,11 +16,13 @@ from jaxcnn._symbolic import is_less, larger
 Pads = tuple[tuple[int, int], ...]
 PaddingName = Literal["VALID", "SAME", "SAME_LOWER", "FULL", "CAUSAL"]
 PADDING_NAMES: tuple[PaddingName, ...] = get_args(PaddingName)
+"""The names of paddings."""
 PaddingCounts = int | Sequence[int] | Sequence[tuple[int, int]]
 Padding = PaddingName | PaddingCounts
 
 PaddingMode = Literal["zeros", "reflect", "edge", "circular"]
 PADDING_MODES: tuple[PaddingMode, ...] = get_args(PaddingMode)
+"""The modes that determine the values outside of the input."""
 
 
 def reach(window: int, dilation: int = 1) -> int:
