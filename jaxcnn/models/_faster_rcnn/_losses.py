@@ -1,12 +1,12 @@
 """The four losses of a two-stage detector, of samples with weights.
 
 Each is ``(batch,)``, with a mean over the batch that is the loss of torchvision: a sum over the samples of all images,
-divided by the number of samples. Images with more samples therefore have a larger part in it.
+divided by the number of samples. Images with more samples therefore have a larger part in it. The losses are written
+with ``jax.nn``, since the core does not require Optax.
 """
 
 import jax
 import jax.numpy as jnp
-import optax
 
 BETA = 1 / 9  # below this error the box loss is quadratic
 
@@ -23,7 +23,7 @@ def proposal_losses(
         targets: ``(batch, n, 4)``, encoded true boxes.
         weights: ``(batch, n)``.
     """
-    entropy = optax.sigmoid_binary_cross_entropy(logits, (labels > 0).astype(logits.dtype))
+    entropy = jax.nn.softplus(jnp.where(labels > 0, -logits, logits))
     return {
         "objectness": _by_image(entropy, weights, weights),
         "rpn_boxes": _by_image(smooth_l1(deltas, targets), weights * (labels > 0), weights),
@@ -42,7 +42,7 @@ def region_losses(
         targets: ``(batch, n, 4)``, encoded true boxes.
         weights: ``(batch, n)``.
     """
-    entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    entropy = -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[..., None], -1)[..., 0]
     of_class = jnp.take_along_axis(deltas, labels[..., None, None], 2)[:, :, 0]
     return {
         "classes": _by_image(entropy, weights, weights),
@@ -52,7 +52,8 @@ def region_losses(
 
 def smooth_l1(values: jax.Array, targets: jax.Array) -> jax.Array:
     """The sum over the four numbers of ``e**2 / (2 BETA)`` below an error of BETA, ``e - BETA / 2`` above."""
-    return optax.huber_loss(values, targets, delta=BETA).sum(-1) / BETA
+    errors = jnp.abs(values - targets)
+    return jnp.where(errors < BETA, errors**2 / (2 * BETA), errors - BETA / 2).sum(-1)
 
 
 def _by_image(losses: jax.Array, counted: jax.Array, weights: jax.Array) -> jax.Array:
