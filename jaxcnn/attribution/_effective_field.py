@@ -40,7 +40,7 @@ def effective_receptive_field(
     networks", section 2.
 
     >>> from jax.ad_checkpoint import checkpoint_name
-    >>> f = lambda x: checkpoint_name(x * jnp.array([1.0]), "map").sum(1)
+    >>> f = lambda x: checkpoint_name(1.0 * x, "map").sum(1)
     >>> effective_receptive_field(jax.random.key(0), f, jnp.ones((500, 3, 1)), layer="map").round(1)
     Array([0., 1., 0.], dtype=float32)
     """
