@@ -19,8 +19,8 @@ def saliency(f: Function, x: ArrayLike, *, target: Target = None) -> jax.Array:
     probabilities, whose gradients also contain those of the other classes.
 
     Args:
-        f: a function of ``x`` that gives scores ``(n, classes)`` or ``(n,)`` and computes each example by itself, such
-            as ``lambda x: model.apply(variables, x, train=False)``.
+        f: a function of ``x`` that gives scores ``(n, classes)`` or ``(n,)`` and computes each example independently,
+            such as ``lambda x: model.apply(variables, x, train=False)``.
         x: ``(n, ..., channels)``, floating.
         target: a class, or one of each example; None for the class with the highest score.
 

@@ -115,7 +115,7 @@ def layer_outputs(f: Function, x: ArrayLike, *, layers: Sequence[str]) -> dict[s
         layers: names as of ``layer_shapes``.
 
     Raises:
-        ValueError: there is no such layer, or its name stands for several.
+        ValueError: there is no such layer, or several layers have its name.
 
     >>> import jax.numpy as jnp
     >>> f = lambda x: checkpoint_name(x * 2, "twice").sum(-1)

@@ -50,7 +50,7 @@ def top_patches(
         receptive_field: of the layer, from ``jaxcnn.summary(...).maps`` or ``.layers``, or
             ``jaxcnn.shapes.receptive_field``: the size of a patch. None for whole images.
         k: number of patches of each unit.
-        fill: the value of what lies outside of an image; by default mid-grey, 127 or 0.5.
+        fill: the value of pixels outside of an image; by default mid-grey, 127 or 0.5.
 
     Raises:
         ShapeError: a layer of another rank than the images or with other axes than the receptive field.

@@ -54,13 +54,6 @@ class Describer:
         options: Any = {"image_shape": self.model.image_shape, "resize": self.model.resize}
         return np.stack([read_image(path, invert=flag, **options) for path, flag in zip(paths, inverted, strict=True)])
 
-    def inverted(self, paths: Sequence[Path], invert: bool | None) -> list[bool]:
-        """Whether each image is inverted; for None as ``jaxcnn predict`` guesses it."""
-        from jaxcnn.data import holds_strokes, is_dark_on_light
-
-        guessed = invert is None and holds_strokes(self.model.dataset)
-        return [is_dark_on_light(path) if guessed else bool(invert) for path in paths]
-
 
 def open_describer(run: "RunFolder", options: argparse.Namespace, *, layer: str | None, pool: str | None) -> Describer:
     """The describer of a run, whose ``experiment.py`` is run.

@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from jaxcnn.cli import _trust
+from jaxcnn.cli import _invert, _trust
 
 HELP = "show what a run's network looks at in an image"
 EXAMPLES = (
@@ -41,11 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--class", dest="target", metavar="NAME", help="class that is explained (the most probable)")
     parser.add_argument("--layer", metavar="NAME", help="layer of grad_cam and guided_grad_cam (the last one of maps)")
     parser.add_argument("--top", type=int, default=5, metavar="K", help="classes shown (5)")
-    parser.add_argument(
-        "--invert",
-        action=argparse.BooleanOptionalAction,
-        help="turn dark on light into light on dark; by default guessed, where the data set holds strokes",
-    )
+    _invert.add_argument(parser)
     parser.add_argument(
         "--picture", type=Path, default=Path("explanation.png"), metavar="FILE", help="picture (explanation.png)"
     )
@@ -61,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
     from jaxcnn.cli._inside import open_inside
     from jaxcnn.cli._output import print_json, print_table, say
-    from jaxcnn.data import holds_strokes, is_dark_on_light, read_image
+    from jaxcnn.data import read_image
     from jaxcnn.train import ConfigError, RunFolder
     from jaxcnn.vis import draw_explanation
 
@@ -70,8 +66,7 @@ def run(options: argparse.Namespace) -> int:
     inside = open_inside(RunFolder.open(options.run_folder), options)
     data = inside.trained.experiment.data
     (height, width, channels), _ = data.train.fields["image"]
-    guessed = options.invert is None and holds_strokes(data.name)
-    invert = is_dark_on_light(options.image) if guessed else bool(options.invert)
+    (invert,) = _invert.which_inverted([options.image], options.invert, dataset=data.name)
     resize: Any = getattr(data, "resize", "fit")
     image = read_image(options.image, image_shape=(height, width, channels), resize=resize, invert=invert)
     x = inside.prepare(image[None])

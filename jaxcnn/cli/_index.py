@@ -8,7 +8,7 @@ Images are read as by `jaxcnn predict`.
 import argparse
 from pathlib import Path
 
-from jaxcnn.cli import _trust
+from jaxcnn.cli import _invert, _trust
 from jaxcnn.cli._descriptors import FILE, POOLS
 
 HELP = "describe image files for `jaxcnn search`"
@@ -24,11 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image files")
     parser.add_argument("--layer", metavar="NAME", help="layer of the network (the last one of maps)")
     parser.add_argument("--pool", choices=POOLS, help="how its maps become one vector (gem)")
-    parser.add_argument(
-        "--invert",
-        action=argparse.BooleanOptionalAction,
-        help="turn dark on light into light on dark; by default guessed, where the data set holds strokes",
-    )
+    _invert.add_argument(parser)
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="which checkpoint (last)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _trust.add_argument(parser)
@@ -46,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     folder = RunFolder.open(options.run_folder)
     describer = open_describer(folder, options, layer=options.layer, pool=options.pool)
     paths = [path.resolve() for path in options.images]
-    inverted = describer.inverted(paths, options.invert)
+    inverted = _invert.which_inverted(paths, options.invert, dataset=describer.model.dataset)
     parts = []
     for start in range(0, len(paths), 1024):  # as many images are held in memory at once
         part = slice(start, start + 1024)

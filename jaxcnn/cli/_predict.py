@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from jaxcnn.cli import _trust
+from jaxcnn.cli import _invert, _trust
 
 HELP = "predict the classes of image files"
 EXAMPLES = (
@@ -25,11 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image files")
     parser.add_argument("--top", type=int, default=3, metavar="K", help="classes shown for each image (3)")
-    parser.add_argument(
-        "--invert",
-        action=argparse.BooleanOptionalAction,
-        help="turn dark on light into light on dark; by default guessed, where the data set holds strokes",
-    )
+    _invert.add_argument(parser)
     parser.add_argument(
         "--show",
         nargs="?",
@@ -52,15 +48,14 @@ def run(options: argparse.Namespace) -> int:
 
     from jaxcnn.cli._output import print_json, print_table, say
     from jaxcnn.cli._predict_boxes import is_detection
-    from jaxcnn.data import holds_strokes, is_dark_on_light, read_image
+    from jaxcnn.data import read_image
     from jaxcnn.train import ConfigError, RunError, RunFolder
 
     if options.top < 1:
         raise ConfigError(f"--top {options.top}: show at least one class.")
     model = _trust.load_model(RunFolder.open(options.run_folder), options)
     shape = model.image_shape
-    guessed = options.invert is None and holds_strokes(model.dataset)
-    inverted = [is_dark_on_light(path) if guessed else bool(options.invert) for path in options.images]
+    inverted = _invert.which_inverted(options.images, options.invert, dataset=model.dataset)
     images = np.stack(
         [
             read_image(path, image_shape=shape, resize=model.resize, invert=invert)
@@ -117,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
     ]
     heads = ["image", "prediction"] if boxes is None else ["image", "box x0 y0 x1 y1", "prediction"]
     print_table([*heads, *[""] * (len(rows[0]) - len(heads))], rows)
-    if guessed and any(inverted):
+    if options.invert is None and any(inverted):  # guessed
         turned = ", ".join(row["image"] for row in found if row["inverted"])
         say(f"dark on light, so inverted: {turned} (--no-invert keeps them)")
     if options.show is not None:

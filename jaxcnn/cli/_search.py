@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxcnn.cli import _trust
+from jaxcnn.cli import _invert, _trust
 from jaxcnn.cli._descriptors import FILE
 
 if TYPE_CHECKING:
@@ -24,11 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run, with an index")
     parser.add_argument("image", type=Path, metavar="IMAGE", help="image file to search for")
     parser.add_argument("--top", type=int, default=8, metavar="K", help="images to find (8)")
-    parser.add_argument(
-        "--invert",
-        action=argparse.BooleanOptionalAction,
-        help="turn dark on light into light on dark; by default guessed, where the data set holds strokes",
-    )
+    _invert.add_argument(parser)
     parser.add_argument(
         "--show",
         nargs="?",
@@ -71,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
             f"the index was made at step {step}, but the checkpoint is of step {describer.model.step}. Make it anew by "
             f"jaxcnn index."
         )
-    inverted = describer.inverted([options.image], options.invert)
+    inverted = _invert.which_inverted([options.image], options.invert, dataset=describer.model.dataset)
     query = describer.read([options.image], inverted)
     scores, places = nearest(vectors, describer.describe(query)[0], options.top)
     found = [

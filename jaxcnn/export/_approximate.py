@@ -24,7 +24,7 @@ from jaxcnn.export._portable import PortableProgram, multiply_adds_of
 
 BATCH = 32
 RIDGE = 1e-6  # of the mean second moment: the least that a direction counts, so that L has an inverse
-# Operations that compute each channel by itself.
+# Operations that compute each channel independently.
 BY_CHANNEL = ("max", "min", "clamp", "tanh", "logistic", "abs", "reduce_window_max", "average_window")
 
 
@@ -292,7 +292,7 @@ def _has_plain_channels(operation: Operation) -> bool:
 
 
 def _is_by_channel(operation: Operation) -> bool:
-    """Whether an operation maps each channel of one array by itself, and all of them in the same way."""
+    """Whether an operation maps each channel of one array independently, and all of them in the same way."""
     arrays = [value for value in operation.inputs if not value.is_constant]
     same = all(value.shape in ((), (1,)) or value.shape[-1:] == (1,) for value in operation.inputs if value.is_constant)
     return operation.name in BY_CHANNEL and len(arrays) == 1 and same

@@ -1,4 +1,4 @@
-"""Stages of one run are the runs of each stage by itself, and are resumed wherever they were stopped."""
+"""Stages of one run equal separate runs of each stage, and are resumed wherever they were stopped."""
 
 import itertools
 from pathlib import Path
