@@ -2,7 +2,6 @@
 
 import ast
 import dataclasses
-import functools
 import importlib
 import inspect
 import re
@@ -280,57 +279,6 @@ def test_exceptions_from_the_rules_are_needed() -> None:
     assert set(ANY) <= fields | {key for key, each in parameters.items() if each.annotation is Any}
 
 
-def in_order(names: list[str]) -> list[str]:
-    """Constants, then classes, then the rest, each by the alphabet: the order that ruff keeps."""
-    return sorted(names, key=lambda name: (0 if name.isupper() else 1 if name[0].isupper() else 2, name))
-
-
-def test_all_is_sorted_and_true() -> None:
-    for face in FACES:
-        module = importlib.import_module(face)
-        if face != "jaxcnn":  # whose list is made of two
-            assert list(module.__all__) == in_order(list(module.__all__)), face
-        assert [name for name in module.__all__ if not hasattr(module, name)] == [], face
-
-
-@functools.cache
-def imported_names() -> frozenset[str]:
-    """Every name that some module of the library imports from another."""
-    names: set[str] = set()
-    for path in (ROOT / "jaxcnn").rglob("*.py"):
-        if path.name == "__init__.py":
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom):
-                names |= {alias.name for alias in node.names}
-    return frozenset(names)
-
-
-def public_definitions(path: Path) -> list[str]:
-    body = ast.parse(path.read_text(encoding="utf-8")).body
-    return [node.name for node in body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"]
-
-
-FILES = [
-    path
-    for face in ("functional", "nn", "augment", "metrics")
-    for path in sorted((ROOT / "jaxcnn" / face).rglob("*.py"))
-    if not any(part.startswith("_") for part in path.relative_to(ROOT).parts[:-1])
-]
-
-
-def stray(path: Path) -> list[str]:
-    """Names without an underscore that are neither on the face nor imported by another module of the library."""
-    face = ".".join(path.relative_to(ROOT).parts[:2])
-    exported = {name for module in FACES if module.startswith(face) for name in importlib.import_module(module).__all__}
-    return [name for name in public_definitions(path) if name not in exported and name not in imported_names()]
-
-
-def test_public_definitions_are_exported_or_shared() -> None:
-    found = {str(path): stray(path) for path in FILES}
-    assert {path: names for path, names in found.items() if names} == {}, "export them, or give them an underscore"
-
-
 def bad(x, size=1):  # type: ignore[no-untyped-def]
     raise ValueError(x, size)
 
@@ -423,4 +371,3 @@ def test_the_rules_can_fail() -> None:
     assert problems_of_class("jaxcnn.data.Record", Record, shown="", returned={"Record"})[:-1] == [
         "shape is not described"
     ]
-    assert in_order(["b", "a", "Name", "ALL"]) == ["ALL", "Name", "a", "b"]
