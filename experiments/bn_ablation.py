@@ -4,7 +4,7 @@ r"""Batch norm's ImageNet table in small: Inception on CIFAR-10 (Ioffe and Szege
 the same with it, `bn_x5` and `bn_x30` at 5 and 30 times its learning rate (without dropout and response normalisation,
 with a fifth of the weight decay), `bn_x5_sigmoid` with sigmoids for rectifiers; and `inception_sigmoid`, of which the
 paper only says that it does not learn: sigmoids without batch norm. All train equally long. The rate that the others
-multiply is the best of `inception_2015` on held-out training images. docs/bn_ablation.md has the table.
+multiply is the best of `inception_2015` on held-out training images. docs/reports/bn_ablation.md has the table.
 
 run     jaxcnn repeat bn_ablation --seeds 1 (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)
 cost    12:37 a run on 1 core

@@ -1,9 +1,9 @@
-r"""A network that has seen the digits 0 to 4 learns 5 to 9 from a few labels each: what pre-training is worth.
+r"""A network that was trained on the digits 0 to 4 is fine-tuned on a few labels of each of 5 to 9.
 
-The first command trains on 0 to 4, with all labels; ``repeat`` then fine-tunes on ten labels of each of 5 to 9, other
-ones for every seed. Without ``pretrained=`` the same network learns from those labels alone, in as many steps.
-Settings of both were chosen with ``hold_out=6``, on training images that no run learned from; docs/finetuning.md
-shows what they reach with 5, 10 and 50 labels.
+The first command trains on 0 to 4, with all labels; ``repeat`` then fine-tunes on ten labels of each of 5 to 9, which
+differ between seeds. Without ``pretrained=`` the same network is trained on those labels from scratch, with the same
+number of steps. Settings of both were chosen with ``hold_out=6``, on held-out training images.
+docs/reports/finetuning.md has the results with 5, 10 and 50 labels.
 
 run     jaxcnn train finetune_mnist --set digits=01234 --set labels_per_class=0 --set steps=1500 \
             --set batch_size=100 --run-dir runs/zero_to_four

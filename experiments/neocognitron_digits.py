@@ -3,7 +3,7 @@
 Before the first step the S-cells learn by competition from 16x16 digits, in an order that the seed decides; no label
 is seen. Then they stay as they are, and only a linear classifier of the last C-cells learns, with labels. With
 ``--set reads=untrained`` the S-cells keep their random weights, with ``reads=pixels`` the same classifier reads the
-image. Windows, strides and selectivities were chosen by held-out training images (docs/neocognitron.md).
+image. Windows, strides and selectivities were chosen by held-out training images (docs/reports/neocognitron.md).
 
 run     jaxcnn repeat neocognitron_digits --variant learned --seeds 4
 cost    1:09 a run on 1 core

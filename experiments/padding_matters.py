@@ -4,7 +4,7 @@ Without padding ("VALID") every 3x3 convolution takes two pixels off the height 
 field nothing is left after eight; and a pixel in the corner is seen by one window where one in the middle is seen by
 nine. With zeros around the map ("SAME") maps keep their size. Networks of 1 to 7 convolutions and a mean over the last
 map, with the same number of parameters either way, learn digits at random places in the field, and are then shown test
-digits in the middle and in the corners. docs/invariance_and_padding.md has the accuracies.
+digits in the middle and in the corners. docs/reports/padding.md has the accuracies.
 
 run     jaxcnn repeat padding_matters
 cost    0:10 a run on 1 core

@@ -3,7 +3,7 @@ r"""What pooling does for shifted images: the same network with maxima, with mea
 Lectures say that max pooling makes a network insensitive to small shifts. Here three convolutions are each followed by
 2x2 pooling, or by leaving out three pixels of four, which is a strided convolution; nothing else differs, not even the
 number of parameters. All learn 16x16 digits in the middle of a 24x24 field, and are then shown test digits shifted by 0
-to 4 pixels in each direction. docs/invariance_and_padding.md has the accuracies, and how far the last map moved.
+to 4 pixels in each direction. docs/reports/pooling.md has the accuracies, and how far the last map moved.
 
 run     jaxcnn repeat pooling_invariance
 cost    0:16 a run on 1 core

@@ -18,7 +18,7 @@ from tests.tiers import default_rows
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [
     page
-    for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("start/*.md"), *DOCS.glob("tasks/*.md")])
+    for page in sorted(path for folder in (".", "start", "tasks", "reports") for path in (DOCS / folder).glob("*.md"))
     if ">>>" in page.read_text(encoding="utf-8")
 ]
 LONGEST = {"kernels_without_labels", "what_is_a_convolution"}

@@ -91,11 +91,11 @@ def linear_accuracy(train: np.ndarray, train_labels: np.ndarray, test: np.ndarra
 
 
 @pytest.mark.gate
-def test_what_it_learns_without_labels_tells_digits_apart() -> None:
-    """Linear classification of the answers of the second C-layer.
+def test_what_it_learns_without_labels_separates_digits() -> None:
+    """Linear classification of the responses of the second C-layer.
 
-    Ridge regression on the pixels is as good, and on answers of large random weights better (docs/neocognitron.md): the
-    test says that what was learned is of use, not that these images need it.
+    Ridge regression on the pixels or on the responses of large random weights is about as accurate: the test shows that
+    the learned features are useful, not that these images require them.
     """
     stages = (
         Stage(planes=24, s_window=3, c_window=3, selectivity=10.0),
