@@ -238,7 +238,7 @@ def test_a_named_algorithm() -> None:
     found = F.explain_conv((8, 16, 16, 3), (3, 3, 3, 8), algorithm="broadcast", platform="cpu")
     assert str(found.forward) == "broadcast: it was selected by name"
     assert found.kernel_grad.algorithm != "broadcast"
-    assert found.kernel_grad.reason.endswith("; broadcast does not support this: it has no kernel grad")
+    assert found.kernel_grad.reason.endswith("; broadcast does not support this: it computes no kernel gradient")
 
 
 def test_a_partitioned_program_is_explained_as_such() -> None:

@@ -58,6 +58,9 @@ def test_groups_agree_with_loops(geometry: ConvGeometry) -> None:
 
 
 def test_empty_arrays_are_refused() -> None:
-    assert _im2col.ALGORITHM.why_not(plan_of(conv_geometry((1, 8, 2), (3, 2, 4))), "forward") == "it has no forward"
+    assert (
+        _im2col.ALGORITHM.why_not(plan_of(conv_geometry((1, 8, 2), (3, 2, 4))), "forward")
+        == "it computes no forward pass"
+    )
     why_not = _im2col.ALGORITHM.why_not(plan_of(conv_geometry((0, 8, 2), (3, 2, 4))), "kernel_grad")
     assert why_not == "it requires arrays that are not empty, and these are (0, 8, 2) and (0, 8, 4)"

@@ -108,7 +108,7 @@ def test_a_forced_algorithm_is_replaced_where_it_does_not_support_an_operation()
 
 def test_an_algorithm_says_which_operation_it_lacks() -> None:
     forward_only = dataclasses.replace(ALGORITHMS["xla"], kernel_grad=None)
-    assert forward_only.why_not(plan_of(geometry_of(1)), "kernel_grad") == "it has no kernel grad"
+    assert forward_only.why_not(plan_of(geometry_of(1)), "kernel_grad") == "it computes no kernel gradient"
     assert forward_only.why_not(plan_of(geometry_of(1)), "forward") is None
 
 

@@ -22,6 +22,8 @@ Inexact = Callable[[ConvPlan, BaseOperation], str | None]
 # ``estimate(plan, operation)``: seconds on the two-core CPU that the estimates were calibrated on.
 Estimate = Callable[[ConvPlan, BaseOperation], float]
 
+_RESULTS: dict[BaseOperation, str] = {"forward": "forward pass", "kernel_grad": "kernel gradient"}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Algorithm:
@@ -50,7 +52,7 @@ class Algorithm:
     def why_not(self, plan: ConvPlan, operation: BaseOperation) -> str | None:
         """Why this algorithm does not support the operation, or None if it does."""
         if getattr(self, operation) is None:
-            return f"it has no {operation.replace('_', ' ')}"
+            return f"it computes no {_RESULTS[operation]}"
         geometry = plan.geometry
         sized = geometry.with_batch() if operation in self.partitionable else geometry
         if not self.symbolic and not sized.is_static:
