@@ -26,7 +26,7 @@ SHAPES = {
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One operation: the call there, the call here, and what to know."""
+    """One operation: the calls of the other library and of jaxcnn, and their differences."""
 
     operation: str
     there: str
@@ -39,14 +39,14 @@ TORCH = [
         "convolution",
         "F.conv2d(x, kernel, bias)",
         'F.conv(x, kernel, bias=bias, padding="VALID")',
-        "the default there is no padding; here it is SAME",
+        "the default of PyTorch is no padding, that of jaxcnn SAME",
     ),
     Row("strides, padding", "F.conv2d(x, kernel, stride=2, padding=1)", "F.conv(x, kernel, strides=2, padding=1)"),
     Row(
         "same size",
         'F.conv2d(x, kernel, padding="same")',
         "F.conv(x, kernel)",
-        "here SAME takes strides too: ceil(n / stride), an odd zero after",
+        "SAME of jaxcnn accepts strides: ceil(n / stride) outputs, an odd zero after",
     ),
     Row("dilation", "F.conv2d(x, kernel, dilation=2)", 'F.conv(x, kernel, kernel_dilation=2, padding="VALID")'),
     Row("groups", "F.conv2d(x, grouped, groups=2)", 'F.conv(x, grouped, feature_group_count=2, padding="VALID")'),
@@ -55,7 +55,7 @@ TORCH = [
         "1-D",
         "F.conv1d(signal, kernel1, padding=1)",
         "F.conv(signal, kernel1, padding=1)",
-        "one function; the kernel's rank says how many axes are spatial",
+        "one function; the rank of the kernel determines the number of spatial axes",
     ),
     Row("3-D", "F.conv3d(volume, kernel3)", 'F.conv(volume, kernel3, padding="VALID")'),
     Row(
@@ -72,9 +72,9 @@ TORCH = [
         "transposed",
         "F.conv_transpose2d(x, transposed, stride=2, padding=1, output_padding=1)",
         "F.conv_transpose(x, transposed, strides=2, padding=1, output_padding=1)",
-        "the kernel is `(in, out, *window)` there, `(*window, out, in)` here",
+        "the kernel is `(in, out, *window)` in PyTorch, `(*window, out, in)` in jaxcnn",
     ),
-    Row("max pooling", "F.max_pool2d(x, 2)", "F.max_pool(x, (2, 2), strides=2)", "strides have no default here"),
+    Row("max pooling", "F.max_pool2d(x, 2)", "F.max_pool(x, (2, 2), strides=2)", "strides have no default in jaxcnn"),
     Row("overlapping", "F.max_pool2d(x, 3, stride=2, padding=1)", "F.max_pool(x, (3, 3), strides=2, padding=1)"),
     Row(
         "last partial window",
@@ -90,13 +90,13 @@ TORCH = [
         "average pooling",
         "F.avg_pool2d(x, 3, stride=2, padding=1)",
         "F.avg_pool(x, (3, 3), strides=2, padding=1, count_include_pad=True)",
-        "padded zeros are averaged in by default there, not here",
+        "PyTorch averages over padded zeros by default, jaxcnn does not",
     ),
     Row(
         "Lp pooling",
         "F.lp_pool2d(x.abs(), 2, 3, stride=3)",
         "F.lp_pool(x, (3, 3), strides=3, p=2)",
-        "here |x| is taken, and the gradient at 0 is finite",
+        "jaxcnn takes the absolute value, and its gradient at 0 is finite",
     ),
     Row("adaptive average", "F.adaptive_avg_pool2d(x, (4, 4))", "F.adaptive_avg_pool(x, (4, 4))"),
     Row("adaptive maximum", "F.adaptive_max_pool2d(x, (4, 4))", "F.adaptive_max_pool(x, (4, 4))"),
@@ -115,25 +115,30 @@ TORCH = [
         "batch norm, training",
         "F.batch_norm(x, mean, var, scale, offset, training=True)",
         "F.batch_norm(x, F.BatchStats(mean, var, 1), scale=scale, bias=offset, train=True)[0]",
-        "momentum is the weight of the new value there (0.1), of the old value here (0.9)",
+        "momentum is the weight of the new value in PyTorch (0.1), of the old value in jaxcnn (0.9)",
     ),
     Row(
         "response norm",
         "F.local_response_norm(x, 5, alpha=5e-4, k=2.0)",
         "F.local_response_norm(x, size=5, alpha=1e-4, k=2.0)",
-        "alpha is divided by the size there, not here (nor in the paper)",
+        "PyTorch divides alpha by the size; jaxcnn does not, as in the paper",
     ),
 ]
 
 KERAS = [
     Row("convolution", 'ops.conv(x, kernel, strides=2, padding="same")', "F.conv(x, kernel, strides=2)"),
-    Row("no padding", "ops.conv(x, kernel)", 'F.conv(x, kernel, padding="VALID")', "the default there is valid"),
+    Row(
+        "no padding",
+        "ops.conv(x, kernel)",
+        'F.conv(x, kernel, padding="VALID")',
+        "the default of Keras is valid, that of jaxcnn SAME",
+    ),
     Row("dilation", 'ops.conv(x, kernel, dilation_rate=2, padding="same")', "F.conv(x, kernel, kernel_dilation=2)"),
     Row(
         "depthwise",
         'ops.depthwise_conv(x, depthwise, padding="same")',
         "F.depthwise_conv(x, depthwise)",
-        "the kernel ends in `(in, multiplier)` there, in `(1, in * multiplier)` here",
+        "the kernel ends in `(in, multiplier)` in Keras, in `(1, in * multiplier)` in jaxcnn",
     ),
     Row(
         "separable",
@@ -167,18 +172,18 @@ FLAX = [
         "batch norm",
         "linen.BatchNorm(use_running_average=True)",
         "nn.BatchNorm(use_running_average=True)",
-        "the running variance is unbiased here; unbiased=False gives Flax's",
+        "the running variance of jaxcnn is unbiased; unbiased=False gives that of Flax",
     ),
     Row(
         "max pooling",
         "linen.max_pool(x, (2, 2), strides=(2, 2))",
         "nn.max_pool(x, (2, 2), strides=(2, 2))",
-        "strides default to 1 there; here they must be said",
+        "strides default to 1 in Flax and have no default in jaxcnn",
     ),
     Row(
         "average pooling",
         'linen.avg_pool(x, (3, 3), strides=(1, 1), padding="SAME", count_include_pad=False)',
         'nn.avg_pool(x, (3, 3), strides=(1, 1), padding="SAME")',
-        "padded zeros are averaged in by default there, not here",
+        "Flax averages over padded zeros by default, jaxcnn does not",
     ),
 ]
