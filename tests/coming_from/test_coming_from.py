@@ -82,9 +82,9 @@ These calls use the layout or the defaults of PyTorch, and have valid shapes all
 
 - A kernel `(out, in, *window)` passed to `conv`, or `(in, out, *window)` passed to `conv_transpose`, has a valid shape
   if its second-to-last axis has the size of the channels of `x`: a 3x3 window on RGB, and every window of one spatial
-  axis. `conv` and `conv_transpose` warn if `(*window, in, out)` is an implausible reading of the shape: two or more spatial axes, no
-  groups, at least 8 output channels. There is no warning if both readings are plausible: `(3, 3, 3, 3)`,
-  `(5, 3, 3, 3)`, `(64, 3, 9)`. Convert kernels with `jnp.transpose(kernel, (2, 3, 1, 0))`.
+  axis. `conv` and `conv_transpose` warn if `(*window, in, out)` is an implausible reading of the shape: two or more
+  spatial axes, no groups, at least 8 output channels. There is no warning if both readings are plausible:
+  `(3, 3, 3, 3)`, `(5, 3, 3, 3)`, `(64, 3, 9)`. Convert kernels with `jnp.transpose(kernel, (2, 3, 1, 0))`.
 - A kernel `(*window, in, out)` passed to `conv_transpose` is valid if `in` equals `out`; `conv_transpose` reads it as
   `(*window, out, in)`.
 - Pools, norms and `jaxcnn.augment` always take the last axis of `x` as the channels, so channels-first arrays raise no
