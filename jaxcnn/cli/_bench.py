@@ -1,7 +1,7 @@
-"""Measure layers and training steps next to stock JAX and, where it is installed, PyTorch.
+"""Compare the speed of layers and training steps with stock JAX and, if it is installed, PyTorch.
 
-All peers take turns within one process. Every result is held against stock's; a wrong one ends in status 1. Ctrl-C
-stops and prints what there is.
+The implementations run alternately in one process. Every result is compared with that of stock JAX; if one is wrong,
+the exit status is 1. Ctrl-C stops and prints the results so far.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from typing import Any
 from jaxcnn.cli._compile_times import run as run_compile_times
 from jaxcnn.cli._tune import run as run_tune
 
-HELP = "measure layers and training steps next to stock JAX and PyTorch"
+HELP = "compare the speed of layers and training steps with stock JAX and PyTorch"
 EXAMPLES = (
     "jaxcnn bench 'dw*'",
     "jaxcnn bench --tune",
@@ -25,26 +25,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
     kinds = ("conv", "pool", "norm", "step")
     operations = ("forward", "input_grad", "kernel_grad", "forward_backward", "step")
-    parser.add_argument("pattern", nargs="?", default="*", help=f"shell pattern of names, as 'dw*' (all: {ROUGHLY})")
-    parser.add_argument("--only", action="append", default=[], choices=kinds, help="one kind; repeatable")
-    parser.add_argument("--operation", action="append", default=[], choices=operations, help="repeatable")
-    parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
+    parser.add_argument("pattern", nargs="?", default="*", help=f"shell pattern of names, such as 'dw*' (all; {ROUGHLY})")
+    parser.add_argument(
+        "--only", action="append", default=[], choices=kinds, help="only this kind of entry; repeatable"
+    )
+    parser.add_argument(
+        "--operation", action="append", default=[], choices=operations, help="only this operation; repeatable"
+    )
+    parser.add_argument("--no-torch", action="store_true", help="do not measure PyTorch")
     parser.add_argument(
         "--seconds-per-entry",
         type=float,
         default=1.0,
         metavar="S",
-        help="timed seconds of an entry (1)",
+        help="seconds of measurement for each entry (1)",
     )
     parser.add_argument("--list", action="store_true", help="list the entries and measure nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
-    parser.add_argument("--append", action="store_true", help="keep what the JSON file holds of other entries")
+    parser.add_argument("--append", action="store_true", help="keep the other entries of the JSON file")
     parser.add_argument("--tune", action="store_true", help="measure all algorithms; write a table for 'auto'")
     parser.add_argument("--compile", action="store_true", help="compile times of models' training steps, by name")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="the table of --tune; your own in the cache folder")
-    parser.add_argument("--model", metavar="NAME", help="--tune for a training step of this model, not for the suite")
-    parser.add_argument("--input", metavar="SIZE", help="of --model: 224, 224x160 or 224x160x3; that of its paper")
-    parser.add_argument("--batch", type=int, default=8, metavar="N", help="of --model: images in a batch (8)")
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE", help="the table of --tune (in the cache folder of the user)"
+    )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="with --tune: the operations of a training step of this model, not those of the suite",
+    )
+    parser.add_argument("--input", metavar="SIZE", help="with --model: 224, 224x160 or 224x160x3 (that of its paper)")
+    parser.add_argument("--batch", type=int, default=8, metavar="N", help="with --model: images in a batch (8)")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the ratios as .png, .pdf or .svg")
 
 

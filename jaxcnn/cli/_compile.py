@@ -1,8 +1,8 @@
-"""Compile an experiment's training step and evaluation for TPU chips without having them.
+"""Compile an experiment's training step and evaluation for TPU chips, on any machine.
 
 `jaxcnn compile lenet5_digits --topology v5e:2x2` shows whether the step fits in the memory of a chip, its operations
 and memory traffic, what the chips exchange, and a lower bound of its time from the published figures of the chip. The
-exit status is 1 where a program does not fit, or where activations travel between chips.
+exit status is 1 if a program does not fit, or if activations are sent between chips.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from typing import Any
 
 from jaxcnn.cli import _devices
 
-HELP = "compile an experiment for TPU chips without having them"
+HELP = "compile an experiment for TPU chips, on any machine"
 EXAMPLES = (
     "jaxcnn compile lenet5_digits --topology v5e:4x4",
     "jaxcnn compile my_experiment.py --topology v5p:2x2x1 --json",
@@ -21,7 +21,7 @@ USUAL: dict[str, Any] = {"spelling": "jit", "batch_stats": "global", "accumulate
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
-    parser.add_argument("experiment", help="name of an experiment (see `jaxcnn list`), or path of its file")
+    parser.add_argument("experiment", help="name of an experiment (see `jaxcnn list`), or the path of its file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; repeatable")
     parser.add_argument(
         "--topology",

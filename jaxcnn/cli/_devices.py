@@ -6,34 +6,43 @@ from typing import Any
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options, in two groups."""
-    group = parser.add_argument_group("devices", "a resumed run keeps what it had, unless given")
-    group.add_argument("--devices", type=_count, metavar="N", help="how many devices share each batch, or all; 1")
+    group = parser.add_argument_group("devices", "a resumed run keeps its previous values unless an option is given")
+    group.add_argument(
+        "--devices", type=_count, metavar="N", help="number of devices over which each batch is split, or all (1)"
+    )
     add_step_arguments(group)
     group = parser.add_argument_group(
-        "processes", "run the same command in each; all devices of all of them are used, and the first one writes"
+        "processes",
+        "run the same command in each process; all their devices are used, and the first process writes the run",
     )
-    group.add_argument("--distributed", action="store_true", help="ask Slurm, Open MPI, Kubernetes or the Cloud TPU")
-    group.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0; with the two that follow")
-    group.add_argument("--num-processes", type=int, metavar="N", help="how many there are")
-    group.add_argument("--process-id", type=int, metavar="I", help="which this one is, from 0")
+    group.add_argument(
+        "--distributed", action="store_true", help="get the addresses from Slurm, Open MPI, Kubernetes or Cloud TPU"
+    )
+    group.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="address of process 0; requires --num-processes and --process-id"
+    )
+    group.add_argument("--num-processes", type=int, metavar="N", help="number of processes")
+    group.add_argument("--process-id", type=int, metavar="I", help="index of this process, from 0")
     group.add_argument(
         "--heartbeat",
         type=int,
         default=100,
         metavar="S",
-        help="end the others S seconds after one was last heard (100)",
+        help="seconds without a signal from one process after which the others end (100)",
     )
 
 
 def add_step_arguments(group: "argparse._ArgumentGroup") -> None:
     """The options that say how a step is spread over the devices."""
-    group.add_argument("--spelling", metavar="NAME", help="of the step on several devices: jit, shard_map or pmap")
     group.add_argument(
-        "--batch-stats", metavar="SCOPE", help="what batch norms normalise over: global (the batch), or per_device"
+        "--spelling", metavar="NAME", help="how the step runs on several devices: jit, shard_map or pmap"
+    )
+    group.add_argument(
+        "--batch-stats", metavar="SCOPE", help="scope of batch norm statistics: global (the whole batch) or per_device"
     )
     group.add_argument("--accumulate", type=int, metavar="N", help="compute each batch in N parts, to save memory")
     group.add_argument(
-        "--fsdp", action=argparse.BooleanOptionalAction, help="split large parameters over the devices, too"
+        "--fsdp", action=argparse.BooleanOptionalAction, help="also split large parameters over the devices"
     )
 
 

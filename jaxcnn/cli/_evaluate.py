@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         choices=("last", "best"),
         default="last",
-        help="last (the default), or best; without a validation split best was chosen by the test images",
+        help="last (the default) or best; without a validation split, the test images selected best",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     _trust.add_argument(parser)

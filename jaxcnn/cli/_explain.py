@@ -1,7 +1,7 @@
 """Show what a run's network looks at in an image: one picture with maps of the score of a class.
 
 The maps are those of --method, by default saliency, Grad-CAM and occlusion; the class is the most probable one unless
---class names another. Scores are logits. Grad-CAM is of the last layer of maps unless --layer names another.
+--class names another. Scores are logits. Grad-CAM uses the last layer of maps unless --layer names another.
 """
 
 import argparse
@@ -38,14 +38,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=METHODS,
         help="a map to draw; repeatable (saliency, grad_cam, occlusion)",
     )
-    parser.add_argument("--class", dest="target", metavar="NAME", help="class that is explained (the most probable)")
-    parser.add_argument("--layer", metavar="NAME", help="layer of grad_cam and guided_grad_cam (the last one of maps)")
+    parser.add_argument("--class", dest="target", metavar="NAME", help="the class to explain (the most probable one)")
+    parser.add_argument(
+        "--layer", metavar="NAME", help="layer of grad_cam and guided_grad_cam (the last layer of maps)"
+    )
     parser.add_argument("--top", type=int, default=5, metavar="K", help="classes shown (5)")
     _invert.add_argument(parser)
     parser.add_argument(
         "--picture", type=Path, default=Path("explanation.png"), metavar="FILE", help="picture (explanation.png)"
     )
-    parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="which checkpoint (last)")
+    parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="the checkpoint (last)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _trust.add_argument(parser)
 

@@ -1,7 +1,7 @@
 """Write the network of a run in a file that other programs execute.
 
-The file has the parameters and the preprocessing inside. It is compared with the run's own predictions on test images
-before it is reported, and a JSON card next to it records what it is: classes, input, measures, versions, checksum.
+The file contains the parameters and the preprocessing. The command compares it with the predictions of the run on test
+images, and writes a JSON card with classes, input, measures, versions and checksum next to it.
 """
 
 import argparse
@@ -36,17 +36,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", choices=tuple(SUFFIXES), required=True, help="the format")
     parser.add_argument("--output", type=Path, metavar="FILE", help="the file (model.FORMAT in the run folder)")
     parser.add_argument(
-        "--batch", default="dynamic", metavar="N", help="images of a call: a number, or dynamic for any (the default)"
+        "--batch",
+        default="dynamic",
+        metavar="N",
+        help="batch size of the program: a number, or dynamic for any (the default)",
     )
-    parser.add_argument("--int8", action="store_true", help="integers of eight bits, with ranges of training images")
+    parser.add_argument(
+        "--int8", action="store_true", help="quantise to 8-bit integers, with ranges measured on training images"
+    )
     parser.add_argument(
         "--calibration",
         choices=("minmax", "percentile", "entropy"),
         default="percentile",
-        help="of --int8: the range of each array: of all values, of 99.99 %% of them (the default), or the one that "
+        help="with --int8: the range of each array: all values, 99.99 %% of them (the default), or the range that "
         "loses the least information",
     )
-    parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="which checkpoint (last)")
+    parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="the checkpoint (last)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _trust.add_argument(parser)
 

@@ -1,4 +1,4 @@
-"""Describe image files by a layer of a run's network, so that `jaxcnn search` finds images that look alike.
+"""Index image files by a layer of a run's network, so that `jaxcnn search` finds similar images.
 
 The maps of the layer are pooled into one vector for each image: gem (the generalised mean with p = 3), mac (maxima),
 spoc (means) or r_mac (maxima of regions). The vectors and the paths of the images are written into the run folder.
@@ -11,7 +11,7 @@ from pathlib import Path
 from jaxcnn.cli import _invert, _trust
 from jaxcnn.cli._descriptors import FILE, POOLS
 
-HELP = "describe image files for `jaxcnn search`"
+HELP = "index image files for `jaxcnn search`"
 EXAMPLES = (
     "jaxcnn index runs/mine photos/*.jpg",
     "jaxcnn index runs/mine photos/*.jpg --layer stage3 --pool r_mac",
@@ -22,10 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image files")
-    parser.add_argument("--layer", metavar="NAME", help="layer of the network (the last one of maps)")
-    parser.add_argument("--pool", choices=POOLS, help="how its maps become one vector (gem)")
+    parser.add_argument("--layer", metavar="NAME", help="layer of the network (the last layer of maps)")
+    parser.add_argument("--pool", choices=POOLS, help="pooling of its maps to one vector (gem)")
     _invert.add_argument(parser)
-    parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="which checkpoint (last)")
+    parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="the checkpoint (last)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _trust.add_argument(parser)
 

@@ -10,7 +10,7 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--invert",
         action=argparse.BooleanOptionalAction,
-        help="turn dark on light into light on dark; by default guessed, where the data set holds strokes",
+        help="invert the brightness of the images; by default detected, if the data set has strokes",
     )
 
 

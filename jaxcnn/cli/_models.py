@@ -1,4 +1,4 @@
-"""List the models that can be made by name, with their sizes and papers."""
+"""List the models that `models.create` creates by name, with their sizes and papers."""
 
 import argparse
 

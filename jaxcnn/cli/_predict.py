@@ -1,8 +1,8 @@
 """Predict the classes of image files with a run's model.
 
-Images of any size and mode are read and brought to the size and channels of the data set. Where the data set holds
-light strokes on dark, such as digits, dark strokes on light are recognised and inverted; --invert and --no-invert
-decide for all images. --show draws what the network gets. A run that predicts a class for each pixel writes a mask of
+Images of any size and mode are converted to the size and channels of the data set. If the data set has light strokes on
+a dark background, such as digits, images with dark strokes are detected and inverted; --invert and --no-invert decide
+for all images. --show draws the input of the network. A run that predicts a class for each pixel writes a mask of
 each image, NAME_mask.png, of the size that the network reads, and prints the shares of the classes. Of a run that
 detects objects, those with a score of at least 0.5 are printed and drawn; --json prints all.
 """
@@ -32,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         const=Path("prediction.png"),
         metavar="PICTURE",
-        help="draw the images as the network gets them, with their classes (prediction.png)",
+        help="draw the inputs of the network with the predicted classes (prediction.png)",
     )
     parser.add_argument(
         "--masks", type=Path, default=Path("masks"), metavar="FOLDER", help="folder for predicted masks (masks)"
     )
-    parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="which checkpoint (last)")
+    parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="the checkpoint (last)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _trust.add_argument(parser)
 

@@ -1,6 +1,6 @@
-"""Train a few more steps of a run under the profiler: a trace, and a table of where the time of a step goes.
+"""Train a few more steps of a run under the profiler; write a trace and print the time of the step by layer.
 
-The run itself does not change. The trace is written into its folder; XProf reads it, and so does Perfetto.
+The run does not change. XProf and Perfetto read the trace.
 """
 
 import argparse
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jaxcnn.cli import _devices, _trust
 
-HELP = "show where the time of a run's step goes"
+HELP = "show the time of a run's training step by layer"
 EXAMPLES = ("jaxcnn profile runs/mine --steps 20",)
 MOST_ROWS = 25
 
@@ -16,8 +16,8 @@ MOST_ROWS = 25
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run")
-    parser.add_argument("--steps", type=int, default=10, metavar="N", help="how many steps are traced (10)")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the trace; RUN/profile unless given")
+    parser.add_argument("--steps", type=int, default=10, metavar="N", help="number of traced steps (10)")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the trace (RUN/profile)")
     parser.add_argument("--json", action="store_true", help="print JSON, with every layer")
     _trust.add_argument(parser)
     _devices.add_arguments(parser)

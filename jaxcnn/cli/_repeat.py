@@ -1,7 +1,7 @@
-"""Train every variant of an experiment once per seed, and write the figures with their spread as one JSON file.
+"""Train every variant of an experiment once per seed, and write mean and deviation of the metrics as one JSON file.
 
-The variants are those of ``VARIANTS`` in the experiment; without any, the experiment is trained with its defaults. A
-command that was stopped continues with the same ``--run-dir``: finished runs are kept, and the others are resumed.
+The variants are those of `VARIANTS` in the experiment; without any, the experiment is trained with its defaults. A
+command that was stopped continues with the same --run-dir: finished runs are kept, and the others are resumed.
 """
 
 import argparse
@@ -20,20 +20,20 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
-    parser.add_argument("experiment", help="name of an experiment, or path of its file")
+    parser.add_argument("experiment", help="name of an experiment, or the path of its file")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (3)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; repeatable")
     parser.add_argument(
         "--variant", action="append", default=[], metavar="NAME", help="only this variant; repeatable (all)"
     )
     parser.add_argument(
-        "--run-dir", type=Path, metavar="DIR", help="folder of the runs, or of those to continue; runs/NAME-TIME"
+        "--run-dir", type=Path, metavar="DIR", help="folder of the runs, new or to be continued (runs/NAME-TIME)"
     )
     parser.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
-        help="results file; experiments/results/NAME.json, or NAME/VARIANT.json where --variant is given",
+        help="results file (experiments/results/NAME.json; NAME/VARIANT.json with --variant)",
     )
 
 

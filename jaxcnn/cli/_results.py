@@ -1,4 +1,4 @@
-"""Print what the experiments reached, as their results files say."""
+"""Print the results of the experiments, from their results files."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HELP = "print what the experiments reached"
+HELP = "print the results of the experiments"
 EXAMPLES = (
     "jaxcnn results",
     "jaxcnn results --markdown",

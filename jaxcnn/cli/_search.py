@@ -1,7 +1,7 @@
-"""Find the images of an index that look most like an image, by the cosine of their descriptors.
+"""Find the images of an index that are most similar to an image, by the cosine of their descriptors.
 
-`jaxcnn index RUN IMAGE ...` makes the index. Every image of it is compared, a block at a time, so the result is exact.
---show draws the image with those found.
+`jaxcnn index RUN IMAGE ...` writes the index. The image is compared with every image of the index, so the result is
+exact. --show draws the image with those found.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from jaxcnn.cli._descriptors import FILE
 if TYPE_CHECKING:
     import numpy as np
 
-HELP = "find the images of an index that look like an image"
+HELP = "find the images of an index that are most similar to an image"
 EXAMPLES = ("jaxcnn search runs/mine photo.jpg --top 12 --show",)
 BLOCK = 65536
 

@@ -1,4 +1,4 @@
-"""Show an experiment and its settings, or what a folder of images holds.
+"""Show an experiment and its settings, or the content of a folder of images.
 
 `jaxcnn show lenet5_digits` shows an experiment: its settings with types, defaults and meaning, and its variants.
 `jaxcnn show folder:/path` (or the path alone) shows the splits and classes of a folder of images, how many images each
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxcnn.train import ExperimentFile
 
-HELP = "show an experiment's settings, or what a folder of images holds"
+HELP = "show an experiment's settings, or the content of a folder of images"
 EXAMPLES = (
     "jaxcnn show lenet5_digits",
     "jaxcnn show lenet5_mnist --augment",
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="augmentations.png",
         metavar="PICTURE",
-        help="draw what each augmentation makes of some training images (in augmentations.png unless given)",
+        help="draw some training images after each augmentation (augmentations.png)",
     )
 
 

@@ -24,13 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input",
         metavar="SIZE",
-        help="size of the input: 224, 224x160 or 224x160x3; by default that of the paper or of the experiment",
+        help="size of the input: 224, 224x160 or 224x160x3 (that of the paper or of the experiment)",
     )
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="images in a batch (1)")
     parser.add_argument(
-        "--classes", type=int, metavar="N", help="number of classes of a named model; by default that of the paper"
+        "--classes", type=int, metavar="N", help="number of classes of a named model (that of the paper)"
     )
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw what each map sees of the input")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the receptive field of each map")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _trust.add_argument(parser)
 

@@ -1,8 +1,8 @@
-"""Train an experiment with every combination of some settings, and choose among them by a validation metric.
+"""Train an experiment with every combination of some settings, and select the best by a validation metric.
 
 `jaxcnn sweep lenet5_digits --over peak_lr=1e-3,3e-3 --over batch_size=32,64 --set hold_out=5` trains four runs. The
 values of a setting that is a tuple are separated by semicolons: `--over 'widths=8,16;16,32'`. A command that was
-stopped continues with the same ``--run-dir``: finished runs are kept, and the others are resumed.
+stopped continues with the same --run-dir: finished runs are kept, and the others are resumed.
 """
 
 import argparse
@@ -26,23 +26,23 @@ FILE = "sweep.json"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
-    parser.add_argument("experiment", help="name of an experiment, or path of its file")
+    parser.add_argument("experiment", help="name of an experiment, or the path of its file")
     parser.add_argument(
         "--over", action="append", required=True, metavar="KEY=VALUE,VALUE", help="the values of a setting; repeatable"
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; repeatable")
     parser.add_argument("--variant", metavar="NAME", help="one of the experiment's VARIANTS")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="of each combination, seeds 0 to N-1 (1)")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N-1 of each combination (1)")
     parser.add_argument(
         "--by",
         metavar="METRIC",
-        help="choose by this metric, such as --by val/accuracy or --by=-val/loss, where a minus means that less is "
-        "better; val/accuracy or -val/loss unless given",
+        help="select by this metric, such as --by val/accuracy or --by=-val/loss, where a minus means that less is "
+        "better (val/accuracy, or else -val/loss)",
     )
     parser.add_argument(
-        "--run-dir", type=Path, metavar="DIR", help="folder of the runs, or of those to continue; runs/NAME-sweep-TIME"
+        "--run-dir", type=Path, metavar="DIR", help="folder of the runs, new or to be continued (runs/NAME-sweep-TIME)"
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help=f"where the results are written; DIR/{FILE}")
+    parser.add_argument("--output", type=Path, metavar="FILE", help=f"results file (DIR/{FILE})")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

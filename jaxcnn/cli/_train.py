@@ -1,7 +1,8 @@
 """Train an experiment, or continue a run.
 
-`jaxcnn train lenet5_digits --set epochs=3` starts one; `jaxcnn train --resume RUN` continues one exactly where it was,
-and with `--extend epochs=80` for longer. `jaxcnn train --from RUN` starts a new run from the variables of another.
+`jaxcnn train lenet5_digits --set epochs=3` starts a run. `jaxcnn train --resume RUN` continues one from its last
+checkpoint, and `--extend epochs=80` trains it for longer. `jaxcnn train --from RUN` starts a new run from the variables
+of another. Ctrl-C saves a checkpoint and prints the command that continues the run.
 """
 
 import argparse
@@ -42,32 +43,34 @@ AT_ONCE = 2**22
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
-    parser.add_argument("experiment", nargs="?", help="name of an experiment (see `jaxcnn list`), or path of its file")
+    parser.add_argument(
+        "experiment", nargs="?", help="name of an experiment (see `jaxcnn list`), or the path of its file"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; repeatable")
     parser.add_argument("--variant", metavar="NAME", help="one of the experiment's VARIANTS (see `jaxcnn show`)")
-    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="folder of the run; runs/NAME-TIME unless given")
+    parser.add_argument("--run-dir", type=Path, metavar="DIR", help="folder of the run (runs/NAME-TIME)")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in this folder")
     parser.add_argument(
         "--extend",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="with --resume: change a setting from here on, such as epochs=80; repeatable",
+        help="with --resume: change a setting for the remaining steps, such as epochs=80; repeatable",
     )
     parser.add_argument(
         "--from",
         type=Path,
         metavar="RUN",
-        help="a new run that starts from the variables of this one; of its experiment and settings unless one is named",
+        help="start a new run from the variables of this one, by default with its experiment and settings",
     )
     parser.add_argument(
-        "--checkpoint", choices=("last", "best"), default="last", help="with --from: which checkpoint (last)"
+        "--checkpoint", choices=("last", "best"), default="last", help="with --from: the checkpoint (last)"
     )
     parser.add_argument(
         "--checkpoint-minutes", type=float, default=10.0, metavar="M", help="minutes between saves within an epoch (10)"
     )
     parser.add_argument(
-        "--tensorboard", action="store_true", help="write event files for TensorBoard; a resumed run goes on with them"
+        "--tensorboard", action="store_true", help="write event files for TensorBoard, also when the run is resumed"
     )
     _trust.add_argument(parser)
     _devices.add_arguments(parser)

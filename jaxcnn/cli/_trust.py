@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 def add_argument(parser: argparse.ArgumentParser) -> None:
     """The option ``--trust``."""
     parser.add_argument(
-        "--trust", action="store_true", help="run the run's experiment.py, even if it is new to this machine"
+        "--trust",
+        action="store_true",
+        help="run the code of the run (its experiment.py) even if it was not trained on this machine",
     )
 
 

@@ -1,7 +1,7 @@
 """Show what the units of a run's layers respond to: patches of the data, and images made for each unit.
 
-For each layer one picture: a row for each unit, with the patches of the split to which it responds most (as much of the
-image as the unit sees), and with images that were optimised for its activation.
+Draws one picture for each layer, with a row for each unit: the patches of the split with its largest activations (its
+receptive field), and images that were optimised for its activation.
 """
 
 import argparse
@@ -24,17 +24,23 @@ LAYERS = 4  # drawn unless layers are named
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run")
-    parser.add_argument("--layer", action="append", metavar="NAME", help="a layer; repeatable (the first four of maps)")
+    parser.add_argument(
+        "--layer", action="append", metavar="NAME", help="a layer; repeatable (the first four layers of maps)"
+    )
     parser.add_argument("--units", type=int, default=8, metavar="N", help="units of each layer, evenly spaced (8)")
     parser.add_argument("--top", type=int, default=9, metavar="K", help="patches of each unit (9)")
     parser.add_argument("--made", type=int, default=2, metavar="N", help="images made for each unit (2)")
     parser.add_argument("--steps", type=int, default=128, metavar="N", help="steps of making an image (128)")
-    parser.add_argument("--split", default="test", choices=("train", "validation", "test"), help="of the data (test)")
+    parser.add_argument(
+        "--split", default="test", choices=("train", "validation", "test"), help="split of the data (test)"
+    )
     parser.add_argument(
         "--images", type=int, default=2000, metavar="N", help="images of the split that are read (2000)"
     )
-    parser.add_argument("--folder", type=Path, default=Path(), metavar="DIR", help="of the pictures (here)")
-    parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="which checkpoint (last)")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(), metavar="DIR", help="folder of the pictures (the current one)"
+    )
+    parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="the checkpoint (last)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _trust.add_argument(parser)
 
