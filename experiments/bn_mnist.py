@@ -130,9 +130,9 @@ def build(config: Config) -> Experiment:
 
 
 def measure(trained: Trained) -> dict[str, Any]:
-    """What figure 1 shows of a run: the percentiles of a unit, and how the distributions of all units moved.
+    """The data of figure 1: the percentiles of a unit, and how the distributions of all units change.
 
-    The unit is the first of its layer, whatever it looks like: ``percentiles`` (3, windows) at the steps ``step``.
+    The unit is the first of its layer: ``percentiles`` (3, windows) at the steps ``step``.
     Over all units, the median of: ``growth``, the width (from the 15th to the 85th percentile) at the end of the run
     relative to its width at the start; ``drift``, the standard deviation of the middle over the run, and ``wobble``,
     the mean change of the middle from a window to the next, both relative to the mean width.

@@ -39,7 +39,7 @@ class Config:
     lr: Annotated[float, "learning rate"] = 0.3
     c: Annotated[float, "weight of the loss of the support vector machine"] = 100.0
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
-    hold_out: Annotated[int, "one training image in this many is held out, on which the classifier is judged"] = 0
+    hold_out: Annotated[int, "one training image in this many is held out to evaluate the classifier"] = 0
     seed: Annotated[int, "determines initial kernels, order and samples"] = 0
 
 

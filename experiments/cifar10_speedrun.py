@@ -113,7 +113,7 @@ def whitened(images: jax.Array) -> Callable[[Any], Any]:
 
 
 def flip_and_shift(key: jax.Array, batch: dict[str, Any], *, seed: int, pixels: int) -> dict[str, Any]:
-    """Flips that alternate from epoch to epoch, the same for each image whatever the step; then random shifts."""
+    """Flips that alternate from epoch to epoch, which depend on image and epoch only; then random shifts."""
     same_key = jax.random.fold_in(jax.random.key(seed), 3)
     images = augment.alternating_flip(same_key, batch["image"], batch["index"], epoch=batch["epoch"][0])
     return {**batch, "image": augment.random_shift(key, images, max_pixels=pixels, padding_mode="reflect")}

@@ -4,7 +4,7 @@ Followed: the layers and their initial values (``jaxcnn.models``: convnetjs_cifa
 up to 2 pixels that let grey in, flips, Adadelta (decay 0.95, 1e-6 under the roots, no rate), and its L2 decay of 1e-4,
 which ConvNetJS divides by the batch size as it does the gradient.
 Different on purpose: a test image is judged as it is, where the demo averages over shifted and flipped copies of it.
-The demo's page promises no accuracy; it goes on for as long as somebody watches.
+The page of the demo states no accuracy; it trains until the page is closed.
 
 Five passes are 62,500 steps, more than most visitors stay for, and the last ones gain little. A reason may be that
 Adadelta's steps grow: their mean square gains about 0.05 times the 1e-6 under the root at every one.

@@ -35,7 +35,7 @@ class Config:
     batch_size: Annotated[int, "images of a step"] = 20
     lr: Annotated[float, "learning rate"] = 0.3
     c: Annotated[float, "weight of the loss of the support vector machine"] = 100.0
-    hold_out: Annotated[int, "one training image in this many is held out, on which the classifier is judged"] = 0
+    hold_out: Annotated[int, "one training image in this many is held out to evaluate the classifier"] = 0
     seed: Annotated[int, "determines initial kernels, order and samples"] = 0
 
 

@@ -56,7 +56,7 @@ class Config:
     images: Annotated[int | None, "training images, the first ones; all unless given"] = None
     test_images: Annotated[int | None, "test images, the first ones; all unless given"] = None
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
-    hold_out: Annotated[int, "one training image in this many is held out, on which the classifier is judged"] = 0
+    hold_out: Annotated[int, "one training image in this many is held out to evaluate the classifier"] = 0
     seed: Annotated[int, "determines the patches and the initial centroids"] = 0
 
 

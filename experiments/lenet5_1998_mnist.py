@@ -2,8 +2,8 @@
 
 Followed: the network with its sparse C3, trainable subsampling and fixed codes (``jaxcnn.models``: lenet5_1998), its
 initial parameters, pixels from -0.1 (background) to 1.175 (ink), the loss of equation 9, 15 passes, distortions.
-Different on purpose: Adam with a falling rate on batches of 64 stands in for stochastic diagonal Levenberg-Marquardt on
-one image at a time; shifts, turns and scalings stand in for the paper's; the codes are drawn after its figure 3.
+Different on purpose: Adam with a falling rate on batches of 64 replaces stochastic diagonal Levenberg-Marquardt on one
+image at a time; shifts, rotations and scalings replace the paper's distortions; the codes are drawn after its figure 3.
 Every choice was made with ``hold_out=12``, on 5,000 of the training images; the test images only judged the end.
 
 run     jaxcnn train lenet5_1998_mnist       (MNIST prepared by tensorflow-datasets; see docs/your_data.md)

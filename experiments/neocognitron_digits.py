@@ -1,9 +1,9 @@
-"""A linear classifier of what the neocognitron learned without labels (Fukushima 1980) from the embedded digits.
+"""A linear classifier of the features that a neocognitron learns from digits without labels (Fukushima 1980).
 
-Before the first step the S-cells learn by competition from 16x16 digits, in an order that the seed decides; no label
-is seen. Then they stay as they are, and only a linear classifier of the last C-cells learns, with labels. With
-``--set reads=untrained`` the S-cells keep their random weights, with ``reads=pixels`` the same classifier reads the
-image. Windows, strides and selectivities were chosen by held-out training images (docs/reports/neocognitron.md).
+Before the first step the S-cells learn by competition from 16x16 digits, without labels, in an order that the seed
+determines. Then they are fixed, and a linear classifier of the last C-cells is trained with labels. With
+``--set reads=untrained`` the S-cells keep their random weights; with ``reads=pixels`` the classifier reads the image.
+Windows, strides and selectivities were chosen on held-out training images (docs/reports/neocognitron.md).
 
 run     jaxcnn repeat neocognitron_digits --variant learned --seeds 4
 cost    1:09 a run on 1 core
@@ -26,7 +26,7 @@ from jaxcnn.unsupervised import learn_neocognitron
 
 READS = ("learned", "untrained", "pixels")
 VARIANTS = {reads: {"reads": reads} for reads in READS}
-# The first weights are so small that a classifier of what they answer would hardly move; larger, they are a fair rival.
+# The initial weights are so small that a classifier of the responses would hardly train; scaled up, it does.
 LARGER = 1000.0
 
 
@@ -34,7 +34,7 @@ LARGER = 1000.0
 class Config:
     """The scalars that people sweep."""
 
-    reads: Annotated[str, "what the linear classifier reads: learned, untrained or pixels"] = "learned"
+    reads: Annotated[str, "features of the linear classifier: learned, untrained or pixels"] = "learned"
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "decides initial weights, the order of presentation, and the order of training"] = 0
     presentations: Annotated[int, "images that the S-cells learn from, each once"] = 500
@@ -61,7 +61,7 @@ class Pixels(linen.Module):
 
 
 def ink(images: jax.Array) -> jax.Array:
-    """Pixels in [0, 1] with their contrast raised: full ink, and a background of 0, as the cells want it."""
+    """Pixels in [0, 1] with increased contrast: strokes at 1 on a background of 0."""
     return jnp.clip(1.6 * to_unit(images) - 0.5, 0, 1)
 
 

@@ -30,7 +30,7 @@ class Config:
 
     images: Annotated[int, "training images, the first ones"] = 8000
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
-    hold_out: Annotated[int, "one training image in this many is held out, on which the probe is judged"] = 0
+    hold_out: Annotated[int, "one training image in this many is held out to evaluate the probe"] = 0
     seed: Annotated[int, "determines initial parameters, order and views"] = 0
     epochs: Annotated[int, "passes over the training images"] = 8
     batch_size: Annotated[int, "images of a step, of two views each"] = 128

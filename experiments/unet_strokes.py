@@ -1,6 +1,6 @@
 """A small U-Net that finds the strokes of handwritten digits (MNIST) on photographs (CIFAR-10), pixel by pixel.
 
-One to four digits in random colours lie half transparent on each 48x48 scene (``data.digit_scenes``). Background is
+Each 48x48 scene has one to four half-transparent digits in random colours (``data.digit_scenes``). Background is
 89 % of the pixels, so accuracy is high for a network that finds nothing: mean IoU is the figure to look at. With
 ``--set named=true`` each digit is a class of its own, which takes longer to learn: mean IoU was 21 % after six passes.
 

@@ -88,7 +88,7 @@ def accumulator_dtype(dtype: Any) -> Any:
 
 
 def kind_of_dtype(dtype: Any) -> str:
-    """``integer`` (booleans count), ``floating`` or ``complex``; NumPy's own letter knows no bfloat16."""
+    """``integer`` (booleans count), ``floating`` or ``complex``; NumPy's ``dtype.kind`` does not support bfloat16."""
     if jnp.issubdtype(dtype, jnp.complexfloating):
         return "complex"
     return "floating" if jnp.issubdtype(dtype, jnp.floating) else "integer"

@@ -90,6 +90,6 @@ def _has_glibc() -> bool:
 
 
 def _jax_has_begun() -> bool:
-    """Whether JAX has made its devices, as the first computation does. JAX has no public function that says so."""
+    """Whether JAX has initialised its devices, as at the first computation. JAX has no public function for this."""
     bridge = sys.modules.get("jax._src.xla_bridge")
     return bridge is not None and bool(getattr(bridge, "backends_are_initialized", lambda: False)())

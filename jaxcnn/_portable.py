@@ -1,7 +1,7 @@
 """The switch for portable operations: ``jaxcnn.export`` sets it while it traces, ``jaxcnn.functional`` reads it.
 
 A portable program has one operation of ``jax.lax`` for each convolution and each pool, so that other runtimes recognise
-them. The switch does not take part in the cache keys of ``jax.jit``; what sets it has to trace under a setting of JAX
+them. The switch is not part of the cache keys of ``jax.jit``; what sets it has to trace under a setting of JAX
 that does, see ``jaxcnn/export/_trace.py``.
 """
 

@@ -126,8 +126,8 @@ class Program:
 
         Args:
             inputs: one for each of the program's.
-            wanted: the values to compute; the outputs unless given.
-            given: what other values are set to, whatever the program computes for them.
+            wanted: the values to compute; by default the outputs.
+            given: values to use in place of those that the program computes.
             rules: what replaces some operations.
         """
         wanted = self.outputs if wanted is None else wanted

@@ -85,7 +85,7 @@ def layer_shapes(f: Function, x: ArrayLike) -> dict[str, tuple[int, ...]]:
 
     Layers are the entries of the dict that a model's ``features`` returns, such as ``"stage3"``; the result of each
     call of a Flax module, under its path and ``()``, such as ``"stage3_block0/conv1()"``; and values that the function
-    names by ``jax.ad_checkpoint.checkpoint_name``. Where a layer is asked for, ``()`` may be left out if no other layer
+    names by ``jax.ad_checkpoint.checkpoint_name``. In the argument ``layer``, ``()`` may be omitted if no other layer
     has the name without it. Values inside of loops are no layers.
 
     Args:

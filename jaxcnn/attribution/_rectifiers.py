@@ -54,7 +54,7 @@ def _guided_backward(x: jax.Array, g: jax.Array) -> tuple[jax.Array]:
 
 @jax.custom_vjp
 def rectified_backward(x: jax.Array) -> jax.Array:
-    """``max(x, 0)``; a cotangent passes where it is positive, whatever ``x`` is."""
+    """``max(x, 0)``; a cotangent passes where it is positive, for every ``x``."""
     return lax.max(x, jnp.zeros((), x.dtype))
 
 

@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the verb."""
     kinds = ("conv", "pool", "norm", "step")
     operations = ("forward", "input_grad", "kernel_grad", "forward_backward", "step")
-    parser.add_argument("pattern", nargs="?", default="*", help=f"shell pattern of names, such as 'dw*' (all; {ROUGHLY})")
+    parser.add_argument(
+        "pattern", nargs="?", default="*", help=f"shell pattern of names, such as 'dw*' (all; {ROUGHLY})"
+    )
     parser.add_argument(
         "--only", action="append", default=[], choices=kinds, help="only this kind of entry; repeatable"
     )

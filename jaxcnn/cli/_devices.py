@@ -52,7 +52,7 @@ def _count(text: str) -> int | str:
 
 
 def join(options: argparse.Namespace) -> None:
-    """Makes this process one of several, if the user asks for it; before anything uses a device."""
+    """Connects this process with the others, if the options request it. Must run before a device is used."""
     given = (options.coordinator, options.num_processes, options.process_id)
     if options.distributed or any(value is not None for value in given):
         from jaxcnn.train import join_processes

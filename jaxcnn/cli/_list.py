@@ -74,7 +74,7 @@ def _headline(path: Path) -> str:
 
 
 def _describe(folder: Path) -> dict[str, Any]:
-    """A run in a row; one that cannot be read is a row that says so."""
+    """The row of a run; of a run that cannot be read, a row with the reason."""
     from jaxcnn.train import RunError, RunFolder
 
     run_folder = RunFolder(folder)

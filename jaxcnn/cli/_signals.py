@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the first asks for a stop at the next step, a second one stops at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first requests a stop at the next step, a second one stops at once."""
 
 import contextlib
 import dataclasses

@@ -71,7 +71,7 @@ def checked_output() -> Iterator[None]:
 
 @contextlib.contextmanager
 def lasting_output() -> Iterator[None]:
-    """Standard output and standard error that may end: what is done inside goes on without them, and warns once."""
+    """Lets a command continue, with one warning, when standard output or standard error is closed."""
 
     def lost(error: OSError) -> None:
         cause = error.__cause__ if isinstance(error, OutputError) else error

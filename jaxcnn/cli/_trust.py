@@ -18,7 +18,7 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def load_experiment(run: "RunFolder", options: argparse.Namespace) -> tuple["ExperimentFile", Any]:
-    """Runs the run's ``experiment.py``, and says so on standard error."""
+    """Runs the run's ``experiment.py``, with a message on standard error."""
     loaded = run.load_experiment(trust=options.trust)
     say_what_ran(run, options)
     return loaded

@@ -28,7 +28,7 @@ _TOOL_NAMES |= {"system volume information", "lost+found", "_gsdata_", "cvs", "t
 LEFT_BY_A_TOOL, OTHER_FILE = "left by a tool", "not named as an image"
 ABOVE, READ_ALREADY = "a link to a folder that contains this one", "a link to what is read already"
 
-# A split and a class, and the device and number by which a file system knows a file.
+# A split and a class, and the device and inode number of a file.
 Key = tuple[str, str]
 Identity = tuple[int, int]
 

@@ -15,7 +15,7 @@ _FOLDER = "folder:"
 
 
 def names() -> tuple[str, ...]:
-    """The names that ``load`` knows without looking; it also reads ``folder:/path`` and every prepared TFDS set.
+    """The built-in names of ``load``; it also reads ``folder:/path`` and every prepared TFDS set.
 
     >>> names()
     ('digits', 'mnist', 'fashion_mnist', 'cifar10')

@@ -18,7 +18,7 @@ from jaxcnn.data._decode import MOST_THREADS
 
 log = logging.getLogger("jaxcnn")
 
-# The most images that a thread decodes at a time; to hand over single ones costs more than to decode small ones.
+# The most images that a thread decodes at a time; passing on single images costs more than decoding small ones.
 CHUNK = 16
 MAX_CORRUPT = 100
 NAMED = 5

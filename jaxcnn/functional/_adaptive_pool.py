@@ -41,7 +41,7 @@ from jaxcnn.functional._pooling import (
 
 
 def adaptive_avg_pool(x: ArrayLike, output_size: Sequence[int | None]) -> jax.Array:
-    """The average over each of ``output_size`` bins per axis, whatever the size of ``x``.
+    """The average over each of ``output_size`` bins per axis, for any size of ``x``.
 
     ``y[..., i, c] = mean of x[..., floor(i * n / m) : ceil((i + 1) * n / m), c]`` on each axis of ``n`` entries and
     ``m`` bins: the bins of PyTorch and Keras, which overlap by one entry where ``m`` does not divide ``n``.
@@ -70,7 +70,7 @@ def adaptive_avg_pool(x: ArrayLike, output_size: Sequence[int | None]) -> jax.Ar
 
 
 def adaptive_max_pool(x: ArrayLike, output_size: Sequence[int | None]) -> jax.Array:
-    """The maximum over each of ``output_size`` bins per axis, whatever the size of ``x``.
+    """The maximum over each of ``output_size`` bins per axis, for any size of ``x``.
 
     ``y[..., i, c] = max of x[..., floor(i * n / m) : ceil((i + 1) * n / m), c]`` on each axis of ``n`` entries and
     ``m`` bins. The gradient goes to the first maximum of a bin in row-major order.

@@ -1,4 +1,4 @@
-"""The start of a loop inside ``shard_map``, where a value knows the mesh axes that it differs over."""
+"""The start of a loop inside ``shard_map``, where the type of a value has the mesh axes over which it varies."""
 
 from typing import TypeVar
 

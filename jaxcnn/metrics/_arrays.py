@@ -110,7 +110,7 @@ def as_weights(weights: ArrayLike | None, shape: tuple[int, ...], dtype: Any) ->
 
 
 def weighted(values: jax.Array, weights: jax.Array) -> jax.Array:
-    """``values * weights``, and 0 where the weight is 0, whatever the value there is (NaN in a padded example)."""
+    """``values * weights``, and 0 where the weight is 0, even if the value there is NaN (as in a padded example)."""
     return jnp.where(weights == 0, 0, values * weights)
 
 

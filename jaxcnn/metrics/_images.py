@@ -57,7 +57,7 @@ def ssim(
     """The structural similarity of each image: the mean over all windows and channels of ``l * c``, 1 for equal images.
 
     With means ``m``, variances ``v`` and covariance ``c`` of a window: ``(2 mx my + c1) (2 c + c2) / ((mx**2 + my**2 +
-    c1) (vx + vy + c2))``, ``c1 = (0.01 data_range)**2``, ``c2 = (0.03 data_range)**2``. Windows lie within the image.
+    c1) (vx + vy + c2))``, ``c1 = (0.01 data_range)**2``, ``c2 = (0.03 data_range)**2``. Windows are inside the image.
 
     Args:
         references: ``(*batch, height, width, channels)``.

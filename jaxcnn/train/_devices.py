@@ -148,7 +148,7 @@ class Parallel:
             )
 
     def specs(self, tree: Any) -> Any:
-        """Where the arrays of a state lie: whole, but with ``fsdp`` large ones split along their longest axis."""
+        """The shardings of a state: replicated; with ``fsdp`` large arrays are split along their longest axis."""
         return jax.tree.map(lambda leaf: self._spec(leaf.shape), tree)
 
     def _spec(self, shape: tuple[int, ...]) -> PartitionSpec:
@@ -163,7 +163,7 @@ class Parallel:
         return jax.tree.map(self._put, tree, self.specs(tree))
 
     def template(self, tree: Any) -> Any:
-        """Shapes and types of a state with the places where its arrays would lie, to restore a checkpoint into."""
+        """Shapes, types and shardings of a state, to restore a checkpoint into."""
 
         def placed(leaf: Any, spec: PartitionSpec) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(self.mesh, spec))
@@ -189,7 +189,7 @@ class Parallel:
         return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
 
     def jit(self, function: Callable[..., Any], *, results: Any = WHOLE, **options: Any) -> Any:
-        """``jax.jit`` whose results lie as said; inside, the axes are of type Auto whatever those of the mesh.
+        """``jax.jit`` with the given shardings of its results; inside, the axes of the mesh are of type Auto.
 
         Flax's own dropout refuses Explicit axes, so models see none. Call it, or lower it, under ``self.context()``.
         """
@@ -203,7 +203,7 @@ class Parallel:
         return jax.set_mesh(self.mesh) if self.devices > 1 else contextlib.nullcontext()
 
     def constrain(self, tree: Any, specs: Any) -> Any:
-        """Says inside of a program where arrays lie."""
+        """Constrains the shardings of arrays inside a program."""
         if self.devices == 1:
             return tree
         return jax.tree.map(lax.with_sharding_constraint, tree, specs)

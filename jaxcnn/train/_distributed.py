@@ -68,7 +68,7 @@ def is_first() -> bool:
 
 
 def agreed(flag: bool) -> bool:
-    """Whether any process says so: the same answer in all, which must all ask.
+    """Whether the argument is true in any process. Every process must call this, and all get the same result.
 
     >>> agreed(True), agreed(False)
     (True, False)

@@ -1,4 +1,4 @@
-"""How much of what a device can do a training run asks of it."""
+"""The fraction of a device's peak performance that a training run uses."""
 
 import math
 
@@ -20,7 +20,7 @@ def peak_macs(device_kind: str) -> float | None:
 
 
 def share_of_peak(macs: int, images_per_second: float, device_kind: str) -> float:
-    """The share of a device's peak that training asks for: ``3 macs rate / peak``; NaN where the peak is not known.
+    """The fraction of a device's peak that training uses: ``3 macs rate / peak``; NaN where the peak is not known.
 
     A step counts three times the multiply-adds of the model, once forward and twice back: for the gradient of the
     inputs and for that of the kernels. Whatever type is computed in, the peak is bfloat16's.

@@ -1,6 +1,6 @@
 """One step of training, from the indices of a batch to the new state, to be read from top to bottom.
 
-Nothing here knows of devices: ``train_step`` is given a function ``spread``, which may compute ``gradient`` in parts on
+Nothing here depends on devices: ``train_step`` gets a function ``spread``, which may compute ``gradient`` in parts on
 several devices (``_devices.py``).
 """
 
@@ -170,8 +170,8 @@ def updated(
 ) -> tuple[TrainState, StepMetrics]:
     """The state after an update, or without one where something in it is not finite.
 
-    A skipped update leaves no trace but in the counters: variables, optimizer and average stay. Once ``max_skipped`` of
-    them came in a row the whole state stays unchanged, so that it can be examined at any later time.
+    A skipped update changes only the counters: variables, optimizer state and average stay the same. After
+    ``max_skipped`` skipped updates in a row the whole state stays the same, so that it can be examined later.
     """
     params, opt_state = optimized(experiment, state, found)
     finite = is_finite((found.loss, found.grads, params, found.collections))
@@ -201,7 +201,7 @@ def updated(
 
 
 def optimized(experiment: Experiment, state: TrainState, found: Gradient) -> tuple[Any, optax.OptState]:
-    """Parameters and the optimizer's state after the update; an optimizer that asks for the loss is given it."""
+    """Parameters and the optimizer's state after the update; an optimizer that requires the loss gets it."""
     optimizer = optax.with_extra_args_support(experiment.optimizer)
     updates, opt_state = optimizer.update(found.grads, state.opt_state, state.params, value=found.loss)
     return optax.apply_updates(state.params, updates), opt_state

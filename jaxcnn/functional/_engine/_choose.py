@@ -3,8 +3,8 @@
 On a CPU each algorithm that supports the plan estimates its time, and the lowest estimate is selected, unless XLA's own
 convolution is not clearly slower: an algorithm with a similar estimate may be slower on another machine, and takes
 longer to compile. GPUs and TPUs take XLA's own convolution, and so do empty arrays and symbolic sizes, as in programs
-that are exported for any batch. A table that ``jaxcnn bench --tune`` wrote comes first if the user asks for it. Nothing
-is timed at run time.
+that are exported for any batch. A table that ``jaxcnn bench --tune`` wrote takes precedence if the user selects it.
+Nothing is timed at run time.
 """
 
 import dataclasses

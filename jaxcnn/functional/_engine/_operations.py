@@ -65,7 +65,7 @@ def _pad(x: jax.Array, plan: ConvPlan) -> jax.Array:
 
 
 def _flip(kernel: jax.Array, plan: ConvPlan) -> jax.Array:
-    """The kernel with its window reversed, if the plan says so."""
+    """The kernel, with its window reversed if the plan flips it."""
     return lax.rev(kernel, range(kernel.ndim - 2)) if plan.flip_kernel else kernel
 
 

@@ -1,6 +1,6 @@
 """The table of the fastest algorithms of this machine, which ``jaxcnn bench --tune`` measures and writes.
 
-It is used if the user asks for it, by ``JAXCNN_TUNED=path`` or ``use_tuning``. Nothing is timed here.
+It is used if the user selects it, by ``JAXCNN_TUNED=path`` or ``use_tuning``. Nothing is timed here.
 """
 
 import functools

@@ -1,6 +1,6 @@
 """Maxima and minima over windows and over whole axes; of equal entries the first in row-major order is chosen.
 
-The value is found first, by a reduction that XLA does well. Only where a derivative or an index is asked for, a second
+The value is found first, by a reduction that XLA does well. Only if a derivative or an index is required, a second
 pass finds the place of the first entry that equals the value. The derivative takes the tangent at that place. Nothing
 is scattered, so gradients are bitwise the same on every run, on GPUs as well, and exist to any order in both modes.
 (XLA's own gradient of a windowed maximum scatters, and takes 20 to 50 times as long on two CPU cores.)
@@ -140,7 +140,7 @@ def extremum_over(x: jax.Array, axes: Sequence[int], extremum: Extremum) -> jax.
     return _chosen((x, None), _WholeAxes(tuple(axes)), extremum)[0]
 
 
-_State = tuple[jax.Array, jax.Array | None]  # entries, and the index of each where indices are asked for
+_State = tuple[jax.Array, jax.Array | None]  # entries, and the index of each if indices are required
 
 
 def _chosen(state: _State, search: "_Search", extremum: Extremum) -> _State:
@@ -275,7 +275,7 @@ class _Candidates(NamedTuple):
 
     Attributes:
         value: the entries.
-        indices: the index of each, where indices are asked for.
+        indices: the index of each, if indices are required.
         real: whether any tap so far reads the input, for each position of the axis.
     """
 

@@ -1,4 +1,4 @@
-"""Series of unequal lengths: padded entries that take part in nothing."""
+"""Series of unequal lengths: padded entries that do not change any result."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A checksum for every array of a state, and a record of them that knows when it is damaged itself.
+"""A checksum for every array of a state, and a record of them with a checksum of its own.
 
 Orbax writes none of its own: a bit that flips on the disk would be restored as if it had been saved so.
 """

@@ -163,7 +163,7 @@ class Checkpoints:
         finally:
             self._thread.shutdown()
             for saver in self._savers.values():
-                with contextlib.suppress(*FAILURES):  # said already
+                with contextlib.suppress(*FAILURES):  # reported already
                     saver.close()
             self._remove_temporary()
             if not self._unsaved:  # threads of a save that failed may still write

@@ -34,7 +34,7 @@ class RunInfo:
 
 
 class Callback:
-    """Base class of callbacks: override the methods that are of use; the others do nothing.
+    """Base class of callbacks: override the methods that you need; the others do nothing.
 
     Callbacks are given to ``train.fit(experiment, callbacks=[...])``. They receive records that cannot be changed, and
     nothing else of the run, so that its results are the same with and without them. They are called between steps: a

@@ -139,7 +139,7 @@ def _row(weights: jax.Array, geometry: ConvGeometry) -> jax.Array:
 
 
 def _unsupported(plan: ConvPlan, operation: BaseOperation) -> str | None:
-    """Supports one input channel per group, whatever the multiplier."""
+    """Supports one input channel per group, with any multiplier."""
     per_group = plan.geometry.in_channels // plan.geometry.groups
     return None if per_group == 1 else f"it requires one input channel per group, and there are {per_group}"
 
