@@ -35,16 +35,16 @@ class Config:
 
     network: Annotated[str, "inception_2015, bn_baseline, bn_x5, bn_x30 or bn_x5_sigmoid"] = "bn_x30"
     dataset: Annotated[str, "imagenet2012 or another prepared TFDS set, or folder:/path"] = "imagenet2012"
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     max_corrupt: Annotated[int, "number of unreadable images that are left out; more are an error"] = 100
     host_size: Annotated[int, "height and width that images are brought to before the device sees them"] = 256
     image_size: Annotated[int, "height and width that the network sees"] = 224
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
     batch_size: Annotated[int, "images of a step"] = 32
-    epochs: Annotated[int | None, "passes over the training images; the paper's steps unless given"] = None
-    learning_rate: Annotated[float | None, "at the start; the paper's unless given"] = None
+    epochs: Annotated[int | None, "passes over the training images; by default the paper's steps"] = None
+    learning_rate: Annotated[float | None, "at the start; by default the paper's"] = None
     momentum: Annotated[float, "of stochastic gradient descent"] = 0.9
-    weight_decay: Annotated[float | None, "L2 in the gradient of kernels; see above unless given"] = None
+    weight_decay: Annotated[float | None, "L2 in the gradient of kernels; by default as described above"] = None
     bfloat16: Annotated[bool, "compute in bfloat16; parameters, statistics and loss stay in float32"] = True
 
 

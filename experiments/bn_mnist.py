@@ -37,7 +37,7 @@ class Config:
 
     batch_norm: Annotated[bool, "whether each sigmoid's input is normalised"] = True
     dataset: Annotated[str, "mnist, fashion_mnist or digits"] = "mnist"
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "decides initial weights and order"] = 0
     epochs: Annotated[int, "passes over the training images; 50 are 50,000 steps"] = 50

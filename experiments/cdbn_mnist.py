@@ -33,12 +33,12 @@ class Config:
     target: Annotated[float, "mean of the hidden units of the first layer that is aimed at"] = 0.02
     target2: Annotated[float, "the same of the second layer"] = 0.02
     sparsity: Annotated[float, "weight of the penalty"] = 1.0
-    images: Annotated[int | None, "training images, the first ones; all unless given"] = None
+    images: Annotated[int | None, "training images, the first ones; None for all"] = None
     epochs: Annotated[int, "passes over the training images for each layer"] = 3
     batch_size: Annotated[int, "images of a step"] = 20
     lr: Annotated[float, "learning rate"] = 0.3
     c: Annotated[float, "weight of the loss of the support vector machine"] = 100.0
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out to evaluate the classifier"] = 0
     seed: Annotated[int, "determines initial kernels, order and samples"] = 0
 

@@ -29,7 +29,7 @@ class Config:
     """The scalars that people sweep."""
 
     dataset: Annotated[str, "cifar10, mnist, fashion_mnist, digits or folder:/path"] = "cifar10"
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
     epochs: Annotated[int, "passes over the training images"] = 5
     batch_size: Annotated[int, "images of a step"] = 4

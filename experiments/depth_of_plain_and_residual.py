@@ -34,7 +34,7 @@ class Config:
 
     network: Annotated[str, "plain or residual, and of 20, 32, 44, 56 or 110 layers"] = "plain-56"
     dataset: Annotated[str, "cifar10, or any other small colour images"] = "cifar10"
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
     epochs: Annotated[int, "passes over the training images"] = 2
     batch_size: Annotated[int, "images of a step"] = 128

@@ -36,7 +36,7 @@ class Config:
     images: Annotated[int, "training images, drawn by the seed; 0 is all of them"] = 1000
     temperature: Annotated[float, "by which the logits of both networks are divided"] = 4.0
     labels_share: Annotated[float, "share of the loss of the labels, where there is a teacher"] = 0.1
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "determines the images, initial parameters, order and augmentation"] = 0
     epochs: Annotated[int, "passes over the training images"] = 60

@@ -37,7 +37,7 @@ class Config:
 
     network: Annotated[str, "small or resnet"] = "small"
     dataset: Annotated[str, "fashion_mnist, mnist, digits or folder:/path"] = "fashion_mnist"
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
     epochs: Annotated[int, "passes over the training images"] = 30

@@ -49,7 +49,7 @@ class Config:
     trained_rate: Annotated[float, "learning rate of pre-trained layers, as a share of the head's"] = 0.3
     freeze_batch_stats: Annotated[bool, "normalise by the statistics of the pre-training, and keep them"] = True
     dataset: Annotated[str, "mnist or fashion_mnist"] = "mnist"
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "decides initial parameters, which labels, order and augmentation"] = 0
     steps: Annotated[int, "steps of the run, rounded to whole epochs"] = 600

@@ -27,7 +27,7 @@ class Config:
     aux_weight: Annotated[float, "weight of the loss of each auxiliary head; 0 is without them"] = 0.3
     width: Annotated[float, "share of the channels of every layer"] = 0.125
     images: Annotated[int, "training images, the first ones"] = 8000
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "determines initial parameters, order and augmentation"] = 0
     epochs: Annotated[int, "passes over the training images"] = 4

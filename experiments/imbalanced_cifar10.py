@@ -40,7 +40,7 @@ class Config:
     )
     largest: Annotated[int, "training images of the first class"] = 1000
     ratio: Annotated[float, "the number of images of the first class in those of the last"] = 50.0
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "determines the images, initial parameters, order and augmentation"] = 0
     epochs: Annotated[int, "passes over the training images"] = 15

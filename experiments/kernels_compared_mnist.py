@@ -51,12 +51,12 @@ class Config:
     """The scalars that people sweep."""
 
     kernels: Annotated[Kernels, "how the kernels of the first layer are chosen"] = "random"
-    labels: Annotated[int | None, "labelled images, the first ones; all unless given"] = 1000
+    labels: Annotated[int | None, "labelled images, the first ones; None for all"] = 1000
     epochs: Annotated[int, "passes over the labelled images"] = 40
     batch_size: Annotated[int, "images of a step"] = 100
     lr: Annotated[float, "learning rate after the warm-up"] = 3e-3
     weight_decay: Annotated[float, "decoupled decay of the classifier and of trained kernels"] = 1e-2
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "determines kernels, order and patches"] = 0
 

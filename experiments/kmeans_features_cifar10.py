@@ -53,9 +53,9 @@ class Config:
     patches: Annotated[int, "patches that the centroids are learned from"] = 400_000
     rounds: Annotated[int, "rounds of Lloyd's algorithm"] = 50
     c: Annotated[float, "weight of the loss of the support vector machine"] = 100.0
-    images: Annotated[int | None, "training images, the first ones; all unless given"] = None
-    test_images: Annotated[int | None, "test images, the first ones; all unless given"] = None
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    images: Annotated[int | None, "training images, the first ones; None for all"] = None
+    test_images: Annotated[int | None, "test images, the first ones; None for all"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out to evaluate the classifier"] = 0
     seed: Annotated[int, "determines the patches and the initial centroids"] = 0
 

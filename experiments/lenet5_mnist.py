@@ -31,7 +31,7 @@ class Config:
     """The scalars that people sweep."""
 
     dataset: Annotated[str, "mnist, fashion_mnist, cifar10, digits or folder:/path"] = "mnist"
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     image_size: Annotated[int | None, "size that the images of a folder are brought to"] = None
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
     epochs: Annotated[int, "passes over the training images"] = 25

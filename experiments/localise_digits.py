@@ -30,7 +30,7 @@ class Config:
 
     digits: Annotated[str, "mnist, fashion_mnist or digits"] = "mnist"
     photographs: Annotated[str, "background images: cifar10, or any other images"] = "cifar10"
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     shuffled: Annotated[bool, "train with the boxes of other scenes, as a control"] = False
     scenes: Annotated[int, "training scenes"] = 16000

@@ -38,17 +38,17 @@ class Config:
 
     pretrain: Annotated[bool, "whether the layers learn without labels first"] = True
     finetune: Annotated[bool, "whether the layers learn with labels too"] = True
-    labels: Annotated[int | None, "labelled images, the first ones; all unless given"] = 1000
+    labels: Annotated[int | None, "labelled images, the first ones; None for all"] = 1000
     features: Annotated[int, "hidden maps of each layer"] = 24
     target: Annotated[float, "mean of the hidden units that is aimed at"] = 0.02
     sparsity: Annotated[float, "weight of the penalty"] = 1.0
-    images: Annotated[int | None, "training images, the first ones; all unless given"] = 10_000
+    images: Annotated[int | None, "training images, the first ones; None for all"] = 10_000
     pretrain_epochs: Annotated[int, "passes over the images for each layer"] = 2
     epochs: Annotated[int, "epochs of the classifier, of as many steps"] = 3
     batch_size: Annotated[int, "images of a step"] = 20
     pretrain_lr: Annotated[float, "learning rate without labels"] = 0.3
     lr: Annotated[float, "learning rate with labels, after the warm-up"] = 2e-3
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "determines initial kernels, order and samples"] = 0
 

@@ -37,7 +37,7 @@ class Config:
     """The scalars that people sweep."""
 
     dataset: Annotated[str, "imagenet2012 or another prepared TFDS set, folder:/path, or synthetic"] = "imagenet2012"
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     max_corrupt: Annotated[int, "number of unreadable images that are left out; more are an error"] = 100
     model: Annotated[str, "resnet18, resnet34, resnet50, resnet101 or resnet152"] = "resnet50"
     host_size: Annotated[int, "height and width that images are brought to before the device sees them"] = 256

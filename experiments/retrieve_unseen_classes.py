@@ -43,7 +43,7 @@ class Config:
     """The scalars that people sweep."""
 
     dataset: Annotated[str, "a data set of ten or more classes"] = "mnist"
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     queries: Annotated[int, "test images of unseen classes, each a query among the others"] = 1000
     seed: Annotated[int, "determines initial parameters and order"] = 0
     epochs: Annotated[int, "passes over the training images"] = 4

@@ -36,7 +36,7 @@ class Config:
     network: Annotated[Literal["unet", "fcn8s", "deeplab", "multiscale", "refinement"], "which network"] = "unet"
     digits: Annotated[str, "mnist, fashion_mnist or digits"] = "mnist"
     photographs: Annotated[str, "background images: cifar10, or any other images"] = "cifar10"
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     scenes: Annotated[int, "training scenes"] = 12000
     seed: Annotated[int, "determines initial parameters and order; scenes are the same for every seed"] = 0

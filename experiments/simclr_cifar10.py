@@ -29,7 +29,7 @@ class Config:
     """The scalars that people sweep."""
 
     images: Annotated[int, "training images, the first ones"] = 8000
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out to evaluate the probe"] = 0
     seed: Annotated[int, "determines initial parameters, order and views"] = 0
     epochs: Annotated[int, "passes over the training images"] = 8

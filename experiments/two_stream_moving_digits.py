@@ -49,7 +49,7 @@ class Config:
 
     digits: Annotated[str, "mnist, fashion_mnist or digits"] = "mnist"
     photographs: Annotated[str, "background images: cifar10, or any other images"] = "cifar10"
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     streams: Annotated[Literal["spatial", "temporal", "fusion", "three_d"], "what the networks read"] = "temporal"
     task: Annotated[Literal["direction", "digit_and_direction"], "the classes"] = "direction"
     subtract_mean: Annotated[bool, "whether the mean of each flow is subtracted"] = True

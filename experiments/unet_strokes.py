@@ -24,7 +24,7 @@ class Config:
 
     digits: Annotated[str, "mnist, fashion_mnist or digits"] = "mnist"
     photographs: Annotated[str, "background images: cifar10, any other images, or the digits themselves"] = "cifar10"
-    data_dir: Annotated[str | None, "folder of prepared TFDS sets; TFDS's own unless given"] = None
+    data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     named: Annotated[bool, "a class for each digit instead of one for all strokes"] = False
     scenes: Annotated[int, "training scenes"] = 8000

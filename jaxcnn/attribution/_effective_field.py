@@ -26,7 +26,7 @@ def effective_receptive_field(
         f: a function of one batch of images, such as ``lambda x: model.apply(variables, x, train=False)``.
         x: ``(n, *spatial, channels)``, floating; many images average the influence of their content.
         layer: a name as of ``layer_shapes``, of a layer ``(n, *spatial, units)``.
-        position: of the unit in the layer; the centre unless given.
+        position: of the unit in the layer; by default the centre.
 
     Returns:
         the map ``(*spatial)`` of the input.

@@ -134,7 +134,7 @@ def random_scene_scale(
         key: determines the factors and positions, together with the number of images.
         batch: as for ``random_scene_flip``.
         scale: the least and the largest factor.
-        size: height and width of the result, or one integer for both; that of the images unless given.
+        size: height and width of the result, or one integer for both; by default that of the images.
 
     Returns:
         as ``random_scene_crop``.

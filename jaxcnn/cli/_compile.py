@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "slices",
     )
     parser.add_argument(
-        "--mesh", metavar="AXIS=N,...", help="axes of the mesh, such as data=16 or host=4,chip=4; one axis unless given"
+        "--mesh", metavar="AXIS=N,...", help="axes of the mesh, such as data=16 or host=4,chip=4; by default one axis"
     )
     parser.add_argument("--per-device-batch", type=int, metavar="N", help="examples of a step on each chip")
     parser.add_argument(

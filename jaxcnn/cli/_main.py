@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb.
 
     Args:
-        arguments: the words after ``jaxcnn``; those of this process unless given.
+        arguments: the words after ``jaxcnn``; by default those of this process.
 
     Returns:
         the exit status: 0 for success, 2 for a mistake of the user, 130 if it was stopped.

@@ -229,8 +229,8 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over the names, dtypes, shapes and values of the arrays of all splits, as 64 hexadecimal digits.
 
-        The same examples in the same order have the same fingerprint on every machine. It does not depend on the name of
-        the set or its folder. A resumed run uses it to refuse other data.
+        The same examples in the same order have the same fingerprint on every machine, under any name and in any
+        folder. A resumed run uses it to refuse other data.
         """
         digest = hashlib.sha256()
         for which, split in self.splits.items():

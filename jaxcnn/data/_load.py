@@ -37,11 +37,11 @@ def load(
         name: ``"digits"``, which the package carries; ``"mnist"``, ``"fashion_mnist"`` or ``"cifar10"``, which
             tensorflow-datasets prepares, or any other prepared set of its labelled images, such as ``"cifar100"``;
             or ``"folder:/path"``, with one sub-folder of images for each class.
-        data_dir: the folder of prepared TFDS sets; ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets`` unless given.
+        data_dir: the folder of prepared TFDS sets; by default ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
         image_size: height and width to bring all images to; None takes 32 for the digits, and otherwise the images
             as they are.
         channels: of a folder only: 1 for grey, 3 for colour; None takes grey where every image is.
-        test_fraction: of a folder only: the share of each class held out for testing; 0.2 unless given.
+        test_fraction: of a folder only: the share of each class held out for testing; by default 0.2.
 
     Raises:
         FileNotFoundError: a set or a folder that is not there; says where it was looked for and what to do.

@@ -30,7 +30,7 @@ def open_picture(file: str | Path | bytes, *, name: str | None = None) -> Image.
 
     Args:
         file: its path, or its content.
-        name: how errors call it; the path unless given.
+        name: how errors call it; by default the path.
 
     Raises:
         FileNotFoundError: there is no such file.

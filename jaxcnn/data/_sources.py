@@ -41,7 +41,7 @@ def stream(
         name: ``"folder:/path"``, with one sub-folder of images for each class, or the name of a prepared TFDS set of
             labelled images, such as ``"imagenet2012"``; both as for ``load``.
         image_size: height and width that all images are brought to on the host.
-        data_dir: the folder of prepared TFDS sets; ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets`` unless given.
+        data_dir: the folder of prepared TFDS sets; by default ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
         channels: 1 for grey, 3 for colour.
         resize: ``"fit"`` keeps the whole image, in a margin of zeros; ``"cover"`` the largest central square.
         test_fraction: of a folder without a part for testing: the share of each class held out.

@@ -54,7 +54,7 @@ def is_prepared(name: str, *, data_dir: str | Path | None = None) -> bool:
 
     Args:
         name: the set, such as ``"mnist"``.
-        data_dir: the folder of prepared sets; ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets`` unless given.
+        data_dir: the folder of prepared sets; by default ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
 
     >>> is_prepared("mnist", data_dir="/nowhere")
     False

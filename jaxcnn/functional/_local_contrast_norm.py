@@ -31,7 +31,7 @@ def local_contrast_norm(
     Args:
         x: ``(*batch, *spatial, channels)``. Integers become float32.
         window_shape: one size for each spatial axis; of an even window the longer half is after.
-        sigma: standard deviation of the Gaussian in entries; a quarter of the window unless given, as in Torch. The
+        sigma: standard deviation of the Gaussian in entries; by default a quarter of the window, as in Torch. The
             paper does not give it.
         epsilon: the smallest divisor. Without it a constant image would give 0 / 0.
 

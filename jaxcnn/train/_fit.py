@@ -43,9 +43,9 @@ def fit(
 
     Args:
         experiment: what is trained.
-        run: the folder of the run, which is made where it does not exist; ``runs/NAME-TIME`` unless given, by the name
+        run: the folder of the run, which is made where it does not exist; by default ``runs/NAME-TIME``, by the name
             of the data set.
-        parallel: the devices; one unless given, or all of several processes.
+        parallel: the devices; by default one, or all of several processes.
         progress: what reports each epoch; unless given, lines on standard output, a bar on a terminal, or one line
             that changes in a notebook.
         should_stop: asked before each step; True saves and returns.

@@ -36,7 +36,7 @@ def localisation(
 
     Args:
         model: a Linen module; ``model.apply(variables, x, train=...)`` gives ``(batch, classes + 4)``.
-        loss: logits and labels -> the loss of each label; ``cross_entropy()`` unless given.
+        loss: logits and labels -> the loss of each label; by default ``cross_entropy()``.
         box_loss: ``"giou"``, of boxes in pixels, or ``"smooth_l1"``, of encoded boxes.
         box_weight: of the loss of the box.
         normalize: prepared and augmented images -> the input of the model.

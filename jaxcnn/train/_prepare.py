@@ -59,8 +59,8 @@ def start_run(
         origin: the folder of a run from whose variables this one starts.
         checkpoint: of ``origin``.
         trust: whether to run the recorded ``experiment.py`` of ``origin`` if this user has not run it before.
-        run_dir: the folder; ``runs/NAME-TIME`` unless given.
-        devices: options of ``Parallel.of_run``, such as ``{"devices": 8, "accumulate": 2}``; one device unless given.
+        run_dir: the folder; by default ``runs/NAME-TIME``.
+        devices: options of ``Parallel.of_run``, such as ``{"devices": 8, "accumulate": 2}``; by default one device.
 
     Raises:
         ConfigError: there is no such experiment or setting, or a batch cannot be split evenly over the devices; or

@@ -79,7 +79,7 @@ def profile_run(
         experiment: what the run trains.
         folder: of the trace, ``profile`` in the folder of the run unless given; JAX makes a folder in it, named by
             the time.
-        parallel: the devices; one unless given.
+        parallel: the devices; by default one.
         steps: the number of steps that are traced, after two that are not.
 
     Returns:
@@ -103,7 +103,7 @@ def profile_steps(
         experiment: what is trained.
         state: placed as ``parallel`` places it.
         folder: of the trace, which JAX puts into a folder of its own in there, named by the time.
-        parallel: the devices; one unless given.
+        parallel: the devices; by default one.
         steps: the number of steps that are traced, after two that are not.
 
     Raises:

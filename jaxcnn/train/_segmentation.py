@@ -33,8 +33,8 @@ def segmentation(
 
     Args:
         model: a Linen module; ``model.apply(variables, x, train=...)`` gives logits ``(batch, *spatial, classes)``.
-        loss: logits and labels -> the loss of each pixel; ``cross_entropy()`` unless given.
-        class_weights: one for each class, such as ``data.median_frequency_weights``; 1 unless given. Evaluation
+        loss: logits and labels -> the loss of each pixel; by default ``cross_entropy()``.
+        class_weights: one for each class, such as ``data.median_frequency_weights``; by default 1. Evaluation
             computes the loss without them.
         heads: the weight of the loss of each further head, by its name in ``model.features``, such as ``{"aux": 0.5}``,
             or ``{"step1": 1.0, "step2": 1.0}`` of ``models.Refinement``. The loss of ``logits`` is always added with

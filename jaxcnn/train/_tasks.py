@@ -92,7 +92,7 @@ def classification(
 
     Args:
         model: a Linen module; ``model.apply(variables, x, train=...)`` gives logits ``(batch, ..., classes)``.
-        loss: logits and labels -> the loss of each label; ``cross_entropy()`` unless given.
+        loss: logits and labels -> the loss of each label; by default ``cross_entropy()``.
         normalize: prepared and augmented images -> the input of the model, as ``standardize`` makes it.
         test_time: the function that maps images to logits, and prepared images -> logits, for evaluation and
             prediction: several views of each image, as ``augment.average_over_views`` averages them. None shows each

@@ -69,7 +69,7 @@ class Trained:
 
         Args:
             split: ``"train"``, ``"validation"``, ``"test"``, or examples.
-            parallel: the devices; one unless given.
+            parallel: the devices; by default one.
 
         Raises:
             ValueError: the experiment has no such split.
@@ -83,7 +83,7 @@ class Trained:
 
         Args:
             split: ``"train"``, ``"validation"``, ``"test"``, or examples.
-            parallel: the devices; one unless given.
+            parallel: the devices; by default one.
 
         Raises:
             ValueError: the experiment has no ``predict``, or no such split.
@@ -124,7 +124,7 @@ def load_trained(
     Args:
         run: the folder of the run.
         kind: ``"last"`` or ``"best"``.
-        experiment: what was trained; built from the recorded ``experiment.py`` unless given. A run from Python has no
+        experiment: what was trained; by default built from the recorded ``experiment.py``. A run from Python has no
             such file.
         trust: whether to run the recorded ``experiment.py`` if this user has not run it before.
 

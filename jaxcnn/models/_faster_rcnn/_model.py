@@ -129,7 +129,7 @@ class FasterRCNN(nn.Module):
         Args:
             x: ``(*batch, height, width, channels)``.
             train: whether batch norms and dropout are those of training.
-            image_sizes: ``(*batch, 2)``, heights and widths without padding; those of ``x`` unless given.
+            image_sizes: ``(*batch, 2)``, heights and widths without padding; by default those of ``x``.
         """
         images, sizes, batch = self._images(x, image_sizes)
         maps = self._maps(images, train)
@@ -187,7 +187,7 @@ class FasterRCNN(nn.Module):
                 background.
             labels: ``(*batch, m)``, integers from 1.
             train: whether batch norms and dropout are those of training.
-            mask: booleans ``(*batch, m)``, False for padding; ``labels > 0`` unless given.
+            mask: booleans ``(*batch, m)``, False for padding; by default ``labels > 0``.
             image_sizes: as in the call of the model.
         """
         images, sizes, batch = self._images(x, image_sizes)

@@ -226,7 +226,7 @@ def largest_batch(
     Args:
         experiment: with any data and batch size.
         parallel: the devices.
-        start: the first batch of a device that is compiled; that of the experiment unless given.
+        start: the first batch of a device that is compiled; by default that of the experiment.
         streamed: as in ``compile_for``. Otherwise a batch has at most the examples of a training split in memory.
     """
     each = parallel.devices

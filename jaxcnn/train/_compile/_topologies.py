@@ -28,7 +28,7 @@ def target_mesh(topology: str, *, axes: Mapping[str, int] | None = None) -> Mesh
     Args:
         topology: the generation and the number of chips along each axis: ``"v5e:4x4"``, ``"v4:2x2x2"``; with
             ``"*4"`` at the end, four such slices.
-        axes: the names and sizes of the axes of the mesh; one axis named ``data`` unless given.
+        axes: the names and sizes of the axes of the mesh; by default one axis named ``data``.
 
     Raises:
         ConfigError: the topology does not exist, the mesh does not have its number of chips, or the compiler is not

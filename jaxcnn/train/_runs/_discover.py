@@ -134,8 +134,8 @@ def load_experiment(
 
     Args:
         path: the file.
-        name: what the experiment is called; the file's stem unless given.
-        siblings: the folder whose modules the file may import; its own unless given.
+        name: what the experiment is called; by default the file's stem.
+        siblings: the folder whose modules the file may import; by default its own.
         source: the text of the file, if it has been read already; exactly this text is run.
 
     Raises:

@@ -18,7 +18,7 @@ class CSV(Callback):
     in earlier rows. When a run is resumed the file is written again from the records of the run.
 
     Args:
-        path: of the file; ``metrics.csv`` in the folder of the run unless given.
+        path: of the file; by default ``metrics.csv`` in the folder of the run.
 
     >>> CSV("runs/table.csv").path
     'runs/table.csv'

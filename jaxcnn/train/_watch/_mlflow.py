@@ -20,8 +20,8 @@ class MLflow(Callback):
     that MLflow has already are left out; their figures are the same.
 
     Args:
-        experiment: the name of the experiment of MLflow; the name of the run's experiment unless given.
-        tracking_uri: of the server or the folder; what MLflow is configured with unless given.
+        experiment: the name of the experiment of MLflow; by default the name of the run's experiment.
+        tracking_uri: of the server or the folder; by default what MLflow is configured with.
         every: the number of steps from one figure of a step to the next.
 
     Raises:

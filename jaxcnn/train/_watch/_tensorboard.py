@@ -27,7 +27,7 @@ class TensorBoard(Callback):
     is watched from its second start on, its earlier epochs are written first.
 
     Args:
-        folder: of the event files; ``tensorboard`` in the folder of the run unless given.
+        folder: of the event files; by default ``tensorboard`` in the folder of the run.
         every: the number of steps from one figure of a step to the next.
 
     Raises:
