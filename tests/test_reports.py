@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from docs.reports.report import IMAGES, PAGES, Report, names, read_report, unexplained_numbers, with_tables
-from jaxcnn.vis._canvas import save_figure
 from tests.ink import assert_drawn_alike
 
 SECTIONS = ["## Question", "## Method", "## Result", "## What this does not show"]
@@ -34,7 +33,7 @@ def test_the_pictures_of_a_page_are_drawn_from_its_results(name: str, tmp_path: 
     report = read_report(name)
     for file, draw in report.figures.items():
         assert f"(../images/{file})" in text(name)
-        save_figure(draw(), tmp_path / file)
+        draw(tmp_path / file)
         assert_drawn_alike(tmp_path / file, IMAGES / file)
     assert text(name).count("](../images/") == len(report.figures)
 

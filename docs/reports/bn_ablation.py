@@ -1,14 +1,11 @@
 """The table of the batch norm paper: five Inception networks, and one of sigmoids without batch norm."""
 
-from typing import TYPE_CHECKING
+import functools
+from pathlib import Path
 
-from docs.reports.report import Report, read_results, runs_of
-from jaxcnn.cli._bench_tables import markdown
+from docs.reports.report import Report, markdown, read_results, runs_of
 from jaxcnn.models import PAPER_RUNS
-from jaxcnn.vis import Panel, panels_figure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from jaxcnn.vis import Panel, draw_panels
 
 BASELINE = "inception_2015"
 History = dict[str, list[float]]
@@ -44,7 +41,7 @@ def report() -> Report:
             f"stay at {best['inception_sigmoid']:.0f} %",
             f"reach {best['bn_x5_sigmoid']:.0f} %",
         ],
-        figures={"bn_ablation.png": lambda: figure(histories)},
+        figures={"bn_ablation.png": functools.partial(draw, histories)},
     )
 
 
@@ -54,16 +51,17 @@ def steps_to(goal: float, history: History) -> str:
     return f"{there[0]:,.0f}" if there else "never"
 
 
-def figure(histories: dict[str, History]) -> "Figure":
+def draw(histories: dict[str, History], path: Path) -> None:
     """Test accuracies of networks of rectifiers, and of networks of sigmoids."""
 
     def panel(title: str, *names: str) -> Panel:
         lines = {name: [[100 * value for value in histories[name]["test/accuracy"]]] for name in names}
         return Panel(title=title, over="step", places=histories[BASELINE]["step"], lines=lines)
 
-    return panels_figure(
+    draw_panels(
         [
             panel("Test accuracy (%)", BASELINE, "bn_baseline", "bn_x5", "bn_x30"),
             panel("With sigmoids (%)", "bn_x5_sigmoid", "inception_sigmoid"),
-        ]
+        ],
+        path,
     )

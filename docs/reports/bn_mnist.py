@@ -2,14 +2,11 @@
 
 import functools
 import statistics
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from docs.reports.report import Report, per_cent, runs_of, spread
-from jaxcnn.cli._bench_tables import markdown
-from jaxcnn.vis import Panel, panels_figure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from docs.reports.report import Report, markdown, per_cent, runs_of, spread
+from jaxcnn.vis import Panel, draw_panels
 
 FILES = {0.1: "bn_mnist/slow", 1: "bn_mnist"}  # by learning rate
 ARMS = {"with": "with_norm", "without": "without_norm"}
@@ -46,8 +43,8 @@ def report() -> Report:
             f"{mean(fast['without'], 'drift') / mean(fast['with'], 'drift'):.1f} times as far without batch norm",
         ],
         figures={
-            "bn_mnist_slow.png": functools.partial(figure, slow, 80),
-            "bn_mnist.png": functools.partial(figure, fast, 92),
+            "bn_mnist_slow.png": functools.partial(draw, slow, 80),
+            "bn_mnist.png": functools.partial(draw, fast, 92),
         },
     )
 
@@ -76,7 +73,7 @@ def gain(arms: dict[str, Runs]) -> float:
     return 100 * (final["with"] - final["without"])
 
 
-def figure(arms: dict[str, Runs], lowest: float) -> "Figure":
+def draw(arms: dict[str, Runs], lowest: float, path: Path) -> None:
     """Accuracies of all runs above ``lowest`` per cent, and a unit of seed 0 without and with batch norm."""
 
     def unit(arm: str) -> Panel:
@@ -96,4 +93,4 @@ def figure(arms: dict[str, Runs], lowest: float) -> "Figure":
         },
         limits=(lowest, 98.5),
     )
-    return panels_figure([accuracies, unit("without"), unit("with")])
+    draw_panels([accuracies, unit("without"), unit("with")], path)

@@ -1,13 +1,11 @@
 """Networks of 20 and 56 layers, with and without shortcuts."""
 
-from typing import TYPE_CHECKING, Any
+import functools
+from pathlib import Path
+from typing import Any
 
-from docs.reports.report import Report, runs_of
-from jaxcnn.cli._bench_tables import markdown
-from jaxcnn.vis import Panel, panels_figure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from docs.reports.report import Report, markdown, runs_of
+from jaxcnn.vis import Panel, draw_panels
 
 METRICS = ("train/loss", "train/accuracy", "test/accuracy")
 NETWORKS = ("plain-20", "plain-56", "residual-20", "residual-56")
@@ -30,7 +28,7 @@ def report() -> Report:
             f"{final['residual-56'] - final['plain-56']:.0f} points to 56 layers",
             f"{final['residual-20'] - final['plain-20']:.0f} points to 20 layers",
         ],
-        figures={"depth.png": lambda: figure(histories)},
+        figures={"depth.png": functools.partial(draw, histories)},
     )
 
 
@@ -39,16 +37,17 @@ def in_words(metric: str, value: float) -> str:
     return f"{value:.3f}" if metric.endswith("loss") else f"{100 * value:.1f} %"
 
 
-def figure(histories: dict[str, dict[str, Any]]) -> "Figure":
+def draw(histories: dict[str, dict[str, Any]], path: Path) -> None:
     """Training loss and test accuracy after each epoch."""
 
     def panel(title: str, metric: str, factor: float, limits: tuple[float, float]) -> Panel:
         lines = {name: [[factor * value for value in history[metric]]] for name, history in histories.items()}
         return Panel(title=title, over="step", places=histories["plain-20"]["step"], lines=lines, limits=limits)
 
-    return panels_figure(
+    draw_panels(
         [
             panel("Training loss", "train/loss", 1, (0, 2.5)),
             panel("Test accuracy (%)", "test/accuracy", 100, (0, 100)),
-        ]
+        ],
+        path,
     )

@@ -1,12 +1,13 @@
 """Training from scratch and fine-tuning, with few labels."""
 
+import functools
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from docs.reports.report import Report, per_cent, read_results, spread
-from jaxcnn.cli._bench_tables import markdown
-from jaxcnn.vis import sweep_figure
+from docs.reports.report import Report, markdown, per_cent, read_results, spread
+from jaxcnn.vis import draw_sweep
 
 FILES = {
     "from scratch": ["finetune_mnist/scratch_5", "finetune_mnist/scratch_10", "finetune_mnist/scratch_50"],
@@ -27,7 +28,7 @@ def report() -> Report:
     return Report(
         tables={"accuracies": markdown(head, rows)},
         phrases=phrases,
-        figures={"finetuning.png": lambda: figure(groups)},
+        figures={"finetuning.png": functools.partial(draw, groups)},
     )
 
 
@@ -41,7 +42,7 @@ def gain(scratch: Mapping[str, Any], trained: Mapping[str, Any]) -> list[float]:
     return [100 * (b - a) for a, b in zip(accuracies(scratch), accuracies(trained), strict=True)]
 
 
-def figure(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:
+def draw(groups: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
     """Accuracies over the number of labels."""
     title = "Test accuracy (%) on the digits 5 to 9, five seeds"
-    return sweep_figure(groups, over="labels_per_class", title=title)
+    draw_sweep(groups, path, over="labels_per_class", title=title)

@@ -1,7 +1,6 @@
 """A linear classifier of the C-cells of a neocognitron."""
 
-from docs.reports.report import Report, per_cent, read_results
-from jaxcnn.cli._bench_tables import markdown
+from docs.reports.report import Report, markdown, per_cent, read_results
 
 FEATURES = {"learned": "C-cells, learned", "untrained": "C-cells, random weights", "pixels": "pixels"}
 

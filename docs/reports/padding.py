@@ -1,14 +1,11 @@
 """Networks with and without zero padding, on digits in the middle and in the corners."""
 
+import functools
 import statistics
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from docs.reports.report import Report, per_cent, runs_of
-from jaxcnn.cli._bench_tables import markdown
-from jaxcnn.vis import Panel, panels_figure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from docs.reports.report import Report, markdown, per_cent, runs_of
+from jaxcnn.vis import Panel, draw_panels
 
 DEPTHS = (1, 4, 7)
 PLACES = ("middle", "corners")
@@ -36,13 +33,13 @@ def report() -> Report:
             "2x2 positions",
             f"{means['VALID, middle'][2]:.0f} %",
         ],
-        figures={"padding_matters.png": lambda: figure(values)},
+        figures={"padding_matters.png": functools.partial(draw, values)},
     )
 
 
-def figure(values: Values) -> "Figure":
+def draw(values: Values, path: Path) -> None:
     """Accuracy over depth."""
     lines = {
         name: [[100 * value for value in run] for run in zip(*depths, strict=True)] for name, depths in values.items()
     }
-    return panels_figure([Panel(title="Test accuracy (%)", over="convolutions", places=DEPTHS, lines=lines)])
+    draw_panels([Panel(title="Test accuracy (%)", over="convolutions", places=DEPTHS, lines=lines)], path)

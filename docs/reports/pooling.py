@@ -1,14 +1,12 @@
 """Three methods of halving a map, on shifted digits."""
 
+import functools
 import statistics
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from docs.reports.report import Report, runs_of
-from jaxcnn.cli._bench_tables import markdown
-from jaxcnn.vis import Panel, panels_figure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from docs.reports.report import Report, markdown, runs_of
+from jaxcnn.vis import Panel, draw_panels
 
 METHODS = {"max": "maximum", "mean": "mean", "none": "one of four"}
 Lines = dict[str, list[list[float]]]
@@ -39,7 +37,7 @@ def report() -> Report:
             "At 4 pixels, a quarter of a digit",
             f"{100 - means['max'][4]:.0f} % of the digits",
         ],
-        figures={"pooling_invariance.png": lambda: figure(accuracy, change)},
+        figures={"pooling_invariance.png": functools.partial(draw, accuracy, change)},
     )
 
 
@@ -48,13 +46,14 @@ def column_means(runs: list[list[float]]) -> list[float]:
     return [statistics.fmean(values) for values in zip(*runs, strict=True)]
 
 
-def figure(accuracy: Lines, change: Lines) -> "Figure":
+def draw(accuracy: Lines, change: Lines, path: Path) -> None:
     """Accuracy, and change of the last map, over the shift."""
     places: Any = range(len(accuracy["max"][0]))
     over = "shift in pixels"
-    return panels_figure(
+    draw_panels(
         [
             Panel(title="Test accuracy (%)", over=over, places=places, lines=accuracy),
             Panel(title="Change of the last map", over=over, places=places, lines=change),
-        ]
+        ],
+        path,
     )

@@ -15,12 +15,7 @@ import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from jaxcnn.vis._canvas import save_figure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES, IMAGES = ROOT / "docs" / "reports", ROOT / "docs" / "images"
@@ -33,12 +28,12 @@ class Report:
     Attributes:
         tables: Markdown tables by the name between the marks of the page.
         phrases: parts of sentences of the section "Result" that contain a number.
-        figures: functions that draw the pictures, by file name.
+        figures: functions that draw a picture into a file, by the name of the file.
     """
 
     tables: Mapping[str, str]
     phrases: Sequence[str] = ()
-    figures: Mapping[str, "Callable[[], Figure]"] = dataclasses.field(default_factory=dict)
+    figures: Mapping[str, Callable[[Path], None]] = dataclasses.field(default_factory=dict)
 
 
 def names() -> list[str]:
@@ -74,6 +69,11 @@ def per_cent(values: Sequence[float], digits: int = 2) -> str:
     return f"{spread([100 * value for value in values], digits)} %"
 
 
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in [columns, ["---"] * len(columns), *rows])
+
+
 def with_tables(page: str, tables: Mapping[str, str]) -> str:
     """The text of a page with these tables between their marks.
 
@@ -105,7 +105,7 @@ def main() -> None:
         report, path = read_report(name), PAGES / f"{name}.md"
         path.write_text(with_tables(path.read_text(encoding="utf-8"), report.tables), encoding="utf-8")
         for file, draw in report.figures.items():
-            save_figure(draw(), IMAGES / file)
+            draw(IMAGES / file)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
 """CIFAR-10 to 94 % on two cores: runs with a trained and with a frozen bias of the whitening layer."""
 
-from typing import TYPE_CHECKING, Any
+import functools
+from pathlib import Path
+from typing import Any
 
-from docs.reports.report import Report, per_cent, read_results
+from docs.reports.report import Report, markdown, per_cent, read_results
 from jaxcnn._reprs import duration
-from jaxcnn.cli._bench_tables import markdown
-from jaxcnn.vis import Panel, panels_figure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from jaxcnn.vis import Panel, draw_panels
 
 FILES = {
     "cifar10_speedrun": "trained for 3 epochs",
@@ -41,17 +39,15 @@ def report() -> Report:
             f"in {seconds / 60:.0f} minutes",
             f"{frozen['wall_seconds']['mean'] / seconds:.2f} of the time",
         ],
-        figures={"speedrun.png": lambda: figure(main)},
+        figures={"speedrun.png": functools.partial(draw, main)},
     )
 
 
-def figure(result: dict[str, Any]) -> "Figure":
+def draw(result: dict[str, Any], path: Path) -> None:
     """Training loss and training accuracy over the steps; the test images are evaluated once, at the end."""
 
     def panel(title: str, metric: str, factor: float) -> Panel:
         runs = [[factor * value for value in run["history"][metric]] for run in result["runs"]]
         return Panel(title=title, over="step", places=result["runs"][0]["history"]["step"], lines={"two seeds": runs})
 
-    return panels_figure(
-        [panel("Training loss", "train/loss", 1), panel("Training accuracy (%)", "train/accuracy", 100)]
-    )
+    draw_panels([panel("Training loss", "train/loss", 1), panel("Training accuracy (%)", "train/accuracy", 100)], path)
