@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # More results are drawn in several columns.
 MOST_ROWS = 64
-_PEERS = (("stock", TRAIN, "stock JAX / ours"), ("torch", TEST, "PyTorch / ours"))
+_PEERS = (("stock", TRAIN, "stock JAX / jaxcnn"), ("torch", TEST, "PyTorch / jaxcnn"))
 
 
 def draw_bench(results: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
@@ -33,7 +33,7 @@ def draw_bench(results: Sequence[Mapping[str, Any]], path: str | os.PathLike[str
 
 
 def bench_figure(results: Sequence[Mapping[str, Any]]) -> "Figure":
-    """Draws the times of the peers relative to those of jaxcnn on a logarithmic axis.
+    """Draws the times of stock JAX and PyTorch relative to those of jaxcnn, on a logarithmic axis.
 
     jaxcnn is faster where a bar is to the right of 1.
 
@@ -71,7 +71,7 @@ def bench_figure(results: Sequence[Mapping[str, Any]]) -> "Figure":
                     axes.barh(places, lengths, height=0.38, color=colour, label=label)
             names = [f"{results[entry]['name']}  {results[entry]['operation']}" for entry in some]
             _finish_axes(axes, names, rows, limits)
-        figure.text(0.02, 1 - 0.3 / height, "Times of the peers over ours, medians", size=10, weight="bold")
+        figure.text(0.02, 1 - 0.3 / height, "Times relative to jaxcnn (medians; above 1x jaxcnn is faster)", size=10, weight="bold")
         handles, labels = figure.axes[0].get_legend_handles_labels()
         beneath = {"bbox_to_anchor": (0.0, 1 - 0.3 / height), "loc": "upper left"}
         figure.legend(handles, labels, ncols=2, frameon=False, **(beneath if columns == 1 else {"loc": "upper right"}))
