@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # More results are drawn in several columns.
 MOST_ROWS = 64
+_TITLE = "Times relative to jaxcnn (medians; above 1x jaxcnn is faster)"
 _PEERS = (("stock", TRAIN, "stock JAX / jaxcnn"), ("torch", TEST, "PyTorch / jaxcnn"))
 
 
@@ -71,7 +72,7 @@ def bench_figure(results: Sequence[Mapping[str, Any]]) -> "Figure":
                     axes.barh(places, lengths, height=0.38, color=colour, label=label)
             names = [f"{results[entry]['name']}  {results[entry]['operation']}" for entry in some]
             _finish_axes(axes, names, rows, limits)
-        figure.text(0.02, 1 - 0.3 / height, "Times relative to jaxcnn (medians; above 1x jaxcnn is faster)", size=10, weight="bold")
+        figure.text(0.02, 1 - 0.3 / height, _TITLE, size=10, weight="bold")
         handles, labels = figure.axes[0].get_legend_handles_labels()
         beneath = {"bbox_to_anchor": (0.0, 1 - 0.3 / height), "loc": "upper left"}
         figure.legend(handles, labels, ncols=2, frameon=False, **(beneath if columns == 1 else {"loc": "upper right"}))
