@@ -17,9 +17,14 @@ TRAIN = {
 }
 # What to install for each module.
 _SOURCES = dict.fromkeys(TRAIN, "'jaxcnn[train]'") | {
+    "ai_edge_litert": "'jaxcnn[tflite]'",
+    "coremltools": "'jaxcnn[coreml]'",
+    "litert_converter": "'jaxcnn[tflite]'",
+    "litert_quantizer": "'jaxcnn[tflite]'",
     "mlflow": "mlflow-skinny",
     "onnx": "'jaxcnn[onnx]'",
     "onnxruntime": "'jaxcnn[onnx]'",
+    "stablehlo_coreml": "'jaxcnn[coreml]'",
     "tensorboard": "'jaxcnn[tensorboard]'",
     "wandb": "wandb",
 }

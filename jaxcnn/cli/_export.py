@@ -18,12 +18,20 @@ if TYPE_CHECKING:
     from jaxcnn.export import PortableProgram
     from jaxcnn.train import RecordedModel
 
-HELP = "write a run's network as a file of StableHLO or ONNX"
+HELP = "write a run's network as a file of StableHLO, ONNX, LiteRT or Core ML"
 EXAMPLES = (
     "jaxcnn export runs/mine --to onnx",
     "jaxcnn export runs/mine --to stablehlo --output digits.stablehlo --batch 1",
+    "jaxcnn export runs/mine --to tflite --int8",
 )
-SUFFIXES = {"stablehlo": ".stablehlo", "onnx": ".onnx"}
+SUFFIXES = {"stablehlo": ".stablehlo", "onnx": ".onnx", "tflite": ".tflite", "coreml": ".mlpackage"}
+ANY_BATCH = ("stablehlo", "onnx")  # formats whose files may read a batch of any size
+PACKAGES = {
+    "stablehlo": (),
+    "onnx": ("onnx", "onnxruntime"),
+    "tflite": ("litert-converter", "litert-quantizer", "ai-edge-litert"),
+    "coreml": ("coremltools", "stablehlo-coreml"),
+}
 TOLERANCE = 1e-4  # of the largest result
 IMAGES = 64  # test images that are compared
 CALIBRATION_IMAGES = 200
@@ -37,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="the file (model.FORMAT in the run folder)")
     parser.add_argument(
         "--batch",
-        default="dynamic",
         metavar="N",
-        help="batch size of the program: a number, or dynamic for any (the default)",
+        help="batch size of the program: a number, or dynamic for any (the default for StableHLO and ONNX; LiteRT and "
+        "Core ML have fixed sizes, 1 by default)",
     )
     parser.add_argument(
         "--int8", action="store_true", help="quantise to 8-bit integers, with ranges measured on training images"
@@ -61,27 +69,31 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn.cli._output import print_json, print_table, say
     from jaxcnn.train import RecordedModel, RunFolder, load_trained
 
-    rows = read_batch(options.batch)
+    rows = read_batch(options.batch, options.to)
     folder = RunFolder.open(options.run_folder)
     file, config = _trust.load_experiment(folder, options)
     trained = load_trained(folder, options.checkpoint, experiment=file.build(config))
     model = RecordedModel.of(trained)
     path = options.output or folder.path / f"model{SUFFIXES[options.to]}"
-    images = first_images(trained.experiment.data.test, rows or IMAGES, repeat=rows is not None)
+    count = IMAGES if rows is None else -(-IMAGES // rows) * rows
+    images = first_images(trained.experiment.data.test, count, repeat=rows is not None)
     examples = None
     if options.int8:
         examples = first_images(trained.experiment.data.train, CALIBRATION_IMAGES)
     program, counts, compute = write(model, images.dtype, rows, options, path, examples)
-    difference = compare(model.predict(images), compute(images), None if options.int8 else TOLERANCE)
+    difference = None
+    if compute is not None:
+        found = in_batches(compute, images, rows or len(images))
+        difference = compare(model.predict(images), found, None if options.int8 else TOLERANCE)
     card = {
         "file": path.name,
         "format": options.to,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "bytes": path.stat().st_size,
+        "sha256": digest(path),
+        "bytes": sum(each.stat().st_size for each in files_of(path)),
         **about(model, program, options),
         "integers": options.calibration if options.int8 else None,
         "nodes": counts,
-        "compared_images": len(images),
+        "compared_images": 0 if compute is None else len(images),
         "largest_difference": difference,
         "metrics": last_measures(folder.metrics.read()),
         "versions": versions(options.to),
@@ -95,21 +107,28 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print_table(["nodes", "number"], list(counts.items()))
     say(f"{path}: {card['bytes'] / 1e6:.2f} MB, card {path.name}.json")
-    say(f"largest difference {difference:.1e} of the largest result, on {len(images)} test images")
+    if difference is None:
+        say("not compared with the run: Core ML runs on macOS only")
+    else:
+        say(f"largest difference {difference:.1e} of the largest result, on {len(images)} test images")
     say("milliseconds for a call: " + ", ".join(f"{name} {value:.2f}" for name, value in latency.items()))
     return 0
 
 
-def read_batch(text: str) -> int | None:
+def read_batch(text: str | None, target: str) -> int | None:
     """The number of images of a call, or None for any.
 
     Raises:
-        ValueError: neither a positive number nor ``dynamic``.
+        ValueError: neither a positive number nor ``dynamic``, or ``dynamic`` for a format of fixed sizes.
 
-    >>> read_batch("8"), read_batch("dynamic")
-    (8, None)
+    >>> read_batch("8", "onnx"), read_batch("dynamic", "onnx"), read_batch(None, "onnx"), read_batch(None, "tflite")
+    (8, None, None, 1)
     """
+    if text is None:
+        return None if target in ANY_BATCH else 1
     if text == "dynamic":
+        if target not in ANY_BATCH:
+            raise ValueError(f"--batch dynamic: a file of {target} has fixed sizes. Write a number, such as 1.")
         return None
     if not text.isdecimal() or not int(text):
         raise ValueError(f"--batch {text}: write the number of images of a call, such as 1, or dynamic.")
@@ -124,14 +143,14 @@ def first_images(split: Any, count: int, *, repeat: bool = False) -> Any:
 
 def write(
     model: "RecordedModel", dtype: Any, rows: int | None, options: argparse.Namespace, path: Path, examples: Any
-) -> tuple["PortableProgram", dict[str, int], Callable[[Any], Any]]:
-    """Writes the file; the program, its number of nodes of each type, and a function that runs the file.
+) -> tuple["PortableProgram", dict[str, int], Callable[[Any], Any] | None]:
+    """Writes the file; the program, its number of nodes of each type, and a function that runs the file, if one can.
 
     With ``examples`` for calibration, the program is one of integers.
     """
     import jax
 
-    from jaxcnn.export import portable, quantize, to_onnx, to_stablehlo
+    from jaxcnn.export import portable, quantize, to_coreml, to_onnx, to_stablehlo, to_tflite
     from jaxcnn.train import RunError
 
     predict = model.inference.predict
@@ -147,8 +166,11 @@ def write(
     if options.to == "stablehlo":
         counts = to_stablehlo(program, path)
         return program, counts, jax.jit(jax.export.deserialize(bytearray(path.read_bytes())).call)
-    counts = to_onnx(program, path)
-    return program, counts, _onnx_runner(path, program)
+    if options.to == "onnx":
+        return program, to_onnx(program, path), _onnx_runner(path, program)
+    if options.to == "tflite":
+        return program, to_tflite(program, path), _tflite_runner(path, program)
+    return program, to_coreml(program, path), None
 
 
 def _onnx_runner(path: Path, program: "PortableProgram") -> Callable[[Any], Any]:
@@ -164,6 +186,49 @@ def _onnx_runner(path: Path, program: "PortableProgram") -> Callable[[Any], Any]
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda x: jax.tree.unflatten(program.tree, session.run(None, {name: x}))
+
+
+def _tflite_runner(path: Path, program: "PortableProgram") -> Callable[[Any], Any]:
+    """A function that runs a file of LiteRT."""
+    import jax
+
+    from jaxcnn._extras import import_optional
+
+    interpreter = import_optional("ai_edge_litert.interpreter").Interpreter(model_path=str(path))
+    call = interpreter.get_signature_runner()
+
+    def compute(x: Any) -> Any:
+        found = call(x=x)
+        return jax.tree.unflatten(program.tree, [found[name] for name in program.result_names])
+
+    return compute
+
+
+def in_batches(compute: Callable[[Any], Any], images: Any, rows: int) -> Any:
+    """The results for all images of a function of ``rows`` of them.
+
+    >>> import numpy as np
+    >>> in_batches(lambda x: {"sum": x.sum(-1)}, np.ones((4, 3)), 2)
+    {'sum': array([3., 3., 3., 3.])}
+    """
+    import jax
+    import numpy as np
+
+    parts = [compute(images[start : start + rows]) for start in range(0, len(images), rows)]
+    return jax.tree.map(lambda *each: np.concatenate([np.asarray(one) for one in each]), *parts)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file, or the files of a package."""
+    return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, or of the contents of all files of a package in the order of their names."""
+    found = hashlib.sha256()
+    for each in files_of(path):
+        found.update(each.read_bytes())
+    return found.hexdigest()
 
 
 def compare(expected: Any, found: Any, tolerance: float | None) -> float:
@@ -227,9 +292,8 @@ def versions(target: str) -> dict[str, str]:
     """The versions of the packages that made the file."""
     import importlib.metadata
 
-    names = ["jaxcnn", "jax", "jaxlib", *(["onnx", "onnxruntime"] if target == "onnx" else [])]
     found = {}
-    for name in names:
+    for name in ("jaxcnn", "jax", "jaxlib", *PACKAGES[target]):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -237,16 +301,15 @@ def versions(target: str) -> dict[str, str]:
     return found
 
 
-def latencies(model: "RecordedModel", compute: Callable[[Any], Any], images: Any) -> dict[str, float]:
+def latencies(model: "RecordedModel", compute: Callable[[Any], Any] | None, images: Any) -> dict[str, float]:
     """The median milliseconds of a call, of the run's own prediction under ``jit`` and of the file, in turn."""
     import jax
 
     assert model.inference.predict is not None
     own = jax.jit(model.inference.predict)
-    calls: dict[str, Callable[[], Any]] = {
-        "jit": lambda: own(model.variables, {"image": images}),
-        "file": lambda: compute(images),
-    }
+    calls: dict[str, Callable[[], Any]] = {"jit": lambda: own(model.variables, {"image": images})}
+    if compute is not None:
+        calls["file"] = lambda: compute(images)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(RUNS + 2):
         for name, call in calls.items():

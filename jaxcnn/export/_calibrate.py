@@ -22,36 +22,71 @@ STEP = 16  # bins from one candidate of a threshold to the next
 Range = tuple[float, float]
 
 
-def ranges_of(
-    program: PortableProgram, values: Sequence[Value], images: Any, *, method: Calibration, percentile: float
-) -> dict[int, Range]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+    """Images of a program, and how the ranges of its values are found from them.
+
+    Attributes:
+        images: inputs of the program, as in use.
+        method: which part of the values a range covers.
+        percentile: of the values that ``"percentile"`` covers.
+    """
+
+    images: Any
+    method: Calibration
+    percentile: float
+
+    def __post_init__(self) -> None:
+        check_choice(self.method, get_args(Calibration), name="method")
+
+    def parts(self, rows: Any) -> list[Any]:
+        """The images in batches of a program that reads ``rows`` of them, or any number."""
+        images = self.images
+        if is_symbolic(rows):
+            return [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+        # the last call begins again with the first images
+        return [images[np.arange(start, start + rows) % len(images)] for start in range(0, len(images), rows)]
+
+
+def ranges_of(program: PortableProgram, values: Sequence[Value], examples: Examples) -> dict[int, Range]:
     """The range of each value by its id; every range contains 0.
 
     Raises:
-        ValueError: a method that does not exist, or values that are not finite.
+        ValueError: values that are not finite.
     """
-    check_choice(method, get_args(Calibration), name="method")
-    rows = program.input.shape[0]
-    if is_symbolic(rows):
-        parts = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-    else:  # the last call begins again with the first images
-        parts = [images[np.arange(start, start + rows) % len(images)] for start in range(0, len(images), rows)]
-    bounds = jax.jit(_over_values(program, values, lambda x, _: jnp.stack([x.min(), x.max()])))
-    found = np.stack([np.asarray(bounds(part, np.zeros((len(values), 2), np.float32))) for part in parts])
-    low, high = found[..., 0].min(0), found[..., 1].max(0)
+    parts = examples.parts(program.input.shape[0])
+    measure = jax.jit(_over_values(program, values, lambda x, _: jnp.stack([x.min(), x.max()])))
+    count = jax.jit(_over_values(program, values, _histogram))
+    bounds = np.stack([np.asarray(measure(part, np.zeros((len(values), 2), np.float32))) for part in parts])
+    found = ranges_from(
+        bounds, lambda limits: sum(np.asarray(count(part, limits), np.int64) for part in parts), examples
+    )
+    return dict(zip(map(id, values), found, strict=True))
+
+
+def ranges_from(bounds: np.ndarray, count: Callable[[np.ndarray], Any], examples: Examples) -> list[Range]:
+    """The range of each array by the method of the examples; every range contains 0.
+
+    Args:
+        bounds: ``(calls, arrays, 2)``, the least and the largest entry.
+        count: for limits ``(arrays, 2)`` the number of entries in each of 2048 bins between them, ``(arrays, 2048)``.
+        examples: whose method is used.
+
+    Raises:
+        ValueError: entries that are not finite.
+    """
+    low, high = bounds[..., 0].min(0), bounds[..., 1].max(0)
     if not np.isfinite([low, high]).all():
         raise ValueError("a layer gives infinities or NaN for the calibration images.")
     low, high = np.minimum(low, 0), np.maximum(high, 0)
-    if method != "minmax":
+    if examples.method != "minmax":
         limits = np.stack([low, np.where(high > low, high, low + 1)], -1).astype(np.float32)
-        count = jax.jit(_over_values(program, values, _histogram))
-        counts = sum(np.asarray(count(part, limits), np.int64) for part in parts)
         narrowed = [
-            _narrowed(each, *bound, method=method, percentile=percentile)
-            for each, bound in zip(np.asarray(counts), limits, strict=True)
+            _narrowed(each, *bound, method=examples.method, percentile=examples.percentile)
+            for each, bound in zip(np.asarray(count(limits)), limits, strict=True)
         ]
         low, high = np.asarray(narrowed).T
-    return {id(value): (float(a), float(b)) for value, a, b in zip(values, low, high, strict=True)}
+    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 
 
 def _over_values(

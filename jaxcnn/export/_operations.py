@@ -4,6 +4,7 @@ A jaxpr has inner programs, which are inlined here, and equations, which cannot 
 and the parameters of a primitive of JAX, or one of the names in ``_recognise.py``.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -87,14 +88,18 @@ class Uses:
 def run(
     operations: Sequence[Operation], inputs: Sequence[Value], results: Sequence[Value], arrays: Sequence[Any]
 ) -> list[Any]:
-    """The results of a program for arrays; symbolic sizes are those of the arrays."""
+    """The results of a program for arrays; symbolic sizes are those of the arrays.
+
+    Each operation is traced under the name of its layer, which compilers, profilers and converters show.
+    """
     known = {id(value): array for value, array in zip(inputs, arrays, strict=True)}
 
     def read(value: Value) -> Any:
         return known.get(id(value), value.array)
 
     for operation in operations:
-        found = operation.apply(*map(read, operation.inputs))
+        with jax.named_scope(operation.layer) if operation.layer else contextlib.nullcontext():
+            found = operation.apply(*map(read, operation.inputs))
         known.update(zip(map(id, operation.outputs), found, strict=True))
     return [jax.numpy.asarray(read(value)) for value in results]
 
@@ -127,3 +132,9 @@ def read_values(operations: Sequence[Operation], results: Sequence[Value]) -> It
     for operation in operations:
         yield from operation.inputs
     yield from results
+
+
+def unwritable(operation: Operation, target: str, why: str) -> ValueError:
+    """The error about an operation that a format does not have, with its layer."""
+    place = f"the layer {operation.layer!r}" if operation.layer else "a function outside of layers"
+    return ValueError(f"{place} uses the operation {operation.name!r}, which cannot be written to {target}: {why}.")

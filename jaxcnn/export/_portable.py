@@ -59,6 +59,21 @@ class PortableProgram:
         """The constants of floating numbers with at least one axis, by layer, such as ``layer1_0/conv1/1``."""
         return {name: jnp.asarray(value.array) for name, value in self._parameter_values().items()}
 
+    @property
+    def result_names(self) -> list[str]:
+        """The names of the results in files: their keys; ``y``, or ``y_0`` and so on, without a key.
+
+        >>> portable(lambda x: {"a": x, "b": (x, 2 * x)}, (1, 2)).result_names
+        ['a', 'b_0', 'b_1']
+        >>> portable(lambda x: (x, 2 * x), (1, 2)).result_names
+        ['y_0', 'y_1']
+        """
+        tree, names = jax.tree.unflatten(self.tree, range(len(self.results))), []
+        for path, _ in jax.tree_util.tree_leaves_with_path(tree):
+            parts = [str(getattr(key, "key", getattr(key, "idx", key))) for key in path]
+            names.append("_".join(parts if parts and not parts[0].isdecimal() else ["y", *parts]))
+        return names
+
     def apply(self, parameters: Mapping[str, ArrayLike], x: ArrayLike) -> Any:
         """What the program returns with other parameters, differentiable, for instance to train it further.
 

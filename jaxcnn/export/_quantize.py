@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 
 from jaxcnn._arrays import as_array
 from jaxcnn._errors import ShapeError
-from jaxcnn.export._calibrate import Calibration, Scales, ranges_of, scale_and_zero
+from jaxcnn.export._calibrate import Calibration, Examples, Scales, ranges_of, scale_and_zero
 from jaxcnn.export._fold import out_axis
 from jaxcnn.export._operations import Operation, Uses, Value
 from jaxcnn.export._portable import PortableProgram
@@ -38,11 +38,15 @@ class QuantizedProgram(PortableProgram):
         original: the program with the weights as they were.
         scales: scale and zero point of each value that is stored in eight bits, by the id of the value.
         kernel_scales: the scales of the output channels of each kernel, by the id of its value.
+        examples: the calibration images with the method, for runtimes that measure the ranges of their own arrays.
+        keep: layers that stay float, by name.
     """
 
     original: PortableProgram
     scales: Scales
     kernel_scales: dict[int, np.ndarray]
+    examples: Examples
+    keep: tuple[str, ...]
 
     @property
     def multiply_adds(self) -> int:
@@ -107,7 +111,8 @@ def quantize(
         raise ValueError(f"there is no layer {unknown[0]!r} to keep. Known: {', '.join(sorted(names))}.")
     layers = [each for each in layers if each.layer not in keep]
     values = stored_values(program, layers)
-    ranges = ranges_of(program, values, images, method=method, percentile=percentile)
+    examples = Examples(np.asarray(images), method, percentile)
+    ranges = ranges_of(program, values, examples)
     for operation in program.operations:  # a maximum is one of its inputs
         before, after = id(operation.inputs[0]), id(operation.outputs[0])
         if operation.name == "reduce_window_max" and before in ranges and after in ranges:
@@ -121,7 +126,9 @@ def quantize(
     ]
     rest = {field.name: getattr(program, field.name) for field in dataclasses.fields(PortableProgram)}
     rest["operations"] = tuple(operations)
-    return QuantizedProgram(**rest, original=program, scales=scales, kernel_scales=kernel_scales)
+    return QuantizedProgram(
+        **rest, original=program, scales=scales, kernel_scales=kernel_scales, examples=examples, keep=tuple(keep)
+    )
 
 
 def stored_values(program: PortableProgram, layers: Sequence[Operation]) -> list[Value]:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxcnn._extras import import_optional
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn.export._calibrate import Scales
-from jaxcnn.export._operations import Operation, Value
+from jaxcnn.export._operations import Operation, Value, unwritable
 from jaxcnn.export._quantize import integers_of_bias, integers_of_kernel
 
 OPSET = 17
@@ -242,5 +242,4 @@ def channels_first(ndim: int) -> tuple[int, ...]:
 
 def unsupported(operation: Operation, why: str) -> ValueError:
     """The error about an operation that ONNX does not have, with its layer."""
-    place = f"the layer {operation.layer!r}" if operation.layer else "a function outside of layers"
-    return ValueError(f"{place} uses the operation {operation.name!r}, which cannot be written to ONNX: {why}.")
+    return unwritable(operation, "ONNX", why)

@@ -5,12 +5,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-
 from jaxcnn._extras import import_optional
 from jaxcnn._files import replacing
 from jaxcnn._symbolic import is_symbolic
+from jaxcnn.export._agreement import check_agreement, import_optional_or_none
 from jaxcnn.export._onnx import _elementwise, _linear, _reductions, _shapes, _windows
 from jaxcnn.export._onnx._graph import IR_VERSION, OPSET, Graph, unsupported
 from jaxcnn.export._operations import Value
@@ -25,9 +23,6 @@ EMITTERS = {
     **_windows.EMITTERS,
 }
 INPUT = "x"
-TOLERANCE = 1e-4  # of the largest result
-# A value next to the middle of two integers may be rounded to either, and the layers after it enlarge the difference.
-TOLERANCE_OF_INTEGERS = 0.1
 
 
 def to_onnx(program: PortableProgram, path: str | os.PathLike[str]) -> dict[str, int]:
@@ -53,7 +48,7 @@ def to_onnx(program: PortableProgram, path: str | os.PathLike[str]) -> dict[str,
             the largest result (0.1 for a program of integers, where a rounding may go either way).
         ModuleNotFoundError: onnx is not installed.
 
-    >>> import functools, jax.numpy as jnp, tempfile
+    >>> import jax, tempfile
     >>> from jaxcnn.export import portable
     >>> program = portable(lambda x: jax.nn.relu(2 * x), (None, 3))
     >>> try:
@@ -66,7 +61,9 @@ def to_onnx(program: PortableProgram, path: str | os.PathLike[str]) -> dict[str,
     model = onnx_model(program)
     content = model.SerializeToString()
     if import_optional_or_none("onnxruntime") is not None:
-        check_agreement(program, content)
+        session = open_session(content)
+        sizes = (2, 1) if is_symbolic(program.input.shape[0]) else (program.input.shape[0],)
+        check_agreement(program, lambda x: session.run(None, {INPUT: x}), runtime="onnxruntime", batches=sizes)
     with replacing(Path(path)) as file:
         file.write(content)
     return dict(sorted(Counter(node.op_type for node in model.graph.node).items()))
@@ -86,7 +83,7 @@ def onnx_model(program: PortableProgram) -> Any:
             raise unsupported(operation, "there is no rule for it")
         EMITTERS[operation.name](graph, operation)
     graph.layer = ""
-    names = [graph.unique(name) for name in result_names(program)]
+    names = [graph.unique(name) for name in program.result_names]
     for name, value in zip(names, program.results, strict=True):
         graph.nodes.append(graph.onnx.helper.make_node("Identity", [graph.natural(value)], [name], name=name))
     _without_identities(graph, names)
@@ -118,53 +115,9 @@ def _without_identities(graph: Graph, names: list[str]) -> None:
             node.output[:] = [new if name == old else name for name in node.output]
 
 
-def result_names(program: PortableProgram) -> list[str]:
-    """The names of the results: their keys, or ``y``.
-
-    >>> from jaxcnn.export import portable
-    >>> result_names(portable(lambda x: {"a": x, "b": (x, 2 * x)}, (1, 2)))
-    ['a', 'b_0', 'b_1']
-    """
-    tree = jax.tree.unflatten(program.tree, range(len(program.results)))
-    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
-    return ["_".join(str(getattr(key, "key", getattr(key, "idx", key))) for key in path) or "y" for path in paths]
-
-
 def _described(graph: Graph, name: str, value: Value) -> Any:
     shape = ["batch" if is_symbolic(size) else size for size in value.shape]
     return graph.onnx.helper.make_tensor_value_info(name, graph.element_type(value.dtype), shape)
-
-
-def import_optional_or_none(module: str) -> Any:
-    """A module of an optional package, or None if it is not installed."""
-    try:
-        return import_optional(module)
-    except ModuleNotFoundError:
-        return None
-
-
-def check_agreement(program: PortableProgram, content: bytes) -> float:
-    """The largest difference between onnxruntime and the program, relative to the largest result, for random inputs.
-
-    Raises:
-        ValueError: it is above the tolerance.
-    """
-    x, session = random_input(program.input), open_session(content)
-    expected = [np.asarray(each, np.float64) for each in jax.tree.leaves(program(x))]
-    worst, sizes = 0.0, (len(x), 1) if is_symbolic(program.input.shape[0]) else (len(x),)
-    for rows in sizes:  # a batch of any size is tried with two of them
-        for one, other in zip(expected, session.run(None, {INPUT: x[:rows]}), strict=True):
-            if rows == len(x) or len(one) == len(x):
-                part = one if rows == len(x) else one[:rows]
-                largest = max(float(np.abs(one).max(initial=0)), 1e-30)
-                worst = max(worst, float(np.abs(part - other).max(initial=0)) / largest)
-    tolerance = TOLERANCE_OF_INTEGERS if isinstance(program, QuantizedProgram) else TOLERANCE
-    if not worst <= tolerance:
-        raise ValueError(
-            f"onnxruntime differs from the program by {worst:.1e} of the largest result, more than {tolerance}. Please "
-            f"report this network."
-        )
-    return worst
 
 
 def open_session(content: bytes, *, threads: int = 0) -> Any:
@@ -174,11 +127,3 @@ def open_session(content: bytes, *, threads: int = 0) -> Any:
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
     return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-
-def random_input(value: Value) -> np.ndarray:
-    """An input of a program, of two examples if any number will do; pixels if it is of integers."""
-    generator, shape = np.random.default_rng(0), tuple(2 if is_symbolic(size) else size for size in value.shape)
-    if np.issubdtype(value.dtype, np.integer):
-        return generator.integers(0, 256, shape).astype(value.dtype)
-    return generator.normal(size=shape).astype(value.dtype)
