@@ -11,6 +11,7 @@ from jaxcnn.functional._engine._algorithms import _grouped, _im2col, _xla
 from jaxcnn.functional._engine._algorithms._algorithm import Algorithm
 from jaxcnn.functional._engine._algorithms._counts import count_dense, why_not_empty
 from jaxcnn.functional._engine._algorithms._taps import padded_for
+from jaxcnn.functional._engine._algorithms._xla_cost import SLOW_PACKING
 from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
 
 
@@ -79,6 +80,7 @@ def _estimate(plan: ConvPlan, operation: BaseOperation) -> float:
 
     The zeros of a dilated input are multiplied like other entries. XLA exchanges image and kernel of a plane that is
     smaller than its window, which takes many times as long. With groups it is the time of the plane's algorithm.
+    Releases of JAX that pack slowly multiply wide groups of large windows on one thread.
     """
     geometry, flat = plan.geometry, flattened(plan.geometry)
     copied = prod(flat.x_shape)
@@ -87,7 +89,9 @@ def _estimate(plan: ConvPlan, operation: BaseOperation) -> float:
         return 1e-3 + 1e-9 * geometry.multiply_adds
     if geometry.groups > 1:
         inner = _im2col.seconds(flat) if operation == "kernel_grad" else _grouped.seconds(flat, operation)
-        return 1.5e-4 + inner + 4.9e-10 * copied
+        wide = min(flat.in_channels // 2, flat.out_channels) >= 64 * flat.groups and prod(flat.window) > 9
+        unshared = 4e-10 * copied * prod(flat.window) if SLOW_PACKING and wide and operation == "forward" else 0.0
+        return 1.5e-4 + inner + 4.9e-10 * copied + unshared
     n = count_dense(geometry)
     if operation == "kernel_grad":
         return 2e-4 + 1.42e-11 * n.products + 3.2e-10 * n.entries

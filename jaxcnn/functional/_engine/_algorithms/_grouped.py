@@ -15,6 +15,7 @@ from jaxcnn._geometry import ConvGeometry, groups_per_block
 from jaxcnn.functional._engine._algorithms import _xla
 from jaxcnn.functional._engine._algorithms._algorithm import Algorithm
 from jaxcnn.functional._engine._algorithms._blocks import block_of, forward_by_blocks
+from jaxcnn.functional._engine._algorithms._counts import count_dense
 from jaxcnn.functional._engine._algorithms._finite import recompute_unless_finite
 from jaxcnn.functional._engine._algorithms._transposition import transposed_kernel_grad
 from jaxcnn.functional._engine._algorithms._xla_cost import dense_seconds
@@ -60,12 +61,18 @@ def _unsupported(plan: ConvPlan, operation: BaseOperation) -> str | None:
 
 
 def seconds(geometry: ConvGeometry, operation: BaseOperation) -> float:
-    """XLA's own time for all blocks, and the copies that cut and join the channels."""
+    """XLA's own time for all blocks, and the copies that cut and join the channels.
+
+    Over one axis XLA packs all windows of a dilated input; an array of more than 32 MB is new memory in each call.
+    """
     block, count = block_of(geometry)
     copied = prod(geometry.x_shape) + prod(geometry.out_shape)
     kernels = count * prod(block.kernel_shape)
     per_entry = 1.5e-9 if max(geometry.input_dilation) > 1 else 5e-10
     dense = (1.5 if operation == "kernel_grad" else 1) * dense_seconds(block, operation)
+    if geometry.ndim == 1 and max(geometry.input_dilation) > 1:
+        packed = prod(block.input_dilation) * count_dense(block).entries
+        dense += 5.5e-10 * packed if 4 * packed > 2**25 else 0.0
     return 1e-5 + count * (dense - 5e-5) + per_entry * copied + 1e-9 * kernels
 
 
