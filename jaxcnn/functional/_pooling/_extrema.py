@@ -3,7 +3,8 @@
 The value is found first, by a reduction that XLA does well. Only if a derivative or an index is required, a second
 pass finds the place of the first entry that equals the value. The derivative takes the tangent at that place. Nothing
 is scattered, so gradients are bitwise the same on every run, on GPUs as well, and exist to any order in both modes.
-(XLA's own gradient of a windowed maximum scatters, and takes 20 to 50 times as long on two CPU cores.)
+(XLA's own gradient of a windowed maximum scatters, and takes 20 to 50 times as long on two CPU cores. TPUs take it,
+as ``by_platform`` explains: there it has a fixed order, too.)
 
 The entries that both passes read are in one buffer, as ``_materialized`` explains, and so are the places, or XLA would
 find them again for each entry that may receive a cotangent.
@@ -12,7 +13,7 @@ find them again for each entry that may receive a cotangent.
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -27,8 +28,8 @@ from jaxcnn.functional._pooling._windows import (
     NO_TAP,
     Array,
     as_rows,
+    by_platform,
     combine_by_doubling,
-    is_one_window,
     on_axis,
     over_taps,
     padded,
@@ -46,9 +47,10 @@ class Extremum:
 
     greatest: bool
 
-    def of_two(self, one: jax.Array, other: jax.Array) -> jax.Array:
-        """The extremum of two entries; NaN where there is one."""
-        return lax.max(one, other) if self.greatest else lax.min(one, other)
+    @property
+    def of_two(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
+        """``lax.max`` or ``lax.min``, which give NaN where there is one. JAX differentiates windows of these."""
+        return lax.max if self.greatest else lax.min
 
     def over(self, x: jax.Array, axes: Sequence[int]) -> jax.Array:
         """The extremum over some axes; NaN where there is one."""
@@ -112,10 +114,24 @@ def extremum_of_windows(
 ) -> tuple[jax.Array, jax.Array | None]:
     """The extremum of each window, and what ``index`` holds at its place (-1 for a window of only padding)."""
     dtype, x = x.dtype, comparable(x)
-    if index is None and is_one_window(plan):
-        combine, first = lax.max if extremum.greatest else lax.min, x.ndim - 1 - len(plan)
-        return narrowed(reduce_by_window(x, plan, first, combine, extremum.identity(x.dtype)), dtype), None
-    x = materialized_if_differentiated(x) if index is None else materialized(x)
+    if index is not None:
+        y, index = _by_axes((materialized(x), index), plan, extremum)
+        return narrowed(y, dtype), index
+    identity, first = extremum.identity(x.dtype), x.ndim - 1 - len(plan)
+    y = by_platform(
+        x,
+        plan,
+        one_window=lambda x: reduce_by_window(x, plan, first, extremum.of_two, identity),
+        by_axes=lambda x: _by_axes((materialized_if_differentiated(x), None), plan, extremum)[0],
+    )
+    return narrowed(y, dtype), None
+
+
+_State = tuple[jax.Array, jax.Array | None]  # entries, and the index of each if indices are required
+
+
+def _by_axes(state: _State, plan: PoolPlan, extremum: Extremum) -> _State:
+    """The extremum of each window, a few axes after the other."""
 
     def by_taps(state: _State, axes: PoolPlan, at: int) -> _State:
         return _chosen(state, _Taps(axes, at), extremum)
@@ -129,18 +145,13 @@ def extremum_of_windows(
     def by_doubling(state: _State, axis: PoolAxis, at: int) -> _State:
         return _by_doubling(state, axis, at, extremum)
 
-    y, index = reduce_windows(
-        (x, index), plan, x.ndim - 1 - len(plan), by_taps=by_taps, by_rows=by_rows, by_doubling=by_doubling
-    )
-    return narrowed(y, dtype), index
+    first = state[0].ndim - 1 - len(plan)
+    return reduce_windows(state, plan, first, by_taps=by_taps, by_rows=by_rows, by_doubling=by_doubling)
 
 
 def extremum_over(x: jax.Array, axes: Sequence[int], extremum: Extremum) -> jax.Array:
     """The extremum over whole axes."""
     return _chosen((x, None), _WholeAxes(tuple(axes)), extremum)[0]
-
-
-_State = tuple[jax.Array, jax.Array | None]  # entries, and the index of each if indices are required
 
 
 def _chosen(state: _State, search: "_Search", extremum: Extremum) -> _State:

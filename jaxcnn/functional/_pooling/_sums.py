@@ -14,8 +14,8 @@ from jaxcnn._geometry import PoolAxis, PoolPlan
 from jaxcnn.functional._pooling._windows import (
     Array,
     as_rows,
+    by_platform,
     combine_by_doubling,
-    is_one_window,
     on_axis,
     over_taps,
     padded,
@@ -63,11 +63,12 @@ def divided(total: jax.Array, counts: Sequence[Array], first: int) -> jax.Array:
 
 def window_sum(x: jax.Array, plan: PoolPlan) -> jax.Array:
     """The sum over each window, with zeros outside of the input."""
-    if is_one_window(plan):
-        return reduce_by_window(x, plan, x.ndim - 1 - len(plan), lax.add, 0)
-    return reduce_windows(
-        x, plan, x.ndim - 1 - len(plan), by_taps=_sum_of_taps, by_rows=_sum_of_rows, by_doubling=_sum_by_doubling
-    )
+    first = x.ndim - 1 - len(plan)
+
+    def by_axes(x: jax.Array) -> jax.Array:
+        return reduce_windows(x, plan, first, by_taps=_sum_of_taps, by_rows=_sum_of_rows, by_doubling=_sum_by_doubling)
+
+    return by_platform(x, plan, one_window=lambda x: reduce_by_window(x, plan, first, lax.add, 0), by_axes=by_axes)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))

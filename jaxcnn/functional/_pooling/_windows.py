@@ -198,8 +198,34 @@ def reduce_taps(
 
 def is_one_window(plan: PoolPlan) -> bool:
     """Whether a pool is to be one ``lax.reduce_window``, which other runtimes recognise as a pool."""
+    return is_portable() and _has_one_window(plan)
+
+
+def _has_one_window(plan: PoolPlan) -> bool:
+    """Whether one ``lax.reduce_window`` computes the pool."""
     supported = not any(axis.symbolic or axis.before < 0 or axis.after < 0 for axis in plan)
-    return is_portable() and supported and not all(axis.trivial for axis in plan)
+    return supported and not all(axis.trivial for axis in plan)
+
+
+def by_platform(
+    x: jax.Array,
+    plan: PoolPlan,
+    *,
+    one_window: Callable[[jax.Array], jax.Array],
+    by_axes: Callable[[jax.Array], jax.Array],
+) -> jax.Array:
+    """A pool by ``one_window`` in portable programs and on TPUs, and by ``by_axes`` elsewhere.
+
+    A TPU computes ``lax.reduce_window`` and its transpose in one pass each, in a fixed order. To slice an array with
+    strides it copies it: a 3x3 maximum with stride 2 over 16 bfloat16 images of 56x56x64 accesses 16 MB and its
+    gradient 93 MB, by slices 120 and 537 MB (libtpu 0.0.50). With dilated windows ``reduce_window`` has no transpose.
+    The gradient of a window that contains NaN is at some entry of it, not always at the first NaN.
+    """
+    if is_one_window(plan):
+        return one_window(x)
+    if not _has_one_window(plan) or any(axis.dilation > 1 for axis in plan):
+        return by_axes(x)
+    return lax.platform_dependent(x, tpu=one_window, default=by_axes)
 
 
 def reduce_by_window(
