@@ -1,4 +1,4 @@
-"""The worked cases of the lectures that this library grew from, by name.
+"""Worked cases of two courses, by name.
 
 Sources: the CS231n notes on convolutional networks; Goodfellow, Bengio and Courville, Deep Learning, chapter 9.
 """

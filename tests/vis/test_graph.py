@@ -1,4 +1,4 @@
-"""The graph of values and gradients: the lecture's two examples exactly, and the chain rule on any expression."""
+"""The graph of values and gradients: two examples of the CS231n notes exactly, and the chain rule on any expression."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ def by_name(graph: vis.ValueGraph) -> dict[str, tuple[float, float]]:
     return {node.name: (float(node.value), float(node.gradient)) for node in graph.nodes}
 
 
-def test_the_first_example_of_the_lecture() -> None:
+def test_the_first_example_of_the_notes() -> None:
     graph = vis.value_graph(lambda x, y, z: (x + y) * z, -2.0, 5.0, -4.0)
     assert by_name(graph) == {"x": (-2, -4), "y": (5, -4), "z": (-4, 3), "+": (3, -4), "*": (-12, 1)}
     found = [
@@ -28,14 +28,14 @@ def test_the_first_example_of_the_lecture() -> None:
     assert found == [("x", "+", 1, -4, -4), ("y", "+", 1, -4, -4), ("+", "*", -4, 1, -4), ("z", "*", 3, 1, 3)]
 
 
-def test_the_sigmoid_neuron_of_the_lecture() -> None:
+def test_the_sigmoid_neuron_of_the_notes() -> None:
     def neuron(w0: Any, x0: Any, w1: Any, x1: Any, w2: Any) -> Any:
         return 1 / (1 + jnp.exp(-(w0 * x0 + w1 * x1 + w2)))
 
     with jax.enable_x64(True):
         graph = vis.value_graph(neuron, 2.0, -1.0, -3.0, -2.0, -3.0)
     y = 1 / (1 + np.exp(-1))
-    slope = y * (1 - y)  # 0.20 in the lecture
+    slope = y * (1 - y)  # 0.20 in the notes
     expected = [
         ("w0", 2, -slope),
         ("x0", -1, 2 * slope),
