@@ -44,7 +44,7 @@ def random_flip(key: jax.Array, images: ArrayLike, *, axis: ImageAxis = "width",
 
 
 def alternating_flip(key: jax.Array, images: ArrayLike, indices: ArrayLike, *, epoch: ArrayLike) -> jax.Array:
-    """Mirrors left and right half of the images in even epochs, and the other half in odd epochs.
+    """Mirrors left and right: half of the images in even epochs, the other half in odd epochs.
 
     Each image has a fixed random bit, ``bit(key, index)``, and is mirrored if ``bit + epoch`` is odd. Two successive
     epochs contain each image and its mirror image, while independent flips repeat half of the images; this saves a
@@ -54,7 +54,7 @@ def alternating_flip(key: jax.Array, images: ArrayLike, indices: ArrayLike, *, e
         key: determines the bits; the same in every epoch.
         images: ``(*batch, height, width, channels)``, floating, of any range.
         indices: the index of each image in the data set, integers ``(*batch,)``, so that shuffling has no effect.
-        epoch: a number, which counts from 0; it may be traced.
+        epoch: the number of the epoch, from 0; may be traced.
 
     Returns:
         images of the same shape and dtype.
@@ -87,5 +87,5 @@ def alternating_flip(key: jax.Array, images: ArrayLike, indices: ArrayLike, *, e
 
 
 def _flip_where(mirrored: jax.Array, x: jax.Array, axis: int) -> jax.Array:
-    """The images, those mirrored along an axis that are selected, ``(n,)``."""
+    """The images, with those selected by ``(n,)`` booleans mirrored along an axis."""
     return jnp.where(with_sharding_of(mirrored, x)[:, None, None, None], jnp.flip(x, axis), x)

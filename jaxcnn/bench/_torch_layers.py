@@ -1,7 +1,7 @@
 """Layers in PyTorch, if it is installed. It is imported when the first of these functions is called.
 
 Eager mode, as PyTorch is mostly used on CPUs, with as many threads as the process has cores. Of the two layouts,
-``contiguous`` and ``channels_last``, the one is taken that is faster in a few runs.
+``contiguous`` and ``channels_last``, the one that is faster in a few runs is measured.
 """
 
 import importlib.util
@@ -89,8 +89,8 @@ def _kernel(torch: Any, kernel: np.ndarray, layer: ConvLayer, form: Any) -> Any:
 def _conv(torch: Any, layer: ConvLayer, operation: str, tensors: Sequence[Any], kernel: Any) -> Run | None:
     """One of the three operations by the function that PyTorch's own autograd calls.
 
-    PyTorch pads both sides alike; where the layer does not, the greater padding is taken on both, if the result has
-    the same size then.
+    PyTorch pads both sides equally. For a layer that does not, both sides get the larger padding, if the result has
+    the same size.
     """
     geometry, transposed = layer.geometry, layer.input_dilation > 1
     if transposed:

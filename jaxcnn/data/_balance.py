@@ -1,4 +1,4 @@
-"""Weights of examples or of classes by which every class counts the same."""
+"""Weights of examples or of classes that give every class the same total weight."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from jaxcnn.data._arrays import IGNORED
 
 
 def balanced_weights(labels: np.ndarray) -> np.ndarray:
-    """One weight for each example, by which every class has the same sum: ``n / (classes * examples of the class)``.
+    """One weight for each example, such that every class has the same sum: ``n / (classes * examples of the class)``.
 
     As ``train.Experiment(sample_weights=...)`` they draw every class equally often; multiplied by the loss of each
-    example they weigh every class the same. Their mean is 1.
+    example they give every class the same weight. Their mean is 1.
 
     Args:
         labels: integers ``(n,)``; classes without an example do not count.

@@ -1,4 +1,4 @@
-"""Data that does not fit into memory: read and decoded by threads while it is needed, in an order known before."""
+"""Data that does not fit into memory: read and decoded by threads during training, in a predetermined order."""
 
 import dataclasses
 import itertools
@@ -46,7 +46,7 @@ class Batch(NamedTuple):
     """What was read of requested examples.
 
     Attributes:
-        arrays: by name; the first axis counts the examples.
+        arrays: by name; the first axis is that of the examples.
         good: ``(n,)``, whether each example could be read.
     """
 
@@ -58,8 +58,8 @@ class StreamedSplit:
     """Examples that are read when they are needed.
 
     An example that cannot be read is counted, named in a warning, and left out: training reads the next one in its
-    place, evaluation does without it. So what is read depends on nothing but the requested indices, and a run that
-    resumes reads what it would have read.
+    place, evaluation skips it. So the examples depend only on the requested indices, and a resumed run reads the same
+    examples.
 
     Args:
         source: where the examples come from.
@@ -109,11 +109,11 @@ class StreamedSplit:
 
         Args:
             indices: ``(n,)``, integers.
-            replace: whether the next readable example replaces an unreadable one; else that is zeros, and False
-                in ``good``.
+            replace: whether the next readable example replaces an unreadable one; otherwise the entries are zeros, and
+                False in ``good``.
 
         Raises:
-            ValueError: too many examples cannot be read, or an example is not of the promised kind.
+            ValueError: too many examples cannot be read, or an example has another dtype or shape than ``fields``.
         """
         arrays = {name: np.zeros((len(indices), *shape), dtype) for name, (shape, dtype) in self.fields.items()}
         good = np.zeros(len(indices), bool)
@@ -204,7 +204,7 @@ class StreamedSplit:
             more = f" and {number - NAMED} more" if number > NAMED else ""
             raise ValueError(
                 f"{number} examples cannot be read, more than max_corrupt={self._max_corrupt}: "
-                f"{', '.join(worst)}{more}. The last: {reason} Mend or remove them, or allow more."
+                f"{', '.join(worst)}{more}. The last: {reason} Repair or remove them, or increase max_corrupt."
             )
         log.warning("left out (%d of at most %d): %s", number, self._max_corrupt, reason)
 
@@ -214,17 +214,17 @@ class StreamedDataset:
     """Splits that are read when they are needed, for an ``Experiment`` in place of a ``Dataset``.
 
     Attributes:
-        name: what the data set is called in reports.
-        train: examples to learn from.
-        test: examples to evaluate the result on.
-        validation: examples to make choices by.
+        name: of the data set in reports.
+        train: the training examples.
+        test: the examples of the final evaluation.
+        validation: examples that select settings and checkpoints.
         class_names: the name of class 0, of class 1, and so on; empty where there are no classes.
         fingerprint: identifies the data, so that a resumed run can refuse other data: a SHA-256 of the names and sizes
             of all files and of a sample of their content (of at most 256 files the first, middle and last 16 KiB). A
             change that keeps the size of a file and is outside of the sample is not detected.
         resize: how images of other sizes were brought to this one, ``"fit"`` or ``"cover"``; prediction does the same.
-        licence: under what terms the data may be used, where that is known.
-        citation: whom to cite.
+        licence: the terms under which the data may be used, if known.
+        citation: the reference to cite.
         files: as of a ``Dataset``.
 
     Raises:

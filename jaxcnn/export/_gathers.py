@@ -1,4 +1,4 @@
-"""Gathers at known places that are slices: what indexing in ``jax.numpy`` makes of arrays with a symbolic size."""
+"""Gathers at constant positions that are slices: indexing an array with a symbolic size produces them."""
 
 import functools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What to do when a device has no memory left."""
+"""Advice when the memory of a device does not suffice."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ def memory_advice(batch_size: int) -> Iterator[None]:
     """Turns XLA's error about memory into advice about the batch.
 
     Raises:
-        RunError: the device's memory did not suffice inside.
+        RunError: the memory of the device did not suffice.
     """
     try:
         yield
@@ -23,6 +23,6 @@ def memory_advice(batch_size: int) -> Iterator[None]:
         reason = str(error).splitlines()[0][:200]
         raise RunError(
             f"the device has too little memory for batches of {batch_size} examples ({reason}). "
-            f"Try --set batch_size={max(batch_size // 2, 1)}, with the learning rate lowered alike, more devices, or "
-            f"each batch in parts, one after the other, with --accumulate 2."
+            f"Try --set batch_size={max(batch_size // 2, 1)}, with a proportionally lower learning rate, more devices, "
+            f"or --accumulate 2, which computes each batch in two parts."
         ) from error

@@ -15,7 +15,7 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 class MuonState(NamedTuple):
-    """Updates made so far, and the momentum of each kernel."""
+    """The number of updates, and the momentum of each kernel."""
 
     count: jax.Array  # type: ignore[assignment]  # over the method of tuples
     momentum: Any
@@ -38,19 +38,19 @@ def muon(
     weight decay, which the fixed norm replaces, and no factor for the kernel's shape: ``optax.contrib.muon`` has five
     rounds, such a factor, and no fixed norm.
 
-    Give it kernels only, and other parameters another optimizer: ``by_pattern`` or ``optax.partition`` does that.
+    Only kernels are supported; ``by_pattern`` or ``optax.partition`` gives other parameters another optimizer.
 
     Args:
         learning_rate: a number or a schedule.
-        momentum: ``m``, weight of the past.
-        nesterov: looks ahead by one step of momentum.
+        momentum: ``m``, the weight of the old value.
+        nesterov: whether to use Nesterov momentum.
         steps: rounds of ``orthogonalize``.
         coefficients: of its polynomial.
         renormalize: gives each kernel the norm ``sqrt(out)`` before it moves.
-        dtype: in which it orthogonalises.
+        dtype: of the orthogonalisation.
 
     Raises:
-        ValueError: a parameter that is no kernel, on ``init``; or an update without parameters.
+        ValueError: a parameter that is not a kernel, on ``init``; or an update without parameters.
 
     Source: Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks", and the Muon version of
     airbench94.
@@ -98,16 +98,16 @@ def orthogonalize(
     coefficients: tuple[float, float, float] = QUINTIC,
     dtype: DTypeLike = jnp.bfloat16,
 ) -> jax.Array:
-    """The orthogonal matrix nearest to a matrix, roughly: every singular value is brought near 1.
+    """An approximation of the nearest orthogonal matrix: every singular value becomes about 1.
 
     ``X <- M / (|M| + 1e-7)``, then ``steps`` times ``X <- a X + (b A + c A^2) X`` with ``A = X X^T``: a Newton-Schulz
-    iteration, an odd polynomial of the singular values that leaves the singular vectors alone. So it commutes with
-    transposing, and with any reordering of rows or of columns: ``(window, in)`` flattened in whichever order, and
-    before or after the outputs, gives the same step. The smaller side is ``A``'s.
+    iteration, an odd polynomial of the singular values that does not change the singular vectors. So it commutes with
+    transposition and with any reordering of rows or columns: the order in which ``(window, in)`` is flattened does not
+    change the step. ``A`` has the smaller of the two sizes.
 
     Args:
         matrix: ``(rows, columns)``.
-        steps: rounds; after three, singular values from a fiftieth of the norm upwards lie between 0.68 and 1.21.
+        steps: rounds; after three, singular values of at least a fiftieth of the norm are between 0.68 and 1.21.
         coefficients: ``(a, b, c)``.
         dtype: of the computation; the result has it too.
 
@@ -132,6 +132,6 @@ def _check_kernel(path: Any, leaf: jax.Array) -> None:
     if leaf.ndim < 2:
         name = jax.tree_util.keystr(path) or "the parameter"
         raise ValueError(
-            f"{name} of the shape {leaf.shape} is no kernel (*window, in, out). Give biases and scales to "
-            f"another optimizer: jaxcnn.train.by_pattern, or optax.partition."
+            f"{name} of the shape {leaf.shape} is not a kernel (*window, in, out). Use another optimizer for "
+            f"biases and scales: jaxcnn.train.by_pattern, or optax.partition."
         )

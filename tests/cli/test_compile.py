@@ -86,7 +86,7 @@ def test_refused(options: list[str], message: str, capsys: pytest.CaptureFixture
 @pytest.mark.usefixtures("eight_cpus")
 def test_pmap_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compile", TINY, "--topology", "v5e:2x4", "--spelling", "pmap"]) == 2
-    assert "a pmap cannot be compiled for devices that are not there" in capsys.readouterr().err
+    assert "a pmap cannot be compiled for devices that are not present" in capsys.readouterr().err
 
 
 def test_a_mesh_of_several_axes() -> None:

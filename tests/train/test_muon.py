@@ -65,7 +65,7 @@ def test_bfloat16_is_near_float32_and_parameters_keep_their_dtype() -> None:
 
 
 def test_mistakes() -> None:
-    with pytest.raises(ValueError, match=re.escape("muon: ['bias'] of the shape (8,) is no kernel")):
+    with pytest.raises(ValueError, match=re.escape("muon: ['bias'] of the shape (8,) is not a kernel")):
         muon(0.1).init({"bias": jnp.zeros(8)})
     with pytest.raises(ValueError, match=r"muon: update\(gradients, state, params\) requires params"):
         muon(0.1).update(jnp.zeros((2, 2)), muon(0.1).init(jnp.zeros((2, 2))))

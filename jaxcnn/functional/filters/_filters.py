@@ -1,8 +1,8 @@
-"""The kernels of image processing, made by hand, and how to apply them.
+"""Standard kernels of image processing, and a function that applies them.
 
 A kernel here has spatial axes only, ``(*window)``; ``apply_filter`` slides it over each channel separately. All are
 oriented for correlation, as ``conv`` computes it: a derivative along an axis is positive where values rise along it.
-Kernels are float32 (float64 where x64 is on) unless ``dtype`` or an array among the parameters says otherwise, and
+Kernels are float32 (float64 where x64 is on) unless ``dtype`` or an array among the parameters has another dtype, and
 differentiable in every parameter that is a number.
 """
 
@@ -76,7 +76,7 @@ def apply_filter(
 
 
 def box(window_shape: Sequence[int], *, dtype: DTypeLike | None = None) -> jax.Array:
-    """The mean over a window: every entry is one over their number.
+    """The mean over a window: every entry is 1 over the number of entries.
 
     Args:
         window_shape: one size per axis.
@@ -214,7 +214,7 @@ def laplacian(*, ndim: int = 2, diagonals: bool = False, dtype: DTypeLike | None
 
 
 def high_pass(window_shape: Sequence[int] = (3, 3), *, dtype: DTypeLike | None = None) -> jax.Array:
-    """What a mean over the window leaves of the middle: the identity minus ``box``. It sums to 0.
+    """The middle minus the mean over the window: the identity minus ``box``. It sums to 0.
 
     Args:
         window_shape: one size per axis.

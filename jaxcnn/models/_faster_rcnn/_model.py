@@ -35,8 +35,8 @@ class FasterRCNN(nn.Module):
     and ``method="features"`` the maps of the backbone.
 
     Images of different sizes are one batch, padded at the bottom and at the right, with their true ``image_sizes``:
-    pixels beyond them are set to zero, and boxes are clipped to them. Without batch statistics an image then has the
-    detections that it has alone.
+    pixels beyond them are set to zero, and boxes are clipped to them. Without batch statistics the
+    detections of an image do not depend on the other images of the batch.
 
     The defaults are those of torchvision's ``fasterrcnn_resnet50_fpn``, in inference and in training.
 

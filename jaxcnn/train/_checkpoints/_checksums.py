@@ -1,6 +1,6 @@
 """A checksum for every array of a state, and a record of them with a checksum of its own.
 
-Orbax writes none of its own: a bit that flips on the disk would be restored as if it had been saved so.
+Orbax writes no checksums: it would restore an array with a flipped bit without an error.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ def named_leaves(tree: Any) -> dict[str, Any]:
 
 
 def _whole(array: Any) -> np.ndarray:
-    """The array on the host, however it is split over devices and processes; of several processes all must ask."""
+    """The whole array on the host, from all devices and processes. All processes must call this."""
     if not isinstance(array, jax.Array) or array.is_fully_addressable:
         return np.asarray(array)
     if array.is_fully_replicated:
@@ -56,7 +56,7 @@ def check_arrays(arrays: Record, tree: Any) -> None:
     """Compares what was read with what was saved.
 
     Raises:
-        DamageError: arrays are not the same; names them.
+        DamageError: arrays differ; the message names them.
     """
     changed = [path for path, leaf in named_leaves(tree).items() if arrays[path]["sha256"] != _checksum(leaf)]
     if changed:
@@ -65,10 +65,10 @@ def check_arrays(arrays: Record, tree: Any) -> None:
 
 
 def check_fits(arrays: Record, template: Any) -> None:
-    """Compares what was saved with what is wanted, before an array is read.
+    """Compares the saved arrays with the expected ones, before an array is read.
 
     Raises:
-        RunError: shapes, types or names differ; says which.
+        RunError: shapes, types or names differ; the message lists them.
     """
     wanted = {path: _describe(leaf) for path, leaf in named_leaves(template).items()}
     saved = {path: {"dtype": array["dtype"], "shape": array["shape"]} for path, array in arrays.items()}
@@ -97,7 +97,7 @@ def check_seal(record: Any) -> Record:
     """The content that was sealed.
 
     Raises:
-        DamageError: it is not as it was.
+        DamageError: the content has changed.
     """
     if not isinstance(record, dict) or "sha256" not in record:
         raise DamageError("its record has no checksum")

@@ -32,17 +32,17 @@ class CompileReport:
         program: ``"training step"`` or ``"evaluation"``.
         batch_size: examples that the program computes, over all devices.
         devices: their number.
-        device_kind: what JAX calls them.
+        device_kind: their kind, as JAX names it.
         lower_seconds: to trace and lower the program.
         compile_seconds: to compile it.
-        too_large: why the memory of a device does not suffice; None where it does. The figures are then 0.
+        too_large: why the memory of a device does not suffice, with all figures 0; None if it does.
         arguments: bytes of the arguments: state, and the batch or the whole training set.
-        outputs: bytes of the results that do not take the place of an argument.
-        temporaries: bytes that are used in between.
-        flops: operations; a multiply-add is two. A loop is counted as often as the compiler knows it to run.
+        outputs: bytes of the results that do not reuse the memory of an argument.
+        temporaries: bytes of intermediate results.
+        flops: operations; a multiply-add is two. A loop counts once for each iteration that the compiler knows of.
         bytes_accessed: read and written in the memory of the device.
         collectives: the operations by which devices exchange arrays.
-        moved: those of them that move activations.
+        moved: the collectives that move activations.
     """
 
     program: Program
@@ -77,7 +77,7 @@ class CompileReport:
 
     @property
     def bounds(self) -> dict[str, float]:
-        """The least seconds that arithmetic takes, and the memory, where the figures of the chip are known."""
+        """Lower bounds of the seconds of arithmetic and of memory traffic, if the chip is known."""
         chip: Chip | None = chip_of(self.device_kind)
         if chip is None or not self.fits:
             return {}
@@ -94,7 +94,7 @@ class CompileReport:
         return self.batch_size / self.least_seconds if self.least_seconds else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON has it."""
+        """Everything as a dict of plain values."""
         fields = {name: value for name, value in vars(self).items() if name not in ("collectives", "moved")}
         return fields | {
             "fits": self.fits,
@@ -116,16 +116,16 @@ def compile_for(
     per_device_batch: int | None = None,
     streamed: bool = False,
 ) -> CompileReport:
-    """Compiles a program of an experiment for devices that need not be there, and reports its costs.
+    """Compiles a program of an experiment for devices, present or not, and reports its costs.
 
     Args:
-        experiment: any; none of its data is read.
-        parallel: the devices, such as ``Parallel(mesh=target_mesh("v5e:4x4"))``, and how a step is spread over them.
+        experiment: any experiment; its data is not read.
+        parallel: the devices, such as ``Parallel(mesh=target_mesh("v5e:4x4"))``, and how a step is split over them.
         program: the training step, or the evaluation of one batch of the test split.
         per_device_batch: the examples of a training step that each device computes, in place of the batch size of the
             experiment.
-        streamed: whether a step is given its batch alone, as with a data set that is streamed, where the experiment
-            has its training split in memory.
+        streamed: whether the step takes its batch as an argument, as with streamed data, although the experiment has its
+            training split in memory.
 
     Raises:
         ConfigError: the batch cannot be split evenly or is larger than a training split in memory, or the step is a
@@ -145,8 +145,8 @@ def compile_for(
     check_choice(program, PROGRAMS, name="program")
     if parallel.spelling == "pmap":
         raise ConfigError(
-            "a pmap cannot be compiled for devices that are not there; compile the same step with the spelling jit or "
-            "shard_map."
+            "a pmap cannot be compiled for devices that are not present; compile the same step with the spelling jit "
+            "or shard_map."
         )
     batch_size = experiment.batch_size if per_device_batch is None else per_device_batch * parallel.devices
     experiment = with_batch_size(experiment, batch_size, streamed=streamed)
@@ -156,7 +156,7 @@ def compile_for(
         return _report(program, lowered, seconds, parallel, batch_size, gathered)
     size = evaluation_size(experiment.data.test, parallel)
     lowered, seconds = _timed(lambda: lower_evaluation(experiment, parallel))
-    results = {leaf.size for leaf in jax.tree.leaves(lowered.out_info)}  # every device is given those of all
+    results = {leaf.size for leaf in jax.tree.leaves(lowered.out_info)}  # every device has the arguments of all devices
     return _report(program, lowered, seconds, parallel, size, gathered | results)
 
 

@@ -1,4 +1,4 @@
-"""A run is a folder: what was run, with what, how it went, and where it is.
+"""The folder of a run: the experiment, its settings and versions, metrics and checkpoints.
 
 ``config.json`` (experiment and resolved settings), ``experiment.py`` (its text), ``versions.json``, ``parallel.json``
 (devices), ``data.json`` (the files of the data, where they are files), ``metrics.jsonl``, ``timing.json``,
