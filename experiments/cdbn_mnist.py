@@ -6,7 +6,7 @@ trained with 1,000 to 60,000 labels. The paper reports test errors of 2.62, 2.13
 2,000, 3,000, 5,000 and all labels, and does not describe its training. Here it is one run in two stages; ``measure``
 gives the error for each number of labels, and that of the same classifier on the pixels for 1,000.
 
-run     jaxcnn repeat cdbn_mnist --seeds 3      (MNIST prepared by tensorflow-datasets; see the README)
+run     jaxcnn repeat cdbn_mnist --seeds 3  (MNIST prepared by tensorflow-datasets; see docs/your_data.md)
 cost    not measured yet
 result  not measured yet
 """

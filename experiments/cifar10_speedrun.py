@@ -2,12 +2,13 @@
 
 A frozen first layer that whitens training patches, flips that alternate, shifts by two reflected pixels, smooth labels,
 Muon for the convolutions and SGD for the rest, both falling to zero, and six views of each test image. Learning rates
-are the reference's for batches of 2000 and a loss summed over the batch; ``scaled`` says how Muon's follows the batch.
+are those of the reference for batches of 2000 and a loss summed over the batch; ``scaled`` adapts that of Muon to other
+batches.
 
 Muon needs 8 epochs where the same network with SGD needs 9.9: 280 against 350 TFLOP. Nine fit into half an hour on two
 cores. As in the reference the whitening's bias is trained for the first three: with ``whitening_epochs=0`` a step is a
 tenth faster, and nine epochs of seed 0 ended at 93.81 %, ten at 93.91 % (experiments/results/cifar10_speedrun).
-glibc's large pages save a sixth of a step on a CPU, whose 3 GB are otherwise mapped anew each time.
+Large pages of glibc save a sixth of a step on a CPU, since 3 GB are otherwise mapped in each step.
 
 run     GLIBC_TUNABLES=glibc.malloc.hugetlb=1 jaxcnn train cifar10_speedrun
     (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)

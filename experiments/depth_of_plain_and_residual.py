@@ -1,9 +1,10 @@
 r"""Do more layers learn better? Plain and residual networks of 20 and 56 layers on CIFAR-10 (He et al. 2015, figure 6).
 
-The networks of the paper's section 4.2, with its shifts, flips, batches, momentum and decay; `network=plain-56` is
-`residual-56` without shortcuts. The claim is about training: 56 plain layers have the *higher* training loss, which is
-no overfitting, and with shortcuts, which cost no parameter, the lower. The paper trains for 164 epochs. Here it is a
-few, with the learning rate's two steps after the same parts of them. docs/reports/depth.md shows the curves.
+The networks of section 4.2 of the paper, with its shifts, flips, batches, momentum and decay; `network=plain-56` is
+`residual-56` without shortcuts. The claim is about training: the training loss of 56 plain layers is higher than that
+of 20, so this is not overfitting; with shortcuts, which add no parameters, it is lower. The paper trains for 164
+epochs. Here they are few, with the two reductions of the learning rate after the same fractions of them.
+docs/reports/depth.md shows the curves.
 
 run     jaxcnn repeat depth_of_plain_and_residual --seeds 1
     (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)

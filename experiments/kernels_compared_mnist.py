@@ -7,7 +7,7 @@ coding; the encoder of predictive sparse decomposition; or those of a convolutio
 training images. In ``trained`` they are trained with the classifier, and ``pixels`` has none. The variants have 1,000
 labels, or all of them (``_all``).
 
-run     jaxcnn repeat kernels_compared_mnist --seeds 3      (MNIST prepared by tensorflow-datasets; see the README)
+run     jaxcnn repeat kernels_compared_mnist --seeds 3  (MNIST prepared by tensorflow-datasets; see docs/your_data.md)
 cost    not measured yet
 result  not measured yet
 """

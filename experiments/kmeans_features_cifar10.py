@@ -8,7 +8,7 @@ and the hard encoding, and 79.6 % with 4,000. ``measure`` gives the accuracy (on
 ``hold_out``), the time and the speed of encoding, the speed of a matrix product of the same size, and the largest
 memory of the process.
 
-run     jaxcnn repeat kmeans_features_cifar10 --seeds 3      (CIFAR-10 prepared by tensorflow-datasets; see the README)
+run     jaxcnn repeat kmeans_features_cifar10 --seeds 3  (CIFAR-10 from tensorflow-datasets; see docs/your_data.md)
 cost    not measured yet
 result  not measured yet
 """

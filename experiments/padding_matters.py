@@ -1,10 +1,10 @@
 r"""What padding is for: depth, and the pixels at the border.
 
-Without padding ("VALID") every 3x3 convolution takes two pixels off the height and width of its map, so that of a 16x16
-field nothing is left after eight; and a pixel in the corner is seen by one window where one in the middle is seen by
-nine. With zeros around the map ("SAME") maps keep their size. Networks of 1 to 7 convolutions and a mean over the last
-map, with the same number of parameters either way, learn digits at random places in the field, and are then shown test
-digits in the middle and in the corners. docs/reports/padding.md has the accuracies.
+Without padding ("VALID") every 3x3 convolution reduces height and width of its map by two pixels, so a 16x16 field is
+used up after eight; and a pixel in the corner is part of one window, a pixel in the middle of nine. With zero padding
+("SAME") maps keep their size. Networks of 1 to 7 convolutions and a mean over the last map, with the same number of
+parameters for both paddings, are trained on digits at random positions of the field and tested on digits in the middle
+and in the corners. docs/reports/padding.md has the accuracies.
 
 run     jaxcnn repeat padding_matters
 cost    0:10 a run on 1 core

@@ -1,9 +1,9 @@
 r"""What pooling does for shifted images: the same network with maxima, with means, and with every second pixel.
 
-Lectures say that max pooling makes a network insensitive to small shifts. Here three convolutions are each followed by
-2x2 pooling, or by leaving out three pixels of four, which is a strided convolution; nothing else differs, not even the
-number of parameters. All learn 16x16 digits in the middle of a 24x24 field, and are then shown test digits shifted by 0
-to 4 pixels in each direction. docs/reports/pooling.md has the accuracies, and how far the last map moved.
+Max pooling is often said to make a network insensitive to small shifts. Here each of three convolutions is followed by
+2x2 pooling, or keeps one pixel of four, as a strided convolution does; the numbers of parameters are equal. Networks
+are trained on 16x16 digits in the middle of a 24x24 field and tested on digits shifted by 0 to 4 pixels in each
+direction. docs/reports/pooling.md has the accuracies, and the change of the last map.
 
 run     jaxcnn repeat pooling_invariance
 cost    0:16 a run on 1 core

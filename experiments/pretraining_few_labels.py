@@ -5,7 +5,7 @@ of the first, each as a convolutional RBM (Lee et al. 2009). Then a linear class
 with the layers frozen or fine-tuned. A run has all of this as stages. The variants are random or pretrained layers,
 frozen or fine-tuned, with 100, 1,000 and all labels; the number of steps of the classifier is the same in each.
 
-run     jaxcnn repeat pretraining_few_labels --seeds 3      (MNIST prepared by tensorflow-datasets; see the README)
+run     jaxcnn repeat pretraining_few_labels --seeds 3  (MNIST prepared by tensorflow-datasets; see docs/your_data.md)
 cost    not measured yet
 result  not measured yet
 """

@@ -1,4 +1,4 @@
-"""Retrieval by features among classes that the network has never seen.
+"""Retrieval by features among classes that the network was not trained on.
 
 A convolutional network learns to classify the digits 0 to 4. Then each test image of the digits 5 to 9 is a query among
 the others: the images of its class are relevant, and images are ranked by the cosine of their descriptors. `measure`

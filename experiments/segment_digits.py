@@ -6,7 +6,7 @@ The networks are a U-Net, an FCN-8s, a DeepLab, the multi-scale network of Farab
 own label map, three times in turn (Pinheiro and Collobert 2014), whose mean IoU is measured after each repetition.
 The settings are not tuned.
 
-run     jaxcnn repeat segment_digits --seeds 3     (both sets prepared by tensorflow-datasets; see the README)
+run     jaxcnn repeat segment_digits --seeds 3     (both sets prepared by tensorflow-datasets; see docs/your_data.md)
 cost    not measured yet
 result  not measured yet
 """

@@ -124,8 +124,8 @@ def compile_for(
         program: the training step, or the evaluation of one batch of the test split.
         per_device_batch: the examples of a training step that each device computes, in place of the batch size of the
             experiment.
-        streamed: whether the step takes its batch as an argument, as with streamed data, although the experiment has its
-            training split in memory.
+        streamed: whether the step takes its batch as an argument, as with streamed data, even if the training split of
+            the experiment is in memory.
 
     Raises:
         ConfigError: the batch cannot be split evenly or is larger than a training split in memory, or the step is a
