@@ -68,11 +68,11 @@ def run(options: argparse.Namespace) -> int:
     if options.seconds_per_entry <= 0:
         raise ValueError(f"--seconds-per-entry {options.seconds_per_entry}: time runs forwards.")
     if options.tune and options.compile:
-        raise ValueError("--tune and --compile measure different things: ask for one.")
+        raise ValueError("--tune and --compile measure different things: use one of them.")
     if options.tune:
         return run_tune(options)
     if options.model is not None or options.table is not None:
-        raise ValueError("--model and --table go with --tune. Whole training steps are measured by --only step.")
+        raise ValueError("--model and --table require --tune. Whole training steps are measured by --only step.")
     if options.compile:
         return run_compile_times(options)
     entries = select(options.pattern, kinds=options.only, operations=options.operation)

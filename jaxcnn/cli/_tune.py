@@ -14,7 +14,7 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn.functional.tuning import read_table
 
     if jax.default_backend() != "cpu":
-        raise ValueError("--tune is for CPUs; on GPUs and TPUs XLA's own convolution is taken.")
+        raise ValueError("--tune is for CPUs; GPUs and TPUs use XLA's own convolution.")
     path = options.table or cache_folder() / "tuning.json"
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() and read_table(path) else None
     operations = _operations(options)

@@ -113,8 +113,8 @@ def _to_8_bits(picture: Image.Image, name: str) -> Image.Image:
     values = np.asarray(picture)
     if picture.mode == "F" or values.min() < 0 or values.max() > 65535:
         raise ValueError(
-            f"{name} has pixels from {values.min()} to {values.max()} (mode {picture.mode}), and nothing says which "
-            f"of them is white. Write it with 8 or 16 bits per channel."
+            f"{name} has pixels from {values.min()} to {values.max()} (mode {picture.mode}), and the "
+            f"value of white is not known. Write it with 8 or 16 bits per channel."
         )
     return Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
 

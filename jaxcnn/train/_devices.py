@@ -75,7 +75,7 @@ class Parallel:
         if self.accumulate < 1:
             raise ConfigError(f"accumulate={self.accumulate}: a batch has at least one part.")
         if self.spelling == "pmap" and self.fsdp:
-            raise ConfigError("pmap holds every parameter on every device; take spelling='jit' for fsdp.")
+            raise ConfigError("pmap holds every parameter on every device; use spelling='jit' for fsdp.")
         if self.spelling == "pmap" and jax.process_count() > 1:
             raise ConfigError("pmap is for one process; take spelling='jit' or 'shard_map' for several.")
 

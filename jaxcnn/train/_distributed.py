@@ -54,7 +54,7 @@ def join_processes(
             raise
         raise ConfigError(
             f"--distributed: JAX finds no Slurm, Open MPI, Kubernetes or Cloud TPU here ({error}). "
-            f"Say who is who: --coordinator HOST:PORT --num-processes N --process-id I."
+            f"Pass the addresses: --coordinator HOST:PORT --num-processes N --process-id I."
         ) from error
 
 

@@ -88,7 +88,7 @@ def test_ctrl_c_keeps_what_was_measured(capsys: pytest.CaptureFixture[str], tmp_
     [
         (["lenet6"], "no model's name matches 'lenet6'. Did you mean 'lenet5'?"),
         (["lenet5", "--append"], "--append adds to the file of --json; name it."),
-        (["--tune"], "--tune and --compile measure different things: ask for one."),
+        (["--tune"], "--tune and --compile measure different things: use one of them."),
     ],
 )
 def test_mistakes_end_in_one_sentence(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

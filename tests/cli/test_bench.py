@@ -77,7 +77,7 @@ def test_tune_writes_a_table(
         (["bench", "dw3_129"], "no layer's name matches 'dw3_129'. Did you mean 'dw3_128'?"),
         (["bench", "--append"], "--append adds to the file of --json; name it."),
         (["bench", "--seconds-per-entry", "0"], "--seconds-per-entry 0.0: time runs forwards."),
-        (["bench", "--model", "lenet5"], "--model and --table go with --tune."),
+        (["bench", "--model", "lenet5"], "--model and --table require --tune."),
         (["bench", "--tune", "--model", "lenet"], "there is no model 'lenet'. Did you mean 'lenet5'?"),
         (["bench", "--tune", "--model", "lenet5", "--batch", "0"], "--batch 0: a batch has at least one image."),
     ],

@@ -245,7 +245,7 @@ def test_pixels_without_a_white(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=re.escape(f"{path} has pixels from")):
         read_image(path, image_shape=SHAPE)
     path = write(tmp_path, GREY.astype(np.int32) + 70000, "y.tif")
-    with pytest.raises(ValueError, match=r"nothing says which of them is white\. Write it with 8 or 16 bits"):
+    with pytest.raises(ValueError, match=r"the value of white is not known\. Write it with 8 or 16 bits"):
         read_image(path, image_shape=SHAPE)
 
 

@@ -258,7 +258,7 @@ class RunFolder:
         except ImportError as error:
             raise RunError(
                 f"{self.path / 'experiment.py'} was recorded with other versions and does not load with these: "
-                f"{error}. {self.path / 'versions.json'} names them; install those, or mend the file."
+                f"{error}. {self.path / 'versions.json'} names them; install those, or repair the file."
             ) from error
         try:
             return file, config_from_json(file.config_class, self.settings())
