@@ -142,8 +142,8 @@ def _check_words(options: argparse.Namespace) -> None:
         )
     if options.resume is not None and (options.set or options.variant or options.run_dir):
         raise ConfigError(
-            "--resume continues a run as it was recorded; it cannot be combined with --set, --variant and --run-dir. To "
-            "train it for longer: --extend epochs=N. To change anything else, start a new run from its variables: "
+            "--resume continues a run as it was recorded; it cannot be combined with --set, --variant and --run-dir. "
+            "To train it for longer: --extend epochs=N. To change anything else, start a new run from its variables: "
             "--from RUN."
         )
     if options.extend and options.resume is None:
