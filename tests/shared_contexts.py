@@ -7,7 +7,7 @@ import threading
 from jax._src.interpreters import mlir
 
 
-def share_contexts(programs: int = 10) -> None:
+def share_contexts(programs: int = 40) -> None:
     """Lowers this number of consecutive programs in one context.
 
     JAX 0.10 makes a context for each program, and loading its dialects takes 5 ms, a fifth of the time that a program

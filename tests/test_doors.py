@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.sources import imports_of
 from tests.test_layers import imported_modules
 
 ROOT = Path(__file__).parent.parent
@@ -86,7 +87,7 @@ def test_private_modules_are_imported_from_inside_their_package() -> None:
 
 def from_doors(source: str) -> Iterator[tuple[str, str]]:
     """Each name that a source imports from a package, with the package."""
-    for node in ast.walk(ast.parse(source)):
+    for node in imports_of(source):
         if isinstance(node, ast.ImportFrom) and node.module in EXPORTS:
             yield from ((str(node.module), alias.name) for alias in node.names)
 

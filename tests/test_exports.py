@@ -5,6 +5,7 @@ import functools
 import importlib
 from pathlib import Path
 
+from tests.sources import imports_of
 from tests.test_api_rules import FACES, ROOT
 
 
@@ -31,7 +32,7 @@ def imported_names() -> frozenset[str]:
     for path in (ROOT / "jaxcnn").rglob("*.py"):
         if path.name == "__init__.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in imports_of(path.read_text(encoding="utf-8")):
             if isinstance(node, ast.ImportFrom):
                 names |= {alias.name for alias in node.names}
     return frozenset(names)

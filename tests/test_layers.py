@@ -5,6 +5,8 @@ import sys
 from collections.abc import Set
 from pathlib import Path
 
+from tests.sources import imports_of
+
 ROOT = Path(__file__).parent.parent
 ROWS = [
     {"_geometry"},
@@ -28,10 +30,10 @@ def folder_of(path: Path) -> str:
 def imported_modules(source: str) -> list[str]:
     """Every module a source imports, wherever in the file; ``from jaxcnn import nn`` counts as ``jaxcnn.nn``."""
     names = []
-    for node in ast.walk(ast.parse(source)):
+    for node in imports_of(source):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.level == 0, "relative imports hide which layer is meant"
             assert node.module is not None
             names += (

@@ -20,6 +20,7 @@ def random(*shape: int, seed: int = 0) -> jax.Array:
 # Sizes
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(("strides", "positions"), [(1, 5), (2, 3)])
 def test_7x7_input_with_a_3x3_kernel_and_strides_1_and_2(strides: int, positions: int) -> None:
     y = F.conv(random(7, 7, 1), random(3, 3, 1, 1, seed=1), strides=strides, padding="VALID")
@@ -27,6 +28,7 @@ def test_7x7_input_with_a_3x3_kernel_and_strides_1_and_2(strides: int, positions
     assert (7 - 3) % strides == 0 and (7 - 3) // strides + 1 == positions
 
 
+@pytest.mark.gate
 def test_7x7_input_with_a_3x3_kernel_and_stride_3_does_not_fit() -> None:
     """(7 - 3) / 3 + 1 is 2.33: two positions are taken, and the last row and column are never read."""
     x, kernel = random(7, 7, 1), random(3, 3, 1, 1, seed=1)
@@ -41,6 +43,7 @@ def test_7x7_input_with_a_3x3_kernel_and_stride_3_does_not_fit() -> None:
     assert F.conv(x, kernel, strides=3, padding=1).shape == (3, 3, 1)  # with one zero around it does fit
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("size", [3, 5, 7])
 def test_padding_with_half_of_the_kernel_keeps_the_size(size: int) -> None:
     x, kernel = random(7, 7, 1), random(size, size, 1, 1, seed=1)
@@ -49,6 +52,7 @@ def test_padding_with_half_of_the_kernel_keeps_the_size(size: int) -> None:
     np.testing.assert_array_equal(padded, F.conv(x, kernel, padding="SAME"))
 
 
+@pytest.mark.gate
 def test_32_shrinks_to_28_shrinks_to_24() -> None:
     x = random(32, 32, 3)
     first = F.conv(x, random(5, 5, 3, 6, seed=1), padding="VALID")
@@ -56,6 +60,7 @@ def test_32_shrinks_to_28_shrinks_to_24() -> None:
     assert (first.shape, second.shape) == ((28, 28, 6), (24, 24, 10))
 
 
+@pytest.mark.gate
 def test_six_5x5x3_filters_make_28x28x6_of_32x32x3() -> None:
     """Each filter makes one 28x28 map by itself; the maps are stacked."""
     x, kernel = random(32, 32, 3), random(5, 5, 3, 6, seed=1)
@@ -68,6 +73,7 @@ def test_six_5x5x3_filters_make_28x28x6_of_32x32x3() -> None:
     np.testing.assert_allclose(stacked[3, 4, 2], one_number, rtol=1e-4)
 
 
+@pytest.mark.gate
 def test_a_5x5x3_filter_has_76_parameters_and_ten_have_760() -> None:
     assert shapes.conv_counts((32, 32, 3), 1, (5, 5)).parameters == 76
     ten = shapes.conv_counts((32, 32, 3), 10, (5, 5), padding=2)
@@ -76,6 +82,7 @@ def test_a_5x5x3_filter_has_76_parameters_and_ten_have_760() -> None:
     assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == 760
 
 
+@pytest.mark.gate
 def test_2x2_grows_to_5x5_by_a_3x3_transposed_convolution_of_stride_2() -> None:
     """Each input stamps the kernel, scaled, onto the output; where stamps overlap they add."""
     x, kernel = random(2, 2, 1), random(3, 3, 1, 1, seed=1)
@@ -88,6 +95,7 @@ def test_2x2_grows_to_5x5_by_a_3x3_transposed_convolution_of_stride_2() -> None:
     np.testing.assert_allclose(y[..., 0], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.gate
 def test_dilation_2_sees_5x5_with_9_weights() -> None:
     kernel = random(3, 3, 1, 1)
     seen = jax.grad(lambda x: F.conv(x, kernel, padding="VALID", kernel_dilation=2)[0, 0, 0])(random(5, 5, 1))[..., 0]
@@ -96,6 +104,7 @@ def test_dilation_2_sees_5x5_with_9_weights() -> None:
     assert shapes.receptive_field([shapes.SlidingWindow((3, 3), window_dilation=2)]).size == (5, 5)
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(("kernel_size", "pool"), [(5, 2), (3, 3)])
 def test_a_pool_over_a_convolution_sees_p_plus_k_minus_1(kernel_size: int, pool: int) -> None:
     kernel = jnp.abs(random(kernel_size, 1, 1)) + 0.1
@@ -112,6 +121,7 @@ def test_a_pool_over_a_convolution_sees_p_plus_k_minus_1(kernel_size: int, pool:
 # Properties
 
 
+@pytest.mark.gate
 def test_convolution_associates_and_commutes() -> None:
     """(F * G) * H == F * (G * H), and F * G == G * F."""
     f, g, h = random(6, 7), random(3, 2, seed=1), random(2, 4, seed=2)
@@ -121,6 +131,7 @@ def test_convolution_associates_and_commutes() -> None:
     np.testing.assert_allclose(F.convolve(f, g), F.convolve(g, f), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.gate
 def test_two_flipped_layers_are_one_layer_with_the_convolved_kernel() -> None:
     """The same law for layers: flipped kernels associate, unflipped ones (correlations) do not."""
     x, g, h = random(6, 7), random(3, 2, seed=1), random(2, 4, seed=2)
@@ -134,6 +145,7 @@ def test_two_flipped_layers_are_one_layer_with_the_convolved_kernel() -> None:
     assert float(jnp.max(jnp.abs(correlated - layer(x, layer(g, h, False), False)))) > 0.1
 
 
+@pytest.mark.gate
 def test_convolution_is_equivariant_to_translation() -> None:
     x, kernel = random(8, 9, 2), random(3, 3, 2, 4, seed=1)
 
@@ -146,6 +158,7 @@ def test_convolution_is_equivariant_to_translation() -> None:
     np.testing.assert_allclose(call(by_stride, 2), jnp.roll(call(x[:, :8], 2), (1, 2), (0, 1)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.gate
 def test_a_dense_layer_and_a_local_one_are_not_equivariant() -> None:
     x, kernel = random(8, 1), random(8, 3, 1, 1, seed=1)
 
@@ -155,6 +168,7 @@ def test_a_dense_layer_and_a_local_one_are_not_equivariant() -> None:
     assert float(jnp.max(jnp.abs(call(jnp.roll(x, 1, 0)) - jnp.roll(call(x), 1, 0)))) > 0.1
 
 
+@pytest.mark.gate
 def test_max_pooling_is_nearly_invariant_to_small_shifts() -> None:
     """Deep Learning, figure 9.8: every input changes, half of the pooled values stay."""
     detected, shifted = jnp.array([0.1, 1.0, 0.2, 0.1]), jnp.array([0.3, 0.1, 1.0, 0.2])
@@ -164,6 +178,7 @@ def test_max_pooling_is_nearly_invariant_to_small_shifts() -> None:
     assert np.all(detected != shifted) and int(jnp.sum(pooled[0] == pooled[1])) == 2
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize("window", [2, 5, 9])
 def test_how_many_maxima_survive_a_shift_by_one(window: int) -> None:
     """The maximum of ``k`` random values survives where it is none of the two at the ends: ``(k - 1) / (k + 1)``."""
@@ -173,6 +188,7 @@ def test_how_many_maxima_survive_a_shift_by_one(window: int) -> None:
     assert abs(survived - (window - 1) / (window + 1)) < 0.02
 
 
+@pytest.mark.gate
 def test_four_quadrants_are_the_2x2_level_of_spatial_pyramid_pooling() -> None:
     x = random(3, 6, 8, 5)
     quadrants = [[x[:, :3, :4], x[:, :3, 4:]], [x[:, 3:, :4], x[:, 3:, 4:]]]
@@ -184,6 +200,7 @@ def test_four_quadrants_are_the_2x2_level_of_spatial_pyramid_pooling() -> None:
 # Cost
 
 
+@pytest.mark.gate
 def test_edges_by_two_taps_cost_267960_operations_against_8_billion_matrix_entries() -> None:
     """Deep Learning, section 9.2: subtract from each pixel its left neighbour, in an image 320 wide and 280 high."""
     image = random(280, 320, 1)
@@ -199,6 +216,7 @@ def test_edges_by_two_taps_cost_267960_operations_against_8_billion_matrix_entri
     assert (counts.parameters, counts.output_shape) == (2, (280, 319, 1))
 
 
+@pytest.mark.gate
 def test_the_dense_matrix_does_the_same_where_it_fits() -> None:
     image, taps = random(4, 5, 1), jnp.array([-1.0, 1.0]).reshape(1, 2, 1, 1)
 

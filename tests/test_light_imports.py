@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.sources import imports_of
+
 ROOT = Path(__file__).parent.parent
 HEAVY = {"grain", "matplotlib", "orbax", "PIL", "rich", "tensorflow", "tensorflow_datasets", "torch"}
 CORE = ("functional", "metrics", "models", "nn", "shapes")
@@ -108,10 +110,10 @@ def third_party(folder: Path) -> set[str]:
     """The distributions that the files of a folder import, late imports included."""
     names = set()
     for path in folder.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in imports_of(path.read_text(encoding="utf-8")):
             if isinstance(node, ast.Import):
                 names |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
+            else:
                 names.add((node.module or "").split(".")[0])
     names -= sys.stdlib_module_names | OPTIONAL | {"jaxcnn"}
     return {DISTRIBUTIONS.get(name, name) for name in names}

@@ -37,6 +37,8 @@ def written(values: ast.expr) -> frozenset[object]:
 
 def literals_in(source: str) -> list[frozenset[object]]:
     """The values of each Literal that a module writes."""
+    if "Literal" not in source:
+        return []  # most files, which need not be parsed
     return [
         written(node.slice)
         for node in ast.walk(ast.parse(source))

@@ -29,7 +29,7 @@ from jaxcnn.augment import (
     ten_crop,
     trivial_augment,
 )
-from jaxcnn.vis._canvas import INK, new_figure, save_figure, style
+from jaxcnn.vis._canvas import INK, new_figure, save_figure, style, suffix_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -101,6 +101,7 @@ def draw_augmentations(
     Traceback (most recent call last):
     ValueError: draw_augmentations: a picture is written as .pdf, .png or .svg, but the path is augmentations.tiff.
     """
+    suffix_of(path)  # refused before the augmentations are computed
     figure = augmentations_figure(images, augmentations(images, own=own), title=title, seed=seed)
     save_figure(figure, path)
 

@@ -87,12 +87,21 @@ def save_figure(figure: "Figure", path: str | os.PathLike[str]) -> None:
     Raises:
         ValueError: a suffix other than ``.pdf``, ``.png`` and ``.svg``.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in _METADATA:
-        raise ValueError(f"a picture is written as .pdf, .png or .svg, but the path is {path}.")
-    with style(), replacing(path) as file:
+    suffix = suffix_of(path)
+    with style(), replacing(Path(path)) as file:
         figure.savefig(file, format=suffix[1:], dpi=200, metadata=_METADATA[suffix])
+
+
+def suffix_of(path: str | os.PathLike[str]) -> str:
+    """The suffix of a picture, in lower case.
+
+    Raises:
+        ValueError: a suffix other than ``.pdf``, ``.png`` and ``.svg``.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _METADATA:
+        raise ValueError(f"a picture is written as .pdf, .png or .svg, but the path is {os.fspath(path)}.")
+    return suffix
 
 
 def shortened(name: str, longest: int) -> str:

@@ -54,7 +54,7 @@ def images() -> jax.Array:
     return jnp.asarray(np.random.default_rng(0).uniform(size=(16, 6, 7, 3)).astype(np.float32))
 
 
-@pytest.mark.parametrize("name", default_rows(list(AUGMENTS), keep=["crop", "elastic", "mixup_or_cutmix"]))
+@pytest.mark.parametrize("name", default_rows(list(AUGMENTS), keep=["crop", "mixup_or_cutmix"]))
 def test_compiled_mapped_and_in_eight_parts(name: str, key: jax.Array, images: jax.Array) -> None:
     """All say the same; a batch in parts stays in its parts, and only what mixes images sends any."""
     function = AUGMENTS[name]
@@ -75,7 +75,7 @@ def test_compiled_mapped_and_in_eight_parts(name: str, key: jax.Array, images: j
     "name",
     default_rows(
         [name for name in AUGMENTS if name not in MIXES],
-        keep=["alternating_flip", "color", "crop", "cutout", "elastic", "pca_noise", "trivial_augment"],
+        keep=["color", "crop", "elastic", "trivial_augment"],
     ),
 )
 def test_images_do_not_see_each_other_and_keep_their_dtype(name: str, key: jax.Array, images: jax.Array) -> None:

@@ -67,6 +67,12 @@ def test_tune_writes_a_table(
     assert f"JAXCNN_TUNED={file}" in capsys.readouterr().out
     assert len(json.loads(file.read_text(encoding="utf-8"))["algorithms"]) == 1
     assert file.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.gate
+def test_tune_measures_the_layers_of_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    file = tmp_path / "jaxcnn" / "tuning.json"
     assert main(["bench", "--tune", "--model", "lenet5", "--batch", "1", "--seconds-per-entry", "0.001"]) == 0
     assert len(json.loads(file.read_text(encoding="utf-8"))["algorithms"]) > 5
 

@@ -27,6 +27,7 @@ def command(mark: str) -> str:
     return between(mark).replace("```bash", "").replace("```", "").strip()
 
 
+@pytest.mark.gate
 def test_examples_run() -> None:
     assert doctest.testfile(str(README), module_relative=False).failed == 0
 

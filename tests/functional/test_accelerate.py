@@ -22,6 +22,7 @@ from jaxcnn.functional._engine import _choose, _lax_rule
 from jaxcnn.functional._engine._algorithms import ALGORITHMS
 from jaxcnn.functional._engine._explanation import ConvChoice
 from jaxcnn.functional._engine._plan import ConvPlan, Operation, task_of
+from tests.examples import SHARE
 from tests.tiers import default_rows
 
 NHWC = ("NHWC", "HWIO", "NHWC")
@@ -98,7 +99,9 @@ def any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_choose, "choose", prefer_others)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=max(2, round(8 * SHARE)), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(call=calls())
 def test_any_call_with_all_its_derivatives(any_size: None, call: Any) -> None:
     x_shape, kernel_shape, options = call
@@ -192,7 +195,7 @@ def mapped(variables: Any, images: jax.Array) -> Any:
 PROGRAMS = [gradients, per_example, ensemble, rematerialised, curvature, sharded, mapped]
 
 
-@pytest.mark.parametrize("program", default_rows(PROGRAMS, keep=[gradients, per_example, sharded]))
+@pytest.mark.parametrize("program", default_rows(PROGRAMS, keep=[per_example]))
 def test_a_flax_model_under_every_transform(any_size: None, program: Callable[..., Any], variables: Any) -> None:
     run = program if program is mapped else jax.jit(program)
     expected = run(variables, IMAGES)

@@ -89,8 +89,8 @@ def test_inference_against_loops(key: jax.Array) -> None:
 
 
 @pytest.mark.parametrize("shape", [(64, 3), (16, 24, 24, 3), (4, 40_000, 3)])
-def test_a_large_mean_costs_the_variance_nothing(shape: tuple[int, ...], key: jax.Array) -> None:
-    x = (1e4 + jax.random.normal(key, shape)).astype(jnp.float32)
+def test_a_large_mean_costs_the_variance_nothing(shape: tuple[int, ...]) -> None:
+    x = np.float32(1e4 + np.random.default_rng(0).standard_normal(shape))
     exact = np.asarray(x, float)
     axes = tuple(range(x.ndim - 1))
     mean, var = exact.mean(axes), exact.var(axes)
@@ -100,9 +100,9 @@ def test_a_large_mean_costs_the_variance_nothing(shape: tuple[int, ...], key: ja
     np.testing.assert_allclose(y, (exact - mean) / np.sqrt(var + 1e-5), atol=2e-5)  # better than the mean in float32
 
 
-def test_a_large_mean_costs_the_gradient_nothing(key: jax.Array) -> None:
-    x = np.asarray(1e4 + jax.random.normal(key, (32, 5, 3)), np.float32)
-    weight = np.asarray(jax.random.normal(jax.random.fold_in(key, 1), x.shape), np.float32)
+def test_a_large_mean_costs_the_gradient_nothing() -> None:
+    generator = np.random.default_rng(0)
+    x, weight = (np.float32(mean + generator.standard_normal((32, 5, 3))) for mean in (1e4, 0))
 
     def gradient(x: Any, weight: Any) -> Any:
         return jax.jit(jax.grad(lambda x: jnp.sum(weight * batch_norm(x, batch_stats(3), train=True)[0])))(x)
@@ -118,19 +118,16 @@ def on_a_tpu(over: _Axis, x: jax.Array, *others: Any) -> Any:
 
 @pytest.mark.parametrize("moments", [_sums_then_centred, _about_sample, on_a_tpu])
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("mean", [0.0, 1.0, 1e4, 1e19])
-def test_what_each_platform_sums_gives_mean_and_variance(
-    moments: Any, masked: bool, mean: float, key: jax.Array
-) -> None:
+@pytest.mark.parametrize("mean", default_rows([0.0, 1.0, 1e4, 1e19], keep=[1e4, 1e19]))
+def test_what_each_platform_sums_gives_mean_and_variance(moments: Any, masked: bool, mean: float) -> None:
     spread = 1.0 if mean < 1e19 else 1e17  # whose squares have room in float32, where those about 0 have none
-    x = mean + spread * jax.random.normal(key, (3, 33, 4, 2))
-    mask = jnp.arange(3 * 33).reshape(3, 33, 1, 1) % 3 > 0 if masked else None
+    x = np.float32(mean + spread * np.random.default_rng(0).standard_normal((3, 33, 4, 2)))
+    mask = np.arange(3 * 33).reshape(3, 33, 1, 1) % 3 > 0 if masked else None
     counted = np.float64(x)[np.broadcast_to(True if mask is None else mask, x.shape)].reshape(-1, 2)
     starts = [0.0, mean, 1.00005 * mean, -mean, np.nan] if moments is on_a_tpu else [0.0]
+    sums = jax.jit(lambda x, start: moments(_Axis(None, None), x, mask, jnp.float32(len(counted)), start))
     for start in starts:
-        centre, first, second = moments(
-            _Axis(None, None), x, mask, jnp.float32(len(counted)), jnp.full(2, start, jnp.float32)
-        )
+        centre, first, second = sums(x, np.full(2, start, np.float32))
         rest = np.float64(first) / len(counted)
         np.testing.assert_allclose(np.float64(centre) + rest, counted.mean(0), rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(np.float64(second) / len(counted) - rest**2, counted.var(0), rtol=1e-5)
@@ -140,7 +137,7 @@ def test_what_each_platform_sums_gives_mean_and_variance(
     ("mean", "dtype"),
     [
         (1e4, jnp.float32),
-        (1e4, jnp.bfloat16),
+        pytest.param(1e4, jnp.bfloat16, marks=pytest.mark.gate),
         pytest.param(0.0, jnp.float32, marks=pytest.mark.gate),
         pytest.param(0.0, jnp.bfloat16, marks=pytest.mark.gate),
     ],
@@ -188,20 +185,20 @@ def test_a_tpu_gives_the_results_of_a_cpu(
         )
 
 
-def test_the_gradient_is_the_one_in_the_paper(key: jax.Array) -> None:
+def test_the_gradient_is_the_one_in_the_paper() -> None:
     """Ioffe and Szegedy, section 3: the chain rule through mean and variance, written out."""
     with jax.enable_x64(True):
-        x = 2 * jax.random.normal(key, (6, 4, 3), jnp.float64) + 1
-        g = jax.random.normal(jax.random.fold_in(key, 1), x.shape, jnp.float64)
-        scale, bias = jnp.array([0.5, 1.0, -2.0]), jnp.zeros(3)
+        generator = np.random.default_rng(0)
+        x, g = 2 * generator.standard_normal((6, 4, 3)) + 1, generator.standard_normal((6, 4, 3))
+        scale, bias = np.array([0.5, 1.0, -2.0]), np.zeros(3)
 
         def y(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
             return batch_norm(x, batch_stats(3), scale=scale, bias=bias, train=True)[0]
 
-        dx, dscale, dbias = jax.vjp(y, x, scale, bias)[1](g)
-    x, g, m = np.asarray(x), np.asarray(g), 24
+        dx, dscale, dbias = jax.jit(lambda *arrays: jax.vjp(y, *arrays)[1](g))(x, scale, bias)
+    m = 24
     mean, var = x.mean((0, 1)), x.var((0, 1)) + 1e-5
-    dhat = g * np.asarray(scale)
+    dhat = g * scale
     dvar = (dhat * (x - mean)).sum((0, 1)) * -0.5 * var**-1.5
     dmean = -dhat.sum((0, 1)) / np.sqrt(var)
     np.testing.assert_allclose(dx, dhat / np.sqrt(var) + dvar * 2 * (x - mean) / m + dmean / m, rtol=1e-9, atol=1e-12)
@@ -212,7 +209,7 @@ def test_the_gradient_is_the_one_in_the_paper(key: jax.Array) -> None:
 def test_a_constant_channel_has_its_derivatives() -> None:
     """The variance of a channel that is zero throughout (a dead ReLU) is 0, and its curvature is not."""
     with jax.enable_x64(True):
-        x = jnp.zeros((4, 1))
+        x = np.zeros((4, 1))
 
         def var(x: jax.Array) -> jax.Array:
             return batch_norm(x, batch_stats(1), train=True, momentum=0.0, unbiased=False)[1].var[0]
@@ -237,10 +234,10 @@ def test_momentum_none_is_the_population_average(key: jax.Array) -> None:
     assert stats.count == 5
 
 
-def test_what_is_masked_out_has_no_part_in_the_statistics(key: jax.Array) -> None:
-    real = jax.random.normal(key, (3, 4, 4, 2))
-    padded = jnp.concatenate([real, jnp.full((2, 4, 4, 2), 1e6)])
-    mask = jnp.arange(5) < 3
+def test_what_is_masked_out_has_no_part_in_the_statistics() -> None:
+    real = np.random.default_rng(0).standard_normal((3, 4, 4, 2)).astype(np.float32)
+    padded = np.concatenate([real, np.full((2, 4, 4, 2), 1e6, np.float32)])
+    mask = np.arange(5) < 3
     y, stats = batch_norm(padded, batch_stats(2), train=True, mask=mask)
     expected_y, expected = batch_norm(real, batch_stats(2), train=True)
     np.testing.assert_allclose(y[:3], expected_y, rtol=1e-5, atol=1e-6)
@@ -251,32 +248,34 @@ def test_what_is_masked_out_has_no_part_in_the_statistics(key: jax.Array) -> Non
     assert np.any(gradient[:3] != 0)
 
 
-@pytest.mark.parametrize("momentum", [0.9, None])
+@pytest.mark.parametrize("momentum", default_rows([0.9, None], keep=[None]))
 @pytest.mark.parametrize("nothing", ["masked out", "no example"])
 def test_a_batch_of_nothing_changes_nothing(nothing: str, momentum: float | None) -> None:
-    stats = BatchStats(jnp.array([1.0, 2.0]), jnp.array([4.0, 0.25]), jnp.array(3.0))
-    x, mask = jnp.array([[3.0, 2.5], [5.0, 1.0]]), jnp.zeros(2, bool)
+    stats = BatchStats(np.float32([1, 2]), np.float32([4, 0.25]), np.float32(3))
+    x, mask = np.float32([[3, 2.5], [5, 1]]), np.zeros(2, bool)
     if nothing == "no example":
         x, mask = x[:0], None
     y, after = batch_norm(x, stats, train=True, momentum=momentum, mask=mask)
     for before, now in zip(*map(jax.tree.leaves, (stats, after)), strict=True):
         np.testing.assert_array_equal(before, now)
     np.testing.assert_allclose(y, np.array([[1.0, 1.0], [2.0, -2.0]])[: len(x)], rtol=1e-4)  # by the running statistics
-    gradients = jax.grad(lambda *a: batch_norm(*a, train=True, momentum=momentum, mask=mask)[0].sum(), (0, 1))(x, stats)
+    gradients = jax.jit(jax.grad(lambda *a: batch_norm(*a, train=True, momentum=momentum, mask=mask)[0].sum(), (0, 1)))(
+        x, stats
+    )
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
 
 
-@pytest.mark.parametrize("x", [jnp.array([[3.0, -1.0]]), jnp.array([3.0, -1.0])], ids=["one example", "no batch axis"])
+@pytest.mark.parametrize("x", [np.float32([[3, -1]]), np.float32([3, -1])], ids=["one example", "no batch axis"])
 def test_a_batch_of_one_moves_the_mean_alone(x: jax.Array) -> None:
     """``m / (m - 1)`` has no value there, and one number says nothing of a variance."""
-    y, stats = batch_norm(x, batch_stats(2), train=True, momentum=0.5, bias=jnp.array([7.0, 8.0]))
+    y, stats = batch_norm(x, batch_stats(2), train=True, momentum=0.5, bias=np.float32([7, 8]))
     np.testing.assert_array_equal(y.reshape(2), [7, 8])
     np.testing.assert_array_equal(stats.mean, [1.5, -0.5])
     np.testing.assert_array_equal(stats.var, [1, 1])
     biased = batch_norm(x, batch_stats(2), train=True, momentum=0.5, unbiased=False)[1]
     np.testing.assert_array_equal(biased.var, [0.5, 0.5])
-    gradient = jax.grad(
-        lambda x: sum(leaf.sum() for leaf in jax.tree.leaves(batch_norm(x, batch_stats(2), train=True)[1]))
+    gradient = jax.jit(
+        jax.grad(lambda x: sum(leaf.sum() for leaf in jax.tree.leaves(batch_norm(x, batch_stats(2), train=True)[1])))
     )(x)
     assert np.isfinite(gradient).all()
 
@@ -359,8 +358,8 @@ def test_errors(call: Any, error: type[Exception], message: str) -> None:
         call()
 
 
-@pytest.mark.parametrize("value", default_rows([np.nan, np.inf, -np.inf, 1e38], keep=[np.nan, 1e38]))
-@pytest.mark.parametrize("spatial", [False, True])
+@pytest.mark.parametrize("value", default_rows([np.nan, np.inf, -np.inf, 1e38], keep=[np.nan]))
+@pytest.mark.parametrize("spatial", default_rows([False, True], keep=[True]))
 def test_what_is_masked_out_may_be_anything(value: float, spatial: bool, key: jax.Array) -> None:
     """Output, statistics and gradients are those of the batch without it, and its own gradient is 0."""
     whole = np.array(jax.random.normal(key, (5, 3, 2, 2) if spatial else (5, 2)))

@@ -73,7 +73,10 @@ CONFIGURATIONS: list[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]
 ]
 
 
-@pytest.mark.parametrize(("name", "x_shape", "kernel_shape", "options"), CONFIGURATIONS)
+# The others are rows of the table of all functions, which are differentiated to second order by default.
+@pytest.mark.parametrize(
+    ("name", "x_shape", "kernel_shape", "options"), default_rows(CONFIGURATIONS, keep=["depth", "broadcast"])
+)
 def test_derivatives_agree_with_those_of_xla(
     name: str, x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], options: dict[str, Any]
 ) -> None:

@@ -86,7 +86,18 @@ def over_devices() -> NamedSharding:
     return NamedSharding(jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,)), PartitionSpec("data"))
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
+# One for each reason of a choice; the others differ in their sizes.
+BY_DEFAULT = [
+    "dilated input and strides",
+    "depthwise",
+    "groups, batch axes",
+    "minimal filtering",
+    "forward only",
+    "by name",
+]
+
+
+@pytest.mark.parametrize("name", default_rows(list(CONFIGURATIONS), keep=BY_DEFAULT))
 @pytest.mark.parametrize("where", default_rows(["cpu", "gpu", "tpu", "partitioned"], keep=["cpu", "partitioned"]))
 def test_each_operation_is_computed_as_explained(name: str, where: str, over_devices: NamedSharding) -> None:
     x_shape, kernel_shape, options = CONFIGURATIONS[name]
@@ -177,7 +188,7 @@ def lower_row(row: Case, split: NamedSharding | None, *, gradients: bool) -> tup
 
 
 @pytest.mark.parametrize("row", default_rows(ROWS, keep=PATHS), ids=lambda row: row.id)
-@pytest.mark.parametrize("partitioned", [False, True])
+@pytest.mark.parametrize("partitioned", default_rows([False, True], keep=[False]))
 def test_a_row_is_computed_as_explained(row: Case, partitioned: bool, over_devices: NamedSharding) -> None:
     partitioned = partitioned and any(row.batched)  # signals have no batch
     split = over_devices if partitioned else None

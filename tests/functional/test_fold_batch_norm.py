@@ -14,6 +14,7 @@ from jaxcnn.functional._conv_transpose import conv_transpose
 from jaxcnn.functional._fold_batch_norm import fold_batch_norm
 from jaxcnn.functional._local_conv import local_conv
 from jaxcnn.functional._separable import depthwise_conv, pointwise_conv
+from tests.tiers import default_rows
 
 
 def norm_of(channels: int, generator: np.random.Generator) -> dict[str, Any]:
@@ -42,7 +43,7 @@ LAYERS: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...], int, dict[str, An
 }
 
 
-@pytest.mark.parametrize("has_bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("has_bias", default_rows({"bias": True, "no bias": False}, keep=["bias"]))
 @pytest.mark.parametrize("layer", LAYERS)
 def test_folding_is_convolving_and_normalising(layer: str, has_bias: bool) -> None:
     call, x_shape, kernel_shape, channels, how = LAYERS[layer]

@@ -29,7 +29,7 @@ def test_agrees_with_loops(case: Pool, p: float) -> None:
     np.testing.assert_allclose(y, oracle.lp_pool(x, p, *case.walk), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("p", default_rows([0.5, 1, 1.5, 2, 2.5, 3, math.inf], keep=[1.5, 2, math.inf]))
+@pytest.mark.parametrize("p", default_rows([0.5, 1, 1.5, 2, 2.5, 3, math.inf], keep=[1.5, math.inf]))
 def test_derivatives_agree_with_finite_differences(p: float) -> None:
     with jax.enable_x64(True):
         generator = np.random.default_rng(0)
@@ -48,8 +48,8 @@ def test_derivatives_agree_with_finite_differences(p: float) -> None:
         np.testing.assert_allclose(second, change, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("p", default_rows([0.5, 1, 1.5, 2, 2.5, 3, math.inf], keep=[1, 2, 2.5, math.inf]))
-@pytest.mark.parametrize("entry", [0.0, 1.0])
+@pytest.mark.parametrize("p", default_rows([0.5, 1, 1.5, 2, 2.5, 3, math.inf], keep=[1, 2, 2.5]))
+@pytest.mark.parametrize("entry", default_rows([0.0, 1.0], keep=[0.0]))
 def test_derivatives_at_zero_are_finite_to_third_order(p: float, entry: float) -> None:
     """All zeros, and zeros with one entry that is not: there the norm is smooth in that entry, with slope 1."""
     x = np.float32([[entry], [0], [0], [0]])
@@ -97,7 +97,7 @@ def test_dtypes(dtype: Any) -> None:
 @pytest.mark.parametrize("p", default_rows([0.5, 1, 2, 3, 7.5], keep=[0.5, 2, 3]))
 @pytest.mark.parametrize(
     ("window", "stride"),
-    [(3, 1), (12, 12), *(pytest.param(*row, marks=pytest.mark.gate) for row in [(3, 12), (12, 1)])],
+    [(12, 12), *(pytest.param(*row, marks=pytest.mark.gate) for row in [(3, 1), (3, 12), (12, 1)])],
 )
 def test_no_power_overflows_or_underflows(p: float, window: int, stride: int) -> None:
     """Values and gradients of tiny and huge entries are those of float64, also next to windows of another size."""
@@ -136,9 +136,10 @@ def test_mistakes_are_refused() -> None:
         F.lp_pool(x, 3, strides=1)
 
 
-@pytest.mark.parametrize("p", [1, 2, 3, 2.5, math.inf])
+@pytest.mark.parametrize("p", default_rows([1, 2, 3, 2.5, math.inf], keep=[2.5, math.inf]))
 def test_a_window_of_one_entry_gives_its_magnitude(p: float) -> None:
-    x = jnp.array([3.0, -4, 0, -1])[:, None]
-    np.testing.assert_allclose(F.lp_pool(x, (1,), strides=1, p=p), jnp.abs(x), rtol=1e-6)
+    x = np.float32([3, -4, 0, -1])[:, None]
+    np.testing.assert_allclose(F.lp_pool(x, (1,), strides=1, p=p), np.abs(x), rtol=1e-6)
     np.testing.assert_allclose(F.lp_pool(x, (1,), strides=2, padding=1, p=p)[:, 0], [0, 4, 1], rtol=1e-6)
-    np.testing.assert_allclose(jax.grad(lambda x: F.lp_pool(x, (1,), strides=1, p=p).sum())(x), jnp.sign(x), rtol=1e-6)
+    gradient = jax.jit(jax.grad(lambda x: F.lp_pool(x, (1,), strides=1, p=p).sum()))(x)
+    np.testing.assert_allclose(gradient, np.sign(x), rtol=1e-6)

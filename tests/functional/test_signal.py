@@ -15,6 +15,7 @@ from jaxcnn._errors import ShapeError
 from tests.compiled import compiled
 from tests.examples import examples
 from tests.oracles import signal as oracle
+from tests.tiers import default_rows
 
 autocorrelate = compiled(functional.autocorrelate)
 convolve = compiled(functional.convolve)
@@ -72,7 +73,7 @@ SIZES = [(n, m) for n in range(1, 6) for m in range(1, 6)]
 @pytest.mark.parametrize(
     "sizes",
     [
-        pytest.param(sizes, id=str(sizes), marks=pytest.mark.gate if 5 in sizes or sizes == (1, 1) else ())
+        pytest.param(sizes, id=str(sizes), marks=() if set(sizes) <= {2, 3} or sizes == (4, 1) else pytest.mark.gate)
         for sizes in SIZES
     ],
 )
@@ -89,7 +90,7 @@ def test_centring_of_short_signals_is_scipys(sizes: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("kind", ["real", "complex", "integer"])
+@pytest.mark.parametrize("kind", default_rows(["real", "complex", "integer"], keep=["complex"]))
 def test_autocorrelate_is_correlating_with_itself(kind: str, mode: str) -> None:
     x = draw_array(np.random.default_rng(4), (5, 4), kind)
     with jax.enable_x64(True):
@@ -107,7 +108,7 @@ def test_autocorrelation_finds_a_period() -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-@pytest.mark.parametrize("kind", ["real", "complex"])
+@pytest.mark.parametrize("kind", default_rows(["real", "complex"], keep=["complex"]))
 def test_spectra_give_the_same(name: str, kind: str) -> None:
     generator = np.random.default_rng(6)
     x, y = draw_array(generator, (40,), kind), draw_array(generator, (65,), kind)

@@ -40,9 +40,7 @@ AVERAGES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-KEPT = [
-    name for name in NAMES if name in ("bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu", "int4", "uint4")
-]
+KEPT = [name for name in NAMES if name in ("bfloat16", "float8_e4m3fn", "float8_e8m0fnu", "int4")]
 
 
 @pytest.mark.parametrize("name", default_rows(NAMES, keep=KEPT))
@@ -67,7 +65,10 @@ def test_small_types(name: str) -> None:
         np.testing.assert_allclose(np.asarray(small[key], np.float32), rounded, rtol=1e-6, err_msg=key)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if "e8m0" not in name])
+@pytest.mark.parametrize(
+    "name",
+    default_rows([name for name in NAMES if "e8m0" not in name], keep=[name for name in KEPT if "e8m0" not in name]),
+)
 def test_a_window_of_padding_holds_the_least_value(name: str) -> None:
     """float8_e8m0fnu is left out: its least value is subnormal in float32, and XLA takes those for 0."""
     dtype = np.dtype(getattr(ml_dtypes, name))
@@ -79,16 +80,22 @@ def test_a_window_of_padding_holds_the_least_value(name: str) -> None:
         expected = [-np.inf, np.inf]
     else:
         expected = [float(jnp.finfo(dtype).min), float(jnp.finfo(dtype).max)]
+    least, greatest = np.asarray(least), np.asarray(greatest)
     assert [float(least[0, 0]), float(greatest[0, 0])] == expected
     assert float(least[2, 0]) == float(greatest[2, 0]) == 1
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if "float" in name and "e8m0" not in name])
+@pytest.mark.parametrize(
+    "name",
+    default_rows(
+        [name for name in NAMES if "float" in name and "e8m0" not in name], keep=["bfloat16", "float8_e4m3fn"]
+    ),
+)
 def test_gradients_of_small_floats(name: str) -> None:
     """e8m0fnu is left out: it has no zero, which most entries of a gradient are."""
     x = np.arange(-2, 2).astype(getattr(ml_dtypes, name)).reshape(4, 1)
     pools = [lambda x: F.max_pool(x, (2,), strides=2), lambda x: F.avg_pool(x, (2,), strides=2)]
     for pool, expected in zip(pools, ([0, 1, 0, 1], [0.5] * 4), strict=True):
-        grad = jax.grad(lambda x, pool=pool: pool(x).astype(jnp.float32).sum())(x)
+        grad = jax.jit(jax.grad(lambda x, pool=pool: pool(x).astype(jnp.float32).sum()))(x)
         assert grad.dtype == x.dtype
         np.testing.assert_array_equal(np.asarray(grad, np.float32)[:, 0], expected)

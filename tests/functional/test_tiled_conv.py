@@ -34,8 +34,8 @@ def test_against_loops(case: dict, tiles: tuple[int, ...]) -> None:
 
 
 OPTIONS = [
-    {},
-    {"padding": "VALID", "strides": 2},
+    pytest.param({}, marks=pytest.mark.gate),
+    pytest.param({"padding": "VALID", "strides": 2}, marks=pytest.mark.gate),
     {"padding": "SAME_LOWER", "strides": (2, 1), "padding_mode": "edge", "flip_kernel": True},
     {"padding": ((1, -1), (0, 2)), "feature_group_count": 2, "kernel_dilation": (2, 1)},
 ]

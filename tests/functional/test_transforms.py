@@ -1,8 +1,9 @@
 """The table of all functions: each row through each check.
 
 The checks of one row follow each other, so that one test process computes what they share once. By default one row of
-each code path goes through all checks but that of single entries, and the others through first derivatives alone
-(``jit`` where there are no derivatives); in the gate all rows go through all checks.
+each kind goes through all checks but that of single entries, one of each code path through all derivatives and
+``vmap``, and one of each other function through first derivatives (``jit`` where there are no derivatives); in the gate
+all rows go through all checks.
 """
 
 from typing import Any
@@ -11,17 +12,21 @@ import pytest
 
 from tests.functional.cases import collect
 from tests.functional.cases.case import Case
-from tests.functional.transforms import CHECKS, SPLIT_AS_ANOTHER
+from tests.functional.transforms import CHECKS, EVERY_CHECK
 from tests.functional.transforms.calls import has_derivatives
 
 ROWS = collect()
-ONE_FOR_EACH_PARTITION = {"auto_mesh", "dtypes", "explicit_mesh", "export", "pmap"}
+# Of each function the row that is checked by default: of those without a code path of their own the first.
+FIRST = {row.function: row.id for row in reversed(ROWS) if row.like}
+FIRST |= {row.function: row.id for row in ROWS if not row.like}
 
 
 def is_default(row: Case, check: str) -> bool:
     if row.like:
-        return check == ("slopes" if has_derivatives(row) else "jit")
-    return check != "entries" and not (check in ONE_FOR_EACH_PARTITION and row.id in SPLIT_AS_ANOTHER)
+        return FIRST[row.function] == row.id and check == ("slopes" if has_derivatives(row) else "jit")
+    if row.id in EVERY_CHECK:
+        return check != "entries"
+    return check in (("derivatives", "vmap") if has_derivatives(row) else ("jit",))
 
 
 def checks_of(row: Case) -> list[Any]:
@@ -45,4 +50,5 @@ def test_row(row: Case, check: str) -> None:
 def test_a_row_that_is_like_another_names_one_with_all_checks() -> None:
     representatives = {row.id for row in ROWS if not row.like}
     assert [row.id for row in ROWS if row.like and row.like not in representatives] == []
-    assert representatives >= SPLIT_AS_ANOTHER
+    assert representatives >= EVERY_CHECK
+    assert FIRST.keys() == {row.function for row in ROWS}

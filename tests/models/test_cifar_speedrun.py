@@ -47,7 +47,7 @@ def test_initial_kernels(key: jax.Array) -> None:
     ("frozen", "frozen_bias"),
     [
         (True, False),
-        (False, True),
+        pytest.param(False, True, marks=pytest.mark.gate),
         pytest.param(True, True, marks=pytest.mark.gate),
         pytest.param(False, False, marks=pytest.mark.gate),
     ],

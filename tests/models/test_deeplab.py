@@ -28,7 +28,7 @@ def shapes(name: str, size: int, *, train: bool = False, batch: int = 2, **optio
     return {name: each.shape for name, each in jax.eval_shape(features, variables).items()}
 
 
-@pytest.mark.parametrize(("stride", "sizes"), [(32, (4, 2)), (16, (4, 4)), (8, (8, 8))])
+@pytest.mark.parametrize(("stride", "sizes"), default_rows([(32, (4, 2)), (16, (4, 4)), (8, (8, 8))], keep=[8]))
 def test_a_smaller_output_stride_keeps_the_maps_large(stride: int, sizes: tuple[int, int]) -> None:
     found = shapes("resnet50", 64, output_stride=stride)
     assert (found["stage3"][1], found["stage4"][1]) == sizes

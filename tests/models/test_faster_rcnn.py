@@ -249,6 +249,7 @@ def test_boxes_are_float32_in_any_type_and_batch_axes_stay() -> None:
     assert jax.eval_shape(functools.partial(model.apply, method="proposals"), variables, x[0, 0])["boxes"].ndim == 2
 
 
+@pytest.mark.gate
 def test_weights_under_the_names_of_2020_load() -> None:
     """The published file has these names."""
     state = tv.weights(shapes_here(NAME, **TINY))

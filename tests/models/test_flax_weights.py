@@ -58,6 +58,15 @@ def example() -> tuple[nn.Module, Any]:
     return model, jax.tree.unflatten(jax.tree.structure(shapes), [spread[name] for name in names])
 
 
+def test_a_checkpoint_of_the_example_is_loaded() -> None:
+    _, tree = example()
+    model, variables = models.load_flax_resnet("resnet50", tree)
+    assert model.num_classes == 7 and model.same_padding
+    there, here = ({(leaf.shape, float(leaf.sum())) for leaf in jax.tree.leaves(each)} for each in (tree, variables))
+    assert here == there
+
+
+@pytest.mark.gate
 def test_logits_are_those_of_the_example(tmp_path: Path) -> None:
     theirs, tree = example()
     x = jax.random.normal(jax.random.key(0), (2, 64, 64, 3))

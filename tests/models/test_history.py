@@ -80,6 +80,7 @@ def test_published_counts() -> None:
         assert models.info(name).macs == pytest.approx(billions * 1e9, rel=1e-3)
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(
     ("name", "count"),
     default_rows([("googlenet", 13_378_280), ("googlenet_torchvision", 13_004_888)], keep=["googlenet"]),
@@ -125,7 +126,7 @@ def test_five_steps_on_one_batch_lower_the_loss(small: Small) -> None:
     assert values[-1] < values[0], values
 
 
-@every_small
+@a_few_small
 def test_half_precision_keeps_parameters_in_single(small: Small) -> None:
     model = small.create(dtype=jnp.bfloat16)
     variables = jax.eval_shape(model.init, jax.random.key(0), small.images(2))
@@ -200,7 +201,7 @@ def test_unet_sizes() -> None:
         jax.eval_shape(models.create("unet", padding="SMAE").init, jax.random.key(0), jnp.zeros((1, 48, 48, 1)))
 
 
-@pytest.mark.parametrize("name", ["fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16"])
+@pytest.mark.parametrize("name", default_rows(["fcn32s_vgg16", "fcn16s_vgg16", "fcn8s_vgg16"], keep=["fcn8s_vgg16"]))
 def test_fcn_gives_a_class_to_every_pixel_of_any_image(name: str) -> None:
     model = models.create(name, widths=(1,) * 5, stage_sizes=(1,) * 5, hidden=1)
     for shape in ((1, 1, 3), (33, 70, 3), (2, 2, 65, 64, 3)):

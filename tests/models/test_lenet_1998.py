@@ -72,6 +72,7 @@ def test_loss_is_equation_nine() -> None:
         map_loss(jnp.zeros((5, 10)), jnp.zeros(4, jnp.int32))
 
 
+@pytest.mark.gate
 def test_it_learns() -> None:
     model = models.create("lenet5_1998")
     x, labels = jax.random.normal(jax.random.key(0), (8, 32, 32, 1)), jnp.arange(8)

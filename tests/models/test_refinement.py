@@ -27,26 +27,34 @@ def initialized(model: Any) -> Any:
     return quick_jit(functools.partial(model.init, train=False))(jax.random.key(0), images())
 
 
+@functools.partial(jax.jit, static_argnums=1)
+def written_out(inner: Any, count: int) -> jax.Array:
+    """The logits after a number of repetitions."""
+    network, labels = unet(), jnp.zeros((2, 8, 8, CLASSES))
+    for _ in range(count):
+        logits = network.apply(inner, jnp.concatenate([images(), labels], -1))
+        exponential = jnp.exp(logits - logits.max(-1, keepdims=True))
+        labels = exponential / exponential.sum(-1, keepdims=True)
+    return logits
+
+
 def test_each_repetition_reads_the_image_and_the_previous_labels() -> None:
-    model, network = models.Refinement(unet(), num_classes=CLASSES), unet()
+    model = models.Refinement(unet(), num_classes=CLASSES)
     variables = initialized(model)
     inner = {"params": variables["params"]["network"]}
-
-    @functools.partial(jax.jit, static_argnums=1)
-    def written_out(inner: Any, count: int) -> jax.Array:
-        labels = jnp.zeros((2, 8, 8, CLASSES))
-        for _ in range(count):
-            logits = network.apply(inner, jnp.concatenate([images(), labels], -1))
-            exponential = jnp.exp(logits - logits.max(-1, keepdims=True))
-            labels = exponential / exponential.sum(-1, keepdims=True)
-        return logits
 
     found = quick_jit(functools.partial(model.apply, method="features"))(variables, images())
     assert sorted(found) == ["logits", "step1", "step2", "step3"]
     for index in (1, 2, 3):
         np.testing.assert_allclose(found[f"step{index}"], written_out(inner, index), rtol=0, atol=1e-5)
     np.testing.assert_array_equal(found["logits"], found["step3"])
-    # The gradient passes through the label maps, unless it is stopped.
+
+
+@pytest.mark.gate
+def test_the_gradient_passes_through_the_label_maps_unless_it_is_stopped() -> None:
+    model = models.Refinement(unet(), num_classes=CLASSES)
+    variables = initialized(model)
+    inner = {"params": variables["params"]["network"]}
     ours = quick_jit(jax.grad(lambda variables: model.apply(variables, images())[..., 0].sum()))(variables)
     theirs = quick_jit(jax.grad(lambda inner: written_out(inner, 3)[..., 0].sum()))(inner)
     jax.tree.map(

@@ -28,7 +28,7 @@ every_classifier = pytest.mark.parametrize("name", default_rows(list(CLASSIFIERS
 
 
 @pytest.mark.parametrize(
-    "name", default_rows([*CLASSIFIERS, "pilotnet", "wavenet_stack"], keep=[*CLASSIFIERS, "pilotnet"])
+    "name", default_rows([*CLASSIFIERS, "pilotnet", "wavenet_stack"], keep=[*list(CLASSIFIERS)[:1], "pilotnet"])
 )
 def test_sizes_are_those_of_the_info(name: str) -> None:
     info, model = models.info(name), models.create(name)

@@ -77,15 +77,10 @@ for path in sys.argv[1:]:
 """
 
 
-BY_DEFAULT = ("modules",)  # the layers of the networks, in a small one
-
-
+# By default functions are exported with symbolic sizes (tests/functional/test_symbolic.py).
+@pytest.mark.gate
 @pytest.mark.parametrize(
-    "names",
-    [
-        pytest.param(BY_DEFAULT, id="by default"),
-        pytest.param([name for name in NETWORKS if name not in BY_DEFAULT], id="others", marks=pytest.mark.gate),
-    ],
+    "names", [["modules"], [name for name in NETWORKS if name != "modules"]], ids=["modules", "others"]
 )
 def test_exported_networks_run_at_any_size(names: Sequence[str], tmp_path: Path) -> None:
     expected = {}

@@ -24,7 +24,7 @@ def random(shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(shape).standard_normal(shape)
 
 
-@pytest.mark.parametrize("name", default_rows([*VIDEO, *STREAMS], keep=["c3d", "two_stream"]))
+@pytest.mark.parametrize("name", default_rows([*VIDEO, *STREAMS], keep=["two_stream"]))
 def test_sizes_are_those_of_the_info(name: str) -> None:
     info, model = models.info(name), models.create(name)
     variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *info.input_shape)))

@@ -15,7 +15,6 @@ import pytest
 from jaxcnn import data, train
 from jaxcnn.train._reports._progress import epoch_line
 from jaxcnn.train._runs._discover import load_experiment
-from tests.tiers import default_rows
 from tests.train.any_loss import EXPERIMENTS, numbers
 from tests.train.runs import assert_same, final_state, without_seconds
 from tests.train.runs import train as run_training
@@ -72,10 +71,11 @@ def test_a_run_that_is_stopped_ends_as_the_one_that_was_not(name: str, tmp_path:
     assert (whole.checkpoints / "best").is_dir()
 
 
+@pytest.mark.gate
 @pytest.mark.parametrize(
     ("name", "spelling"),
     [
-        pytest.param(name, spelling, marks=() if (name, spelling) == ("numbers", "jit") else pytest.mark.gate)
+        (name, spelling)
         for name in EXPERIMENTS
         for spelling in (["jit"] if name == "views" else ["jit", "shard_map", "pmap"])
     ],
@@ -93,7 +93,8 @@ def test_eight_devices_are_one(name: str, spelling: str, tmp_path: Path) -> None
         assert left == pytest.approx(right, rel=1e-3, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", default_rows(["networks", "dcgan"], keep=["networks"]))
+@pytest.mark.gate
+@pytest.mark.parametrize("name", ["networks", "dcgan"])
 def test_a_nan_in_the_loss_of_one_network_leaves_no_trace_in_the_other(name: str, tmp_path: Path) -> None:
     experiment = EXPERIMENTS[name]()
 
@@ -111,6 +112,7 @@ def test_a_nan_in_the_loss_of_one_network_leaves_no_trace_in_the_other(name: str
     assert {int(each) for each in count} == {6}  # both optimizers have left out the same three steps
 
 
+@pytest.mark.gate
 def test_accumulation_and_a_loss_scale_are_for_any_loss(tmp_path: Path) -> None:
     experiment = dataclasses.replace(numbers(), epochs=1)
     states = []
@@ -127,6 +129,7 @@ def test_accumulation_and_a_loss_scale_are_for_any_loss(tmp_path: Path) -> None:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), states[0], other)
 
 
+@pytest.mark.gate
 def test_what_was_trained_is_used_by_its_own_names(tmp_path: Path) -> None:
     """A regression of series predicts from the series alone; evaluation gives what was recorded."""
     run = run_in(tmp_path / "run", "numbers")

@@ -38,6 +38,7 @@ def test_percentiles_are_means_over_the_looks_of_a_window(file: ExperimentFile) 
     assert int(after["taken"]) == 150
 
 
+@pytest.mark.gate
 def test_both_arms_differ_in_the_norms_alone(file: ExperimentFile) -> None:
     shapes = []
     for batch_norm in (True, False):

@@ -210,6 +210,7 @@ def test_weights_of_classes_by_their_frequency() -> None:
             data.median_frequency_weights(wrong, num_classes=4)
 
 
+@pytest.mark.gate
 def test_a_run_records_the_overlap(experiment: Experiment, tmp_path: Path) -> None:
     _, run = new_run(tmp_path / "run")
     outcome = train(run, experiment)

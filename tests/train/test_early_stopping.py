@@ -10,7 +10,6 @@ import pytest
 
 from jaxcnn import data
 from jaxcnn.train import ConfigError, EarlyStopping, Experiment, Outcome, RunFolder, dry_run, fit
-from tests.tiers import default_rows
 from tests.train.runs import Quiet, assert_same, final_state, without_seconds
 from tests.train.tiny import Config, build
 
@@ -101,11 +100,14 @@ def test_an_experiment_without_that_measure_is_refused() -> None:
         dry_run(with_validation(Config(), rule(metric="top5_accuracy")))
 
 
-@pytest.mark.parametrize("stop_at", default_rows([4, 11], keep=[11]), ids=["first epoch", "third epoch"])
-def test_a_run_ends_early_and_a_resumed_one_after_the_same_epoch(stop_at: int, tmp_path: Path) -> None:
+def ending_early(folder: Path) -> tuple[Experiment, Outcome]:
     """The first epoch is the best by 10, so a patience of 2 ends the run after the third of six."""
     experiment = with_validation(Config(epochs=6), rule())
-    whole = train(experiment, tmp_path / "whole")
+    return experiment, train(experiment, folder)
+
+
+def test_a_run_ends_early(tmp_path: Path) -> None:
+    experiment, whole = ending_early(tmp_path / "whole")
     run = RunFolder(whole.run)
     assert whole.finished and whole.stopped_early and whole.step == 3 * experiment.steps_per_epoch
     assert [record[COUNT] for record in whole.history] == [0, 1, 2]
@@ -114,10 +116,16 @@ def test_a_run_ends_early_and_a_resumed_one_after_the_same_epoch(stop_at: int, t
     recorded = json.loads((run.path / "config.json").read_text(encoding="utf-8"))
     assert recorded["early_stopping"] == {"metric": "val/loss", "patience": 2, "min_delta": 10.0, "mode": None}
     assert recorded["epochs"] == 6
+    again = train(experiment, tmp_path / "whole")
+    assert again.stopped_early and again.history == whole.history
 
+
+@pytest.mark.gate
+@pytest.mark.parametrize("stop_at", [4, 11], ids=["first epoch", "third epoch"])
+def test_a_resumed_run_ends_early_after_the_same_epoch(stop_at: int, tmp_path: Path) -> None:
+    experiment, whole = ending_early(tmp_path / "whole")
+    run = RunFolder(whole.run)
     assert not train(experiment, tmp_path / "stopped", stop_at=stop_at).finished
     resumed = train(experiment, tmp_path / "stopped")
     assert resumed.stopped_early and without_seconds(RunFolder(resumed.run)) == without_seconds(run)
     assert_same(final_state(RunFolder(resumed.run), experiment), final_state(run, experiment))
-    again = train(experiment, tmp_path / "whole")
-    assert again.stopped_early and again.history == whole.history

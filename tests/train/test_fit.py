@@ -63,6 +63,7 @@ def test_the_run_is_used_from_its_folder_alone(
         loaded.predict(label=np.zeros(3))
 
 
+@pytest.mark.gate
 def test_a_path_is_a_run_and_is_continued(experiment: train.Experiment, outcome: train.Outcome, tmp_path: Path) -> None:
     asked = iter(range(100))
     place = str(tmp_path / "run")

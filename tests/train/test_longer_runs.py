@@ -124,6 +124,7 @@ def test_extensions_that_would_not_continue_the_run_are_refused_and_leave_nothin
     assert (run.path / "config.json").read_bytes() == before
 
 
+@pytest.mark.gate
 def test_a_new_run_starts_from_the_variables_of_another(
     two_epochs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

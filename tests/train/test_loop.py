@@ -56,6 +56,7 @@ def test_stopped_and_resumed_equals_uninterrupted(
     assert_same(final_state(run, experiment), final_state(whole, experiment))
 
 
+@pytest.mark.gate
 def test_metrics_after_the_checkpoint_are_written_again(
     uninterrupted: tuple[Experiment, RunFolder], tmp_path: Path
 ) -> None:

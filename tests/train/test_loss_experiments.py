@@ -59,6 +59,7 @@ def test_components_are_those_of_scikit_learn() -> None:
     assert found == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.gate
 def test_the_networks_of_the_gan_learn_from_their_own_loss_alone() -> None:
     """The gradient of each loss is zero for the other network, and the sheet of an epoch is in its place."""
     experiment = dcgan()
@@ -77,6 +78,7 @@ def test_the_networks_of_the_gan_learn_from_their_own_loss_alone() -> None:
         assert [bool(sheet.any()) for sheet in sheets] == [True] + 5 * [False]
 
 
+@pytest.mark.gate
 def test_distillation_is_the_cross_entropy_at_the_temperature(monkeypatch: pytest.MonkeyPatch) -> None:
     probabilities = softmax(np.random.default_rng(0).normal(size=(40, 10)).astype(np.float32) * 3, -1)
 
@@ -104,6 +106,7 @@ def test_a_class_is_present_where_it_has_a_pixel() -> None:
     assert found.class_names == scenes.class_names[1:] and list(found.train) == ["image", "label"]
 
 
+@pytest.mark.gate
 def test_classes_become_rare_and_their_loss_heavy() -> None:
     settings = {"largest": 100, "ratio": 10.0, "batch_size": 16}
     plain, weighted, sampled = (
@@ -144,6 +147,7 @@ def test_nt_xent_is_the_formula_of_the_paper() -> None:
     np.testing.assert_allclose(nt_xent(jnp.asarray(z, jnp.float32), 0.5), expected.mean(0), rtol=1e-5)
 
 
+@pytest.mark.gate
 def test_simclr_measures_the_probe_before_and_after() -> None:
     experiment = built("simclr_cifar10", images=600, hold_out=3, batch_size=16, width=2)
     whole: Any = experiment.data

@@ -102,6 +102,7 @@ def test_a_step_learns_from_mixed_targets(plain: Experiment) -> None:
     assert float(after.metric_sums["accuracy"]) == np.sum(scores.argmax(1) == targets.argmax(1))
 
 
+@pytest.mark.gate
 def test_mixtures_are_the_same_on_eight_devices(plain: Experiment) -> None:
     """Each image's partner may lie on another device."""
     experiment = dataclasses.replace(plain, augment=augment.chain(turned, mixed))

@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from jaxcnn.train import by_pattern, decay_mask, muon, triangular, warmup_cosine
+from tests.tiers import default_rows
 
 RNG = np.random.default_rng(0)
 SHAPES = {"tall": (3, 3, 6, 4), "wide": (1, 1, 2, 5), "dense": (7, 3)}
@@ -105,7 +106,7 @@ PARAMS = {
 }
 
 
-@pytest.mark.parametrize("recipe", CALLS)
+@pytest.mark.parametrize("recipe", default_rows(list(CALLS), keep=list(CALLS)[::5]))
 def test_each_recipe_of_the_page_takes_a_step(recipe: str) -> None:
     """Optimizers move every parameter by something finite; schedules have come down after the last step."""
     names = {

@@ -94,7 +94,7 @@ SPELLINGS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("make", default_rows(SPELLINGS, keep=["jit", "shard_map", "pmap", "fsdp explicit"]))
+@pytest.mark.parametrize("make", default_rows(SPELLINGS, keep=["pmap", "fsdp explicit"]))
 def test_devices_and_spellings_change_nothing(
     experiment: Experiment, alone: tuple[np.ndarray, TrainState], make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +154,7 @@ def test_parts_one_after_the_other_are_the_same_on_any_devices(experiment: Exper
     np.testing.assert_allclose(four, one, atol=1e-5)
 
 
+@pytest.mark.gate
 def test_bfloat16(experiment: Experiment) -> None:
     """Computed in bfloat16; parameters, statistics, loss and the sums over devices are float32."""
     experiment = dataclasses.replace(experiment, **functions(Network(dtype=jnp.bfloat16)))

@@ -18,12 +18,11 @@ import pytest
 
 from jaxcnn.train._checkpoints._reading import saved
 from jaxcnn.train._devices import Parallel
-from jaxcnn.train._distributed import join_processes
-from jaxcnn.train._errors import ConfigError
+from jaxcnn.train._distributed import join_processes, together
+from jaxcnn.train._errors import ConfigError, RunError
 from jaxcnn.train._loop import train_run
 from jaxcnn.train._roll_back import WENT_BACK
 from jaxcnn.train._runs._folder import RunFolder
-from tests.tiers import default_rows
 from tests.train.runs import TINY, Quiet, final_state, new_run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -240,14 +239,39 @@ for name, words in json.loads(sys.argv[5]):
 
 
 @pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (
+            {"described": {"seed": 1, "epochs": 3}},
+            ConfigError,
+            r"^the processes of this run were not given the same: seed is 0 in process 0 and 1 in process 1\. Start",
+        ),
+        ({"error": "no space is left"}, RunError, r"^process 1 could not prepare the run: no space is left$"),
+    ],
+    ids=["another setting", "an error"],
+)
+def test_what_the_other_process_answers_is_named(
+    answer: dict[str, object], error: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer takes the place of a second process; two real processes are started in the gate."""
+    theirs = json.dumps(answer).encode()
+
+    def gather(array: np.ndarray) -> np.ndarray:
+        if array.ndim == 0:
+            return np.stack([array, np.int32(len(theirs))])
+        return np.stack([array, np.frombuffer(theirs.ljust(len(array)), np.uint8)])
+
+    monkeypatch.setattr("jax.process_count", lambda: 2)
+    monkeypatch.setattr("jax.experimental.multihost_utils.process_allgather", gather)
+    with pytest.raises(error, match=message), together("prepare the run") as described:
+        described |= {"seed": 0, "epochs": 3}
+
+
+@pytest.mark.gate
+@pytest.mark.parametrize(
     "differences",
-    default_rows(
-        {
-            "program and folder": ["loss", "folder"],
-            "each": ["labels", "pixel", "loss", "batch", "versions", "folder", "epochs"],
-        },
-        keep=["program and folder"],
-    ),
+    [["loss", "folder"], ["labels", "pixel", "loss", "batch", "versions", "folder", "epochs"]],
+    ids=["program and folder", "each"],
 )
 def test_processes_that_were_given_different_things_end_and_name_the_difference(
     differences: list[str], tmp_path: Path

@@ -133,6 +133,7 @@ def test_what_reads_back_otherwise_replaces_nothing(
     assert [one.step for one in saved(tmp_path, ["last"])] == [5, 2]
 
 
+@pytest.mark.gate
 def test_a_full_disk_does_not_end_a_run(
     full_disk: Callable[[bool], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

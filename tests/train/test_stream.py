@@ -57,6 +57,7 @@ def whole(resident: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Run
     return run
 
 
+@pytest.mark.gate
 def test_a_stream_stopped_in_mid_epoch_is_the_run_in_memory(
     resident: Experiment, stream: Experiment, whole: RunFolder, tmp_path: Path
 ) -> None:

@@ -29,8 +29,8 @@ class Case:
         symbolic: for each array, its shape in the notation of ``jax.export.symbolic_shape``, with symbolic spatial
             sizes where the function supports them; a batch axis is symbolic in every row.
         dtypes: the floating types that the row is checked in.
-        like: the id of a row with the same code path under the transforms of JAX. Outside the gate only the first
-            derivatives of this row are checked (``jit`` where there are none).
+        like: the id of a row with the same code path under the transforms of JAX. Outside the gate only first
+            derivatives (``jit`` where there are none) are checked, of the first row of a function that has no others.
     """
 
     function: str

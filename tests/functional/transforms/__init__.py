@@ -23,25 +23,14 @@ CHECKS: dict[str, tuple[Callable[[Case], None], Callable[[Case], bool]]] = {
     "explicit_mesh": (check_explicit_mesh, lambda row: bool(row.shapes)),
     "pmap": (check_pmap, lambda row: bool(row.shapes) and splits(row)),
 }
-# Rows that are a path of their own under differentiation and ``vmap``, and are split over devices, exported and
-# summed as another row is: element by element, window by window, by the primitive of ``conv``, or, as ``nms``, one
-# example after another.
-SPLIT_AS_ANOTHER = {
-    "adaptive_avg_pool",
-    "adaptive_max_pool",
-    "avg_pool-padded, dilated, ceil",
-    "batch_norm-inference",
-    "conv-grouped",
-    "conv-matmul",
-    "conv_input_grad-strided, dilated",
-    "conv_transpose-grouped, dilated, output padding",
-    "extract_patches-strided, dilated, asymmetric",
-    "feature_pool",
-    "fold_batch_norm",
-    "lp_pool",
-    "max_pool-wide and apart",
-    "max_unpool",
-    "roi_align-aligned",
-    "roi_pool",
-    "tiled_conv-twenty tiles",
+# Rows that go through all checks by default, one of each kind: coupled over the batch, linear in two arrays, a sum over
+# the batch, windows with ties, one example after another, element by element, without a batch.
+EVERY_CHECK = {
+    "batch_norm-training",
+    "conv-strided, dilated, flipped",
+    "conv_kernel_grad-strided, dilated",
+    "correlate",
+    "encode_boxes",
+    "max_pool-padded, dilated, ceil",
+    "nms",
 }
