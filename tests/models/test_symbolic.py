@@ -1,4 +1,4 @@
-"""Models exported with symbolic sizes: read back in another process and run at three sizes, in one program each."""
+"""Models exported with symbolic sizes: read back in another process and run at two sizes, in one program each."""
 
 import os
 import subprocess
@@ -89,7 +89,7 @@ def test_exported_networks_run_at_any_size(names: Sequence[str], tmp_path: Path)
         sides, constraints, steps = SIDES.get(name, ("", (), (0, 0)))
         sizes = [
             (batch, *(side + n * step for side, step in zip(shape, steps, strict=False)), shape[-1])
-            for n, batch in enumerate((1, 2, 5))
+            for n, batch in enumerate((1, 3))
         ]
         images = [np.random.default_rng(size).standard_normal(size).astype(np.float32) for size in sizes]
         variables = jax.jit(model.init)(jax.random.key(0), images[0])
