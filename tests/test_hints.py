@@ -102,6 +102,7 @@ def test_a_name_of_another_library(module: types.ModuleType, name: str, hint: st
             exec(f"from {module.__name__} import {name}")
 
 
+@pytest.mark.gate
 def test_a_name_at_the_top_of_a_script() -> None:
     code = "from jaxcnn import functional as F\nF.conv2d"
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)

@@ -22,7 +22,7 @@ STAGES = {
         "import jax.numpy as jnp; from jaxcnn import functional; use(functional);"
         "functional.conv(jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 2)));"
         "repr(functional.explain_conv((1, 8, 8, 3), (3, 3, 3, 2), platform='cpu'))",
-        HEAVY | {"flax", "optax"},
+        HEAVY | {"flax", "jax.experimental.jet", "optax"},
     ),
     "metrics": (
         "from jaxcnn import metrics; use(metrics); metrics.accuracy([0, 1], [0, 0])",
@@ -53,6 +53,7 @@ def test_the_core_loads_nothing_heavy() -> None:
     assert found_after(STAGES) == {name: [] for name in STAGES}
 
 
+@pytest.mark.gate
 def test_a_heavy_import_is_found() -> None:
     assert found_after({"vis": ("import matplotlib", HEAVY)})["vis"] == ["PIL", "matplotlib"]
 

@@ -49,6 +49,7 @@ def test_it_is_one_that_aborts(name: str) -> None:
     assert aborts_xla(conv_geometry(x_shape, kernel_shape, **options))
 
 
+@pytest.mark.gate
 def test_the_process_does_not_abort() -> None:
     program = PROGRAM.format(calls=repr(CALLS))
     done = subprocess.run([sys.executable, "-c", program], check=False, cwd=ROOT, capture_output=True, text=True)

@@ -62,8 +62,11 @@ def test_a_checkpoint_of_the_example_is_loaded() -> None:
     _, tree = example()
     model, variables = models.load_flax_resnet("resnet50", tree)
     assert model.num_classes == 7 and model.same_padding
-    there, here = ({(leaf.shape, float(leaf.sum())) for leaf in jax.tree.leaves(each)} for each in (tree, variables))
-    assert here == there
+
+    def beginnings(tree: Any) -> set[tuple[Any, ...]]:
+        return {(leaf.shape, *np.ravel(leaf)[:4].tolist()) for leaf in jax.tree.leaves(jax.device_get(tree))}
+
+    assert beginnings(variables) == beginnings(tree)
 
 
 @pytest.mark.gate

@@ -105,6 +105,7 @@ def test_a_dtype_that_is_not_supported(tmp_path: Path) -> None:
         write_safetensors({"a": np.zeros(1, np.complex128)}, tmp_path / "x")
 
 
+@pytest.mark.gate
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     """In a process that may write files of 4 kB at most."""
     path = tmp_path / "x.safetensors"

@@ -62,6 +62,7 @@ def test_shortened() -> None:
     assert shortened("a dog", 3) == "a…"
 
 
+@pytest.mark.gate
 def test_the_first_picture_on_a_machine_prints_nothing_and_needs_no_display(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib, logging\n"
