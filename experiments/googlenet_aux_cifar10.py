@@ -2,11 +2,12 @@
 
 The heads are classifiers of the maps of blocks 4a and 4d, which exist in training only; their losses count 0.3 each
 (Szegedy et al. 2014). The network is the form of torchvision, with batch norm, whose heads accept any image size.
-The settings are not tuned.
+The settings are not tuned. In these short runs the heads do not raise the accuracy.
 
 run     jaxcnn repeat googlenet_aux_cifar10 --seeds 3  (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)
-cost    not measured yet
-result  not measured yet
+cost    4:23 a run on 1 core
+result  with_heads: 36.91 ± 0.93 % test accuracy, 63.09 ± 0.93 % error over 3 seeds
+result  without: 38.40 ± 1.00 % test accuracy, 61.60 ± 1.00 % error over 3 seeds
 """
 
 import dataclasses
