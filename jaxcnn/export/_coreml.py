@@ -14,6 +14,7 @@ import numpy as np
 from jaxcnn._errors import check_choice
 from jaxcnn._extras import import_optional
 from jaxcnn.export._agreement import converted, require_fixed_sizes
+from jaxcnn.export._converters import for_converters
 from jaxcnn.export._portable import PortableProgram
 from jaxcnn.export._quantize import QuantizedProgram
 
@@ -101,7 +102,7 @@ def _convert(tools: Any, converter: Any, program: PortableProgram, precision: Pr
     }
     # As text it has no attributes that equal their defaults, at some of which the converter stops.
     module = lowered.compiler_ir("stablehlo")
-    module = type(module).parse(program.exported.mlir_module(), context=module.context)
+    module = type(module).parse(for_converters(program).exported.mlir_module(), context=module.context)
     with np.errstate(over="ignore"):  # while it looks whether numbers fit into smaller types
         model = tools.convert(converter.convert(module, minimum_deployment_target=target), **options)
     spec = model.get_spec()

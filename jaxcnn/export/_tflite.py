@@ -24,6 +24,7 @@ from jaxcnn.export._agreement import (
     require_fixed_sizes,
 )
 from jaxcnn.export._calibrate import BINS, Examples, Range, ranges_from
+from jaxcnn.export._converters import for_converters
 from jaxcnn.export._portable import PortableProgram
 from jaxcnn.export._quantize import QuantizedProgram
 
@@ -104,7 +105,7 @@ def _convert(converter: Any, program: PortableProgram) -> bytes:
     context = ir.Context()
     api.prepare_mlir_context(context)
     with context:
-        module = ir.Module.parse(program.exported.mlir_module())
+        module = ir.Module.parse(for_converters(program).exported.mlir_module())
         api.set_signature(module.operation, SIGNATURE, [INPUT], program.result_names)
         api.run_convert_to_tfl_passes(module, converter.mlir.passmanager.PassManager(), api.ConvertToTFLConfig())
         left = sorted(name for name in _operation_names(ir, module) if name.split(".")[0] not in CONVERTED)
