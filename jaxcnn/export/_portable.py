@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
@@ -177,7 +178,8 @@ def portable(
 
     Raises:
         ShapeError: ``input_shape`` has other entries, or ``resize`` is not height and width.
-        ValueError: a standard deviation that is not positive.
+        ValueError: a standard deviation that is not positive, or a batch of any size for a function that requires the
+            number of examples.
 
     >>> import functools, jax
     >>> from jaxcnn import models
@@ -190,7 +192,16 @@ def portable(
     shape = _symbolic_shape(input_shape)
     prepare = _preprocessing(to_unit=to_unit, resize=resize, mean=mean, std=std)
     struct = jax.ShapeDtypeStruct(shape, dtype)
-    operations, value, results, tree = trace(lambda x: function(prepare(x)), struct)
+    try:
+        operations, value, results, tree = trace(lambda x: function(prepare(x)), struct)
+    except Exception as error:
+        if not (is_symbolic(shape[0]) and re.search("_DimExpr|[Ss]ymbolic dimension", str(error))):
+            raise
+        first = str(error).splitlines()[0].rstrip(".")
+        raise ValueError(
+            f"this function requires the number of examples ({first}). Give it as the first entry of input_shape in "
+            f"place of None."
+        ) from error
     operations, results = recognise(fold_affine(operations, results), results)
     return PortableProgram(tuple(without_unread(operations, results)), value, tuple(results), tree)
 

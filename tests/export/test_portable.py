@@ -172,6 +172,24 @@ def test_refused_options(options: dict[str, Any], kind: type[Exception], message
         portable(lambda x: x, **options)
 
 
+def test_a_batch_of_any_size_may_be_refused() -> None:
+    """By a loop over the images, and by a comparison with their number."""
+    for function in (
+        lambda x: jnp.stack([x[i] for i in range(x.shape[0])]),
+        lambda x: x if x.shape[0] > 4 else 2 * x,
+    ):
+        with pytest.raises(
+            ValueError, match=r"portable: this function requires the number of examples .* in place of N"
+        ):
+            portable(function, (None, 3))
+    with pytest.raises(TypeError, match="mine"):
+        portable(_fails, (None, 3))
+
+
+def _fails(x: jax.Array) -> jax.Array:
+    raise TypeError("mine")
+
+
 def test_layers_are_named() -> None:
     class Inner(linen.Module):
         @linen.compact
