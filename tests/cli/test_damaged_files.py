@@ -16,13 +16,13 @@ DEEP = "[" * 100_000
     ("config", "reason"),
     default_rows(
         {
-            "half": ("{", "is damaged"),
+            "half": ("{", "damaged: "),
             "deep": (DEEP, "damaged"),
             "another type": ("[]", "damaged"),
             "missing entries": ('{"seed": 0}', "damaged"),
             "a folder": (None, "damaged"),
         },
-        keep=["half"],
+        keep=["half", "missing entries"],
     ),
 )
 def test_a_damaged_run_is_a_row_of_its_own(
