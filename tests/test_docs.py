@@ -25,9 +25,7 @@ PAGES = [
 OF_THE_COMMAND = {"augmentations.png", "steps.png"}
 
 
-@pytest.mark.parametrize(
-    "page", default_rows({page.stem: page for page in PAGES}, keep=["index", "invariance_and_padding"])
-)
+@pytest.mark.parametrize("page", default_rows({page.stem: page for page in PAGES}, keep=["index", "classification"]))
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
