@@ -21,8 +21,8 @@ _COLOURS = {"train": TRAIN, "val": TEST, "test": TEST}
 # Below the picture, since the two losses of one epoch are not of the same thing.
 _CAPTION = (
     "train: means over the epoch while it is trained, with augmentation, dropout and label smoothing where used\n"
-    "{held}: after the epoch, without them"
 )
+_CAPTION_HELD = "{held}: after the epoch, without them"
 # The ratio of the largest to the smallest value from which an axis is logarithmic; a linear one would flatten the end.
 _LOG_FROM = 10.0
 
@@ -50,7 +50,7 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
     A run without accuracy has panels of its first three other measures instead of its error. Where there is a
     validation split, its values are drawn in place of those of the test split, whose error is written as a number. An
     axis is logarithmic if its values span a factor of ten; zero is then drawn at the bottom. Values that are not finite
-    and epochs without evaluation leave gaps.
+    and epochs without evaluation leave gaps; of a run that is never evaluated only the training is drawn.
 
     Args:
         records: of ``metrics.jsonl``, in order, each with ``step``, ``epoch`` and ``train/loss``; further names are
@@ -79,7 +79,8 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
     rates = {name: line for name, line in values.items() if name.split("/")[0] == _RATE}
     with style():
         figure, axes = _layout(len(panels), has_rates=bool(rates))
-        figure.text(0.013, 0.045 / figure.get_figheight(), _CAPTION.format(held=held), size=6, color=FAINT)
+        caption = _CAPTION + _CAPTION_HELD.format(held=held) * any(name.startswith(f"{held}/") for name in values)
+        figure.text(0.013, 0.045 / figure.get_figheight(), caption, size=6, color=FAINT)
         for place, name in zip(axes, panels, strict=False):
             lines = {split: values[f"{split}/{name}"] for split in ("train", held) if f"{split}/{name}" in values}
             if name == "accuracy":
@@ -148,8 +149,6 @@ def _columns(records: Sequence[Mapping[str, Any]], held: str) -> dict[str, np.nd
         for name in (*always, *evaluated) if set(evaluated) & set(record) else always:
             if name not in record:
                 raise ValueError(f"record {index} has no {name!r}; it has {', '.join(record)}.")
-    if not evaluated:
-        raise ValueError(f"no record has a measure of the split {held!r}; was none of these epochs evaluated?")
     values = {
         name: np.array([record.get(name, np.nan) for record in records], np.float64) for name in (*always, *evaluated)
     }

@@ -120,6 +120,17 @@ def test_epochs_that_were_not_evaluated_leave_a_gap() -> None:
     assert "final" in figure.axes[1].get_title(loc="right")
 
 
+def test_a_run_that_is_never_evaluated_has_its_training_curves() -> None:
+    figure = curves_figure([untested(record) for record in run_of(3)])
+    for axes, values in zip(figure.axes[:2], ("train/loss", "train/accuracy"), strict=True):
+        drawn = [line.get_ydata() for line in axes.get_lines() if len(line.get_ydata()) == 3]
+        expected = np.array([record[values] for record in run_of(3)])
+        (line,) = drawn
+        np.testing.assert_allclose(line, expected if values == "train/loss" else 100 * (1 - expected))
+    (caption,) = figure.texts
+    assert "after the epoch" not in caption.get_text()
+
+
 @pytest.mark.parametrize("ending", SIGNATURES)
 def test_the_file_is_what_its_ending_says_and_the_same_each_time(tmp_path: Path, ending: str) -> None:
     for name in ("a", "b"):
@@ -136,13 +147,9 @@ def test_the_file_is_what_its_ending_says_and_the_same_each_time(tmp_path: Path,
         ([{"step": 1, "epoch": 1}], "record 0 has no 'train/loss'; it has step, epoch"),
         (run_of(2, test_accuracy=[50, 90]), "test/accuracy must be a fraction between 0 and 1, but one is 50"),
         (run_of(2, train_accuracy=[-0.1, 0.5]), "train/accuracy must be a fraction between 0 and 1, but one is -0.1"),
-        (
-            [untested(record) for record in run_of(2)],
-            "no record has a measure of the split 'test'; was none of these epochs evaluated",
-        ),
         (run_of(2) + run_of(2), "the steps of the records must increase; are these records of two runs"),
     ],
-    ids=["none", "a value missing", "per cent", "negative", "never tested", "two runs"],
+    ids=["none", "a value missing", "per cent", "negative", "two runs"],
 )
 def test_refuses(tmp_path: Path, records: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(ValueError, match="draw_curves: " + message):
