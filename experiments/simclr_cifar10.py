@@ -7,8 +7,8 @@ The network is small and the run is short: the 90.6 % of the paper are those of 
 ``hold_out=6`` the probe is evaluated on held-out training images. The settings are not tuned.
 
 run     jaxcnn repeat simclr_cifar10 --seeds 3  (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)
-cost    not measured yet
-result  not measured yet
+cost    3:53 a run on 1 core
+result  0.4746 ± 0.0064 probe accuracy, 0.3903 ± 0.0014 probe accuracy before over 3 seeds
 """
 
 import dataclasses
