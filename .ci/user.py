@@ -1,6 +1,7 @@
+# mypy: warn-unused-ignores
 """A user's program, type-checked by .ci/run against the installed wheel.
 
-Unused ignores are errors there, so each ignored line shows that a wrong call is refused.
+Unused ignores are errors, so each ignored line shows that a wrong call is refused.
 """
 
 from typing import assert_type
