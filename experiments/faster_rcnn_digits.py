@@ -36,16 +36,16 @@ class Config:
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     shuffled: Annotated[bool, "train with the boxes of other scenes, as a control"] = False
-    scenes: Annotated[int, "training scenes"] = 4000
+    scenes: Annotated[int, "training scenes"] = 16000
     test_scenes: Annotated[int, "scenes that the detector is measured on"] = 500
     seed: Annotated[int, "determines initial parameters and order; scenes are the same for every seed"] = 0
-    epochs: Annotated[int, "passes over the training scenes"] = 10
+    epochs: Annotated[int, "passes over the training scenes"] = 4
     batch_size: Annotated[int, "scenes of a step"] = 16
     width: Annotated[int, "channels of the first convolution"] = 24
     hidden: Annotated[int, "units of the dense layers"] = 256
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 2e-3
     weight_decay: Annotated[float, "decoupled decay of kernels, not of biases"] = 1e-2
-    evaluate_every: Annotated[int, "epochs from one evaluation to the next"] = 5
+    evaluate_every: Annotated[int, "epochs from one evaluation to the next"] = 1
 
 
 class Backbone(linen.Module):

@@ -33,9 +33,9 @@ class Config:
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     shuffled: Annotated[bool, "train with the boxes of other scenes, as a control"] = False
-    scenes: Annotated[int, "training scenes"] = 16000
+    scenes: Annotated[int, "training scenes"] = 30000
     seed: Annotated[int, "determines initial parameters and order; scenes are the same for every seed"] = 0
-    epochs: Annotated[int, "passes over the training scenes"] = 8
+    epochs: Annotated[int, "passes over the training scenes"] = 3
     batch_size: Annotated[int, "scenes of a step"] = 64
     width: Annotated[int, "channels of the first convolution"] = 16
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 3e-3
