@@ -153,6 +153,7 @@ def _align(
     if samples is None:
         operands = [_adaptive_weights(*axis).astype(wide) for axis in axes]
     elif _is_small(x, output_size, samples):
+        mean = _weighted_of_small
         operands = [_fixed_weights(*axis, samples=samples).astype(wide) for axis in axes]
     else:
         mean = _sampled
@@ -165,6 +166,12 @@ def _align(
 def _weighted(x: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
     """The sums of all pixels of one map, with the weights of each bin on each axis."""
     return jnp.einsum("nih,njw,hwc->nijc", rows, columns, x, precision=lax.Precision.HIGHEST)
+
+
+def _weighted_of_small(x: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
+    """``_weighted`` as one product: the weights are multiplied first, so that no larger array is transposed."""
+    weights = rows[:, :, None, :, None] * columns[:, None, :, None, :]
+    return jnp.einsum("nijhw,hwc->nijc", weights, x, precision=lax.Precision.HIGHEST)
 
 
 def _is_small(x: jax.Array, output_size: tuple[int, int], samples: int) -> bool:
