@@ -45,11 +45,12 @@ class Config:
     network: Annotated[Literal["unet", "deeplab", "refinement"], "which network"] = "unet"
     balanced: Annotated[bool, "weigh the loss of each class by the median frequency over its own"] = False
     seed: Annotated[int, "determines initial parameters, order and augmentation"] = 0
-    epochs: Annotated[int, "passes over the training images"] = 40
-    batch_size: Annotated[int, "images of a step"] = 8
-    width: Annotated[int, "channels of the first level; each further one has twice as many"] = 16
-    peak_lr: Annotated[float, "learning rate after the warm-up"] = 5e-3
+    epochs: Annotated[int, "passes over the training images"] = 20
+    batch_size: Annotated[int, "images of a step"] = 4
+    width: Annotated[int, "channels of the first level; each further one has twice as many"] = 12
+    peak_lr: Annotated[float, "learning rate after the warm-up"] = 3e-3
     weight_decay: Annotated[float, "decoupled decay of kernels, not of biases"] = 1e-2
+    evaluate_every: Annotated[int, "epochs from one evaluation to the next"] = 5
 
 
 def network(config: Config) -> Any:
@@ -124,6 +125,7 @@ def build(config: Config) -> Experiment:
         epochs=config.epochs,
         batch_size=config.batch_size,
         seed=config.seed,
+        evaluate_every=config.evaluate_every,
         augment=augment.chain(
             functools.partial(augment.random_scene_scale, scale=(0.75, 1.5)), augment.random_scene_flip
         ),
