@@ -5,6 +5,7 @@ import itertools
 import math
 import numbers
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from jaxcnn._axes import IntPerAxis, as_int, int_per_axis
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional._bilinear import bilinear_of_flat
 from jaxcnn.functional._boxes import as_boxes, box_area
-from jaxcnn.functional._roi import sample_positions
+from jaxcnn.functional._roi import sample_positions, weighted_in_blocks, weights_at
 
 
 def pyramid_roi_align(
@@ -150,28 +151,56 @@ def _align_image(
     aligned: bool,
     canonical: tuple[float, int],
 ) -> jax.Array:
-    """Of one image: the pixels of all maps are one list, in which each box has the place and the size of its map."""
-    heights, widths, channels = zip(*(each.shape for each in maps), strict=True)
-    starts = np.cumsum([0, *(h * w for h, w in zip(heights, widths, strict=True))])[:-1].tolist()
+    """The regions of one image."""
+    heights, widths, _ = zip(*(each.shape for each in maps), strict=True)
     wide = accumulator_dtype(maps[0].dtype)
-    pixels = jnp.concatenate([each.reshape(-1, channels[0]) for each in maps]).astype(wide)
     level = _levels(boxes, strides, canonical)
-    height, width, start = (_of_level(values, level)[:, None, None] for values in (heights, widths, starts))
+    height, width = (_of_level(values, level)[:, None, None] for values in (heights, widths))
     regions = boxes / _of_level(strides, level).astype(boxes.dtype)[:, None] - (0.5 if aligned else 0.0)
     sides = regions[:, 2:] - regions[:, :2]
     sides = sides if aligned else jnp.maximum(sides, 1)
-    (rows, row_inside), (columns, column_inside) = (
+    rows, columns = (
         sample_positions(regions[:, axis], sides[:, axis] / bins, size, bins, samples=samples)
         for axis, size, bins in ((1, height, output_size[0]), (0, width, output_size[1]))
     )
-    total = jnp.zeros((len(boxes), *output_size, channels[0]), wide)
+    return _sampled([each.astype(wide) for each in maps], level, *rows, *columns).astype(maps[0].dtype)
+
+
+@jax.custom_jvp
+def _sampled(
+    maps: list[jax.Array],
+    level: jax.Array,
+    rows: jax.Array,
+    row_inside: jax.Array,
+    columns: jax.Array,
+    column_inside: jax.Array,
+) -> jax.Array:
+    """The means of the samples of each bin. The pixels of all maps are one list, from which each box reads its map."""
+    heights, widths, channels = zip(*(each.shape for each in maps), strict=True)
+    starts = np.cumsum([0, *(h * w for h, w in zip(heights, widths, strict=True))])[:-1].tolist()
+    pixels = jnp.concatenate([each.reshape(-1, channels[0]) for each in maps])
+    height, width, start = (_of_level(values, level)[:, None, None] for values in (heights, widths, starts))
+    number, row_bins, samples = rows.shape
+    total = jnp.zeros((number, row_bins, columns.shape[1], channels[0]), pixels.dtype)
     for a in range(samples):
         for b in range(samples):
             at = jnp.broadcast_arrays(rows[:, :, None, a], columns[:, None, :, b])
             inside = row_inside[:, :, None, a] & column_inside[:, None, :, b]
             taken = bilinear_of_flat(pixels, *at, height=height, width=width, start=start)
             total = total + jnp.where(inside[..., None], taken, 0)
-    return (total / samples**2).astype(maps[0].dtype)
+    return total / samples**2
+
+
+@_sampled.defjvp
+def _tangent_of_sampled(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    """The tangent is a sum, so that its transpose is one too. Positions have no gradient."""
+    maps, level, rows, row_inside, columns, column_inside = primals
+    of_rows, of_columns = [], []
+    for index, (height, width, _) in enumerate(each.shape for each in maps):
+        here = (level == index)[:, None, None]
+        of_rows.append(weights_at(rows, row_inside & here, height))
+        of_columns.append(weights_at(columns, column_inside, width))
+    return _sampled(*primals), weighted_in_blocks(tangents[0], of_rows, of_columns)
 
 
 def _of_level(values: Sequence[int], level: jax.Array) -> jax.Array:

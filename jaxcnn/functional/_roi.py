@@ -3,7 +3,7 @@
 import functools
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,11 @@ from jaxcnn.functional._bilinear import bilinear
 from jaxcnn.functional._boxes import as_boxes
 from jaxcnn.functional._varying import varying_like
 
-# On a CPU, reading four pixels of a sample costs a fraction of the sums. Adding up their gradients costs eight times as
-# much as the gradients of the sums for maps of 8x8 pixels, and as much for maps of 50x70.
+# Sums over a whole map cost less where it has at most this number of pixels for each pixel that a row of bins reads.
 PRODUCTS_PER_READ = 4
+
+# Boxes whose gradient is computed together.
+BLOCK = 32
 
 
 def roi_align(
@@ -164,8 +166,14 @@ def _align(
 
 
 def _weighted(x: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
-    """The sums of all pixels of one map, with the weights of each bin on each axis."""
-    return jnp.einsum("nih,njw,hwc->nijc", rows, columns, x, precision=lax.Precision.HIGHEST)
+    """The sums of all pixels of one map, with the weights of each bin on each axis.
+
+    The weights of the columns are repeated for each bin of the rows: as a batch of products without them, XLA would
+    transpose the sums over rows, the largest array here.
+    """
+    of_rows = jnp.einsum("nih,hwc->niwc", rows, x, precision=lax.Precision.HIGHEST)
+    repeated = jnp.broadcast_to(columns[:, None], (*rows.shape[:2], *columns.shape[1:]))
+    return jnp.einsum("nijw,niwc->nijc", repeated, of_rows, precision=lax.Precision.HIGHEST)
 
 
 def _weighted_of_small(x: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
@@ -184,12 +192,16 @@ def _is_small(x: jax.Array, output_size: tuple[int, int], samples: int) -> bool:
 
 def _fixed_weights(start: jax.Array, step: jax.Array, size: int, bins: int, *, samples: int) -> jax.Array:
     """Along one axis, the weight of each pixel in each bin, ``(*batch, n, bins, size)``."""
-    at, inside = sample_positions(start, step, size, bins, samples=samples)
-    pixels = _over(np.arange(size), at)
-    near = jnp.maximum(1 - jnp.abs(jnp.clip(at, 0, size - 1)[..., None] - pixels), 0)
+    return weights_at(*sample_positions(start, step, size, bins, samples=samples), size)
+
+
+def weights_at(at: jax.Array, inside: jax.Array, size: int) -> jax.Array:
+    """Along one axis, the weight of each pixel in each bin, ``(..., bins, size)``, of samples ``(..., bins, n)``."""
+    near = jnp.maximum(1 - jnp.abs(jnp.clip(at, 0, size - 1)[..., None] - _over(np.arange(size), at)), 0)
     return jnp.where(inside[..., None], near, 0).mean(-2)
 
 
+@jax.custom_jvp
 def _sampled(
     x: jax.Array, rows: jax.Array, row_inside: jax.Array, columns: jax.Array, column_inside: jax.Array
 ) -> jax.Array:
@@ -202,6 +214,39 @@ def _sampled(
             inside = row_inside[:, :, None, a] & column_inside[:, None, :, b]
             total = total + jnp.where(inside[..., None], bilinear(x, *at), 0)
     return total / samples**2
+
+
+@_sampled.defjvp
+def _tangent_of_sampled(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+    """The tangent is a sum, so that its transpose is one too. Positions have no gradient."""
+    x, rows, row_inside, columns, column_inside = primals
+    of_rows, of_columns = weights_at(rows, row_inside, x.shape[0]), weights_at(columns, column_inside, x.shape[1])
+    return _sampled(*primals), weighted_in_blocks([tangents[0]], [of_rows], [of_columns])
+
+
+def weighted_in_blocks(maps: Sequence[jax.Array], rows: Sequence[jax.Array], columns: Sequence[jax.Array]) -> jax.Array:
+    """The sums of all pixels of all maps of one image, with the weights of each bin on each axis, block by block.
+
+    The transpose of a read adds the gradient of each sample to four pixels, one after another. Sums are two products,
+    and so is their transpose; of all boxes at once, it would require ``(n, bins, width, channels)`` numbers.
+
+    Args:
+        maps: ``(height, width, channels)`` each.
+        rows: for each map, the weights ``(n, bins, height)``.
+        columns: for each map, the weights ``(n, bins, width)``.
+    """
+    number = len(rows[0])
+
+    def blocks(weights: jax.Array) -> jax.Array:
+        padded = jnp.pad(weights.astype(maps[0].dtype), ((0, -number % BLOCK), (0, 0), (0, 0)))
+        return padded.reshape(-1, BLOCK, *weights.shape[1:])
+
+    def sums(block: list[tuple[jax.Array, jax.Array]]) -> jax.Array:
+        parts = [_weighted(each, *weights) for each, weights in zip(maps, block, strict=True)]
+        return functools.reduce(jnp.add, parts)
+
+    found = lax.map(sums, [(blocks(row), blocks(column)) for row, column in zip(rows, columns, strict=True)])
+    return found.reshape(-1, *found.shape[2:])[:number]
 
 
 def sample_positions(

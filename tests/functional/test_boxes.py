@@ -180,6 +180,29 @@ def test_roi_align_and_pool_against_loops() -> None:
     assert (pooled == 0).all((1, 2, 3)).any() and (pooled != 0).any()
 
 
+@pytest.mark.parametrize("ratio", [1, 2], ids=["reads of samples", "sums over the map"])
+def test_the_derivatives_of_roi_align_are_those_of_its_matrix(ratio: int) -> None:
+    """The matrix is the result for features with a channel for each pixel; 40 boxes are more than one block."""
+    generator = np.random.default_rng(5)
+    boxes = np.concatenate([CORNERS] * 8) + generator.uniform(0, 1, (40, 4))
+    pixels = np.eye(63).reshape(7, 9, 63)
+    matrix = oracle.roi_align(pixels, boxes, (2, 3), scale=0.5, ratio=ratio, aligned=True)
+    x, moved, weights = (generator.standard_normal(shape) for shape in ((7, 9, 2), (7, 9, 2), (40, 2, 3, 2)))
+
+    @jax.jit
+    def every(x: jax.Array) -> Any:
+        def align(x: jax.Array) -> jax.Array:
+            return F.roi_align(x, boxes, output_size=(2, 3), spatial_scale=0.5, sampling_ratio=ratio, aligned=True)
+
+        return jax.jvp(align, (x,), (moved,)), jax.grad(lambda x: (align(x) * weights).sum())(x)
+
+    with jax.enable_x64(True):
+        (value, tangent), gradient = jax.device_get(every(x))
+    np.testing.assert_allclose(value, np.einsum("nijp,pc->nijc", matrix, x.reshape(63, 2)), atol=1e-12)
+    np.testing.assert_allclose(tangent, np.einsum("nijp,pc->nijc", matrix, moved.reshape(63, 2)), atol=1e-12)
+    np.testing.assert_allclose(gradient.reshape(63, 2), np.einsum("nijp,nijc->pc", matrix, weights), atol=1e-12)
+
+
 def test_a_pool_of_regions_is_the_adaptive_pool_of_its_pixels() -> None:
     features = np.random.default_rng(3).standard_normal((9, 8, 2)).astype(np.float32)
 
