@@ -31,7 +31,7 @@ class Config:
     folder: Annotated[str, "folder or zip file with Annotations, JPEGImages and ImageSets"] = "bccd"
     height: Annotated[int, "height of a photograph as the network reads it; the width is 4 / 3 of it"] = 240
     seed: Annotated[int, "determines initial parameters, order and augmentation"] = 0
-    epochs: Annotated[int, "passes over the training photographs"] = 60
+    epochs: Annotated[int, "passes over the training photographs"] = 30
     batch_size: Annotated[int, "photographs of a step"] = 4
     width: Annotated[int, "channels of the residual network's stem"] = 16
     channels: Annotated[int, "channels of the pyramid's maps"] = 64
