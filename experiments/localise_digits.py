@@ -35,8 +35,8 @@ class Config:
     shuffled: Annotated[bool, "train with the boxes of other scenes, as a control"] = False
     scenes: Annotated[int, "training scenes"] = 30000
     seed: Annotated[int, "determines initial parameters and order; scenes are the same for every seed"] = 0
-    epochs: Annotated[int, "passes over the training scenes"] = 5
-    batch_size: Annotated[int, "scenes of a step"] = 32
+    epochs: Annotated[int, "passes over the training scenes"] = 3
+    batch_size: Annotated[int, "scenes of a step"] = 64
     width: Annotated[int, "channels of the first convolution"] = 16
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 3e-3
     weight_decay: Annotated[float, "decoupled decay of kernels, not of biases"] = 1e-2

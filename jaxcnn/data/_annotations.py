@@ -10,6 +10,7 @@ from PIL import Image
 from jaxcnn._axes import IntPerAxis, int_per_axis
 from jaxcnn._hints import did_you_mean
 from jaxcnn.data._arrays import IGNORED
+from jaxcnn.data._coco_masks import Shape, label_map_of
 from jaxcnn.data._file_tree import FileTree
 from jaxcnn.data._images import to_pixels
 from jaxcnn.data._open_picture import open_picture
@@ -37,6 +38,7 @@ class Annotated:
         difficult: ``(n,)``, whether evaluation leaves the object out.
         area: ``(n,)``, pixels of the object.
         label_map: path of the image of classes; None where there is none.
+        shapes: of the object in each box; None where they are not read.
     """
 
     file: str
@@ -48,6 +50,12 @@ class Annotated:
     difficult: np.ndarray
     area: np.ndarray
     label_map: str | None = None
+    shapes: tuple[Shape, ...] | None = None
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether there is a class for each pixel."""
+        return self.label_map is not None or self.shapes is not None
 
 
 def annotated(
@@ -61,6 +69,7 @@ def annotated(
     difficult: Any = None,
     area: Any = None,
     label_map: str | None = None,
+    shapes: Sequence[Shape] | None = None,
     name: str,
     repair: bool,
 ) -> Annotated:
@@ -76,6 +85,7 @@ def annotated(
         difficult: None is False for each box.
         area: None is the area of each box.
         label_map: path of the image of classes.
+        shapes: one for each box.
         name: what errors call the annotations.
         repair: whether boxes are clipped, and left out where they are empty, instead of being refused.
 
@@ -113,6 +123,7 @@ def annotated(
         difficult=(none if difficult is None else np.asarray(difficult, bool))[keep],
         area=(sides.prod(1) if area is None else np.asarray(area, np.float64))[keep],
         label_map=label_map,
+        shapes=None if shapes is None else tuple(shape for shape, there in zip(shapes, keep, strict=True) if there),
     )
 
 
@@ -197,8 +208,13 @@ class AnnotatedSource:
                 f"{name} is {pixels.shape[1]} wide and {pixels.shape[0]} high, but its annotations are of an image of "
                 f"{record.size[1]} x {record.size[0]}."
             )
-        classes = None if record.label_map is None else self._read_classes(record.label_map, record.size)
+        classes = self._classes_of(record)
         return placed(pixels, record, self._canvas, most=self._most, scale=self._scale, classes=classes)
+
+    def _classes_of(self, record: Annotated) -> np.ndarray | None:
+        if record.shapes is not None:
+            return label_map_of(record.shapes, record.labels, record.size)
+        return None if record.label_map is None else self._read_classes(record.label_map, record.size)
 
     def _read_classes(self, file: str, size: Size) -> np.ndarray:
         name = self._tree.name_of(file)
@@ -263,7 +279,7 @@ def annotated_dataset(
         fields["box_label"] = ((most,), np.int32)
         fields |= {f"box_{kind}": ((most,), np.bool_) for kind in ("mask", "crowd", "difficult")}
         fields["box_area"] = ((most,), np.float32)
-    if every[0].label_map is not None:
+    if every[0].has_classes:
         fields["segmentation"] = ((height, width), np.uint8)
 
     def split(which: str) -> StreamedSplit:
@@ -281,6 +297,7 @@ def annotated_dataset(
     }
     contents = [f"{file} {mark}" for file, mark in files.items()]
     contents += [f"{record.boxes.tolist()} {record.labels.tolist()} {record.crowd.tolist()}" for record in every]
+    contents += [str([shape.mark() for shape in record.shapes]) for record in every if record.shapes is not None]
     return StreamedDataset(
         name=name,
         train=split("train"),

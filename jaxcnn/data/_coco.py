@@ -9,6 +9,7 @@ from typing import Any
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._hints import did_you_mean
 from jaxcnn.data._annotations import SPLITS, Annotated, annotated, annotated_dataset, selected_classes, size_of
+from jaxcnn.data._coco_masks import Shape, shape_of
 from jaxcnn.data._file_tree import FileTree
 from jaxcnn.data._stream import StreamedDataset
 
@@ -18,6 +19,7 @@ def coco(
     annotations: Mapping[str, str | Path],
     *,
     class_names: Sequence[str] | None = None,
+    segmentation: bool = False,
     image_size: IntPerAxis | None = None,
     repair: bool = False,
     max_corrupt: int = 0,
@@ -26,13 +28,15 @@ def coco(
 
     The ids of the categories may have holes: labels are numbered from 1 in the order of the ids, and 0 is the
     background; ``class_names`` of the data set has the names. Boxes of crowds are read and marked. The arrays are those
-    of ``voc`` without ``segmentation``; ``image_id`` is COCO's, and ``box_area`` the area of the object's mask, scaled
-    with the image.
+    of ``voc``; ``image_id`` is COCO's, and ``box_area`` the area of the object's mask, scaled with the image.
 
     Args:
         images: the folder or zip file of the images, or one for each split.
         annotations: the JSON file of ``train``, of ``test`` and, if wanted, of ``validation``.
         class_names: the categories to read, in order; boxes of others are left out. None reads all.
+        segmentation: True adds ``segmentation``, the class of each pixel, from the polygons or run lengths of the
+            objects: 0 without an object, and 255 where objects of different classes overlap, and in the padding. Of
+            each object the pixels are those of ``pycocotools``.
         image_size: as in ``voc``.
         repair: as in ``voc``.
         max_corrupt: as in ``voc``.
@@ -40,7 +44,8 @@ def coco(
     Raises:
         FileNotFoundError: a file, a folder or an image that is not there.
         ValueError: a file that is not in this format, an id that is not there or is there twice, a box that is empty or
-            outside of its image, or a category that has no box in the training split.
+            outside of its image, a category that has no box in the training split,
+            or, with ``segmentation``, an object without a valid one.
 
     Source: Lin et al. (2014), "Microsoft COCO: common objects in context"; cocodataset.org, "Data format".
 
@@ -76,7 +81,7 @@ def coco(
     labels = {number: classes.index(name) for number, name in ids.items() if name in classes}
     trees = {split: FileTree(folders[split]) for split in annotations}
     records = {
-        split: _records(file, trees[split], set(ids), labels, str(annotations[split]), repair)
+        split: _records(file, trees[split], set(ids), labels, str(annotations[split]), repair, segmentation)
         for split, file in files.items()
     }
     return annotated_dataset(
@@ -114,7 +119,13 @@ def _categories(content: Mapping[str, Any], path: str | Path) -> dict[int, str]:
 
 
 def _records(
-    content: Mapping[str, Any], tree: FileTree, ids: set[int], labels: Mapping[int, int], path: str, repair: bool
+    content: Mapping[str, Any],
+    tree: FileTree,
+    ids: set[int],
+    labels: Mapping[int, int],
+    path: str,
+    repair: bool,
+    segmentation: bool,
 ) -> list[Annotated]:
     """The images of a file with their boxes.
 
@@ -125,6 +136,7 @@ def _records(
         labels: the label of each category that is read, by its id.
         path: of the file, for errors.
         repair: as in ``voc``.
+        segmentation: whether the shapes of objects are read.
     """
     try:
         images = {int(each["id"]): each for each in content["images"]}
@@ -147,6 +159,7 @@ def _records(
                 "sides": [float(value) for value in each["bbox"]],
                 "crowd": bool(each.get("iscrowd", 0)),
                 "area": each.get("area"),
+                "shape": each.get("segmentation"),
             }
             x, y, width, height = box["sides"]
         except (KeyError, TypeError, ValueError) as error:
@@ -168,17 +181,32 @@ def _records(
                     "area": width * height if box["area"] is None else float(box["area"]),
                 }
             )
-    return [
-        annotated(
+    found = []
+    for number, image in images.items():
+        size = size_of(tree, str(image["file_name"]), image.get("width"), image.get("height"))
+        name, objects = f"{path}, image {number}", boxes[number]
+        shapes = [_shape(each["shape"], size, name, repair) for each in objects] if segmentation else None
+        record = annotated(
             str(image["file_name"]),
-            size_of(tree, str(image["file_name"]), image.get("width"), image.get("height")),
+            size,
             number,
-            boxes=[box["corners"] for box in boxes[number]],
-            labels=[labels[box["category"]] for box in boxes[number]],
-            crowd=[box["crowd"] for box in boxes[number]],
-            area=[box["area"] for box in boxes[number]],
-            name=f"{path}, image {number}",
+            boxes=[box["corners"] for box in objects],
+            labels=[labels[box["category"]] for box in objects],
+            crowd=[box["crowd"] for box in objects],
+            area=[box["area"] for box in objects],
+            shapes=shapes,
+            name=name,
             repair=repair,
         )
-        for number, image in images.items()
-    ]
+        found.append(record)
+    return found
+
+
+def _shape(segmentation: Any, size: tuple[int, int], name: str, repair: bool) -> Shape:
+    try:
+        return shape_of(segmentation, size, repair=repair)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name}: the segmentation of an object has {error}. Correct the file; repair=True leaves out polygons of "
+            f"fewer than three points."
+        ) from None
