@@ -4,11 +4,13 @@ Each 64x64 scene is a photograph of CIFAR-10 with one to four MNIST digits, half
 (``data.digit_scenes``). The detector is that of Ren et al. (2015) with torchvision's rules: a backbone of four
 convolutions with stride 8, three square anchors at each position, proposals, RoIAlign, and two dense layers. Recorded
 are COCO's average precision, that at an overlap of 0.5, and the share of the objects that proposals reach. The variant
-``shuffled`` is a control: trained with the boxes of other scenes, it finds nothing.
+``shuffled`` is a control: trained with the boxes of other scenes, it finds nothing. The settings are not tuned.
 
 run     jaxcnn repeat faster_rcnn_digits --seeds 3     (both sets prepared by tensorflow-datasets)
-cost    not measured yet
-result  not trained yet
+        jaxcnn repeat faster_rcnn_digits --seeds 1 --variant boxes
+cost    11:34 a run on 1 core that other work shared
+result  boxes: 0.8250 AP, 0.9915 AP at an overlap of 0.5, 0.9993 of the objects reached by a proposal, over 1 seed;
+        the variant shuffled is not trained yet
 """
 
 import dataclasses

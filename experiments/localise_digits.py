@@ -6,8 +6,10 @@ trained by generalised IoU. A scene counts as localised where the class is right
 ILSVRC. The variant ``shuffled`` is a control: trained with the boxes of other scenes, it finds classes and no boxes.
 
 run     jaxcnn repeat localise_digits --seeds 3     (both sets prepared by tensorflow-datasets; see docs/your_data.md)
-cost    not measured yet
-result  not measured yet
+        jaxcnn repeat localise_digits --seeds 1 --variant boxes
+cost    not known (a busy machine)
+result  boxes: 92.25 % localised, 94.35 % test accuracy, 0.8075 mean IoU over 1 seed. Three passes are too few: 93.12 %
+        of the training scenes are localised. The variant shuffled is not trained yet
 """
 
 import dataclasses
