@@ -22,6 +22,7 @@ from jaxcnn.augment._mix import cutmix, mixup, mixup_or_cutmix
 from jaxcnn.augment._on import on
 from jaxcnn.augment._pca_noise import color_axes, random_pca_noise
 from jaxcnn.augment._policy import rand_augment, trivial_augment
+from jaxcnn.augment._scene_mosaic import random_scene_mosaic
 from jaxcnn.augment._scene_moves import random_scene_crop, random_scene_flip, random_scene_scale
 from jaxcnn.augment._shift import random_shift
 from jaxcnn.augment._views import average_over_views, flip_views, shift_views, ten_crop
@@ -53,6 +54,7 @@ __all__ = [
     "random_resized_crop",
     "random_scene_crop",
     "random_scene_flip",
+    "random_scene_mosaic",
     "random_scene_scale",
     "random_shift",
     "shift_views",

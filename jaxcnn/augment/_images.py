@@ -129,6 +129,19 @@ def as_amount(value: float, *, name: str, most: float = math.inf, below: float =
     return amount
 
 
+def rolled(values: jax.Array, by: int) -> jax.Array:
+    """``v[i - by]`` over the first axis; before the first are the last.
+
+    JAX does not roll a sharded axis of an Explicit mesh, so there the batch is replicated first. Otherwise XLA sends
+    one image from each device to the next.
+    """
+    sharding = jax.typeof(values).sharding
+    if sharding.spec[0] is None:
+        return jnp.roll(values, by, axis=0)
+    replicated = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+    return with_sharding_of(jnp.roll(jax.sharding.reshard(values, replicated), by, axis=0), values)
+
+
 def as_range(value: object, *, name: str, above: float = 0.0, most: float = math.inf) -> tuple[float, float]:
     """Two finite numbers ``(low, high)`` with ``above < low <= high <= most``.
 

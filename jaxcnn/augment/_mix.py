@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn._arrays import ArrayLike, accumulator_dtype
-from jaxcnn.augment._images import as_amount, as_images, as_key, as_targets, with_batch_shape, with_sharding_of
+from jaxcnn.augment._images import as_amount, as_images, as_key, as_targets, rolled, with_batch_shape, with_sharding_of
 from jaxcnn.augment._rectangles import rectangle_mask
 
 Pair = tuple[jax.Array, jax.Array]
@@ -92,7 +92,7 @@ def cutmix(key: jax.Array, images: ArrayLike, targets: ArrayLike, *, alpha: floa
             first = middle - jnp.floor(length / 2)
             ends += [jnp.clip(first, 0, size), jnp.clip(first + length, 0, size)]
         pasted = (ends[1] - ends[0]) * (ends[3] - ends[2]) / (height * width)
-        x = jnp.where(rectangle_mask(x, *ends), _previous(x), x)
+        x = jnp.where(rectangle_mask(x, *ends), rolled(x, 1), x)
         t = _mixed(t, with_sharding_of(1 - pasted, x))
     return with_batch_shape(x, batch_shape), with_batch_shape(t, batch_shape)
 
@@ -156,20 +156,7 @@ def _mixed(values: jax.Array, weights: jax.Array) -> jax.Array:
     dtype = accumulator_dtype(values.dtype)
     weights = _with_ndim_of(weights.astype(dtype), values)
     x = values.astype(dtype)
-    return (weights * x + (1 - weights) * _previous(x)).astype(values.dtype)
-
-
-def _previous(values: jax.Array) -> jax.Array:
-    """``v[i - 1]`` over the first axis; the last precedes the first.
-
-    JAX does not roll a sharded axis of an Explicit mesh, so there the batch is replicated first. Otherwise XLA sends
-    one image from each device to the next.
-    """
-    sharding = jax.typeof(values).sharding
-    if sharding.spec[0] is None:
-        return jnp.roll(values, 1, axis=0)
-    replicated = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
-    return with_sharding_of(jnp.roll(jax.sharding.reshard(values, replicated), 1, axis=0), values)
+    return (weights * x + (1 - weights) * rolled(x, 1)).astype(values.dtype)
 
 
 def _with_ndim_of(values: jax.Array, array: jax.Array) -> jax.Array:

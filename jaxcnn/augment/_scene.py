@@ -15,7 +15,7 @@ Batch = Mapping[str, Any]
 UNLABELLED = 255  # of pixels that enter a segmentation from outside
 # Arrays of places in an image that these functions do not move.
 _OTHER_PLACES = ("bbox", "keypoints", "objects", "flow")
-_OF_BOXES = ("box_label", "box_mask", "box_crowd", "box_difficult", "box_area")
+OF_BOXES = ("box_label", "box_mask", "box_crowd", "box_difficult", "box_area")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def as_scene(batch: Batch) -> Scene:
         boxes = jnp.asarray(boxes)
         if boxes.ndim != 3 or boxes.shape[0] != count or boxes.shape[2] != 4:
             raise ShapeError(f"boxes must have the shape ({count}, most, 4), not {boxes.shape}.")
-        for name in _OF_BOXES:
+        for name in OF_BOXES:
             if name in batch and jnp.shape(batch[name]) != boxes.shape[:2]:
                 raise ShapeError(f"{name} must have an entry for each box {boxes.shape[:2]}, not {batch[name].shape}.")
         if "box_mask" in batch:

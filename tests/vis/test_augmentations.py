@@ -21,6 +21,7 @@ NOT_A_ROW = {
     "on",
     "random_scene_crop",  # of a batch, with its boxes and label maps
     "random_scene_flip",
+    "random_scene_mosaic",
     "random_scene_scale",
     "shift_views",
 }
