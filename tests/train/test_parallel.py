@@ -215,7 +215,7 @@ def test_keys_of_parts() -> None:
         ({"spelling": "pmp"}, r"spelling='pmp'.*[Dd]id you mean 'pmap'"),
         ({"batch_stats": "globl"}, r"batch_stats='globl'.*[Dd]id you mean 'global'"),
         ({"accumulate": 0}, r"accumulate=0: a batch has at least one part"),
-        ({"spelling": "pmap", "fsdp": True}, r"pmap holds every parameter on every device; take spelling='jit'"),
+        ({"spelling": "pmap", "fsdp": True}, r"pmap holds every parameter on every device; use spelling='jit'"),
         ({"devices": 9}, r"devices=9: there are 8 here \(cpu\)\. To try more on a CPU: JAX_NUM_CPU_DEVICES=9"),
     ],
 )

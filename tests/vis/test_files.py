@@ -181,8 +181,8 @@ PICTURES = {
         lambda: ([{"name": "a", "operation": "forward", "milliseconds": TIMES}],),
         {},
         {
-            "texts": ["Times of the peers over ours, medians"],
-            "legends": [["stock JAX / ours", "PyTorch / ours"]],
+            "texts": ["Times relative to jaxcnn (medians; above 1x jaxcnn is faster)"],
+            "legends": [["stock JAX / jaxcnn", "PyTorch / jaxcnn"]],
             "panels": [
                 {
                     "x ticks": ["0.5x", "1x", "2x", "10x"],
