@@ -12,7 +12,7 @@ from jaxcnn._hints import missing_name
 from jaxcnn._other_names import NAMES
 
 if TYPE_CHECKING:  # what type checkers and the reference read; __getattr__ imports the same
-    from jaxcnn import attribution, augment, data, export, functional, metrics, models, nn, shapes, train, vis
+    from jaxcnn import attribution, augment, data, export, functional, live, metrics, models, nn, shapes, train, vis
     from jaxcnn._check_gradients import check_gradients
     from jaxcnn._freed_memory import keep_freed_memory, release_freed_memory
     from jaxcnn.functional import accelerate
@@ -26,6 +26,7 @@ _MODULES = (
     "data",
     "export",
     "functional",
+    "live",
     "metrics",
     "models",
     "nn",
@@ -53,6 +54,7 @@ __all__ = [
     "export",
     "functional",
     "keep_freed_memory",
+    "live",
     "load",
     "metrics",
     "models",

@@ -15,6 +15,7 @@ ROWS = [
     {"nn", "augment", "metrics"},
     {"models", "data"},
     {"attribution", "bench", "train", "vis", "export", "unsupervised"},
+    {"live"},
     {"cli"},
     {"experiments"},
 ]

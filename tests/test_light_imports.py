@@ -104,7 +104,7 @@ DISTRIBUTIONS = {
     "tensorflow_datasets": "tensorflow-datasets",
 }
 OPTIONAL = {"IPython", "torch"}  # imported only in a notebook, and only where the user asks for it
-NEEDS_TRAIN = ("attribution", "bench", "cli", "data", "export", "train", "unsupervised", "vis")
+NEEDS_TRAIN = ("attribution", "bench", "cli", "data", "export", "live", "train", "unsupervised", "vis")
 
 
 def third_party(folder: Path) -> set[str]:

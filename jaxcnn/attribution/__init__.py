@@ -14,13 +14,16 @@ from jaxcnn.attribution._gradients import (
     saliency,
     smoothgrad,
 )
+from jaxcnn.attribution._layer_gradients import LayerGradient, layer_gradients
 from jaxcnn.attribution._layers import layer_outputs, layer_shapes
 from jaxcnn.attribution._maximize import Optimized, invert_features, maximize_activation
 from jaxcnn.attribution._randomization import weight_randomization
 from jaxcnn.attribution._top_patches import TopPatches, top_patches
+from jaxcnn.attribution._top_projections import top_projections
 
 __all__ = [
     "IntegratedGradients",
+    "LayerGradient",
     "Optimized",
     "TopPatches",
     "deconvnet",
@@ -32,6 +35,7 @@ __all__ = [
     "input_x_gradient",
     "integrated_gradients",
     "invert_features",
+    "layer_gradients",
     "layer_outputs",
     "layer_shapes",
     "maximize_activation",
@@ -39,6 +43,7 @@ __all__ = [
     "saliency",
     "smoothgrad",
     "top_patches",
+    "top_projections",
     "weight_randomization",
 ]
 

@@ -28,6 +28,10 @@ class Inside:
     prepare: Callable[[Any], Any]
     shapes: dict[str, tuple[int, ...]]
 
+    def of_raw(self, images: Any) -> Any:
+        """The scores of images as the data set has them."""
+        return self.scores(self.prepare(images))
+
     def layer(self, name: str | None) -> str:
         """A layer of maps by name; unless given, the last that has more than one position.
 
@@ -51,14 +55,24 @@ def open_inside(run: "RunFolder", options: argparse.Namespace) -> Inside:
     Raises:
         RunError: the run does not predict the probabilities of classes of images.
     """
+    from jaxcnn.train import load_trained
+
+    file, config = _trust.load_experiment(run, options)
+    return inside_of(load_trained(run, options.checkpoint, experiment=file.build(config)))
+
+
+def inside_of(trained: "Trained") -> Inside:
+    """The network of an experiment with trained variables.
+
+    Raises:
+        RunError: the experiment does not predict the probabilities of classes of images.
+    """
     import jax
     import numpy as np
 
     from jaxcnn.attribution import layer_outputs, layer_shapes
-    from jaxcnn.train import RunError, load_trained
+    from jaxcnn.train import RunError
 
-    file, config = _trust.load_experiment(run, options)
-    trained = load_trained(run, options.checkpoint, experiment=file.build(config))
     experiment = trained.experiment
     shape, dtype = experiment.data.train.fields.get("image", (None, None))
     if experiment.predict is None or shape is None:

@@ -28,6 +28,7 @@ VERBS = (
     "search",
     "explain",
     "units",
+    "watch",
     "list",
     "compare",
     "show",
@@ -42,7 +43,7 @@ VERBS = (
 )
 
 # These verbs need the training loop, which takes longer to import.
-WITH_TRAIN = ("train", "evaluate", "explain", "export", "index", "predict", "profile", "search", "units")
+WITH_TRAIN = ("train", "evaluate", "explain", "export", "index", "predict", "profile", "search", "units", "watch")
 
 
 def build_parser() -> argparse.ArgumentParser:

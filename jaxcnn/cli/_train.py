@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxcnn._reprs import SHARES
-from jaxcnn.cli import _devices, _trust
+from jaxcnn.cli import _devices, _port, _trust
 from jaxcnn.cli._limits import check_limits
 from jaxcnn.cli._signals import stop_on_signals
 from jaxcnn.cli._standard_output import lasting_output, quiet_threads
@@ -27,6 +27,8 @@ HELP = "train an experiment, or continue a run"
 EXAMPLES = (
     "jaxcnn train lenet5_digits --set epochs=3",
     "jaxcnn train my_experiment.py --run-dir runs/mine --tensorboard",
+    "jaxcnn train lenet5_digits --live",
+    "jaxcnn train lenet5_digits --keep-epochs 1,2,5,10,20,40",
     "jaxcnn train --resume runs/mine",
     "jaxcnn train --resume runs/mine --extend epochs=80",
     "jaxcnn train --from runs/mine --set peak_lr=1e-4",
@@ -70,10 +72,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint-minutes", type=float, default=10.0, metavar="M", help="minutes between saves within an epoch (10)"
     )
     parser.add_argument(
+        "--keep-epochs",
+        type=_epochs,
+        default=(),
+        metavar="LIST",
+        help="epochs whose variables are kept, such as 1,2,5,10, for `jaxcnn units RUN --evolution`",
+    )
+    parser.add_argument(
         "--tensorboard", action="store_true", help="write event files for TensorBoard, also when the run is resumed"
     )
+    parser.add_argument("--live", action="store_true", help="show the run in the browser while it trains")
+    _port.add_argument(parser)
     _trust.add_argument(parser)
     _devices.add_arguments(parser)
+
+
+def _epochs(text: str) -> list[int]:
+    """The epochs of a list such as ``1,2,5``."""
+    epochs = [int(word) if word.strip().isdecimal() else 0 for word in text.split(",")]
+    if min(epochs) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected epochs, counted from 1, such as 1,2,5,10.")
+    return epochs
 
 
 def run(options: argparse.Namespace) -> int:
@@ -84,13 +103,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    import jax
+
     from jaxcnn.train import ConfigError, RunFolder, keep_compiled_programs, resume_run, start_run
 
     _check_words(options)
     if not options.checkpoint_minutes > 0:
         raise ConfigError(f"--checkpoint-minutes {options.checkpoint_minutes}: expected a number greater than 0.")
+    _port.check(options.port)
     callbacks = _callbacks(options)
     _devices.join(options)
+    if options.live and jax.process_count() > 1:
+        raise ConfigError("--live shows a run of one process. Use jaxcnn watch RUN while several train.")
     keep_compiled_programs()
     devices = _devices.asked(options)
     if options.resume is not None:
@@ -108,7 +132,18 @@ def _run(options: argparse.Namespace) -> int:
         )
     if options.experiment is None:
         _trust.say_what_ran(RunFolder(options.resume or vars(options)["from"]), options)
-    return _train(start, options.checkpoint_minutes, callbacks)
+    if options.live:
+        callbacks.append(_live_view(start.experiment, options))
+    return _train(start, options, callbacks)
+
+
+def _live_view(experiment: Any, options: argparse.Namespace) -> Any:
+    """The callback that shows the run in the browser; prints the address."""
+    from jaxcnn.live import LiveView
+
+    view = LiveView(experiment, port=options.port)
+    print(f"live view   {view.url}", flush=True)
+    return view
 
 
 def _callbacks(options: argparse.Namespace) -> list[Any]:
@@ -152,7 +187,7 @@ def _check_words(options: argparse.Namespace) -> None:
         raise ConfigError("--variant selects among the variants of an experiment; name the experiment.")
 
 
-def _train(start: "Start", minutes: float, callbacks: list[Any]) -> int:
+def _train(start: "Start", options: argparse.Namespace, callbacks: list[Any]) -> int:
     import jax
 
     from jaxcnn.cli._output import console
@@ -172,8 +207,9 @@ def _train(start: "Start", minutes: float, callbacks: list[Any]) -> int:
                 parallel=parallel,
                 progress=progress,
                 should_stop=lambda: stop.signal is not None,
-                checkpoint_minutes=minutes,
+                checkpoint_minutes=options.checkpoint_minutes,
                 callbacks=callbacks,
+                keep_epochs=options.keep_epochs,
             )
         if outcome.metrics is None:
             screen.print(f"stopped at step {outcome.step}; everything is saved. Continue with:", highlight=False)

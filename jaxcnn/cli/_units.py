@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxcnn.cli import _trust
+from jaxcnn.cli import _evolution, _trust
 
 if TYPE_CHECKING:
     from jaxcnn.cli._inside import Inside
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 HELP = "show what the units of a run's layers respond to"
 EXAMPLES = (
     "jaxcnn units runs/mine",
+    "jaxcnn units runs/mine --evolution",
     "jaxcnn units runs/mine --layer conv2 --units 16 --top 5 --json",
 )
 LAYERS = 4  # drawn unless layers are named
@@ -38,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--images", type=int, default=2000, metavar="N", help="images of the split that are read (2000)"
     )
     parser.add_argument(
+        "--evolution",
+        action="store_true",
+        help="draw instead how kernels and units developed over the epochs that the run keeps (train --keep-epochs)",
+    )
+    parser.add_argument(
         "--folder", type=Path, default=Path(), metavar="DIR", help="folder of the pictures (the current one)"
     )
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last", help="the checkpoint (last)")
@@ -55,7 +61,8 @@ def run(options: argparse.Namespace) -> int:
     for name in ("units", "top", "images", "steps"):
         if getattr(options, name) < 1:
             raise ConfigError(f"--{name} {getattr(options, name)}: give at least 1.")
-    inside = open_inside(RunFolder.open(options.run_folder), options)
+    folder = RunFolder.open(options.run_folder)
+    inside = open_inside(folder, options)
     experiment = inside.trained.experiment
     split = None if experiment.streams else getattr(experiment.data, options.split)
     if split is None:
@@ -65,6 +72,13 @@ def run(options: argparse.Namespace) -> int:
     if unknown := [name for name in layers if name not in fields]:
         raise ConfigError(f"--layer {unknown[0]}: there is no such layer of maps. {did_you_mean(unknown[0], fields)}")
     images = split["image"][: options.images]
+    if options.evolution:
+        pictures = _evolution.draw(_evolution.epochs_of(folder, inside), images, layers, fields, options)
+        if options.json:
+            print_json(pictures)
+        for each in [] if options.json else pictures:
+            say(f"picture: {each['picture']}")
+        return 0
     found: list[dict[str, Any]] = []
     for layer in layers:
         picture = options.folder / f"units-{layer.replace('/', '-').removesuffix('()')}.png"
@@ -130,7 +144,7 @@ def draw(
     everything = np.concatenate([np.asarray(named(batch)).max((1, 2)) for batch in batches])[:, units]
     # The function's result is of no interest; the layer is found inside of it.
     found = top_patches(
-        lambda x: inside.scores(inside.prepare(x)),
+        inside.of_raw,
         batches,
         layer=layer,
         receptive_field=field,

@@ -14,6 +14,7 @@ from jaxcnn.train._errors import ConfigError, RunError
 from jaxcnn.train._experiment import Aux, Experiment, images_to_unit, standardize, to_unit
 from jaxcnn.train._finetune import by_pattern, frozen, start_from
 from jaxcnn.train._fit import fit
+from jaxcnn.train._kept import load_kept
 from jaxcnn.train._localisation import localisation
 from jaxcnn.train._loop import Outcome
 from jaxcnn.train._muon import muon
@@ -89,6 +90,7 @@ __all__ = [
     "largest_batch",
     "list_experiments",
     "load",
+    "load_kept",
     "load_trained",
     "localisation",
     "multilabel",

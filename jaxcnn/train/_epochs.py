@@ -1,15 +1,17 @@
 """The end of an epoch: evaluation, its record, and the checkpoints of its state."""
 
 import time
+from collections.abc import Collection
 from typing import Any
 
-from jaxcnn.train._checkpoints import Checkpoints
+from jaxcnn.train._checkpoints import KEPT, Checkpoints
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._distributed import agreed, is_first
 from jaxcnn.train._early_stopping import STOPPED, WITHOUT_IMPROVEMENT
 from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._kept import kept_state
 from jaxcnn.train._roll_back import WENT_BACK, RollBack
 from jaxcnn.train._runs import Record, RunFolder
 from jaxcnn.train._state import TrainState
@@ -32,8 +34,10 @@ class Epochs:
         parallel: Parallel,
         checkpoints: Checkpoints,
         watchers: Watchers,
+        keeps: Collection[int] = (),
     ) -> None:
         self.experiment, self.run, self.checkpoints, self.watchers = experiment, run, checkpoints, watchers
+        self.keeps = keeps
         self.roll_back = RollBack(experiment, run, checkpoints)
         records = run.metrics.read()
         self.earlier_seconds = records[-1]["seconds"] if records else 0.0
@@ -70,6 +74,9 @@ class Epochs:
         self.watchers.evaluation(record)  # before a checkpoint includes the epoch
         if back_to is None:
             self.roll_back.keep(state)
+        if epoch in self.keeps:
+            # Before the last one: saves are finished in order, so a run never continues after an epoch that it lacks.
+            self.checkpoints.save(KEPT, kept_state(state))
         self.checkpoints.save("last", state)
         self.save_if_best(state)
         return state, record

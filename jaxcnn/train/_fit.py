@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from jaxcnn.train._distributed import is_first, together
 from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._early_stopping import EarlyStopping
 from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._kept import check_epochs
 from jaxcnn.train._loop import Outcome, train_run
 from jaxcnn.train._prepare import found_by_all
 from jaxcnn.train._recorded import record_model
@@ -32,6 +33,7 @@ def fit(
     should_stop: Callable[[], bool] = lambda: False,
     checkpoint_minutes: float = 10.0,
     callbacks: Sequence[Callback] = (),
+    keep_epochs: Iterable[int] = (),
 ) -> Outcome:
     """Trains an experiment to its end, or continues a run of it.
 
@@ -51,13 +53,16 @@ def fit(
         should_stop: asked before each step; True saves and returns.
         checkpoint_minutes: the interval at which the state is saved within an epoch.
         callbacks: what is called with the records of steps and epochs, see ``train.Callback``.
+        keep_epochs: epochs, counted from 1, whose variables are kept in the folder for ``load_kept``, in addition to
+            the last and the best checkpoint. A run that is continued keeps those that it was started with too.
 
     Returns:
         the outcome, with variables, the records of all epochs, and the folder. What the experiment measures after
         training is in ``measured.json`` of the folder.
 
     Raises:
-        ValueError, TypeError: what ``dry_run`` refuses, or an entry of ``callbacks`` that is none.
+        ValueError, TypeError: what ``dry_run`` refuses, an entry of ``callbacks`` that is none, or of ``keep_epochs``
+            that is no epoch.
         RunError: steps are no longer finite, checkpoints cannot be saved or used, or another process trains there.
         ConfigError: several processes have no common folder, or were given different experiments.
 
@@ -78,6 +83,7 @@ def fit(
     (True, 2, 1)
     """
     check_callbacks(callbacks)
+    keep_epochs = check_epochs(keep_epochs)
     parallel = parallel or Parallel.over(1 if jax.process_count() == 1 else None)
     folder = _folder(experiment, run, parallel)
     with contextlib.ExitStack() as stack:
@@ -98,6 +104,7 @@ def fit(
             parallel=parallel,
             checkpoint_minutes=checkpoint_minutes,
             callbacks=callbacks,
+            keep_epochs=keep_epochs,
         )
         if outcome.finished:
             write_measured(folder, Trained(experiment, outcome.variables, outcome.step))

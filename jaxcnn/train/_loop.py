@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxcnn._freed_memory import release_freed_memory
 from jaxcnn._reprs import html_table
-from jaxcnn.train._checkpoints import Checkpoints, open_checkpoints, provenance, resume
+from jaxcnn.train._checkpoints import KEPT, Checkpoints, open_checkpoints, provenance, resume
 from jaxcnn.train._compile_cache import CacheHits
 from jaxcnn.train._data_files import naming_changed_files, record_files
 from jaxcnn.train._devices import Parallel, Step, compile_step
@@ -26,6 +26,7 @@ from jaxcnn.train._epochs import Epochs
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._feed import Input, open_input
+from jaxcnn.train._kept import epochs_to_keep
 from jaxcnn.train._memory import memory_advice
 from jaxcnn.train._overlap import warn_of_overlap
 from jaxcnn.train._peak import timing
@@ -96,6 +97,7 @@ def train_run(
     parallel: Parallel | None = None,
     checkpoint_minutes: float = 10.0,
     callbacks: Sequence[Callback] = (),
+    keep_epochs: Iterable[int] = (),
 ) -> Outcome:
     """Trains from the run's last checkpoint, or from the start, to the end or until ``should_stop``.
 
@@ -129,15 +131,25 @@ def train_run(
         if not earlier:
             warn_of_overlap(experiment)
     wait_for_all("metrics are restored")
+    keeps = epochs_to_keep(run, keep_epochs)
+    saves = [*kinds(experiment), *([KEPT] if keeps else [])]
     with contextlib.ExitStack() as stack:
-        checkpoints = stack.enter_context(
-            open_checkpoints(run.checkpoints, now, kinds(experiment), metrics=run.metrics.read)
-        )
+        checkpoints = stack.enter_context(open_checkpoints(run.checkpoints, now, saves, metrics=run.metrics.read))
         stack.enter_context(memory_advice(experiment.batch_size))
         watchers = stack.enter_context(Watchers(callbacks if is_first() else (), _info(experiment, run, state)))
         source = stack.enter_context(contextlib.closing(open_input(experiment, parallel, start=int(state.step))))
+        epochs = Epochs(experiment, run, parallel, checkpoints, watchers, keeps)
         fitting = _Fit(
-            experiment, run, parallel, progress, should_stop, checkpoints, source, 60 * checkpoint_minutes, watchers
+            experiment,
+            run,
+            parallel,
+            progress,
+            should_stop,
+            checkpoints,
+            source,
+            60 * checkpoint_minutes,
+            watchers,
+            epochs,
         )
         outcome = fitting.run_from(state)
         watchers.end("finished" if outcome.finished else "stopped", outcome.step)
@@ -185,13 +197,13 @@ class _Fit:
         source: Input,
         save_seconds: float,
         watchers: Watchers,
+        epochs: Epochs,
     ) -> None:
         self.experiment, self.run, self.parallel, self.progress = experiment, run, parallel, progress
-        self.source, self.watchers = source, watchers
+        self.source, self.watchers, self.epochs = source, watchers, epochs
         self.should_stop, self.checkpoints, self.save_seconds = should_stop, checkpoints, save_seconds
         self.saved_at = time.perf_counter()
         self.look_every = max(experiment.max_skipped, 100)
-        self.epochs = Epochs(experiment, run, parallel, checkpoints, watchers)
         self.draw_order = parallel.jit(functools.partial(epoch_order, experiment))
 
     def run_from(self, state: TrainState) -> Outcome:
@@ -204,10 +216,12 @@ class _Fit:
         while step < total and not stopped_early:
             epoch = step // self.experiment.steps_per_epoch
             order = self.order(epoch)
-            epoch_start, waited = time.perf_counter(), self.source.waited
+            epoch_start, waited, held = time.perf_counter(), self.source.waited, self.watchers.held_seconds
             end = (epoch + 1) * self.experiment.steps_per_epoch
             while step < end:
                 self.watch(step, state)
+                if self.watchers:
+                    self.watchers.before_step(step, state, self.should_stop)
                 if self.stop_at(step):
                     self.save(state)
                     return self.outcome(step, state, finished=False)
@@ -220,7 +234,7 @@ class _Fit:
                 if self.watchers:
                     self.watchers.step(step, {"loss": metrics.loss, **metrics.metrics})
             jax.block_until_ready(state)
-            seconds = time.perf_counter() - epoch_start
+            seconds = time.perf_counter() - epoch_start - (self.watchers.held_seconds - held)
             training_seconds += seconds
             if not int(state.taken) or int(state.skipped_in_row) >= self.experiment.max_skipped:
                 raise self.went_wrong(state)

@@ -33,6 +33,38 @@ def strided(x: jax.Array) -> jax.Array:
     return checkpoint_name(y, "map").sum((1, 2))
 
 
+def test_projections_of_a_rectified_convolution_are_its_kernels() -> None:
+    """Of one layer the projection is the gradient: the kernel, where the unit is active, and zeros outside."""
+
+    def rectified(x: jax.Array) -> jax.Array:
+        y = jax.nn.relu(functional.conv(jnp.asarray(x, jnp.float32), KERNEL, strides=2, padding=1))
+        return checkpoint_name(y, "map").sum((1, 2))
+
+    images = IMAGES.astype(np.float32) / 255
+    options: dict[str, Any] = {"layer": "map", "receptive_field": FIELD}
+    found = attribution.top_patches(rectified, [images], k=2, **options)
+    assert (found.values > 0).all()
+    projected = attribution.top_projections(rectified, images, found, **options)
+    assert projected.shape == found.patches.shape
+    for unit, (positions, shown) in enumerate(zip(found.positions, projected, strict=True)):
+        for (i, j), one in zip(positions, shown, strict=True):
+            inside = np.zeros((10, 10, 1))
+            inside[1:9, 1:8] = 1  # a border of padding
+            expected = KERNEL[..., unit] * inside[2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+            np.testing.assert_allclose(one, expected, rtol=1e-5)
+    some = attribution.TopPatches(*(each[[3, 1]] for each in found))
+    again = attribution.top_projections(rectified, images, some, units=[3, 1], **options)
+    np.testing.assert_array_equal(again, projected[[3, 1]])
+    with pytest.raises(ShapeError, match=r"top_projections: expected the unit of each of the 2 rows, got .*\(3,\)"):
+        attribution.top_projections(rectified, images, some, units=[3, 1, 0], **options)
+    with pytest.raises(
+        ShapeError, match=r"top_projections: the patches were found in image \d+ too, but there are 1 images"
+    ):
+        attribution.top_projections(rectified, images[:1], found, **options)
+    with pytest.raises(TypeError, match="top_projections: expected floating images, got uint8"):
+        attribution.top_projections(rectified, IMAGES, found, **options)
+
+
 def test_top_patches_are_those_of_a_sort_of_all_activations() -> None:
     batches = [IMAGES[:4], IMAGES[4:8], IMAGES[8:]]
     found = attribution.top_patches(strided, batches, layer="map", receptive_field=FIELD, k=3, fill=99)

@@ -1,6 +1,7 @@
 """``jaxcnn explain`` and ``jaxcnn units``: the maps are those of the library, on the run's own network."""
 
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -11,7 +12,7 @@ from PIL import Image
 from jaxcnn import attribution
 from jaxcnn.cli import main
 from jaxcnn.data import load
-from jaxcnn.train import RunFolder, load_trained
+from jaxcnn.train import RunFolder, load_kept, load_trained
 from tests.cli.test_verbs import run_json
 from tests.train.tiny import TinyNetwork
 
@@ -44,6 +45,36 @@ def test_explain_draws_maps_of_the_score_of_a_class(
     expected = np.asarray(jax.jit(lambda x: attribution.saliency(scores, x, target=2))(x))
     assert saliency["greatest"] == pytest.approx(expected.max(), rel=1e-4) and saliency["size"] == "32x32x1"
     assert grad_cam["size"] == "8x8" and found["layer"] == "Dropout_0()"
+
+
+def test_units_draws_how_kernels_and_units_developed(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--evolution", "--layer", "Dropout_0()", "--units", "2", "--images", "20", "--folder", str(tmp_path)]
+    found = run_json(capsys, "units", str(tiny_run), *words)
+    assert isinstance(found, list)
+    kernels, layer = found
+    assert kernels["kernels"] == "conv" and kernels["epochs"] == [1, 4, 12]
+    assert [Path(each["picture"]).name for each in found] == ["evolution-kernels.png", "evolution-Dropout_0.png"]
+    assert all(Path(each["picture"]).exists() for each in found)
+    run = RunFolder.open(tiny_run)
+    everything = [*load_kept(run), load_trained(run, "last")]
+    assert [each.step for each in everything] == [6, 24, 72]
+    x = (load("digits").test["image"][:20].astype(np.float32) / 255 - 0.3) / 0.3
+    for trained, row in zip(everything, layer["epochs"], strict=True):
+        _, state = TinyNetwork().apply(trained.variables, x, train=False, capture_intermediates=True)
+        greatest = np.asarray(state["intermediates"]["Dropout_0"]["__call__"][0]).max((0, 1, 2))
+        assert [unit["unit"] for unit in row["units"]] == [0, 3]
+        np.testing.assert_allclose([unit["greatest"] for unit in row["units"]], greatest[[0, 3]], rtol=1e-4)
+
+
+def test_units_names_the_option_that_keeps_epochs(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(tiny_run, copy, ignore=lambda folder, names: {"kept"} & set(names))
+    assert main(["units", str(copy), "--evolution", "--folder", str(tmp_path)]) == 2
+    assert "keeps the variables of no epoch. Train with --keep-epochs" in capsys.readouterr().err
 
 
 def test_explain_refuses_other_classes_and_layers(

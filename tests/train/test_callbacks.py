@@ -3,12 +3,16 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import jax
+import numpy as np
 import pytest
 
 from jaxcnn import train
 from jaxcnn.train._errors import RunError
+from jaxcnn.train._state import create_state
+from jaxcnn.train._watch import Watchers, _watchers
 from tests.train import tiny
 from tests.train.runs import Quiet, assert_same, final_state, without_seconds
 
@@ -59,6 +63,35 @@ class NeverStarts(Recorder):
         raise ConnectionError("no route to host")
 
 
+class Looker(Recorder):
+    """Looks at the variables of two steps, and holds the run for a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def looks(self, step: int) -> bool:
+        return step in (0, 9)
+
+    def look(self, step: int, variables: Mapping[str, Any]) -> None:
+        self.calls.append(("look", (step, jax.tree.map(np.asarray, dict(variables)))))
+        variables["params"] = None  # type: ignore[index]
+
+    def holds(self, step: int) -> bool:
+        self.asked += step == 4
+        return step == 4 and self.asked < 3
+
+
+class AfterAnEpoch(Looker):
+    """Looks at the variables after the first epoch."""
+
+    def looks(self, step: int) -> bool:
+        return step == STEPS
+
+    def holds(self, step: int) -> bool:
+        return False
+
+
 def fit(experiment: train.Experiment, place: Path, *callbacks: train.Callback, **options: Any) -> train.Outcome:
     return train.fit(experiment, place, progress=Quiet(), callbacks=callbacks, **options)
 
@@ -77,9 +110,9 @@ def plain(experiment: train.Experiment, tmp_path_factory: pytest.TempPathFactory
 def test_a_run_is_the_same_with_callbacks_and_those_that_raise_are_named_once(
     experiment: train.Experiment, plain: train.RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recorder, broken, dead = Recorder(), Broken(), NeverStarts()
+    recorder, broken, dead, looker = Recorder(), Broken(), NeverStarts(), Looker()
     with caplog.at_level(logging.WARNING):
-        outcome = fit(experiment, tmp_path / "run", broken, recorder, dead)
+        outcome = fit(experiment, tmp_path / "run", broken, recorder, dead, looker)
     run = train.RunFolder(outcome.run)
     assert without_seconds(run) == without_seconds(plain)
     assert_same(final_state(run, experiment), final_state(plain, experiment))
@@ -97,9 +130,17 @@ def test_a_run_is_the_same_with_callbacks_and_those_that_raise_are_named_once(
     assert [record["step"] for record in broken.of("step")] == list(range(1, 2 * STEPS + 1))
     assert len(broken.of("evaluation")) == 2 and [name for name, _ in dead.calls] == ["start"]
 
+    # Those that are evaluated: at the start the initial ones, later others.
+    (first, initial), (second, later) = looker.of("look")
+    assert (first, second) == (0, 9) and looker.asked == 3
+    jax.tree.map(np.testing.assert_array_equal, initial, create_state(experiment).eval_variables)
+    assert np.abs(later["params"]["conv"]["kernel"] - initial["params"]["conv"]["kernel"]).max() > 0
+
     said = [record.getMessage() for record in caplog.records if "callback" in record.getMessage()]
     assert said == [
         "the callback NeverStarts raised ConnectionError: no route to host. Training continues without it",
+        "the callback Looker raised TypeError: 'mappingproxy' object does not support item assignment. "
+        "Training continues",
         "the callback Broken raised TypeError: 'mappingproxy' object does not support item assignment. "
         "Training continues",
     ]
@@ -125,8 +166,10 @@ def test_the_figures_of_steps_are_those_of_their_batches(experiment: train.Exper
 def test_a_resumed_run_repeats_no_step_of_its_checkpoint(
     experiment: train.Experiment, plain: train.RunFolder, tmp_path: Path
 ) -> None:
-    asked, first, second = iter(range(100)), Recorder(), Recorder()
-    stopped = fit(experiment, tmp_path / "run", first, should_stop=lambda: next(asked) == 9)
+    asked, first, second, looker = iter(range(100)), Recorder(), Recorder(), AfterAnEpoch()
+    stopped = fit(
+        experiment, tmp_path / "run", first, looker, should_stop=lambda: next(asked) == 9, keep_epochs=[1, 2, 7]
+    )
     assert stopped.step == 9 and first.of("end") == [("stopped", 9)]
     outcome = fit(experiment, tmp_path / "run", second)
     (info,) = second.of("start")
@@ -134,6 +177,13 @@ def test_a_resumed_run_repeats_no_step_of_its_checkpoint(
     steps = [record["step"] for one in (first, second) for record in one.of("step")]
     assert steps == [2, 4, 6, 8, 10, 12]
     assert without_seconds(train.RunFolder(outcome.run)) == without_seconds(plain)
+
+    # The variables of the chosen epochs are kept, also of those after it was continued without the option.
+    kept = train.load_kept(train.RunFolder(outcome.run), experiment=experiment)
+    assert [each.step for each in kept] == [STEPS, 2 * STEPS]
+    for each, expected in zip(kept, [looker.of("look")[0][1], outcome.variables], strict=True):
+        jax.tree.map(np.testing.assert_array_equal, each.variables, dict(expected))
+    assert train.load_kept(plain, experiment=experiment) == []
 
 
 def test_steps_are_passed_on_before_a_checkpoint_includes_them(experiment: train.Experiment, tmp_path: Path) -> None:
@@ -152,12 +202,49 @@ def test_steps_are_passed_on_before_a_checkpoint_includes_them(experiment: train
     assert all(saved < step for step, saved, _ in seen)
 
 
+def test_a_run_that_is_held_is_looked_at_and_stops_when_it_is_asked_to(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Holder(train.Callback):
+        def holds(self, step: int) -> bool:
+            return True
+
+        def looks(self, step: int) -> bool:
+            looked.append(step)
+            raise ArithmeticError("no answer")
+
+    monkeypatch.setattr(_watchers, "ASK_SECONDS", 0.0)
+    looked: list[int] = []
+    asked = iter(range(10))
+    info = train.RunInfo(Path(), "", "", {}, 0, 1, 1, ())
+    watchers = Watchers([Holder()], info)
+    with caplog.at_level(logging.WARNING):
+        watchers.before_step(7, cast(Any, None), lambda: next(asked) == 3)
+    assert looked == [7] * 4 and watchers.held_seconds > 0
+    assert len([record for record in caplog.records if "ArithmeticError: no answer" in record.getMessage()]) == 1
+
+
 def test_a_run_that_fails_says_so(tmp_path: Path) -> None:
     recorder = Recorder()
     diverging = tiny.build(tiny.Config(epochs=2, peak_lr=1e38))
     with pytest.raises(RunError, match="the run diverged"):
         fit(diverging, tmp_path / "run", recorder)
     assert [status for status, _ in recorder.of("end")] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "message"),
+    [
+        ([1, 0], "fit: keep_epochs has 0: epochs are counted from 1"),
+        (["2"], "fit: keep_epochs has '2': expected ints"),
+    ],
+)
+def test_epochs_that_are_none_are_refused(
+    experiment: train.Experiment, tmp_path: Path, epochs: list[Any], message: str
+) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        fit(experiment, tmp_path / "run", keep_epochs=epochs)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_is_no_callback_is_refused(experiment: train.Experiment, tmp_path: Path) -> None:

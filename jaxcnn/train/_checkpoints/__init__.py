@@ -3,8 +3,10 @@
 from jaxcnn.train._checkpoints._checksums import check_seal, named_leaves, seal
 from jaxcnn.train._checkpoints._provenance import provenance
 from jaxcnn.train._checkpoints._reading import (
+    KEPT,
     KINDS,
     CheckpointKind,
+    read_kept,
     read_newest,
     read_variables,
     restore,
@@ -14,6 +16,7 @@ from jaxcnn.train._checkpoints._reading import (
 from jaxcnn.train._checkpoints._saving import Checkpoints, open_checkpoints
 
 __all__ = [
+    "KEPT",
     "KINDS",
     "CheckpointKind",
     "Checkpoints",
@@ -21,6 +24,7 @@ __all__ = [
     "named_leaves",
     "open_checkpoints",
     "provenance",
+    "read_kept",
     "read_newest",
     "read_variables",
     "restore",

@@ -30,6 +30,8 @@ T = TypeVar("T")
 FORMAT = 3
 CheckpointKind = Literal["last", "best"]
 KINDS: tuple[CheckpointKind, ...] = get_args(CheckpointKind)
+# The variables of chosen epochs; nothing continues from them.
+KEPT = "kept"
 STATE, RECORD = "state", "record.json"
 DAMAGED = "damaged"
 
@@ -309,6 +311,16 @@ def read_variables(folder: Path, kind: str, wanted: Variables) -> tuple[Variable
     """
     found = newest_good(present(folder, kind), functools.partial(_read_variables, wanted))
     return found.content, found.step
+
+
+def read_kept(folder: Path, wanted: Variables) -> list[tuple[Variables, int]]:
+    """The variables of all checkpoints of chosen epochs, each with its step, in order.
+
+    Raises:
+        RunError: one of them is damaged, or its variables have other names or shapes; says which.
+    """
+    each = [newest_good([one], functools.partial(_read_variables, wanted)) for one in saved(folder, [KEPT])]
+    return [(found.content, found.step) for found in reversed(each)]
 
 
 def _read_variables(wanted: Variables, one: Saved, record: Record) -> Variables:

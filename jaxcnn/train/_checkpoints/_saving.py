@@ -9,6 +9,7 @@ import dataclasses
 import itertools
 import json
 import logging
+import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,15 +22,15 @@ import orbax.checkpoint as ocp
 
 from jaxcnn._files import sync, write_text
 from jaxcnn.train._checkpoints._checksums import Record, checksums, seal
-from jaxcnn.train._checkpoints._reading import FORMAT, KINDS, RECORD, STATE, read_arrays, read_record, saved
+from jaxcnn.train._checkpoints._reading import FORMAT, KEPT, KINDS, RECORD, STATE, read_arrays, read_record, saved
 from jaxcnn.train._distributed import is_first, together, wait_for_all
 from jaxcnn.train._errors import FolderLostError, RunError
 from jaxcnn.train._reports import log
 from jaxcnn.train._runs import HeldFolder, make_folder, sync_tree
 from jaxcnn.train._state import TrainState
 
-# Two of the last, so that one is whole whatever happens to the other.
-KEEP = {"last": 2, "best": 1, "calm": 1}
+# Two of the last, so that one is whole whatever happens to the other; all of the epochs that a user chooses.
+KEEP = {"last": 2, "best": 1, "calm": 1, KEPT: math.inf}
 # A user may make room on a full disk: a run continues without checkpoints, but not for long.
 FAILURES_IN_ROW = 3
 # What begins with a dot is not a checkpoint: being written, or being deleted.

@@ -36,9 +36,9 @@ class RunInfo:
 class Callback:
     """Base class of callbacks: override the methods that you need; the others do nothing.
 
-    Callbacks are given to ``train.fit(experiment, callbacks=[...])``. They receive records that cannot be changed, and
-    nothing else of the run, so that its results are the same with and without them. They are called between steps: a
-    slow one delays the next step, but not the one that the device computes meanwhile.
+    Callbacks are given to ``train.fit(experiment, callbacks=[...])``. They receive records and arrays that cannot be
+    changed, so that the results of the run are the same with and without them. They are called between steps: a slow
+    one delays the next step, but not the one that the device computes meanwhile.
 
     An exception does not end the run. A warning names the callback and the exception, once for each callback; a
     callback whose ``start`` raised is not called again.
@@ -68,6 +68,27 @@ class Callback:
 
         The device is not waited for: the call may come some steps later.
         """
+
+    def looks(self, step: int) -> bool:
+        """Whether ``look`` is called now; asked before each step, where ``step`` is the number of steps that are done.
+
+        The answer is given often, so it has to be quick. By default ``look`` is never called.
+        """
+        return False
+
+    def look(self, step: int, variables: Mapping[str, Any]) -> None:
+        """The variables after ``step`` steps: those that are evaluated, with the averaged parameters if there are any.
+
+        The arrays are valid until this returns: the next step reuses their memory. They may not be computed yet, and
+        whoever reads their values waits for the device; a function of them under ``jax.jit`` is queued behind the step.
+        """
+
+    def holds(self, step: int) -> bool:
+        """Whether the run waits before its next step; asked again until it is False, or the run is stopped.
+
+        Meanwhile ``looks`` is asked too. The waiting time does not count in the measured speed of the run.
+        """
+        return False
 
     def evaluation(self, record: Mapping[str, Any]) -> None:
         """An epoch is done and recorded; the record is its line of ``metrics.jsonl``."""

@@ -1,13 +1,18 @@
 """Calls the callbacks of a run, without waiting for the device and without letting their exceptions through."""
 
 import functools
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Any
 
 from jaxcnn.train._reports import log
+from jaxcnn.train._state import TrainState
 from jaxcnn.train._watch._callback import Callback, RunInfo, Status
+
+# The interval at which a callback that holds the run is asked again.
+ASK_SECONDS = 0.02
 
 _RAISED = "the callback %s raised %s: %s. Training continues%s"
 
@@ -33,6 +38,9 @@ class Watchers:
     """The callbacks of one call of ``train_run``; false where there are none.
 
     The arrays of a step are copied to the host while later steps run, and passed on once they have arrived.
+
+    Attributes:
+        held_seconds: the time for which callbacks have held the run.
     """
 
     def __init__(self, callbacks: Sequence[Callback], run: RunInfo) -> None:
@@ -41,6 +49,9 @@ class Watchers:
         self._warned: set[int] = set()
         self._pending: deque[tuple[int, dict[str, Any]]] = deque()
         self._step, self._ended = run.step, False
+        self._lookers = [each for each in callbacks if type(each).looks is not Callback.looks]
+        self._holders = [each for each in callbacks if type(each).holds is not Callback.holds]
+        self.held_seconds = 0.0
 
     def __bool__(self) -> bool:
         return bool(self._callbacks)
@@ -48,12 +59,33 @@ class Watchers:
     def __enter__(self) -> "Watchers":
         for each in list(self._callbacks):
             if not self._call(each, functools.partial(each.start, self._run), " without it"):
-                self._callbacks.remove(each)
+                self._forget(each)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if not self._ended:
             self.end("failed" if error is not None else "stopped", self._step)
+
+    def before_step(self, step: int, state: TrainState, should_stop: Callable[[], bool]) -> None:
+        """Lets callbacks look at the variables, and waits while one of them holds the run."""
+        self._look(step, state)
+        if not self._is_held(step):
+            return
+        self.flush()
+        began = time.perf_counter()
+        while self._is_held(step) and not should_stop():
+            time.sleep(ASK_SECONDS)
+            self._look(step, state)
+        self.held_seconds += time.perf_counter() - began
+
+    def _look(self, step: int, state: TrainState) -> None:
+        for each in self._lookers:
+            if self._answer(each, functools.partial(each.looks, step)):
+                shown = MappingProxyType(state.eval_variables)
+                self._call(each, functools.partial(each.look, step, shown))
+
+    def _is_held(self, step: int) -> bool:
+        return any(self._answer(each, functools.partial(each.holds, step)) for each in self._holders)
 
     def step(self, step: int, measures: dict[str, Any]) -> None:
         """Notes the loss and the metrics of a step that was dispatched, and passes on those that have arrived."""
@@ -94,7 +126,19 @@ class Watchers:
         for each in callbacks:
             self._call(each, functools.partial(function, each))
 
-    def _call(self, callback: Callback, function: Callable[[], None], without: str = "") -> bool:
+    def _forget(self, callback: Callback) -> None:
+        """Does not call a callback again."""
+        for group in (self._callbacks, self._lookers, self._holders):
+            if callback in group:
+                group.remove(callback)
+
+    def _answer(self, callback: Callback, function: Callable[[], bool]) -> bool:
+        """The answer of a callback; False where it raises an exception."""
+        answers: list[bool] = []
+        self._call(callback, lambda: answers.append(function()))
+        return bool(answers and answers[0])
+
+    def _call(self, callback: Callback, function: Callable[[], object], without: str = "") -> bool:
         """Whether the function of a callback returned; the first exception of each callback is a warning."""
         try:
             function()

@@ -1,0 +1,85 @@
+"""The live view of a run: what it shows, that it changes nothing, and that the page's wishes are obeyed."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jaxcnn import live, train
+from tests.train import tiny
+from tests.train.runs import Quiet, assert_same, final_state, without_seconds
+
+STEPS = 6  # of an epoch of the tiny experiment
+WAIT_SECONDS = 240.0
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """Waits until a condition holds; its value."""
+    end = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.005)
+    raise AssertionError("this takes too long")
+
+
+class Reader(threading.Thread):
+    """A browser in the place of one: reads the events of a view, and does what it is given at each frame."""
+
+    def __init__(self, view: live.LiveView, at_frame: Callable[[dict[str, Any]], None] = lambda frame: None) -> None:
+        super().__init__(daemon=True)
+        self.board, self.at_frame, self.frames = view._board, at_frame, []
+        self.start()
+        until(lambda: self.board.readers)
+
+    def run(self) -> None:
+        frame: Any = None
+        for _ in self.board.events():
+            if self.board._frame is not frame:
+                frame = self.board._frame
+                self.frames.append(frame)
+                self.at_frame(frame)
+
+
+@pytest.fixture(scope="module")
+def experiment() -> train.Experiment:
+    return tiny.build(tiny.Config(epochs=2))
+
+
+@pytest.mark.gate
+def test_a_run_with_a_viewer_is_the_same_and_without_one_nothing_is_computed(
+    experiment: train.Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jaxcnn.live._viewer.FRAME_SECONDS", 0.0)
+    monkeypatch.setattr("jaxcnn.live._viewer.MOST_SHARE", 1e9)
+
+    def fit(name: str, *views: live.LiveView) -> train.RunFolder:
+        return train.RunFolder(train.fit(experiment, tmp_path / name, progress=Quiet(), callbacks=views).run)
+
+    unseen, seen = live.LiveView(experiment), live.LiveView(experiment)
+    plain = fit("unseen", unseen)
+    assert unseen._viewer.program._thread is None and unseen._board._frame is None
+
+    # It is held before its first step until the program of frames is compiled, so that each step has a frame.
+    seen._viewer.act({"do": "pause"})
+
+    def at_frame(frame: dict[str, Any]) -> None:
+        seen._viewer.act({"do": "resume"})
+
+    reader = Reader(seen, at_frame)
+    run = fit("seen", seen)
+    reader.join(WAIT_SECONDS)
+    assert len(reader.frames) >= 1 and seen._viewer._shown == 2 * STEPS - 1  # a frame before the last step
+    assert [point[0] for point in seen._board._points] == list(range(1, 2 * STEPS + 1))
+    assert [record["epoch"] for record in seen._board._epochs] == [1, 2]
+    assert seen._board._state["status"] == "finished" and seen._board.readers == 0
+    assert without_seconds(run) == without_seconds(plain)
+    assert_same(final_state(run, experiment), final_state(plain, experiment))
+
+    frame = reader.frames[0]
+    assert frame["step"] == 0 and [each["name"] for each in frame["weights"]] == ["conv/kernel", "output/kernel"]
+    assert len(frame["predictions"]) == 8 and frame["milliseconds"] > 0
+    assert frame["layers"][0]["value"]["pixels"].any()
