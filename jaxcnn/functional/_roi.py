@@ -300,18 +300,72 @@ def _adaptive_weights(start: jax.Array, step: jax.Array, size: int, bins: int) -
 @functools.partial(jax.jit, static_argnames=("output_size",))
 def _pool(x: jax.Array, boxes: jax.Array, *, output_size: tuple[int, int]) -> jax.Array:
     """Maps with their boxes in whole pixels of the map."""
-    *_, height, width, channels = x.shape
-    pixels = x.reshape(*x.shape[:-3], height * width, channels)
-    row, row_end = _bins(boxes[..., 1], boxes[..., 3], height, output_size[0])
-    column, column_end = _bins(boxes[..., 0], boxes[..., 2], width, output_size[1])
+    height, width = x.shape[-3:-1]
+    rows = _bins(boxes[..., 1], boxes[..., 3], height, output_size[0])
+    columns = _bins(boxes[..., 0], boxes[..., 2], width, output_size[1])
+    if is_symbolic(height) or is_symbolic(width):
+        return _at_maxima(x, *rows, *columns)(x)
+    return _maxima(x, *rows, *columns)
+
+
+@jax.custom_jvp
+def _maxima(x: jax.Array, row: jax.Array, row_end: jax.Array, column: jax.Array, column_end: jax.Array) -> jax.Array:
+    """The largest pixel of each bin; 0 for a bin without pixels.
+
+    Maxima of 1, 2, 4, ... rows from each pixel on are computed first: of any number of rows, two of these overlap and
+    cover all. So a bin costs two reads for each of its columns.
+    """
+    *batch, height, width, channels = x.shape
+    tables = [x]
+    while 2 ** len(tables) <= height:
+        step = 2 ** (len(tables) - 1)
+        last = tables[-1]
+        below = jnp.concatenate([last[..., step:, :, :], last[..., height - step :, :, :]], -3)
+        tables.append(jnp.maximum(last, below))  # right where all rows are in the map: others are not read
+    pixels = jnp.stack(tables, -4).reshape(*batch, len(tables) * height * width, channels)
+    rows = row_end - row
+    level = functools.reduce(jnp.add, [(rows >= 2**k).astype(row.dtype) for k in range(1, len(tables))], rows * 0)
+    first, second = (
+        ((level * height + each) * width)[..., :, None] for each in (row, row_end - jnp.left_shift(1, level))
+    )
+    take = _rows
+    for _ in batch:
+        take = jax.vmap(take)
+    widest = jnp.max(column_end - column, initial=0)  # bins of the whole batch are read in step
+
+    def look(step: jax.Array, best: jax.Array) -> jax.Array:
+        right = column + step.astype(column.dtype)
+        inside = (rows > 0)[..., :, None] & (right < column_end)[..., None, :]
+        places = (jnp.where(inside, each + right[..., None, :], 0) for each in (first, second))
+        value = functools.reduce(jnp.maximum, [take(pixels, place) for place in places])
+        return jnp.where(inside[..., None], jnp.maximum(best, value), best)
+
+    none = jnp.full((*row.shape, column.shape[-1], channels), -jnp.inf, x.dtype)
+    found = lax.fori_loop(0, widest, look, varying_like(none, x, row))
+    empty = (rows <= 0)[..., :, None] | (column_end <= column)[..., None, :]
+    return jnp.where(empty[..., None], jnp.zeros((), x.dtype), found)
+
+
+@_maxima.defjvp
+def _tangent_of_maxima(primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+    """The tangent of a bin is that of the first of its largest pixels."""
+    read = _at_maxima(*primals)
+    return read(primals[0]), read(tangents[0])
+
+
+def _at_maxima(
+    x: jax.Array, row: jax.Array, row_end: jax.Array, column: jax.Array, column_end: jax.Array
+) -> Callable[[jax.Array], jax.Array]:
+    """A function that reads, from maps of the same shape, the first of the largest pixels of each bin."""
+    *batch, height, width, channels = x.shape
+    values = lax.stop_gradient(x).reshape(*batch, height * width, channels)
     # Bins of the whole batch are read in step: the loop ends with the largest.
     tallest = jnp.max(row_end - row, initial=0)
     widest = jnp.max(column_end - column, initial=1)
     take = _rows
     put = functools.partial(jnp.take_along_axis, axis=0, mode="promise_in_bounds")
-    for _ in range(x.ndim - 3):
+    for _ in batch:
         take, put = jax.vmap(take), jax.vmap(put)
-    values = lax.stop_gradient(pixels)
 
     def look(step: jax.Array, best: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         down, right = row + step // widest, column + step % widest
@@ -324,9 +378,14 @@ def _pool(x: jax.Array, boxes: jax.Array, *, output_size: tuple[int, int]) -> ja
 
     at = jnp.zeros_like(row[..., :, None] + column[..., None, :])
     start = jnp.zeros_like(take(values, at)), jnp.broadcast_to(at[..., None] - 1, (*at.shape, channels))
-    _, index = lax.fori_loop(0, tallest * widest, look, varying_like(start, x, boxes))
-    flat = jnp.maximum(index, 0).reshape(*x.shape[:-3], math.prod(index.shape[-4:-1]), channels)
-    return jnp.where(index >= 0, put(pixels, flat).reshape(index.shape), 0)
+    _, index = lax.fori_loop(0, tallest * widest, look, varying_like(start, x, row))
+    flat = jnp.maximum(index, 0).reshape(*batch, math.prod(index.shape[-4:-1]), channels)
+
+    def read(maps: jax.Array) -> jax.Array:
+        pixels = maps.reshape(*batch, height * width, channels)
+        return jnp.where(index >= 0, put(pixels, flat).reshape(index.shape), 0)
+
+    return read
 
 
 def _rows(pixels: jax.Array, at: jax.Array) -> jax.Array:
