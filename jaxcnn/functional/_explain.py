@@ -1,7 +1,7 @@
 """The algorithms of convolutions, and which one is selected for given shapes."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jaxcnn.functional._engine import (
     PLATFORMS,
     ConvExplanation,
     Operation,
+    Partitioned,
     Platform,
     check_algorithm,
     choose,
@@ -61,7 +62,7 @@ def explain_conv(
     preferred_element_type: DTypeLike | None = None,
     operation: Operation = "forward",
     platform: Platform | None = None,
-    partitioned: bool = False,
+    partitioned: Partitioned = False,
 ) -> ConvExplanation:
     """How ``conv`` and its gradients are computed for given shapes, and why; nothing is computed.
 
@@ -79,8 +80,9 @@ def explain_conv(
             ``algorithm``, ``reason`` and ``candidates`` of the result are about it, and a named algorithm must support
             it.
         platform: ``"cpu"``, ``"gpu"``, ``"tpu"``; by default the one that JAX runs on.
-        partitioned: whether XLA partitions the program over devices, as ``jax.jit`` does with sharded arrays. The
-            programs inside ``shard_map`` and ``pmap`` are not partitioned.
+        partitioned: whether XLA partitions the program over devices, as ``jax.jit`` does with sharded arrays:
+            ``"one axis"`` if the current mesh (``jax.set_mesh``) has one axis with more than one device, else True.
+            The programs inside ``shard_map`` and ``pmap`` are not partitioned.
 
     Returns:
         a ``ConvExplanation`` with a choice for each operation in ``forward``, ``input_grad`` and ``kernel_grad``.
@@ -101,6 +103,8 @@ def explain_conv(
     check_choice(operation, OPERATIONS, name="operation")
     default = jax.default_backend()
     check_choice(platform or default, (*PLATFORMS, default), name="platform")
+    if partitioned not in get_args(Partitioned):
+        raise ValueError(f"partitioned={partitioned!r} must be one of {get_args(Partitioned)}.")
     plan = plan_conv(
         tuple(x_shape),
         tuple(kernel_shape),

@@ -1,5 +1,6 @@
 """What is lowered for a TPU; the operations themselves run on every platform, so their results are compared here."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -8,11 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxcnn import functional as F
 from jaxcnn._geometry import plan_pool
 from jaxcnn._portable import portable_operations
 from jaxcnn.functional._pooling import MAXIMUM, MINIMUM, extremum_of_windows, window_sum
+from tests.functional.test_explain import algorithms_of, lowered
 
 WINDOWS = (
     {"window_shape": (3, 3), "strides": 2, "padding": 1},
@@ -35,15 +38,15 @@ def test_a_pool_is_one_operation_of_a_tpu(pool: Any, options: dict[str, Any]) ->
         return operations(lambda x: pool(x, **options, **more), platform, (2, 9, 9, 4))
 
     backward = "stablehlo.select_and_scatter" if pool is F.max_pool else "stablehlo.reduce_window"
-    assert program("tpu").count("stablehlo.reduce_window") >= 1
-    assert backward in program("tpu")
-    assert "stablehlo.slice" not in program("tpu")
+    text = program("tpu")
+    assert "stablehlo.reduce_window" in text and backward in text and "stablehlo.slice" not in text
     assert "stablehlo.reduce_window" not in program("cpu")
     assert "stablehlo.reduce_window" not in program("tpu", window_dilation=2)  # it has no transpose
 
 
-@pytest.mark.parametrize("options", WINDOWS)
-@pytest.mark.parametrize("pool", ["max", "min", "sum"])
+@pytest.mark.parametrize(
+    ("pool", "options"), [("max", WINDOWS[0]), ("max", WINDOWS[1]), ("min", WINDOWS[2]), ("sum", WINDOWS[0])]
+)
 def test_the_operation_of_a_tpu_has_the_same_results(pool: str, options: dict[str, Any]) -> None:
     options = {"padding": "VALID", "window_dilation": 1, "ceil_mode": False, **options}
     plan = plan_pool((9, 8), options.pop("window_shape"), **options)
@@ -68,3 +71,35 @@ def test_the_operation_of_a_tpu_has_the_same_results(pool: str, options: dict[st
         window_y, window_dx = values(x, g)
     np.testing.assert_array_equal(window_y, y)
     np.testing.assert_array_equal(window_dx, dx)
+
+
+def kernel_grad(x: jax.Array, g: jax.Array, **options: Any) -> jax.Array:
+    return F.conv_kernel_grad(x, g, (3, 3), padding="SAME", feature_group_count=8, **options)
+
+
+@pytest.mark.parametrize("axes", [{"data": 8}, {"data": 8, "one": 1}, {"data": 2, "other": 4}])
+def test_a_depthwise_kernel_gradient_over_one_axis_is_that_of_xla(axes: dict[str, int]) -> None:
+    mesh = jax.make_mesh(tuple(axes.values()), tuple(axes), axis_types=(AxisType.Auto,) * len(axes))
+    struct = jax.ShapeDtypeStruct((8, 4, 4, 8), jnp.float32, sharding=NamedSharding(mesh, PartitionSpec("data")))
+    partitioned: Any = True if len(axes) == 2 and axes["data"] == 2 else "one axis"
+    where: dict[str, Any] = {"platform": "tpu", "partitioned": partitioned, "feature_group_count": 8}
+    explained = F.explain_conv((8, 4, 4, 8), (3, 3, 1, 8), **where)
+    assert explained.kernel_grad.algorithm == ("grouped" if partitioned is True else "xla")
+    assert f"partitioned={partitioned!r}" in repr(explained)
+    with jax.set_mesh(mesh):
+        assert algorithms_of(lowered(kernel_grad, struct, struct, platform="tpu")) == {explained.kernel_grad.algorithm}
+    assert algorithms_of(lowered(kernel_grad, struct, struct, platform="tpu")) == {"grouped"}  # the mesh is not known
+
+
+@pytest.mark.parametrize("spec", [(), ("data",), (None, None, None, "data")])
+def test_xla_partitions_a_depthwise_kernel_gradient_over_one_axis_correctly(spec: tuple[str | None, ...]) -> None:
+    x, g = np.random.default_rng(0).standard_normal((2, 8, 8, 4, 8)).astype(np.float32)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    split = NamedSharding(mesh, PartitionSpec(*spec))
+    found = jax.jit(functools.partial(kernel_grad, algorithm="xla"))(jax.device_put(x, split), jax.device_put(g, split))
+    np.testing.assert_allclose(found, jax.jit(kernel_grad)(x, g), rtol=1e-4, atol=1e-4)
+
+
+def test_a_partitioning_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"partitioned='one' must be one of \(False, True, 'one axis'\)"):
+        F.explain_conv((8, 8, 8), (3, 3, 8, 8), partitioned="one")  # type: ignore[arg-type]

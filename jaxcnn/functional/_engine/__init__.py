@@ -21,7 +21,15 @@ from jaxcnn.functional._engine._choose import PLATFORMS, Platform, choose
 from jaxcnn.functional._engine._explanation import ConvCandidate, ConvChoice, ConvExplanation
 from jaxcnn.functional._engine._lax_rule import replace_rule, restore_rule, xla_rule
 from jaxcnn.functional._engine._operations import check_algorithm, compute_conv, compute_input_grad, compute_kernel_grad
-from jaxcnn.functional._engine._plan import OPERATIONS, BaseOperation, ConvPlan, Operation, plan_conv, task_of
+from jaxcnn.functional._engine._plan import (
+    OPERATIONS,
+    BaseOperation,
+    ConvPlan,
+    Operation,
+    Partitioned,
+    plan_conv,
+    task_of,
+)
 from jaxcnn.functional._engine._primitives import conv_p, kernel_grad_p
 from jaxcnn.functional._engine._tables import TABLE_FORMAT, key, read_table, set_table, this_machine
 
@@ -36,6 +44,7 @@ __all__ = [
     "ConvExplanation",
     "ConvPlan",
     "Operation",
+    "Partitioned",
     "Platform",
     "check_algorithm",
     "choose",

@@ -16,18 +16,19 @@ from jax import lax
 from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional._engine._algorithms import ALGORITHMS, Algorithm, transpose_kernel
 from jaxcnn.functional._engine._explanation import ConvCandidate, ConvChoice
-from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan, Operation, task_of
+from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan, Operation, Partitioned, task_of
 from jaxcnn.functional._engine._tables import tuned_algorithm
 
 MOVES_DATA = "XLA cannot split it over devices without moving data"
 GATHERS = "XLA gathers the whole batch on every device to partition a grouped convolution"
+MULTIPLIES = "XLA may sum its kernel gradient once for each part of a mesh axis that does not split the batch"
 Platform = Literal["cpu", "gpu", "tpu"]
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 MAXIMUM_RATIO = 0.85  # an estimate must be below this fraction of that of XLA's own convolution
 MINIMUM_SAVING = 1e-4  # and below it by at least this many seconds
 
 
-def choose(plan: ConvPlan, operation: Operation, *, platform: str, partitioned: bool) -> ConvChoice:
+def choose(plan: ConvPlan, operation: Operation, *, platform: str, partitioned: Partitioned) -> ConvChoice:
     """The algorithm for one operation on one platform, always one that supports it.
 
     Execution, ``explain_conv`` and ``accelerate`` call this function, which also reads the table of ``use_tuning``.
@@ -36,8 +37,8 @@ def choose(plan: ConvPlan, operation: Operation, *, platform: str, partitioned: 
         plan: of the convolution; that of its gradients follows from it.
         operation: ``"forward"``, ``"input_grad"`` or ``"kernel_grad"``.
         platform: ``"cpu"``, ``"gpu"``, ``"tpu"`` or another, which is treated like the last two.
-        partitioned: whether XLA partitions the program over devices. Then an algorithm is selected only if XLA
-            partitions it without moving data.
+        partitioned: whether XLA partitions the program over devices: ``"one axis"`` over a mesh of one axis, True over
+            any mesh. Then an algorithm is selected only if XLA partitions it correctly and without moving data.
     """
     task = task_of(plan, operation)
     merged = task.plan.with_merged_batch()  # estimates and tables are for one batch axis
@@ -53,7 +54,7 @@ def choose(plan: ConvPlan, operation: Operation, *, platform: str, partitioned: 
     return dataclasses.replace(choice, reason=f"{choice.reason}; {named.name} does not support this: {why_not}")
 
 
-def _automatic(plan: ConvPlan, operation: BaseOperation, platform: str, partitioned: bool) -> ConvChoice:
+def _automatic(plan: ConvPlan, operation: BaseOperation, platform: str, partitioned: Partitioned) -> ConvChoice:
     """The choice of ``algorithm="auto"`` for a plan with one batch axis."""
     xla_only = None
     if platform != "cpu":
@@ -63,8 +64,8 @@ def _automatic(plan: ConvPlan, operation: BaseOperation, platform: str, partitio
     elif plan.geometry.is_empty:
         xla_only = "an array is empty"
     if xla_only is not None:
-        gathers = partitioned and not plan.geometry.is_empty and _xla_gathers(plan.geometry, operation)
-        return ConvChoice("grouped", GATHERS) if gathers else ConvChoice("xla", xla_only)
+        fault = None if plan.geometry.is_empty else _partitioning_fault(plan.geometry, operation, partitioned)
+        return ConvChoice("xla", xla_only) if fault is None else ConvChoice("grouped", fault)
     measured = None if partitioned else tuned_algorithm(plan, operation)
     if measured is not None:
         return ConvChoice(measured, "it was the fastest when jaxcnn bench --tune measured this machine")
@@ -77,29 +78,43 @@ def _automatic(plan: ConvPlan, operation: BaseOperation, platform: str, partitio
     return ConvChoice(fastest, "it has the lowest estimate", candidates)
 
 
-def _candidate(algorithm: Algorithm, plan: ConvPlan, operation: BaseOperation, partitioned: bool) -> ConvCandidate:
+def _candidate(
+    algorithm: Algorithm, plan: ConvPlan, operation: BaseOperation, partitioned: Partitioned
+) -> ConvCandidate:
     why_not = algorithm.why_not_auto(plan, operation)
     if why_not is None and partitioned:
         if operation not in algorithm.partitionable:
             why_not = MOVES_DATA
-        elif algorithm.name == "xla" and _xla_gathers(plan.geometry, operation):
-            why_not = GATHERS
+        elif algorithm.name == "xla":
+            why_not = _partitioning_fault(plan.geometry, operation, partitioned)
     seconds = algorithm.estimate(plan, operation) if why_not is None else None
     return ConvCandidate(algorithm.name, seconds, why_not)
 
 
-def _xla_gathers(geometry: ConvGeometry, operation: BaseOperation) -> bool:
-    """Whether XLA gathers the batch on every device to partition this, or even sums it wrongly.
+def _partitioning_fault(geometry: ConvGeometry, operation: BaseOperation, partitioned: Partitioned) -> str | None:
+    """Why XLA's own convolution is not to be partitioned over devices, or None if it may be.
 
-    The gathering is openxla/xla#47945. On a mesh with an axis that does not split the batch, the kernel gradient is
-    multiplied by the size of that axis (jax 0.10.2 and 0.12.0).
+    The gathering is openxla/xla#47945. It does not happen where each channel is a group. The kernel gradient of such
+    a convolution is multiplied by the size of a mesh axis that does not split the batch (jax 0.10.2 and 0.12.0), so
+    with one axis it is right: over eight CPU devices with every sharding of the batch, the channels and the images.
+    Compiled for four TPU chips it then accesses a quarter of the memory that ``grouped`` does (libtpu 0.0.50).
     """
     depthwise = geometry.in_channels == geometry.groups
-    return geometry.groups > 1 and (operation == "kernel_grad" or not depthwise)
+    if not partitioned or geometry.groups == 1 or (depthwise and operation == "forward"):
+        return None
+    if not depthwise or geometry.out_channels != geometry.groups:
+        return GATHERS
+    return None if partitioned == "one axis" else MULTIPLIES
 
 
 def compute(
-    first: jax.Array, second: jax.Array, *, plan: ConvPlan, operation: BaseOperation, platform: str, partitioned: bool
+    first: jax.Array,
+    second: jax.Array,
+    *,
+    plan: ConvPlan,
+    operation: BaseOperation,
+    platform: str,
+    partitioned: Partitioned,
 ) -> jax.Array:
     """The result of an operation, by the algorithm that ``choose`` selects.
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from jaxcnn._reprs import html_table
-from jaxcnn.functional._engine._plan import OPERATIONS, Operation
+from jaxcnn.functional._engine._plan import OPERATIONS, Operation, Partitioned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ class ConvExplanation:
         kernel_grad: the choice for the gradient with respect to ``kernel``.
         operation: the operation that ``algorithm``, ``reason`` and ``candidates`` are about.
         platform: the platform that the program is for.
-        partitioned: whether XLA partitions the program over devices.
+        partitioned: whether XLA partitions the program over devices; ``"one axis"`` over a mesh of one axis.
 
     >>> from jaxcnn import functional as F
     >>> print(F.explain_conv((8, 8, 3), (3, 3, 3, 4), platform="tpu"))
@@ -89,7 +89,7 @@ class ConvExplanation:
     kernel_grad: ConvChoice
     operation: Operation = "forward"
     platform: str = "cpu"
-    partitioned: bool = False
+    partitioned: Partitioned = False
 
     @property
     def choices(self) -> dict[Operation, ConvChoice]:
@@ -113,7 +113,7 @@ class ConvExplanation:
 
     def __repr__(self) -> str:
         names = ", ".join(f"{name}={choice.algorithm!r}" for name, choice in self.choices.items())
-        where = f"platform={self.platform!r}" + (", partitioned=True" if self.partitioned else "")
+        where = f"platform={self.platform!r}" + (f", partitioned={self.partitioned!r}" if self.partitioned else "")
         return f"ConvExplanation({names}, {where})"
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ from jax.interpreters import mlir
 from jaxcnn._geometry import Arrangement, read_lax_conv
 from jaxcnn.functional._engine._choose import choose, compute
 from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
-from jaxcnn.functional._engine._primitives import is_partitioned
+from jaxcnn.functional._engine._primitives import partitioning
 
 Rule = Callable[..., Any]
 
@@ -59,7 +59,7 @@ def _register(rule: Rule) -> None:
 def _lower(original: Rule, ctx: Any, lhs: Any, rhs: Any, **params: Any) -> Any:
     """XLA's own convolution if it is chosen, and in programs that XLA partitions over devices."""
     (lhs_type, rhs_type), (out_type,) = ctx.avals_in, ctx.avals_out
-    if _inside.get() or is_partitioned(ctx) or not _is_supported(lhs_type, out_type, params):
+    if _inside.get() or partitioning(ctx) or not _is_supported(lhs_type, out_type, params):
         return original(ctx, lhs, rhs, **params)
     call = read_lax_conv(lhs_type.shape, rhs_type.shape, out_type.shape, **_geometric(params))
     plan = ConvPlan(

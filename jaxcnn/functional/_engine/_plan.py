@@ -19,6 +19,9 @@ OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 # The input gradient of a convolution is the forward operation of another, so algorithms implement only these two.
 BaseOperation = Literal["forward", "kernel_grad"]
 
+# Whether XLA partitions a program over devices; ``"one axis"`` if it does over a mesh that has one axis.
+Partitioned = Literal[False, True, "one axis"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvPlan:

@@ -11,7 +11,7 @@ known only then. With ``f`` the convolution, ``w`` its kernel gradient and ``T``
 import functools
 import operator
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -23,7 +23,7 @@ from jaxcnn._portable import is_portable
 from jaxcnn.functional._engine import _batching
 from jaxcnn.functional._engine._algorithms import transpose_kernel, transposed_kernel_grad, xla_forward
 from jaxcnn.functional._engine._choose import compute
-from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
+from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan, Partitioned
 
 conv_p = Primitive("conv")
 kernel_grad_p = Primitive("conv_kernel_grad")
@@ -135,22 +135,30 @@ def _lower(operation: BaseOperation, platform: str) -> Callable[..., Any]:
     """The rule that traces the algorithm of a platform."""
 
     def rule(ctx: Any, *operands: Any, plan: ConvPlan) -> Any:
-        partitioned = is_partitioned(ctx)
+        partitioned = partitioning(ctx)
         traced = functools.partial(compute, plan=plan, operation=operation, platform=platform, partitioned=partitioned)
         return mlir.lower_fun(traced, multiple_results=False)(ctx, *operands)
 
     return rule
 
 
-def is_partitioned(ctx: Any) -> bool:
+def partitioning(ctx: Any) -> Partitioned:
     """Whether XLA will partition the program that is being lowered over several devices.
 
-    Inside a ``shard_map`` over every axis, as inside ``pmap``, the program is already that of one device.
+    Inside a ``shard_map`` over every axis, as inside ``pmap``, the program is already that of one device. Under plain
+    ``jit`` the mesh is known if it is the current one (``jax.set_mesh``).
     """
     axes = ctx.module_context.axis_context
     if hasattr(axes, "manual_axes"):
-        return any(size > 1 for name, size in axes.mesh.shape.items() if name not in axes.manual_axes)
-    return getattr(axes, "num_devices", 1) != 1
+        return _over(size for name, size in axes.mesh.shape.items() if name not in axes.manual_axes)
+    devices, mesh = getattr(axes, "num_devices", 1), jax.sharding.get_abstract_mesh()
+    return _over(mesh.shape.values()) if mesh.size == devices else devices > 1
+
+
+def _over(sizes: Iterable[int]) -> Partitioned:
+    """Whether XLA partitions a program over a mesh with axes of these sizes."""
+    number = sum(size > 1 for size in sizes)
+    return "one axis" if number == 1 else number > 1
 
 
 _program = jax.jit(compute, static_argnames=("plan", "operation", "platform", "partitioned"))

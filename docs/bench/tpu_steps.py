@@ -1,0 +1,195 @@
+"""Training steps compiled for a TPU, of our models and of the same models with Flax's layers, without a TPU.
+
+    pip install '.[train,tpu-compile]'
+    python docs/bench/tpu_steps.py --json docs/bench/tpu_steps.json --only block
+
+The second model is ours with each convolution, batch norm and max pool replaced by Flax's. The figures are those of the
+compiler, for one chip: bytes that instructions access (of loops that run once at most, as if they ran), operations, the
+memory of temporaries, and the cycles that the compiler estimates for the instructions for which it does.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+from jax.sharding import NamedSharding, PartitionSpec
+
+import jaxcnn.nn as nn
+from jaxcnn import functional as F
+from jaxcnn import models
+from jaxcnn.bench._steps import OPTIMIZER, training_step
+from jaxcnn.train import target_mesh
+
+PACKAGES = ("jax", "jaxlib", "libtpu", "flax")
+CYCLES = re.compile(r'estimated_cycles":"(\d+)')
+INSTRUCTIONS = ("fusion", "copy", "transpose", "convolution", "all-gather", "all-reduce", "select-and-scatter", "while")
+FLAX = {nn.Conv: linen.Conv, nn.ConvTranspose: linen.ConvTranspose, nn.BatchNorm: linen.BatchNorm}
+
+
+@dataclasses.dataclass(frozen=True)
+class Net:
+    """A network, the shape of a batch over all chips, and the topology."""
+
+    model: str
+    shape: tuple[int, ...]
+    topology: str = "v5e:1x1"
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+# Blocks, which compile in seconds, and then whole networks. Dropout is left out: it is the same in both programs.
+NETS = {
+    "resnet50, stem and block": Net("resnet50", (16, 224, 224, 3), options={"stage_sizes": (1,)}),
+    "mobilenet_v2, stem and block": Net(
+        "mobilenet_v2", (128, 96, 96, 3), "v5e:2x2", {"stages": ((6, 24, 1, 2),), "dropout_rate": 0.0}
+    ),
+    "resnet18_cifar, stem and block": Net("resnet18_cifar", (128, 32, 32, 3), options={"stage_sizes": (1,)}),
+    "convnext_tiny, stem and block": Net(
+        "convnext_tiny", (32, 96, 96, 3), options={"stage_sizes": (1,), "widths": (96,), "drop_rate": 0.0}
+    ),
+    "unet, two levels": Net(
+        "unet",
+        (4, 128, 128, 3),
+        options={"padding": "SAME", "widths": (32, 64), "dropout_rate": 0.0, "num_classes": 2},
+    ),
+    "mobilenet_v2, the first three stages": Net(
+        "mobilenet_v2",
+        (128, 96, 96, 3),
+        "v5e:2x2",
+        {"stages": ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 2, 2)), "dropout_rate": 0.0},
+    ),
+    "convnext, a stage": Net(
+        "convnext_tiny", (32, 96, 96, 3), options={"stage_sizes": (3,), "widths": (96,), "drop_rate": 0.0}
+    ),
+    "resnet18_cifar": Net("resnet18_cifar", (128, 32, 32, 3)),
+    "unet": Net("unet", (4, 128, 128, 3), options={"padding": "SAME", "dropout_rate": 0.0, "num_classes": 2}),
+    "resnet50": Net("resnet50", (64, 224, 224, 3)),
+    "googlenet": Net("googlenet", (64, 224, 224, 3), options={"dropout_rate": 0.0}),
+    "efficientnet_b0": Net("efficientnet_b0", (64, 224, 224, 3), options={"dropout_rate": 0.0, "drop_rate": 0.0}),
+}
+
+
+def with_flax(next_method: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+    """A method interceptor that computes our layers by those of Flax, with the same variables."""
+    module, variables = context.module, context.module.variables
+    if context.method_name != "__call__" or not isinstance(module, (*FLAX, nn.DepthwiseConv)):
+        return next_method(*args, **kwargs)
+    if isinstance(module, nn.DepthwiseConv):
+        channels = args[0].shape[-1]
+        added = {"features": channels * module.channel_multiplier, "feature_group_count": channels}
+        return _layer(linen.Conv, module, **added).apply(variables, *args, **kwargs)
+    layer = _layer(FLAX[type(module)], module)
+    if not isinstance(module, nn.BatchNorm):
+        return layer.apply(variables, *args, **kwargs)
+    y, updated = layer.apply(variables, *args, **kwargs, mutable=["batch_stats"])
+    for name, value in updated["batch_stats"].items():
+        module.put_variable("batch_stats", name, value)
+    return y
+
+
+def _layer(kind: Any, module: Any, **added: Any) -> linen.Module:
+    """A layer of Flax with the attributes of one of ours."""
+    names = [field.name for field in dataclasses.fields(kind) if field.name not in ("parent", "name")]
+    return kind(**{name: getattr(module, name) for name in names if hasattr(module, name)} | added, parent=None)
+
+
+def flax_max_pool(
+    x: jax.Array, window_shape: Sequence[int], *, strides: int, padding: Any = "VALID", ceil_mode: bool = False
+) -> jax.Array:
+    """``functional.max_pool`` by that of Flax."""
+    window = tuple(window_shape)
+    if ceil_mode and padding == "VALID":
+        sizes = zip(x.shape[1:-1], window, strict=True)
+        padding = [(0, -(-(size - width) // strides) * strides + width - size) for size, width in sizes]
+    elif isinstance(padding, int):
+        padding = [(padding, padding)] * len(window)
+    return linen.max_pool(x, window, (strides,) * len(window), padding)
+
+
+@contextlib.contextmanager
+def stock() -> Iterator[None]:
+    """Inside the block our models compute with Flax's layers and pools."""
+    with contextlib.ExitStack() as stack:
+        for name, module in list(sys.modules.items()):
+            if name.startswith("jaxcnn.models.") and vars(module).get("max_pool") is F.max_pool:
+                stack.enter_context(mock.patch.object(module, "max_pool", flax_max_pool))
+        stack.enter_context(linen.intercept_methods(with_flax))
+        yield
+
+
+def compiled(net: Net, dtype: Any) -> Any:
+    """The training step for the topology."""
+    mesh = target_mesh(net.topology)
+    whole, split = (NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec(mesh.axis_names)))
+
+    def placed(tree: Any, sharding: NamedSharding) -> Any:
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
+
+    model = models.create(net.model, dtype=dtype, **{"num_classes": 10} | net.options)
+    x = jax.ShapeDtypeStruct(net.shape, dtype)
+    logits, variables = jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x), x)
+    params = variables["params"]
+    state = (params, variables.get("batch_stats", {}), jax.eval_shape(OPTIMIZER.init, params))
+    labels = jax.ShapeDtypeStruct(logits.shape[:-1], jnp.int32)
+    step = jax.jit(training_step(model), out_shardings=(whole, whole), donate_argnums=(0,))
+    with jax.set_mesh(mesh):
+        return step.lower(placed(state, whole), placed(x, split), placed(labels, split)).compile()
+
+
+def figures(program: Any) -> dict[str, Any]:
+    """What the compiler reports of a program, for one chip."""
+    cost, memory, text = program.cost_analysis(), program.memory_analysis(), program.as_text()
+    return {
+        "megabytes": round(cost["bytes accessed"] / 1e6, 2),
+        "megaflops": round(cost["flops"] / 1e6, 1),
+        "temporary_megabytes": round(memory.temp_size_in_bytes / 1e6, 2),
+        "estimated_megacycles": round(sum(map(int, CYCLES.findall(text))) / 1e6, 3),
+        "instructions": {name: text.count(f" {name}(") for name in INSTRUCTIONS},
+    }
+
+
+def main() -> None:
+    """Compiles both programs of each network and prints each line at once."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, required=True, help="the file to write, or to add to")
+    parser.add_argument("--only", default="", help="networks whose name has this text")
+    parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float32"))
+    parser.add_argument("--programs", nargs="+", default=["ours", "stock"], help="ours, stock, or another label")
+    options = parser.parse_args()
+    for name, net in NETS.items():
+        if options.only not in name:
+            continue
+        for peer in options.programs:
+            began = time.perf_counter()
+            with stock() if peer == "stock" else contextlib.nullcontext():
+                found = figures(compiled(net, options.dtype))
+            found["compile_seconds"] = round(time.perf_counter() - began, 1)
+            print(name, options.dtype, peer, found, flush=True)
+            about = {"topology": net.topology, "input": net.shape}
+            _add(options.json, f"{name}, {options.dtype}", about | {peer: found})
+
+
+def _add(file: Path, name: str, row: dict[str, Any]) -> None:
+    """Adds a result to the file."""
+    content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    content["versions"] = {package: importlib.metadata.version(package) for package in PACKAGES}
+    content.setdefault("programs", {}).setdefault(name, {}).update(row)
+    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
