@@ -7,9 +7,9 @@ have the mean squared error of the reconstruction, and the mean of the hidden un
 rate, momentum and penalty were chosen by held-out training images among three settings; with smaller steps all kernels
 stay close to the mean image.
 
-run     jaxcnn repeat crbm_digits --seeds 5
-cost    not measured yet
-result  not measured yet
+run     jaxcnn repeat crbm_digits --seeds 3
+cost    1:03 a run on 1 core
+result  0.0205 ± 0.0004 activation, 0.0253 ± 0.0007 reconstruction, 0.988 ± 0.0032 accuracy over 3 seeds
 """
 
 import dataclasses
