@@ -129,7 +129,10 @@ class Viewer:
     def holds(self, step: int) -> bool:
         """Whether the run is paused before its next step."""
         self._now = step
-        return self.until is not None and step >= self.until
+        held = self.until is not None and step >= self.until
+        if held and step != self._shown:
+            self._asked = True  # the frame of a run that waits takes none of its time, so it need not be put off
+        return held
 
     def _count(self) -> int:
         return len(next(iter(self.examples.values())))

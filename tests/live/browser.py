@@ -11,6 +11,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +19,13 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+STARTER = """
+import os, sys
+read, write = (os.dup(int(word)) for word in sys.argv[1:3])
+os.dup2(read, 3)
+os.dup2(write, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 WAIT_SECONDS = 240.0  # a loaded machine is slow, and nothing here depends on how long it takes
 
 
@@ -122,13 +130,10 @@ def browser() -> Iterator[Page]:
             f"--user-data-dir={profile}", "about:blank",
         ]  # fmt: skip
 
-        def fds() -> None:
-            first, second = os.dup(to_read[0]), os.dup(to_write[1])
-            os.dup2(first, 3)
-            os.dup2(second, 4)
-
+        # A program gives the pipes their numbers: ``preexec_fn`` would fork, which may hang with JAX's threads.
+        starter = [sys.executable, "-c", STARTER, str(to_read[0]), str(to_write[1]), *command]
         process = subprocess.Popen(
-            command, preexec_fn=fds, close_fds=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            starter, pass_fds=(to_read[0], to_write[1]), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         os.close(to_read[0])

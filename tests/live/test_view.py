@@ -49,6 +49,32 @@ def experiment() -> train.Experiment:
     return tiny.build(tiny.Config(epochs=2))
 
 
+def test_the_page_pauses_a_run_and_a_paused_run_is_shown_at_once(experiment: train.Experiment) -> None:
+    view = live.LiveView(experiment)
+    try:
+        viewer = view._viewer
+        assert not viewer.due(4), "nobody looks"
+        viewer.board.readers = 1
+        viewer._asked, viewer._shown, viewer._next = False, 3, float("inf")  # a frame of step 3 that took long
+        assert not view.holds(4) and not view.looks(4)
+        viewer.act({"do": "pause"})  # while step 5 is computed
+        viewer.act({"do": "pause"})
+        assert view._board._state["status"] == "paused" and not view.holds(4)
+        assert view.holds(5) and view.looks(5)
+        viewer.act({"do": "step"})
+        assert not view.holds(5) and view.holds(6)
+        viewer.act({"do": "resume"})
+        assert not view.holds(6) and view._board._state["status"] == "training"
+        for wish in ({"do": "example", "index": 8}, {"do": "example", "index": "1"}, {"do": "stop"}, {}):
+            with pytest.raises(ValueError, match="does not do that"):
+                viewer.act(wish)
+        with pytest.raises(ValueError, match="pixels: "):
+            viewer.act({"do": "draw", "pixels": "?"})
+        viewer.board.readers = 0
+    finally:
+        view.close()
+
+
 @pytest.mark.gate
 def test_a_run_with_a_viewer_is_the_same_and_without_one_nothing_is_computed(
     experiment: train.Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
