@@ -5,8 +5,9 @@ and the bias of one layer that equals ``m * layer(x) + a`` (Jacob et al. 2018, "
 networks for efficient integer-arithmetic-only inference", equation 14).
 """
 
+import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,23 +22,70 @@ AFFINE = ("add", "sub", "mul", "div", "neg")
 def fold_affine(operations: Sequence[Operation], results: Sequence[Value]) -> list[Operation]:
     """The program in which every linear layer contains what is multiplied with and added to its channels.
 
-    A layer whose result is read elsewhere as well is not changed.
+    A factor and an offset also move to the layers whose results a concatenation joins, and, if the factor is not
+    negative, to the layer before a maximum over windows. A layer whose result is read elsewhere as well is not changed.
     """
     uses, folded = Uses(operations, results), list[Operation]()
-    place: dict[int, int] = {}
+    place: dict[int, int] = {}  # of each value the operation that makes it
     for operation in operations:
         found = _affine(operation)
         if found is not None:
             x, scale, offset = found
-            index = place.get(id(x))
-            if index is not None and uses.only_reader(x) is operation:
-                folded[index] = _scaled(folded[index], scale, offset, operation.outputs)
+            count = operation.outputs[0].shape[-1]
+            factors, offsets = (np.broadcast_to(np.asarray(each), (count,)) for each in (scale, offset))
+            layers = _layers(folded, place, uses, x, factors) if uses.only_reader(x) is operation else None
+            if layers is not None:
+                for index, channels in layers:
+                    layer = folded[index]
+                    folded[index] = _scaled(layer, factors[channels], offsets[channels], layer.outputs)
+                index = place[id(x)]
+                folded[index] = dataclasses.replace(folded[index], outputs=operation.outputs)
                 place[id(operation.outputs[0])] = index
                 continue
-        if out_axis(operation) is not None:
-            place[id(operation.outputs[0])] = len(folded)
+        place.update((id(value), len(folded)) for value in operation.outputs)
         folded.append(operation)
     return folded
+
+
+def _layers(
+    folded: Sequence[Operation],
+    place: Mapping[int, int],
+    uses: Uses,
+    value: Value,
+    factors: np.ndarray,
+    first: int = 0,
+) -> list[tuple[int, slice]] | None:
+    """The linear layers that contain a factor for each channel of a value, each with its channels; None if some do not.
+
+    Args:
+        folded: the operations so far.
+        place: of each value the operation that makes it.
+        uses: of the original program.
+        value: with the factors, read once.
+        factors: of all channels of the value.
+        first: its first channel in the array that the factors belong to.
+    """
+    index = place.get(id(value))
+    if index is None:
+        return None
+    operation = folded[index]
+    count = value.shape[-1]
+    if out_axis(operation) is not None:
+        return [(index, slice(first, first + count))]
+    if operation.name == "reduce_window_max":
+        spatial = operation.params["window_dimensions"][-1] == 1 and not any(operation.params["padding"][-1])
+        if not spatial or (factors[first : first + count] < 0).any():
+            return None
+    elif operation.name != "concatenate" or operation.params["dimension"] != len(value.shape) - 1:
+        return None
+    found = []
+    for part in operation.inputs:
+        layers = None if uses.only_reader(part) is None else _layers(folded, place, uses, part, factors, first)
+        if layers is None:
+            return None
+        found += layers
+        first += part.shape[-1]
+    return found
 
 
 def out_axis(operation: Operation) -> int | None:
