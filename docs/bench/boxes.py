@@ -43,24 +43,29 @@ def of_nms(number: int, threshold: float) -> Pair:
     return lambda: jax.block_until_ready(ours(*arrays)), lambda: torchvision.ops.nms(*tensors, threshold)
 
 
-def of_regions(number: int, shape: tuple[int, int, int], gradient: bool) -> Pair:
-    """RoIAlign of boxes in a map of stride 16, 7x7 bins of 2x2 samples, or its gradient for the map."""
+def of_regions(number: int, shape: tuple[int, int, int], *, gradient: bool = False, pool: bool = False) -> Pair:
+    """RoIAlign of boxes in a map of stride 16, 7x7 bins of 2x2 samples, or RoIPool; or its gradient for the map."""
     import torch
     import torchvision
 
     rng = np.random.default_rng(0)
     x, given = rng.standard_normal(shape).astype(np.float32), boxes(number, 16 * min(shape[:2]), rng)
 
-    def aligned(x: jax.Array, b: jax.Array) -> jax.Array:
+    def regions(x: jax.Array, b: jax.Array) -> jax.Array:
+        if pool:
+            return F.roi_pool(x, b, output_size=7, spatial_scale=1 / 16)
         return F.roi_align(x, b, output_size=7, spatial_scale=1 / 16, sampling_ratio=2, aligned=False)
 
-    ours = jax.jit(jax.grad(lambda x, b: (aligned(x, b) ** 2).sum()) if gradient else aligned)
+    ours = jax.jit(jax.grad(lambda x, b: (regions(x, b) ** 2).sum()) if gradient else regions)
     arrays = jax.device_put((x, given))
     map_there, boxes_there = torch.from_numpy(x.transpose(2, 0, 1)[None].copy()), [torch.from_numpy(given)]
 
     def theirs() -> Any:
         leaf = map_there.detach().requires_grad_(gradient)
-        found = torchvision.ops.roi_align(leaf, boxes_there, 7, 1 / 16, 2, False)
+        if pool:
+            found = torchvision.ops.roi_pool(leaf, boxes_there, 7, 1 / 16)
+        else:
+            found = torchvision.ops.roi_align(leaf, boxes_there, 7, 1 / 16, 2, False)
         if not gradient:
             return found
         (found**2).sum().backward()
@@ -91,8 +96,10 @@ def main() -> None:
     pairs = {
         "nms, 2,000 boxes, 0.5": lambda: of_nms(2000, 0.5),
         "nms, 2,000 boxes, 0.7": lambda: of_nms(2000, 0.7),
-        "roi_align, 512 boxes, map 50x68x256": lambda: of_regions(512, (50, 68, 256), False),
-        "its gradient": lambda: of_regions(512, (50, 68, 256), True),
+        "roi_align, 512 boxes, map 50x68x256": lambda: of_regions(512, (50, 68, 256)),
+        "gradient of roi_align": lambda: of_regions(512, (50, 68, 256), gradient=True),
+        "roi_pool, 512 boxes, map 50x68x256": lambda: of_regions(512, (50, 68, 256), pool=True),
+        "gradient of roi_pool": lambda: of_regions(512, (50, 68, 256), gradient=True, pool=True),
     }
     results = {}
     for name, make in pairs.items():
