@@ -20,9 +20,7 @@ from jaxcnn.functional._varying import varying_like
 
 # Sums over a whole map cost less where it has at most this number of pixels for each pixel that a row of bins reads.
 PRODUCTS_PER_READ = 4
-
-# Boxes whose gradient is computed together.
-BLOCK = 32
+BLOCK = 32  # boxes whose gradient is computed together
 
 
 def roi_align(
