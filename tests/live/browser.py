@@ -22,8 +22,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 STARTER = """
 import os, sys
 read, write = (os.dup(int(word)) for word in sys.argv[1:3])
-os.dup2(read, 3)
-os.dup2(write, 4)
+for old, new in ((read, 3), (write, 4)):
+    os.dup2(old, new)
+    os.set_inheritable(new, True)  # dup2 leaves it as it is where both are the same
 os.execv(sys.argv[3], sys.argv[3:])
 """
 WAIT_SECONDS = 240.0  # a loaded machine is slow, and nothing here depends on how long it takes
