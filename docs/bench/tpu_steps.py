@@ -85,9 +85,11 @@ NETS = {
 
 def with_flax(next_method: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
     """A method interceptor that computes our layers by those of Flax, with the same variables."""
-    module, variables = context.module, context.module.variables
-    if context.method_name != "__call__" or not isinstance(module, (*FLAX, nn.DepthwiseConv)):
+    module = context.module
+    ours = isinstance(module, (*FLAX, nn.DepthwiseConv)) and not module.is_initializing()
+    if context.method_name != "__call__" or not ours:
         return next_method(*args, **kwargs)
+    variables = module.variables
     if isinstance(module, nn.DepthwiseConv):
         channels = args[0].shape[-1]
         added = {"features": channels * module.channel_multiplier, "feature_group_count": channels}
