@@ -7,9 +7,10 @@ reads 66x200 pixels in RGB, each image normalised by fixed numbers. A network th
 `absolute_error_of_mean` that `measure` gives; the same network trained on the targets of other images is the variant
 `shuffled`.
 
-run     jaxcnn repeat pilotnet_synthetic --seeds 3
-cost    not measured yet
-result  not trained yet
+run     jaxcnn repeat pilotnet_synthetic --seeds 1
+cost    5:34 a run on 1 core
+result  roads: 0.0386 absolute error, 0.5393 absolute error of mean over 1 seed
+result  shuffled: 0.6137 absolute error, 0.5393 absolute error of mean over 1 seed
 """
 
 import dataclasses
