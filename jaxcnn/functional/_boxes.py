@@ -7,6 +7,7 @@ but their own coordinates are only exact to a pixel from 256 (bfloat16) or 2048 
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -222,6 +223,12 @@ def as_boxes(value: ArrayLike, *, name: str) -> jax.Array:
             f"{name} must have the shape (..., 4), four numbers for each box, but {name}.shape={array.shape}."
         )
     return array
+
+
+def coordinate_dtype(boxes: jax.Array, features: jax.Array) -> Any:
+    """The dtype that coordinates and weights are computed in: not less precise than the features are summed in."""
+    floating = boxes.dtype if jnp.issubdtype(boxes.dtype, jnp.floating) else jnp.float32
+    return max(accumulator_dtype(floating), accumulator_dtype(features.dtype), key=lambda dtype: jnp.finfo(dtype).bits)
 
 
 def shared_and_union(one: jax.Array, two: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -16,7 +16,7 @@ from jaxcnn._arrays import ArrayLike, accumulator_dtype, as_array
 from jaxcnn._axes import IntPerAxis, as_int, int_per_axis
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional._bilinear import bilinear_of_flat
-from jaxcnn.functional._boxes import as_boxes, box_area
+from jaxcnn.functional._boxes import as_boxes, box_area, coordinate_dtype
 from jaxcnn.functional._roi import sample_positions, weighted_in_blocks, weights_at
 
 
@@ -79,10 +79,9 @@ def pyramid_roi_align(
         raise ValueError(f"canonical_size={canonical_size!r} must be a positive number: 224 for usual backbones.")
     steps = _check_strides(strides, len(levels))
     _check_maps(levels, regions)
-    wide = accumulator_dtype(regions.dtype if jnp.issubdtype(regions.dtype, jnp.floating) else jnp.float32)
     return _align(
         levels,
-        lax.stop_gradient(regions).astype(wide),
+        lax.stop_gradient(regions).astype(coordinate_dtype(regions, levels[0])),
         strides=steps,
         output_size=(size[0], size[1]),
         samples=samples,

@@ -15,7 +15,7 @@ from jaxcnn._axes import IntPerAxis, as_int, int_per_axis
 from jaxcnn._errors import ShapeError
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn.functional._bilinear import bilinear
-from jaxcnn.functional._boxes import as_boxes
+from jaxcnn.functional._boxes import as_boxes, coordinate_dtype
 from jaxcnn.functional._varying import varying_like
 
 # Sums over a whole map cost less where it has at most this number of pixels for each pixel that a row of bins reads.
@@ -133,8 +133,7 @@ def _arguments(
     rows, columns = int_per_axis(output_size, 2, name="output_size")
     if not isinstance(spatial_scale, numbers.Real) or not 0 < float(spatial_scale) < math.inf:
         raise ValueError(f"spatial_scale={spatial_scale!r} must be a positive number: 1 / 16 for a map of stride 16.")
-    wide = accumulator_dtype(regions.dtype if jnp.issubdtype(regions.dtype, jnp.floating) else jnp.float32)
-    return x, lax.stop_gradient(regions).astype(wide), (rows, columns)
+    return x, lax.stop_gradient(regions).astype(coordinate_dtype(regions, x)), (rows, columns)
 
 
 @functools.partial(jax.jit, static_argnames=("output_size", "samples", "least"))
@@ -338,7 +337,8 @@ def _maxima(x: jax.Array, row: jax.Array, row_end: jax.Array, column: jax.Array,
         value = functools.reduce(jnp.maximum, [take(pixels, place) for place in places])
         return jnp.where(inside[..., None], jnp.maximum(best, value), best)
 
-    none = jnp.full((*row.shape, column.shape[-1], channels), -jnp.inf, x.dtype)
+    bins = (row[..., :, None] * 0 + column[..., None, :] * 0)[..., None]  # sharded as the batch is
+    none = bins.astype(x.dtype) + jnp.full((1,) * (bins.ndim - 1) + (channels,), -jnp.inf, x.dtype)
     found = lax.fori_loop(0, widest, look, varying_like(none, x, row))
     empty = (rows <= 0)[..., :, None] | (column_end <= column)[..., None, :]
     return jnp.where(empty[..., None], jnp.zeros((), x.dtype), found)

@@ -135,7 +135,7 @@ def test_tracing_leaves_the_caches_of_jit_alone() -> None:
         return str(jax.make_jaxpr(lambda x: pool(x))(x))
 
     before = operations()
-    assert "reduce_window" not in before
+    assert "platform_index" in before  # the algorithm of the platform, which a portable program does not choose
     assert portable(lambda x: pool(x), x.shape).counts == {"reduce_window_max": 1}
     assert operations() == before and not is_portable()
     with portable_operations():
