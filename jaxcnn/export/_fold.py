@@ -109,8 +109,8 @@ def out_axis(operation: Operation) -> int | None:
 
 def _affine(operation: Operation) -> tuple[Value, Any, Any] | None:
     """``(x, scale, offset)`` of an operation that computes ``scale * x + offset`` with vectors of the channels."""
-    name, inputs = operation.name, operation.inputs
-    if name not in AFFINE:
+    name, inputs, shape = operation.name, operation.inputs, operation.outputs[0].shape
+    if name not in AFFINE or not shape or not isinstance(shape[-1], int):  # a scalar, or an axis of any size
         return None
     if name == "neg":
         return inputs[0], -1.0, 0.0

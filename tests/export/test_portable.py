@@ -126,6 +126,15 @@ def test_pools_are_one_operation(name: str) -> None:
     assert program.counts == {operation: 1}
 
 
+def test_what_has_no_channels_is_multiplied_as_well() -> None:
+    """A number of the whole batch, and one for each example of a batch of any size."""
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    program = portable(lambda x: 0.5 * x.sum(-1), (None, 3))
+    np.testing.assert_allclose(program(x), 0.5 * x.sum(-1))
+    program = portable(lambda x: x - 0.5 * x.sum(), (2, 3))
+    np.testing.assert_allclose(program(x), x - 0.5 * x.sum())
+
+
 def test_tracing_leaves_the_caches_of_jit_alone() -> None:
     """An inner ``jit`` is traced again, there and here."""
     pool = jax.jit(lambda x: F.max_pool(x, (2, 2), strides=2))
