@@ -85,7 +85,7 @@ NETS = {
 
 def with_flax(next_method: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
     """A method interceptor that computes our layers by those of Flax, with the same variables."""
-    module = context.module
+    module: linen.Module = context.module
     ours = isinstance(module, (*FLAX, nn.DepthwiseConv)) and not module.is_initializing()
     if context.method_name != "__call__" or not ours:
         return next_method(*args, **kwargs)
