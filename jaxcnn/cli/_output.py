@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxcnn._errors import printable
-from jaxcnn._live import is_live, plain
 from jaxcnn._reprs import text_table
+from jaxcnn._terminal import can_redraw, plain
 
 
 def console() -> Console:
@@ -23,7 +23,7 @@ def console() -> Console:
     In a file, a pipe or a cell of a notebook, nothing is coloured, and lines are not wrapped to the width of a screen.
     """
     made = _Console()
-    return made if is_live(made) else _Console(**plain(made))
+    return made if can_redraw(made) else _Console(**plain(made))
 
 
 class _Console(Console):

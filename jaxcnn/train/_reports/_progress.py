@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 
-from jaxcnn._live import is_live, plain
 from jaxcnn._reprs import SHARES, duration
+from jaxcnn._terminal import can_redraw, plain
 from jaxcnn.train._early_stopping import STOPPED, WITHOUT_IMPROVEMENT
 from jaxcnn.train._experiment import Experiment
 
@@ -101,7 +101,7 @@ def in_words(measures: Record, most: int = SHOWN_OF_AN_EPOCH) -> str:
 def new_console() -> Console:
     """A console on standard output on which no text is markup; not coloured, and not wrapped, in a file."""
     made = Console(markup=False, emoji=False, highlight=False)
-    return made if is_live(made) else Console(markup=False, emoji=False, highlight=False, **plain(made))
+    return made if can_redraw(made) else Console(markup=False, emoji=False, highlight=False, **plain(made))
 
 
 class ConsoleProgress:

@@ -7,8 +7,8 @@ import os
 from typing import Any
 
 
-def is_live(console: Any) -> bool:
-    """Whether a console is a terminal, which can change what it shows.
+def can_redraw(console: Any) -> bool:
+    """Whether a console is a terminal, which can replace what it shows.
 
     What a cell of a notebook runs with ``!`` has a terminal, but the notebook keeps all that was ever written there.
     Jupyter sets ``JPY_PARENT_PID`` for such programs.
