@@ -1,6 +1,7 @@
 """Two real processes with four devices each are one run on eight devices."""
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import os
@@ -21,8 +22,10 @@ from jaxcnn.train._devices import Parallel
 from jaxcnn.train._distributed import join_processes, together
 from jaxcnn.train._errors import ConfigError, RunError
 from jaxcnn.train._loop import train_run
+from jaxcnn.train._prepare import resume_run
 from jaxcnn.train._roll_back import WENT_BACK
-from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._runs._discover import load_experiment
+from jaxcnn.train._runs._folder import EXTENDED, RunFolder
 from tests.train.runs import TINY, Quiet, final_state, new_run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -43,8 +46,12 @@ def start(
     epochs: int,
     words: tuple[str, ...] = (),
     script: str | None = None,
+    extend: bool = False,
 ) -> subprocess.Popen[str]:
-    arguments = ["train", str(experiment), "--run-dir", str(folder), "--set", f"epochs={epochs}"]
+    if extend:
+        arguments = ["train", "--resume", str(folder), "--extend", f"epochs={epochs}"]
+    else:
+        arguments = ["train", str(experiment), "--run-dir", str(folder), "--set", f"epochs={epochs}"]
     arguments += ["--coordinator", f"localhost:{port}", "--num-processes", "2", "--process-id", str(process), *words]
     settings = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4", "JAX_ENABLE_COMPILATION_CACHE": "false"}
     return subprocess.Popen(
@@ -65,10 +72,11 @@ def two_processes(
     epochs: int,
     words: tuple[str, ...] = (),
     scripts: tuple[str | None, str | None] = (None, None),
+    extend: bool = False,
 ) -> Iterator[list[subprocess.Popen[str]]]:
     port = free_port()
     processes = [
-        start(process, port, folder, experiment, epochs=epochs, words=words, script=script)
+        start(process, port, folder, experiment, epochs=epochs, words=words, script=script, extend=extend)
         for process, script in enumerate(scripts)
     ]
     try:
@@ -134,6 +142,40 @@ def test_two_processes_are_one_run(
         for leaf in ours.params[name]:
             np.testing.assert_allclose(ours.params[name][leaf], theirs.params[name][leaf], atol=1e-4)
     assert json.loads((two.path / "parallel.json").read_text(encoding="utf-8"))["devices"] == 8
+
+
+@pytest.mark.gate
+def test_two_processes_extend_their_run_as_one_process_does(tmp_path: Path) -> None:
+    """The longer run is recorded once, both processes see it, and it goes on where it was."""
+    with two_processes(tmp_path / "two", TINY, epochs=2) as processes:
+        said = [process.communicate(timeout=200)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    with two_processes(tmp_path / "two", TINY, epochs=4, extend=True) as processes:
+        said = [process.communicate(timeout=200)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert "from step 12 on: epochs was 2 and is 4; 24 steps in all" in said[0]
+
+    file = load_experiment(TINY)
+    one = RunFolder.create(tmp_path / "one", file, dataclasses.asdict(file.config_class(epochs=2)))
+    with one.locked():
+        train_run(
+            file.build(file.config_class(epochs=2)),
+            one,
+            progress=Quiet(),
+            should_stop=lambda: False,
+            parallel=Parallel.over(8),
+        )
+    longer = resume_run(one.path, extend=["epochs=4"], trust=True, devices={"devices": 8})
+    with longer.run.locked():
+        train_run(longer.experiment, longer.run, progress=Quiet(), should_stop=lambda: False, parallel=longer.parallel)
+    two = RunFolder.open(tmp_path / "two")
+    entries = two.recorded()[EXTENDED]
+    assert entries == RunFolder.open(one.path).recorded()[EXTENDED] == [{"step": 12, "settings": {"epochs": 4}}]
+    assert [record["step"] for record in two.metrics.read()] == [6, 12, 18, 24]
+    ours, theirs = (final_state(run, longer.experiment) for run in (two, one))
+    for name in ("norm", "output"):
+        for leaf in ours.params[name]:
+            np.testing.assert_allclose(ours.params[name][leaf], theirs.params[name][leaf], atol=1e-4)
 
 
 @pytest.mark.gate
