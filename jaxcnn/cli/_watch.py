@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serves the page until Ctrl-C, which is the usual end."""
+    """Shows the run on its page until Ctrl-C, which is the usual end."""
     from jaxcnn.live import watch_run
     from jaxcnn.train import RunFolder
 

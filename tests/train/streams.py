@@ -1,4 +1,4 @@
-"""Streams of images that are in memory: what a stream reads can then be told from what it should."""
+"""Streams of images in memory, so that tests can compare what a stream reads with what it should read."""
 
 import time
 

@@ -224,7 +224,7 @@ def test_impossible_settings(tiny: Experiment, change: dict[str, Any], message: 
 
 
 class Deep(nn.Module):
-    """So many layers."""
+    """The given number of layers."""
 
     depth: int
 

@@ -165,7 +165,7 @@ def test_bfloat16(experiment: Experiment) -> None:
 
 
 def train(run: RunFolder, experiment: Experiment, parallel: Parallel, *, steps: int = 1000) -> None:
-    """Trains for so many steps, or to the end."""
+    """Trains for a number of steps, or to the end."""
     asked = iter(range(1000))
     with run.locked():
         train_run(experiment, run, progress=Quiet(), should_stop=lambda: next(asked) >= steps, parallel=parallel)

@@ -19,7 +19,7 @@ from tests.kept_programs import nothing_kept
 from tests.train.runs import assert_same, final_state, new_run, train, without_seconds
 from tests.train.states import array_file, flip_bit, save_steps, state_at
 
-# Where a save fails, threads of Orbax end with the error that is told to us besides.
+# Where a save fails, threads of Orbax also end with the error that the caller gets.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

@@ -114,7 +114,7 @@ def test_without_padding_the_maps_come_to_an_end() -> None:
 
 
 def test_digits_are_judged_in_the_middle_and_in_the_corners() -> None:
-    """A stand-in that is right wherever no ink lies in the field's first row: so in the middle and in lower corners."""
+    """A stand-in that is right where the first row of the field has no ink: in the middle and in the lower corners."""
     digits = few(built("padding_matters")).data
     right = jnp.asarray(np.eye(10, dtype=np.float32)[digits.test["label"]])
 

@@ -79,8 +79,8 @@ class Callback:
     def look(self, step: int, variables: Mapping[str, Any]) -> None:
         """The variables after ``step`` steps: those that are evaluated, with the averaged parameters if there are any.
 
-        The arrays are valid until this returns: the next step reuses their memory. They may not be computed yet, and
-        whoever reads their values waits for the device; a function of them under ``jax.jit`` is queued behind the step.
+        The arrays are valid until this returns: the next step reuses their memory. They may not be computed yet. To
+        read their values waits for the device; a function of them under ``jax.jit`` is queued behind the step.
         """
 
     def holds(self, step: int) -> bool:
