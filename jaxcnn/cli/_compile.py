@@ -1,8 +1,11 @@
-"""Compile an experiment's training step and evaluation for TPU chips, on any machine.
+"""Compile an experiment's training step and evaluation for TPUs or GPUs, on any machine.
 
 `jaxcnn compile lenet5_digits --topology v5e:2x2` shows whether the step fits in the memory of a chip, its operations
 and memory traffic, what the chips exchange, and a lower bound of its time from the published figures of the chip. The
 exit status is 1 if a program does not fit, or if activations are sent between chips.
+
+The compiler for GPUs reports no costs. For them the operations are those of convolutions and matrix products, and the
+memory traffic is the size of the operands and results of all instructions, which bounds it from above.
 """
 
 import argparse
@@ -11,10 +14,11 @@ from typing import Any
 
 from jaxcnn.cli import _devices
 
-HELP = "compile an experiment for TPU chips, on any machine"
+HELP = "compile an experiment for TPUs or GPUs, on any machine"
 EXAMPLES = (
     "jaxcnn compile lenet5_digits --topology v5e:4x4",
     "jaxcnn compile my_experiment.py --topology v5p:2x2x1 --json",
+    "jaxcnn compile lenet5_digits --topology h100:1x1x8",
 )
 USUAL: dict[str, Any] = {"spelling": "jit", "batch_stats": "global", "accumulate": 1, "fsdp": False}
 
@@ -28,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="NAME",
         help="TPU generation (v4, v5e, v5p or v6e) and chips along each axis: v5e:4x4, v4:2x2x2; v5e:16x16*4 is four "
-        "slices",
+        "slices; GPU (a100, h100 or h200), groups of hosts, hosts of a group and GPUs of a host: h100:1x1x8",
     )
     parser.add_argument(
         "--mesh", metavar="AXIS=N,...", help="axes of the mesh, such as data=16 or host=4,chip=4; by default one axis"
@@ -54,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
 
     _check(options)
     if "JAX_PLATFORMS" not in os.environ:
-        jax.config.update("jax_platforms", "cpu")  # an installed TPU compiler would look for a TPU
+        jax.config.update("jax_platforms", "cpu")  # an installed compiler would look for its device
     mesh = target_mesh(options.topology, axes=None if options.mesh is None else read_mesh(options.mesh))
     asked = {name: getattr(options, name) for name in USUAL if getattr(options, name) is not None}
     parallel = Parallel(mesh=mesh, **(USUAL | asked))

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import pytest
 from jaxcnn.train import Experiment, Parallel, compile_for, largest_batch, target_mesh
 from jaxcnn.train._compile import _report
 from jaxcnn.train._compile._collectives import Collective, by_kind, collectives, moved
+from jaxcnn.train._compile._costs import costs
+from jaxcnn.train._compile._gpus import has_compiler
 from jaxcnn.train._compile._report import CompileReport, largest_that_fits
 from jaxcnn.train._compile._topologies import EXAMPLE
 from tests.train import tiny
@@ -33,6 +36,7 @@ replica_groups={{0,1,2,3}}, to_apply=%add.1, metadata={op_name="jit(step)/transp
   ROOT %ar-start = bf16[8,4]{1,0} all-reduce-start(%c), channel_id=2, to_apply=%add.1
   %ar-done = bf16[8,4]{1,0} all-reduce-done(%ar-start)
   %ag = (f32[2,4]{1,0}, f32[8,4]{1,0}) all-gather-start(%d), dimensions={0}, metadata={op_name="jit(step)/gather"}
+  %gpu-start = ((f32[4]{0}), f32[4]{0}) all-reduce-start(%g), channel_id=3, to_apply=%add.1
   %cp = (s8[16]{0}, s8[16]{0}, u32[], u32[]) collective-permute-start(%e), source_target_pairs={{0,1}}
   %rs = f32[2]{0} reduce-scatter(%f), dimensions={0}, to_apply=%add.1
   %fusion.1 = f32[2]{0} fusion(%rs), kind=kLoop, calls=%fused_all-reduce
@@ -45,10 +49,11 @@ def test_collectives_of_a_recorded_program() -> None:
         Collective("all-reduce", (120, 150), 4 * 270, "jit(step)/transpose(jvp(LeNet))/conv1/add"),
         Collective("all-reduce", (32,), 64, ""),
         Collective("all-gather", (32,), 128, "jit(step)/gather"),
+        Collective("all-reduce", (4,), 16, ""),
         Collective("collective-permute", (16,), 16, ""),
         Collective("reduce-scatter", (2,), 8, ""),
     ]
-    assert by_kind(found)["all-reduce"] == {"count": 2, "bytes": 1144}
+    assert by_kind(found)["all-reduce"] == {"count": 3, "bytes": 1160}
     assert [each.kind for each in moved(found)] == ["all-gather", "collective-permute"]
     assert [each.kind for each in moved(found, parameters={32})] == ["collective-permute"]
 
@@ -181,7 +186,8 @@ def test_the_largest_batch_stays_within_a_training_split_in_memory(monkeypatch: 
         (lambda: compile_for(experiment(batch_size=12), over_eight()), "12 examples cannot be split evenly over 8"),
         (lambda: compile_for(experiment(), over_eight(), program="eval"), "program='eval'"),
         (lambda: target_mesh("v5e"), re.escape(f"expected a topology, got 'v5e'. {EXAMPLE}")),
-        (lambda: target_mesh("v5x:2x2"), "there is no TPU generation 'v5x' in the topology 'v5x:2x2'"),
+        (lambda: target_mesh("h100:2x2"), re.escape(f"expected three numbers for GPUs, got 'h100:2x2'. {EXAMPLE}")),
+        (lambda: target_mesh("v5x:2x2"), "there is no generation 'v5x' in the topology 'v5x:2x2'"),
     ],
 )
 def test_refused(call: Callable[[], Any], message: str) -> None:
@@ -193,6 +199,55 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"requires the package libtpu.*pip install 'jaxcnn\[tpu-compile\]'"):
         target_mesh("v5e:2x2")
+    with pytest.raises(ValueError, match=r"the package jax-cuda13-plugin.*pip install 'jaxcnn\[cuda-compile\]'"):
+        target_mesh("h100:1x1x8")
+
+
+# The gradients of a convolution with groups, strides and a dilated input, of a matrix product, and of a loop.
+def products_of_everything(x: jax.Array, kernel: jax.Array, matrix: jax.Array) -> Any:
+    y = jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (1, 2),
+        [(1, 1), (0, 1)],
+        lhs_dilation=(2, 1),
+        feature_group_count=2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    return jax.lax.fori_loop(0, 3, lambda _, y: jax.numpy.tanh(y @ matrix), y)
+
+
+def test_operations_and_traffic_of_a_program_without_costs() -> None:
+    shapes = ((2, 4, 6, 4), (3, 3, 2, 8), (8, 8))
+    lowered = jax.jit(products_of_everything).lower(*(jax.ShapeDtypeStruct(shape, "float32") for shape in shapes))
+    compiled = types.SimpleNamespace(cost_analysis=lambda: None, as_text=lambda: COMPILED)
+    flops, bytes_accessed = costs(lowered, compiled, devices=2)
+    outputs = 2 * 7 * 3 * 8
+    # Half of the rows that a window reads are zeros of the dilation; the body of the loop counts once.
+    assert flops == (2 * outputs * 9 * 2 / 2 + 2 * outputs * 8) / 2
+    assert bytes_accessed == (64 + 32) + (32 + 64) + (32 + 32) + (32 + 64 + 32)
+
+
+# As the compiler for GPUs writes them: a reduction, a loop, an exchange whose result begins with its operands, and a
+# call of a library, whose workspace is a result.
+COMPILED = """
+%body (state: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %state = (s32[], f32[8]{0}) parameter(0)
+  %element = f32[8]{0} get-tuple-element(%state), index=1
+  ROOT %half = f32[16]{0} fusion(%element), kind=kLoop, calls=%fused
+}
+
+ENTRY %main.1 (x: f32[16]) -> f32[8] {
+  %x = f32[16]{0} parameter(0), metadata={op_name="x"}
+  %sum = f32[8]{0} fusion(%x), kind=kInput, calls=%fused, metadata={op_name="f(x), sum"}
+  %start = (s32[], f32[8]{0}) tuple(%sum, %sum)
+  %loop = (s32[], f32[8]{0}) while(%start), condition=%less, body=%body
+  %out = f32[8]{0} get-tuple-element(%loop), index=1
+  %all-start = ((f32[8]{0}), f32[8]{0}) all-reduce-start(%out), to_apply=%add
+  %all-done = f32[8]{0} all-reduce-done(%all-start)
+  ROOT %call = (f32[16]{0}, u8[32]{0}) custom-call(%all-done), custom_call_target="__cublas$gemm"
+}
+"""
 
 
 COMPILE = """
@@ -234,5 +289,43 @@ def test_compiles_for_tpus() -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     memory, first, second = done.stdout.splitlines()
     assert re.fullmatch(r"the program requires \d.+ of memory, a device has 15.75G", memory)
-    assert "the TPU compiler does not know the topology 'v5e:3x3'" in first and first.endswith(EXAMPLE)
+    assert "the compiler does not know the topology 'v5e:3x3'" in first and first.endswith(EXAMPLE)
     assert second == "target_mesh: the mesh data=3 has 3 devices, but v5e:2x2 has 4."
+
+
+COMPILE_FOR_GPUS = """
+import jax
+jax.config.update("jax_platforms", "cpu")
+from jaxcnn.train import Parallel, compile_for, target_mesh
+from tests.train import tiny
+
+report = compile_for(tiny.build(tiny.Config()), Parallel(mesh=target_mesh("h100:1x1x2")), per_device_batch=4)
+assert report.fits and report.moved == () and report.flops > 0 and report.least_seconds > 0, report
+assert {each.kind for each in report.collectives} == {"all-reduce"}, report
+"""
+
+
+@pytest.mark.gate
+@pytest.mark.skipif(not has_compiler(), reason="pip install 'jaxcnn[cuda-compile]'")
+def test_compiles_for_gpus() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_DISABLE_MOST_OPTIMIZATIONS": "false"}
+    command = [sys.executable, "-c", COMPILE_FOR_GPUS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_a_program_too_large_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its compiler does not compare the memory of a program with that of the device."""
+    sizes = types.SimpleNamespace(
+        argument_size_in_bytes=2**30, output_size_in_bytes=2**30, alias_size_in_bytes=2**29, temp_size_in_bytes=2**30
+    )
+    compiled = types.SimpleNamespace(
+        memory_analysis=lambda: sizes, cost_analysis=lambda: {"flops": 1.0}, as_text=lambda: ""
+    )
+    monkeypatch.setattr(_report, "lower_step", lambda *_: types.SimpleNamespace(compile=lambda: compiled))
+    monkeypatch.setattr(_report, "memory_of", lambda kind: 5 * 2**29)
+    report = compile_for(experiment(), over_eight())
+    assert report.fits and report.memory == 5 * 2**29 and report.flops == 1
+    monkeypatch.setattr(_report, "memory_of", lambda kind: 2**31)
+    report = compile_for(experiment(), over_eight())
+    assert report.too_large == "the program requires 2.50G of memory, a device has 2.00G" and report.flops == 0

@@ -1,15 +1,15 @@
 """The operations of a compiled program by which devices exchange arrays."""
 
 import dataclasses
-import math
 import re
 from collections.abc import Collection
+
+from jaxcnn.train._compile._arrays import arrays
 
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 # Operations that place parts of an array on other devices, where a sum over devices has one shape on all of them.
 MOVES = ("all-gather", "all-to-all", "collective-permute")
 _INSTRUCTION = re.compile(rf"^\s*(?:ROOT )?%?[\w.\-]+ = (.+?) ({'|'.join(KINDS)})(-start)?\(")
-_ARRAY = re.compile(r"([a-z]+\d*[a-z0-9]*)\[([\d,]*)\]")
 _NAME = re.compile(r'op_name="([^"]*)"')
 
 
@@ -44,16 +44,17 @@ def collectives(program: str) -> list[Collective]:
         if instruction is None:
             continue
         result, kind, start = instruction.groups()
-        arrays = [(dtype, math.prod(map(int, re.findall(r"\d+", shape)))) for dtype, shape in _ARRAY.findall(result)]
-        if start and kind != "all-reduce":  # the result of an asynchronous operation begins with its operands
-            operands = len(arrays) // 2 if kind == "all-gather" else 1
-            arrays = arrays[operands : 2 * operands]
+        results = arrays(result)
+        if start and (kind != "all-reduce" or result.startswith("((")):
+            # The result of an asynchronous operation begins with its operands.
+            operands = 1 if kind == "collective-permute" else len(results) // 2
+            results = results[operands : 2 * operands]
         name = _NAME.search(line)
         found.append(
             Collective(
                 kind=kind,
-                sizes=tuple(size for _, size in arrays),
-                bytes=sum(math.ceil(size * _bits(dtype) / 8) for dtype, size in arrays),
+                sizes=tuple(each.size for each in results),
+                bytes=sum(each.bytes for each in results),
                 name=name[1] if name else "",
             )
         )
@@ -82,13 +83,3 @@ def moved(found: Collection[Collective], parameters: Collection[int] = ()) -> li
         parameters: the numbers of elements of the arrays that are split over the devices and gathered by each step.
     """
     return [each for each in found if each.kind in MOVES and not set(each.sizes) <= set(parameters)]
-
-
-def _bits(dtype: str) -> int:
-    """Of one element; the first number in XLA's name of a type.
-
-    >>> _bits("bf16"), _bits("f8e4m3fn"), _bits("pred")
-    (16, 8, 8)
-    """
-    digits = re.search(r"\d+", dtype)
-    return int(digits[0]) if digits else 8
