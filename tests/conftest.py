@@ -30,11 +30,17 @@ from tests.shared_contexts import share_contexts
 if jax.__version_info__ < (0, 12):
     share_contexts()
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
-gc.set_threshold(200_000, 20, 20)  # JAX keeps a million objects, which Python would look through hundreds of times
+gc.set_threshold(500_000, 20, 20)  # JAX keeps a million objects, which Python would look through hundreds of times
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_sessionfinish() -> None:
+    """Collects garbage once, where pytest does it five times and Python once more: a second each."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module", autouse=True)

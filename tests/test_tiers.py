@@ -59,13 +59,14 @@ def collected(folder: Path, content: str, *selection: str) -> str:
     ("selection", "run"),
     [
         ([], ["test_usual"]),
-        (["-m", "gate or not gate"], ["test_costly", "test_usual"]),
+        pytest.param(["-m", "gate or not gate"], ["test_costly", "test_usual"], marks=pytest.mark.gate),
     ],
 )
 def test_pytest_runs_the_gate_only_when_asked(tmp_path: Path, selection: list[str], run: list[str]) -> None:
     assert re.findall(r"::(\w+)", collected(tmp_path, FILE, *selection)) == run
 
 
+@pytest.mark.gate
 def test_a_misspelt_mark_is_refused(tmp_path: Path) -> None:
     assert "'gat' not found in `markers`" in collected(tmp_path, FILE.replace("gate", "gat"))
 

@@ -17,11 +17,11 @@ def mosaics(probability: float = 1.0) -> Any:
 def test_parts_are_windows_of_four_images_with_their_boxes() -> None:
     given = batch()
     numbered = np.broadcast_to(np.arange(1.0, COUNT + 1)[:, None, None, None], (COUNT, HEIGHT, WIDTH, 1))
-    left, points = 0, set()
+    left, points, mosaic = 0, set(), mosaics()
     for seed in range(4):
         key = jax.random.key(seed)
-        found = jax.device_get(mosaics()(key, given))
-        numbers = np.asarray(mosaics()(key, {"image": numbered.astype(np.float32)})["image"])[..., 0].astype(int) - 1
+        found = jax.device_get(mosaic(key, given))
+        numbers = np.asarray(mosaic(key, {"image": numbered.astype(np.float32)})["image"])[..., 0].astype(int) - 1
         assert {*found} == {*given} and found["boxes"].shape == (COUNT, 4 * MOST, 4)
         np.testing.assert_array_equal(found["size"], [[HEIGHT, WIDTH]] * COUNT)
         np.testing.assert_array_equal(found["label"], given["label"])

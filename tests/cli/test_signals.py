@@ -57,6 +57,7 @@ def test_ctrl_c_during_imports_is_quiet(tmp_path: Path, module: str) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.gate
 def test_a_closed_terminal_saves_like_sigterm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
 

@@ -1,9 +1,8 @@
 """The table of all functions: each row through each check.
 
 The checks of one row follow each other, so that one test process computes what they share once. By default one row of
-each kind goes through all checks but that of single entries, one of each code path through all derivatives and
-``vmap``, and one of each other function through first derivatives (``jit`` where there are no derivatives); in the gate
-all rows go through all checks.
+each kind goes through all checks but that of single entries; one of each other code path and function goes through first
+derivatives, or through ``jit`` where there are no derivatives. In the gate all rows go through all checks.
 """
 
 from typing import Any
@@ -22,11 +21,10 @@ FIRST |= {row.function: row.id for row in ROWS if not row.like}
 
 
 def is_default(row: Case, check: str) -> bool:
-    if row.like:
-        return FIRST[row.function] == row.id and check == ("slopes" if has_derivatives(row) else "jit")
     if row.id in EVERY_CHECK:
-        return check != "entries"
-    return check in (("derivatives", "vmap") if has_derivatives(row) else ("jit",))
+        return check not in ("entries", "slopes")
+    is_checked = not row.like or FIRST[row.function] == row.id
+    return is_checked and check == ("slopes" if has_derivatives(row) else "jit")
 
 
 def checks_of(row: Case) -> list[Any]:
@@ -38,7 +36,7 @@ def checks_of(row: Case) -> list[Any]:
             marks=() if is_default(row, check) else pytest.mark.gate,
         )
         for check, (_, supports) in CHECKS.items()
-        if supports(row) and (row.like or check != "slopes")  # the others go through all derivatives
+        if supports(row) and (check != "slopes" or is_default(row, check))  # all derivatives include the first ones
     ]
 
 

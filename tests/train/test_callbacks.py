@@ -163,6 +163,7 @@ def test_the_figures_of_steps_are_those_of_their_batches(experiment: train.Exper
             assert mean == pytest.approx(record[f"train/{name}"], rel=1e-6)
 
 
+@pytest.mark.gate
 def test_a_resumed_run_repeats_no_step_of_its_checkpoint(
     experiment: train.Experiment, plain: train.RunFolder, tmp_path: Path
 ) -> None:
@@ -186,6 +187,7 @@ def test_a_resumed_run_repeats_no_step_of_its_checkpoint(
     assert train.load_kept(plain, experiment=experiment) == []
 
 
+@pytest.mark.gate
 def test_steps_are_passed_on_before_a_checkpoint_includes_them(experiment: train.Experiment, tmp_path: Path) -> None:
     """A kill after a save loses nothing that the checkpoint includes."""
     place, seen = tmp_path / "run", []

@@ -150,6 +150,7 @@ def test_a_new_run_starts_from_the_variables_of_another(
     capsys.readouterr()
 
 
+@pytest.mark.gate
 def test_a_run_killed_before_its_first_checkpoint_starts_from_the_same_variables_again(
     two_epochs: Path, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """What a step does to its batch before the objective sees it: turns, draws, mixtures."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jaxcnn.train._runs._discover import load_experiment
 from jaxcnn.train._state import STEP, create_state, stream
 from jaxcnn.train._step import epoch_order, train_batch, train_step
 from jaxcnn.train._tasks import cross_entropy
+from tests.models.small import quick_jit
 from tests.train.tiny import TinyNetwork, functions
 
 
@@ -89,13 +91,8 @@ def test_a_step_learns_from_mixed_targets(plain: Experiment) -> None:
     arrays = {name: jnp.asarray(array) for name, array in experiment.data.train.arrays.items()}
     after, _ = train_step(experiment, state, arrays, order)
     _, dropout_key = jax.random.split(jax.random.fold_in(stream(experiment.seed, STEP), 0))
-    logits, _ = TinyNetwork().apply(
-        state.variables,
-        jnp.asarray(batch["image"]),
-        train=True,
-        mutable=["batch_stats"],
-        rngs={"dropout": dropout_key},
-    )
+    apply = quick_jit(functools.partial(TinyNetwork().apply, train=True, mutable=["batch_stats"]))
+    logits, _ = apply(state.variables, jnp.asarray(batch["image"]), rngs={"dropout": dropout_key})
     scores = np.asarray(logits, np.float64)
     log_p = scores - np.log(np.exp(scores).sum(1, keepdims=True))
     assert float(after.loss_sum) == pytest.approx(-np.mean(np.sum((0.9 * targets + 0.01) * log_p, 1)), rel=1e-5)

@@ -192,6 +192,7 @@ def test_an_overflow_halves_the_loss_scale_and_costs_one_step(tiny: Experiment) 
     assert float(states[-1].loss_sum / states[-1].taken) < float(states[skipped + 1].loss_sum)
 
 
+@pytest.mark.gate
 def test_a_loss_scale_changes_no_gradient(tiny: Experiment) -> None:
     (_, plain), _ = run_steps(tiny, 1)
     (_, scaled), _ = run_steps(dataclasses.replace(tiny, loss_scale=2.0**10), 1)

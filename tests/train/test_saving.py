@@ -26,6 +26,13 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def leave_nothing() -> Iterator[None]:
+    """What those threads left behind is not to be found in a test of another file; a collection takes a second."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture
 def full_disk() -> Iterator[Callable[[bool], None]]:
     """Files may not grow beyond 100 bytes, as if the disk were full, while it is switched on."""
@@ -38,7 +45,6 @@ def full_disk() -> Iterator[Callable[[bool], None]]:
     with nothing_kept():
         yield switch
     switch(False)
-    gc.collect()  # what those threads left behind is not to be found in another test
     signal.signal(signal.SIGXFSZ, handler)
 
 

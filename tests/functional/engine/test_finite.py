@@ -60,15 +60,15 @@ def _cases() -> list[Any]:
         for operation in OPERATIONS
         if algorithm.why_not_auto(plan_of(_geometry(layer, operation)), _base(operation)) is None
     ]
-    # By default the last layer of each algorithm and operation.
-    last = {(name, operation): layer for name, layer, operation in cases}
+    # By default the last layer and operation of each algorithm.
+    last = {name: (layer, operation) for name, layer, operation in cases}
     return [
         pytest.param(
             name,
             layer,
             operation,
             id=f"{name}-{layer}-{operation}",
-            marks=() if layer == last[name, operation] else pytest.mark.gate,
+            marks=() if (layer, operation) == last[name] else pytest.mark.gate,
         )
         for name, layer, operation in cases
     ]
