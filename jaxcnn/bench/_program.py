@@ -9,6 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
+
+# The largest relative error of a result, and of those of algorithms that transform their operands.
+LIMIT = 1e-5
+ROUGH = {"fft": 1e-4, "winograd": 1e-4}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +62,15 @@ def random_array(name: str, shape: Sequence[int], *, scale: float = 1.0) -> np.n
     """Normally distributed float32 values, determined by the name."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     return rng.standard_normal(tuple(shape), dtype=np.float32) * np.float32(scale)
+
+
+def limit_of(algorithm: str, dtype: DTypeLike = jnp.float32) -> float:
+    """The largest error of an algorithm's result, in units of its largest entry.
+
+    >>> limit_of("fft"), limit_of("xla")
+    (0.0001, 1e-05)
+    """
+    return max(ROUGH.get(algorithm, LIMIT), 4 * float(jnp.finfo(dtype).eps))
 
 
 def relative_error(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:

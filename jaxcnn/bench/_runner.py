@@ -8,12 +8,9 @@ import numpy as np
 
 from jaxcnn.bench import _jax_layers, _steps, _torch_layers, _torch_models
 from jaxcnn.bench._layers import Entry, Step
-from jaxcnn.bench._program import Program, jax_program, relative_error
+from jaxcnn.bench._program import Program, jax_program, limit_of, relative_error
 from jaxcnn.bench._timing import measure
 
-# Relative to the largest entry of the result.
-LIMIT = 1e-5
-ROUGH = {"fft": 1e-4, "winograd": 1e-4}
 # Norms over small batches amplify rounding errors: both results have the same distance from float64.
 GRADIENT_LIMIT = 2e-2
 STEP_PEERS = ("ours", "stock", "accelerated")
@@ -60,7 +57,7 @@ def run_entry(entry: Entry, *, seconds: float, torch: bool) -> Result:
         "compile_seconds": {name: program.compile_seconds for name, program in compiled.items()},
         "temporary_bytes": {name: program.temporary_bytes for name, program in compiled.items()},
         "memory_bytes": {name: program.memory_bytes for name, program in compiled.items()},
-        "limit": ROUGH.get(chosen, LIMIT),
+        "limit": limit_of(chosen),
     }
     ours, stock = programs["ours"].outputs, programs["stock"].outputs
     if not isinstance(layer, Step):

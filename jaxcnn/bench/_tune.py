@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcnn.bench._layers import ConvLayer, Entry
-from jaxcnn.bench._program import compile_jax, random_array, relative_error
-from jaxcnn.bench._runner import LIMIT, ROUGH
+from jaxcnn.bench._program import compile_jax, limit_of, random_array, relative_error
 from jaxcnn.bench._timing import measure
+from jaxcnn.bench._trial import passes
 from jaxcnn.functional.tuning import TABLE_FORMAT, ConvOperation, conv_operation, conv_operations, this_machine
 
 MAXIMUM_RATIO = 4.0  # an algorithm whose first run takes this many times as long as the fastest is not run again
@@ -74,10 +74,11 @@ def time_algorithms(operation: ConvOperation, *, seconds: float) -> dict[str, fl
     arrays = [jnp.asarray(random_array(str(shape), shape), operation.dtype) for shape in operation.operand_shapes]
     exact = np.asarray(compile_jax(operation.reference(), arrays)[0](*arrays), np.float64)
     runs, first = {}, {}
-    for name, function in operation.algorithms().items():
+    risky = {name: each for name, each in operation.risky_algorithms().items() if passes(operation, name)}
+    for name, function in (operation.algorithms() | risky).items():
         program, _ = compile_jax(function, arrays)
         result = np.asarray(program(*arrays), np.float64)
-        if relative_error([result], [exact]) > _limit(name, operation.dtype):
+        if relative_error([result], [exact]) > limit_of(name, operation.dtype):
             continue
         start = time.perf_counter()
         jax.block_until_ready(program(*arrays))
@@ -88,11 +89,6 @@ def time_algorithms(operation: ConvOperation, *, seconds: float) -> dict[str, fl
     medians = {name: 1e3 * times.median for name, times in measure(fast, seconds=seconds).items()}
     single = {name: 1e3 * first[name] for name in runs if name not in medians}
     return dict(sorted((medians | single).items(), key=lambda pair: pair[1]))
-
-
-def _limit(name: str, dtype: Any) -> float:
-    """The largest error, in units of the largest entry of the result."""
-    return max(ROUGH.get(name, LIMIT), 4 * float(jnp.finfo(dtype).eps))
 
 
 def tuning_table(

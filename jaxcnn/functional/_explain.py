@@ -41,6 +41,8 @@ def conv_algorithms() -> tuple[str, ...]:
     ``"fft"``           a product of spectra: floating and complex numbers, up to three axes; by name only
     ==================  ==========================================================================================
 
+    ``"onednn"`` is not among them: only a table of ``jaxcnn bench --tune`` names it.
+
     >>> len(conv_algorithms())
     11
     """

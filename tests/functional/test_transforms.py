@@ -1,8 +1,8 @@
 """The table of all functions: each row through each check.
 
 The checks of one row follow each other, so that one test process computes what they share once. By default one row of
-each kind goes through all checks but that of single entries; one of each other code path and function goes through first
-derivatives, or through ``jit`` where there are no derivatives. In the gate all rows go through all checks.
+each kind goes through all checks but that of single entries; one of each other code path and function goes through
+first derivatives, or through ``jit`` where there are no derivatives. In the gate all rows go through all checks.
 """
 
 from typing import Any

@@ -16,7 +16,7 @@
 downwards only: operations, primitives, choose, tables, algorithms, plan.
 """
 
-from jaxcnn.functional._engine._algorithms import ALGORITHMS
+from jaxcnn.functional._engine._algorithms import ALGORITHMS, MEASURED_ALGORITHMS
 from jaxcnn.functional._engine._choose import PLATFORMS, Platform, choose
 from jaxcnn.functional._engine._explanation import ConvCandidate, ConvChoice, ConvExplanation
 from jaxcnn.functional._engine._lax_rule import replace_rule, restore_rule, xla_rule
@@ -35,6 +35,7 @@ from jaxcnn.functional._engine._tables import TABLE_FORMAT, key, read_table, set
 
 __all__ = [
     "ALGORITHMS",
+    "MEASURED_ALGORITHMS",
     "OPERATIONS",
     "PLATFORMS",
     "TABLE_FORMAT",

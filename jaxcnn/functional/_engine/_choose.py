@@ -14,7 +14,7 @@ import jax
 from jax import lax
 
 from jaxcnn._geometry import ConvGeometry
-from jaxcnn.functional._engine._algorithms import ALGORITHMS, Algorithm, transpose_kernel
+from jaxcnn.functional._engine._algorithms import ALGORITHMS, MEASURED_ALGORITHMS, Algorithm, transpose_kernel
 from jaxcnn.functional._engine._explanation import ConvCandidate, ConvChoice
 from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan, Operation, Partitioned, task_of
 from jaxcnn.functional._engine._tables import tuned_algorithm
@@ -28,7 +28,9 @@ MAXIMUM_RATIO = 0.85  # an estimate must be below this fraction of that of XLA's
 MINIMUM_SAVING = 1e-4  # and below it by at least this many seconds
 
 
-def choose(plan: ConvPlan, operation: Operation, *, platform: str, partitioned: Partitioned) -> ConvChoice:
+def choose(
+    plan: ConvPlan, operation: Operation, *, platform: str, partitioned: Partitioned, exported: bool = False
+) -> ConvChoice:
     """The algorithm for one operation on one platform, always one that supports it.
 
     Execution, ``explain_conv`` and ``accelerate`` call this function, which also reads the table of ``use_tuning``.
@@ -39,22 +41,25 @@ def choose(plan: ConvPlan, operation: Operation, *, platform: str, partitioned: 
         platform: ``"cpu"``, ``"gpu"``, ``"tpu"`` or another, which is treated like the last two.
         partitioned: whether XLA partitions the program over devices: ``"one axis"`` over a mesh of one axis, True over
             any mesh. Then an algorithm is selected only if XLA partitions it correctly and without moving data.
+        exported: whether the program is written by ``jax.export``.
     """
     task = task_of(plan, operation)
     merged = task.plan.with_merged_batch()  # estimates and tables are for one batch axis
     if plan.algorithm == "auto":
-        return _automatic(merged, task.operation, platform, partitioned)
+        return _automatic(merged, task.operation, platform, partitioned, exported)
     named = ALGORITHMS[plan.algorithm]
     why_not = named.why_not(merged, task.operation)
     if why_not is None and partitioned and task.operation not in named.partitionable:
         why_not = MOVES_DATA
     if why_not is None:
         return ConvChoice(named.name, "it was selected by name")
-    choice = _automatic(merged, task.operation, platform, partitioned)
+    choice = _automatic(merged, task.operation, platform, partitioned, exported)
     return dataclasses.replace(choice, reason=f"{choice.reason}; {named.name} does not support this: {why_not}")
 
 
-def _automatic(plan: ConvPlan, operation: BaseOperation, platform: str, partitioned: Partitioned) -> ConvChoice:
+def _automatic(
+    plan: ConvPlan, operation: BaseOperation, platform: str, partitioned: Partitioned, exported: bool
+) -> ConvChoice:
     """The choice of ``algorithm="auto"`` for a plan with one batch axis."""
     xla_only = None
     if platform != "cpu":
@@ -66,7 +71,7 @@ def _automatic(plan: ConvPlan, operation: BaseOperation, platform: str, partitio
     if xla_only is not None:
         fault = None if plan.geometry.is_empty else _partitioning_fault(plan.geometry, operation, partitioned)
         return ConvChoice("xla", xla_only) if fault is None else ConvChoice("grouped", fault)
-    measured = None if partitioned else tuned_algorithm(plan, operation)
+    measured = None if partitioned else tuned_algorithm(plan, operation, exported=exported)
     if measured is not None:
         return ConvChoice(measured, "it was the fastest when jaxcnn bench --tune measured this machine")
     candidates = tuple(_candidate(algorithm, plan, operation, partitioned) for algorithm in ALGORITHMS.values())
@@ -115,13 +120,15 @@ def compute(
     operation: BaseOperation,
     platform: str,
     partitioned: Partitioned,
+    exported: bool = False,
 ) -> jax.Array:
     """The result of an operation, by the algorithm that ``choose`` selects.
 
     The operands are ``x`` and ``kernel`` of a forward operation, ``x`` and the cotangent of ``y`` of a kernel gradient.
     Profiles show the algorithm as a scope, such as ``forward.shifted``.
     """
-    algorithm = ALGORITHMS[choose(plan, operation, platform=platform, partitioned=partitioned).algorithm]
+    choice = choose(plan, operation, platform=platform, partitioned=partitioned, exported=exported)
+    algorithm = (ALGORITHMS | MEASURED_ALGORITHMS)[choice.algorithm]
     plan, operation, exchanged = task_of(plan, operation)
     first, second = (second, first) if exchanged else (first, second)
     merged = plan if partitioned else plan.with_merged_batch()

@@ -18,7 +18,7 @@ from jax.interpreters import mlir
 from jaxcnn._geometry import Arrangement, read_lax_conv
 from jaxcnn.functional._engine._choose import choose, compute
 from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
-from jaxcnn.functional._engine._primitives import partitioning
+from jaxcnn.functional._engine._primitives import is_exported, partitioning
 
 Rule = Callable[..., Any]
 
@@ -69,12 +69,13 @@ def _lower(original: Rule, ctx: Any, lhs: Any, rhs: Any, **params: Any) -> Any:
         precision=params["precision"],
     )
     operation: BaseOperation = "kernel_grad" if call.kernel_grad else "forward"
-    if choose(plan, operation, platform="cpu", partitioned=False).algorithm == "xla":
+    where: dict[str, Any] = {"platform": "cpu", "partitioned": False, "exported": is_exported(ctx)}
+    if choose(plan, operation, **where).algorithm == "xla":
         return original(ctx, lhs, rhs, **params)
 
     def traced(lhs: jax.Array, rhs: jax.Array) -> jax.Array:
         operands = _arrange(lhs, call.lhs), _arrange(rhs, call.rhs)
-        result = compute(*operands, plan=plan, operation=operation, platform="cpu", partitioned=False)
+        result = compute(*operands, plan=plan, operation=operation, **where)
         return _arrange(result, call.out)
 
     with _inside_algorithm():

@@ -135,8 +135,14 @@ def _lower(operation: BaseOperation, platform: str) -> Callable[..., Any]:
     """The rule that traces the algorithm of a platform."""
 
     def rule(ctx: Any, *operands: Any, plan: ConvPlan) -> Any:
-        partitioned = partitioning(ctx)
-        traced = functools.partial(compute, plan=plan, operation=operation, platform=platform, partitioned=partitioned)
+        traced = functools.partial(
+            compute,
+            plan=plan,
+            operation=operation,
+            platform=platform,
+            partitioned=partitioning(ctx),
+            exported=is_exported(ctx),
+        )
         return mlir.lower_fun(traced, multiple_results=False)(ctx, *operands)
 
     return rule
@@ -153,6 +159,11 @@ def partitioning(ctx: Any) -> Partitioned:
         return _over(size for name, size in axes.mesh.shape.items() if name not in axes.manual_axes)
     devices, mesh = getattr(axes, "num_devices", 1), jax.sharding.get_abstract_mesh()
     return _over(mesh.shape.values()) if mesh.size == devices else devices > 1
+
+
+def is_exported(ctx: Any) -> bool:
+    """Whether the program that is being lowered is written by ``jax.export``, for another process or machine."""
+    return ctx.module_context.lowering_parameters.for_export
 
 
 def _over(sizes: Iterable[int]) -> Partitioned:

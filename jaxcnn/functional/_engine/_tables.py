@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jaxlib.version
 
-from jaxcnn.functional._engine._algorithms import ALGORITHMS
+from jaxcnn.functional._engine._algorithms import ALGORITHMS, MEASURED_ALGORITHMS
 from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
 
 # The version of the file that jaxcnn bench --tune writes.
@@ -28,8 +29,10 @@ Table = Mapping[str, str]  # the name of an algorithm for the ``key`` of an oper
 _table: Table | None = None  # None until the environment variable is read
 
 
-def tuned_algorithm(plan: ConvPlan, operation: BaseOperation) -> str | None:
+def tuned_algorithm(plan: ConvPlan, operation: BaseOperation, *, exported: bool = False) -> str | None:
     """The algorithm that the table names for an operation on the CPU; None if it names none that "auto" may select.
+
+    A program that is exported may run elsewhere, so it takes none of those that only a table may name.
 
     >>> from jaxcnn._geometry import conv_geometry
     >>> plan = ConvPlan(geometry=conv_geometry((8, 56, 56, 64), (3, 3, 64, 64)), dtype="float32")
@@ -37,7 +40,8 @@ def tuned_algorithm(plan: ConvPlan, operation: BaseOperation) -> str | None:
     """
     table = current()
     name = table.get(key(plan, operation)) if table else None
-    algorithm = ALGORITHMS.get(name) if name is not None else None
+    known = ALGORITHMS if exported else ALGORITHMS | MEASURED_ALGORITHMS
+    algorithm = known.get(name) if name is not None else None
     if algorithm is None or algorithm.why_not_auto(plan, operation) is not None:
         return None
     return name
@@ -126,10 +130,11 @@ def this_machine() -> dict[str, Any]:
     """The facts that decide which algorithm is the fastest: a table is used only if they are equal.
 
     >>> sorted(this_machine())
-    ['cores', 'jax', 'processor']
+    ['cores', 'jax', 'jaxlib', 'processor']
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"processor": _processor(), "cores": cores, "jax": jax.__version__}
+    versions = {"jax": jax.__version__, "jaxlib": jaxlib.version.__version__}
+    return {"processor": _processor(), "cores": cores, **versions}
 
 
 def _processor() -> str:

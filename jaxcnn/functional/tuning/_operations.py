@@ -13,6 +13,7 @@ from jaxcnn._errors import check_choice
 from jaxcnn._geometry import conv_geometry
 from jaxcnn.functional._engine import (
     ALGORITHMS,
+    MEASURED_ALGORITHMS,
     OPERATIONS,
     BaseOperation,
     ConvPlan,
@@ -65,12 +66,23 @@ class ConvOperation:
             if algorithm.why_not_auto(self._plan, self.operation) is None
         }
 
+    def risky_algorithms(self) -> dict[str, Callable[[jax.Array, jax.Array], jax.Array]]:
+        """A function of the operands for each algorithm that only a table may name.
+
+        An operation that such an algorithm rejects ends the process, so call it first in another one.
+        """
+        return {
+            name: self._function(name)
+            for name, algorithm in MEASURED_ALGORITHMS.items()
+            if algorithm.why_not_auto(self._plan, self.operation) is None
+        }
+
     def reference(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
         """The function of XLA's own convolution, to compare results with; ``"auto"`` may not select it for groups."""
         return self._function("xla")
 
     def _function(self, name: str) -> Callable[[jax.Array, jax.Array], jax.Array]:
-        return functools.partial(getattr(ALGORITHMS[name], self.operation), plan=self._plan)
+        return functools.partial(getattr((ALGORITHMS | MEASURED_ALGORITHMS)[name], self.operation), plan=self._plan)
 
     def __repr__(self) -> str:
         return f"ConvOperation({self.key!r})"

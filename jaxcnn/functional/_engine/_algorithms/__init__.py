@@ -12,6 +12,7 @@ from jaxcnn.functional._engine._algorithms import (
     _grouped,
     _im2col,
     _matmul,
+    _onednn,
     _partial_sums,
     _phases,
     _shifted,
@@ -26,5 +27,15 @@ from jaxcnn.functional._engine._algorithms._xla import forward as xla_forward
 _MODULES = (_xla, _shifted, _partial_sums, _grouped, _matmul, _broadcast, _im2col, _phases, _winograd, _depth, _fft)
 
 ALGORITHMS: dict[str, Algorithm] = {module.ALGORITHM.name: module.ALGORITHM for module in _MODULES}
+# Only where a table of ``jaxcnn bench --tune`` names them: an operation that they reject ends the process.
+MEASURED_ALGORITHMS: dict[str, Algorithm] = {_onednn.ALGORITHM.name: _onednn.ALGORITHM}
 
-__all__ = ["ALGORITHMS", "Algorithm", "share_mesh", "transpose_kernel", "transposed_kernel_grad", "xla_forward"]
+__all__ = [
+    "ALGORITHMS",
+    "MEASURED_ALGORITHMS",
+    "Algorithm",
+    "share_mesh",
+    "transpose_kernel",
+    "transposed_kernel_grad",
+    "xla_forward",
+]

@@ -35,7 +35,7 @@ def forward(x: jax.Array, kernel: jax.Array, plan: ConvPlan) -> jax.Array:
         x,
         kernel,
         window_strides=ones + geometry.strides,
-        padding=((0, 0),) * extra + _pads_for(geometry),
+        padding=((0, 0),) * extra + pads_for(geometry),
         lhs_dilation=ones + geometry.input_dilation,
         rhs_dilation=ones + geometry.kernel_dilation,
         dimension_numbers=lax.ConvDimensionNumbers(
@@ -66,7 +66,7 @@ def _pad_exactly(x: jax.Array, geometry: ConvGeometry) -> tuple[jax.Array, ConvG
     return dilate_and_pad(x, pads, input_dilation=geometry.input_dilation), exact.padded()
 
 
-def _pads_for(geometry: ConvGeometry) -> tuple[tuple[int, int], ...]:
+def pads_for(geometry: ConvGeometry) -> tuple[tuple[int, int], ...]:
     """The pads of the geometry, cropped if more positions would fit than it has.
 
     They are cropped only then, because the libraries of accelerators take symmetric pads without a copy.
