@@ -1,4 +1,4 @@
-"""Operations that may end the process: oneDNN's convolution passes in another one, and is taken where a table names it."""
+"""Operations that may end the process: oneDNN's convolution passes in another one, and only a table selects it."""
 
 import json
 from collections.abc import Iterator
