@@ -1,11 +1,12 @@
 """Times of five training steps with and without ``jaxcnn.keep_freed_memory()``, next to PyTorch.
 
-    python docs/bench/freed_memory.py --rounds 3 --json docs/bench/freed_memory.json
+    python docs/bench/freed_memory.py --rounds 3 --tables tables --json docs/bench/freed_memory.json
 
 Each time is the fastest step of a process of its own; processes of the policies take turns, and the least of all rounds
-counts. ``huge`` is the policy with transparent huge pages in addition (``GLIBC_TUNABLES=glibc.malloc.hugetlb=1``).
-``not released`` keeps the compiler's memory too. Memory is the resident set of the process: after the step is compiled,
-the largest after a step, and the peak that the system has counted.
+counts. ``tuned`` takes the algorithms that are measured first, as ``jaxcnn bench --tune`` does; the tables are kept in
+the folder of ``--tables``. ``huge`` is the policy with transparent huge pages in addition
+(``GLIBC_TUNABLES=glibc.malloc.hugetlb=1``), ``not released`` keeps the compiler's memory too. Memory is the resident
+set of the process: after the step is compiled, the largest after a step, and the peak that the system has counted.
 """
 
 import argparse
@@ -24,6 +25,7 @@ STEPS = ("lenet5", "mobilenet_v2", "convnext_stage", "resnet18_cifar", "cifar_sp
 POLICIES = {
     "ours": {"JAXCNN_KEEP_FREED_MEMORY": "0"},
     "ours, kept": {},
+    "ours, kept, tuned": {},
     "ours, kept, not released": {},
     "ours, kept, huge": {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
     "torch": {"JAXCNN_KEEP_FREED_MEMORY": "0"},
@@ -60,6 +62,23 @@ def time_step(name: str, policy: str, seconds: float) -> dict[str, float]:
     }
 
 
+def write_tables(folder: Path, steps: list[str], seconds: float) -> None:
+    """The fastest algorithms of each step, unless the folder has them already."""
+    from jaxcnn.bench import LAYERS, Step, operations_of_model, time_algorithms, tuning_table
+    from jaxcnn.bench import _steps as our_steps
+
+    for layer in LAYERS:
+        path = folder / f"{layer.name}.json"
+        if isinstance(layer, Step) and layer.name in steps and not path.exists():
+            operations = operations_of_model(our_steps.our_model(layer), layer.x_shape)
+            measured = {}
+            for place, each in enumerate(operations, 1):
+                measured[each.key] = time_algorithms(each, seconds=seconds)
+                print(f"{layer.name} {place}/{len(operations)} {next(iter(measured[each.key]))}", flush=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(tuning_table(measured)), encoding="utf-8")
+
+
 def _resident() -> float:
     """The resident set of this process, in megabytes."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
@@ -67,7 +86,7 @@ def _resident() -> float:
 
 
 def compare(
-    steps: list[str], policies: list[str], rounds: int, seconds: float
+    steps: list[str], policies: list[str], rounds: int, seconds: float, tables: Path | None
 ) -> dict[str, dict[str, dict[str, float]]]:
     """The least time and memory of each policy over all rounds, by step."""
     found: dict[str, dict[str, dict[str, float]]] = {step: {} for step in steps}
@@ -76,6 +95,8 @@ def compare(
             for policy in policies:
                 command = [sys.executable, __file__, "--one", step, policy, "--seconds", str(seconds)]
                 environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false", **POLICIES[policy]}
+                if tables is not None and "tuned" in policy:
+                    environment["JAXCNN_TUNED"] = str(tables / f"{step}.json")
                 done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
                 now = json.loads(done.stdout.splitlines()[-1])
                 before = found[step].get(policy, now)
@@ -90,6 +111,7 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", default=STEPS, choices=STEPS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0, help="of steps in each process")
+    parser.add_argument("--tables", type=Path, metavar="FOLDER", help="measure the policies that are tuned too")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one", nargs=2, metavar=("STEP", "POLICY"), help="time one in this process and print JSON")
     options = parser.parse_args()
@@ -99,7 +121,11 @@ def main() -> None:
         return
     has_torch = importlib.util.find_spec("torch") is not None
     policies = [policy for policy in POLICIES if has_torch or not policy.startswith("torch")]
-    found = compare(options.steps, policies, options.rounds, options.seconds)
+    if options.tables is None:
+        policies = [policy for policy in policies if "tuned" not in policy]
+    else:
+        write_tables(options.tables, options.steps, seconds=0.3)
+    found = compare(options.steps, policies, options.rounds, options.seconds, options.tables)
     for policy in policies:
         ratios = [each[policy]["milliseconds"] / each["ours"]["milliseconds"] for each in found.values()]
         mean = statistics.geometric_mean(ratios)
