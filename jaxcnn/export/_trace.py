@@ -85,6 +85,19 @@ def _inline(
     return [read(variable) for variable in jaxpr.outvars]
 
 
+def inlined(program: Any, inputs: Sequence[Value], scope: str) -> tuple[list[Operation], list[Value]]:
+    """The operations and the results of an inner program, such as the body of a loop.
+
+    Args:
+        program: a closed jaxpr.
+        inputs: its operands.
+        scope: the name of the layer that it is in.
+    """
+    operations: list[Operation] = []
+    results = _inline(program.jaxpr, [*map(constant, program.consts)], inputs, scope, operations)
+    return _computed(operations, results)
+
+
 def _applied(primitive: Any, params: Any) -> Callable[..., Any]:
     """The function that binds a primitive; symbolic sizes in its parameters are those of the trace."""
     options = primitive.get_bind_params(params)

@@ -112,7 +112,7 @@ def roi_pool(features: ArrayLike, boxes: ArrayLike, *, output_size: IntPerAxis, 
     """
     x, regions, size = _arguments(features, boxes, output_size, spatial_scale)
     regions = regions * spatial_scale
-    regions = jnp.copysign(jnp.floor(jnp.abs(regions) + 0.5), regions).astype(jnp.int32)  # half away from 0
+    regions = (jnp.sign(regions) * jnp.floor(jnp.abs(regions) + 0.5)).astype(jnp.int32)  # half away from 0
     return _pool(x, regions, output_size=size)
 
 

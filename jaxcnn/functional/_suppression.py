@@ -155,10 +155,9 @@ def _is_later(length: int) -> jax.Array:
 
 def _first(order: jax.Array, selected: jax.Array, *, max_output: int) -> Selection:
     """Of one list: the indices of the first selected boxes, and which of them there are."""
-    number = len(selected)
-    at = jnp.nonzero(selected, size=max_output, fill_value=number)[0]
-    indices = jnp.concatenate([order, jnp.full(1, -1, order.dtype)])[at]
-    return indices.astype(jnp.int32), at < number
+    place = jnp.where(selected, jnp.cumsum(selected, dtype=jnp.int32) - 1, max_output)
+    indices = jnp.full(max_output, -1, jnp.int32).at[place].set(order.astype(jnp.int32), mode="drop")
+    return indices, indices >= 0
 
 
 def _rounded_down(threshold: float, dtype: np.dtype) -> np.ndarray:

@@ -93,6 +93,7 @@ class CNNM2048(nn.Module):
         second_norm: whether the second convolution has a response normalisation; in the temporal stream it has none.
         dropout_rate: share of the hidden units that training leaves out; requires an rng named ``dropout``. 0.9 in the
             paper for networks trained on video alone.
+        hidden: units of the first two dense layers.
 
     >>> for channels in (3, 20):
     ...     x = jnp.zeros((1, 224, 224, channels))
@@ -106,6 +107,7 @@ class CNNM2048(nn.Module):
     dtype: DTypeLike | None = None
     second_norm: bool = True
     dropout_rate: float = 0.5
+    hidden: tuple[int, int] = (4096, 2048)
 
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
@@ -123,8 +125,8 @@ class CNNM2048(nn.Module):
         conv4 = nn.relu(conv(512, (3, 3), 1, 1, name="conv4")(conv3))
         conv5 = nn.relu(conv(512, (3, 3), 1, 1, name="conv5")(conv4))
         pool5 = overlapping_pool(conv5)
-        full6 = nn.relu(dense(4096, name="full6")(pool5.reshape(*x.shape[:-3], 6 * 6 * 512)))
-        full7 = nn.relu(dense(2048, name="full7")(dropout(full6)))
+        full6 = nn.relu(dense(self.hidden[0], name="full6")(pool5.reshape(*x.shape[:-3], 6 * 6 * 512)))
+        full7 = nn.relu(dense(self.hidden[1], name="full7")(dropout(full6)))
         logits = classifier(self.num_classes, dtype=self.dtype, kernel_init=normal, name="head")(dropout(full7))
         found = {"conv1": conv1, "pool1": pool1, "conv2": conv2, "pool2": pool2, "conv3": conv3, "conv4": conv4}
         return found | {"conv5": conv5, "pool5": pool5, "full6": full6, "full7": full7, "logits": logits}
@@ -147,6 +149,7 @@ class TwoStream(nn.Module):
         num_classes: number of classes.
         dtype: type of the computation; parameters stay float32.
         dropout_rate: as in ``CNNM2048``.
+        hidden: as in ``CNNM2048``.
 
     >>> variables = jax.eval_shape(TwoStream().init, jax.random.key(0), jnp.zeros((1, 224, 224, 23)))
     >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
@@ -156,6 +159,7 @@ class TwoStream(nn.Module):
     num_classes: int = 101
     dtype: DTypeLike | None = None
     dropout_rate: float = 0.5
+    hidden: tuple[int, int] = (4096, 2048)
 
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
@@ -167,7 +171,9 @@ class TwoStream(nn.Module):
                 f"expected a frame of three channels and two channels for each flow, (*batch, height, width, 3 + 2 L); "
                 f"got x.shape={x.shape}."
             )
-        stream = functools.partial(CNNM2048, self.num_classes, self.dtype, dropout_rate=self.dropout_rate)
+        stream = functools.partial(
+            CNNM2048, self.num_classes, self.dtype, dropout_rate=self.dropout_rate, hidden=self.hidden
+        )
         spatial = stream(name="spatial")(x[..., :3], train)
         temporal = stream(second_norm=False, name="temporal")(x[..., 3:], train)
         both = jnp.stack([jax.nn.log_softmax(spatial), jax.nn.log_softmax(temporal)])

@@ -12,10 +12,17 @@ from flax import linen as nn
 
 from jaxcnn import models
 from jaxcnn.export import PortableProgram, portable
+from jaxcnn.models._faster_rcnn import DenseHead, ResNetPyramid, VGGMap
 
 # The first blocks of the inception networks: the channels of their branches, and their pool.
 BLOCKS = inspect.signature(models.create("bn_inception").__class__).parameters["blocks"].default
 ONE_OF_EACH_STAGE = tuple((name, (64, 96, 128, 16, 32, 32)) for name in ("3a", "4a", "5a"))
+SMALL_DETECTOR: dict[str, Any] = {
+    "head": functools.partial(DenseHead, hidden=(12,)),
+    "candidates": (16, 16),
+    "max_proposals": (8, 8),
+    "max_detections": 6,
+}
 DILATED = {"stage_sizes": (1, 1, 1, 1), "width": 4}
 
 # Of each family: the options that make it small, the side of the images (or the shape of an example without channels),
@@ -30,11 +37,34 @@ FAMILIES: dict[str, tuple[Mapping[str, Any], int | tuple[int, ...], int | None]]
     "convnext_tiny": ({"stage_sizes": (1, 1), "widths": (8, 16)}, 32, None),
     "deeplabv3_resnet50": ({**DILATED, "channels": 8}, 33, 0),
     "efficientnet_b0": ({"width": 0.1, "depth": 0.2}, 32, 0),
+    "farabet_multiscale": ({"widths": (2, 3), "hidden": 4, "scales": 2}, 16, None),
+    "fasterrcnn_resnet50_fpn": (
+        {
+            **SMALL_DETECTOR,
+            "backbone": functools.partial(ResNetPyramid, stage_sizes=(1, 1), channels=4, width=2),
+            "anchor_sizes": ((8,), (16,), (32,)),
+            "pooled_maps": 2,
+        },
+        32,
+        None,
+    ),
+    "fasterrcnn_vgg16": (
+        {
+            **SMALL_DETECTOR,
+            "backbone": functools.partial(VGGMap, stage_sizes=(1,) * 5, widths=(4,) * 5),
+            "anchor_sizes": ((16, 32),),
+        },
+        48,
+        None,
+    ),
+    "fcn_resnet50": (DILATED, 33, 0),
     "fcn8s_vgg16": ({"widths": (4,) * 5, "stage_sizes": (1,) * 5, "hidden": 4}, 40, None),
     "c3d": ({"stage_sizes": (1, 1, 1, 1, 1), "widths": (2, 2, 2, 2, 2), "hidden": 4}, (1, 112, 112), None),
     "fcn_1d": ({"widths": (3, 4, 3)}, (12,), 0),
     "inception_time": ({"width": 2, "depth": 3, "windows": (4,)}, (12,), 3),
     "pilotnet": ({}, (66, 200), None),
+    "mc3_18": ({"kinds": ("3d", "2d"), "width": 4, "stage_sizes": (1, 1)}, (4, 16, 16), 0),
+    "r2plus1d_18": ({"kinds": ("2+1d",), "width": 4, "stage_sizes": (1,)}, (4, 16, 16), 0),
     "r3d_18": ({"width": 4, "stage_sizes": (1, 1, 1, 1)}, (4, 16, 16), 0),
     "resnet_1d": ({"widths": (2, 3)}, (12,), 0),
     "wavenet_stack": ({"dilations": (1, 2), "stacks": 1, "width": 3, "skip_width": 3}, (12,), None),
@@ -45,10 +75,15 @@ FAMILIES: dict[str, tuple[Mapping[str, Any], int | tuple[int, ...], int | None]]
     "neocognitron": ({}, 16, None),
     "resnet18": ({"width": 4, "stage_sizes": (1, 1, 1, 1)}, 32, 0),
     "resnet20_cifar": ({"width": 4, "stage_sizes": (1, 1, 1)}, 16, 0),
+    "two_stream": ({"hidden": (8, 6)}, 201, None),
+    "two_stream_spatial": ({"hidden": (8, 6)}, 201, None),
     "unet": ({"widths": (4, 8)}, 32, None),
     "vgg11_bn": ({"stage_sizes": (1,) * 5, "widths": (4,) * 5, "hidden": 8}, 64, 0),
     "vit_s_16": ({"width": 12, "depth": 2, "num_heads": 3, "mlp_width": 16, "patch": 8}, 16, None),
 }
+
+
+DETECTORS = ("fasterrcnn_resnet50_fpn", "fasterrcnn_vgg16")  # whose programs require the number of images
 
 
 class Network(NamedTuple):
@@ -82,9 +117,9 @@ def network(name: str) -> Network:
 
 @functools.cache
 def program(name: str) -> PortableProgram:
-    """The small network of a family as a program for batches of any size."""
+    """The small network of a family as a program for batches of any size; of a detector for two images."""
     chosen = network(name)
-    return portable(chosen.function, (None, *chosen.shape))
+    return portable(chosen.function, (2 if name in DETECTORS else None, *chosen.shape))
 
 
 def prepared(model: nn.Module, shape: tuple[int, ...]) -> Network:
@@ -99,7 +134,10 @@ def prepared(model: nn.Module, shape: tuple[int, ...]) -> Network:
 
 
 def draw(generator: np.random.Generator, path: Any, kind: jax.ShapeDtypeStruct) -> np.ndarray:
-    """Statistics and scales that are neither 0 nor 1, and kernels that keep the variance."""
+    """Statistics and scales that are neither 0 nor 1, and kernels that keep the variance.
+
+    Those of boxes and scores are smaller, so that boxes have areas and several classes have probabilities.
+    """
     name, shape = path[-1].key, kind.shape
     if name in ("var", "scale", "b"):  # b of the neocognitron is an inhibition
         array = generator.uniform(0.5, 2, shape)
@@ -108,15 +146,20 @@ def draw(generator: np.random.Generator, path: Any, kind: jax.ShapeDtypeStruct) 
         array = np.abs(array) if name == "a" else array
     else:
         array = generator.normal(size=shape) * 0.3
+    if {each.key for each in path} & {"rpn", "predictor"}:
+        array = array * 0.2
     return array.astype(kind.dtype)
 
 
 def difference(expected: Any, found: Any) -> float:
-    """The largest difference, relative to the largest entry."""
-    expected, found = np.asarray(expected, np.float64), np.asarray(found, np.float64)
-    assert expected.shape == found.shape
-    assert np.abs(expected).max() > 0
-    return float(np.abs(expected - found).max() / np.abs(expected).max())
+    """The largest difference relative to the largest entry, over the arrays of two trees."""
+    worst = 0.0
+    for one, other in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
+        one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+        assert one.shape == other.shape
+        assert np.abs(one).max() > 0
+        worst = max(worst, float(np.abs(one - other).max() / np.abs(one).max()))
+    return worst
 
 
 def _evaluation(model: nn.Module) -> dict[str, bool]:

@@ -14,7 +14,7 @@ from jax import lax
 from jaxcnn import functional as F
 from jaxcnn import models
 from jaxcnn.export import portable, to_onnx
-from tests.export.networks import FAMILIES, difference, network, prepared
+from tests.export.networks import DETECTORS, FAMILIES, difference, network, prepared
 from tests.export.networks import program as program_of
 from tests.tiers import default_rows
 
@@ -35,8 +35,11 @@ def computed(path: Path, x: np.ndarray) -> list[np.ndarray]:
 
 # Their results are maps, which have channels last outside, or they regroup entries in other ways than flattening.
 TRANSPOSING = (
+    *DETECTORS,
     "cifar_speedrun",
     "deeplabv3_resnet50",
+    "farabet_multiscale",
+    "fcn_resnet50",
     "fcn8s_vgg16",
     "unet",
     "vgg11_bn",
@@ -50,11 +53,14 @@ def test_every_family(name: str, tmp_path: Path) -> None:
     chosen = network(name)
     program = program_of(name)
     counts = to_onnx(program, tmp_path / "model.onnx")
-    (found,) = computed(tmp_path / "model.onnx", chosen.images)
-    assert difference(program(chosen.images), found) < 1e-4
+    found = computed(tmp_path / "model.onnx", chosen.images)
+    assert difference(jax.jit(chosen.function)(chosen.images), found) < 1e-4
     images = onnx.load(tmp_path / "model.onnx").graph.input[0].type.tensor_type.shape
-    assert [dim.dim_param or dim.dim_value for dim in images.dim] == ["batch", *chosen.shape]
-    moved = 0 if chosen.shape[-1] == 1 else 1
+    assert [dim.dim_param or dim.dim_value for dim in images.dim] == [
+        2 if name in DETECTORS else "batch",
+        *chosen.shape,
+    ]
+    moved = {"two_stream": 2}.get(name, 0 if chosen.shape[-1] == 1 else 1)  # the frame and the flows
     if name not in TRANSPOSING:
         assert counts.get("Transpose", 0) == moved
 
@@ -141,6 +147,72 @@ def test_operations(names: list[str], tmp_path: Path) -> None:
         np.testing.assert_allclose(other, one, rtol=2e-5, atol=2e-5, err_msg=str(path))
 
 
+def _places(*shape: int, size: int) -> np.ndarray:
+    return np.random.default_rng(7).integers(-1, size + 1, shape)  # of which some are outside of an array
+
+
+# Functions of two images (8, 7, 6) whose sizes are fixed.
+INDEXING: dict[str, Callable[[jax.Array], Any]] = {
+    "one axis": lambda x: [
+        x.at[:, jnp.abs(x[0, :3, 0, 0] * 9).astype(int)].get(mode=mode, fill_value=-1) for mode in ("clip", "fill")
+    ],
+    "two axes": lambda x: x.at[1, _places(5, 1, size=8), _places(1, 4, size=7)].get(mode="fill", fill_value=5),
+    "a place for each image": lambda x: jnp.take_along_axis(x, jnp.argsort(x, 2)[:, :, 3:5], 2),
+    "booleans": lambda x: (x > 0).at[:, jnp.argmax(x[:, 0, :, 0])].get(mode="fill", fill_value=False),
+    "written": lambda x: x.at[:, jnp.argmax(x[0, :, 0, 0]) + _places(4, size=9) * 2].set(x[:, :4], mode="drop"),
+    "added": lambda x: jax.vmap(lambda y, z: y.at[z].add(1))(x[..., 0], (x[..., 0].argmin(2) * 3)),
+    "sorted": lambda x: (jnp.sort(x, 1), jnp.sort(x > 0, 2), jnp.argsort(jnp.round(x), 3), lax.top_k(x, 2)),
+    "sums": lambda x: (jnp.cumsum(x, 1), lax.cumsum(x, 2, reverse=True), (x > 2).any((0, 3)), (x < 2).all(1)),
+    "slices": lambda x: lax.dynamic_slice(x, (0, x[0, :, 0, 0].argmax() * 3, 1, 0), (2, 3, 4, 6)),
+    "numbers": lambda x: (
+        jnp.isfinite(x / jnp.round(x)),
+        jnp.round(9 * x).astype(int) % 4,
+        jnp.left_shift(3, jnp.round(x * x).astype(int)),
+        jnp.where(x > 1, x > 0, x < 1),
+    ),
+    "loop": lambda x: lax.while_loop(
+        lambda state: (state[0] < 40) & (state[1].max() < 9), lambda state: (state[0] + 1, state[1] * x[:1] + 1), (0, x)
+    ),
+    "boxes": lambda x: F.nms(
+        jnp.cumsum(jnp.abs(x[:, :, 0, :4]) / 2, -1), x[:, :, 0, 4], iou_threshold=0.3, max_output=5
+    ),
+}
+
+
+def test_computed_places(tmp_path: Path) -> None:
+    """Functions in one file, compared with what ``jit`` computes."""
+
+    def together(x: jax.Array) -> dict[str, Any]:
+        return {name.replace(" ", "_"): function(x) for name, function in INDEXING.items()}
+
+    x = np.random.default_rng(8).normal(size=(2, 8, 7, 6)).astype(np.float32)
+    counts = to_onnx(portable(together, x.shape), tmp_path / "model.onnx")
+    assert counts["Loop"] == 2
+    expected = jax.tree_util.tree_leaves_with_path(jax.jit(together)(x))
+    for (path, one), other in zip(expected, computed(tmp_path / "model.onnx", x), strict=True):
+        assert one.dtype == other.dtype, path
+        np.testing.assert_allclose(other, one, rtol=2e-5, atol=2e-5, err_msg=str(path))
+
+
+def test_computed_places_that_onnx_does_not_have(tmp_path: Path) -> None:
+    def parts(x: jax.Array) -> jax.Array:
+        return jax.vmap(lambda place: lax.dynamic_slice(x, (place,), (2,)))(x.argsort())
+
+    def written(x: jax.Array) -> jax.Array:
+        return jax.vmap(lambda y: y.at[y.argmax()].set(0))(x)
+
+    def keys(x: jax.Array) -> Any:
+        return lax.sort((x, x), num_keys=2)
+
+    for function, shape, message in (
+        (parts, (5,), "'gather', .*: it reads a part of an axis, other than one entry"),
+        (written, (None, 5), "'scatter', .*: its sizes depend on the batch; give the batch as a number"),
+        (keys, (5,), "'sort', .*: it has several keys, or sorts a batch of any size"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            to_onnx(portable(function, shape), tmp_path / "model.onnx")
+
+
 def test_pixels_and_named_results(tmp_path: Path) -> None:
     program = portable(lambda x: {"double": 2 * x, "parts": (x + 1,)}, (None, 4, 4, 3), dtype="uint8", to_unit=True)
     to_onnx(program, tmp_path / "model.onnx")
@@ -152,17 +224,17 @@ def test_pixels_and_named_results(tmp_path: Path) -> None:
 
 def test_an_operation_that_onnx_does_not_have_is_named(tmp_path: Path) -> None:
     file = tmp_path / "model.onnx"
-    with pytest.raises(ValueError, match="to_onnx: a function outside of layers uses the operation 'sort'"):
-        to_onnx(portable(lambda x: jnp.sort(x, -1), (2, 3)), file)
+    with pytest.raises(ValueError, match="to_onnx: a function outside of layers uses the operation 'lgamma'"):
+        to_onnx(portable(lax.lgamma, (2, 3)), file)
 
-    class Sorted(models.create("lenet5").__class__):  # type: ignore[misc]
+    class Gamma(models.create("lenet5").__class__):  # type: ignore[misc]
         def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
             with jax.named_scope("last"):
-                return lax.sort(super().__call__(x))
+                return lax.lgamma(super().__call__(x))
 
-    small = prepared(Sorted(), (32, 32, 1))
+    small = prepared(Gamma(), (32, 32, 1))
     with pytest.raises(
-        ValueError, match="to_onnx: the layer 'last' uses the operation 'sort', which cannot be written"
+        ValueError, match="to_onnx: the layer 'last' uses the operation 'lgamma', which cannot be written"
     ):
         to_onnx(portable(small.function, (1, 32, 32, 1)), file)
     assert not file.exists()

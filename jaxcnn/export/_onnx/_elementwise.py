@@ -73,7 +73,7 @@ def _is_zero(value: Value) -> bool:
 
 def _composed(graph: Graph, operation: Operation) -> None:
     """A primitive that is two or three nodes."""
-    dtype = operation.outputs[0].dtype
+    dtype = operation.inputs[0].dtype
 
     def number(value: float) -> str:
         return graph.constant(np.asarray(value, dtype))
@@ -89,11 +89,23 @@ def _composed(graph: Graph, operation: Operation) -> None:
         "exp2": lambda x: graph.node("Pow", number(2), x),
         "expm1": lambda x: graph.node("Sub", graph.node("Exp", x), number(1)),
         "integer_pow": integer_pow,
+        "is_finite": lambda x: graph.node("Not", graph.node("Or", graph.node("IsInf", x), graph.node("IsNaN", x))),
         "log1p": lambda x: graph.node("Log", graph.node("Add", x, number(1))),
         "rsqrt": lambda x: graph.node("Reciprocal", graph.node("Sqrt", x)),
         "square": lambda x: graph.node("Mul", x, x),
     }
     _entrywise(graph, operation, rules[operation.name])
+
+
+def _remainder(graph: Graph, operation: Operation) -> None:
+    """With the sign of the dividend."""
+    _entrywise(graph, operation, lambda x, y: graph.node("Mod", x, y, fmod=1))
+
+
+def _shift_left(graph: Graph, operation: Operation) -> None:
+    """A product with a power of two: ONNX shifts unsigned integers only."""
+    two = graph.constant(np.asarray(2, operation.outputs[0].dtype))
+    _entrywise(graph, operation, lambda x, bits: graph.node("Mul", x, graph.node("Pow", two, bits)))
 
 
 def _not_equal(graph: Graph, operation: Operation) -> None:
@@ -114,7 +126,15 @@ def _clamp(graph: Graph, operation: Operation) -> None:
 def _select(graph: Graph, operation: Operation) -> None:
     if len(operation.inputs) != 3 or operation.inputs[0].dtype != np.bool_:
         raise unsupported(operation, "it selects from other than two arrays")
-    _entrywise(graph, operation, lambda which, no, yes: graph.node("Where", which, yes, no))
+    dtype = operation.outputs[0].dtype
+    _entrywise(graph, operation, lambda which, no, yes: selected(graph, which, no, yes, dtype))
+
+
+def selected(graph: Graph, which: str, no: str, yes: str, dtype: Any) -> str:
+    """Entries of one of two tensors; onnxruntime has no ``Where`` of booleans."""
+    if dtype != np.bool_:
+        return graph.node("Where", which, yes, no)
+    return graph.node("Or", graph.node("And", which, yes), graph.node("And", graph.node("Not", which), no))
 
 
 def _round(graph: Graph, operation: Operation) -> None:
@@ -165,10 +185,12 @@ def channels_before(array: Any, blocks: tuple[int, ...], axis: int = -1) -> Any:
 EMITTERS: dict[str, Emitter] = {
     **dict.fromkeys(UNARY, unary),
     **dict.fromkeys(BINARY, binary),
-    **dict.fromkeys(("erfc", "exp2", "expm1", "integer_pow", "log1p", "rsqrt", "square"), _composed),
+    **dict.fromkeys(("erfc", "exp2", "expm1", "integer_pow", "is_finite", "log1p", "rsqrt", "square"), _composed),
     "clamp": _clamp,
     "convert_element_type": _convert,
     "ne": _not_equal,
+    "rem": _remainder,
     "round": _round,
     "select_n": _select,
+    "shift_left": _shift_left,
 }

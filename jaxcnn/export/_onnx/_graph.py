@@ -4,9 +4,10 @@ ONNX has channels first, JAX here has them last. A value is transposed only wher
 its axes than it has: images at the first convolution, and everything after it stays as ONNX computes it.
 """
 
+import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,20 @@ class Graph:
         names = [name] if outputs == 1 else [self.unique(f"{name}/{index}") for index in range(outputs)]
         self.nodes.append(self.onnx.helper.make_node(kind, list(inputs), names, name=name, **attributes))
         return names
+
+    @contextlib.contextmanager
+    def nested(self) -> Iterator[list[Any]]:
+        """Inside the block, nodes are added to the list that it gives: those of the body of a loop.
+
+        The body may read what is outside, but nothing outside may read what is made in it.
+        """
+        nodes, known = self.nodes, [dict(each) for each in (self._tensors, self._converted, self._stored)]
+        self.nodes = []
+        try:
+            yield self.nodes
+        finally:
+            self.nodes = nodes
+            self._tensors, self._converted, self._stored = known
 
     def constant(self, array: Any, *, name: str = "constant") -> str:
         """An initializer; equal small ones are one."""
@@ -151,6 +166,11 @@ class Graph:
         if value.array is not None:
             return Tensor(self.constant(value.array), tuple(range(len(value.shape))))
         return self._tensors[id(value)]
+
+    def plain(self, value: Value) -> Tensor:
+        """How the graph holds a value, with none of its axes flattened in another order."""
+        tensor = self.tensor(value)
+        return Tensor(self.natural(value), tuple(range(len(value.shape)))) if tensor.blocks else tensor
 
     def axes(self, value: Value) -> tuple[int, ...]:
         """The order of the axes of a value; that of JAX for a flattened one."""
@@ -243,3 +263,17 @@ def channels_first(ndim: int) -> tuple[int, ...]:
 def unsupported(operation: Operation, why: str) -> ValueError:
     """The error about an operation that ONNX does not have, with its layer."""
     return unwritable(operation, "ONNX", why)
+
+
+def described(graph: Graph, name: str, value: Value) -> Any:
+    """Name, type and sizes of an input or a result."""
+    shape = ["batch" if is_symbolic(size) else size for size in value.shape]
+    return graph.onnx.helper.make_tensor_value_info(name, graph.element_type(value.dtype), shape)
+
+
+def every_node(nodes: Iterable[Any]) -> Iterator[Any]:
+    """Nodes, and those of the bodies of loops among them."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            yield from every_node(attribute.g.node)

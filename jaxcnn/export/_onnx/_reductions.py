@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from jaxcnn.export._onnx._graph import Graph, channels_first
 from jaxcnn.export._operations import Operation
 
@@ -30,14 +32,18 @@ def _arg(graph: Graph, operation: Operation) -> None:
     graph.set(operation.outputs[0], graph.node("Cast", index, to=graph.element_type(dtype)), axes)
 
 
+def _logical(graph: Graph, operation: Operation) -> None:
+    """Whether any or all of booleans are true, which ONNX reduces as numbers."""
+    name, places, axes = _operand(graph, operation, operation.params["axes"])
+    kind = "ReduceMax" if operation.name == "reduce_or" else "ReduceMin"
+    number = graph.node("Cast", name, to=graph.element_type(np.uint8))
+    found = graph.node(kind, number, axes=places, keepdims=0)
+    graph.set(operation.outputs[0], graph.node("Cast", found, to=graph.element_type(np.bool_)), axes)
+
+
 def _operand(graph: Graph, operation: Operation, reduced: Sequence[int]) -> tuple[str, list[int], tuple[int, ...]]:
     """The operand, the places of the reduced axes in it, and the order of the remaining axes."""
-    x = operation.inputs[0]
-    if not x.is_constant and graph.tensor(x).blocks:
-        name, axes = graph.natural(x), tuple(range(len(x.shape)))
-    else:
-        tensor = graph.tensor(x)
-        name, axes = tensor.name, tensor.axes
+    name, axes = (tensor := graph.plain(operation.inputs[0])).name, tensor.axes
     rest = [axis for axis in axes if axis not in reduced]
     return name, sorted(axes.index(axis) for axis in reduced), tuple(sorted(rest).index(axis) for axis in rest)
 
@@ -46,4 +52,6 @@ EMITTERS: dict[str, Callable[[Graph, Operation], None]] = {
     **dict.fromkeys((*KINDS, "reduce_sum"), _reduce),
     "argmax": _arg,
     "argmin": _arg,
+    "reduce_and": _logical,
+    "reduce_or": _logical,
 }

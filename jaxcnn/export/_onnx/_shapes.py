@@ -114,12 +114,28 @@ def _slice(graph: Graph, operation: Operation) -> None:
 
 
 def _dynamic_slice(graph: Graph, operation: Operation) -> None:
-    starts = operation.inputs[1:]
-    if any(value.array is None for value in starts):
-        raise unsupported(operation, "its place is computed")
-    sizes = operation.params["slice_sizes"]
-    first = [int(value.array) if not is_symbolic(size) else 0 for value, size in zip(starts, sizes, strict=True)]  # type: ignore[arg-type]
-    _cut(graph, operation, first, [a + b for a, b in zip(first, sizes, strict=True)], [1] * len(first))
+    """A slice, whose place may be computed; it is moved into the array."""
+    (x, *starts), result = operation.inputs, operation.outputs[0]
+    axes = graph.axes(x)
+    name, firsts, lasts, places = graph.ordered(x, axes), [], [], []
+    for axis, (start, size) in enumerate(zip(starts, operation.params["slice_sizes"], strict=True)):
+        if size == x.shape[axis]:
+            continue
+        if is_symbolic(size) or is_symbolic(x.shape[axis]):
+            raise unsupported(operation, "it reads a part of a batch of any size")
+        last = x.shape[axis] - size
+        if start.array is not None:
+            first = graph.integers([min(max(int(start.array), 0), last)])
+        else:
+            first = graph.reshaped(graph.node("Cast", graph.natural(start), to=graph.element_type(np.int64)), [1])
+            first = graph.node("Max", graph.node("Min", first, graph.integers([last])), graph.integers([0]))
+        firsts.append(first)
+        lasts.append(graph.node("Add", first, graph.integers([size])))
+        places.append(axes.index(axis))
+    if places:
+        bounds = (each[0] if len(each) == 1 else graph.node("Concat", *each, axis=0) for each in (firsts, lasts))
+        name = graph.node("Slice", name, *bounds, graph.integers(places))
+    graph.set(result, name, axes)
 
 
 def _cut(graph: Graph, operation: Operation, starts: Any, limits: Any, strides: Any) -> None:

@@ -1,7 +1,9 @@
 """Writes a portable program as a file of ONNX, and checks the file."""
 
+import functools
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,16 @@ from jaxcnn._extras import import_optional
 from jaxcnn._files import replacing
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn.export._agreement import check_agreement, import_optional_or_none
-from jaxcnn.export._onnx import _elementwise, _linear, _reductions, _shapes, _windows
-from jaxcnn.export._onnx._graph import IR_VERSION, OPSET, Graph, unsupported
-from jaxcnn.export._operations import Value
+from jaxcnn.export._onnx import _elementwise, _indexing, _linear, _reductions, _shapes, _windows
+from jaxcnn.export._onnx._graph import IR_VERSION, OPSET, Graph, described, every_node, unsupported
+from jaxcnn.export._onnx._loops import emit_while
+from jaxcnn.export._operations import Operation
 from jaxcnn.export._portable import PortableProgram
 from jaxcnn.export._quantize import QuantizedProgram
 
 EMITTERS = {
     **_elementwise.EMITTERS,
+    **_indexing.EMITTERS,
     **_linear.EMITTERS,
     **_reductions.EMITTERS,
     **_shapes.EMITTERS,
@@ -66,7 +70,7 @@ def to_onnx(program: PortableProgram, path: str | os.PathLike[str]) -> dict[str,
         check_agreement(program, lambda x: session.run(None, {INPUT: x}), runtime="onnxruntime", batches=sizes)
     with replacing(Path(path)) as file:
         file.write(content)
-    return dict(sorted(Counter(node.op_type for node in model.graph.node).items()))
+    return dict(sorted(Counter(node.op_type for node in every_node(model.graph.node)).items()))
 
 
 def onnx_model(program: PortableProgram) -> Any:
@@ -77,29 +81,37 @@ def onnx_model(program: PortableProgram) -> Any:
     graph.batch_of = INPUT
     graph.unique(INPUT)
     graph.set(program.input, INPUT)
-    for operation in program.operations:
-        graph.layer = operation.layer
-        if operation.name not in EMITTERS:
-            raise unsupported(operation, "there is no rule for it")
-        EMITTERS[operation.name](graph, operation)
+    _emit(graph, program.operations)
     graph.layer = ""
     names = [graph.unique(name) for name in program.result_names]
     for name, value in zip(names, program.results, strict=True):
         graph.nodes.append(graph.onnx.helper.make_node("Identity", [graph.natural(value)], [name], name=name))
     _without_identities(graph, names)
-    read = {name for node in graph.nodes for name in node.input}
+    read = {name for node in every_node(graph.nodes) for name in node.input}
     helper = graph.onnx.helper
     made = helper.make_graph(
         graph.nodes,
         "jaxcnn",
-        [_described(graph, INPUT, program.input)],
-        [_described(graph, name, value) for name, value in zip(names, program.results, strict=True)],
+        [described(graph, INPUT, program.input)],
+        [described(graph, name, value) for name, value in zip(names, program.results, strict=True)],
         [each for each in graph.initializers if each.name in read],  # a rectifier reads no zero
     )
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(made, opset_imports=[opset], ir_version=IR_VERSION, producer_name="jaxcnn")
     graph.onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _emit(graph: Graph, operations: Sequence[Operation]) -> None:
+    """Adds the nodes of operations."""
+    for operation in operations:
+        graph.layer = operation.layer
+        if operation.name == "while":
+            emit_while(graph, operation, functools.partial(_emit, graph))
+        elif operation.name in EMITTERS:
+            EMITTERS[operation.name](graph, operation)
+        else:
+            raise unsupported(operation, "there is no rule for it")
 
 
 def _without_identities(graph: Graph, names: list[str]) -> None:
@@ -110,14 +122,9 @@ def _without_identities(graph: Graph, names: list[str]) -> None:
         if old not in made or old in names:
             continue  # an input, a constant, or a value that is two results
         graph.nodes.remove(copy)
-        for node in graph.nodes:
+        for node in every_node(graph.nodes):
             node.input[:] = [new if name == old else name for name in node.input]
             node.output[:] = [new if name == old else name for name in node.output]
-
-
-def _described(graph: Graph, name: str, value: Value) -> Any:
-    shape = ["batch" if is_symbolic(size) else size for size in value.shape]
-    return graph.onnx.helper.make_tensor_value_info(name, graph.element_type(value.dtype), shape)
 
 
 def open_session(content: bytes, *, threads: int = 0) -> Any:
