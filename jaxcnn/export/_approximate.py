@@ -1,52 +1,64 @@
-"""Programs with fewer multiply-adds: separable convolutions in place of full ones, and fewer filters.
+"""Programs with fewer multiply-adds: sequences of smaller convolutions in place of full ones, and fewer filters.
 
 A convolution of a window ``(a, b)`` is approximated by one of ``(a, 1)`` to ``K`` maps and one of ``(1, b)`` (scheme 2
 of Jaderberg, Vedaldi and Zisserman, Speeding up convolutional neural networks with low rank expansions, 2014). With the
 kernel as a matrix ``M`` of ``(a * in, b * out)``, the best pair for inputs with the second moments ``C = L L^T`` is the
-truncated singular value decomposition of ``L^T M``, here with ``L = V diag(s)`` from the eigenvectors of ``C``.
+truncated singular value decomposition of ``L^T M``. ``_tucker.py`` has the other scheme.
 """
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.typing import ArrayLike
 
 from jaxcnn._arrays import as_array
-from jaxcnn._errors import ShapeError
+from jaxcnn._errors import check_choice
+from jaxcnn.export._calibrate import check_images
+from jaxcnn.export._factors import factor, is_full, moments_of, root_of, unreachable
 from jaxcnn.export._fold import out_axis
 from jaxcnn.export._operations import Operation, Uses, Value, constant
 from jaxcnn.export._portable import PortableProgram, multiply_adds_of
+from jaxcnn.export._tucker import TuckerBasis, tucker_layers
 
-BATCH = 32
-RIDGE = 1e-6  # of the mean second moment: the least that a direction counts, so that L has an inverse
+Scheme = Literal["separable", "tucker"]
 # Operations that compute each channel independently.
 BY_CHANNEL = ("max", "min", "clamp", "tanh", "logistic", "abs", "reduce_window_max", "average_window")
 
 
-def separate(program: PortableProgram, images: ArrayLike, *, budget: float) -> PortableProgram:
-    """Replaces convolutions by pairs of separable ones until the program has a share of its multiply-adds.
+def separate(
+    program: PortableProgram, images: ArrayLike, *, budget: float, scheme: Scheme = "separable"
+) -> PortableProgram:
+    """Replaces convolutions by sequences of smaller ones until the program has a share of its multiply-adds.
 
-    The ranks are chosen for all layers together: what is left out is, again and again, the singular value with the
-    least share of its layer's energy for each multiply-add that is saved. Convolutions without groups whose window is
-    longer than one entry along both axes are candidates; one whose pair would cost more than itself stays. To regain
-    accuracy train the result: ``parameters`` and ``apply`` of a program that was traced for a number of images.
+    ``"separable"``: a window ``(a, b)`` becomes ``(a, 1)`` to ``K`` maps and ``(1, b)``. The ranks ``K`` are chosen for
+    all layers together: what is left out is, again and again, the singular value with the least share of its layer's
+    energy for each multiply-add that is saved.
+
+    ``"tucker"``: a 1x1 convolution to ``R`` maps, the window ``(a, b)`` from these to ``S`` maps, and a 1x1 convolution
+    from these; the first or the last is left out where it would not reduce the maps. The ranks are the smallest with
+    which the input and the output channels of each layer lose at most a share of their energy, the same for all layers.
+
+    Convolutions without groups whose window is longer than one entry along both axes are candidates; one whose
+    replacement would cost more than itself stays. To regain accuracy train the result: ``parameters`` and ``apply`` of
+    a program that was traced for a number of images.
 
     Args:
         program: made by ``portable``.
         images: some hundred inputs of the program, as in use; they determine which errors matter.
         budget: the multiply-adds of the result as a share of those of the program, above 0 and at most 1.
+        scheme: what replaces a convolution.
 
     Raises:
         ShapeError: images of another shape than the program reads.
-        ValueError: a budget outside of (0, 1], or one that cannot be reached.
+        TypeError: images of another dtype.
+        ValueError: images of another range than the program reads, another scheme, a budget outside of (0, 1], or one
+            that cannot be reached.
 
     Source: Jaderberg, Vedaldi and Zisserman, Speeding up convolutional neural networks with low rank expansions (2014),
-    section 3.2 (scheme 2) and 3.3 (data reconstruction).
+    section 3.2 (scheme 2) and 3.3 (data reconstruction); Kim et al., Compression of deep convolutional neural networks
+    for fast and low power mobile applications (2016), section 3.1 (Tucker-2).
 
     >>> from jaxcnn import functional as F
     >>> from jaxcnn.export import portable
@@ -56,16 +68,19 @@ def separate(program: PortableProgram, images: ArrayLike, *, budget: float) -> P
     ({'conv_general_dilated': 2}, 0.5)
     """
     _check_budget(budget)
+    check_choice(scheme, get_args(Scheme), name="scheme")
     images = as_array(images, name="images")
-    if images.shape[1:] != program.input.shape[1:] or not len(images):
-        raise ShapeError(f"images must be inputs of the program, {program.input.shape}, not {images.shape}.")
-    layers = [each for each in program.operations if _is_full(each)]
-    bases = [
-        _Basis.of(layer, moments) for layer, moments in zip(layers, _moments(program, layers, images), strict=True)
-    ]
-    ranks = _ranks(bases, program.multiply_adds, budget)
-    pairs = {id(basis.layer): basis.pair(rank) for basis, rank in zip(bases, ranks, strict=True) if basis.saves(rank)}
-    operations = [new for each in program.operations for new in pairs.get(id(each), [each])]
+    check_images(program, images)
+    layers = [each for each in program.operations if is_full(each)]
+    found = zip(layers, moments_of(program, layers, images), strict=True)
+    if scheme == "tucker":
+        new = tucker_layers([TuckerBasis.of(*each) for each in found], program.multiply_adds, budget)
+    else:
+        bases = [_Basis.of(*each) for each in found]
+        ranks = _ranks(bases, program.multiply_adds, budget)
+        new = [basis.pair(rank) if basis.saves(rank) else None for basis, rank in zip(bases, ranks, strict=True)]
+    changed = {id(layer): parts for layer, parts in zip(layers, new, strict=True) if parts is not None}
+    operations = [part for each in program.operations for part in changed.get(id(each), [each])]
     return dataclasses.replace(program, operations=tuple(operations))
 
 
@@ -128,43 +143,6 @@ def _check_budget(budget: float) -> None:
 # ---------------------------------------------------------------------------------------------- separable convolutions
 
 
-def _is_full(operation: Operation) -> bool:
-    """Whether an operation is a two-dimensional convolution of all channels, channels last, that can be separated."""
-    if operation.name != "conv_general_dilated" or out_axis(operation) is None:
-        return False
-    params, kernel = operation.params, operation.inputs[1]
-    layout = tuple(params["dimension_numbers"].rhs_spec) == (3, 2, 0, 1) and len(kernel.shape) == 4
-    plain = params["feature_group_count"] == 1 and max(params["lhs_dilation"]) == 1
-    return layout and plain and min(kernel.shape[:2]) > 1
-
-
-def _moments(program: PortableProgram, layers: Sequence[Operation], images: jax.Array) -> list[np.ndarray]:
-    """For each layer the second moments of what the columns of its window read, ``(a * in, a * in)``."""
-    if not layers:
-        return []
-    values = [layer.inputs[0] for layer in layers]
-    whole = dataclasses.replace(program, results=tuple(values), tree=jax.tree.structure([0] * len(values)))
-
-    @jax.jit
-    def measured(images: jax.Array) -> list[jax.Array]:
-        return [_column_moments(x, layer) for x, layer in zip(whole.exported.call(images), layers, strict=True)]
-
-    rows = program.input.shape[0] if isinstance(program.input.shape[0], int) else BATCH
-    found = [measured(images[np.arange(start, start + rows) % len(images)]) for start in range(0, len(images), rows)]
-    return [np.mean([np.asarray(part, np.float64) for part in parts], 0) for parts in zip(*found, strict=True)]
-
-
-def _column_moments(x: jax.Array, layer: Operation) -> jax.Array:
-    """The second moments of ``x`` over windows ``(a, 1)``, with the order ``(a, in)`` of the entries."""
-    size, dilation = layer.inputs[1].shape[0], layer.params["rhs_dilation"][0]
-    before, after = layer.params["padding"][0]
-    x = jnp.pad(x, ((0, 0), (max(before, 0), max(after, 0)), (0, 0), (0, 0)))
-    count = x.shape[1] - (size - 1) * dilation
-    columns = [lax.slice_in_dim(x, tap * dilation, tap * dilation + count, axis=1) for tap in range(size)]
-    table = jnp.concatenate(columns, -1).reshape(-1, size * x.shape[-1])
-    return lax.dot(table.T, table, precision="highest") / table.shape[0]
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Basis:
     """The decomposition of a layer's kernel.
@@ -189,14 +167,12 @@ class _Basis:
         kernel = np.asarray(layer.inputs[1].array, np.float64)
         height, width, inner, outer = kernel.shape
         matrix = kernel.transpose(0, 2, 1, 3).reshape(height * inner, width * outer)
-        ridge = RIDGE * max(np.trace(moments) / len(moments), 1e-30)
-        squares, vectors = np.linalg.eigh(moments)
-        scales = np.sqrt(np.maximum(squares, ridge))
-        left, values, right = np.linalg.svd(scales[:, None] * vectors.T @ matrix, full_matrices=False)
+        root, inverse = root_of(moments)
+        left, values, right = np.linalg.svd(root @ matrix, full_matrices=False)
         rows, columns = layer.inputs[0].shape[2], layer.outputs[0].shape[2]
         cost = layer.outputs[0].shape[1] * (rows * height * inner + columns * width * outer)
         energies = values**2 / max((values**2).sum(), 1e-300)
-        return _Basis(layer, vectors / scales @ left, values[:, None] * right, energies, int(cost))
+        return _Basis(layer, inverse @ left, values[:, None] * right, energies, int(cost))
 
     def saves(self, rank: int) -> bool:
         """Whether a pair of this rank costs less than the layer."""
@@ -212,8 +188,8 @@ class _Basis:
         result = layer.outputs[0]
         middle = Value((x.shape[0], result.shape[1], x.shape[2], rank), result.dtype)
         return [
-            _conv(layer, (x, constant(first)), middle, _axis(params, 0)),
-            _conv(layer, (middle, constant(second), *bias), result, _axis(params, 1)),
+            factor(layer, (x, constant(first)), middle, _axis(params, 0)),
+            factor(layer, (middle, constant(second), *bias), result, _axis(params, 1)),
         ]
 
 
@@ -221,18 +197,6 @@ def _axis(params: Any, axis: int) -> dict[str, Any]:
     """The parameters of a convolution along one spatial axis; the other one has a window of one entry."""
     keep = {"window_strides": 1, "rhs_dilation": 1, "padding": (0, 0)}
     return {name: tuple(params[name][i] if i == axis else default for i in (0, 1)) for name, default in keep.items()}
-
-
-def _conv(layer: Operation, inputs: tuple[Value, ...], result: Value, changes: dict[str, Any]) -> Operation:
-    params = {**layer.params, **changes}
-    names = ("window_strides", "padding", "rhs_dilation", "dimension_numbers", "precision")
-    options: dict[str, Any] = {name: params[name] for name in names}
-
-    def apply(x: jax.Array, kernel: jax.Array, *bias: jax.Array) -> list[jax.Array]:
-        y = lax.conv_general_dilated(x, kernel, **options)
-        return [y + bias[0].reshape(1, 1, 1, -1) if bias else y]
-
-    return dataclasses.replace(layer, inputs=inputs, outputs=(result,), params=params, apply=apply)
 
 
 def _ranks(bases: Sequence[_Basis], total: int, budget: float) -> list[int]:
@@ -256,9 +220,7 @@ def _ranks(bases: Sequence[_Basis], total: int, budget: float) -> list[int]:
         if total - sum(full) + sum(costs) <= budget * total:
             return ranks
     share = (total - sum(full) + sum(costs)) / total
-    raise ValueError(
-        f"budget={budget} cannot be reached: with ranks of 1 the program still has {share:.3f} of its multiply-adds."
-    )
+    raise unreachable(budget, share)
 
 
 # ------------------------------------------------------------------------------------------------------- fewer filters

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn._errors import check_choice
+from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn.export._operations import Value
 from jaxcnn.export._portable import PortableProgram
@@ -17,6 +17,8 @@ Calibration = Literal["minmax", "percentile", "entropy"]
 BINS = 2048
 LEVELS = 128  # that a histogram is reduced to, to find what is lost
 BATCH = 32
+MARGIN = 0.1  # of the range, that images may exceed it, as after a resize
+LEAST_SHARE = 0.01  # of the range, that images cover
 STEP = 16  # bins from one candidate of a threshold to the next
 
 Range = tuple[float, float]
@@ -46,6 +48,42 @@ class Examples:
             return [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
         # the last call begins again with the first images
         return [images[np.arange(start, start + rows) % len(images)] for start in range(0, len(images), rows)]
+
+
+def check_images(program: PortableProgram, images: jax.Array) -> None:
+    """Checks that images are inputs of a program, as in use.
+
+    Raises:
+        ShapeError: images of another shape, or none.
+        TypeError: images of another dtype.
+        ValueError: images with entries outside of the range of the program's, or in less than a hundredth of it.
+    """
+    shape, dtype, expected = program.input.shape[1:], program.input.dtype, program.input_range
+    if images.shape[1:] != shape or not len(images):
+        raise ShapeError(
+            f"expected images of the shape (n, {', '.join(map(str, shape))}), at least one, but got {images.shape}."
+        )
+    low, high = float(images.min()), float(images.max())
+    if images.dtype != dtype:
+        if not jnp.issubdtype(dtype, jnp.integer):
+            advice = f"images.astype({dtype}), divided by 255 if the network reads numbers from 0 to 1"
+        else:
+            advice = f"{'(255 * images).round()' if high <= 1 else 'images.round()'}.astype({dtype})"
+        raise TypeError(
+            f"the program reads {dtype}, but images are {images.dtype}, from {low:g} to {high:g}. Give images as the "
+            f"program reads them in use, such as {advice}."
+        )
+    if expected is None:
+        return
+    first, last = expected
+    outside = max(first - low, high - last)
+    if outside > MARGIN * (last - first) or high - low < LEAST_SHARE * (last - first):
+        advice = "preprocess them as the images in use"
+        if first == 0 == min(low, 0) and (high <= 1 < last or last <= 1 < high <= 255):
+            advice = f"try {'255 * images' if high <= 1 else 'images / 255'}"
+        raise ValueError(
+            f"images are from {low:g} to {high:g}, but the program reads images from {first:g} to {last:g}: {advice}."
+        )
 
 
 def ranges_of(program: PortableProgram, values: Sequence[Value], examples: Examples) -> dict[int, Range]:

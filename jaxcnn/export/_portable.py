@@ -34,12 +34,15 @@ class PortableProgram:
         input: the shape and the dtype of the argument; a batch of any size is a symbolic dimension.
         results: the values that are returned.
         tree: the structure of what is returned.
+        input_range: the least and the greatest entry of its images, if they are known; calibration images are compared
+            with it.
     """
 
     operations: tuple[Operation, ...]
     input: Value
     results: tuple[Value, ...]
     tree: Any
+    input_range: tuple[float, float] | None = dataclasses.field(default=None, kw_only=True)
 
     def __call__(self, x: ArrayLike) -> Any:
         """What the function returns for an array of the shape and the dtype of ``input``."""
@@ -155,6 +158,7 @@ def portable(
     resize: Sequence[int] | None = None,
     mean: ArrayLike | None = None,
     std: ArrayLike | None = None,
+    input_range: tuple[float, float] | None = None,
 ) -> PortableProgram:
     """Traces a function of images as a program that other runtimes can execute.
 
@@ -172,14 +176,17 @@ def portable(
         resize: height and width of the images of ``function``; bilinear, antialiased where it shrinks.
         mean: subtracted from each channel.
         std: divides each channel.
+        input_range: the least and the greatest entry of the images, such as ``(0, 1)``. By default ``(0, 255)`` with
+            ``to_unit``; else that of images with this ``mean``, 0 to 1 or 0 to 255; else unknown. ``quantize`` and
+            ``separate`` refuse images of another range.
 
     Returns:
         the program.
 
     Raises:
         ShapeError: ``input_shape`` has other entries, or ``resize`` is not height and width.
-        ValueError: a standard deviation that is not positive, or a batch of any size for a function that requires the
-            number of examples.
+        ValueError: a standard deviation that is not positive, a range that is not two ascending numbers, or a batch of
+            any size for a function that requires the number of examples.
 
     >>> import functools, jax
     >>> from jaxcnn import models
@@ -191,6 +198,7 @@ def portable(
     """
     shape = _symbolic_shape(input_shape)
     prepare = _preprocessing(to_unit=to_unit, resize=resize, mean=mean, std=std)
+    limits = _range_of_input(input_range, to_unit=to_unit, mean=mean)
     struct = jax.ShapeDtypeStruct(shape, dtype)
     try:
         operations, value, results, tree = trace(lambda x: function(prepare(x)), struct)
@@ -203,7 +211,8 @@ def portable(
             f"place of None."
         ) from error
     operations, results = recognise(fold_affine(operations, results), results)
-    return PortableProgram(tuple(without_unread(operations, results)), value, tuple(results), tree)
+    operations = without_unread(operations, results)
+    return PortableProgram(tuple(operations), value, tuple(results), tree, input_range=limits)
 
 
 def _symbolic_shape(input_shape: Sequence[int | None]) -> tuple[Any, ...]:
@@ -214,6 +223,26 @@ def _symbolic_shape(input_shape: Sequence[int | None]) -> tuple[Any, ...]:
     if min(known, default=1) < 1:
         raise ShapeError(f"the sizes of input_shape must be at least 1; got {sizes}.")
     return (*export.symbolic_shape("batch"), *known) if sizes[0] is None else known
+
+
+def _range_of_input(
+    given: tuple[float, float] | None, *, to_unit: bool, mean: ArrayLike | None
+) -> tuple[float, float] | None:
+    """The range of the images of a program with this preprocessing, or None if it does not show.
+
+    >>> _range_of_input(None, to_unit=False, mean=[0.49, 0.46, 0.41]), _range_of_input(None, to_unit=True, mean=None)
+    ((0.0, 1.0), (0.0, 255.0))
+    """
+    if given is not None:
+        if len(given) != 2 or not np.isfinite(given).all() or not given[0] < given[1]:
+            raise ValueError(f"input_range must be the least and the greatest entry of the images; got {given}.")
+        return float(given[0]), float(given[1])
+    if to_unit:
+        return 0.0, 255.0
+    centre = np.asarray([] if mean is None else mean, np.float64)
+    if not centre.size or not 0 < centre.min() <= centre.max() < 255:
+        return None
+    return (0.0, 1.0) if centre.max() < 1 else (0.0, 255.0)
 
 
 def _preprocessing(

@@ -17,8 +17,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jaxcnn._arrays import as_array
-from jaxcnn._errors import ShapeError
-from jaxcnn.export._calibrate import Calibration, Examples, Scales, ranges_of, scale_and_zero
+from jaxcnn.export._calibrate import Calibration, Examples, Scales, check_images, ranges_of, scale_and_zero
 from jaxcnn.export._fold import out_axis
 from jaxcnn.export._operations import Operation, Uses, Value
 from jaxcnn.export._portable import PortableProgram
@@ -83,8 +82,8 @@ def quantize(
     Raises:
         ShapeError: images of another shape than the program reads.
         TypeError: images of another dtype.
-        ValueError: a method or a layer that does not exist, a percentile outside of (50, 100], or values that are not
-            finite.
+        ValueError: images of another range than the program reads, a method or a layer that does not exist, a
+            percentile outside of (50, 100], or values that are not finite.
 
     Source: Jacob et al., Quantization and training of neural networks for efficient integer-arithmetic-only inference
     (2018), section 2; Krishnamoorthi, Quantizing deep convolutional networks for efficient inference (2018).
@@ -96,13 +95,7 @@ def quantize(
     True
     """
     images = as_array(images, name="images")
-    if images.dtype != program.input.dtype:
-        raise TypeError(f"the program reads {program.input.dtype}, but images are {images.dtype}.")
-    if images.shape[1:] != program.input.shape[1:] or not len(images):
-        raise ShapeError(
-            f"expected images of the shape (n, {', '.join(map(str, program.input.shape[1:]))}), at least "
-            f"one, but got {images.shape}."
-        )
+    check_images(program, images)
     if not 50 < percentile <= 100:
         raise ValueError(f"percentile={percentile} must be above 50 and at most 100.")
     layers = [each for each in program.operations if out_axis(each) is not None]

@@ -1,6 +1,7 @@
 """Separable convolutions and fewer filters, compared with singular value decompositions and models built smaller."""
 
 from collections.abc import Iterator
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,8 @@ import pytest
 from jaxcnn import ShapeError, summary
 from jaxcnn import functional as F
 from jaxcnn.export import portable, prune_filters, separate
+from jaxcnn.export._approximate import Scheme
+from jaxcnn.export._tucker import tucker2
 from tests.export.networks import difference, network
 from tests.export.networks import program as program_of
 
@@ -63,6 +66,42 @@ def test_the_data_decide_what_is_left_out() -> None:
     assert difference(program(x), informed(x)) < 0.7 * difference(program(x), blind(x))
 
 
+def test_a_kernel_of_few_channels_is_factorised_exactly() -> None:
+    """As three convolutions, and as two where all maps of one side are needed."""
+    options = {"strides": (2, 1), "padding": ((1, 0), (2, 3)), "kernel_dilation": (2, 1)}
+    x, bias = normal(3, 9, 8, 6, seed=3), normal(8, seed=4)
+    for inner, outer, count in ((2, 3, 3), (6, 3, 2), (2, 8, 2)):
+        parts = normal(6, inner), normal(3, 3, inner, outer, seed=1), normal(outer, 8, seed=2)
+        kernel = np.einsum("ir,abrs,so->abio", *parts).astype(np.float32)
+        program = portable(lambda x, kernel=kernel: F.conv(x, kernel, bias=bias, **options), (None, 9, 8, 6))
+        smaller = separate(program, x, budget=0.7, scheme="tucker")
+        assert (
+            smaller.counts == {"conv_general_dilated": count} and smaller.multiply_adds <= 0.7 * program.multiply_adds
+        )
+        assert difference(program(x), smaller(x)) < 1e-4
+
+
+def test_the_loss_is_that_of_tensorly() -> None:
+    """The figures are those of tensorly 0.10.0: ``partial_tucker(kernel, ranks, modes=[2, 3], n_iter_max=200)``."""
+    parts = [np.random.default_rng(seed).normal(size=size) for seed, size in ((1, (3, 8)), (2, (3, 6)))]
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 8, 6)) + 3 * np.einsum("ai,bo->abio", *parts)
+    for ranks, expected in (((5, 3), 0.37774960158509696), ((2, 4), 0.5268275731170071)):
+        u, core, v = tucker2(kernel, *ranks)
+        lost = np.linalg.norm(kernel - np.einsum("ir,abrs,os->abio", u, core, v)) / np.linalg.norm(kernel)
+        assert abs(lost - expected) < 1e-6
+
+
+def test_the_ranks_are_the_largest_within_the_budget() -> None:
+    """One share of lost energy for all layers: the next smaller one costs more than the budget."""
+    kernels, x = [normal(3, 3, 8, 8), normal(3, 3, 8, 12, seed=1)], normal(200, 6, 6, 8, seed=2)
+    program = portable(lambda x: F.conv(F.conv(x, kernels[0]), kernels[1]), (None, 6, 6, 8))
+    smaller = separate(program, x, budget=0.5, scheme="tucker")
+    assert 0.4 < smaller.multiply_adds / program.multiply_adds <= 0.5
+    assert difference(program(x), smaller(x)) < difference(
+        program(x), separate(program, x, budget=0.2, scheme="tucker")(x)
+    )
+
+
 def test_pruned_filters_are_the_smallest() -> None:
     first, second, third = normal(3, 3, 3, 8), normal(3, 3, 8, 6, seed=1), normal(6, 5, seed=2)
     first[..., [1, 4, 6]] *= 1e-6  # what these filters write is next to nothing
@@ -112,7 +151,10 @@ def test_refused() -> None:
     for budget in (0, 1.5):
         with pytest.raises(ValueError, match=f"separate: budget={budget} must be above 0 and at most 1"):
             separate(program, x, budget=budget)
-    with pytest.raises(ValueError, match=r"separate: budget=0.01 cannot be reached: with ranks of 1 the program still"):
-        separate(program, x, budget=0.01)
-    with pytest.raises(ShapeError, match="separate: images must be inputs of the program"):
+    for scheme in get_args(Scheme):
+        with pytest.raises(ValueError, match=r"separate: budget=0.01 cannot be reached: with ranks of 1 the program"):
+            separate(program, x, budget=0.01, scheme=scheme)
+    with pytest.raises(ValueError, match="separate: scheme='cp'"):
+        separate(program, x, budget=0.5, scheme="cp")  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match=r"separate: expected images of the shape \(n, 4, 4, 2\)"):
         separate(program, x[:, :2], budget=0.5)

@@ -33,19 +33,9 @@ def computed(path: Path, x: np.ndarray) -> list[np.ndarray]:
     return runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x})
 
 
-# Their results are maps, which have channels last outside, or they regroup entries in other ways than flattening.
-TRANSPOSING = (
-    *DETECTORS,
-    "cifar_speedrun",
-    "deeplabv3_resnet50",
-    "farabet_multiscale",
-    "fcn_resnet50",
-    "fcn8s_vgg16",
-    "unet",
-    "vgg11_bn",
-    "vit_s_16",
-    "wavenet_stack",
-)
+# Transposes besides that of the images: of results that are maps, which have channels last outside; of the patches
+# that become a series; of the second stream's input. Those of the detectors are not counted.
+TRANSPOSES = {"fcn8s_vgg16": 1, "two_stream": 1, "unet": 1, "vit_s_16": 1, "wavenet_stack": 1}
 
 
 @pytest.mark.parametrize("name", default_rows([*FAMILIES], keep=["resnet20_cifar"]))
@@ -55,14 +45,40 @@ def test_every_family(name: str, tmp_path: Path) -> None:
     counts = to_onnx(program, tmp_path / "model.onnx")
     found = computed(tmp_path / "model.onnx", chosen.images)
     assert difference(jax.jit(chosen.function)(chosen.images), found) < 1e-4
-    images = onnx.load(tmp_path / "model.onnx").graph.input[0].type.tensor_type.shape
-    assert [dim.dim_param or dim.dim_value for dim in images.dim] == [
+    read = onnx.load(tmp_path / "model.onnx").graph.input[0].type.tensor_type.shape
+    assert [dim.dim_param or dim.dim_value for dim in read.dim] == [
         2 if name in DETECTORS else "batch",
         *chosen.shape,
     ]
-    moved = {"two_stream": 2}.get(name, 0 if chosen.shape[-1] == 1 else 1)  # the frame and the flows
-    if name not in TRANSPOSING:
-        assert counts.get("Transpose", 0) == moved
+    if name not in DETECTORS:
+        moved = 0 if chosen.shape[-1] == 1 else 1
+        assert counts.get("Transpose", 0) == moved + TRANSPOSES.get(name, 0)
+
+
+# Groups of operations that once moved axes between them.
+AXES: dict[str, Callable[[jax.Array], Any]] = {
+    "stacked bins": lambda x: F.adaptive_avg_pool(x, (3, 4)).reshape(2, -1) @ np.ones((72, 2), np.float32),
+    "product of axes": lambda x: F.conv(jnp.einsum("ah,bhwc->bawc", np.ones((5, 8), np.float32), x), _kernel(6, 3)),
+    "a norm of rows": lambda x: jax.nn.standardize(x.reshape(2, 56, 6)) * jnp.arange(6.0).reshape(1, 1, 6),
+    "joined channels": lambda x: F.conv(jnp.concatenate([x[..., 1:2], x[..., :1] * 2], -1), _kernel(2, 3)),
+    "pixels": lambda x: F.conv(x @ _kernel(6, 4)[0, 0], _kernel(4, 3)),
+}
+
+
+def _kernel(inner: int, outer: int) -> np.ndarray:
+    return np.random.default_rng(9).normal(size=(3, 3, inner, outer)).astype(np.float32)
+
+
+def test_axes_move_at_the_input_and_the_results_only(tmp_path: Path) -> None:
+    x = np.random.default_rng(8).normal(size=(2, 8, 7, 6)).astype(np.float32)
+
+    def together(x: jax.Array) -> list[Any]:
+        return [function(x) for function in AXES.values()]
+
+    counts = to_onnx(portable(together, x.shape), tmp_path / "model.onnx")
+    assert counts["Transpose"] == 1 + 3  # three results are maps
+    for name, one, other in zip(AXES, jax.jit(together)(x), computed(tmp_path / "model.onnx", x), strict=True):
+        np.testing.assert_allclose(other, one, rtol=2e-5, atol=2e-5, err_msg=name)
 
 
 @pytest.mark.gate

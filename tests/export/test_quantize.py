@@ -145,8 +145,6 @@ def test_the_threshold_has_the_least_divergence() -> None:
 
 def test_refused() -> None:
     program, x = portable(lambda x: x @ np.ones((3, 2), np.float32), (None, 3)), np.ones((2, 3), np.float32)
-    with pytest.raises(TypeError, match="quantize: the program reads float32, but images are uint8"):
-        quantize(program, x.astype(np.uint8))
     for wrong in (x[:, :2], x[:0]):
         with pytest.raises(ShapeError, match=r"quantize: expected images of the shape \(n, 3\), at least one"):
             quantize(program, wrong)
@@ -158,3 +156,40 @@ def test_refused() -> None:
         quantize(program, x, method="mse")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="quantize: a layer gives infinities or NaN for the calibration images"):
         quantize(program, jnp.full((2, 3), jnp.inf))
+
+
+def test_images_of_another_range() -> None:
+    """Each message has the range that was found, the range that was expected, and what to try."""
+
+    def head(x: jax.Array) -> jax.Array:
+        return x.reshape(-1, 12) @ np.ones((12, 2), np.float32)
+
+    unit = np.linspace(0, 1, 48, dtype=np.float32).reshape(4, 2, 2, 3)
+    pixels = np.round(255 * unit)
+    floats = portable(head, (None, 2, 2, 3), mean=[0.5] * 3, std=[0.2] * 3)
+    assert floats.input_range == (0, 1) and quantize(floats, unit).input_range == (0, 1)
+    of_pixels = portable(head, (None, 2, 2, 3), to_unit=True)
+    read_bytes = portable(head, (None, 2, 2, 3), to_unit=True, dtype="uint8")
+    signed = portable(head, (None, 2, 2, 3), input_range=(-1, 1))
+    for program, images, message in (
+        (floats, pixels, "are from 0 to 255, but the program reads images from 0 to 1: try images / 255"),
+        (of_pixels, unit, r"are from 0 to 1, but the program reads images from 0 to 255: try 255 \* images"),
+        (read_bytes, unit.astype(np.uint8), r"are from 0 to 1, .* from 0 to 255: try 255 \* images"),
+        (floats, unit / 255, "are from 0 to 0.00392157, but the program reads images from 0 to 1: preprocess them"),
+        (signed, pixels, "are from 0 to 255, but the program reads images from -1 to 1: preprocess them as the images"),
+    ):
+        with pytest.raises(ValueError, match=f"quantize: images {message}"):
+            quantize(program, images)
+    for program, images, message in (
+        (floats, pixels.astype(np.uint8), r"float32, but images are uint8, from 0 to 255\. .* divided by 255 if"),
+        (
+            read_bytes,
+            unit,
+            r"uint8, but images are float32, from 0 to 1\. .* \(255 \* images\)\.round\(\)\.astype\(uint8",
+        ),
+    ):
+        with pytest.raises(TypeError, match=f"quantize: the program reads {message}"):
+            quantize(program, images)
+    for wrong in ((1, 0), (0, np.inf), (0, 1, 2)):
+        with pytest.raises(ValueError, match="portable: input_range must be the least and the greatest entry of the"):
+            portable(head, (None, 2, 2, 3), input_range=wrong)

@@ -8,6 +8,7 @@ import numpy as np
 from jax import lax
 
 from jaxcnn.export._onnx._graph import Graph, long_axes, unsupported
+from jaxcnn.export._onnx._orders import wanted, without_moving
 from jaxcnn.export._operations import Operation, Value
 
 Emitter = Callable[[Graph, Operation], None]
@@ -158,6 +159,9 @@ def _entrywise(graph: Graph, operation: Operation, make: Callable[..., str]) -> 
             graph.set(result, make(*names), blocks=tensor.blocks)
             return
     axes = tuple(range(len(result.shape))) if leader is None else graph.axes(leader)
+    if leader is not None and len(long_axes(result.shape)) > len(long_axes(leader.shape)):  # no array has all axes
+        order = wanted(graph, result)
+        axes = order if order is not None and without_moving(graph, arrays, order) else axes
     names = [graph.ordered(value, axes) if value.shape else graph.natural(value) for value in operation.inputs]
     graph.set(result, make(*names), axes)
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxcnn._extras import import_optional
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn.export._calibrate import Scales
-from jaxcnn.export._operations import Operation, Value, unwritable
+from jaxcnn.export._operations import Operation, Uses, Value, unwritable
 from jaxcnn.export._quantize import integers_of_bias, integers_of_kernel
 
 OPSET = 17
@@ -58,6 +58,7 @@ class Graph:
         self._constants: dict[Any, str] = {}
         self._converted: dict[tuple[str, tuple[int, ...]], str] = {}
         self.batch_of = ""  # an input whose first size is the batch
+        self.uses = Uses([], [])  # of the program that is being written
 
     # ------------------------------------------------------------------------------------------------- nodes
 
@@ -83,13 +84,14 @@ class Graph:
 
         The body may read what is outside, but nothing outside may read what is made in it.
         """
-        nodes, known = self.nodes, [dict(each) for each in (self._tensors, self._converted, self._stored)]
+        nodes, uses = self.nodes, self.uses
+        tensors, converted, stored = dict(self._tensors), dict(self._converted), dict(self._stored)
         self.nodes = []
         try:
             yield self.nodes
         finally:
-            self.nodes = nodes
-            self._tensors, self._converted, self._stored = known
+            self.nodes, self.uses = nodes, uses
+            self._tensors, self._converted, self._stored = tensors, converted, stored
 
     def constant(self, array: Any, *, name: str = "constant") -> str:
         """An initializer; equal small ones are one."""
@@ -171,6 +173,10 @@ class Graph:
         """How the graph holds a value, with none of its axes flattened in another order."""
         tensor = self.tensor(value)
         return Tensor(self.natural(value), tuple(range(len(value.shape)))) if tensor.blocks else tensor
+
+    def made(self, value: Value) -> Tensor | None:
+        """How the graph holds a value; None for a constant, and for a value that is not written yet."""
+        return None if value.is_constant else self._tensors.get(id(value))
 
     def axes(self, value: Value) -> tuple[int, ...]:
         """The order of the axes of a value; that of JAX for a flattened one."""

@@ -109,7 +109,7 @@ def _scatter(graph: Graph, operation: Operation) -> None:
         index = graph.node("Where", valid, index, end)
         name = graph.node("Pad", name, graph.integers([*[0] * len(order), 1, *[0] * (len(order) - 1)]))
     new = graph.ordered(updates, (*[outer[axis] for axis in (*along, *rest)], *numbers.update_window_dims))
-    options = {"reduction": "add"} if operation.name == "scatter-add" else {}
+    options: dict[str, Any] = {"reduction": "add"} if operation.name == "scatter-add" else {}
     name = graph.node("ScatterND", name, index, new, **options)
     if valid is not None:
         name = graph.node("Slice", name, *map(graph.integers, ([0], [size], [0])))

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxcnn.export._onnx._elementwise import channels_before
 from jaxcnn.export._onnx._graph import Graph, channels_first, unsupported
+from jaxcnn.export._onnx._orders import wanted
 from jaxcnn.export._operations import Operation
 
 
@@ -115,11 +116,11 @@ def _dot(graph: Graph, operation: Operation) -> None:
         name = tensor.name if blocks and tensor is not None else graph.natural(x)
         result = graph.node("Gemm", graph.stored(x, name), graph.kernel(other, kernel, 1), *extra)
         graph.set(operation.outputs[0], result)
-    elif tensor is not None and not tensor.blocks and tensor.axes == channels_first(last + 1) and last >= 2:
-        window = [1] * (last - 1)
+    elif tensor is not None and channels_first(last + 1) in (tensor.axes, wanted(graph, operation.outputs[0])):
+        window, order = [1] * (last - 1), channels_first(last + 1)
         weight = graph.kernel(other, kernel.T.reshape(*kernel.T.shape, *window), 0)
-        result = graph.node("Conv", graph.stored(x, tensor.name), weight, *extra, kernel_shape=window)
-        graph.set(operation.outputs[0], result, tensor.axes)
+        result = graph.node("Conv", graph.stored(x, graph.ordered(x, order)), weight, *extra, kernel_shape=window)
+        graph.set(operation.outputs[0], result, order)
     else:
         result = graph.node("MatMul", graph.stored(x, graph.natural(x)), graph.kernel(other, kernel, 1))
         graph.set(operation.outputs[0], graph.node("Add", result, *extra) if extra else result)
@@ -145,10 +146,12 @@ def _einsum(graph: Graph, operation: Operation) -> None:
         name, order = (graph.natural(value), range(len(word))) if tensor.blocks else (tensor.name, tensor.axes)
         terms.append("".join(word[axis] for axis in order))
         names.append(name)
-    y = graph.node("Einsum", *names, equation=f"{','.join(terms)}->{''.join(result)}")
+    order = None if bias else wanted(graph, operation.outputs[0])
+    order = tuple(range(len(result))) if order is None else order
+    y = graph.node("Einsum", *names, equation=f"{','.join(terms)}->{''.join(result[axis] for axis in order)}")
     for each in bias:
         y = graph.node("Add", y, graph.constant(each.array, name="bias"))
-    graph.set(operation.outputs[0], y)
+    graph.set(operation.outputs[0], y, order)
 
 
 def band(channels: int, before: int, after: int, dtype: Any) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from jaxcnn.export._onnx._graph import Graph, described
-from jaxcnn.export._operations import Operation, Value
+from jaxcnn.export._operations import Operation, Uses, Value
 from jaxcnn.export._trace import inlined
 
 
@@ -34,6 +34,7 @@ def emit_while(graph: Graph, operation: Operation, emit: Callable[[Sequence[Oper
         for value, name in zip(state, names, strict=True):
             graph.set(value, name)
         operations, after = inlined(params["body_jaxpr"], [*of_body, *state], operation.layer)
+        graph.uses = Uses(operations, after)
         emit(operations)
         # each result of a graph is a name of its own
         results = [graph.node("Identity", name) for name in (condition(after), *map(graph.natural, after))]

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn.export._onnx._graph import Graph, channels_first, long_axes, same_order, unsupported
+from jaxcnn.export._onnx._orders import order_with, wanted, without_moving
 from jaxcnn.export._operations import Operation, Value
 
 
@@ -33,7 +34,7 @@ def _product(sizes: Sequence[Any]) -> Any:
     return None if any(map(is_symbolic, sizes)) else prod(sizes)
 
 
-def _units(graph: Graph, x: Value, result: Value, moved: dict[int, int]) -> None:
+def _units(graph: Graph, x: Value, result: Value, moved: dict[int, int], *, reader_of: Value | None = None) -> None:
     """A reshape that inserts or removes axes of size 1, as far as it can without a transposition.
 
     Args:
@@ -41,23 +42,21 @@ def _units(graph: Graph, x: Value, result: Value, moved: dict[int, int]) -> None
         x: the operand.
         result: its reshape.
         moved: for each other axis of the operand that of the result.
+        reader_of: the value whose readers determine the order of axes; by default the reshape.
     """
     tensor = graph.tensor(x)
-    if tensor.blocks:
-        if result.shape == x.shape:
-            graph.set(result, tensor.name, blocks=tensor.blocks)
-            return
-        name, order = graph.natural(x), list(range(len(x.shape)))
-    else:
-        name, order = tensor.name, list(tensor.axes)
-    long = [moved[axis] for axis in order if axis in moved]
+    if tensor.blocks and result.shape == x.shape:
+        graph.set(result, tensor.name, blocks=tensor.blocks)
+        return
+    tensor = graph.plain(x)
     ndim = len(result.shape)
-    for axes in (channels_first(ndim), tuple(range(ndim))):
-        if [axis for axis in axes if axis in long] == long:
-            break
-    else:  # the axes of size 1 come first
-        axes = (*(axis for axis in range(ndim) if axis not in long), *long)
-    graph.set(result, graph.reshaped(name, [result.shape[axis] for axis in axes]), axes)
+    of_channels = len(x.shape) == 2 and ndim - 1 in moved.values()  # a number for each channel, such as a mean
+    natural = tensor.axes == tuple(range(len(x.shape))) and not of_channels
+    first = wanted(graph, reader_of if reader_of is not None else result)
+    if first is None and natural:
+        first = tuple(range(ndim))
+    axes = order_with([moved[axis] for axis in tensor.axes if axis in moved], ndim, first=first)
+    graph.set(result, graph.reshaped(tensor.name, [result.shape[axis] for axis in axes]), axes)
 
 
 def _broadcast(graph: Graph, operation: Operation) -> None:
@@ -71,7 +70,7 @@ def _broadcast(graph: Graph, operation: Operation) -> None:
     else:
         middle = Value(tuple(sizes), x.dtype)
         before = long_axes(x.shape)
-        _units(graph, x, middle, {axis: places[axis] for axis in before})
+        _units(graph, x, middle, {axis: places[axis] for axis in before}, reader_of=result)
         tensor = graph.tensor(middle)
         graph.set(
             result,
@@ -92,9 +91,10 @@ def _transpose(graph: Graph, operation: Operation) -> None:
 
 
 def _concatenate(graph: Graph, operation: Operation) -> None:
-    leader = next((value for value in operation.inputs if not value.is_constant), operation.inputs[0])
-    axes = graph.axes(leader)
-    names = [graph.ordered(value, axes) for value in operation.inputs]
+    arrays, order = list(operation.inputs), wanted(graph, operation.outputs[0])
+    leader = next((value for value in arrays if not value.is_constant), arrays[0])
+    axes = order if order is not None and without_moving(graph, arrays, order) else graph.axes(leader)
+    names = [graph.ordered(value, axes) for value in arrays]
     result = graph.node("Concat", *names, axis=axes.index(operation.params["dimension"]))
     graph.set(operation.outputs[0], result, axes)
 
@@ -102,9 +102,13 @@ def _concatenate(graph: Graph, operation: Operation) -> None:
 def _stack(graph: Graph, operation: Operation) -> None:
     """A concatenation along a new axis."""
     axis, result = operation.params["axis"], operation.outputs[0]
-    parts = [1 if place == axis else size for place, size in enumerate(result.shape)]
-    names = [graph.reshaped(graph.natural(value), parts) for value in operation.inputs]
-    graph.set(result, graph.node("Concat", *names, axis=axis))
+    leader = next((value for value in operation.inputs if not value.is_constant), operation.inputs[0])
+    of_parts = graph.axes(leader)
+    rest = [part + (part >= axis) for part in of_parts]  # the axes of the parts in the result
+    axes = order_with(rest, len(result.shape), first=wanted(graph, result))
+    sizes = [1 if place == axis else result.shape[place] for place in axes]
+    names = [graph.reshaped(graph.ordered(value, of_parts), sizes) for value in operation.inputs]
+    graph.set(result, graph.node("Concat", *names, axis=axes.index(axis)), axes)
 
 
 def _slice(graph: Graph, operation: Operation) -> None:

@@ -14,7 +14,7 @@ from jaxcnn.export._agreement import check_agreement, import_optional_or_none
 from jaxcnn.export._onnx import _elementwise, _indexing, _linear, _reductions, _shapes, _windows
 from jaxcnn.export._onnx._graph import IR_VERSION, OPSET, Graph, described, every_node, unsupported
 from jaxcnn.export._onnx._loops import emit_while
-from jaxcnn.export._operations import Operation
+from jaxcnn.export._operations import Operation, Uses
 from jaxcnn.export._portable import PortableProgram
 from jaxcnn.export._quantize import QuantizedProgram
 
@@ -81,6 +81,7 @@ def onnx_model(program: PortableProgram) -> Any:
     graph.batch_of = INPUT
     graph.unique(INPUT)
     graph.set(program.input, INPUT)
+    graph.uses = Uses(program.operations, program.results)
     _emit(graph, program.operations)
     graph.layer = ""
     names = [graph.unique(name) for name in program.result_names]
