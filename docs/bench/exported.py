@@ -1,33 +1,37 @@
-"""Latency and size of exported networks, and the accuracy of a run after quantization and approximation.
+"""Latency and file sizes of exported networks.
 
-    python docs/bench/exported.py --json exported.json
-    python docs/bench/exported.py --run runs/mine
+    python docs/bench/exported.py --litert-python VENV/bin/python --json docs/bench/exported.json
+    python docs/bench/exported.py --page docs/bench/exported.json
 
-The first form times the forward pass of ``jit``, of the portable program, of its integers in JAX, of onnxruntime with
-floats and integers, and of LiteRT where it is installed, for one and two threads and batches of 1 and 64. Every number
-of threads is a process of its own, bound to as many cores. Peers take turns; the least and the median time are kept.
-Weights are random: they do not change the time.
+The first command times one call of the forward pass: ``jit``, the portable program, its integers in JAX, onnxruntime
+with floats and integers, and LiteRT with floats and integers, for one and two threads and batches of 1 and 64. Each
+number of threads has a process of its own, bound to as many cores. The peers take turns; the least and the median time
+are kept. LiteRT's packages exclude those of the tests, so its calls run in a process of another environment, which
+``--litert-python`` names; it waits between its turns. Weights are random: they do not change the time.
 
-The second form evaluates a run on its whole test set: the run itself, eight-bit integers in JAX and in onnxruntime, and
-separable convolutions and pruned filters at half of the multiply-adds, without training them further.
+The second command prints the results in Markdown.
 """
 
 import argparse
 import functools
-import importlib.util
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 NETWORKS = {"lenet5": 32, "resnet18_cifar": 32, "resnet18": 224, "mobilenet_v2": 224}
-CALIBRATION_IMAGES = 200
+BATCHES = (1, 64)
+PACKAGES = ("jax", "onnxruntime", "ai-edge-litert", "litert-converter")
+PEERS = ("jit", "portable program", "int8 in JAX", "onnxruntime", "onnxruntime int8", "LiteRT", "LiteRT int8")
+
+Turn = Callable[[], float]  # computes once; the seconds
 
 
 def with_random_variables(name: str, side: int) -> tuple[Callable[[Any], Any], tuple[int, int, int]]:
@@ -53,153 +57,223 @@ def with_random_variables(name: str, side: int) -> tuple[Callable[[Any], Any], t
     return functools.partial(model.apply, variables, train=False), shape
 
 
-def peers(name: str, batch: int, threads: int, folder: Path) -> tuple[dict[str, Callable[[], Any]], dict[str, int]]:
-    """A function of no arguments for each peer, and the sizes of the files in bytes."""
-    import jax
+def prepared(name: str, batch: int) -> tuple[Callable[[Any], Any], Any, Any, Any]:
+    """A network as a function, its images, its program, and its program of integers."""
     import numpy as np
-    import onnxruntime
 
-    from jaxcnn.export import portable, quantize, to_onnx
+    from jaxcnn.export import portable, quantize
 
     function, shape = with_random_variables(name, NETWORKS[name])
     x = np.random.default_rng(1).normal(size=(batch, *shape)).astype(np.float32)
     program = portable(function, x.shape)
-    small = quantize(program, x)
-    files = {"float32": folder / "float.onnx", "int8": folder / "int8.onnx"}
-    to_onnx(program, files["float32"])
-    to_onnx(small, files["int8"])
+    return function, x, program, quantize(program, x)
+
+
+def timed(run: Callable[[], Any]) -> float:
+    """The seconds of a call."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def peers(name: str, batch: int, threads: int, folder: Path) -> tuple[dict[str, Turn], dict[str, int]]:
+    """A turn of each peer but LiteRT, and the sizes of the files in bytes."""
+    import jax
+    import onnxruntime
+
+    from jaxcnn.export import to_onnx
+
+    function, x, program, small = prepared(name, batch)
+    files = {"onnxruntime": folder / "float.onnx", "onnxruntime int8": folder / "int8.onnx"}
+    for file, written in zip(files.values(), (program, small), strict=True):
+        to_onnx(written, file)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    sessions = {
-        kind: onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        for kind, file in files.items()
-    }
     own = jax.jit(function)
     runs: dict[str, Callable[[], Any]] = {
         "jit": lambda: own(x).block_until_ready(),
         "portable program": lambda: jax.block_until_ready(program(x)),
         "int8 in JAX": lambda: jax.block_until_ready(small(x)),
-        "onnxruntime": lambda: sessions["float32"].run(None, {"x": x}),
-        "onnxruntime int8": lambda: sessions["int8"].run(None, {"x": x}),
     }
-    if importlib.util.find_spec("litert_converter") is not None:
-        for kind, chosen in {"LiteRT": program, "LiteRT int8": small}.items():
-            files[kind] = folder / f"{kind}.tflite"
-            runs[kind] = litert(chosen, files[kind], x, threads)
-    return runs, {kind: file.stat().st_size for kind, file in files.items()}
+    for kind, file in files.items():
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        runs[kind] = functools.partial(session.run, None, {"x": x})
+    turns: dict[str, Turn] = {kind: functools.partial(timed, run) for kind, run in runs.items()}
+    return turns, {kind: file.stat().st_size for kind, file in files.items()}
 
 
-def litert(program: Any, file: Path, x: Any, threads: int) -> Callable[[], Any]:
-    """A function of no arguments that runs a program as a file of LiteRT."""
+class LiteRT:
+    """LiteRT's peers in a process of another environment.
+
+    Args:
+        python: the interpreter of that environment.
+        name: of the network.
+        batch: number of images of a call.
+        threads: number of threads.
+    """
+
+    def __init__(self, python: Path, name: str, batch: int, threads: int) -> None:
+        words = [str(python), __file__, "--serve", name, str(batch), "--threads", str(threads)]
+        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.sizes: dict[str, int] = self._read()
+        self.turns: dict[str, Turn] = {kind: functools.partial(self._turn, kind) for kind in self.sizes}
+
+    def _turn(self, kind: str) -> float:
+        assert self._process.stdin is not None
+        self._process.stdin.write(kind + "\n")
+        self._process.stdin.flush()
+        return float(self._read())
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("LITERT "):
+                return json.loads(line.removeprefix("LITERT "))
+        raise RuntimeError(f"the process of LiteRT ended with status {self._process.wait()}; its errors are above.")
+
+    def close(self) -> None:
+        """Ends the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def serve(name: str, batch: int, threads: int) -> None:
+    """Runs in the environment of LiteRT: a turn for each line of the standard input."""
     from ai_edge_litert.interpreter import Interpreter
 
     from jaxcnn.export import to_tflite
 
-    to_tflite(program, file)
-    call = Interpreter(model_path=str(file), num_threads=threads).get_signature_runner()
-    return functools.partial(call, x=x)
+    _, x, program, small = prepared(name, batch)
+    with tempfile.TemporaryDirectory() as folder:
+        runs, sizes = {}, {}
+        for kind, written in {"LiteRT": program, "LiteRT int8": small}.items():
+            file = Path(folder) / f"{kind}.tflite"
+            to_tflite(written, file)
+            call = Interpreter(model_path=str(file), num_threads=threads).get_signature_runner()
+            runs[kind], sizes[kind] = functools.partial(call, x=x), file.stat().st_size
+        print("LITERT", json.dumps(sizes), flush=True)
+        for line in sys.stdin:
+            print("LITERT", json.dumps(timed(runs[line.strip()])), flush=True)
 
 
-def time_peers(runs: dict[str, Callable[[], Any]], seconds: float) -> dict[str, dict[str, float]]:
+def time_peers(turns: Mapping[str, Turn], seconds: float) -> dict[str, dict[str, float]]:
     """The least and the median milliseconds of each peer; peers take turns."""
-    for run in runs.values():
-        run()
-        run()
-    found: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in turns.values():
+        turn()
+        turn()
+    found: dict[str, list[float]] = {name: [] for name in turns}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or min(map(len, found.values())) < 3:
-        for name, run in runs.items():
-            began = time.perf_counter()
-            run()
-            found[name].append(time.perf_counter() - began)
+        for name, turn in turns.items():
+            found[name].append(turn())
     return {
         "least": {name: 1e3 * min(values) for name, values in found.items()},
         "median": {name: 1e3 * statistics.median(values) for name, values in found.items()},
     }
 
 
-def measure(names: list[str], threads: int, seconds: float) -> list[dict[str, Any]]:
+def measure(
+    names: Sequence[str], batches: Sequence[int], threads: int, seconds: float, python: Path | None
+) -> list[dict[str, Any]]:
     """The rows of all networks for a number of threads, in this process."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     rows: list[dict[str, Any]] = []
     for name in names:
-        for batch in (1, 64):
+        for batch in batches:
             with tempfile.TemporaryDirectory() as folder:
-                runs, sizes = peers(name, batch, threads, Path(folder))
-                milliseconds = time_peers(runs, seconds)
+                turns, sizes = peers(name, batch, threads, Path(folder))
+                other = None if python is None else LiteRT(python, name, batch, threads)
+                if other is not None:
+                    turns, sizes = turns | other.turns, sizes | other.sizes
+                milliseconds = time_peers(turns, seconds)
+                if other is not None:
+                    other.close()
             rows.append({"network": name, "batch": batch, "threads": threads, "bytes": sizes, **milliseconds})
+            print(f"{name}, batch {batch}, {threads} threads: done", file=sys.stderr)
     return rows
 
 
-def accuracies(run: Path, budget: float) -> dict[str, float]:
-    """The accuracy on the whole test set of a run's network and of its smaller forms."""
-    import jax
-    import numpy as np
-    import onnxruntime
-
-    from jaxcnn.export import portable, prune_filters, quantize, separate, to_onnx
-    from jaxcnn.train import RecordedModel, RunFolder, load_trained
-
-    trained = load_trained(RunFolder.open(run), "last")
-    model = RecordedModel.of(trained)
-    predict, data = model.inference.predict, trained.experiment.data
-    assert predict is not None
-    split: Any = data.test
-    train: Any = data.train
-    images, labels = split["image"], split["label"]
-    program = portable(lambda x: predict(model.variables, {"image": x}), (None, *images.shape[1:]), dtype=images.dtype)
-    examples = train["image"][:CALIBRATION_IMAGES]
-
-    def accuracy(compute: Callable[[Any], Any]) -> float:
-        parts = [images[start : start + 256] for start in range(0, len(images), 256)]
-        classes = np.concatenate([np.asarray(jax.tree.leaves(compute(part))[0]).argmax(-1) for part in parts])
-        return float((classes == labels).mean())
-
-    found = {"the run": accuracy(lambda x: model.predict(x)), "portable program": accuracy(program)}
-    for method in ("minmax", "percentile", "entropy"):
-        small = quantize(program, examples, method=method)
-        found[f"int8 in JAX, {method}"] = accuracy(small)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "int8.onnx"
-            to_onnx(small, file)
-            session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-            found[f"int8 in onnxruntime, {method}"] = accuracy(functools.partial(_run_session, session))
-    found[f"separable at {budget:g} of the multiply-adds"] = accuracy(separate(program, examples, budget=budget))
-    found[f"fewer filters at {budget:g} of the multiply-adds"] = accuracy(prune_filters(program, budget=budget))
-    return found
+def versions(python: Path | None) -> dict[str, str]:
+    """The versions of the packages, those of LiteRT's environment in parentheses."""
+    code = (
+        "import importlib.metadata as m, json\n"
+        "names = {d.metadata['Name'].lower(): d.version for d in m.distributions()}\n"
+        f"print(json.dumps({{n: names[n] for n in {PACKAGES} if n in names}}))"
+    )
+    found: dict[str, str] = json.loads(subprocess.check_output([sys.executable, "-c", code], text=True))
+    if python is not None:
+        others = json.loads(subprocess.check_output([str(python), "-c", code], text=True))
+        found |= {f"{name} (LiteRT)": version for name, version in others.items()}
+    return {"python": platform.python_version(), **found}
 
 
-def _run_session(session: Any, x: Any) -> Any:
-    return session.run(None, {"x": x})
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The least milliseconds of a call of each peer, and the sizes of the files, in Markdown.
+
+    >>> times = {"jit": 1.26, "onnxruntime": 1.0}
+    >>> row = {"network": "lenet5", "batch": 1, "threads": 1, "bytes": {"onnxruntime": 250_000}, "least": times}
+    >>> print(table([row]))
+    | network | batch | threads | jit | onnxruntime |
+    | --- | --- | --- | --- | --- |
+    | `lenet5` | 1 | 1 | 1.26 | 1.00 |
+    <BLANKLINE>
+    | network | onnxruntime |
+    | --- | --- |
+    | `lenet5` | 0.25 MB |
+    """
+    names = [name for name in PEERS if any(name in row["least"] for row in rows)]
+    files = [name for name in names if any(name in row["bytes"] for row in rows)]
+    cells = [["network", "batch", "threads", *names]]
+    for row in rows:
+        times = [f"{row['least'][name]:.3g}" if name in row["least"] else "" for name in names]
+        times = [f"{float(text):.2f}" if text and float(text) < 10 else text for text in times]
+        cells.append([f"`{row['network']}`", str(row["batch"]), str(row["threads"]), *times])
+    sizes = [["network", *files]]
+    for network, row in {row["network"]: row for row in reversed(rows)}.items():  # the first row of each network
+        megabytes = [f"{row['bytes'][name] / 1e6:.2f} MB" if name in row["bytes"] else "" for name in files]
+        sizes.insert(1, [f"`{network}`", *megabytes])
+    return "\n\n".join(
+        "\n".join("| " + " | ".join(line) + " |" for line in (part[0], ["---"] * len(part[0]), *part[1:]))
+        for part in (cells, sizes)
+    )
 
 
 def main() -> None:
     """Measures and prints, as the options say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
+    parser.add_argument("--numbers-of-threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--seconds", type=float, default=20, help="for each network, batch and number of threads")
-    parser.add_argument("--json", type=Path, help="where the rows are written")
-    parser.add_argument("--run", type=Path, help="a run whose smaller forms are evaluated instead")
-    parser.add_argument("--budget", type=float, default=0.5, help="share of the multiply-adds (0.5)")
-    parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # one process of the first form
+    parser.add_argument("--json", type=Path, help="where the results are written")
+    parser.add_argument("--litert-python", type=Path, help="Python of an environment with jaxcnn[tflite]")
+    parser.add_argument("--page", type=Path, metavar="JSON", help="print these results in Markdown instead")
+    parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # one process of the first command
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)  # the process of LiteRT
     options = parser.parse_args()
-    if options.run is not None:
-        for name, value in accuracies(options.run, options.budget).items():
-            print(f"{name:50} {100 * value:.2f} %")
+    if options.page is not None:
+        print(table(json.loads(options.page.read_text(encoding="utf-8"))["rows"]))
         return
+    if options.serve is not None:
+        serve(options.serve[0], int(options.serve[1]), options.threads)
+        return
+    python = options.litert_python
     if options.threads is not None:
-        json.dump(measure(options.networks, options.threads, options.seconds), sys.stdout)
+        found = measure(options.networks, options.batches, options.threads, options.seconds, python)
+        json.dump(found, sys.stdout)
         return
+    words = ["--networks", *options.networks, "--batches", *map(str, options.batches)]
+    words += ["--seconds", str(options.seconds), *([] if python is None else ["--litert-python", str(python)])]
     rows: list[dict[str, Any]] = []
-    for threads in (1, 2):
-        words = ["--networks", *options.networks, "--seconds", str(options.seconds), "--threads", str(threads)]
-        done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
+    for threads in options.numbers_of_threads:
+        command = [sys.executable, __file__, *words, "--threads", str(threads)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         rows += json.loads(done.stdout.splitlines()[-1])
-    for row in rows:
-        times = "  ".join(f"{name} {value:.2f}" for name, value in row["least"].items())
-        print(f"{row['network']:16} batch {row['batch']:3} threads {row['threads']}  {times} ms")
     if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        results = {"versions": versions(python), "rows": rows}
+        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print(table(rows))
 
 
 if __name__ == "__main__":

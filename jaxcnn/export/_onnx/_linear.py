@@ -146,12 +146,11 @@ def _einsum(graph: Graph, operation: Operation) -> None:
         name, order = (graph.natural(value), range(len(word))) if tensor.blocks else (tensor.name, tensor.axes)
         terms.append("".join(word[axis] for axis in order))
         names.append(name)
-    order = None if bias else wanted(graph, operation.outputs[0])
-    order = tuple(range(len(result))) if order is None else order
-    y = graph.node("Einsum", *names, equation=f"{','.join(terms)}->{''.join(result[axis] for axis in order)}")
+    axes = (None if bias else wanted(graph, operation.outputs[0])) or tuple(range(len(result)))
+    y = graph.node("Einsum", *names, equation=f"{','.join(terms)}->{''.join(result[axis] for axis in axes)}")
     for each in bias:
         y = graph.node("Add", y, graph.constant(each.array, name="bias"))
-    graph.set(operation.outputs[0], y, order)
+    graph.set(operation.outputs[0], y, axes)
 
 
 def band(channels: int, before: int, after: int, dtype: Any) -> np.ndarray:

@@ -1,0 +1,207 @@
+"""Accuracy of a run's classifier with eight-bit integers, and with fewer multiply-adds before and after fine-tuning.
+
+    python docs/bench/smaller.py runs/mine --json smaller.json
+
+All accuracies are those of the whole test set. Integers take their ranges from 200 training images. Each budget, a
+share of the multiply-adds, is reached by separable convolutions, by Tucker-2 and by pruned filters; each result is
+trained further with the run's own augmentation and batch size, and timed for one image.
+"""
+
+import argparse
+import dataclasses
+import functools
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxcnn.export import PortableProgram, portable, prune_filters, quantize, separate, to_onnx
+from jaxcnn.train import Aux, Experiment, RunFolder, fit, load_trained, warmup_cosine
+
+CALIBRATION_IMAGES = 200
+BATCH = 250
+CALLS = 50  # of which the least time is the latency
+
+Row = dict[str, Any]
+
+
+def accuracy(compute: Callable[[Any], Any], split: Any) -> float:
+    """The share of the images of a split whose class has the greatest output."""
+    images, hits = split["image"], 0
+    for start in range(0, len(images), BATCH):
+        outputs = np.asarray(jax.tree.leaves(compute(images[start : start + BATCH]))[0])
+        hits += int((outputs.argmax(-1) == split["label"][start : start + BATCH]).sum())
+    return hits / len(images)
+
+
+def integers(function: Callable[[Any], Any], experiment: Experiment) -> list[Row]:
+    """The accuracy of the network, of its portable program, and of integers in JAX and onnxruntime."""
+    import onnxruntime
+
+    train: Any = experiment.data.train
+    test, images = experiment.data.test, train["image"]
+    program = portable(function, (None, *images.shape[1:]), dtype=images.dtype)
+    rows: list[Row] = [
+        {"network": "the run", "accuracy": accuracy(jax.jit(function), test)},
+        {"network": "portable program", "accuracy": accuracy(program, test)},
+    ]
+    for method in ("minmax", "percentile", "entropy"):
+        small = quantize(program, images[:CALIBRATION_IMAGES], method=method)
+        rows.append({"network": f"int8 in JAX, {method}", "accuracy": accuracy(small, test)})
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "int8.onnx"
+            to_onnx(small, file)
+            session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+            found = accuracy(functools.partial(_run_session, session), test)
+        rows.append({"network": f"int8 in onnxruntime, {method}", "accuracy": found})
+    return rows
+
+
+def _run_session(session: Any, x: Any) -> Any:
+    return session.run(None, {"x": x})
+
+
+def log_probabilities(program: PortableProgram, parameters: Any, images: jax.Array) -> jax.Array:
+    """Those of the classes, by a program of one prepared image with other parameters."""
+    each = jax.vmap(lambda x: jax.tree.leaves(program.apply(parameters, x[None]))[0][0])
+    return jnp.log(jnp.maximum(each(images), 1e-30))
+
+
+def further(program: PortableProgram, experiment: Experiment, *, epochs: int, learning_rate: float) -> Experiment:
+    """The experiment that trains a program of one prepared image further, on the data and with the loss of classes."""
+
+    def evaluate(variables: Any, batch: Any) -> dict[str, jax.Array]:
+        logs = log_probabilities(program, variables["params"], batch["image"])
+        losses = optax.softmax_cross_entropy_with_integer_labels(logs, batch["label"])
+        return {"loss": losses, "accuracy": logs.argmax(-1) == batch["label"]}
+
+    def objective(variables: Any, batch: Any, key: jax.Array) -> tuple[jax.Array, Aux]:
+        logs = log_probabilities(program, variables["params"], batch["image"])
+        wide = batch["label"].ndim == logs.ndim
+        targets = batch["label"] if wide else jax.nn.one_hot(batch["label"], logs.shape[-1])
+        return optax.softmax_cross_entropy(logs, targets), Aux()
+
+    total = epochs * experiment.steps_per_epoch
+    return dataclasses.replace(
+        experiment,
+        init=lambda key, batch: {"params": program.parameters},
+        objective=objective,
+        evaluate=evaluate,
+        predict=None,
+        summarize=None,
+        measure=None,
+        start=lambda variables: variables,
+        optimizer=optax.adam(warmup_cosine(learning_rate, total_steps=total, warmup=0.1)),
+        epochs=epochs,
+        ema_decay=0.0,
+        best=None,
+        early_stopping=None,
+    )
+
+
+def approximated(trained: Any, budgets: Sequence[float], *, epochs: int, learning_rate: float) -> list[Row]:
+    """Rows of each scheme and budget: multiply-adds, accuracy before and after fine-tuning, and milliseconds."""
+    experiment, predict = trained.experiment, trained.experiment.predict
+    train: Any = experiment.data.train
+    images = np.asarray(experiment.prepare({"image": jnp.asarray(train["image"][:CALIBRATION_IMAGES])})["image"])
+    whole = portable(lambda x: predict(trained.variables, {"image": x}), (1, *images.shape[1:]), dtype=images.dtype)
+    schemes: dict[str, Callable[..., PortableProgram]] = {
+        "separable": functools.partial(separate, whole, images),
+        "Tucker-2": functools.partial(separate, whole, images, scheme="tucker"),
+        "fewer filters": functools.partial(prune_filters, whole),
+    }
+    rows: list[Row] = [_described("the run", whole, images)]
+    for budget in budgets:
+        for name, make in schemes.items():
+            try:
+                program = make(budget=budget)
+            except ValueError as error:
+                rows.append({"network": name, "budget": budget, "error": str(error)})
+                continue
+            task = further(program, experiment, epochs=epochs, learning_rate=learning_rate)
+            compute = jax.jit(functools.partial(_classified, program, experiment))
+            before = accuracy(functools.partial(compute, program.parameters), experiment.data.test)
+            with tempfile.TemporaryDirectory() as folder:
+                tuned = fit(task, Path(folder) / "run").variables["params"]
+            after = accuracy(functools.partial(compute, tuned), experiment.data.test)
+            row = _described(name, program, images)
+            rows.append({**row, "budget": budget, "accuracy before": before, "accuracy": after, "epochs": epochs})
+    return rows
+
+
+def _classified(program: PortableProgram, experiment: Experiment, parameters: Any, images: jax.Array) -> jax.Array:
+    return log_probabilities(program, parameters, experiment.prepare({"image": images})["image"])
+
+
+def _described(name: str, program: PortableProgram, images: Any) -> Row:
+    """Multiply-adds of a program, and the least milliseconds for one image."""
+    seconds = []
+    for _ in range(CALLS):
+        began = time.perf_counter()
+        jax.block_until_ready(program(images[:1]))
+        seconds.append(time.perf_counter() - began)
+    return {
+        "network": name,
+        "multiply_adds": program.multiply_adds,
+        "milliseconds": 1e3 * min(seconds),
+        "median milliseconds": 1e3 * statistics.median(seconds),
+    }
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows in Markdown.
+
+    >>> print(table([{"network": "the run", "accuracy": 0.95}]))
+    | network | share of multiply-adds | accuracy before | accuracy | ms |
+    | --- | --- | --- | --- | --- |
+    | the run |  |  | 95.00 % |  |
+    """
+    lines = [
+        "| network | share of multiply-adds | accuracy before | accuracy | ms |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    whole = next((row["multiply_adds"] for row in rows if "multiply_adds" in row), 1)
+    for row in rows:
+        share = f"{row['multiply_adds'] / whole:.3f}" if "multiply_adds" in row else ""
+        before, after = (f"{100 * row[key]:.2f} %" if key in row else "" for key in ("accuracy before", "accuracy"))
+        time_of_one = f"{row['milliseconds']:.2f}" if "milliseconds" in row else row.get("error", "")
+        lines.append(f"| {row['network']} | {share} | {before} | {after} | {time_of_one} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Evaluates and prints, as the options say."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a run that classifies images")
+    parser.add_argument("--budgets", nargs="*", type=float, default=[0.75, 0.5, 0.35, 0.25])
+    parser.add_argument("--epochs", type=int, default=1, help="of fine-tuning (1)")
+    parser.add_argument("--learning-rate", type=float, default=3e-4, help="the greatest of fine-tuning, by Adam (3e-4)")
+    parser.add_argument("--json", type=Path, help="where the rows are written")
+    options = parser.parse_args()
+    trained = load_trained(RunFolder.open(options.run), "last")
+    experiment = trained.experiment
+    if experiment.predict is None or "label" not in experiment.data.test.fields:
+        parser.error(f"{options.run} is no run of a classifier: its experiment has no predict, or its data no label.")
+
+    def function(images: Any) -> Any:
+        assert experiment.predict is not None
+        return experiment.predict(trained.variables, dict(experiment.prepare({"image": images})))
+
+    rows = integers(function, experiment)
+    if options.budgets:
+        rows += approximated(trained, options.budgets, epochs=options.epochs, learning_rate=options.learning_rate)
+    if options.json is not None:
+        options.json.write_text(json.dumps({"run": str(options.run), "rows": rows}, indent=2) + "\n", encoding="utf-8")
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
