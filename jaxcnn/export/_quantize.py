@@ -33,7 +33,7 @@ class QuantizedProgram(PortableProgram):
     """A portable program whose convolutions and matrix products are of bytes; ``quantize`` makes it.
 
     Attributes:
-        operations: as in ``PortableProgram``, like ``input``, ``results`` and ``tree``.
+        operations: as in ``PortableProgram``, like ``input``, ``results``, ``tree`` and ``input_range``.
         original: the program with the weights as they were.
         scales: scale and zero point of each value that is stored in eight bits, by the id of the value.
         kernel_scales: the scales of the output channels of each kernel, by the id of its value.

@@ -12,13 +12,12 @@ from flax import linen as nn
 
 from jaxcnn import models
 from jaxcnn.export import PortableProgram, portable
-from jaxcnn.models._faster_rcnn import DenseHead, ResNetPyramid, VGGMap
 
 # The first blocks of the inception networks: the channels of their branches, and their pool.
 BLOCKS = inspect.signature(models.create("bn_inception").__class__).parameters["blocks"].default
 ONE_OF_EACH_STAGE = tuple((name, (64, 96, 128, 16, 32, 32)) for name in ("3a", "4a", "5a"))
 SMALL_DETECTOR: dict[str, Any] = {
-    "head": functools.partial(DenseHead, hidden=(12,)),
+    "head": functools.partial(models.DenseHead, hidden=(12,)),
     "candidates": (16, 16),
     "max_proposals": (8, 8),
     "max_detections": 6,
@@ -41,7 +40,7 @@ FAMILIES: dict[str, tuple[Mapping[str, Any], int | tuple[int, ...], int | None]]
     "fasterrcnn_resnet50_fpn": (
         {
             **SMALL_DETECTOR,
-            "backbone": functools.partial(ResNetPyramid, stage_sizes=(1, 1), channels=4, width=2),
+            "backbone": functools.partial(models.ResNetPyramid, stage_sizes=(1, 1), channels=4, width=2),
             "anchor_sizes": ((8,), (16,), (32,)),
             "pooled_maps": 2,
         },
@@ -51,7 +50,7 @@ FAMILIES: dict[str, tuple[Mapping[str, Any], int | tuple[int, ...], int | None]]
     "fasterrcnn_vgg16": (
         {
             **SMALL_DETECTOR,
-            "backbone": functools.partial(VGGMap, stage_sizes=(1,) * 5, widths=(4,) * 5),
+            "backbone": functools.partial(models.VGGMap, stage_sizes=(1,) * 5, widths=(4,) * 5),
             "anchor_sizes": ((16, 32),),
         },
         48,
