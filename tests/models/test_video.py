@@ -141,6 +141,7 @@ class Half(linen.Module):
     dtype: Any
     second_norm: bool = True
     dropout_rate: float = 0.5
+    hidden: tuple[int, int] = (4096, 2048)
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
