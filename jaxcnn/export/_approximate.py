@@ -60,6 +60,7 @@ def separate(
     section 3.2 (scheme 2) and 3.3 (data reconstruction); Kim et al., Compression of deep convolutional neural networks
     for fast and low power mobile applications (2016), section 3.1 (Tucker-2).
 
+    >>> import jax.numpy as jnp
     >>> from jaxcnn import functional as F
     >>> from jaxcnn.export import portable
     >>> kernel, x = np.random.default_rng(0).normal(size=(3, 3, 8, 8)).astype("float32"), jnp.ones((1, 8, 8, 8))
@@ -101,6 +102,7 @@ def prune_filters(program: PortableProgram, *, budget: float) -> PortableProgram
 
     Source: Li et al., Pruning filters for efficient convnets (2017), section 3.1.
 
+    >>> import jax
     >>> from jaxcnn import functional as F
     >>> from jaxcnn.export import portable
     >>> first, second = (np.random.default_rng(0).normal(size=(3, 3, 8, 8)).astype("float32") for _ in range(2))
