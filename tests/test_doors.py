@@ -18,8 +18,13 @@ ROOT = Path(__file__).parent.parent
 LIBRARY = sorted((ROOT / "jaxcnn").rglob("*.py"))
 PACKAGES = [path.parent for path in LIBRARY if path.name == "__init__.py"]
 OUTSIDE = [path for folder in ("docs", "experiments", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
-# The page of measurements and its tests show the tables that ``jaxcnn bench`` prints.
-TABLES_OF_THE_COMMAND = (("docs.bench", "jaxcnn.cli"), ("tests.bench", "jaxcnn.cli"))
+# The pages of measurements and their tests show the tables that verbs print, and compute figures as verbs do.
+TABLES_OF_THE_COMMAND = (
+    ("docs.bench", "jaxcnn.cli"),
+    ("tests.bench", "jaxcnn.cli"),
+    ("docs.bench", "jaxcnn.train"),
+    ("docs.bench", "jaxcnn.train._compile"),
+)
 
 
 def dotted(path: Path) -> str:

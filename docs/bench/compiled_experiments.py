@@ -1,0 +1,160 @@
+"""Training steps of whole experiments compiled for TPUs and GPUs that need not be present.
+
+    pip install '.[train,tpu-compile,cuda-compile]'
+    python -m docs.bench.compiled_experiments --json docs/bench/compiled_experiments.json
+
+runs ``jaxcnn compile`` for each row that the file does not have or that failed, and writes the tables of
+docs/many_devices.md from this file and from ``compiled_for_chips.json``; with ``--page`` it writes the tables alone.
+``faster_rcnn_digits`` reads MNIST and CIFAR-10 prepared by tensorflow-datasets. ``tests/bench/test_compiled.py``
+compares the page with the files.
+"""
+
+import argparse
+import dataclasses
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from docs.bench.compiled_for_chips import sentence, versions
+from docs.reports.report import markdown, with_tables
+from jaxcnn.cli._compile import amount
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = ROOT / "docs" / "many_devices.md"
+FILES = {name: ROOT / "docs" / "bench" / f"compiled_{name}.json" for name in ("experiments", "for_chips")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """An experiment on a topology, and the options of the verb."""
+
+    experiment: str
+    topology: str
+    options: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """As a user types it."""
+        return " ".join(["jaxcnn compile", self.experiment, "--topology", self.topology, *self.options, "--step-only"])
+
+
+TOPOLOGIES = ("v5e:2x2", "v5e:16x16", "v4:2x2x1", "v6e:16x16")
+EXPERIMENTS = {
+    "lenet5_digits": ("--per-device-batch", "64", "--streamed"),
+    "dcgan_digits": ("--per-device-batch", "64", "--streamed"),
+    "resnet50_imagenet": (
+        *("--set", "dataset=synthetic", "--set", "batch_size=8"),
+        *("--per-device-batch", "64", "--streamed"),
+    ),
+    "faster_rcnn_digits": (
+        *("--set", "scenes=64", "--set", "test_scenes=32"),
+        *("--per-device-batch", "16", "--streamed"),
+    ),
+}
+FSDP = (("lenet5_digits", "v5e:2x2"), ("resnet50_imagenet", "v5e:2x2"))
+GPUS = (("lenet5_digits", "h100:1x1x8"), ("resnet50_imagenet", "h100:1x1x1"))
+ROWS = (
+    *(Row(name, topology, EXPERIMENTS[name]) for name in EXPERIMENTS for topology in TOPOLOGIES),
+    *(Row(name, topology, (*EXPERIMENTS[name], "--fsdp")) for name, topology in FSDP),
+    *(Row(name, topology, EXPERIMENTS[name]) for name, topology in GPUS),
+)
+
+
+def report(row: Row) -> dict[str, Any]:
+    """What the verb reports; the error if it ends with one."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", *row.command.split(), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        found = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        return {"error": sentence((done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1])}
+    (step,) = found["programs"]
+    step["moved_activations"] = len(step["moved_activations"])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"processor_seconds": round(seconds, 1), "mesh": found["mesh"], **step}
+
+
+def tables(experiments: Mapping[str, Any], for_chips: Mapping[str, Any]) -> dict[str, str]:
+    """The tables of the page, from the contents of both files."""
+    heads = ["experiment", "devices", "batch", "memory of each", "operations", "memory traffic", "exchanged"]
+    rows = [[*_row(each)] for each in experiments["programs"].values()]
+    chips = [
+        [
+            topology,
+            " ".join(f"{name} {version}" for name, version in found["versions"].items() if name != "jaxlib"),
+            *(_counted(found["counts"].get(dtype)) for dtype in ("float32", "bfloat16", "int8")),
+        ]
+        for topology, found in for_chips.items()
+    ]
+    return {
+        "experiments": markdown([*heads, "least time", "processor time"], rows),
+        "functions": markdown(["topology", "compiler", "float32", "bfloat16", "int8"], chips),
+    }
+
+
+def _row(each: Mapping[str, Any]) -> list[str]:
+    name = f"`{each['experiment']}`" + (", FSDP" if "--fsdp" in each["options"] else "")
+    where = each["topology"]
+    if "error" in each:
+        return [name, where, *["-"] * 6, each["error"]]
+    seconds = f"{each['processor_seconds']:.0f} s" if "processor_seconds" in each else "-"
+    if not each["fits"]:
+        return [name, where, f"{each['batch_size']:,}", each["too_large"], *["-"] * 4, seconds]
+    exchanged = ", ".join(
+        f"{kind} {total['count']}, {amount(total['bytes'], 'B')}" for kind, total in each["collectives"].items()
+    )
+    return [
+        name,
+        where,
+        f"{each['batch_size']:,}",
+        amount(each["memory"], "B"),
+        amount(each["flops"], "FLOP"),
+        amount(each["bytes_accessed"], "B"),
+        exchanged,
+        f"{1e3 * each['least_seconds']:.3g} ms",
+        seconds,
+    ]
+
+
+def _counted(count: Mapping[str, int] | None) -> str:
+    if count is None:
+        return "-"
+    failed = f", {count['failed']} not" if count["failed"] else ""
+    return f"{count['compiled']:,} compiled{failed}"
+
+
+def page() -> str:
+    """The page with the tables of the files."""
+    contents = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in FILES.items()}
+    return with_tables(PAGE.read_text(encoding="utf-8"), tables(**contents))
+
+
+def main() -> None:
+    """Compiles what the file does not have, and writes the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, default=FILES["experiments"], help="the file to write, or to add to")
+    parser.add_argument("--only", default="", help="rows whose command has this text")
+    parser.add_argument("--page", action="store_true", help="compile nothing")
+    options = parser.parse_args()
+    content = json.loads(options.json.read_text(encoding="utf-8")) if options.json.exists() else {"programs": {}}
+    found = content["programs"]
+    for row in () if options.page else ROWS:
+        done = "error" not in found.get(row.command, {"error": "not compiled"})
+        if not done and options.only in row.command:
+            about = {**dataclasses.asdict(row), "versions": versions(row.topology)}
+            found[row.command] = about | report(row)
+            print(row.command, found[row.command], flush=True)
+            content["programs"] = {each.command: found[each.command] for each in ROWS if each.command in found}
+            options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if options.json == FILES["experiments"]:
+        PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
