@@ -118,7 +118,7 @@ def approximated(trained: Any, budgets: Sequence[float], *, epochs: int, learnin
         "Tucker-2": functools.partial(separate, whole, images, scheme="tucker"),
         "fewer filters": functools.partial(prune_filters, whole),
     }
-    rows: list[Row] = [_described("the run", whole, images)]
+    rows: list[Row] = [_described("program of one image", whole, images)]
     for budget in budgets:
         for name, make in schemes.items():
             try:
