@@ -4,6 +4,7 @@ It is used if the user selects it, by ``JAXCNN_TUNED=path`` or ``use_tuning``. N
 """
 
 import functools
+import importlib.metadata
 import json
 import os
 import platform
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jaxlib.version
 
 from jaxcnn.functional._engine._algorithms import ALGORITHMS, MEASURED_ALGORITHMS
 from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
@@ -133,7 +133,7 @@ def this_machine() -> dict[str, Any]:
     ['cores', 'jax', 'jaxlib', 'processor']
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    versions = {"jax": jax.__version__, "jaxlib": jaxlib.version.__version__}
+    versions = {"jax": jax.__version__, "jaxlib": importlib.metadata.version("jaxlib")}
     return {"processor": _processor(), "cores": cores, **versions}
 
 
