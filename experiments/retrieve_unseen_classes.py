@@ -8,8 +8,10 @@ and the accuracy of the nearest neighbour for pixels and for the best layer. Wit
 
 run     jaxcnn repeat retrieve_unseen_classes --seeds 3     (MNIST prepared by tensorflow-datasets)
         jaxcnn repeat retrieve_unseen_classes --seeds 3 --set dataset=cifar10
-cost    not measured yet
-result  not trained yet
+cost    20:01 a run on 1 core
+result  99.92 % test accuracy, 0.08 % error over 1 seed
+        Mean average precision among the unseen digits: 0.7265 by the maxima of the last map, 0.7200 of these in 32
+        components, 0.5135 by pixels, 0.4339 by the untrained network
 """
 
 import dataclasses

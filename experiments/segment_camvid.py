@@ -8,8 +8,10 @@ class, and, for the network that reads its own label map, the mean IoU after eac
 tuned. Cite Brostow et al. (2008).
 
 run     jaxcnn repeat segment_camvid --seeds 3 --set folder=camvid.zip     (a folder or a zip file; see data.label_maps)
-cost    not measured yet
-result  not measured yet
+cost    51:06 a run on 1 core
+result  unet_balanced: 42.09 % mean IoU, 0.7375 pixel accuracy, 0.6888 class accuracy over 1 seed. The mean IoU of the
+        validation part, which shows the same streets at the same time of day, is 51.25 %. The other variants are not
+        trained yet
 """
 
 import dataclasses
@@ -45,7 +47,7 @@ class Config:
     network: Annotated[Literal["unet", "deeplab", "refinement"], "which network"] = "unet"
     balanced: Annotated[bool, "weigh the loss of each class by the median frequency over its own"] = False
     seed: Annotated[int, "determines initial parameters, order and augmentation"] = 0
-    epochs: Annotated[int, "passes over the training images"] = 20
+    epochs: Annotated[int, "passes over the training images"] = 40
     batch_size: Annotated[int, "images of a step"] = 4
     width: Annotated[int, "channels of the first level; each further one has twice as many"] = 12
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 3e-3
