@@ -38,7 +38,7 @@ def test_jit_and_vmap(augment: Augment, key: jax.Array, images: jax.Array) -> No
     check_jit_and_vmap(augment, key, images)
 
 
-@each
+@one_of_each_path
 def test_gradient_is_the_adjoint(augment: Augment, key: jax.Array) -> None:
     check_adjoint(augment, key)
 

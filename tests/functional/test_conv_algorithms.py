@@ -142,7 +142,10 @@ def test_half_precision_is_summed_in_float32(name: str) -> None:
     np.testing.assert_array_equal(y.astype(jnp.float32), np.full((1, 1, 2), 304))
 
 
-@pytest.mark.parametrize(("name", "groups"), [("xla", 1), ("fft", 2), ("shifted", 2), ("grouped", 2), ("auto", 2)])
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    default_rows([("xla", 1), ("fft", 2), ("shifted", 2), ("grouped", 2), ("auto", 2)], keep=["grouped", "auto"]),
+)
 @pytest.mark.parametrize(
     "split", default_rows([(("data", None),), ((None, "data"),), (("data", "model"),)], keep=[("data", "model")])
 )

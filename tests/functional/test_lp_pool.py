@@ -94,7 +94,7 @@ def test_dtypes(dtype: Any) -> None:
     assert float(y[0, 0]) == pytest.approx(100 * 50**0.5, rel=2**-8)
 
 
-@pytest.mark.parametrize("p", default_rows([0.5, 1, 2, 3, 7.5], keep=[0.5, 2, 3]))
+@pytest.mark.parametrize("p", default_rows([0.5, 1, 2, 3, 7.5], keep=[3]))
 @pytest.mark.parametrize(
     ("window", "stride"),
     [(12, 12), *(pytest.param(*row, marks=pytest.mark.gate) for row in [(3, 1), (3, 12), (12, 1)])],

@@ -40,7 +40,7 @@ AVERAGES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-KEPT = [name for name in NAMES if name in ("bfloat16", "float8_e4m3fn", "float8_e8m0fnu", "int4")]
+KEPT = [name for name in NAMES if name in ("float8_e4m3fn", "float8_e8m0fnu", "int4")]
 
 
 @pytest.mark.parametrize("name", default_rows(NAMES, keep=KEPT))

@@ -148,6 +148,7 @@ def test_a_pool_refuses_an_axis_that_may_be_shorter_than_its_window() -> None:
         export(lambda x: F.max_pool(x, (3,), strides=2, padding=((1, 0),)), "h, 1")
 
 
+@pytest.mark.gate
 def test_ties_and_padding_of_pools_with_symbolic_sizes() -> None:
     """The first of equal entries, entries of -inf before padding, and NaN, as with known sizes."""
 

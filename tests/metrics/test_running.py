@@ -41,6 +41,7 @@ def drawn() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return labels, scores, weights
 
 
+@pytest.mark.gate
 def test_batches_scans_merges_and_devices_agree() -> None:
     arrays = drawn()
     parts = [array.reshape(PARTS, EACH, *array.shape[1:]) for array in arrays]

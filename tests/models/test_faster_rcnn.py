@@ -238,6 +238,7 @@ def test_sizes_are_those_of_the_info() -> None:
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == 41_808_406
 
 
+@pytest.mark.gate
 def test_boxes_are_float32_in_any_type_and_batch_axes_stay() -> None:
     model, x = models.create(NAME, **TINY, dtype=jnp.bfloat16), jnp.zeros((2, 1, 40, 50, 3))
     variables, found = shapes_of(model, x)

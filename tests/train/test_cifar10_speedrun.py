@@ -81,6 +81,7 @@ def test_six_views_are_those_of_the_reference(file: ExperimentFile) -> None:
 
 
 @pytest.mark.parametrize(("path", "rate"), [(("head", "kernel"), "head_lr"), (("group1", "norm1", "bias"), "bias_lr")])
+@pytest.mark.gate
 def test_first_update_of_head_and_biases(file: ExperimentFile, path: tuple[str, ...], rate: str) -> None:
     """By PyTorch's formula: g = sum gradient + wd / lr w, and with Nesterov the first step is lr (1 + m) g."""
     config = file.config_class(batch_size=100)
@@ -101,6 +102,7 @@ def _at(tree: Any, path: tuple[str, ...]) -> Any:
     return tree
 
 
+@pytest.mark.gate
 def test_another_batch_takes_another_rate_of_muon(file: ExperimentFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "load", blobs)
     rates = []

@@ -99,8 +99,9 @@ def test_the_box_of_the_loss_moves_towards_the_object() -> None:
         rate = 0.1 * (1 - index / 1000)
         return jax.tree.map(lambda leaf, grad: leaf - rate * grad, variables, grads(variables))
 
-    before = functions["evaluate"](variables, given)
-    after = functions["evaluate"](jax.jit(lambda v: jax.lax.fori_loop(0, 1000, step, v))(variables), given)
+    evaluate = jax.jit(functions["evaluate"])
+    before = evaluate(variables, given)
+    after = evaluate(jax.jit(lambda v: jax.lax.fori_loop(0, 1000, step, v))(variables), given)
     assert float(after["iou"].min()) > 0.8 > float(before["iou"].mean())
     assert float(after["localised"].min()) == 1
 

@@ -89,7 +89,7 @@ def test_a_step_learns_from_mixed_targets(plain: Experiment) -> None:
     np.testing.assert_allclose(targets.sum(-1), 1.0, rtol=1e-6)
     state = create_state(experiment)
     arrays = {name: jnp.asarray(array) for name, array in experiment.data.train.arrays.items()}
-    after, _ = train_step(experiment, state, arrays, order)
+    after, _ = quick_jit(functools.partial(train_step, experiment))(state, arrays, order)
     _, dropout_key = jax.random.split(jax.random.fold_in(stream(experiment.seed, STEP), 0))
     apply = quick_jit(functools.partial(TinyNetwork().apply, train=True, mutable=["batch_stats"]))
     logits, _ = apply(state.variables, jnp.asarray(batch["image"]), rngs={"dropout": dropout_key})

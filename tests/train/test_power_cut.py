@@ -24,6 +24,7 @@ def files_of(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
+@pytest.mark.gate
 def test_at_every_moment_a_whole_checkpoint_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Modelled: what no ``fsync`` has seen is lost. From the first save that is over, one that is whole is left."""
     (tmp_path / "disk").mkdir()

@@ -28,9 +28,9 @@ pytestmark = [
 
 @pytest.fixture(scope="module", autouse=True)
 def leave_nothing() -> Iterator[None]:
-    """What those threads left behind is not to be found in a test of another file; a collection takes a second."""
+    """What those threads left behind is not to be found in a test of another file; and they are young."""
     yield
-    gc.collect()
+    gc.collect(1)
 
 
 @pytest.fixture

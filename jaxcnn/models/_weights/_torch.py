@@ -59,7 +59,8 @@ def load_torch(
 
     >>> import tempfile
     >>> model = create("resnet18", num_classes=10)
-    >>> variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    >>> variables = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), shapes)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_torch("resnet18", variables, f"{folder}/resnet18.safetensors")
     ...     model, loaded = load_torch("resnet18", f"{folder}/resnet18.safetensors")
