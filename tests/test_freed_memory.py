@@ -72,6 +72,7 @@ def test_steps_do_not_fault_pages_in_again() -> None:
 
 
 @needs_glibc
+@pytest.mark.gate
 def test_kept_memory_is_released_once_where_asked() -> None:
     found = run(RELEASE)
     assert found["released"] is True and found["bytes"] > 200e6, found  # type: ignore[operator]

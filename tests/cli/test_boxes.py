@@ -41,6 +41,7 @@ def build(config):
 '''
 
 
+@pytest.mark.gate
 def test_boxes_are_drawn_and_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, run, picture = tmp_path / "boxes_of_digits.py", tmp_path / "run", tmp_path / "digit.png"
     file.write_text(EXPERIMENT, encoding="utf-8")

@@ -47,6 +47,7 @@ def test_explain_draws_maps_of_the_score_of_a_class(
     assert grad_cam["size"] == "8x8" and found["layer"] == "Dropout_0()"
 
 
+@pytest.mark.gate
 def test_units_draws_how_kernels_and_units_developed(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -159,6 +159,7 @@ def test_indices_in_one_program_are_those_of_the_array(part: int, dtype: str) ->
         assert np.mean(np.asarray(indices) == places) > 0.95
 
 
+@pytest.mark.gate
 def test_under_other_transforms() -> None:
     """In a loop, mapped, rematerialized, in forward mode: each window of 3x3 still takes one tangent."""
     x = jnp.asarray(np.random.default_rng(0).standard_normal((6, 29, 28, 16)), jnp.float32)

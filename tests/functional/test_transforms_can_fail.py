@@ -166,6 +166,7 @@ ATTEMPTS = [
 
 
 @pytest.mark.parametrize(("check", "number"), ATTEMPTS)
+@pytest.mark.gate
 def test_a_broken_function_is_refused(check: str, number: int) -> None:
     broken = BROKEN[check][number]
     with pytest.raises(REFUSALS):

@@ -58,6 +58,7 @@ def example() -> tuple[nn.Module, Any]:
     return model, jax.tree.unflatten(jax.tree.structure(shapes), [spread[name] for name in names])
 
 
+@pytest.mark.gate
 def test_a_checkpoint_of_the_example_is_loaded() -> None:
     _, tree = example()
     model, variables = models.load_flax_resnet("resnet50", tree)

@@ -53,6 +53,7 @@ def test_what_is_no_image_is_refused(name: str) -> None:
 
 
 @a_few_small
+@pytest.mark.gate
 def test_five_steps_on_one_batch_lower_the_loss(small: Small) -> None:
     values = losses(small, steps=5, batch=4)
     assert np.isfinite(values).all()

@@ -67,6 +67,7 @@ def test_the_gradient_passes_through_the_label_maps_unless_it_is_stopped() -> No
     )
 
 
+@pytest.mark.gate
 def test_batch_statistics_move_in_training_and_half_precision_stays() -> None:
     model = models.Refinement(unet(norm=nn.BatchNorm), num_classes=CLASSES, repetitions=2)
     variables = initialized(model)

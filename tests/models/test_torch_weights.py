@@ -79,6 +79,7 @@ def test_names_and_shapes_are_timms(name: str) -> None:
 
 
 @pytest.mark.parametrize("source", default_rows(["torchvision", "timm"], keep=["torchvision"]))
+@pytest.mark.gate
 def test_what_was_saved_is_loaded(tmp_path: Path, source: str) -> None:
     variables = models.load_torch("mobilenet_v2", generated(shapes_here("mobilenet_v2")))[1]
     models.save_torch("mobilenet_v2", variables, tmp_path / "m.safetensors", source=source)

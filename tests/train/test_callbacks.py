@@ -147,6 +147,7 @@ def test_a_run_is_the_same_with_callbacks_and_those_that_raise_are_named_once(
     assert all(text in (run.path / "warnings.log").read_text(encoding="utf-8") for text in said)
 
 
+@pytest.mark.gate
 def test_the_figures_of_steps_are_those_of_their_batches(experiment: train.Experiment, tmp_path: Path) -> None:
     """The mean over the steps of an epoch is what the epoch's record has, computed on the device."""
 

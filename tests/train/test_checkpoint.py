@@ -219,6 +219,7 @@ def test_a_damaged_run_ends_like_a_whole_one(tmp_path: Path) -> None:
     assert "checkpoint of step 12 is damaged" in (run.path / "warnings.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.gate
 def test_a_long_epoch_is_saved_within(tmp_path: Path) -> None:
     file, run = new_run(tmp_path / "run")
     experiment = file.build(file.config_class())

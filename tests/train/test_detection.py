@@ -71,6 +71,7 @@ def prepared(split: data.Split) -> dict[str, jax.Array]:
     return {**split.arrays, "image": jnp.asarray(split["image"], jnp.float32) / 255}
 
 
+@pytest.mark.gate
 def test_the_functions_of_a_detector_make_what_the_loop_expects() -> None:
     """Losses, gradients, proposals' recall and predictions; degenerate boxes and crowds are no objects."""
     functions, batch = detection(model()), prepared(scenes(4))

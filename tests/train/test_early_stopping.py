@@ -106,6 +106,7 @@ def ending_early(folder: Path) -> tuple[Experiment, Outcome]:
     return experiment, train(experiment, folder)
 
 
+@pytest.mark.gate
 def test_a_run_ends_early(tmp_path: Path) -> None:
     experiment, whole = ending_early(tmp_path / "whole")
     run = RunFolder(whole.run)

@@ -50,6 +50,7 @@ def test_a_run_starts_from_trained_variables_with_a_new_head(experiment: Experim
     assert not equal(state.params["output"], trained["params"]["output"])
 
 
+@pytest.mark.gate
 def test_frozen_parameters_stay_bit_for_bit_and_groups_have_their_own_rates(experiment: Experiment) -> None:
     before = create_state(experiment)
     optimizer = by_pattern({"conv/*": frozen(), "output/*": optax.sgd(0.1)}, optax.sgd(0.01))

@@ -118,6 +118,7 @@ def test_the_state_of_another_experiment_is_refused(experiment: train.Experiment
     assert create_state(other).step == 0
 
 
+@pytest.mark.gate
 def test_what_is_measured_is_written_when_the_run_ends(experiment: train.Experiment, tmp_path: Path) -> None:
     def measure(trained: train.Trained) -> dict[str, np.ndarray]:
         return {"steps": np.array([trained.step]), "accuracy": np.float32(trained.evaluate()["accuracy"])}

@@ -94,7 +94,7 @@ SPELLINGS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("make", default_rows(SPELLINGS, keep=["pmap", "fsdp explicit"]))
+@pytest.mark.parametrize("make", default_rows(SPELLINGS, keep=["pmap"]))
 def test_devices_and_spellings_change_nothing(
     experiment: Experiment, alone: tuple[np.ndarray, TrainState], make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

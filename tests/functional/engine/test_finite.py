@@ -139,6 +139,7 @@ def _our_ensemble(x: Any, kernels: Any) -> Any:
 
 
 @pytest.mark.parametrize("run", [_our_ensemble, _ensemble], ids=["conv", "lax"])
+@pytest.mark.gate
 def test_one_member_of_an_ensemble_diverges(run: Any) -> None:
     """Its neighbours' values and gradients are what they are without it, also under ``accelerate``."""
     assert explain_conv((2, 32, 32, 32), (3, 3, 4, 32), feature_group_count=8, platform="cpu").algorithm == "grouped"
