@@ -113,7 +113,7 @@ class LiteRT:
     """
 
     def __init__(self, python: Path, name: str, batch: int, threads: int) -> None:
-        words = [str(python), __file__, "--serve", name, str(batch), "--threads", str(threads)]
+        words = [str(python), __file__, "--time-litert", name, str(batch), "--threads", str(threads)]
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.sizes: dict[str, int] = self._read()
         self.turns: dict[str, Turn] = {kind: functools.partial(self._turn, kind) for kind in self.sizes}
@@ -138,8 +138,8 @@ class LiteRT:
         self._process.wait()
 
 
-def serve(name: str, batch: int, threads: int) -> None:
-    """Runs in the environment of LiteRT: a turn for each line of the standard input."""
+def time_litert(name: str, batch: int, threads: int) -> None:
+    """Times LiteRT in its own environment: one measurement for each line of the standard input."""
     from ai_edge_litert.interpreter import Interpreter
 
     from jaxcnn.export import to_tflite
@@ -250,13 +250,15 @@ def main() -> None:
     parser.add_argument("--litert-python", type=Path, help="Python of an environment with jaxcnn[tflite]")
     parser.add_argument("--page", type=Path, metavar="JSON", help="print these results in Markdown instead")
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # one process of the first command
-    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)  # the process of LiteRT
+    parser.add_argument(
+        "--time-litert", nargs=2, help=argparse.SUPPRESS
+    )  # this script starts itself in that environment
     options = parser.parse_args()
     if options.page is not None:
         print(table(json.loads(options.page.read_text(encoding="utf-8"))["rows"]))
         return
-    if options.serve is not None:
-        serve(options.serve[0], int(options.serve[1]), options.threads)
+    if options.time_litert is not None:
+        time_litert(options.time_litert[0], int(options.time_litert[1]), options.threads)
         return
     python = options.litert_python
     if options.threads is not None:

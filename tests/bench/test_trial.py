@@ -1,16 +1,17 @@
 """Operations that may end the process: oneDNN's convolution passes in another one, and only a table selects it."""
 
 import json
+import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
 import pytest
 
 from jaxcnn._geometry import conv_geometry
-from jaxcnn.bench import _trial, time_algorithms, tuning_table
+from jaxcnn.bench import _trial, _tune, time_algorithms, tuning_table
 from jaxcnn.functional import conv, explain_conv, use_tuning
 from jaxcnn.functional.tuning import ConvOperation, conv_operation
 from tests.functional.engine.groups import loop_grouped_forward
@@ -41,6 +42,25 @@ def test_an_operation_that_ends_the_process_does_not_pass(monkeypatch: pytest.Mo
     assert not _trial.passes(conv_operation(X, KERNEL, **OPTIONS), "onednn")
     assert not _trial.passes(conv_operation(X, KERNEL, **OPTIONS), "onednn")
     _trial.stop()
+
+
+@pytest.mark.parametrize(("factor", "is_right"), [(1.0, True), (1.001, False)])
+def test_a_wrong_result_does_not_pass(factor: float, is_right: bool) -> None:
+    exact = conv_operation((1, 4, 4, 1), (3, 3, 1, 1))
+    other = types.SimpleNamespace(
+        operand_shapes=exact.operand_shapes,
+        dtype=exact.dtype,
+        reference=exact.reference,
+        risky_algorithms=lambda: {"other": lambda x, kernel: factor * exact.reference()(x, kernel)},
+    )
+    assert _trial._is_right(cast(ConvOperation, other), "other") == is_right
+
+
+def test_what_does_not_pass_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(_tune, "passes", lambda operation, name: asked.append(name))  # None: it does not
+    measured = time_algorithms(conv_operation((1, 4, 4, 1), (3, 3, 1, 1)), seconds=0.001)
+    assert asked == ["onednn"] and "xla" in measured and "onednn" not in measured
 
 
 @pytest.mark.gate

@@ -3,8 +3,8 @@
 XLA does not emit it for convolutions, but has its custom call. JAX documents neither the call nor its configuration,
 ``jax.export`` refuses it, and a convolution that oneDNN rejects ends the process. So ``jaxcnn bench --tune`` first
 computes each operation in a process of its own and compares the result; a table names the operations that passed, and
-counts only for the versions and the processor that it was measured with. Measured on two cores: 7x7 depthwise 2 to 5
-times as fast as the other algorithms, 32 groups twice, dense layers 1 to 1.4 times.
+counts only for the versions and the processor that it was measured with. A program with the call is not kept in JAX's
+compilation cache, which warns that it cannot write it. docs/decisions/0023-onednn.md has measurements.
 
 This is the only module that knows the name of the call and the form of its configuration (``onednn_config.proto`` of
 XLA; as in jaxlib 0.10.2 and 0.12.0, where dimensions, pads, strides and dilations are plain numbers).
