@@ -250,9 +250,7 @@ def main() -> None:
     parser.add_argument("--litert-python", type=Path, help="Python of an environment with jaxcnn[tflite]")
     parser.add_argument("--page", type=Path, metavar="JSON", help="print these results in Markdown instead")
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # one process of the first command
-    parser.add_argument(
-        "--time-litert", nargs=2, help=argparse.SUPPRESS
-    )  # this script starts itself in that environment
+    parser.add_argument("--time-litert", nargs=2, help=argparse.SUPPRESS)  # its own process
     options = parser.parse_args()
     if options.page is not None:
         print(table(json.loads(options.page.read_text(encoding="utf-8"))["rows"]))
