@@ -109,6 +109,7 @@ def main() -> None:
     """Reads the options, measures, prints, and writes the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", nargs="+", default=STEPS, choices=STEPS)
+    parser.add_argument("--policies", nargs="+", default=tuple(POLICIES), choices=POLICIES, metavar="POLICY")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0, help="of steps in each process")
     parser.add_argument("--tables", type=Path, metavar="FOLDER", help="measure the policies that are tuned too")
@@ -120,16 +121,16 @@ def main() -> None:
         print(json.dumps(time_step(step, policy, options.seconds)))
         return
     has_torch = importlib.util.find_spec("torch") is not None
-    policies = [policy for policy in POLICIES if has_torch or not policy.startswith("torch")]
+    policies = [policy for policy in options.policies if has_torch or not policy.startswith("torch")]
     if options.tables is None:
         policies = [policy for policy in policies if "tuned" not in policy]
     else:
         write_tables(options.tables, options.steps, seconds=0.3)
     found = compare(options.steps, policies, options.rounds, options.seconds, options.tables)
     for policy in policies:
-        ratios = [each[policy]["milliseconds"] / each["ours"]["milliseconds"] for each in found.values()]
+        ratios = [each[policy]["milliseconds"] / each[policies[0]]["milliseconds"] for each in found.values()]
         mean = statistics.geometric_mean(ratios)
-        print(f"{policy:18} {mean:.2f} of the time of ours as it comes, over {len(ratios)} steps")
+        print(f"{policy:18} {mean:.2f} of the time of {policies[0]}, over {len(ratios)} steps")
     if options.json:
         packages = ("jax", "jaxlib", "torch") if has_torch else ("jax", "jaxlib")
         versions = {name: importlib.metadata.version(name) for name in packages}

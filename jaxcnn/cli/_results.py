@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-COLUMNS = ("experiment", "test accuracy", "test error", "other figures", "seeds", "time of a run", "device", "jax")
+COLUMNS = ("experiment", "test accuracy", "other figures", "seeds", "time of a run", "device", "jax")
 _UNKNOWN = "not known"
 MOST_IN_HEAD = 3  # figures of a line at the head of an experiment without accuracy
 MOST_OTHERS = 4  # figures of a row besides accuracy and error; --json prints all
@@ -42,17 +42,20 @@ MOST_OTHERS = 4  # figures of a row besides accuracy and error; --json prints al
 def read_results() -> list[dict[str, Any]]:
     """Every results file of the experiments that can be called by name; the first folder wins.
 
-    A file that is not one of results is left out and named on standard error.
+    ``NAME.json`` has the results of an experiment, ``NAME/VARIANT.json`` those of one variant that was trained alone.
+    Other files in a folder ``NAME`` belong to reports. A file that is not one of results is left out and named on
+    standard error.
     """
     from jaxcnn._errors import printable
     from jaxcnn.train import experiment_folders
 
-    files: dict[str, Path] = {}
+    files: dict[tuple[str, ...], Path] = {}
     for folder in experiment_folders():
-        for path in sorted(folder.glob("results/*.json")):
-            files.setdefault(path.stem, path)
+        results = folder / "results"
+        for path in [*results.glob("*.json"), *results.glob("*/*.json")]:
+            files.setdefault(path.relative_to(results).with_suffix("").parts, path)
     found = []
-    for _, path in sorted(files.items()):
+    for (_, *variant), path in sorted(files.items()):
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
             rows([result])  # whether every entry is there, of its type
@@ -60,7 +63,8 @@ def read_results() -> list[dict[str, Any]]:
             reason = f"it has no entry {error}" if isinstance(error, KeyError) else str(error)
             print(f"jaxcnn results: {printable(str(path))} is left out: {printable(reason)}", file=sys.stderr)
         else:
-            found.append(result)
+            if not variant or variant == list(result.get("variants", {})):
+                found.append(result)
     return found
 
 
@@ -84,7 +88,7 @@ def row(result: dict[str, Any]) -> list[str]:
     versions, cores = result["versions"], result["cores"]
     return [
         result["experiment"],
-        *(in_words(result, name) if name in result else "" for name in ("test/accuracy", "test/error")),
+        in_words(result, "test/accuracy") if "test/accuracy" in result else "",
         ", ".join([*_others(result), *_measured(result)][:MOST_OTHERS]),
         str(result["seeds"]),
         duration(result["wall_seconds"]["mean"]) if "wall_seconds" in result else _UNKNOWN,
@@ -134,7 +138,7 @@ def _head_line(whole: dict[str, Any], result: dict[str, Any]) -> str:
     accuracy, others = row(result)[1], _others(result)
     figures = [f"{accuracy} test accuracy"] if accuracy else []
     if accuracy:
-        figures += others or [f"{row(result)[2]} error"]
+        figures += others or [f"{in_words(result, 'test/error')} error"]
     else:
         figures += [*others, *_measured(result)][:MOST_IN_HEAD]
     seeds = f"over {result['seeds']} seed{'s' * (result['seeds'] > 1)}"
