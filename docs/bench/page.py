@@ -1,7 +1,7 @@
 """Prints docs/bench.md, from the root of a checkout:
 
     python -m docs.bench.page docs/bench/jax-0.12.json docs/bench/jax-0.10.json \\
-        --notes docs/bench/notes.md --picture images/bench.png
+        --notes docs/bench/notes.md --picture images/bench.png --policies docs/bench/freed_memory.json > docs/bench.md
 
 The page lists every entry of the first file; further files, of other releases of JAX, add columns to the table of
 targets. In the notes, the text after ``## KEY`` is the paragraph of the target with that key (``targets.py``).
@@ -9,6 +9,7 @@ targets. In the notes, the text after ``## KEY`` is the paragraph of the target 
 
 import argparse
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,19 @@ compiling without caches. Memory is what XLA reports for the program, arguments 
 compared with stock's; `error` is the largest difference relative to the largest entry."""
 
 
+POLICIES = """\
+The `jaxcnn` command keeps freed memory in the process (`jaxcnn.keep_freed_memory()`); "kept" is the same for each library.
+"Tuned" selects algorithms by a table of `jaxcnn bench --tune`, in which oneDNN is one of them. Each time is the fastest step
+of processes that take turns, in milliseconds; the last row is the geometric mean of the five steps over the time of PyTorch
+as it comes. Memory is the resident set while the network steps, in MB."""
+
+
 def page(
-    reports: Sequence[Mapping[str, Any]], notes: Mapping[str, str] | None = None, *, picture: str | None = None
+    reports: Sequence[Mapping[str, Any]],
+    notes: Mapping[str, str] | None = None,
+    *,
+    picture: str | None = None,
+    policies: Mapping[str, Any] | None = None,
 ) -> str:
     """The page in Markdown.
 
@@ -54,6 +66,7 @@ def page(
         reports: the JSON of ``jaxcnn bench --json``, each with another release of JAX; the first is the main one.
         notes: the paragraph of each target, by its key.
         picture: the picture's path, relative to the page.
+        policies: the JSON of ``docs/bench/freed_memory.py --json``.
 
     Raises:
         ValueError: a note about no target.
@@ -66,6 +79,8 @@ def page(
     medians = summary(results, statistic="median")
     parts = [HEAD, *(machine_line(report["machine"]) for report in reports), PEERS]
     parts += ["## Targets\n", _targets(reports)]
+    if policies is not None:
+        parts += ["## Steps by memory policy", policy_tables(policies)]
     parts += _paragraphs(reports, notes)
     parts += [f"## Summary, medians, {_release(reports[0])}\n", markdown(SUMMARY_COLUMNS, summary_rows(medians))]
     if medians["steps"]:
@@ -73,6 +88,27 @@ def page(
     parts += [f"## Every entry, {_release(reports[0])}\n", *([f"![bars]({picture})"] if picture else [])]
     parts += ["Medians in milliseconds.", markdown(COLUMNS, [row(result) for result in results])]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def policy_tables(measured: Mapping[str, Any]) -> str:
+    """Times and memory of each step under each policy, and the means over PyTorch."""
+    steps = measured["steps"]
+    policies = list(next(iter(steps.values())))
+    heads = [policy.replace("torch", "PyTorch") for policy in policies]
+    rows = [
+        [f"`{step}`", *(number(found[policy][key]) for key in ("milliseconds", "megabytes") for policy in policies)]
+        for step, found in steps.items()
+    ]
+    means = [
+        statistics.geometric_mean(
+            found[policy]["milliseconds"] / found["torch"]["milliseconds"] for found in steps.values()
+        )
+        for policy in policies
+    ]
+    rows.append(["mean over PyTorch", *map(number, means), *[""] * len(policies)])
+    versions = ", ".join(f"{name} {version}" for name, version in measured["versions"].items())
+    found = markdown(["step", *heads, *(f"{head}, MB" for head in heads)], rows)
+    return f"{POLICIES}\n\n{found}\n\nMeasured with {versions}."
 
 
 def machine_line(about: Mapping[str, Any]) -> str:
@@ -141,10 +177,12 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("results", nargs="+", type=Path, help="JSON of jaxcnn bench; the first is the main one")
     parser.add_argument("--notes", type=Path, help="paragraphs on the targets")
     parser.add_argument("--picture", help="path of the picture, relative to the page")
+    parser.add_argument("--policies", type=Path, help="JSON of docs/bench/freed_memory.py")
     options = parser.parse_args(words)
     reports = [json.loads(path.read_text(encoding="utf-8")) for path in options.results]
     notes = read_notes(options.notes.read_text(encoding="utf-8")) if options.notes else {}
-    print(page(reports, notes, picture=options.picture), end="")
+    policies = json.loads(options.policies.read_text(encoding="utf-8")) if options.policies else None
+    print(page(reports, notes, picture=options.picture, policies=policies), end="")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.bench.page import main, page, read_notes
+from docs.bench.page import main, page, policy_tables, read_notes
 from docs.bench.targets import TARGETS, slower_than_stock, table
 from jaxcnn.bench._report import machine, report, summary
 from jaxcnn.bench._runner import Result, is_wrong
@@ -106,3 +106,18 @@ def test_the_page_is_what_was_measured(capsys: pytest.CaptureFixture[str]) -> No
     files = [str(docs / "bench" / f"jax-{release}.json") for release in ("0.12", "0.10")]
     main([*files, "--notes", str(docs / "bench" / "notes.md"), "--picture", "images/bench.png"])
     assert capsys.readouterr().out == (docs / "bench.md").read_text(encoding="utf-8")
+
+
+def test_policies_have_times_memory_and_a_mean_over_pytorch() -> None:
+    fast = {"milliseconds": 2.0, "megabytes": 400.0}
+    slow = {"milliseconds": 4.0, "megabytes": 300.0}
+    steps = {"lenet5": {"ours": fast, "torch": slow}, "resnet": {"ours": slow, "torch": slow}}
+    assert policy_tables({"versions": {"jax": "0.12"}, "steps": steps}).splitlines()[-7:] == [
+        "| step | ours | PyTorch | ours, MB | PyTorch, MB |",
+        "| --- | --- | --- | --- | --- |",
+        "| `lenet5` | 2 | 4 | 400 | 300 |",
+        "| `resnet` | 4 | 4 | 300 | 300 |",
+        "| mean over PyTorch | 0.707 | 1 |  |  |",
+        "",
+        "Measured with jax 0.12.",
+    ]
