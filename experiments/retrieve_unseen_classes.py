@@ -106,18 +106,23 @@ def measure(model: Network, normalize: Any, unseen: data.Split, trained: Trained
     """Mean average precision by descriptor, and the accuracy of the nearest neighbour."""
     labels = unseen["label"]
     train: Any = trained.experiment.data.train  # in memory
-    found = {"pixels": precision(unseen["image"].reshape(len(labels), -1).astype(np.float32), labels)}
+    pixels = unseen["image"].reshape(len(labels), -1).astype(np.float32)
     shape = (1, *unseen["image"].shape[1:])
     untrained = model.init(jax.random.key(trained.experiment.seed), jnp.zeros(shape), train=False)
-    described = descriptors(model, normalize, untrained, unseen["image"])
-    found["untrained"] = max(precision(each, labels) for each in described.values())
+    before = descriptors(model, normalize, untrained, unseen["image"])
     described = descriptors(model, normalize, trained.variables, unseen["image"])
     by_name = {name: precision(each, labels) for name, each in described.items()}
     best = max(by_name, key=lambda name: by_name[name])
     learned_from = descriptors(model, normalize, trained.variables, train["image"][:2000])[best]
-    found |= by_name | {"best": by_name[best], "best_pca_32": precision(reduced(described[best], learned_from), labels)}
-    pixels = unseen["image"].reshape(len(labels), -1).astype(np.float32)
-    found |= {"neighbour_pixels": neighbour(pixels, labels), "neighbour_best": neighbour(described[best], labels)}
+    found = {
+        "best": by_name[best],
+        "best_pca_32": precision(reduced(described[best], learned_from), labels),
+        "pixels": precision(pixels, labels),
+        "untrained": max(precision(each, labels) for each in before.values()),
+        "neighbour_best": neighbour(described[best], labels),
+        "neighbour_pixels": neighbour(pixels, labels),
+        **by_name,
+    }
     return {name: round(float(value), 4) for name, value in found.items()}
 
 

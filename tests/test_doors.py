@@ -21,6 +21,7 @@ OUTSIDE = [path for folder in ("docs", "experiments", "tests") for path in sorte
 # The pages of measurements and their tests show the tables that verbs print, and compute figures as verbs do.
 TABLES_OF_THE_COMMAND = (
     ("docs.bench", "jaxcnn.cli"),
+    ("docs.results", "jaxcnn.cli"),
     ("tests.bench", "jaxcnn.cli"),
     ("docs.bench", "jaxcnn.train"),
     ("docs.bench", "jaxcnn.train._compile"),

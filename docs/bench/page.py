@@ -47,10 +47,10 @@ compared with stock's; `error` is the largest difference relative to the largest
 
 
 POLICIES = """\
-The `jaxcnn` command keeps freed memory in the process (`jaxcnn.keep_freed_memory()`); "kept" is the same for each library.
-"Tuned" selects algorithms by a table of `jaxcnn bench --tune`, in which oneDNN is one of them. Each time is the fastest step
-of processes that take turns, in milliseconds; the last row is the geometric mean of the five steps over the time of PyTorch
-as it comes. Memory is the resident set while the network steps, in MB."""
+The `jaxcnn` command keeps freed memory in the process (`jaxcnn.keep_freed_memory()`); "kept" is the same for each
+library. "Tuned" selects algorithms by a table of `jaxcnn bench --tune`, in which oneDNN is one of them. Each time is
+the fastest step of processes that take turns, in milliseconds; the last row is the geometric mean of the five steps
+over the time of PyTorch as it comes. Memory is the resident set while the network steps, in MB."""
 
 
 def page(

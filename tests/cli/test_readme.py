@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from docs.results import pages, with_results
 from jaxcnn.cli._main import build_parser, main
-from jaxcnn.cli._results import head_lines, markdown_table, read_results
+from jaxcnn.cli._results import head_lines, read_results
 from jaxcnn.train import find_experiment
 
 ROOT = Path(__file__).parent.parent.parent
-README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
+README = ROOT / "README.md"
 
 
-def between(mark: str, page: Path = README) -> str:
-    """What a page has between a mark and its end."""
-    found = re.search(rf"<!-- {mark} -->\n(.*?)<!-- end -->", page.read_text(encoding="utf-8"), re.DOTALL)
-    assert found is not None, f"{page.name} lost its mark {mark!r}"
+def between(mark: str) -> str:
+    """What the README has between a mark and its end."""
+    found = re.search(rf"<!-- {mark} -->\n(.*?)<!-- end -->", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None, f"the README lost its mark {mark!r}"
     return found.group(1)
 
 
@@ -32,9 +33,20 @@ def test_examples_run() -> None:
     assert doctest.testfile(str(README), module_relative=False).failed == 0
 
 
-def test_table_is_what_the_results_say(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)
+def test_tables_are_what_the_results_say(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(README.parent)
-    assert between("results", RESULTS).strip() == markdown_table(read_results())
+    text = page.read_text(encoding="utf-8")
+    assert with_results(text, read_results()) == text, "run python -m docs.results"
+
+
+def test_a_page_with_all_results_and_one_with_those_of_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(README.parent)
+    results = read_results()
+    text = with_results("<!-- results -->\n<!-- end -->\n<!-- results lenet5_digits -->\n<!-- end -->\n", results)
+    assert text.count("lenet5_digits |") == 2 and text.count("lenet5_mnist |") == 1
+    with pytest.raises(ValueError, match=r"there are no results of nothing\."):
+        with_results("<!-- results nothing -->\n<!-- end -->\n", results)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments" / "results").glob("*.json")), ids=lambda path: path.stem)
