@@ -49,8 +49,8 @@ compared with stock's; `error` is the largest difference relative to the largest
 POLICIES = """\
 The `jaxcnn` command keeps freed memory in the process (`jaxcnn.keep_freed_memory()`); "kept" is the same for each
 library. "Tuned" selects algorithms by a table of `jaxcnn bench --tune`, in which oneDNN is one of them. Each time is
-the fastest step of processes that take turns, in milliseconds; the last row is the geometric mean of the five steps
-over the time of PyTorch as it comes. Memory is the resident set while the network steps, in MB."""
+the fastest step of processes that take turns, in milliseconds; the last rows are geometric means of the five steps
+over the times of PyTorch. Memory is the resident set while the network steps, in MB."""
 
 
 def page(
@@ -99,13 +99,14 @@ def policy_tables(measured: Mapping[str, Any]) -> str:
         [f"`{step}`", *(number(found[policy][key]) for key in ("milliseconds", "megabytes") for policy in policies)]
         for step, found in steps.items()
     ]
-    means = [
-        statistics.geometric_mean(
-            found[policy]["milliseconds"] / found["torch"]["milliseconds"] for found in steps.values()
-        )
-        for policy in policies
-    ]
-    rows.append(["mean over PyTorch", *map(number, means), *[""] * len(policies)])
+    for peer in (policy for policy in policies if policy.startswith("torch")):
+        means = [
+            statistics.geometric_mean(
+                found[policy]["milliseconds"] / found[peer]["milliseconds"] for found in steps.values()
+            )
+            for policy in policies
+        ]
+        rows.append([f"mean over {peer.replace('torch', 'PyTorch')}", *map(number, means), *[""] * len(policies)])
     versions = ", ".join(f"{name} {version}" for name, version in measured["versions"].items())
     found = markdown(["step", *heads, *(f"{head}, MB" for head in heads)], rows)
     return f"{POLICIES}\n\n{found}\n\nMeasured with {versions}."

@@ -140,16 +140,16 @@ def train_run(
         source = stack.enter_context(contextlib.closing(open_input(experiment, parallel, start=int(state.step))))
         epochs = Epochs(experiment, run, parallel, checkpoints, watchers, keeps)
         fitting = _Fit(
-            experiment,
-            run,
-            parallel,
-            progress,
-            should_stop,
-            checkpoints,
-            source,
-            60 * checkpoint_minutes,
-            watchers,
-            epochs,
+            experiment=experiment,
+            run=run,
+            parallel=parallel,
+            progress=progress,
+            should_stop=should_stop,
+            checkpoints=checkpoints,
+            save_seconds=60 * checkpoint_minutes,
+            source=source,
+            watchers=watchers,
+            epochs=epochs,
         )
         outcome = fitting.run_from(state)
         watchers.end("finished" if outcome.finished else "stopped", outcome.step)
@@ -183,28 +183,25 @@ def comparable(experiment: Experiment, parallel: Parallel) -> dict[str, Any]:
     }
 
 
+@dataclasses.dataclass(kw_only=True)
 class _Fit:
     """What stays the same during one call of ``train_run``."""
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        run: RunFolder,
-        parallel: Parallel,
-        progress: Progress,
-        should_stop: Callable[[], bool],
-        checkpoints: Checkpoints,
-        source: Input,
-        save_seconds: float,
-        watchers: Watchers,
-        epochs: Epochs,
-    ) -> None:
-        self.experiment, self.run, self.parallel, self.progress = experiment, run, parallel, progress
-        self.source, self.watchers, self.epochs = source, watchers, epochs
-        self.should_stop, self.checkpoints, self.save_seconds = should_stop, checkpoints, save_seconds
+    experiment: Experiment
+    run: RunFolder
+    parallel: Parallel
+    progress: Progress
+    should_stop: Callable[[], bool]
+    checkpoints: Checkpoints
+    save_seconds: float
+    source: Input
+    watchers: Watchers
+    epochs: Epochs
+
+    def __post_init__(self) -> None:
         self.saved_at = time.perf_counter()
-        self.look_every = max(experiment.max_skipped, 100)
-        self.draw_order = parallel.jit(functools.partial(epoch_order, experiment))
+        self.look_every = max(self.experiment.max_skipped, 100)
+        self.draw_order = self.parallel.jit(functools.partial(epoch_order, self.experiment))
 
     def run_from(self, state: TrainState) -> Outcome:
         step_function = self.compile_from(state)
