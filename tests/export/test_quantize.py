@@ -127,6 +127,7 @@ def test_percentiles_and_entropy_leave_out_rare_values() -> None:
 
 def test_the_threshold_has_the_least_divergence() -> None:
     counts = np.histogram(np.abs(np.random.default_rng(7).standard_t(3, 50000)), bins=2048)[0].astype(float)
+    counts[0] = 0
 
     def divergence(size: int) -> float:
         p, level = counts[:size].copy(), np.arange(size) * 128 // size
@@ -139,8 +140,17 @@ def test_the_threshold_has_the_least_divergence() -> None:
         return float(scipy.stats.entropy(p, np.maximum(q / q.sum(), 1e-12)))
 
     chosen = entropy_threshold(counts)
-    others = [divergence(size) for size in range(128, 2049, 160)]
+    others = [divergence(size) for size in range(128, 2049, 160) if counts[size:].sum() <= 0.01 * counts.sum()]
     assert 128 <= chosen < 2048 and divergence(chosen) <= min(others) * 1.05
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+def test_a_frequent_value_does_not_clip_the_others(value: float) -> None:
+    rare = np.random.default_rng(8).uniform(0, 1, 30000)
+    counts = np.histogram(np.append(rare, np.full(70000, value)), bins=2048, range=(0, 1))[0]
+    threshold = entropy_threshold(counts)
+    assert counts[threshold:].sum() <= 0.01 * counts.sum()
+    assert entropy_threshold(np.where(np.arange(2048) == round(2047 * value), 100, 0)) >= 2047 * value
 
 
 def test_refused() -> None:
