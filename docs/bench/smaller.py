@@ -1,15 +1,19 @@
 """Accuracy of a run's classifier with eight-bit integers, and with fewer multiply-adds before and after fine-tuning.
 
-    python docs/bench/smaller.py runs/mine --json smaller.json
+    python -m docs.bench.smaller runs/mine --json smaller.json
 
-All accuracies are those of the whole test set. Integers take their ranges from 200 training images. Each budget, a
-share of the multiply-adds, is reached by separable convolutions, by Tucker-2 and by pruned filters; each result is
-trained further with the run's own augmentation and batch size, and timed for one image.
+    python -m docs.bench.smaller --page
+
+The second command writes the tables of docs/tasks/deployment.md from ``docs/bench/smaller_*.json``. All accuracies are
+those of the whole test set. Integers take their ranges from 200 training images. Each budget, a share of the
+multiply-adds, is reached by separable convolutions, by Tucker-2 and by pruned filters; each result is trained further
+with the run's own augmentation and batch size, and timed for one image.
 """
 
 import argparse
 import dataclasses
 import functools
+import importlib.metadata
 import json
 import statistics
 import tempfile
@@ -23,9 +27,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from docs.reports.report import with_tables
 from jaxcnn.export import PortableProgram, portable, prune_filters, quantize, separate, to_onnx
 from jaxcnn.train import Aux, Experiment, RunFolder, fit, load_trained, warmup_cosine
 
+PAGE = Path(__file__).parent.parent / "tasks" / "deployment.md"
 CALIBRATION_IMAGES = 200
 BATCH = 250
 CALLS = 50  # of which the least time is the latency
@@ -177,16 +183,30 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def page() -> str:
+    """The page about deployment with the tables of the files."""
+    files = sorted(Path(__file__).parent.glob("smaller_*.json"))
+    tables = {file.stem: table(json.loads(file.read_text(encoding="utf-8"))["rows"]) for file in files}
+    return with_tables(PAGE.read_text(encoding="utf-8"), tables)
+
+
 def main() -> None:
     """Evaluates and prints, as the options say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run that classifies images")
+    parser.add_argument("run", type=Path, nargs="?", help="folder of a run that classifies images")
+    parser.add_argument("--page", action="store_true", help="write the tables of the page instead")
     parser.add_argument("--budgets", nargs="*", type=float, default=[0.75, 0.5, 0.35, 0.25])
     parser.add_argument("--epochs", type=int, default=1, help="of fine-tuning (1)")
     parser.add_argument("--learning-rate", type=float, default=3e-4, help="the greatest of fine-tuning, by Adam (3e-4)")
     parser.add_argument("--json", type=Path, help="where the rows are written")
     options = parser.parse_args()
-    trained = load_trained(RunFolder.open(options.run), "last")
+    if options.page:
+        PAGE.write_text(page(), encoding="utf-8")
+        return
+    if options.run is None:
+        parser.error("name the folder of a run, or give --page.")
+    run = RunFolder.open(options.run)
+    trained = load_trained(run, "last")
     experiment = trained.experiment
     if experiment.predict is None or "label" not in experiment.data.test.fields:
         parser.error(f"{options.run} is no run of a classifier: its experiment has no predict, or its data no label.")
@@ -199,7 +219,9 @@ def main() -> None:
     if options.budgets:
         rows += approximated(trained, options.budgets, epochs=options.epochs, learning_rate=options.learning_rate)
     if options.json is not None:
-        options.json.write_text(json.dumps({"run": str(options.run), "rows": rows}, indent=2) + "\n", encoding="utf-8")
+        versions = {name: importlib.metadata.version(name) for name in ("jax", "onnxruntime")}
+        about = {"experiment": run.recorded()["experiment"], "settings": dict(run.settings()), "versions": versions}
+        options.json.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n", encoding="utf-8")
     print(table(rows))
 
 
