@@ -15,10 +15,10 @@ HEAD = """# How long each model compiles
 <!-- written by `python -m docs.bench.compile_page`; do not edit -->
 
 The first training step of every model at the input size of its paper, on one image (two where the model cannot be
-trained on one): loss, gradients and an update by SGD with momentum. Tracing makes JAX's equations, lowering translates
-them for XLA, and XLA compiles them; all three start with empty caches and hardly depend on the number of images. The
-command caches compiled programs, so a second start of the same run only traces and lowers. A model without a row was
-added after the measurement.
+trained on one): loss, gradients and an update by SGD with momentum. Tracing produces a jaxpr, lowering translates it to
+StableHLO, and XLA compiles that. All three are measured with empty caches, and hardly depend on the number of images.
+`jaxcnn train` caches compiled programs, so a second start of the same run only traces and lowers. A model that is not
+listed was not measured.
 
 ```bash
 jaxcnn bench --compile --json results.json

@@ -78,20 +78,22 @@ def test_as_in_flax(row: Row) -> None:
 
 
 SILENT = """\
-These calls use the layout or the defaults of PyTorch, and have valid shapes all the same:
+These calls use the layout or the defaults of PyTorch, but their shapes are valid in jaxcnn:
 
-- A kernel `(out, in, *window)` passed to `conv`, or `(in, out, *window)` passed to `conv_transpose`, has a valid shape
-  if its second-to-last axis has the size of the channels of `x`: a 3x3 window on RGB, and every window of one spatial
-  axis. `conv` and `conv_transpose` warn if `(*window, in, out)` is an implausible reading of the shape: two or more
-  spatial axes, no groups, at least 8 output channels. There is no warning if both readings are plausible:
-  `(3, 3, 3, 3)`, `(5, 3, 3, 3)`, `(64, 3, 9)`. Convert kernels with `jnp.transpose(kernel, (2, 3, 1, 0))`.
+- A kernel `(out, in, *window)` passed to `conv` has a valid shape if its second-to-last axis has the size of the
+  channels of `x`: a 3x3 window on RGB, and every window of one spatial axis. A kernel `(in, out, *window)` passed to
+  `conv_transpose` has one if its last axis has that size. Both functions warn if the layout of jaxcnn is an implausible
+  reading of the shape: two or more spatial axes, no groups, at least 8 output channels. There is no warning if both
+  readings are plausible: `(3, 3, 3, 3)`, `(5, 3, 3, 3)`, `(64, 3, 9)`. Convert kernels of images with
+  `jnp.transpose(kernel, (2, 3, 1, 0))`.
 - A kernel `(*window, in, out)` passed to `conv_transpose` is valid if `in` equals `out`; `conv_transpose` reads it as
   `(*window, out, in)`.
 - Pools, norms and `jaxcnn.augment` always take the last axis of `x` as the channels, so channels-first arrays raise no
   error.
-- `momentum` of batch norm is the weight of the old value: 0.1 in PyTorch corresponds to 0.9 in jaxcnn.
+- `momentum` of batch norm is the weight of the old value: 0.1, the default of PyTorch, corresponds to 0.9 in jaxcnn,
+  whose default is 0.99.
 - `model.apply(variables, x, mutable=["batch_stats"])` evaluates, because `train=False` is the default, and returns
-  unchanged statistics. The models of `jaxcnn.models` warn; your own networks do not.
+  unchanged statistics. The models of `jaxcnn.models` give a warning; there is none for other networks.
 - `nn.BatchNorm` reads the number of features from its input, and its first argument is `use_running_average`:
   `nn.BatchNorm(64)` is an error, but `nn.BatchNorm(1)` is not."""
 
