@@ -11,9 +11,9 @@ _is_on = False
 def accelerate(enabled: bool = True) -> contextlib.AbstractContextManager[None]:
     """Makes every ``jax.lax.conv_general_dilated`` on the CPU use the algorithm that ``conv`` would use.
 
-    A model of Flax, Equinox or Haiku need not be changed: gradients, and the grouped convolutions that ``jax.vmap``
-    makes, are replaced as well, inside ``jit``, ``shard_map`` and ``pmap``. Programs that XLA partitions over several
-    devices (``jit`` with sharded arguments) keep XLA's own convolution, and so do GPUs and TPUs.
+    Models of Flax, Equinox and Haiku do not have to be changed. Gradients, and the grouped convolutions that
+    ``jax.vmap`` makes, are replaced as well, inside ``jit``, ``shard_map`` and ``pmap``. Programs that XLA partitions
+    over several devices (``jit`` with sharded arguments) keep XLA's own convolution, and so do GPUs and TPUs.
 
     Results differ by rounding: the error of an output is a small multiple of the machine epsilon times the sum of the
     magnitudes of the products that it adds. One algorithm has a weaker bound: in 3x3 convolutions of float32 that
@@ -33,8 +33,7 @@ def accelerate(enabled: bool = True) -> contextlib.AbstractContextManager[None]:
         TypeError: ``enabled`` is not a bool.
 
     Warns:
-        RuntimeWarning: this JAX keeps its lowering rules elsewhere than the releases known to this library; nothing is
-            changed then.
+        RuntimeWarning: the lowering rule of the convolution was not found in this release of JAX; nothing is changed.
 
     >>> import jax, jax.numpy as jnp
     >>> x, kernel = jnp.ones((8, 28, 28, 64)), jnp.ones((3, 3, 1, 64))

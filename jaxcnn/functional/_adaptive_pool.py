@@ -49,7 +49,7 @@ def adaptive_avg_pool(x: ArrayLike, output_size: Sequence[int | None]) -> jax.Ar
     Args:
         x: ``(*batch, *spatial, channels)``. Integers are averaged in the default floating type; types of fewer than
             32 bits are summed in float32.
-        output_size: one integer per spatial axis, or None to keep an axis; it fixes how many axes are spatial.
+        output_size: one integer per spatial axis, or None to keep an axis; it determines the number of spatial axes.
 
     Returns:
         ``(*batch, *output_size, channels)``.
@@ -77,7 +77,7 @@ def adaptive_max_pool(x: ArrayLike, output_size: Sequence[int | None]) -> jax.Ar
 
     Args:
         x: ``(*batch, *spatial, channels)``, of a real type.
-        output_size: one integer per spatial axis, or None to keep an axis; it fixes how many axes are spatial.
+        output_size: one integer per spatial axis, or None to keep an axis; it determines the number of spatial axes.
 
     Returns:
         ``(*batch, *output_size, channels)``, of the type of ``x``.
@@ -175,14 +175,14 @@ def spatial_pyramid_pool(
     kind: PoolKind = "max",
     spatial_ndim: int | None = None,
 ) -> jax.Array:
-    """Pools ``x`` into bins at several levels and lays all bins in one vector, as long for images of any size.
+    """Pools ``x`` into bins at several levels and concatenates all bins to a vector of the same length for any size.
 
-    Level after level, within a level bin after bin in row-major order, within a bin the channels. Each level is
+    The vector is ordered by level, then by bin in row-major order, then by channel. Each level is
     ``adaptive_max_pool`` or ``adaptive_avg_pool``; level 1 is the whole image, level 2 its four quadrants.
 
     Args:
         x: ``(*batch, *spatial, channels)``.
-        levels: for each level the bins per axis: an integer for all axes, or one per axis.
+        levels: the number of bins per axis of each level: an integer for all axes, or one per axis.
         kind: ``"max"`` or ``"avg"``.
         spatial_ndim: as in ``global_avg_pool``.
 

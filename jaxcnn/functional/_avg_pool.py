@@ -25,14 +25,14 @@ def avg_pool(
 
     ``y[..., o, c] = sum over j of x[..., o * stride - before + j * dilation, c] / n(o)``, with 0 outside ``x``, and
     ``n(o)`` the number of entries of ``x`` in the window. ``count_include_pad=True`` counts padded zeros as well, but
-    never what ``ceil_mode`` lets hang over the padded input. A window that reads only padding gives 0.
+    not the positions beyond the padded input that ``ceil_mode`` adds. A window that reads only padding gives 0.
 
     Args:
         x: ``(*batch, *spatial, channels)``. Integers are averaged in the default floating type; types of fewer than
             32 bits are summed in float32.
-        window_shape: one integer per spatial axis; it fixes how many axes are spatial.
+        window_shape: one integer per spatial axis; it determines the number of spatial axes.
         strides: as in ``max_pool``, like ``padding``, ``window_dilation`` and ``ceil_mode``.
-        count_include_pad: whether padded zeros are averaged in. (Flax and PyTorch do so by default.)
+        count_include_pad: whether padded zeros count in the average, as they do by default in Flax and PyTorch.
 
     Returns:
         ``(*batch, *out_spatial, channels)``.

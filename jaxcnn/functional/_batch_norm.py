@@ -47,7 +47,7 @@ export.register_pytree_node_serialization(
 
 
 def batch_stats(channels: int, *, dtype: DTypeLike = jnp.float32) -> BatchStats:
-    """The statistics before the first batch: mean 0, variance 1, none counted.
+    """The statistics before the first batch: mean 0, variance 1, count 0.
 
     Args:
         channels: the number of channels.
@@ -107,10 +107,10 @@ def batch_norm(
         axis_name: the axis of ``shard_map``, ``pmap`` or ``vmap`` (or several) whose parts are one batch. Plain
             ``jit`` over a mesh does not require it: there the batch is whole.
         axis_index_groups: groups of indices of that axis, each a batch of its own, as in ``jax.lax.psum``.
-        mask: true where an entry counts. ``(batch,)`` or any leading axes of ``x``, or its full rank with 1 for axes
-            that share an entry. Entries that do not count are normalised too, an Inf or NaN as a 0, with a gradient
-            of 0. Channels of which no entry counts are normalised by ``stats``, which do not change; a batch of size
-            zero is such a case.
+        mask: true for entries that are included in the statistics. ``(batch,)`` or any leading axes of ``x``, or its
+            full rank with 1 for axes that share an entry. Excluded entries are normalised too; an Inf or NaN among
+            them counts as 0, with a gradient of 0. Channels without an included entry, such as those of a batch of
+            size zero, are normalised by ``stats``, which do not change.
         unbiased: whether the running variance has the factor ``m / (m - 1)``; without it the statistics are those of
             Flax. If ``m`` is 1 there is no unbiased variance, and the running one does not change.
         dtype: of ``y``; None keeps that of ``x``.
@@ -120,7 +120,7 @@ def batch_norm(
 
     Raises:
         ShapeError: statistics, scale or bias that are not a number per channel, or a mask that does not fit.
-        ValueError: a momentum outside 0 and 1, or a negative epsilon.
+        ValueError: a momentum outside [0, 1], or a negative epsilon.
         TypeError: complex ``x``, statistics that are not ``BatchStats``, or a ``train`` that is not a bool.
 
     Source: Ioffe and Szegedy, Batch normalization (2015), algorithms 1 and 2; for the variance Chan, Golub and

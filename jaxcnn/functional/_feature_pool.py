@@ -27,7 +27,7 @@ def feature_pool(x: ArrayLike, size: int, *, kind: Kind = "max") -> jax.Array:
     """Pools each group of ``size`` neighbouring channels: maxout, the average, or the L2 norm over features.
 
     ``y[..., g] = max`` (or the average, or ``sqrt(sum of squares)``) ``over j < size of x[..., g * size + j]``. The
-    gradient of the maximum goes to the first one; that of the norm is 0 where the norm is.
+    gradient of the maximum goes to the first one; the gradient of the norm is 0 where the norm is 0.
 
     Args:
         x: ``(..., channels)``.

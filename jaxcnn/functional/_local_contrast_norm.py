@@ -26,11 +26,12 @@ def local_contrast_norm(
         s[o]    = sqrt(sum over k, i of w[k] v[o + k, i]**2)
         y[o, c] = v[o, c] / max(s[o], mean of s over all positions, epsilon)
 
-    So where there is less contrast than on average, noise is not amplified. The mean of ``s`` is of each example.
+    The mean of ``s``, which is computed for each example, keeps noise from being amplified at positions with less
+    contrast than on average.
 
     Args:
         x: ``(*batch, *spatial, channels)``. Integers become float32.
-        window_shape: one size for each spatial axis; of an even window the longer half is after.
+        window_shape: one size for each spatial axis; the longer half of an even window is after the position.
         sigma: standard deviation of the Gaussian in entries; by default a quarter of the window, as in Torch. The
             paper does not give it.
         epsilon: the smallest divisor. Without it a constant image would give 0 / 0.

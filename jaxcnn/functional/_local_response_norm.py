@@ -12,19 +12,19 @@ from jaxcnn._errors import ShapeError
 def local_response_norm(
     x: ArrayLike, *, size: int = 5, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75
 ) -> jax.Array:
-    """Divides each entry by what its neighbours in channel, at the same position, amount to.
+    """Divides each entry by a power of the sum of squares over the neighbouring channels at the same position.
 
     ``y[c] = x[c] / (k + alpha * sum of x[j]**2)**beta`` where ``j`` runs over ``size`` channels about ``c``, from
-    ``c - (size - 1) // 2`` to ``c + size // 2``, as far as there are any.
+    ``c - (size - 1) // 2`` to ``c + size // 2``, without channels that do not exist.
 
     The defaults are those of AlexNet. ``alpha`` multiplies the sum, as in its paper; PyTorch, ONNX and Caffe multiply
     the sum divided by ``size``, so their ``alpha`` is ``size`` times this one.
 
     Args:
         x: ``(*any, channels)``. Integers become float32.
-        size: how many channels a window has; of an even window the longer half is after, as in ONNX (PyTorch puts it
-            before).
-        k: keeps the divisor away from 0; with ``k=0`` an entry whose neighbours and self are 0 gives NaN.
+        size: number of channels in a window; the longer half of an even window is after ``c``, as in ONNX (in PyTorch
+            it is before).
+        k: constant term of the divisor; with ``k=0`` an entry gives NaN if all channels of its window are 0.
         alpha: weight of the sum of squares.
         beta: exponent.
 

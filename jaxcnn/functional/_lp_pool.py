@@ -36,15 +36,15 @@ def lp_pool(
     """The p-norm of each window: between a sum (``p=1``) and a maximum (``p=inf``) of absolute values.
 
     ``y[..., o, c] = (sum over j of abs(x[..., o * stride - before + j * dilation, c])**p)**(1 / p)``, and the maximum
-    of ``abs(x)`` for ``p=inf``. Positions outside ``x`` add nothing, so an incomplete window is the norm of what it
-    reads. A window is divided by its greatest entry first, so that no power overflows where the norm does not.
-    Derivatives that grow without bound at 0 (of the root where a window is all zeros; of ``abs(x)**p`` for
-    small ``p`` where an entry is) are taken as 0, to any order.
+    of ``abs(x)`` for ``p=inf``. Positions outside ``x`` add nothing, so an incomplete window gives the norm of the
+    entries that it reads. A window is divided by its greatest entry first, so that no power overflows where the norm
+    does not. Derivatives that grow without bound at 0 (of the root if all entries of a window are 0; of ``abs(x)**p``
+    for small ``p`` if an entry is 0) are defined as 0, to any order.
 
     Args:
         x: ``(*batch, *spatial, channels)``. Integers are pooled in the default floating type; types of fewer than
             32 bits are summed in float32.
-        window_shape: one integer per spatial axis; it fixes how many axes are spatial.
+        window_shape: one integer per spatial axis; it determines the number of spatial axes.
         strides: as in ``max_pool``, like ``padding``, ``window_dilation`` and ``ceil_mode``.
         p: a positive number, or ``inf``.
 

@@ -23,17 +23,17 @@ def max_pool(
     """The maximum of ``x`` over each window.
 
     ``y[..., o, c] = max over j of x[..., o * stride - before + j * dilation, c]`` on each axis, over the entries that
-    lie in ``x``: padding never wins, not against ``-inf`` either. Among equal maxima the first in row-major order gets
-    the whole gradient, as in Flax. NaN wins over every number. A window that reads only padding gives the least value
-    of the type, ``-inf`` for floating types, and passes no gradient.
+    lie in ``x``; padding is less than any entry, even ``-inf``. Among equal maxima the first in row-major order gets
+    the whole gradient, as in Flax. NaN is greater than any number. A window that reads only padding gives the least
+    value of the type, ``-inf`` for floating types, and passes no gradient.
 
     Args:
         x: ``(*batch, *spatial, channels)``, of a real type: floating, integer or boolean.
-        window_shape: one integer per spatial axis; it fixes how many axes are spatial.
-        strides: steps between windows. There is no default: libraries differ in theirs.
+        window_shape: one integer per spatial axis; it determines the number of spatial axes.
+        strides: steps between windows. There is no default, because libraries differ in theirs.
         padding: as in ``conv``; no entry of the padding is a maximum.
         window_dilation: steps between the entries of a window.
-        ceil_mode: also the last, incomplete window counts, unless it would start in the padding after.
+        ceil_mode: whether to include an incomplete last window, unless it would start in the padding after ``x``.
 
     Returns:
         ``(*batch, *out_spatial, channels)``, of the type of ``x``.
@@ -71,14 +71,14 @@ def min_pool(
     window_dilation: IntPerAxis = 1,
     ceil_mode: bool = False,
 ) -> jax.Array:
-    """The minimum of ``x`` over each window: ``max_pool`` with the order turned round.
+    """The minimum of ``x`` over each window: ``max_pool`` with the order reversed.
 
-    The first minimum in row-major order gets the whole gradient; NaN wins over every number; a window that reads only
+    The first minimum in row-major order gets the whole gradient. NaN is less than any number. A window that reads only
     padding gives the greatest value of the type. On binary images this is the morphological erosion.
 
     Args:
         x: ``(*batch, *spatial, channels)``, of a real type: floating, integer or boolean.
-        window_shape: one integer per spatial axis; it fixes how many axes are spatial.
+        window_shape: one integer per spatial axis; it determines the number of spatial axes.
         strides: as in ``max_pool``, like ``padding``, ``window_dilation`` and ``ceil_mode``.
 
     Returns:
@@ -118,7 +118,7 @@ def max_pool_with_indices(
 
     Args:
         x: ``(*batch, *spatial, channels)``, of a real type: floating, integer or boolean.
-        window_shape: one integer per spatial axis; it fixes how many axes are spatial.
+        window_shape: one integer per spatial axis; it determines the number of spatial axes.
         strides: as in ``max_pool``, like ``padding``, ``window_dilation`` and ``ceil_mode``.
 
     Returns:

@@ -13,18 +13,18 @@ from jaxcnn.functional._pooling import materialized
 
 
 def max_unpool(y: ArrayLike, indices: ArrayLike, output_shape: Sequence[int]) -> jax.Array:
-    """Zeros everywhere, but each entry of ``y`` at its index: the partial inverse of ``max_pool_with_indices``.
+    """Places each entry of ``y`` at its index in an array of zeros: the partial inverse of ``max_pool_with_indices``.
 
     ``x[..., indices[..., o, c], c] = y[..., o, c]``, an index counting the spatial axes in row-major order. Where
     windows overlap an index may occur several times; the last of them in row-major order is kept, on every
     platform, and the others get no gradient. An index outside ``output_shape``, such as the -1 of a window that read
-    only padding, is dropped. Linear in ``y``; its gradient gathers.
+    only padding, is dropped. The function is linear in ``y``; its gradient gathers.
 
     Args:
         y: ``(*batch, *pooled, channels)``.
         indices: integers of the same shape.
-        output_shape: the spatial shape of the result, one integer per axis. It need not be that of the input that
-            was pooled, but indices count in it.
+        output_shape: the spatial shape of the result, one integer per axis. It may differ from the shape of the input
+            that was pooled; indices count the positions of ``output_shape``.
 
     Returns:
         ``(*batch, *output_shape, channels)``, of the type of ``y``.

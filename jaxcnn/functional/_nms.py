@@ -25,12 +25,12 @@ def nms(
 ) -> tuple[jax.Array, jax.Array]:
     """Selects boxes by descending score, and drops each that overlaps a selected one by more than a threshold.
 
-    A box ``j`` is selected if no box ``i`` before it is both selected and has ``IoU(i, j) > iou_threshold``. Of equal
-    scores the first box comes first. The selection is the only fixed point of ``selected[j] = not any of (selected[i]
-    and overlaps[i, j])`` over the boxes ``i`` before ``j``, and is found by iterating it from all boxes: in as many
-    rounds as the longest chain of boxes that drop each other, which is short, rather than in one step for each box.
-    Up to 4,096 boxes, overlaps are ``n * n`` booleans. Longer lists are read in blocks of 1,024 boxes by descending
-    score, until there are ``max_output`` indices.
+    Boxes are in the order of descending scores; boxes with equal scores keep their order. Box ``j`` is selected if no
+    selected box ``i`` before it has ``IoU(i, j) > iou_threshold``. The selection is the only fixed point of
+    ``selected[j] = not any of (selected[i] and overlaps[i, j])`` over the boxes ``i`` before ``j``. It is found by
+    iteration, starting with all boxes selected. The number of iterations is the length of the longest chain of boxes
+    that drop each other, usually a few. Up to 4,096 boxes, overlaps are ``n * n`` booleans. Longer lists are processed
+    in blocks of 1,024 boxes, until there are ``max_output`` indices.
 
     Args:
         boxes: ``(*batch, n, 4)`` as ``(x0, y0, x1, y1)``.
@@ -49,8 +49,8 @@ def nms(
         ValueError: a threshold outside [0, 1] or a negative number of outputs.
         TypeError: boxes or scores that are not real numbers, classes that are not integers, a mask that is not boolean.
 
-    Source: Girshick et al. (2014), "Rich feature hierarchies", section 2.2; ``nms`` and ``batched_nms`` of torchvision,
-    whose order it has on a CPU.
+    Source: Girshick et al. (2014), "Rich feature hierarchies", section 2.2; the order of the result is that of ``nms``
+    and ``batched_nms`` of torchvision on a CPU.
 
     >>> import jax.numpy as jnp
     >>> from jaxcnn import functional as F

@@ -34,12 +34,12 @@ def pyramid_roi_align(
     """``roi_align`` of each box in one of several maps, which the size of the box selects.
 
     A box of area ``a`` is read at level ``floor(canonical_level + log2(sqrt(a) / canonical_size) + 1e-6)``, where the
-    map of stride ``2**l`` is level ``l``; levels below the first or above the last are those.
+    map of stride ``2**l`` is level ``l``. A level below the first map or above the last one is clipped to it.
 
     Args:
         maps: ``(*batch, height, width, channels)`` each, of one dtype and one number of channels, from fine to coarse.
-        boxes: ``(*batch, n, 4)`` as ``(x0, y0, x1, y1)`` in pixels of the image. Their dtype is their own: float32
-            boxes go with bfloat16 maps.
+        boxes: ``(*batch, n, 4)`` as ``(x0, y0, x1, y1)`` in pixels of the image. Their dtype may differ from that of
+            the maps, such as float32 boxes with bfloat16 maps.
         strides: of the maps, powers of two of which each is twice the one before: ``(4, 8, 16, 32)``.
         output_size: bins on each axis; one number for both.
         sampling_ratio: samples in a bin on each axis.

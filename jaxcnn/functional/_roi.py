@@ -41,12 +41,12 @@ def roi_align(
 
     Args:
         features: ``(*batch, height, width, channels)``.
-        boxes: ``(*batch, n, 4)`` as ``(x0, y0, x1, y1)`` in pixels of the image. Their dtype is their own: float32
-            boxes go with bfloat16 features.
+        boxes: ``(*batch, n, 4)`` as ``(x0, y0, x1, y1)`` in pixels of the image. Their dtype may differ from that of
+            the features, such as float32 boxes with bfloat16 features.
         output_size: bins on each axis; one number for both.
         spatial_scale: the size of the map over that of the image, 1 / 16 for a map of stride 16.
-        sampling_ratio: samples in a bin on each axis. None takes ``ceil(size / output_size)`` of each box, about one
-            for each pixel (0 and -1 in torchvision); that costs a product with all pixels of the map.
+        sampling_ratio: samples in a bin on each axis. None is ``ceil(size / output_size)`` for each box, about one
+            sample for each pixel (0 and -1 in torchvision); this costs a product with all pixels of the map.
         aligned: whether position 0 is the corner of the first pixel, as for boxes in pixels of the image. False puts
             it at the centre of that pixel and takes boxes as at least one pixel wide and high, as the detectors of
             torchvision do.

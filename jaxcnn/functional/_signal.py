@@ -34,7 +34,7 @@ def correlate(
 
     Returns:
         an array of ``n + m - 1``, ``n`` or ``|n - m| + 1`` entries per axis. Integers are exact, and those of fewer
-        than 32 bits give int32 (SciPy's wrap round).
+        than 32 bits give int32 (SciPy's wrap around).
 
     Raises:
         ShapeError: arrays of different rank, an empty array, or ``mode="valid"`` where neither fits
@@ -59,7 +59,7 @@ def convolve(
     algorithm: ConvAlgorithm = "auto",
     precision: PrecisionLike = None,
 ) -> jax.Array:
-    """The convolution ``z[k] = sum over l of x[l] * y[k - l]``, which commutes and associates.
+    """The convolution ``z[k] = sum over l of x[l] * y[k - l]``, which is commutative and associative.
 
     This is for one axis; with more axes every index is a tuple. It equals ``scipy.signal.convolve``, except for the
     dtype of integers (see Returns).
@@ -67,15 +67,15 @@ def convolve(
     Args:
         x: any number of axes, without batch or channels.
         y: an array with the same number of axes.
-        mode: ``"full"``: every entry. ``"same"``: as many as ``x`` has entries, from the middle of the full result.
-            ``"valid"``: the entries that need nothing outside the larger array.
-        algorithm: as in ``conv``. ``"fft"`` multiplies spectra: fastest by far for long arrays, with an error relative
-            to the largest entry of the whole array, and refused for integers. ``"auto"`` never takes it.
+        mode: ``"full"``: every entry. ``"same"``: the middle of the full result, with the size of ``x``. ``"valid"``:
+            the entries that read nothing outside the larger array.
+        algorithm: as in ``conv``. ``"fft"`` multiplies spectra, which is much faster for long arrays; the error is
+            relative to the largest entry of the whole array, and integers are refused. ``"auto"`` never selects it.
         precision: as in ``conv``.
 
     Returns:
         an array of ``n + m - 1``, ``n`` or ``|n - m| + 1`` entries per axis. Integers are exact, and those of fewer
-        than 32 bits give int32 (SciPy's wrap round).
+        than 32 bits give int32 (SciPy's wrap around).
 
     Raises:
         ShapeError: arrays of different rank, an empty array, or ``mode="valid"`` where neither fits

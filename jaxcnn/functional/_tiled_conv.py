@@ -52,8 +52,9 @@ def tiled_conv(
     """Convolution with alternating filters: output position ``o`` uses filter ``o % tiles`` on each axis.
 
     ``y[o, c] = bias[c] + sum over k, i of x[strides * o + kernel_dilation * k - before, i] * kernel[o % t, k, i, c]``.
-    One tile is ``conv``; as many tiles as outputs is ``local_conv``. Neighbours differ, as in a locally connected
-    layer, while memory for parameters grows only by the number of tiles. The work is that of ``conv``.
+    One tile is ``conv``; as many tiles as outputs is ``local_conv``. Neighbouring positions have different filters, as
+    in a locally connected layer, but there are only as many filters as tiles. The number of operations is that of
+    ``conv``.
 
     Args:
         x: ``(*batch, *spatial, channels)``, any number of batch axes.

@@ -24,12 +24,12 @@ def weighted_pool(
     """The sum of ``x`` over each window with a weight for each entry, in each channel separately.
 
     ``y[..., o, c] = sum over j of kernel[j] * x[..., o * stride - before + j * dilation, c]``, with 0 outside ``x``.
-    An incomplete window is the sum of its entries. Weights that sum to 1, larger in the middle, give a mean; the
-    weights may be learnt.
+    An incomplete window gives the weighted sum of the entries that it reads. Weights that sum to 1 give a weighted
+    mean. The weights may be learned.
 
     Args:
         x: ``(*batch, *spatial, channels)``.
-        kernel: one weight per entry of the window; its shape is the window and fixes how many axes are spatial.
+        kernel: one weight per entry of the window; its shape is the window and determines the number of spatial axes.
         strides: as in ``max_pool``, like ``padding``, ``window_dilation`` and ``ceil_mode``.
 
     Returns:

@@ -10,7 +10,7 @@ from jaxcnn.functional._restore import Restore
 
 
 def use_tuning(path: str | os.PathLike[str] | None) -> contextlib.AbstractContextManager[None]:
-    """Makes ``algorithm="auto"`` use the algorithms that ``jaxcnn bench --tune`` measured to be the fastest.
+    """Makes ``algorithm="auto"`` select the algorithms that ``jaxcnn bench --tune`` measured as the fastest.
 
     Shapes that are not in the table, GPUs and TPUs, and programs that XLA partitions over devices keep the estimates.
     The switch is for the whole process, from the call on; as a context manager, until the end of the block. The
@@ -27,7 +27,7 @@ def use_tuning(path: str | os.PathLike[str] | None) -> contextlib.AbstractContex
         ValueError: the file is not a table.
 
     Warns:
-        RuntimeWarning: a table of another machine or another JAX, which is not used.
+        RuntimeWarning: the table is not used, because it is from another machine or another JAX.
 
     >>> with use_tuning(None):
     ...     pass  # estimates, even if JAXCNN_TUNED names a table
