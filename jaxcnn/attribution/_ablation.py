@@ -1,4 +1,4 @@
-"""Attributions from what is left of a score when a part of the input is replaced."""
+"""Attributions from the decrease of a score when a part of the input is replaced."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def occlusion(
     target: Target = None,
     baseline: ArrayLike = 0.0,
 ) -> jax.Array:
-    """By how much a class's score falls when a window of the input is hidden.
+    """The decrease of a class's score when a window of the input is hidden.
 
     At each position, the mean over the windows that contain it of ``f(x) - f(x with the window replaced)``. Windows
     start at ``0, s, 2s, ...``, in all ``ceil((n - k) / s) + 1`` on an axis; the last one is cut off at the border. A
@@ -92,7 +92,7 @@ def feature_ablation(
     target: Target = None,
     baseline: ArrayLike = 0.0,
 ) -> jax.Array:
-    """By how much a class's score falls when a group of entries of the input is replaced.
+    """The decrease of a class's score when a group of entries of the input is replaced.
 
     Each entry gets ``f(x) - f(x with its group replaced)``.
 

@@ -9,15 +9,15 @@ from jaxcnn.attribution._scores import Function, Target, as_batch, gradient_of, 
 
 
 def guided_backprop(f: Function, x: ArrayLike, *, target: Target = None) -> jax.Array:
-    """The gradient of a class's score, in which each rectifier passes only what is positive, forwards and backwards.
+    """The gradient of a class's score, in which each rectifier passes only positive values, forwards and backwards.
 
     At ``y = max(x, 0)`` a cotangent ``g`` becomes ``g * (x > 0) * (g > 0)``. The result depends little on the weights
     of the upper layers (Adebayo et al. 2018), so it shows the image more than the network.
 
     Every rectifier between the input and the score is replaced: ``jax.nn.relu``, ``jnp.maximum(x, 0)`` and
     ``jnp.where(x > 0, x, 0)``, also within ``jit``, ``scan``, branches, and functions with their own derivative. Gates
-    (``hard_sigmoid``) and variances that are clipped at 0 are left, and so are smooth activations. A function in which
-    something may be a rectifier in another form is an error. Of equal maxima in a pool the first receives the
+    (``hard_sigmoid``), variances that are clipped at 0, and smooth activations do not change. A function with an
+    operation that may be a rectifier in another form is an error. Of equal maxima in a pool the first receives the
     cotangent. Higher derivatives of the result have no meaning.
 
     Args:
@@ -47,9 +47,9 @@ def deconvnet(f: Function, x: ArrayLike, *, target: Target = None) -> jax.Array:
     """The projection of a score to the input by a deconvolutional network.
 
     The gradient of the score, in which a cotangent ``g`` becomes ``max(g, 0)`` at each rectifier, whatever the
-    rectifier's input is. So each layer is inverted as in the paper: max pools pass what they get to the place of their
+    rectifier's input is. So each layer is inverted as in the paper: max pools pass a value to the position of their
     maximum, rectifiers rectify, and convolutions use their transposed kernels. Biases have no effect. Where pooling
-    windows overlap, what several of them pass to one place is added, which the paper leaves open.
+    windows overlap, the values that several of them pass to one position are added; the paper does not specify this.
 
     To project one unit, give its value as the score: ``lambda x: layer_outputs(f, x, layers=["conv3"])["conv3"][:, i,
     j, c]``. Rectifiers are found as in ``guided_backprop``, and Adebayo's result holds for this method too.

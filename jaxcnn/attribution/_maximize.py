@@ -129,7 +129,7 @@ def invert_features(
     learning_rate: float = 0.05,
     total_variation: float = 0.0,
 ) -> Optimized:
-    """Images whose values of a layer are those of given images: what the layer keeps of them.
+    """Images whose values of a layer are close to those of given images: the information that the layer preserves.
 
     Maximises ``-|h(y) - h(x)|**2 / |h(x)|**2`` of each image over ``y``, from noise, with the parametrizations of
     ``maximize_activation`` and without its moves. The score of 0 is reached by ``x`` itself.

@@ -21,8 +21,8 @@ def weight_randomization(
 
     The parameters of the layers are permuted one layer after the other, each array within itself, and stay permuted.
     After each, the absolute attributions are compared with those of the trained network by Spearman's rank
-    correlation. A method that explains the network falls towards 0 with the first layers; one that stays near 1 shows
-    the image and not what was learned.
+    correlation. If a method depends on the weights, the correlation falls towards 0 with the first layers; if it stays
+    near 1, the method shows the image and not what the network has learned.
 
     Args:
         key: of the permutations.

@@ -1,4 +1,4 @@
-"""The places of a data set to which each unit of a layer responds most."""
+"""The patches of a data set to which each unit of a layer responds most."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple

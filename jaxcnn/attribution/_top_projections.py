@@ -1,4 +1,4 @@
-"""What in an image makes a unit respond: projections of the greatest activations of units."""
+"""The parts of an image that a unit responds to: projections of the greatest activations of units."""
 
 import functools
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ def top_projections(
 ) -> np.ndarray:
     """The projections of the activations of ``top_patches`` to the input, each by a deconvolutional network.
 
-    One activation is projected at a time, as if all others of its layer were zero; the patch shows where a unit
-    responds, the projection what of it. The projection of the unit ``u`` at the position ``p`` is ``deconvnet`` of the
-    score ``layer_outputs(f, x, layers=[layer])[layer][:, *p, u]``, cropped like the patch, with zeros outside of the
-    image.
+    One activation is projected at a time, as if all others of its layer were zero. The patch shows where a unit
+    responds; the projection shows which part of the patch it responds to. The projection of the unit ``u`` at the
+    position ``p`` is ``deconvnet`` of the score ``layer_outputs(f, x, layers=[layer])[layer][:, *p, u]``, cropped like
+    the patch, with zeros outside of the image.
 
     Args:
         f: a function of a batch of floating images, such as ``lambda x: model.apply(variables, x, train=False)``.

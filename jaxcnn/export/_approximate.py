@@ -30,24 +30,25 @@ BY_CHANNEL = ("max", "min", "clamp", "tanh", "logistic", "abs", "reduce_window_m
 def separate(
     program: PortableProgram, images: ArrayLike, *, budget: float, scheme: Scheme = "separable"
 ) -> PortableProgram:
-    """Replaces convolutions by sequences of smaller ones until the program has a share of its multiply-adds.
+    """Replaces convolutions by sequences of smaller ones until the program has a fraction of its multiply-adds.
 
-    ``"separable"``: a window ``(a, b)`` becomes ``(a, 1)`` to ``K`` maps and ``(1, b)``. The ranks ``K`` are chosen for
-    all layers together: what is left out is, again and again, the singular value with the least share of its layer's
-    energy for each multiply-add that is saved.
+    ``"separable"``: a window ``(a, b)`` becomes a window ``(a, 1)`` to ``K`` channels and a window ``(1, b)`` from
+    these. The ranks ``K`` are chosen for all layers together: singular values are removed one at a time, each time the
+    one with the least share of its layer's energy for each multiply-add that is saved.
 
-    ``"tucker"``: a 1x1 convolution to ``R`` maps, the window ``(a, b)`` from these to ``S`` maps, and a 1x1 convolution
-    from these; the first or the last is left out where it would not reduce the maps. The ranks are the smallest with
-    which the input and the output channels of each layer lose at most a share of their energy, the same for all layers.
+    ``"tucker"``: a 1x1 convolution to ``R`` channels, the window ``(a, b)`` from these to ``S`` channels, and a 1x1
+    convolution from these; the first or the last is left out if it would not reduce the channels. The ranks are the
+    smallest with which the input and the output channels of each layer lose at most a given fraction of their energy.
+    This fraction is the same for all layers, and the smallest one that meets the budget.
 
-    Convolutions without groups whose window is longer than one entry along both axes are candidates; one whose
-    replacement would cost more than itself stays. To regain accuracy train the result: ``parameters`` and ``apply`` of
-    a program that was traced for a number of images.
+    Convolutions without groups whose window is longer than one entry along both axes are replaced, unless the
+    replacement has more multiply-adds. To regain accuracy, train the result with ``program.parameters`` and
+    ``program.apply``; this requires a program that was traced for a fixed number of images.
 
     Args:
         program: made by ``portable``.
-        images: some hundred inputs of the program, as in use; they determine which errors matter.
-        budget: the multiply-adds of the result as a share of those of the program, above 0 and at most 1.
+        images: a few hundred representative inputs of the program; they determine the weights of the errors.
+        budget: the multiply-adds of the result as a fraction of those of the program, above 0 and at most 1.
         scheme: what replaces a convolution.
 
     Raises:
@@ -86,16 +87,16 @@ def separate(
 
 
 def prune_filters(program: PortableProgram, *, budget: float) -> PortableProgram:
-    """Removes the filters with the smallest kernels until the program has a share of its multiply-adds.
+    """Removes the filters with the smallest kernels until the program has a fraction of its multiply-adds.
 
-    A filter is removed with its map and with the part of the next kernel that reads the map, which requires that one
-    layer reads it, directly or after operations on each channel, such as rectifiers and pools. Filters are compared by
-    the sum of the magnitudes of their weights, relative to the mean of their layer; each layer keeps at least one. To
-    regain accuracy train the result.
+    A filter is removed together with its output channel and the part of the next kernel that reads this channel. This
+    requires that a single layer reads it, directly or after operations on each channel, such as rectifiers and pools.
+    Filters are compared by the sum of the magnitudes of their weights, relative to the mean of their layer; each layer
+    keeps at least one. To regain accuracy, train the result as described in ``separate``.
 
     Args:
         program: made by ``portable``.
-        budget: the multiply-adds of the result as a share of those of the program, above 0 and at most 1.
+        budget: the multiply-adds of the result as a fraction of those of the program, above 0 and at most 1.
 
     Raises:
         ValueError: a budget outside of (0, 1], or one that cannot be reached.

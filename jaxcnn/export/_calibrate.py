@@ -30,7 +30,7 @@ class Examples:
     """Images of a program, and how the ranges of its values are found from them.
 
     Attributes:
-        images: inputs of the program, as in use.
+        images: representative inputs of the program.
         method: which part of the values a range covers.
         percentile: of the values that ``"percentile"`` covers.
     """
@@ -52,12 +52,13 @@ class Examples:
 
 
 def check_images(program: PortableProgram, images: jax.Array) -> None:
-    """Checks that images are inputs of a program, as in use.
+    """Checks that images are representative inputs of a program.
 
     Raises:
         ShapeError: images of another shape, or none.
         TypeError: images of another dtype.
-        ValueError: images with entries outside of the range of the program's, or in less than a hundredth of it.
+        ValueError: images with entries outside of the range of the program's images, or that span less than a hundredth
+            of it.
     """
     shape, dtype, expected = program.input.shape[1:], program.input.dtype, program.input_range
     if images.shape[1:] != shape or not len(images):

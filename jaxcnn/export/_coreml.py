@@ -29,9 +29,9 @@ def to_coreml(
 ) -> dict[str, int]:
     """Writes a portable program as a package of Core ML for iOS 18 and macOS 15 or newer, with the parameters inside.
 
-    The input is ``x``, with channels last; images of bytes are arrays of int32 in 0..255, since Core ML has no inputs
-    of bytes. Results have the names of their places in what the program returns. The package is converted on any
-    system, but only macOS can run it, so its results are not compared with those of the program.
+    The input is ``x``, with channels last; uint8 images are passed as int32 from 0 to 255, since Core ML has no inputs
+    of bytes. Results are named by ``program.result_names``. The package is converted on any system, but only macOS can
+    run it, so its results are not compared with those of the program.
 
     Args:
         program: made by ``portable`` for a number of examples.

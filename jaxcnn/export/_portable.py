@@ -27,7 +27,7 @@ from jaxcnn.export._trace import trace
 class PortableProgram:
     """A function of one array with one operation for each convolution, pool and matrix product; call it as a function.
 
-    ``portable`` makes it, and ``to_stablehlo`` and ``to_onnx`` write it.
+    ``portable`` makes it; ``to_stablehlo``, ``to_onnx``, ``to_tflite`` and ``to_coreml`` write it.
 
     Attributes:
         operations: in the order in which they are computed.
@@ -112,9 +112,9 @@ class PortableProgram:
     def exported(self) -> export.Exported:
         """The program as ``jax.export`` makes it, for every platform, with the parameters as constants.
 
-        It is lowered for the CPU: for several platforms JAX would write each operation that any of them lowers in its
-        own way once for each. No operation here calls anything outside of StableHLO, so the check of the platform is
-        disabled.
+        It is lowered for the CPU only: for several platforms JAX would write each operation whose lowering differs
+        between them once for each platform. No operation here calls anything outside of StableHLO, so every platform
+        can run the program, and the check of the platform is disabled.
         """
         struct = jax.ShapeDtypeStruct(self.input.shape, self.input.dtype)
         anywhere = [export.DisabledSafetyCheck.platform()]
@@ -164,7 +164,7 @@ def portable(
 
     Each convolution is one ``lax.conv_general_dilated``, each pool one ``lax.reduce_window``, whatever algorithm
     ``jit`` would select. Parameters are constants. Batch normalisation with fixed statistics, and every other factor or
-    offset per channel, becomes part of the layer before it where that layer has no other reader.
+    offset per channel, becomes part of the layer before it if nothing else reads the result of that layer.
 
     The options put the preprocessing into the program: ``function((resize(x / 255) - mean) / std)``.
 

@@ -34,7 +34,7 @@ class QuantizedProgram(PortableProgram):
 
     Attributes:
         operations: as in ``PortableProgram``, like ``input``, ``results``, ``tree`` and ``input_range``.
-        original: the program with the weights as they were.
+        original: the program before quantisation.
         scales: scale and zero point of each value that is stored in eight bits, by the id of the value.
         kernel_scales: the scales of the output channels of each kernel, by the id of its value.
         examples: the calibration images with the method, for runtimes that measure the ranges of their own arrays.
@@ -64,16 +64,16 @@ def quantize(
     """Replaces the convolutions and the matrix products of a program by those of eight-bit integers.
 
     Weights are symmetric with a scale for each output channel; activations are unsigned with one scale for each array,
-    whose range is that for the calibration images. Biases have 32 bits. XLA computes dense layers with bytes; layers
-    that read few channels, such as the first and depthwise ones, it computes faster with floats that hold integers,
-    which gives the same sums.
+    whose range is that for the calibration images. Biases have 32 bits. Layers that read few channels, such as the
+    first and depthwise ones, are computed with floats that hold the integers: XLA is faster with floats there, and the
+    sums are the same.
 
     Args:
         program: made by ``portable``.
-        images: some hundred inputs of the program, as in use.
+        images: a few hundred representative inputs of the program, for calibration.
         method: ``"minmax"``; ``"percentile"``, which leaves out the outermost values; or ``"entropy"``, which minimises
             the Kullback-Leibler divergence between the histograms before and after.
-        percentile: of the values that ``"percentile"`` covers.
+        percentile: the percentage of the values that the range of ``"percentile"`` covers.
         keep: layers that stay float, by name.
 
     Returns:

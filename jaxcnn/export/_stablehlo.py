@@ -1,4 +1,4 @@
-"""Files of StableHLO, which any JAX of the same half year runs without jaxcnn."""
+"""Files of StableHLO, which JAX runs without jaxcnn."""
 
 import os
 import re
@@ -12,8 +12,8 @@ from jaxcnn.export._portable import PortableProgram
 def to_stablehlo(program: PortableProgram, path: str | os.PathLike[str]) -> dict[str, int]:
     """Writes a portable program as ``jax.export`` serializes it, with the parameters inside.
 
-    In another process ``jax.export.deserialize(bytearray(Path(path).read_bytes())).call(x)`` computes it; jaxcnn need
-    not be installed. It runs on CPUs, GPUs and TPUs. JAX reads such a file for six months at least.
+    In another process ``jax.export.deserialize(bytearray(Path(path).read_bytes())).call(x)`` computes it, without
+    jaxcnn. It runs on CPUs, GPUs and TPUs. JAX guarantees to read such a file for at least six months.
 
     Args:
         program: made by ``portable``.

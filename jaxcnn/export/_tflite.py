@@ -1,8 +1,8 @@
 """Files of LiteRT (TensorFlow Lite), which phones, microcontrollers and browsers run.
 
-The converter reads StableHLO and needs no TensorFlow. Integers are those of LiteRT's own quantizer, because its graph
-is another one after the converter has fused it; the ranges of its arrays are measured here, by the same methods as for
-``quantize``.
+The converter reads StableHLO and does not require TensorFlow. LiteRT's own quantizer writes the integers, because the
+converter fuses operations and so changes the graph; the ranges of its arrays are measured here, by the same methods as
+for ``quantize``.
 """
 
 import os
@@ -38,12 +38,11 @@ CONVERTED = ("arith", "builtin", "func", "quant", "tfl")
 def to_tflite(program: PortableProgram, path: str | os.PathLike[str]) -> dict[str, int]:
     """Writes a portable program as a file of LiteRT (``.tflite``), with the parameters inside.
 
-    The file has one signature, ``serving_default``, whose input is ``x``, with channels last; results have the names of
-    their places in what the program returns. A program of ``quantize`` is written with eight-bit integers between a
-    float input and float results: the ranges of LiteRT's arrays are found from the same images by the same method.
+    The file has one signature, ``serving_default``, whose input is ``x``, with channels last; results are named by
+    ``program.result_names``. A program of ``quantize`` is written with 8-bit integers between a float input and float
+    results: the ranges of LiteRT's arrays are measured on the same images by the same method.
 
-    The file is checked by comparing its results with those of the program for random inputs where ai-edge-litert is
-    installed.
+    If ai-edge-litert is installed, the results of the file for random inputs are compared with those of the program.
 
     Args:
         program: made by ``portable`` for a number of examples.

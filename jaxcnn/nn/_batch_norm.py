@@ -28,7 +28,7 @@ class BatchNorm(linen.Module):
     ``count`` in ``batch_stats``; a mask of lower rank is aligned with the leading axes.
 
     Attributes:
-        use_running_average: whether to normalise by the running statistics; here or in the call.
+        use_running_average: whether to normalise by the running statistics; given here or in the call.
         axis: the axis (or axes) of the features; statistics are reduced over all other axes.
         momentum: weight of the old statistics; None averages all batches equally.
         epsilon: added to the variance.
@@ -79,7 +79,7 @@ class BatchNorm(linen.Module):
 
         Args:
             x: the input; its shape is that of the result.
-            use_running_average: whether to normalise by the running statistics; here or in the constructor.
+            use_running_average: whether to normalise by the running statistics; given here or in the constructor.
             mask: true for entries that are included in the statistics; broadcastable to ``x``, or of its leading axes.
         """
         x = as_array(x, name="x")

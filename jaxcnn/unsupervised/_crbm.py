@@ -214,9 +214,9 @@ class CRBM:
             params: of the machine.
             v: ``(batch, height, width, channels)``.
             steps: rounds of Gibbs sampling; 1 is CD-1.
-            mean_field: whether visible units are replaced by their mean instead of drawn, as the authors do for
+            mean_field: whether visible units are replaced by their mean instead of being drawn, as in the paper for
                 Gaussian units.
-            target: the wanted mean of the hidden units.
+            target: the desired mean of the hidden units.
             sparsity: weight of the penalty.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Kernels made by hand: edges and waves of several orientations and widths."""
+"""Kernels designed by hand: edges and waves of several orientations and widths."""
 
 import functools
 import itertools

@@ -22,8 +22,8 @@ FIRST_RATE, LATER_RATE = 1.0, 16.0
 def winners(responses: ArrayLike, *, window: int) -> tuple[jax.Array, jax.Array]:
     """The cell of each plane of S-cells that is reinforced, if there is one.
 
-    A cell is a candidate if no cell of any plane in the window around it has a larger response. The candidate of a
-    plane with the largest response wins. So different planes learn different features.
+    A cell is a candidate if no cell of any plane in the window around it has a larger response. Of each plane, the
+    candidate with the largest response is reinforced. So different planes learn different features.
 
     Args:
         responses: ``(height, width, planes)``.
@@ -61,9 +61,10 @@ def reinforce(
     """One learning step of a layer of S-cells, with one image.
 
     For each winner, at ``n`` in plane ``k``: ``a[v, :, k] += q c[v] x[n + v]`` and ``b[k] += q / 2 v(n)``, with the
-    weights ``c`` of its inhibition. Starting at zero, the excitation by the same input is then ``q v**2``, and the
-    inhibition is smaller by the factor ``r / (1 + r)``: ``2r / (1 + r) * q / 2 * v**2``. So the response to that input
-    is positive, and it is zero for inputs with a cosine similarity below ``r / (1 + r)``.
+    fixed weights ``c`` and the inhibition ``v`` of ``models.Neocognitron``. If both are zero before, the excitation by
+    the same input is then ``q v**2``, and the inhibition is smaller by the factor ``r / (1 + r)``:
+    ``2r / (1 + r) * q / 2 * v**2``. So the response to that input is positive, and it is zero for inputs with a cosine
+    similarity below ``r / (1 + r)``.
 
     Args:
         params: ``a`` and ``b`` of the layer.

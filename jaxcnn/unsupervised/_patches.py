@@ -72,7 +72,7 @@ def normalize_contrast(patches: ArrayLike, *, epsilon: float = CONTRAST_EPSILON)
 
     Args:
         patches: ``(*any, features)``, flattened patches with at least two entries. Integers become float32.
-        epsilon: keeps noise in flat patches small; 10 is for pixels from 0 to 255, 10 / 255**2 for pixels in [0, 1].
+        epsilon: keeps noise in constant patches small; 10 is for pixels from 0 to 255, 10 / 255**2 for [0, 1].
 
     Returns:
         an array of the same shape.

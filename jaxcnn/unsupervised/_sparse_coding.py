@@ -81,8 +81,8 @@ def fista(
 def dictionary_step(patches: ArrayLike, codes: ArrayLike, kernel: ArrayLike) -> jax.Array:
     """One round of block coordinate descent on the kernels of a dictionary, with the codes of patches held fixed.
 
-    One kernel after the other becomes the minimum of ``|patches - codes kernel|**2``, divided by its length where that
-    is over 1. A kernel that no patch uses stays.
+    One kernel after the other becomes the minimum of ``|patches - codes kernel|**2``, divided by its length if that is
+    over 1. A kernel that no patch uses does not change.
 
     Args:
         patches: ``(n, *window, channels)``.

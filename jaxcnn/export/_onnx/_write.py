@@ -32,13 +32,13 @@ INPUT = "x"
 def to_onnx(program: PortableProgram, path: str | os.PathLike[str]) -> dict[str, int]:
     """Writes a portable program as a file of ONNX (opset 17), with the parameters inside.
 
-    The input is ``x``, with channels last as in JAX; results have the names of their places in what the program
-    returns. Convolutions and pools have channels first in ONNX, so that the images are transposed once. A batch of any
-    size stays one. A program of ``quantize`` is written with its integers: ``QuantizeLinear`` and ``DequantizeLinear``
-    around each array that is stored in eight bits, unsigned for activations.
+    The input is ``x``, with channels last as in JAX; results are named by ``program.result_names``. Convolutions and
+    pools have channels first in ONNX, so the images are transposed once. A batch of any size is preserved. A program of
+    ``quantize`` is written with its integers: ``QuantizeLinear`` and ``DequantizeLinear`` around each array that is
+    stored in 8 bits, unsigned for activations.
 
-    The file is checked by ``onnx.checker``, and by comparing its results with those of the program for random inputs
-    where onnxruntime is installed.
+    The file is checked by ``onnx.checker``. If onnxruntime is installed, its results for random inputs are compared
+    with those of the program.
 
     Args:
         program: made by ``portable``.
