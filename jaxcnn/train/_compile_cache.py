@@ -42,7 +42,7 @@ def keep_compiled_programs() -> Path | None:
     ``JAX_COMPILATION_CACHE_DIR`` names another folder; ``JAX_ENABLE_COMPILATION_CACHE=false`` turns the cache off.
 
     Returns:
-        the folder, or None where no folder fits.
+        the folder, or None if there is no such folder.
     """
     config = jax.config
     if config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]

@@ -36,23 +36,25 @@ Step = Callable[[TrainState, dict[str, jax.Array], jax.Array], Any]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parallel:
-    """How a training step is spread over devices. Whatever is chosen here, one seed gives one run.
+    """How a training step is split over devices.
 
-    A batch is split evenly over all axes of the mesh; parameters are whole on every device. Loss, gradients and, with
-    ``batch_stats="global"``, batch statistics are those of the whole batch, and so is everything drawn at random: runs
-    differ by the rounding of sums alone, whatever the number of devices and the spelling. One kind of objective is an
-    exception: a loss that compares the examples of a batch with each other compares those of one device's part under
-    ``"shard_map"``, ``"pmap"`` and ``batch_stats="per_device"``; ``"jit"`` compares all.
+    A batch is split evenly over all axes of the mesh; parameters are whole on every device. Loss, gradients, random
+    draws and, with ``batch_stats="global"``, batch statistics are those of the whole batch. So runs with different
+    numbers of devices or different spellings differ only by the rounding of sums. There are two exceptions:
+    ``batch_stats="per_device"``, and losses that compare the examples of a batch with each other. Such a loss compares
+    only the examples of one device under ``"shard_map"``, ``"pmap"`` and ``batch_stats="per_device"``, and all
+    examples under ``"jit"``.
 
     Attributes:
         mesh: the devices; axes of type Auto or Explicit. ``jax.make_mesh((8,), ("data",))``, or ``Parallel.over(8)``.
-        spelling: ``"jit"``, where XLA splits the program; ``"shard_map"``, where every device computes loss and
-            gradient of its part and JAX adds them up; ``"pmap"``, the same through
-            ``jax.pmap`` (one process, and each device prepares the whole batch before it takes its part).
-        batch_stats: ``"global"`` normalises over the whole batch (synchronised batch norm). ``"per_device"`` over each
-            device's part, whose running statistics are then averaged; under ``"jit"`` too this is a ``shard_map``.
-        accumulate: the number of parts of a batch, computed one after the other; each is normalised separately, moves
-            the running statistics on, and draws its own augmentation.
+        spelling: how the step is written. With ``"jit"``, XLA partitions the program. With ``"shard_map"``, every
+            device computes loss and gradient of its part of the batch, and JAX sums them. ``"pmap"`` is the same
+            through ``jax.pmap`` (in one process; each device prepares the whole batch and takes its part).
+        batch_stats: ``"global"`` normalises over the whole batch (synchronised batch norm). ``"per_device"``
+            normalises over each device's part and averages the running statistics; with ``"jit"`` it is computed by a
+            ``shard_map``.
+        accumulate: the number of parts of a batch, computed one after the other. Each part is normalised separately,
+            updates the running statistics, and draws its own augmentation.
         fsdp: splits large parameters, their averages and the optimizer's state over the devices, too; each step
             gathers the parameters.
 

@@ -20,7 +20,7 @@ def dry_run(experiment: Experiment) -> TrainState:
     Raises:
         ValueError: whatever the functions of the experiment refuse, such as an image size; or a step whose state is not
             of the shapes and types that it was given.
-        TypeError: a function of the experiment returned something of another kind.
+        TypeError: a function of the experiment returned a value of another type.
 
     >>> import optax
     >>> from jaxcnn import data, models, train

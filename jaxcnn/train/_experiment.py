@@ -99,29 +99,30 @@ class Experiment:
             as ``test/NAME`` and ``val/NAME``, where each example counts once.
         data: the splits, in memory or streamed.
         optimizer: any Optax transformation. ``train.with_schedule`` makes one whose learning rate is recorded.
-        epochs: passes over the training examples; a last batch that would not be full is left out, in each epoch
-            another.
+        epochs: passes over the training examples. An incomplete last batch is left out; its examples differ from epoch
+            to epoch.
         batch_size: examples of a step.
-        sample_weights: one weight for each training example, such as ``data.balanced_weights(labels)``: each entry of a
-            batch is drawn with a probability in proportion to it, with replacement, and an epoch has as many steps as
-            without. None: every example once in an epoch, in random order.
-        seed: decides initial variables, order and augmentation; from 0 to 2**32 - 1.
+        sample_weights: one weight for each training example, such as ``data.balanced_weights(labels)``. Each entry of a
+            batch is drawn with replacement, with a probability in proportion to its weight; the number of steps of an
+            epoch does not change. None: every example once in an epoch, in random order.
+        seed: determines initial variables, order and augmentation; from 0 to 2**32 - 1.
         predict: ``(variables, batch) -> outputs``, a pytree of arrays with one entry for each example.
         summarize: ``(outputs, targets) -> {name: number}`` on the host, for measures that are not means over examples:
             what ``predict`` returned for a whole split, and the split's own arrays without ``image`` and ``video``.
-        measure: after training, ``Trained -> {name: array}``: what is written to ``measured.json`` of the run folder.
-        prepare: batch -> batch, in training, evaluation and prediction; has to leave alone what a batch does not have.
-        augment: ``(key, batch) -> batch``, in training only. Here, as in ``objective``, a batch has two arrays more:
-            ``index``, the place of each example in the training split, and ``epoch``, counted from 0.
+        measure: after training, ``Trained -> {name: array}``, which is written to ``measured.json`` of the run folder.
+        prepare: batch -> batch, in training, evaluation and prediction; it must accept batches that lack some arrays,
+            such as those of prediction, which have no targets.
+        augment: ``(key, batch) -> batch``, in training only. Here, as in ``objective``, a batch has two more arrays:
+            ``index``, the position of each example in the training split, and ``epoch``, counted from 0.
         start: freshly initialised variables -> those that training starts from; for fine-tuning, ``start_from``.
-        ema_decay: weight of the old value in an average of the parameters, which is then what is evaluated; 0 is off.
+        ema_decay: weight of the old value in an average of the parameters, which is then evaluated; 0 is off.
         best: the evaluated measure by which the checkpoint ``best`` is chosen; ``"-loss"`` chooses the smallest. By
             default ``accuracy``, or else the smallest ``loss``, if there is one.
         max_skipped: a step with a NaN or an infinity in its loss, gradient or update is skipped whole; after this many
             in a row the run stops and says where it began.
         max_loss_jump: an epoch whose mean training loss, a positive number, is more than this many times that of the
             last good epoch is undone: training continues from the state before it, with the examples of the next epoch.
-            After three such epochs in a row the run stops. None never goes back.
+            After three such epochs in a row the run stops. None is off.
         loss_scale: for models computed in float16, whose small gradients would vanish: the loss is multiplied by it,
             the gradients divided. 2.0**15 is usual. It is halved whenever a gradient overflows, which skips that step,
             and doubled every 2,000 steps. None is off: float32 and bfloat16 need none.
@@ -210,7 +211,7 @@ class Experiment:
 
     @property
     def streams(self) -> bool:
-        """Whether examples are read while they are needed, and a step is given its batch instead of all of them."""
+        """Whether examples are read during training, and a step receives its batch instead of all examples."""
         return isinstance(self.data, StreamedDataset)
 
     def evaluates(self, epoch: int) -> bool:

@@ -1,4 +1,4 @@
-"""Starting from trained variables: which are taken, which stay as they are, and which learn how fast."""
+"""Starting from trained variables: which are copied, which are frozen, and the learning rate of each."""
 
 import fnmatch
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ Tree = Mapping[str, Any]
 
 
 def start_from(fresh: Tree, trained: Tree, *, keep_fresh: Sequence[str] = ()) -> Any:
-    """The trained variables, but for those whose path matches a pattern, which stay freshly initialised.
+    """The trained variables, except those whose path matches a pattern, which stay freshly initialised.
 
     A path is written with slashes from the collection on, as ``params/output/kernel``; patterns are those of a shell,
     in which ``*`` also crosses slashes.
@@ -25,8 +25,8 @@ def start_from(fresh: Tree, trained: Tree, *, keep_fresh: Sequence[str] = ()) ->
         keep_fresh: patterns of paths, such as ``["params/output/*"]`` for a new head.
 
     Raises:
-        ValueError: a pattern that matches nothing; or a variable that the trained ones lack, have besides, or have in
-            another shape, by name. Nothing is left out silently.
+        ValueError: a pattern that matches nothing; or variables that are missing among the trained ones, are unused,
+            or have another shape, by name. Nothing is left out silently.
 
     >>> import jax.numpy as jnp
     >>> old = {"params": {"conv": {"kernel": jnp.ones(2)}, "output": {"kernel": jnp.ones((2, 5))}}}
@@ -61,10 +61,10 @@ def start_from(fresh: Tree, trained: Tree, *, keep_fresh: Sequence[str] = ()) ->
 def by_pattern(
     groups: Mapping[str, optax.GradientTransformation], rest: optax.GradientTransformation
 ) -> optax.GradientTransformation:
-    """An optimizer that treats parameters by their path: the first pattern that matches decides, else ``rest``.
+    """An optimizer that applies to each parameter the transformation of the first pattern that matches its path.
 
-    ``by_pattern({"conv*": frozen(), "output/*": optax.adam(1e-3)}, optax.adam(1e-4))`` leaves the convolutions alone
-    and lets the head learn ten times faster than the rest. Frozen parameters keep no optimizer state.
+    ``by_pattern({"conv*": frozen(), "output/*": optax.adam(1e-3)}, optax.adam(1e-4))`` does not change the convolutions
+    and gives the head ten times the learning rate of the other parameters. Frozen parameters have no optimizer state.
 
     Args:
         groups: pattern to transformation; paths have slashes and begin below ``params``.
@@ -93,7 +93,7 @@ def by_pattern(
 
 
 def frozen() -> optax.GradientTransformation:
-    """The optimizer of parameters that do not learn, not even by weight decay.
+    """An optimizer whose updates are 0, for parameters that do not change, also not by weight decay.
 
     >>> import jax.numpy as jnp
     >>> frozen().update({"kernel": jnp.ones(2)}, frozen().init({}))[0]

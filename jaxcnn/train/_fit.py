@@ -1,4 +1,4 @@
-"""Training from Python: one call, which needs nothing but an experiment."""
+"""Training from Python: one call, which requires only an experiment."""
 
 import contextlib
 import dataclasses
@@ -48,11 +48,11 @@ def fit(
         run: the folder of the run, which is made where it does not exist; by default ``runs/NAME-TIME``, by the name
             of the data set.
         parallel: the devices; by default one, or all of several processes.
-        progress: what reports each epoch; unless given, lines on standard output, a bar on a terminal, or one line
-            that changes in a notebook.
-        should_stop: asked before each step; True saves and returns.
-        checkpoint_minutes: the interval at which the state is saved within an epoch.
-        callbacks: what is called with the records of steps and epochs, see ``train.Callback``.
+        progress: reports each epoch; by default it prints lines on standard output, a bar on a terminal, or one
+            line that is updated in a notebook.
+        should_stop: called before each step; True saves the state and returns.
+        checkpoint_minutes: the interval in minutes at which the state is saved within an epoch.
+        callbacks: called with the records of steps and epochs, see ``train.Callback``.
         keep_epochs: epochs, counted from 1, whose variables are kept in the folder for ``load_kept``, in addition to
             the last and the best checkpoint. A run that is continued keeps those that it was started with too.
 
@@ -61,8 +61,8 @@ def fit(
         training is in ``measured.json`` of the folder.
 
     Raises:
-        ValueError, TypeError: what ``dry_run`` refuses, an entry of ``callbacks`` that is none, or of ``keep_epochs``
-            that is no epoch.
+        ValueError, TypeError: what ``dry_run`` refuses, an entry of ``callbacks`` that is not a callback, or an entry
+            of ``keep_epochs`` that is not an epoch.
         RunError: steps are no longer finite, checkpoints cannot be saved or used, or another process trains there.
         ConfigError: several processes have no common folder, or were given different experiments.
 

@@ -47,7 +47,7 @@ def muon(
         steps: rounds of ``orthogonalize``.
         coefficients: of its polynomial.
         renormalize: gives each kernel the norm ``sqrt(out)`` before it moves.
-        dtype: of the orthogonalisation.
+        dtype: the dtype in which the orthogonalisation is computed.
 
     Raises:
         ValueError: a parameter that is not a kernel, on ``init``; or an update without parameters.

@@ -1,4 +1,4 @@
-"""The networks of an experiment, as they are called: for ``jaxcnn summary`` and for the work of a training step."""
+"""The networks of an experiment and their inputs: for ``jaxcnn summary``, and to count the operations of a step."""
 
 from typing import Any
 

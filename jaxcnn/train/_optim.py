@@ -1,4 +1,4 @@
-"""What Optax leaves to its users: which parameters decay, and schedules that fit any length of run."""
+"""Additions to Optax: which parameters decay, and schedules for any number of steps."""
 
 import math
 from collections.abc import Callable
@@ -28,8 +28,8 @@ def with_schedule(
 ) -> optax.GradientTransformation:
     """The optimizer ``make(learning_rate, **options)``, whose state records the learning rate of each step.
 
-    It is ``optax.inject_hyperparams`` for the learning rate alone. The rate appears in the run's ``metrics.jsonl``,
-    which reads it from the optimizer's state; without this an optimizer works as well and its rate is not recorded.
+    It is ``optax.inject_hyperparams`` for the learning rate only. The run's ``metrics.jsonl`` records the rate from the
+    optimizer's state. An optimizer that is made without this function works too, but its rate is not recorded.
 
     Args:
         make: a function such as ``optax.adamw``, whose first argument is the learning rate.
@@ -87,9 +87,9 @@ def triangular(
     Args:
         peak_lr: the largest learning rate.
         total_steps: updates of the run; the schedule reaches its end after them and stays there.
-        warmup: share of the steps in which the rate rises.
-        start: of the peak, at the first update.
-        end: of the peak, after the last.
+        warmup: fraction of the steps in which the rate rises.
+        start: the rate at the first update, as a fraction of the peak.
+        end: the rate after the last update, as a fraction of the peak.
 
     Raises:
         ValueError: there is no step, ``warmup`` is not in [0, 1), or ``peak_lr`` is negative or not finite.

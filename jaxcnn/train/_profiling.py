@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: a trace to look at, and a table by layer and direction."""
+"""The time of a training step: a trace, and a table by layer and direction."""
 
 import collections
 import dataclasses
@@ -47,12 +47,12 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Profile:
-    """What some steps in a row took.
+    """The time of several consecutive steps.
 
     Attributes:
         steps: the number of steps that were traced.
-        step_milliseconds: wall time of one of them, traced.
-        input_wait: share of that in which the devices waited for images.
+        step_milliseconds: wall time of one traced step.
+        input_wait: the fraction of this time in which the devices waited for images.
         rows: by layer, the slowest first. The sum is of all threads and devices, so it may exceed the wall time.
         files: the trace, as XProf (``.xplane.pb``) and Perfetto (``.trace.json.gz``) read it.
     """

@@ -51,7 +51,7 @@ ALLOWED_CALLS = {"Sharding", "shape_assertion", "stablehlo.dynamic_reduce_window
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecordedModel:
-    """What prediction and evaluation need of a run.
+    """A run's functions and variables for prediction and evaluation.
 
     Attributes:
         inference: the functions.
@@ -95,11 +95,11 @@ class RecordedModel:
     __repr__ = short_repr
 
     def predict(self, examples: ArrayLike | str | os.PathLike[str] | None = None, **arrays: np.ndarray) -> Any:
-        """What the recorded function makes of examples.
+        """The predictions of the recorded function for examples.
 
         Args:
-            examples: where prediction reads one array, that array; or paths of image files of any size and mode, which
-                are read as ``jaxcnn predict`` reads them. Else give each array by its name.
+            examples: the array, if prediction reads one array; or paths of image files of any size and mode, which
+                are read as ``jaxcnn predict`` reads them. Otherwise pass each array by its name.
             arrays: the arrays of ``inputs`` by name.
 
         Returns:
@@ -256,7 +256,7 @@ def _check_calls(exported: export.Exported) -> None:
 
 
 def load(run: str | os.PathLike[str] | RunFolder, kind: CheckpointKind = "last") -> RecordedModel:
-    """The model of a run, from the files of its folder alone: neither its code nor its data are needed.
+    """The model of a run, only from the files of its folder: neither its code nor its data are required.
 
     Args:
         run: the folder of a run.

@@ -23,11 +23,11 @@ Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def cross_entropy(label_smoothing: float = 0.0) -> Loss:
-    """Softmax cross-entropy of each label, ``-sum(t * log softmax(logits))``.
+    """The function that computes the softmax cross-entropy of each label, ``-sum(t * log softmax(logits))``.
 
-    ``t`` gives ``1 - label_smoothing`` to the label and spreads the rest over all classes
-    (Szegedy et al. 2016, "Rethinking the Inception architecture", section 7). Labels may also be shares of all
-    classes, shaped like the logits, as ``augment.mixup`` makes them; these are smoothed alike.
+    In the target ``t``, the label has ``1 - label_smoothing``, and the rest is spread evenly over all classes
+    (Szegedy et al. 2016, "Rethinking the Inception architecture", section 7). Labels may also be probabilities of all
+    classes, in the shape of the logits, as ``augment.mixup`` returns them; these are smoothed in the same way.
 
     Raises:
         ValueError: ``label_smoothing`` is not in [0, 1).
@@ -94,12 +94,13 @@ def classification(
         model: a Linen module; ``model.apply(variables, x, train=...)`` gives logits ``(batch, ..., classes)``.
         loss: logits and labels -> the loss of each label; by default ``cross_entropy()``.
         normalize: prepared and augmented images -> the input of the model, as ``standardize`` makes it.
-        test_time: the function that maps images to logits, and prepared images -> logits, for evaluation and
-            prediction: several views of each image, as ``augment.average_over_views`` averages them. None shows each
-            image once.
-        train_mode: False trains with ``model.apply(train=False)``, as fine-tuning on few images does: batch statistics
-            are used and kept unchanged, and nothing is dropped out.
-        target: the array of the labels, integers ``(batch, ...)`` or shares of the classes ``(batch, ..., classes)``.
+        test_time: ``(apply, images) -> logits`` for evaluation and prediction, where ``apply`` maps prepared images to
+            logits; such as an average over several views of each image by ``augment.average_over_views``. None is one
+            view of each image.
+        train_mode: False trains with ``model.apply(train=False)``, for fine-tuning on few images: the running
+            statistics are used and do not change, and dropout is off.
+        target: the array of the labels, integers ``(batch, ...)`` or probabilities of the classes ``(batch, ...,
+            classes)``.
 
     Returns:
         ``init``, ``objective``, ``evaluate`` and ``predict``. The objective's metric is ``accuracy``; evaluation gives

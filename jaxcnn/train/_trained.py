@@ -1,4 +1,4 @@
-"""A run's variables as they can be used: the experiment and the variables of one of its checkpoints."""
+"""A trained experiment: the experiment and the variables of one of a run's checkpoints."""
 
 import dataclasses
 import functools
@@ -39,7 +39,7 @@ class Trained:
     _repr_html_ = fields_table
 
     def predict(self, examples: ArrayLike | None = None, **arrays: np.ndarray) -> Any:
-        """What the experiment's ``predict`` makes of examples, such as ``trained.predict(images)``.
+        """The outputs of the experiment's ``predict`` for examples, such as ``trained.predict(images)``.
 
         Args:
             examples: the images, where the experiment's splits have ``image``, or the only array that they have.

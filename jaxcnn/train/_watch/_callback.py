@@ -1,4 +1,4 @@
-"""The protocol of callbacks: what they are called with."""
+"""The base class of callbacks, and the information that they receive."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ Status = Literal["finished", "stopped", "failed"]
 
 @dataclasses.dataclass(frozen=True)
 class RunInfo:
-    """What a callback is given at the start of a run, or of its continuation.
+    """The information that a callback receives when a run starts or is resumed.
 
     Attributes:
         path: the folder of the run.
@@ -43,9 +43,9 @@ class Callback:
     An exception does not end the run. A warning names the callback and the exception, once for each callback; a
     callback whose ``start`` raised is not called again.
 
-    With several processes, the first one calls them. A callback hears of each step and each epoch before a checkpoint
-    that includes it is saved. So whatever has been written for steps up to ``RunInfo.step`` is complete when a run is
-    resumed, even after a kill, and whatever has been written for later steps is repeated with the same numbers.
+    With several processes, the first one calls them. A callback receives each step and each epoch before a checkpoint
+    that includes it is saved. So when a run is resumed, even after a kill, everything up to ``RunInfo.step`` has been
+    received, and the later steps are received again, with the same numbers.
 
     Attributes:
         every: the number of steps from one call of ``step`` to the next: it is called after the steps that are
@@ -70,9 +70,9 @@ class Callback:
         """
 
     def looks(self, step: int) -> bool:
-        """Whether ``look`` is called now; asked before each step, where ``step`` is the number of steps that are done.
+        """Whether ``look`` is called now; called before each step, where ``step`` is the number of steps that are done.
 
-        The answer is given often, so it has to be quick. By default ``look`` is never called.
+        It is called often, so it has to return quickly. By default ``look`` is never called.
         """
         return False
 
@@ -84,9 +84,9 @@ class Callback:
         """
 
     def holds(self, step: int) -> bool:
-        """Whether the run waits before its next step; asked again until it is False, or the run is stopped.
+        """Whether the run waits before its next step; called again until it returns False, or the run is stopped.
 
-        Meanwhile ``looks`` is asked too. The waiting time does not count in the measured speed of the run.
+        Meanwhile ``looks`` is called too. The waiting time does not count in the measured speed of the run.
         """
         return False
 

@@ -21,10 +21,10 @@ class TensorBoard(Callback):
     The command is ``jaxcnn train EXPERIMENT --tensorboard``. The package ``tensorboard`` writes the records; TensorFlow
     is not imported, even where it is installed.
 
-    Each start of a run writes one file. A file of a resumed run begins with an event that makes TensorBoard drop what
-    earlier files have of later steps, so that no step is shown twice. Each event is given to the operating system at
-    once, so that none is lost when the process is killed; readers ignore an event that a kill cuts short. Where a run
-    is watched from its second start on, its earlier epochs are written first.
+    Each start of a run writes one file. A file of a resumed run begins with an event that makes TensorBoard drop the
+    later steps of earlier files, so that no step is shown twice. Each event is passed to the operating system at
+    once, so that none is lost when the process is killed; readers ignore an event that a kill cuts short. If a resumed
+    run has no event files yet, its earlier epochs are written first.
 
     Args:
         folder: of the event files; by default ``tensorboard`` in the folder of the run.
