@@ -27,8 +27,8 @@ class Split:
     """Examples in memory: NumPy arrays by name, whose first axis counts the examples.
 
     The names are those of tensorflow-datasets: ``image``, ``label``, ``segmentation`` (a class for each pixel, 255 for
-    a pixel without a label), ``boxes``, ``video``. Any name, dtype and rank is allowed; what has another size in each
-    example is padded and comes with a mask. Arrays of 64 bits are held in 32 bits.
+    a pixel without a label), ``boxes``, ``video``. Any name, dtype and rank is allowed. An array whose size differs
+    between examples is padded and accompanied by a mask. Arrays of 64 bits are held in 32 bits.
 
     Args:
         arrays: at least one array, all of one length.
@@ -129,15 +129,15 @@ class Dataset:
     """The splits of a data set, with the names of its classes.
 
     Attributes:
-        name: what the data set is called in reports.
-        train: examples to learn from.
-        test: examples to evaluate the result on.
-        validation: examples to make choices by, such as settings and the best checkpoint; see ``hold_out``.
+        name: of the data set in reports.
+        train: the training examples.
+        test: the examples of the final evaluation.
+        validation: examples that select settings and checkpoints; see ``hold_out``.
         class_names: the name of class 0, of class 1, and so on; empty where there are no classes.
-        licence: under what terms the data may be used, where that is known.
-        citation: whom to cite.
-        files: where the examples are files, something that changes with the content of each, by its path below the
-            folder. A run records it, to say which files differ when it is resumed with others.
+        licence: the terms under which the data may be used, if known.
+        citation: the reference to cite.
+        files: if the examples are files, a text for each that changes with its content, by its path below the folder.
+            A run records it, and names the files that differ when it is resumed with others.
 
     Raises:
         TypeError: class names that are not a tuple of strings.

@@ -32,11 +32,11 @@ def coco(
 
     Args:
         images: the folder or zip file of the images, or one for each split.
-        annotations: the JSON file of ``train``, of ``test`` and, if wanted, of ``validation``.
+        annotations: the JSON file of ``train``, of ``test`` and, optionally, of ``validation``.
         class_names: the categories to read, in order; boxes of others are left out. None reads all.
         segmentation: True adds ``segmentation``, the class of each pixel, from the polygons or run lengths of the
-            objects: 0 without an object, and 255 where objects of different classes overlap, and in the padding. Of
-            each object the pixels are those of ``pycocotools``.
+            objects: 0 without an object, and 255 where objects of different classes overlap, and in the padding. The
+            pixels of each object are those of ``pycocotools``.
         image_size: as in ``voc``.
         repair: as in ``voc``.
         max_corrupt: as in ``voc``.

@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits that the package carries (licence and source: ``digits.LICENSE.md``)."""
+"""The 1,797 handwritten digits that are part of the package (licence and source: ``digits.LICENSE.md``)."""
 
 import gzip
 import hashlib

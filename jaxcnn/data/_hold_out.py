@@ -1,4 +1,4 @@
-"""A part of the training examples to make choices by."""
+"""A part of the training examples that selects settings and checkpoints."""
 
 import dataclasses
 
@@ -9,9 +9,9 @@ from jaxcnn.data._arrays import Dataset
 
 
 def hold_out(dataset: Dataset, *, one_in: int) -> Dataset:
-    """The data set in which every ``one_in``-th training example is an example of the validation split instead.
+    """The data set with every ``one_in``-th training example moved to the validation split.
 
-    Settings and checkpoints that are chosen by the validation split leave the figure on the test split honest.
+    If settings and checkpoints are selected by the validation split, the figure of the test split is not biased.
 
     Args:
         dataset: without a validation split.

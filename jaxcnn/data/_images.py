@@ -33,11 +33,16 @@ def read_image(
 ) -> np.ndarray:
     """The image in a file as a uint8 array of ``image_shape``, ``(height, width, channels)``.
 
+    The image is turned upright by its EXIF orientation; 16 bits per channel become 8; transparent pixels become black,
+    or white if the image is inverted; colour becomes grey by ITU-R 601 luma, or grey three equal channels, as
+    ``image_shape`` requires. Training on folders and prediction use this function.
+
     Args:
-        path: a PNG, JPEG, WebP, GIF, BMP or TIFF file, of any mode.
-        image_shape: what a model reads, such as ``dataset.image_shape``; one channel or three.
-        invert: replaces ``v`` by ``255 - v``, for dark ink on light paper before a model of light on dark.
-        resize: ``"fit"`` is step 6 above; ``"cover"`` takes the largest central part instead, as some streams do.
+        path: a PNG, JPEG, WebP, GIF, BMP or TIFF file, of any mode; of several frames the first is read.
+        image_shape: the shape that a model reads, such as ``dataset.image_shape``; one channel or three.
+        invert: replaces ``v`` by ``255 - v``, for dark ink on light paper if the model reads light ink on dark.
+        resize: ``"fit"`` scales the whole image to fit, with its proportions and antialiased, in a margin of zeros;
+            ``"cover"`` scales its largest central part of the required proportions.
 
     Raises:
         FileNotFoundError: there is no such file.

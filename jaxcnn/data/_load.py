@@ -34,18 +34,20 @@ def load(
     """A data set in memory: every image decoded, as uint8.
 
     Args:
-        name: ``"digits"``, which the package carries; ``"mnist"``, ``"fashion_mnist"`` or ``"cifar10"``, which
-            tensorflow-datasets prepares, or any other prepared set of its labelled images, such as ``"cifar100"``;
-            or ``"folder:/path"``, with one sub-folder of images for each class.
+        name: ``"digits"``, which are part of the package; ``"mnist"``, ``"fashion_mnist"`` or ``"cifar10"``, which
+            are downloaded and prepared if tensorflow-datasets (TFDS) has not prepared them; any other prepared TFDS
+            set of labelled images, such as ``"cifar100"``; or ``"folder:/path"``, with one sub-folder of images for
+            each class.
         data_dir: the folder of prepared TFDS sets; by default ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
-        image_size: height and width to bring all images to; None takes 32 for the digits, and otherwise the images
-            as they are.
-        channels: of a folder only: 1 for grey, 3 for colour; None takes grey where every image is.
-        test_fraction: of a folder only: the share of each class held out for testing; by default 0.2.
+        image_size: height and width of all images, which are resized; None is 32 for the digits, and otherwise the
+            size of the images.
+        channels: only for folders: 1 for grey, 3 for colour; None is grey if every image is grey.
+        test_fraction: only for folders: the fraction of each class held out for testing; by default 0.2.
 
     Raises:
-        FileNotFoundError: a set or a folder that is not there; says where it was looked for and what to do.
-        ValueError: a name that is not known, or data that cannot be used.
+        FileNotFoundError: a set or a folder does not exist; the message has the places that were searched and what to
+            do.
+        ValueError: an unknown name, or data that cannot be used.
 
     >>> data = load("digits")
     >>> data.image_shape, len(data.train), len(data.test)

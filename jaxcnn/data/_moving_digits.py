@@ -1,4 +1,4 @@
-"""Clips of a digit that moves over a photograph: something that no single frame tells."""
+"""Clips of a digit that moves over a photograph, in a direction that no single frame shows."""
 
 import math
 from typing import Literal
@@ -40,19 +40,19 @@ def moving_digits(
 ) -> Dataset:
     """Clips in which a digit moves in one of eight directions over a photograph that moves as well.
 
-    The digit has one colour in a clip, covers 60 to 100 % of the photograph, and moves by 1 to 2 pixels a frame. In the
-    middle of the clip it is in the middle of the frame, up to 2 pixels away from it, so that the frame there does not
-    tell the direction. The photograph moves at a constant velocity in any direction. Positions are rounded to pixels;
-    what leaves the frame is cut off. Training clips are made of training digits and training photographs, test clips of
-    test ones, and validation clips, as many as test clips, of validation ones where both sets have them.
+    The digit has one colour in a clip, an opacity of 60 to 100 %, and a speed of 1 to 2 pixels a frame. In the
+    middle of the clip it is within 2 pixels of the middle of the frame, so that this frame does not show the direction.
+    The photograph moves at a constant velocity in any direction. Positions are rounded to pixels; parts outside of the
+    frame are cut off. Training clips are made of training digits and training photographs, test clips of test ones, and
+    validation clips, as many as test clips, of validation ones if both sets have them.
 
     The arrays of a split are ``video`` ``(clips, frames, size, size, 3)``, uint8, and ``label``.
 
     Args:
         digits: grey images of light ink, such as MNIST's.
         photographs: grey or colour; their labels do not matter.
-        train_count: clips to learn from.
-        test_count: clips to evaluate on.
+        train_count: number of training clips.
+        test_count: number of test clips.
         frames: of a clip.
         size: height and width of a frame, at least those of a digit.
         drift: the largest speed of the photograph, in pixels a frame; 0 keeps it still.

@@ -1,4 +1,4 @@
-"""Digits written over photographs, with a class for every pixel: something to segment."""
+"""Digits written over photographs, with a class for every pixel, for segmentation and detection."""
 
 import numpy as np
 
@@ -26,9 +26,9 @@ def digit_scenes(
     """Scenes of one to four digits over photographs; class 0 is the background, class ``d + 1`` the strokes of ``d``.
 
     A photograph is enlarged to the scene. There is at most one digit in each quarter, moved by up to 3 pixels, in a
-    random colour of which 60 to 100 % covers the photograph: no threshold, on brightness or on colour, finds it.
+    random colour with an opacity of 60 to 100 %, so that no threshold on brightness or colour separates it.
     Training scenes are made of training digits and training photographs, test scenes of test ones, and validation
-    scenes, as many as test scenes, of validation ones where both sets have them.
+    scenes, as many as test scenes, of validation ones if both sets have them.
 
     The arrays of a split are ``image``; ``segmentation``, the class of each pixel; ``boxes`` ``(scenes, most, 4)``, the
     smallest box ``(x0, y0, x1, y1)`` around the visible strokes of each digit, in pixels; and ``box_label``
@@ -38,8 +38,8 @@ def digit_scenes(
         digits: grey images of light ink, such as MNIST's.
         photographs: grey or colour; their labels do not matter.
         size: height and width of a scene, at least the digits'.
-        train_count: scenes to learn from.
-        test_count: scenes to be judged by.
+        train_count: number of training scenes.
+        test_count: number of test scenes.
         seed: of everything random here.
         named: False makes the strokes of all digits one class, 1.
         most: the largest number of digits on a scene, from 1 to 4; the smallest is 1.

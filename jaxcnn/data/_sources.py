@@ -44,11 +44,11 @@ def stream(
         data_dir: the folder of prepared TFDS sets; by default ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
         channels: 1 for grey, 3 for colour.
         resize: ``"fit"`` keeps the whole image, in a margin of zeros; ``"cover"`` the largest central square.
-        test_fraction: of a folder without a part for testing: the share of each class held out.
+        test_fraction: the fraction of each class held out for testing, of a folder without a test split.
         max_corrupt: the number of images of each split that may be unreadable; they are left out, with a warning.
 
     Raises:
-        FileNotFoundError: a set or a folder that is not there.
+        FileNotFoundError: a set or a folder does not exist.
         ValueError: data that cannot be used, or an option that does not exist.
         ShapeError: other channels than 1 and 3.
 

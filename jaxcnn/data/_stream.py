@@ -43,7 +43,7 @@ class Source(Protocol):
 
 
 class Batch(NamedTuple):
-    """What was read of requested examples.
+    """The arrays of requested examples.
 
     Attributes:
         arrays: by name; the first axis is that of the examples.
@@ -55,7 +55,7 @@ class Batch(NamedTuple):
 
 
 class StreamedSplit:
-    """Examples that are read when they are needed.
+    """Examples that are read during training.
 
     An example that cannot be read is counted, named in a warning, and left out: training reads the next one in its
     place, evaluation skips it. So the examples depend only on the requested indices, and a resumed run reads the same
@@ -211,7 +211,7 @@ class StreamedSplit:
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class StreamedDataset:
-    """Splits that are read when they are needed, for an ``Experiment`` in place of a ``Dataset``.
+    """Splits that are read during training, for an ``Experiment`` in place of a ``Dataset``.
 
     Attributes:
         name: of the data set in reports.

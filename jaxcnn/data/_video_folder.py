@@ -34,7 +34,7 @@ def video_folder(
         frames: number of frames of each video.
         image_size: height and width of all frames, resized as by ``read_image``; None: they already have one size.
         channels: 1 for grey, 3 for colour; None: grey where every frame is.
-        test_fraction: the share of each class held out, between 0 and 1; at least one video.
+        test_fraction: the fraction of each class held out for testing, between 0 and 1; at least one video.
 
     Raises:
         FileNotFoundError: there is no such folder.

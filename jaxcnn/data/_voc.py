@@ -45,7 +45,7 @@ def voc(
 
     Args:
         folder: the folder that contains ``Annotations``, or a zip file of it.
-        splits: the list of ``train``, of ``test`` and, if wanted, of ``validation``, such as
+        splits: the list of ``train``, of ``test`` and, optionally, of ``validation``, such as
             ``{"train": "trainval", "test": "test"}``. By default ``train``; ``test``, with ``val`` for validation; or
             ``val`` for testing, where there is no list ``test``.
         image_set: ``"Main"`` for boxes; ``"Segmentation"`` for label maps too, whose values are places in the names of
