@@ -1,8 +1,8 @@
 """A convolutional autoencoder of handwritten digits: strided convolutions down, transposed convolutions up.
 
-A 16x16 digit is encoded in a few numbers and decoded again. The loss is the squared error of each pixel, the measure is
-the PSNR of the test images. ``measure`` gives the PSNR of the best linear code of the same size, the first principal
-components of the training images. The settings were chosen with ``hold_out=6``, without test images.
+A 16x16 digit is encoded in a few numbers and decoded again. The loss is the squared error of each pixel; the measure is
+the PSNR of the test images in dB. ``measure`` gives the PSNR of the best linear code of the same size, the first
+principal components of the training images. The settings were chosen with ``hold_out=6``, without test images.
 
 run     jaxcnn repeat autoencoder_digits --seeds 3
 cost    not known (several starts, or a busy machine), 2 cores

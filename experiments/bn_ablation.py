@@ -1,10 +1,11 @@
-r"""The table of the batch norm paper in small: Inception on CIFAR-10 (Ioffe and Szegedy 2015, section 4.2, figure 3).
+r"""Small versions of the batch norm paper's networks: Inception on CIFAR-10 (Ioffe and Szegedy 2015, section 4.2).
 
-`network=` is one of the paper's five, narrow and of three blocks: `inception_2015` without batch norm, `bn_baseline`
-the same with it, `bn_x5` and `bn_x30` at 5 and 30 times its learning rate (without dropout and response normalisation,
-with a fifth of the weight decay), `bn_x5_sigmoid` with sigmoids for rectifiers; and `inception_sigmoid`, sigmoids
-without batch norm, of which the paper only states that it does not learn. All are trained for the same number of steps.
-The base rate is the best one of `inception_2015` on held-out training images. docs/reports/bn_ablation.md is a report.
+`network=` is one of the paper's five networks (figure 3), with three blocks and an eighth of the channels:
+`inception_2015` without batch norm, `bn_baseline` the same with it, `bn_x5` and `bn_x30` with 5 and 30 times its
+learning rate (without dropout and response normalisation, with a fifth of the weight decay), `bn_x5_sigmoid` with
+sigmoids in place of rectifiers; or `inception_sigmoid`, sigmoids without batch norm, of which the paper only states
+that it does not learn. All are trained for the same number of steps. The base learning rate is the best one of
+`inception_2015` on held-out training images. docs/reports/bn_ablation.md is a report.
 
 run     jaxcnn repeat bn_ablation --seeds 1 (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)
 cost    12:37 a run on 1 core

@@ -2,12 +2,13 @@
 
 `network=` is `inception_2015` (no batch norm), `bn_baseline` (the same with it), `bn_x5` and `bn_x30` (5 and 30 times
 the learning rate, without dropout and response normalisation), or `bn_x5_sigmoid`. Batches of 32, SGD with momentum;
-learning rate and steps are the paper's unless given. Where the paper is silent, this file follows GoogLeNet: momentum
-0.9, a rate that falls by 4 % every 8 epochs, decay 2e-4; as the paper says of BN-x5 and BN-x30, the rate then falls six
-times as fast and the decay is a fifth. Photometric distortions, which it reduces by an amount not given, are left out.
+learning rate and steps are the paper's unless set. Values that the paper does not give are those of GoogLeNet: momentum
+0.9, a learning rate that decreases by 4 % every 8 epochs, weight decay 2e-4. For BN-x5 and BN-x30 the rate decreases
+six times as fast and the weight decay is a fifth, as in the paper. Photometric distortions, which the paper reduces by
+an amount that it does not give, are left out.
 
 run     jaxcnn train bn_inception_imagenet --set network=bn_x30             (ImageNet prepared by tensorflow-datasets)
-cost    not run: neither the images nor a device for them were at hand; a test traces all five
+cost    not run; a test traces all five
 result  not run; published, steps to 72.2 % and highest accuracy: inception_2015 31.0 million, 72.2 %; bn_baseline
         13.3 million, 72.7 %; bn_x5 2.1 million, 73.0 %; bn_x30 2.7 million, 74.8 %; bn_x5_sigmoid never, 69.8 %
 """

@@ -3,8 +3,9 @@
 40 kernels of 12x12, then 40 of 6x6 on the pooled probabilities of the first layer, each with probabilistic max pooling
 in blocks of 2x2: 2,600 features of both layers, without labels. A linear support vector machine classifies them,
 trained with 1,000 to 60,000 labels. The paper reports test errors of 2.62, 2.13, 1.91, 1.59 and 0.82 % for 1,000,
-2,000, 3,000, 5,000 and all labels, and does not describe its training. Here it is one run in two stages; ``measure``
-gives the error for each number of labels, and that of the same classifier on the pixels for 1,000.
+2,000, 3,000, 5,000 and all labels, and does not describe its training. Here both layers are trained as one run in two
+stages; ``measure`` gives the error for each number of labels, and that of the same classifier on the pixels for 1,000
+labels.
 
 run     jaxcnn repeat cdbn_mnist --seeds 3  (MNIST prepared by tensorflow-datasets; see docs/your_data.md)
 cost    not measured yet

@@ -1,12 +1,12 @@
 """The network of the ConvNetJS CIFAR-10 demo with the demo's own trainer: Adadelta on four images at a time.
 
-Followed: the layers and their initial values (``jaxcnn.models``: convnetjs_cifar10), pixels from -0.5 to 0.5, shifts by
-up to 2 pixels with grey at the border, flips, Adadelta (decay 0.95, 1e-6 under the roots, no rate), and its L2 decay of
-1e-4, which ConvNetJS divides by the batch size as it does the gradient.
-Different on purpose: test images are not augmented, while the demo averages over shifted and flipped copies.
-The page of the demo states no accuracy; it trains until the page is closed.
+As in the demo: the layers and their initial values (``jaxcnn.models``: convnetjs_cifar10), pixels from -0.5 to 0.5,
+shifts by up to 2 pixels with grey at the border, flips, Adadelta (decay 0.95, 1e-6 under the roots, no learning rate),
+and its L2 decay of 1e-4, which ConvNetJS divides by the batch size like the gradient.
+Different: test images are not augmented, while the demo averages over shifted and flipped copies.
+The demo states no accuracy; it trains until its page is closed.
 
-Five passes are 62,500 steps, of which the last ones gain little. A reason may be that the steps of Adadelta grow: each
+Five epochs are 62,500 steps, of which the last ones gain little. A reason may be that the steps of Adadelta grow: each
 adds about 0.05 times the 1e-6 under the root to their mean square.
 
 run     jaxcnn train convnetjs_cifar10   (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)

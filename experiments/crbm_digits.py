@@ -1,11 +1,11 @@
-"""A convolutional RBM learns strokes from the embedded digits without labels (Lee, Grosse, Ranganath and Ng 2009).
+"""A convolutional RBM learns strokes of digits without labels (Lee, Grosse, Ranganath and Ng 2009).
 
-Contrastive divergence with one round of Gibbs sampling, probabilistic max pooling in blocks of 2x2, and a penalty that
-keeps hidden units rarely on. ``measure`` gives the kernels, and the accuracy of a linear support vector machine on the
-pooled maps, on those of random kernels, and on the pixels (on held-out training images with ``hold_out``). The records
-have the mean squared error of the reconstruction, and the mean of the hidden units, whose aim is ``target``. Learning
-rate, momentum and penalty were chosen by held-out training images among three settings; with smaller steps all kernels
-stay close to the mean image.
+Contrastive divergence with one round of Gibbs sampling, probabilistic max pooling in blocks of 2x2, and a sparsity
+penalty, which keeps most hidden units off. ``measure`` gives the kernels, and the accuracy of a linear support vector
+machine on the pooled maps, on those of random kernels, and on the pixels (on held-out training images with
+``hold_out``). The records have the mean squared error of the reconstruction, and the mean of the hidden units, which
+the penalty moves towards ``target``. Learning rate, momentum and penalty were selected on held-out training images
+among three settings; with smaller steps all kernels stay close to the mean image.
 
 run     jaxcnn repeat crbm_digits --seeds 3
 cost    1:03 a run on 1 core

@@ -1,11 +1,12 @@
 """A generator and a discriminator of handwritten digits, as Radford, Metz and Chintala (2015) build and train them.
 
-Followed: 5x5 convolutions with stride 2 in place of pooling, and transposed ones in the generator; batch norm except at
-the generator's output and the discriminator's input; ReLU and tanh in one, leaky ReLU in the other; weights with a
-deviation of 0.02; Adam with a momentum of 0.5; the non-saturating loss. Different: images of 16x16, so two levels in
-place of four, and a larger learning rate for a shorter run. With ``conditional=true`` both networks read the class.
-The collection ``samples`` has the images of one noise at six moments of the run, which docs/results.md shows. After
-training a classifier of real digits judges 1,000 samples: which classes they are, and whether it is the class given.
+As in the paper: 5x5 convolutions with stride 2 in place of pooling, and transposed ones in the generator; batch norm
+except at the generator's output and the discriminator's input; ReLU and tanh in the generator, leaky ReLU in the
+discriminator; initial weights with a standard deviation of 0.02; Adam with a momentum of 0.5; the non-saturating loss.
+Different: images of 16x16, so two levels in place of four, and a larger learning rate for a shorter run. With
+``conditional=true`` both networks read the class. The collection ``samples`` has images of the same noise at six
+moments of the run, which docs/results.md shows. After training, a classifier that was trained on real digits classifies
+1,000 samples: the number of classes among them, and, if the class is an input, how often they have this class.
 
 run     jaxcnn repeat dcgan_digits --seeds 3
 cost    not known (several starts, or a busy machine), 2 cores

@@ -1,10 +1,10 @@
-"""DeepLabv3 with a ResNet-50 on Pascal VOC 2012: the whole recipe, which has not been trained here.
+"""DeepLabv3 with a ResNet-50 on Pascal VOC 2012: the full recipe of torchvision, without a result yet.
 
 The recipe is that of torchvision's references: SGD with momentum 0.9 and polynomial decay of power 0.9, images resized
-by 0.5 to 2, cropped to 480x480 and mirrored, and an auxiliary head on the third stage whose loss counts 0.5. The
-backbone starts from a ResNet-50 trained on ImageNet, of which ``backbone`` names the state dict; without it the network
+by 0.5 to 2, cropped to 480x480 and mirrored, and an auxiliary head on the third stage whose loss has a weight of 0.5.
+The backbone starts from a ResNet-50 trained on ImageNet, whose state dict ``backbone`` names; without it the network
 starts from random weights. Torchvision trains on the images of COCO that have VOC's classes, and states a mean IoU of
-66.4 % on those of its validation part; here the lists are VOC's own.
+66.4 % on those of the validation split; here the training and validation images are VOC's own.
 
 run     jaxcnn train deeplabv3_voc --set folder=VOCdevkit/VOC2012 --set backbone=resnet50.pth
 cost    not measured: it needs an accelerator

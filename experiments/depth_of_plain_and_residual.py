@@ -1,9 +1,9 @@
 r"""Do more layers learn better? Plain and residual networks of 20 and 56 layers on CIFAR-10 (He et al. 2015, figure 6).
 
-The networks of section 4.2 of the paper, with its shifts, flips, batches, momentum and decay; `network=plain-56` is
-`residual-56` without shortcuts. The claim is about training: the training loss of 56 plain layers is higher than that
-of 20, so this is not overfitting; with shortcuts, which add no parameters, it is lower. The paper trains for 164
-epochs. Here they are few, with the two reductions of the learning rate after the same fractions of them.
+The networks of section 4.2 of the paper, with its shifts, flips, batches, momentum and weight decay; `network=plain-56`
+is `residual-56` without shortcuts. The claim is about training: the training loss of 56 plain layers is higher than
+that of 20, so this is not overfitting; with shortcuts, which add no parameters, it is lower. The paper trains for 164
+epochs, this experiment for a few, with the two reductions of the learning rate after the same fractions of the epochs.
 docs/reports/depth.md shows the curves.
 
 run     jaxcnn repeat depth_of_plain_and_residual --seeds 1

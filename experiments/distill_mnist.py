@@ -1,9 +1,9 @@
 """A small student learns MNIST from 1,000 images: from their labels alone, or from a teacher's soft targets as well.
 
-The teacher is a larger network that learned from all images, with augmentation. Its probabilities at a temperature of 4
-are the targets of the student at the same temperature (Hinton, Vinyals and Dean 2015), times the temperature squared,
-next to a small share of the usual loss. Teacher and student read the same images and differ in the figures below.
-The settings were chosen with ``hold_out=6``, without test images.
+The teacher is a larger network that is trained on all images, with augmentation. Its probabilities at a temperature of
+4 are the targets of the student at the same temperature. This loss, times the temperature squared, is added to the
+usual loss with a small weight (Hinton, Vinyals and Dean 2015). The settings were chosen with ``hold_out=6``, without
+test images.
 
 run     jaxcnn train distill_mnist --set network=teacher --set images=0 --set epochs=2 --run-dir runs/mnist_teacher
         jaxcnn repeat distill_mnist --seeds 3            (MNIST prepared by tensorflow-datasets; see docs/your_data.md)

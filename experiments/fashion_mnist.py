@@ -1,13 +1,13 @@
-"""Fashion-MNIST by a network under 100,000 parameters, aimed at 92.5 %, and by a residual network, aimed at 95 %.
+"""Fashion-MNIST by a network with fewer than 100,000 parameters, and by a residual network.
 
-The aims are what the data set's README lists for networks of these kinds: two convolutions with under 100,000
-parameters 92.5 %, ResNet-18 94.9 %. ``network=small`` has 89,506 parameters; ``network=resnet`` is ResNet-18 for small
-images, 11.2 million, and needs a GPU.
+The README of the data set lists 92.5 % for two convolutions with fewer than 100,000 parameters, and 94.9 % for
+ResNet-18. ``network=small`` has 89,506 parameters; ``network=resnet`` is ResNet-18 for small images, with 11.2 million
+parameters, and requires a GPU.
 
 run     jaxcnn train fashion_mnist           (downloads the images, 30 MB, where TFDS has not prepared them)
         jaxcnn train fashion_mnist --set network=resnet --set epochs=60
-cost    not run: the images were not at hand; a test traces both networks
-result  not run: whether the aims are reached is not known
+cost    not run; a test traces both networks
+result  not run
 """
 
 import dataclasses

@@ -1,10 +1,10 @@
 """Object detection in photographs: red cells, white cells and platelets of blood, from random weights.
 
-BCCD has 364 photographs of blood under a microscope (205 to learn from, 87 for validation, 72 for testing), crowded,
-with cells that overlap and three classes of very different sizes. The photographs are halved to 320x240 pixels. The
-detector is Faster R-CNN on a feature pyramid over a narrow residual network with batch norm; photographs are mirrored
-on both axes and resized by 0.8 to 1.25. Figures are those of the last epoch; the checkpoint ``best`` is that of the
-highest average precision at an overlap of 0.5 on the validation part. ``boxes.png`` of a run shows the first test
+BCCD has 364 photographs of blood under a microscope (205 for training, 87 for validation, 72 for testing), with many
+cells that overlap, and three classes of very different sizes. The photographs are reduced to 320x240 pixels, half their
+size. The detector is Faster R-CNN on a feature pyramid over a narrow residual network with batch norm; photographs are
+mirrored on both axes and resized by 0.8 to 1.25. Figures are those of the last epoch; the checkpoint ``best`` is that
+of the highest average precision at an IoU of 0.5 on the validation split. ``boxes.png`` of a run shows the first test
 photographs with detections and true boxes. The settings are not tuned.
 
 run     jaxcnn repeat faster_rcnn_bccd --seeds 3 --set folder=bccd.zip     (a folder or a zip file; see data.voc)

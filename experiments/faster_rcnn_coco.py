@@ -1,11 +1,11 @@
-"""Faster R-CNN with a ResNet-50 and a feature pyramid on COCO 2017: the whole recipe, which has not been trained here.
+"""Faster R-CNN with a ResNet-50 and a feature pyramid on COCO 2017: the full recipe, without a result yet.
 
 The recipe is that of torchvision's references: SGD with momentum 0.9 and weight decay 1e-4, a learning rate of 0.02 for
 16 images a step after a linear warm-up over 1,000 steps, divided by 10 after 16 and 22 of 26 epochs, and horizontal
-mirroring. The backbone starts from a ResNet-50 trained on ImageNet, of which ``backbone`` names the state dict; its
-norms are frozen, and so are its stem and its first stage. Torchvision states an average precision of 37.0 % and one of
-58.5 % at an overlap of 0.5. Images are scaled to fit a square of 1,024 pixels, where torchvision scales the shorter
-side to 800 pixels and the longer to at most 1,333: with one shape for all images a step is compiled once.
+mirroring. The backbone starts from a ResNet-50 trained on ImageNet, whose state dict ``backbone`` names; its
+norms are frozen, and so are its stem and its first stage. Torchvision states an average precision of 37.0 %, and of
+58.5 % at an IoU of 0.5. Images are scaled to fit a square of 1,024 pixels, while torchvision scales the shorter side
+to 800 pixels and the longer to at most 1,333: with one shape for all images a step is compiled once.
 
 run     jaxcnn train faster_rcnn_coco --set folder=coco --set backbone=resnet50.pth
 cost    not measured: it needs accelerators

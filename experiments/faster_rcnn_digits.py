@@ -1,10 +1,10 @@
-"""Object detection: Faster R-CNN in small, for digits on photographs.
+"""Object detection: a small Faster R-CNN, for digits on photographs.
 
 Each 64x64 scene is a photograph of CIFAR-10 with one to four MNIST digits, half transparent and in random colours
 (``data.digit_scenes``). The detector is that of Ren et al. (2015) with torchvision's rules: a backbone of four
-convolutions with stride 8, three square anchors at each position, proposals, RoIAlign, and two dense layers. Recorded
-are COCO's average precision, that at an overlap of 0.5, and the share of the objects that proposals reach. The variant
-``shuffled`` is a control: trained with the boxes of other scenes, it finds nothing. The settings are not tuned.
+convolutions with a total stride of 8, three square anchors at each position, proposals, RoIAlign, and two dense layers.
+COCO's average precision, that at an IoU of 0.5, and the fraction of the objects that proposals overlap are recorded.
+The variant ``shuffled`` is a control that is trained with the boxes of other scenes. The settings are not tuned.
 
 run     jaxcnn repeat faster_rcnn_digits --seeds 3     (both sets prepared by tensorflow-datasets)
         jaxcnn repeat faster_rcnn_digits --seeds 1 --variant boxes

@@ -1,8 +1,8 @@
-"""GoogLeNet with and without its two auxiliary heads, with an eighth of its channels, on some images of CIFAR-10.
+"""GoogLeNet with and without its two auxiliary heads, with an eighth of its channels, on a part of CIFAR-10.
 
-The heads are classifiers of the maps of blocks 4a and 4d, which exist in training only; their losses count 0.3 each
-(Szegedy et al. 2014). The network is the form of torchvision, with batch norm, whose heads accept any image size.
-The settings are not tuned. In these short runs the heads do not raise the accuracy.
+The heads are classifiers of the maps of blocks 4a and 4d, which exist in training only; their losses have a weight of
+0.3 each (Szegedy et al. 2014). The network is that of torchvision, with batch norm, whose heads accept any image size.
+The settings are not tuned. In these short runs the heads do not increase the accuracy.
 
 run     jaxcnn repeat googlenet_aux_cifar10 --seeds 3  (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)
 cost    4:23 a run on 1 core

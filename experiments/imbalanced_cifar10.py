@@ -1,9 +1,9 @@
-"""Ten classes of which the last has a fiftieth of the images of the first: three ways to train on them.
+"""Ten imbalanced classes, the last with a fiftieth of the images of the first: three methods to train on them.
 
-The number of training images falls exponentially from class to class (Cui et al. 2019): 1,000 airplanes, 20 trucks. The
-network is the same. ``plain`` draws every image once in an epoch, ``weighted_loss`` multiplies the loss of an image by
-the inverse frequency of its class, ``balanced_sampling`` draws every class equally often. There are equally many test
-images of every class, so that accuracy is balanced accuracy. The settings are those that were best for ``plain`` with
+The number of training images decreases exponentially from class to class (Cui et al. 2019): 1,000 airplanes, 20 trucks.
+The network is the same. ``plain`` draws every image once in an epoch, ``weighted_loss`` multiplies the loss of an image
+by the inverse frequency of its class, ``balanced_sampling`` draws every class equally often. Every class has the same
+number of test images, so accuracy equals balanced accuracy. The settings are the best ones of ``plain`` with
 ``hold_out=6``, without test images.
 
 run     jaxcnn repeat imbalanced_cifar10 --seeds 3  (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)

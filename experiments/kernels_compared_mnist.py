@@ -1,11 +1,11 @@
-"""Kernels chosen in six ways without labels, and trained ones, before the same linear classifier on MNIST.
+"""Kernels of six methods without labels, and trained kernels, with the same linear classifier on MNIST.
 
 One stage of Jarrett et al. (2009): 64 kernels of 9x9, tanh, absolute value, local contrast normalisation, and means
-over 5x5 positions; then a linear classifier, the only part that is trained with labels. The kernels are random; made by
-hand (edges and waves in eight orientations); the centroids of k-means on whitened patches; a dictionary of sparse
-coding; the encoder of predictive sparse decomposition; or those of a convolutional RBM. They are learned from all
-training images. In ``trained`` they are trained with the classifier, and ``pixels`` has none. The variants have 1,000
-labels, or all of them (``_all``).
+over 5x5 positions; then a linear classifier, the only part that is trained with labels. The kernels are random;
+designed by hand (edges and waves in eight orientations); the centroids of k-means on whitened patches; a dictionary of
+sparse coding; the encoder of predictive sparse decomposition; or those of a convolutional RBM. They are learned from
+all training images. In ``trained`` they are trained with the classifier, and ``pixels`` has none. The variants have
+1,000 labels, or all of them (``_all``).
 
 run     jaxcnn repeat kernels_compared_mnist --seeds 3  (MNIST prepared by tensorflow-datasets; see docs/your_data.md)
 cost    not measured yet

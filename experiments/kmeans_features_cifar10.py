@@ -1,10 +1,10 @@
-"""Features of CIFAR-10 by k-means on patches, without labels, read by a linear classifier (Coates, Lee and Ng 2011).
+"""Features of CIFAR-10 from k-means on patches, without labels, for a linear classifier (Coates, Lee and Ng 2011).
 
 The examples are whitened 6x6 patches of the training images, an epoch is one round of Lloyd's algorithm on all of them,
 and the centroids are a collection of variables that the objective updates; there are no parameters and no gradients.
 Then every patch of every image is encoded by its distances to the centroids, the codes are summed over quadrants, and
-a linear support vector machine classifies the sums. The paper reports 77.9 % with 1,600 features, 68.6 % with as many
-and the hard encoding, and 79.6 % with 4,000. ``measure`` gives the accuracy (on held-out training images with
+a linear support vector machine classifies the sums. The paper reports 77.9 % with 1,600 features, 68.6 % with the
+hard encoding, and 79.6 % with 4,000 features. ``measure`` gives the accuracy (on held-out training images with
 ``hold_out``), the time and the speed of encoding, the speed of a matrix product of the same size, and the largest
 memory of the process.
 

@@ -1,10 +1,10 @@
 """LeNet-5 as it was in 1998, output codes and loss included, on MNIST.
 
-Followed: the network with its sparse C3, trainable subsampling and fixed codes (``jaxcnn.models``: lenet5_1998), its
-initial parameters, pixels from -0.1 (background) to 1.175 (ink), the loss of equation 9, 15 passes, distortions.
-Different on purpose: Adam with a falling rate on batches of 64 replaces stochastic diagonal Levenberg-Marquardt on one
-image at a time; shifts, rotations and scalings replace the paper's distortions; the codes are drawn after its figure 3.
-Every choice was made with ``hold_out=12``, on 5,000 of the training images; the test images only judged the end.
+As in the paper: the network with its sparse C3, trainable subsampling and fixed codes (``jaxcnn.models``: lenet5_1998),
+its initial parameters, pixels from -0.1 (background) to 1.175 (ink), the loss of equation 9, 15 epochs, distortions.
+Different: Adam with a decreasing rate on batches of 64 replaces stochastic diagonal Levenberg-Marquardt on one image at
+a time; shifts, rotations and scalings replace the paper's distortions; the codes are drawn after its figure 3.
+All settings were chosen with ``hold_out=12``, on 5,000 of the training images, without test images.
 
 run     jaxcnn train lenet5_1998_mnist       (MNIST prepared by tensorflow-datasets; see docs/your_data.md)
 cost    3:44 a run on 1 core

@@ -1,4 +1,4 @@
-"""LeNet-5 on the 1,797 handwritten digits that the package carries (UCI, 8x8, shown as 32x32).
+"""LeNet-5 on the 1,797 handwritten digits that are part of the package (UCI, 8x8 pixels, enlarged to 32x32).
 
 run     jaxcnn train lenet5_digits
 cost    0:32 a run on 2 cores

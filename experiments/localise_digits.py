@@ -1,9 +1,9 @@
-"""Classification with localisation: which digit is on a photograph, and the box around its strokes.
+"""Classification with localisation: the class of the digit on a photograph, and the box around its strokes.
 
 Each 48x48 scene is a photograph of CIFAR-10 with one MNIST digit drawn over it, half transparent and in a random colour
 (``data.digit_scenes``). A convolutional network has two outputs: logits of the classes, and four numbers for the box,
 trained by generalised IoU. A scene counts as localised where the class is right and the IoU is at least 0.5, as in
-ILSVRC. The variant ``shuffled`` is a control: trained with the boxes of other scenes, it finds classes and no boxes.
+ILSVRC. The variant ``shuffled`` is a control that is trained with the boxes of other scenes.
 
 run     jaxcnn repeat localise_digits --seeds 3     (both sets prepared by tensorflow-datasets; see docs/your_data.md)
         jaxcnn repeat localise_digits --seeds 1 --variant boxes

@@ -1,8 +1,8 @@
-"""Which of ten digits are in a scene: one network, ten sigmoids, and the mean average precision over the classes.
+"""Multi-label classification: which of ten digits are in a scene, by one network with ten sigmoids.
 
 Scenes are those of ``data.digit_scenes`` without photographs: one to four digits in random colours on black. A class is
-present where the scene has a pixel of it. The labels do not contain where a digit is: the network gives logits for each
-position, and those of the scene are their maxima, or their means. The settings were chosen with ``hold_out=6``.
+present if the scene has a pixel of it. The labels have no positions: the network computes logits for each position, and
+the logits of the scene are their maxima, or their means. The settings were chosen with ``hold_out=6``.
 
 run     jaxcnn repeat multilabel_scenes --seeds 3
 cost    1:15 a run on 1 core

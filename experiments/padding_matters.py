@@ -1,10 +1,10 @@
 r"""What padding is for: depth, and the pixels at the border.
 
-Without padding ("VALID") every 3x3 convolution reduces height and width of its map by two pixels, so a 16x16 field is
-used up after eight; and a pixel in the corner is part of one window, a pixel in the middle of nine. With zero padding
-("SAME") maps keep their size. Networks of 1 to 7 convolutions and a mean over the last map, with the same number of
-parameters for both paddings, are trained on digits at random positions of the field and tested on digits in the middle
-and in the corners. docs/reports/padding.md has the accuracies.
+Without padding ("VALID") every 3x3 convolution reduces height and width of its map by two pixels, so seven of them
+reduce a 16x16 field to 2x2; and a pixel in the corner is part of one window, a pixel in the middle of nine. With zero
+padding ("SAME") maps keep their size. Networks of 1 to 7 convolutions and a mean over the last map, with the same
+number of parameters for both paddings, are trained on digits at random positions of the field and tested on digits in
+the middle and in the corners. docs/reports/padding.md has the accuracies.
 
 run     jaxcnn repeat padding_matters
 cost    0:10 a run on 1 core

@@ -1,11 +1,11 @@
 """PilotNet (Bojarski et al. 2016) steers along drawn roads: regression from a picture to the curvature.
 
-A camera above a flat road sees two lines that bend with the curvature; the car is off the middle of its lane and
-turned by a few degrees, as the shifted side cameras of the paper are. The target is the curvature of the road plus what
-leads back to the middle, scaled to about 1. Colours, the width of the lines, brightness and noise vary. The network
-reads 66x200 pixels in RGB, each image normalised by fixed numbers. A network that always gives the mean has the error
-`absolute_error_of_mean` that `measure` gives; the same network trained on the targets of other images is the variant
-`shuffled`.
+The images show a flat road from a camera above it: two lines bend with the curvature; the car is off the middle of its
+lane and turned by a few degrees, like the shifted side cameras of the paper. The target is the curvature of the road
+plus a correction towards the middle of the lane, scaled to about 1. Colours, the width of the lines, brightness and
+noise vary. The network reads 66x200 pixels in RGB, normalised by fixed numbers. `absolute_error_of_mean`, from
+`measure`, is the error of a constant prediction, the mean of the targets; the variant `shuffled` is a control that is
+trained on the targets of other images.
 
 run     jaxcnn repeat pilotnet_synthetic --seeds 1
 cost    5:34 a run on 1 core

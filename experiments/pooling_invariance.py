@@ -1,4 +1,4 @@
-r"""What pooling does for shifted images: the same network with maxima, with means, and with every second pixel.
+r"""The effect of pooling on shifted images: the same network with maxima, with means, and with strides.
 
 Max pooling is often said to make a network insensitive to small shifts. Here each of three convolutions is followed by
 2x2 pooling, or keeps one pixel of four, as a strided convolution does; the numbers of parameters are equal. Networks

@@ -2,7 +2,7 @@
 
 Greedy layer-wise training: the first layer learns from all images without labels, then the second from the pooled maps
 of the first, each as a convolutional RBM (Lee et al. 2009). Then a linear classifier learns from a few labelled images,
-with the layers frozen or fine-tuned. A run has all of this as stages. The variants are random or pretrained layers,
+with the layers frozen or fine-tuned. All of these are stages of one run. The variants are random or pretrained layers,
 frozen or fine-tuned, with 100, 1,000 and all labels; the number of steps of the classifier is the same in each.
 
 run     jaxcnn repeat pretraining_few_labels --seeds 3  (MNIST prepared by tensorflow-datasets; see docs/your_data.md)

@@ -1,19 +1,20 @@
 """ResNet-50 on ImageNet in 90 epochs, on one device or many (Goyal et al. 2017, "Accurate, large minibatch SGD").
 
 The learning rate is 0.1 for each 256 images of a batch, reached in 5 epochs of warm-up and divided by 10 after epochs
-30, 60 and 80; SGD with Nesterov momentum 0.9, decay 1e-4 of kernels, and the last scale of each block starts at zero.
-The paper normalises over the images of one device: `--batch-stats per_device`. Threads scale the shorter side of each
-image to 256 and cut the middle square; parts of random size are then drawn from that on the device, and so never reach
-the outer sides of a long image, where the paper draws from the whole. Tested on the middle 224 of the 256.
+30, 60 and 80; SGD with Nesterov momentum 0.9, weight decay 1e-4 of kernels, and the last scale of each block is 0 at
+the start. The paper normalises over the images of one device: `--batch-stats per_device`. Threads scale the shorter
+side of each image to 256 and crop the middle square, from which random crops are drawn on the device. So these crops
+never reach the outer parts of a long image, while the paper draws from the whole image. Test images are the middle
+224x224 pixels of the 256x256.
 
 NVIDIA's settings are `--set schedule=cosine --set base_lr=0.256 --set momentum=0.875 --set weight_decay=3.0517578e-5
---set label_smoothing=0.1`, `dataset=synthetic` measures the device alone, on images that are noise and resident:
-`timing.json` then has images per second, and on a device whose peak is known the share of it.
+--set label_smoothing=0.1`. `dataset=synthetic` measures only the device, on noise in its memory: `timing.json` then has
+the images per second and, on a device whose peak is known, the fraction of the peak.
 
 run     jaxcnn train resnet50_imagenet --devices 8 --set batch_size=2048    (ImageNet prepared by tensorflow-datasets)
         jaxcnn train resnet50_imagenet --set dataset=folder:/path           (with the folders train and val)
         jaxcnn train resnet50_imagenet --set dataset=synthetic --set epochs=20
-cost    not run: neither the images nor a device for them were at hand; a test traces it
+cost    not run; a test traces it
 result  not run; published: 76.4 ± 0.1 % (Goyal et al.), 77.1 ± 0.1 % with NVIDIA's settings
 """
 

@@ -1,10 +1,11 @@
 """Retrieval by features among classes that the network was not trained on.
 
-A convolutional network learns to classify the digits 0 to 4. Then each test image of the digits 5 to 9 is a query among
-the others: the images of its class are relevant, and images are ranked by the cosine of their descriptors. `measure`
-gives the mean average precision (step rule) of raw pixels, of an untrained network, of each layer with four pools
-(SPoC, MAC, GeM with p = 3, R-MAC), and of the best of them reduced to 32 principal components of the training images;
-and the accuracy of the nearest neighbour for pixels and for the best layer. With chance, the measure is 0.2.
+A convolutional network is trained to classify the digits 0 to 4. Then each test image of the digits 5 to 9 is a query
+among the others: the images of its class are relevant, and images are ranked by the cosine similarity of their
+descriptors. `measure` gives the mean average precision (step rule) of raw pixels, of an untrained network, of each
+layer with four pools (SPoC, MAC, GeM with p = 3, R-MAC), and of the best of them reduced to 32 principal components of
+the training images; and the accuracy of the nearest neighbour for pixels and for the best layer. A random ranking has
+0.2.
 
 run     jaxcnn repeat retrieve_unseen_classes --seeds 3     (MNIST prepared by tensorflow-datasets)
         jaxcnn repeat retrieve_unseen_classes --seeds 3 --set dataset=cifar10

@@ -1,11 +1,11 @@
 """Road scenes: a class for every pixel of CamVid, from random weights, by a U-Net, a DeepLab and a refined U-Net.
 
-The images are those of SegNet's split (367 to learn from, 101 for validation, 233 for testing; 11 classes), reduced to
+The images are those of SegNet's split (367 for training, 101 for validation, 233 for testing; 11 classes), reduced to
 240x180 pixels; pixels without a label count neither in the loss nor in the measures. Images are mirrored and resized by
-0.75 to 1.5. The checkpoint is chosen by the mean IoU of the validation part. Variants compare the networks, and a loss
-in which every class counts the same (median frequency balancing) with the plain one. Measured are the IoU of each
-class, and, for the network that reads its own label map, the mean IoU after each repetition. The settings are not
-tuned. Cite Brostow et al. (2008).
+0.75 to 1.5. The checkpoint is selected by the mean IoU of the validation split. The variants compare the networks, and
+a loss weighted by median frequency balancing with the plain loss. ``measure`` gives the IoU of each class and, for the
+network that reads its own label map, the mean IoU after each repetition. The settings are not tuned. Cite Brostow et
+al. (2008).
 
 run     jaxcnn repeat segment_camvid --seeds 3 --set folder=camvid.zip     (a folder or a zip file; see data.label_maps)
 cost    51:06 a run on 1 core

@@ -1,7 +1,7 @@
-"""Which digit is where: five networks give each pixel of a scene one of ten digits or the background.
+"""Segmentation of digits: five networks classify each pixel of a scene as one of ten digits or the background.
 
 Scenes are those of ``unet_strokes`` with a class for each digit: one to four MNIST digits, half transparent, over 48x48
-photographs of CIFAR-10 (``data.digit_scenes``). Background is 89 % of the pixels, so mean IoU is the figure to look at.
+photographs of CIFAR-10 (``data.digit_scenes``). Background is 89 % of the pixels, so mean IoU tells more than accuracy.
 The networks are a U-Net, an FCN-8s, a DeepLab, the multi-scale network of Farabet et al., and a U-Net that reads its
 own label map, three times in turn (Pinheiro and Collobert 2014), whose mean IoU is measured after each repetition.
 The settings are not tuned.

@@ -1,13 +1,13 @@
-"""Three convolutional networks on six sets of the time-series archive of UCR and UEA, as their papers train them.
+"""Three convolutional networks on six sets of the time-series archive of UCR and UEA.
 
 A fully convolutional network and a residual one (Wang et al. 2017), and one network of InceptionTime (Fawaz et al.
 2020), on the fixed training and test parts of GunPoint, ItalyPowerDemand, ArrowHead and OSULeaf (one channel),
 BasicMotions (6 channels) and JapaneseVowels (12 channels; series of 7 to 29 entries, padded with a mask that every
-layer respects). Adam with batches of a tenth of the series, at most 16 (InceptionTime: 64), as in the papers. They
-train for 1500 to 2000 epochs, halve the rate when the training loss stagnates, and test the weights of the lowest
-training loss; here the rate falls from 1e-3 to 1e-4 along half a cosine in fewer epochs, and the last weights are
-tested. Batch statistics average over 10 steps (momentum 0.9), since the runs are shorter. `permuted=True` is a control
-that trains on the labels of other series.
+layer respects). Adam with batches of a tenth of the series, at most 16 (InceptionTime: 64), as in the papers. The
+papers train for 1500 to 2000 epochs, halve the rate when the training loss stagnates, and test the weights of the
+lowest training loss. Here the rate decreases from 1e-3 to 1e-4 along half a cosine in fewer epochs, and the last
+weights are tested. Batch statistics average over about 10 steps (momentum 0.9), since the runs are shorter.
+`permuted=True` is a control that trains on the labels of other series.
 
 The archive's files are not part of the library: `--set archive=PATH` names a folder, or a zip file of one, with
 GunPoint/GunPoint_TRAIN.ts and so on.

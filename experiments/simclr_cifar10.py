@@ -1,8 +1,8 @@
 """SimCLR on CIFAR-10: a network learns from pairs of views without labels; a linear probe predicts the classes.
 
-Two random views of each image (Chen et al. 2020: a part of it, a mirror image, other colours) learn to be more similar
-than views of different images of the batch: NT-Xent at a temperature of 0.5, of a projection of the features. A linear
-probe then reads the classes from the features, before the projection, and the same from the features before training.
+The loss makes two random views of an image (Chen et al. 2020: random crops, mirroring and colours) more similar than
+views of different images of the batch: NT-Xent at a temperature of 0.5, of a projection of the features. A linear
+probe then predicts the classes from the features, before the projection; another one is fitted before training.
 The network is small and the run is short: the 90.6 % of the paper are those of a ResNet-50 after 500 epochs. With
 ``hold_out=6`` the probe is evaluated on held-out training images. The settings are not tuned.
 

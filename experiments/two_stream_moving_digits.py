@@ -1,4 +1,4 @@
-"""Two streams for video in small (Simonyan and Zisserman 2014): classes that only the motion shows.
+"""A small two-stream network for video (Simonyan and Zisserman 2014), with classes that only the motion shows.
 
 Each clip is twelve frames of 32x32 pixels: an MNIST digit moves in one of eight directions over a photograph of
 CIFAR-10 that moves as well (`data.moving_digits`). The spatial network reads the frame in the middle, the temporal one
