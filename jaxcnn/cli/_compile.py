@@ -1,11 +1,11 @@
 """Compile an experiment's training step and evaluation for TPUs or GPUs, on any machine.
 
 `jaxcnn compile lenet5_digits --topology v5e:2x2` shows whether the step fits in the memory of a chip, its operations
-and memory traffic, what the chips exchange, and a lower bound of its time from the published figures of the chip. The
-exit status is 1 if a program does not fit, or if activations are sent between chips.
+and memory traffic, the data that the chips exchange, and a lower bound of its time from the published figures of the
+chip. The exit status is 1 if a program does not fit, or if activations are sent between chips.
 
-The compiler for GPUs reports no costs. For them the operations are those of convolutions and matrix products, and the
-memory traffic is the size of the operands and results of all instructions, which bounds it from above.
+The compiler for GPUs reports no costs. For GPUs only the operations of convolutions and matrix products are counted,
+and the memory traffic is an upper bound: the size of the operands and results of all instructions.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="NAME",
         help="TPU generation (v4, v5e, v5p or v6e) and chips along each axis: v5e:4x4, v4:2x2x2; v5e:16x16*4 is four "
-        "slices; GPU (a100, h100 or h200), groups of hosts, hosts of a group and GPUs of a host: h100:1x1x8",
+        "slices; GPU (a100, h100 or h200), groups of hosts, hosts per group and GPUs per host: h100:1x1x8",
     )
     parser.add_argument(
         "--mesh", metavar="AXIS=N,...", help="axes of the mesh, such as data=16 or host=4,chip=4; by default one axis"

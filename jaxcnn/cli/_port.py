@@ -5,7 +5,7 @@ import argparse
 
 def add_argument(parser: argparse.ArgumentParser) -> None:
     """The option."""
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="port of the live view (one that is free)")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="port of the page in the browser (a free one)")
 
 
 def check(port: int) -> None:

@@ -2,8 +2,8 @@
 
 Images of any size and mode are converted to the size and channels of the data set. If the data set has light strokes on
 a dark background, such as digits, images with dark strokes are detected and inverted; --invert and --no-invert decide
-for all images. --show draws the input of the network. A run that predicts a class for each pixel writes a mask of
-each image, NAME_mask.png, of the size that the network reads, and prints the shares of the classes. Of a run that
+for all images. --show draws the input of the network. If the run predicts a class for each pixel, a mask of each image,
+NAME_mask.png, is written in the size that the network reads, and the fractions of the classes are printed. If it
 detects objects, those with a score of at least 0.5 are printed and drawn; --json prints all.
 """
 

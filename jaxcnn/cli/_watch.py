@@ -1,7 +1,7 @@
-"""Show a run in the browser, from its records and checkpoints: its curves, and what its layers answer to images.
+"""Show a run in the browser, from its records and checkpoints: its curves, and the values of its layers for images.
 
-The run may train in another process meanwhile, or have ended. `jaxcnn train EXPERIMENT --live` shows a run while it
-trains, and can pause it.
+Another process may train the run meanwhile, or the run may have ended. `jaxcnn train EXPERIMENT --live` shows a run
+while it trains, and can pause it.
 """
 
 import argparse

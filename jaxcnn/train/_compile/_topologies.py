@@ -32,7 +32,7 @@ def target_mesh(topology: str, *, axes: Mapping[str, int] | None = None) -> Mesh
     Args:
         topology: of TPUs the generation and the number of chips along each axis: ``"v5e:4x4"``, ``"v4:2x2x2"``; with
             ``"*4"`` at the end, four such slices. Of GPUs (``a100``, ``h100``, ``h200``) the groups of hosts, the
-            hosts of a group and the GPUs of a host: ``"h100:1x2x8"``.
+            hosts per group and the GPUs per host: ``"h100:1x2x8"``.
         axes: the names and sizes of the axes of the mesh; by default one axis named ``data``.
 
     Raises:
