@@ -25,7 +25,7 @@ def effective_receptive_field(
         key: of ``v``.
         f: a function of one batch of images, such as ``lambda x: model.apply(variables, x, train=False)``.
         x: ``(n, *spatial, channels)``, floating; many images average the influence of their content.
-        layer: a name as of ``layer_shapes``, of a layer ``(n, *spatial, units)``.
+        layer: a name from ``layer_shapes``, of a layer ``(n, *spatial, units)``.
         position: of the unit in the layer; by default the centre.
 
     Returns:

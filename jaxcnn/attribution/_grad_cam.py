@@ -21,7 +21,7 @@ def grad_cam(f: Function, x: ArrayLike, *, layer: str, target: Target = None, re
     Args:
         f: as in ``saliency``.
         x: ``(n, *spatial, channels)``, floating.
-        layer: a name as of ``layer_shapes``, of a layer ``(n, *spatial, channels)``.
+        layer: a name from ``layer_shapes``, of a layer ``(n, *spatial, channels)``.
         target: a class, or one of each example; None for the class with the highest score.
         rectified: False keeps negative values, at positions that reduce the score.
 
@@ -62,7 +62,7 @@ def guided_grad_cam(f: Function, x: ArrayLike, *, layer: str, target: Target = N
     Args:
         f: as in ``saliency``.
         x: ``(n, *spatial, channels)``, floating.
-        layer: a name as of ``layer_shapes``, of a layer ``(n, *spatial, channels)``.
+        layer: a name from ``layer_shapes``, of a layer ``(n, *spatial, channels)``.
         target: a class, or one of each example; None for the class with the highest score.
 
     Returns:

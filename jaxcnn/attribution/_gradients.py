@@ -130,7 +130,7 @@ def integrated_gradients(
     """The gradient of a score, averaged on the straight line from a baseline to the input, times their difference.
 
     ``(x - b) * integral over a in [0, 1] of d f(b + a (x - b))[target] / d x``, by Gauss-Legendre quadrature. The
-    attributions of an example add up to ``f(x) - f(b)`` but for the error of the quadrature, which is reported.
+    attributions of an example add up to ``f(x) - f(b)`` up to the error of the quadrature, the ``gap``.
 
     Args:
         f: as in ``saliency``.

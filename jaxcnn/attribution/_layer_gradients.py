@@ -41,7 +41,7 @@ def layer_gradients(
             the loss.
         x: ``(n, ..., channels)``, floating.
         target: a class, or one of each example; None for the class with the highest score, and for ``(n,)``.
-        layers: names as of ``layer_shapes``. Unless given: every layer of floating numbers, in the order in which they
+        layers: names from ``layer_shapes``. Unless given: every layer of floating numbers, in the order in which they
             are computed. A value that has several names is there once, and layers that are computed several times are
             left out.
 

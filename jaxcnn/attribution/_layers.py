@@ -112,7 +112,7 @@ def layer_outputs(f: Function, x: ArrayLike, *, layers: Sequence[str]) -> dict[s
     Args:
         f: a function of one array, such as ``lambda x: model.apply(variables, x, train=False)``.
         x: an array that it accepts.
-        layers: names as of ``layer_shapes``.
+        layers: names from ``layer_shapes``.
 
     Raises:
         ValueError: there is no such layer, or several layers have its name.

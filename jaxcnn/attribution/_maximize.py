@@ -138,7 +138,7 @@ def invert_features(
         key: of the start.
         f: a function of images in [0, 1], such as ``lambda x: model.apply(variables, x, train=False)``.
         x: ``(n, height, width, channels)``, floating.
-        layer: a name as of ``layer_shapes``.
+        layer: a name from ``layer_shapes``.
         parametrization: ``"fourier"`` or ``"pixel"``.
         steps: of Adam.
         learning_rate: of Adam.

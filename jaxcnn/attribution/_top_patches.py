@@ -20,7 +20,7 @@ class TopPatches(NamedTuple):
         values: ``(units, k)``, the activations.
         images: ``(units, k)``, the numbers of the images, counted over all batches.
         positions: ``(units, k, spatial axes of the layer)``.
-        patches: ``(units, k, *size, channels)``, what the units see; of the dtype of the images.
+        patches: ``(units, k, *size, channels)``, the images within the receptive field, in the dtype of the images.
     """
 
     values: np.ndarray
@@ -46,7 +46,7 @@ def top_patches(
     Args:
         f: a function of a batch of images, such as ``lambda x: model.apply(variables, x / 255, train=False)``.
         batches: images ``(n, *spatial, channels)``, as ``f`` reads them.
-        layer: a name as of ``layer_shapes``, of a layer ``(n, *spatial, units)`` or ``(n, units)``.
+        layer: a name from ``layer_shapes``, of a layer ``(n, *spatial, units)`` or ``(n, units)``.
         receptive_field: of the layer, from ``jaxcnn.summary(...).maps`` or ``.layers``, or
             ``jaxcnn.shapes.receptive_field``: the size of a patch. None for whole images.
         k: number of patches of each unit.

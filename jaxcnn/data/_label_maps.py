@@ -25,7 +25,7 @@ def label_maps(
     """Images with a class for each pixel, from a folder of images and a folder of label maps for each split.
 
     A label map is a grey image, or one with a palette, of the name of its image, whose values are the classes. The
-    arrays of an example are ``image``, ``size``, ``original_size`` and ``image_id``, as of ``voc``, and
+    arrays of an example are ``image``, ``size``, ``original_size`` and ``image_id``, as in ``voc``, and
     ``segmentation``, where 255 is a pixel without a label. ``in_memory`` reads all images at once.
 
     Args:

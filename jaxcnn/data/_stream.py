@@ -225,7 +225,7 @@ class StreamedDataset:
         resize: how images of other sizes were brought to this one, ``"fit"`` or ``"cover"``; prediction does the same.
         licence: the terms under which the data may be used, if known.
         citation: the reference to cite.
-        files: as of a ``Dataset``.
+        files: as in ``Dataset``.
 
     Raises:
         TypeError: class names that are not a tuple of strings.

@@ -44,9 +44,10 @@ def detection(
         normalize: prepared and augmented images -> the input of the model.
         boxes: the array of the boxes ``(x0, y0, x1, y1)`` in pixels, ``(batch, m, 4)``.
         target: the array of the classes, integers ``(batch, m)``.
-        mask: the array that says which boxes there are, booleans ``(batch, m)``.
-        crowd: the array that says which boxes are crowds, booleans ``(batch, m)``.
-        area: the array of the areas that decide what is small, ``(batch, m)``; where there is none, those of the boxes.
+        mask: the array that is False for boxes that are padding, booleans ``(batch, m)``.
+        crowd: the array that is True for boxes of crowds, booleans ``(batch, m)``.
+        area: the array of the areas by which objects are small, medium or large, ``(batch, m)``; by default the areas
+            of the boxes.
         size: the array of the true sizes, integers ``(batch, 2)``.
 
     Returns:

@@ -119,7 +119,7 @@ class Experiment:
         best: the evaluated measure by which the checkpoint ``best`` is chosen; ``"-loss"`` chooses the smallest. By
             default ``accuracy``, or else the smallest ``loss``, if there is one.
         max_skipped: a step with a NaN or an infinity in its loss, gradient or update is skipped whole; after this many
-            in a row the run stops and says where it began.
+            in a row the run ends with an error that names the first value that is not finite.
         max_loss_jump: an epoch whose mean training loss, a positive number, is more than this many times that of the
             last good epoch is undone: training continues from the state before it, with the examples of the next epoch.
             After three such epochs in a row the run stops. None is off.

@@ -53,7 +53,7 @@ class Outcome:
     Attributes:
         step: the number of steps that are done.
         metrics: the record of the last epoch; None where the run was stopped.
-        variables: those that are evaluated: with the averaged parameters, where there is an average.
+        variables: the evaluated variables, with averaged parameters if there is an average.
         run: the folder of the run.
         history: the records of all epochs so far, as ``metrics.jsonl`` has them.
     """

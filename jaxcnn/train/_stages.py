@@ -19,7 +19,7 @@ class Stage:
     """A part of a run.
 
     Attributes:
-        objective: as of an ``Experiment``.
+        objective: as in ``Experiment``.
         optimizer: starts anew with the stage; its schedules count the steps of the stage.
         epochs: passes over the training examples.
         trains: patterns of the parameters that change, as for ``by_pattern``; all others are frozen.

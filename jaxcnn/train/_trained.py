@@ -27,7 +27,7 @@ class Trained:
 
     Attributes:
         experiment: what was trained.
-        variables: those that are evaluated: with the averaged parameters, where there is an average.
+        variables: the evaluated variables, with averaged parameters if there is an average.
         step: the number of steps that they were trained for.
     """
 

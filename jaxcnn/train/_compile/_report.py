@@ -41,8 +41,9 @@ class CompileReport:
         arguments: bytes of the arguments: state, and the batch or the whole training set.
         outputs: bytes of the results that do not reuse the memory of an argument.
         temporaries: bytes of intermediate results.
-        flops: operations; a multiply-add is two. A loop counts once for each iteration that the compiler knows of. For
-            GPUs, whose compiler reports none, those of convolutions and matrix products, with loops counted once.
+        flops: operations; a multiply-add is two. A loop counts once for each iteration, if the compiler knows their
+            number. For GPUs, whose compiler reports none, the operations of convolutions and matrix products, with
+            loops counted once.
         bytes_accessed: read and written in the memory of the device. For GPUs the operands and results of all
             instructions, an upper bound.
         collectives: the operations by which devices exchange arrays.

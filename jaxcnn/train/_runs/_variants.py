@@ -70,7 +70,7 @@ def config_of(file: ExperimentFile, assignments: Iterable[str], *, variant: str 
 
     Raises:
         ConfigError: an unknown name or a value of another type; there is no such variant; or a text changes a setting
-            in which the variants differ, so that a variant would not be what its name says.
+            in which the variants differ, so that the name of the variant would be wrong.
 
     >>> from jaxcnn.train import find_experiment
     >>> config = config_of(find_experiment("bn_mnist"), ["epochs=3"], variant="without_norm")
