@@ -31,14 +31,16 @@ HEAD = """# How fast it is
 
 <!-- written by `python -m docs.bench.page`; do not edit -->
 
-Each layer and each whole training step compared with stock JAX and PyTorch, measured alternately in one process by
+This page compares the speed of layers and of whole training steps with stock JAX and PyTorch, on a CPU. The libraries are
+measured alternately in one process by
 
 ```bash
 jaxcnn bench --json results.json --picture bench.png
 ```
 """
 PEERS = """\
-"Ours" is `jaxcnn.functional` under `jit`. "Stock" is `jax.lax.conv_general_dilated` with the transposes that JAX
+"Ours" is `jaxcnn.functional` under `jit`. Ratios are of times: stock / ours above 1, and ours / PyTorch below 1, mean
+that jaxcnn is faster. "Stock" is `jax.lax.conv_general_dilated` with the transposes that JAX
 derives, and Flax's pools, norms and whole models, with the same variables and initial values. "Accelerated" is that
 Flax model under `jaxcnn.accelerate()`. PyTorch runs in eager mode, on all cores, in the faster of its two layouts. A
 step is loss, gradients and an update by SGD with momentum, with donated state. Compile time is tracing, lowering and
@@ -48,9 +50,9 @@ compared with stock's; `error` is the largest difference relative to the largest
 
 POLICIES = """\
 The `jaxcnn` command keeps freed memory in the process (`jaxcnn.keep_freed_memory()`); "kept" is the same for each
-library. "Tuned" selects algorithms by a table of `jaxcnn bench --tune`, in which oneDNN is one of them. Each time is
-the fastest step of processes that take turns, in milliseconds; the last rows are geometric means of the five steps
-over the times of PyTorch. Memory is the resident set while the network steps, in MB."""
+library. "Tuned" selects algorithms by a table of `jaxcnn bench --tune`, which includes oneDNN. Each time is the fastest
+step of alternating processes, in milliseconds; the last rows are geometric means of the five steps over the times of
+PyTorch. Memory is the resident set during training, in MB."""
 
 
 def page(
