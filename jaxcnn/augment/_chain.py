@@ -16,8 +16,8 @@ def chain(*functions: Callable[[jax.Array, Any], Any]) -> Callable[[jax.Array, A
     ``chain(f, g)(key, x) = g(k[1], f(k[0], x))`` with ``k = jax.random.split(key, 2)``.
 
     Args:
-        functions: each ``(key, x) -> x``, such as ``random_flip`` or ``functools.partial(random_crop, size=32)``. What
-            ``x`` is does not matter: images, or a pytree that all of them take.
+        functions: each ``(key, x) -> x``, such as ``random_flip`` or ``functools.partial(random_crop, size=32)``.
+            ``x`` may be images, or any pytree that all of the functions take.
 
     Returns:
         a function ``(key, x) -> x``.

@@ -18,9 +18,9 @@ RATE_SECONDS = 3.0  # over which images per second are averaged
 class LiveView(Callback):
     """Shows a run in a browser of this machine while it trains: ``jaxcnn train EXPERIMENT --live``.
 
-    The page has the curves, images per second, and the predictions for some test images. For one of them, or for what
-    is drawn on the page, it has the activations of each layer and its weights, with the gradients of the loss of this
-    example alone. It can pause the run, and take single steps.
+    The page has the curves, images per second, and the predictions for some test images. For one of them, or for a
+    drawing on the page, it has the activations of each layer and its weights, with the gradients of the loss of this
+    example. It can pause the run, and take single steps.
 
     Nothing is computed while no browser shows the page, and a run is the same bit for bit with and without one. Frames
     take at most about 5 % of the time: those of a large network come less often.
@@ -30,7 +30,7 @@ class LiveView(Callback):
 
     Args:
         experiment: the one that is trained.
-        port: of the server; 0 for one that is free.
+        port: of the server; 0 for a free one.
         every: the number of steps from one point of the curves to the next.
 
     Attributes:

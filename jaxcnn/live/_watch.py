@@ -33,9 +33,9 @@ def watch_run(
         experiment: what was trained; built from the recorded ``experiment.py`` unless given.
         trust: whether to run the recorded ``experiment.py`` if this user has not run it before.
         checkpoint: ``"last"`` or ``"best"``.
-        port: of the server; 0 for one that is free.
+        port: of the server; 0 for a free one.
         opened: called with the address of the page.
-        should_stop: asked 20 times a second; True ends it.
+        should_stop: called 20 times a second; True ends the view.
 
     Raises:
         RunError: the code of the run is not trusted, or there is none.

@@ -107,7 +107,7 @@ def top_k_accuracy(labels: ArrayLike, scores: ArrayLike, *, k: int, weights: Arr
 
 
 def brier_score(labels: ArrayLike, probabilities: ArrayLike, *, weights: ArrayLike | None = None) -> jax.Array:
-    """The mean squared difference between probabilities and what happened; 0 is best.
+    """The mean squared difference between probabilities and outcomes; 0 is best.
 
     With two outcomes, ``mean of (p - y)**2``: from 0 to 1. With several classes, ``mean of the sum over classes of
     (p - one_hot(y))**2``: from 0 to 2, and twice the former where there are two classes.

@@ -13,8 +13,8 @@ def inflate(variables: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, 
     """The variables of an image network as those of a network for video with the same layers.
 
     A kernel ``(height, width, in, out)`` is repeated over the ``frames`` of the video kernel ``(frames, height, width,
-    in, out)`` and divided by them, so that a layer gives for a still video what it gives for its frame, except where it
-    reads padding before the first or after the last frame. Variables of equal shapes are copied.
+    in, out)`` and divided by their number. So for a video of equal frames a layer gives the result for one frame,
+    except where it reads padding before the first or after the last frame. Variables of equal shapes are copied.
 
     Args:
         variables: of the image network, by collection.
