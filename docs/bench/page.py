@@ -31,7 +31,7 @@ HEAD = """# How fast it is
 
 <!-- written by `python -m docs.bench.page`; do not edit -->
 
-This page compares the speed of layers and of whole training steps with stock JAX and PyTorch, on a CPU. The libraries are
+This page compares the speed of layers and of whole training steps with stock JAX and PyTorch, on a CPU. They are
 measured alternately in one process by
 
 ```bash
