@@ -4,9 +4,9 @@
     python -m docs.bench.compiled_experiments --json docs/bench/compiled_experiments.json
 
 runs ``jaxcnn compile`` for each row that the file does not have or that failed, and writes the tables of
-docs/many_devices.md from this file and from ``compiled_for_chips.json``; with ``--page`` it writes the tables alone.
-``faster_rcnn_digits`` reads MNIST and CIFAR-10 prepared by tensorflow-datasets. ``tests/bench/test_compiled.py``
-compares the page with the files.
+docs/many_devices.md from this file, ``compiled_for_chips.json`` and ``tpu_steps.json``; with ``--page`` it writes the
+tables alone. ``faster_rcnn_digits`` reads MNIST and CIFAR-10 prepared by tensorflow-datasets.
+``tests/bench/test_compiled.py`` compares the page with the files.
 """
 
 import argparse
@@ -25,7 +25,16 @@ from jaxcnn.cli._compile import amount
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "many_devices.md"
-FILES = {name: ROOT / "docs" / "bench" / f"compiled_{name}.json" for name in ("experiments", "for_chips")}
+FILES = {
+    name: ROOT / "docs" / "bench" / f"{name}.json"
+    for name in ("compiled_experiments", "compiled_for_chips", "tpu_steps")
+}
+
+
+STEP_COLUMNS = (
+    *("network", "type", "devices", "ours, MB", "Flax, MB", "ours without loops, MB"),
+    *("ours / Flax", "without loops / Flax", "temporaries, MB", "of Flax, MB"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,22 +89,36 @@ def report(row: Row) -> dict[str, Any]:
     return {"processor_seconds": round(seconds, 1), "mesh": found["mesh"], **step}
 
 
-def tables(experiments: Mapping[str, Any], for_chips: Mapping[str, Any]) -> dict[str, str]:
-    """The tables of the page, from the contents of both files."""
+def tables(
+    compiled_experiments: Mapping[str, Any], compiled_for_chips: Mapping[str, Any], tpu_steps: Mapping[str, Any]
+) -> dict[str, str]:
+    """The tables of the page, from the contents of the files."""
     heads = ["experiment", "devices", "batch", "memory of each", "operations", "memory traffic", "exchanged"]
-    rows = [[*_row(each)] for each in experiments["programs"].values()]
+    rows = [[*_row(each)] for each in compiled_experiments["programs"].values()]
     chips = [
         [
             topology,
             " ".join(f"{name} {version}" for name, version in found["versions"].items() if name != "jaxlib"),
             *(_counted(found["counts"].get(dtype)) for dtype in ("float32", "bfloat16", "int8")),
         ]
-        for topology, found in for_chips.items()
+        for topology, found in compiled_for_chips.items()
     ]
     return {
         "experiments": markdown([*heads, "least time", "processor time"], rows),
         "functions": markdown(["topology", "compiler", "float32", "bfloat16", "int8"], chips),
+        "steps": markdown(STEP_COLUMNS, [_step(*each) for each in tpu_steps["programs"].items()]),
     }
+
+
+def _step(name: str, programs: Mapping[str, Any]) -> list[str]:
+    """Figures of the same step with our layers, with those of Flax, and with ours without the loops of batch norm."""
+    network, _, dtype = name.rpartition(", ")
+    ours, stock, without = (programs.get(peer) for peer in ("ours", "stock", "ours without loops"))
+    megabytes = [each and each["megabytes"] for each in (ours, stock, without)]
+    shares = [f"{each / megabytes[1]:.3f}" if each else "-" for each in (megabytes[0], megabytes[2])]
+    temporaries = [f"{each['temporary_megabytes']:,.0f}" for each in (ours, stock)]
+    shown = [f"{each:,.0f}" if each else "-" for each in megabytes]
+    return [network, dtype, programs["topology"], *shown, *shares, *temporaries]
 
 
 def _row(each: Mapping[str, Any]) -> list[str]:
@@ -138,7 +161,9 @@ def page() -> str:
 def main() -> None:
     """Compiles what the file does not have, and writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, default=FILES["experiments"], help="the file to write, or to add to")
+    parser.add_argument(
+        "--json", type=Path, default=FILES["compiled_experiments"], help="the file to write, or to add to"
+    )
     parser.add_argument("--only", default="", help="rows whose command has this text")
     parser.add_argument("--page", action="store_true", help="compile nothing")
     options = parser.parse_args()
@@ -152,7 +177,7 @@ def main() -> None:
             print(row.command, found[row.command], flush=True)
             content["programs"] = {each.command: found[each.command] for each in ROWS if each.command in found}
             options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    if options.json == FILES["experiments"]:
+    if options.json == FILES["compiled_experiments"]:
         PAGE.write_text(page(), encoding="utf-8")
 
 

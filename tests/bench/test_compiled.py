@@ -65,7 +65,7 @@ def test_a_file_has_a_line_for_each_program(tmp_path: Path) -> None:
 
 def test_the_page_shows_the_files() -> None:
     assert page() == PAGE.read_text(encoding="utf-8"), "run python -m docs.bench.compiled_experiments --page"
-    experiments, chips = (json.loads(file.read_text(encoding="utf-8")) for file in FILES.values())
+    experiments, chips, _ = (json.loads(file.read_text(encoding="utf-8")) for file in FILES.values())
     for found in chips.values():
         assert found["counts"] == counts(found["programs"])
     assert set(experiments["programs"]) <= {row.command for row in ROWS}
@@ -78,7 +78,10 @@ def test_what_failed_is_shown() -> None:
     step = {"batch_size": 256, "processor_seconds": 3.2, "fits": False, "too_large": "too large"}
     experiments = {"programs": {"one": about | step, "two": about | {"error": "no such experiment"}}}
     chips = {"v5e:1x1": {"versions": {"jax": "1"}, "counts": {"float32": {"compiled": 1000, "failed": 2}}}}
-    shown = tables(experiments, chips)
+    ours, stock = {"megabytes": 3000.0, "temporary_megabytes": 4}, {"megabytes": 2000.0, "temporary_megabytes": 5}
+    steps = {"programs": {"net, block, bfloat16": {"topology": "v5e:1x1", "ours": ours, "stock": stock}}}
+    shown = tables(experiments, chips, steps)
+    assert "| net, block | bfloat16 | v5e:1x1 | 3,000 | 2,000 | - | 1.500 | - | 4 | 5 |" in shown["steps"]
     assert "| `a`, FSDP | v5e:2x2 | 256 | too large | - | - | - | - | 3 s |" in shown["experiments"]
     assert "| - | no such experiment |" in shown["experiments"]
     assert "| v5e:1x1 | jax 1 | 1,000 compiled, 2 not | - | - |" in shown["functions"]
