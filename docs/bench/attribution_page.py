@@ -101,7 +101,7 @@ def draw_development(run: train.RunFolder, trained: train.Trained, module: str, 
     for each in kept:
         tiles = np.moveaxis(np.asarray(each.variables["params"][module]["kernel"]), -1, 0)[:, None]
         most = np.abs(tiles).max((1, 2, 3, 4), keepdims=True)
-        columns.append((f"epoch {each.step // steps}", 0.5 + 0.5 * tiles[:16] / most[:16]))
+        columns.append((f"epoch {each.step // steps}", 0.5 + 0.5 * tiles[:8] / most[:8]))
     if columns:
         names = [f"kernel {index}" for index in range(len(columns[0][1]))]
         vis.draw_units(columns, names, path, title=f"{module}: kernels over the epochs, each to its own scale")
