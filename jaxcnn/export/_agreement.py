@@ -32,13 +32,9 @@ def check_agreement(
         ValueError: the difference is above the tolerance.
     """
     x, worst = random_input(program.input), 0.0
-    expected = [np.asarray(each, np.float64) for each in jax.tree.leaves(program(x))]
     for rows in batches:
-        for one, other in zip(expected, compute(x[:rows]), strict=True):
-            if rows == len(x) or (one.ndim and len(one) == len(x)):
-                part = one if rows == len(x) else one[:rows]
-                largest = max(float(np.abs(one).max(initial=0)), 1e-30)
-                worst = max(worst, float(np.abs(part - other).max(initial=0)) / largest)
+        for one, other in zip(jax.tree.leaves(program(x[:rows])), compute(x[:rows]), strict=True):
+            worst = max(worst, _difference(np.asarray(one, np.float64), np.asarray(other, np.float64)))
     tolerance = TOLERANCE_OF_INTEGERS if isinstance(program, QuantizedProgram) else TOLERANCE
     if not worst <= tolerance:
         raise ValueError(
@@ -46,6 +42,22 @@ def check_agreement(
             f"report this network."
         )
     return worst
+
+
+def _difference(expected: np.ndarray, found: np.ndarray) -> float:
+    """The largest difference relative to the largest finite entry; infinite where only one of two entries is finite.
+
+    >>> _difference(np.array([np.inf, np.nan, 2.0]), np.array([np.inf, np.nan, 1.0]))
+    0.5
+    >>> _difference(np.array([1.0, 2.0]), np.array([np.nan, 2.0]))
+    inf
+    """
+    same = (expected == found) | (np.isnan(expected) & np.isnan(found))
+    finite = np.isfinite(expected) & np.isfinite(found)
+    if not (same | finite).all():
+        return np.inf
+    largest = max(float(np.abs(expected[np.isfinite(expected)]).max(initial=0)), 1e-30)
+    return float(np.abs(expected[finite] - found[finite]).max(initial=0)) / largest
 
 
 def random_input(value: Value) -> np.ndarray:

@@ -127,9 +127,16 @@ FUNCTIONS: dict[str, Callable[[jax.Array], Any]] = {
     "max pool of only padding at the end": lambda x: F.max_pool(
         x, (3, 3), strides=2, padding="SAME", window_dilation=2
     ),
+    "max pool of padding as long as its window": lambda x: F.max_pool(
+        x, (2, 3), strides=1, padding=((2, 2), (3, 3)), window_dilation=3
+    ),
+    "min pool of such padding": lambda x: F.min_pool(x, (3, 3), strides=2, padding=3, window_dilation=2),
     "min pool": lambda x: F.min_pool(x, (2, 2), strides=2),
     "sum of channels": lambda x: F.local_response_norm(x, size=5, k=1.5, alpha=0.2, beta=0.5) + x,
     "sum of few channels": lambda x: F.local_response_norm(x[..., :2], size=5),
+    "sum of an even number of channels": lambda x: F.local_response_norm(x, size=4, k=1.5, alpha=0.2),
+    "sum of channels of series": lambda x: F.local_response_norm(x[:, 0], size=3, alpha=0.2),
+    "no reduction": lambda x: jnp.sum(x, axis=()),
     "dense on a map": lambda x: jax.nn.relu(F.max_pool(x, (2, 2), strides=2)) @ WEIGHTS,
     "product of two results": lambda x: jnp.einsum("bhwc,bhvc->bwvh", x, jnp.tanh(x)),
     "flattened map": lambda x: jax.nn.relu(F.max_pool(x, (2, 2), strides=3).reshape(x.shape[0], -1) * 2) + 1,
@@ -256,11 +263,25 @@ def test_an_operation_that_onnx_does_not_have_is_named(tmp_path: Path) -> None:
     assert not file.exists()
 
 
-def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wrong", ["Sin", "Sqrt"])  # of the second one entries are NaN
+def test_a_file_that_differs_is_not_written(wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from jaxcnn.export._onnx import _elementwise, _write
 
     monkeypatch.setitem(_write.EMITTERS, "tanh", functools.partial(_elementwise.unary))
-    monkeypatch.setitem(_elementwise.UNARY, "tanh", "Sin")
+    monkeypatch.setitem(_elementwise.UNARY, "tanh", wrong)
     with pytest.raises(ValueError, match=r"to_onnx: onnxruntime differs from the program by .* of the largest result"):
         to_onnx(portable(jnp.tanh, (2, 3)), tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
+
+
+def test_results_may_be_infinite_and_without_a_batch(tmp_path: Path) -> None:
+    """Infinities of both are no difference, and a result of two rows need not be of two examples."""
+
+    def function(x: jax.Array) -> list[jax.Array]:
+        return [jnp.log(jnp.maximum(x, 0)), jnp.stack([x, 2 * x])]
+
+    to_onnx(portable(function, (None, 5)), tmp_path / "model.onnx")
+    x = np.array([[1, -1, 2, -3, 0.5]], np.float32)
+    logarithms, stacked = computed(tmp_path / "model.onnx", x)
+    np.testing.assert_allclose(logarithms, np.log(np.maximum(x, 1e-45)) + np.where(x > 0, 0, -np.inf), rtol=1e-6)
+    np.testing.assert_array_equal(stacked, [x, 2 * x])

@@ -13,6 +13,9 @@ KINDS = {"reduce_max": "ReduceMax", "reduce_min": "ReduceMin", "reduce_prod": "R
 def _reduce(graph: Graph, operation: Operation) -> None:
     name, places, axes = _operand(graph, operation, operation.params["axes"])
     ndim = len(operation.inputs[0].shape)
+    if not places:  # ONNX would reduce all axes
+        graph.set(operation.outputs[0], name, axes)
+        return
     if operation.name == "mean" and sorted(operation.params["axes"]) == list(range(1, ndim - 1)) and ndim > 2:
         pooled = graph.node("GlobalAveragePool", graph.ordered(operation.inputs[0], channels_first(ndim)))
         graph.set(operation.outputs[0], graph.node("Flatten", pooled, axis=1))

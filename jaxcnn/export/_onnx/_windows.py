@@ -8,20 +8,32 @@ import numpy as np
 
 from jaxcnn.export._onnx._graph import Graph, channels_first, unsupported
 from jaxcnn.export._onnx._linear import band, flat_pads
-from jaxcnn.export._operations import Operation
+from jaxcnn.export._operations import Operation, Value
 
 
 def _max(graph: Graph, operation: Operation) -> None:
-    _spatial(graph, operation, lambda x, **options: graph.node("MaxPool", x, **options), dilated=True)
+    _spatial(graph, operation, lambda x, **options: _pooled(graph, operation, x, **options), dilated=True)
 
 
 def _min(graph: Graph, operation: Operation) -> None:
     _spatial(
         graph,
         operation,
-        lambda x, **options: graph.node("Neg", graph.node("MaxPool", graph.node("Neg", x), **options)),
+        lambda x, **options: graph.node("Neg", _pooled(graph, operation, graph.node("Neg", x), **options)),
         dilated=True,
     )
+
+
+def _pooled(graph: Graph, operation: Operation, x: str, **options: Any) -> str:
+    """``MaxPool``, in which onnxruntime reads no padding as long as the window without its dilation: it is a node."""
+    pads, window = options["pads"], options["kernel_shape"]
+    if all(pad < size for pad, size in zip(pads, [*window, *window], strict=True)):
+        return graph.node("MaxPool", x, **options)
+    spatial = len(window)
+    both = [0, 0, *pads[:spatial], 0, 0, *pads[spatial:]]
+    least = graph.constant(np.asarray(-np.inf, operation.inputs[0].dtype))
+    padded = graph.node("Pad", x, graph.integers(both), least)
+    return graph.node("MaxPool", padded, **{**options, "pads": [0] * len(pads)})
 
 
 def _sum(graph: Graph, operation: Operation) -> None:
@@ -40,9 +52,14 @@ def _sum(graph: Graph, operation: Operation) -> None:
 
 def _sum_of_channels(graph: Graph, operation: Operation) -> None:
     x, axes = operation.inputs[0], channels_first(len(operation.inputs[0].shape))
-    before, after = operation.params["padding"][-1]
-    weight = band(x.shape[-1], before, after, x.dtype).T.reshape(x.shape[-1], x.shape[-1], *[1] * (len(axes) - 2))
-    graph.set(operation.outputs[0], graph.node("Conv", graph.ordered(x, axes), graph.constant(weight)), axes)
+    result = _neighbours(graph, graph.ordered(x, axes), x, operation.params["padding"][-1])
+    graph.set(operation.outputs[0], result, axes)
+
+
+def _neighbours(graph: Graph, name: str, x: Value, pads: tuple[int, int]) -> str:
+    """The sums of neighbouring channels of a tensor in the layout of ONNX, with the channels of ``x``."""
+    weight = band(x.shape[-1], *pads, x.dtype).T.reshape(x.shape[-1], x.shape[-1], *[1] * (len(x.shape) - 2))
+    return graph.node("Conv", name, graph.constant(weight))
 
 
 def _average(graph: Graph, operation: Operation) -> None:
@@ -78,6 +95,9 @@ def _local_response_norm(graph: Graph, operation: Operation) -> None:
     axes = channels_first(len(x.shape))
     if len(axes) < 3:
         raise unsupported(operation, "it has no spatial axes")
+    if params["size"] % 2 == 0 or len(axes) != 4:  # onnxruntime has LRN of images and of odd sizes only
+        _composed_norm(graph, operation)
+        return
     result = graph.node(
         "LRN",
         graph.ordered(x, axes),
@@ -87,6 +107,17 @@ def _local_response_norm(graph: Graph, operation: Operation) -> None:
         bias=params["k"],
     )
     graph.set(operation.outputs[0], result, axes)
+
+
+def _composed_norm(graph: Graph, operation: Operation) -> None:
+    """``x * (k + alpha * sum of x**2 over channels)**-beta``, with the sum as a convolution of one pixel."""
+    params, x = operation.params, operation.inputs[0]
+    axes, size = channels_first(len(x.shape)), params["size"]
+    name = graph.ordered(x, axes)
+    total = _neighbours(graph, graph.node("Mul", name, name), x, ((size - 1) // 2, size // 2))
+    alpha, k, power = (graph.constant(np.asarray(params[each], x.dtype)) for each in ("alpha", "k", "beta"))
+    base = graph.node("Add", graph.node("Mul", total, alpha), k)
+    graph.set(operation.outputs[0], graph.node("Div", name, graph.node("Pow", base, power)), axes)
 
 
 EMITTERS: dict[str, Callable[[Graph, Operation], None]] = {
