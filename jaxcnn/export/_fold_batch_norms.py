@@ -18,6 +18,7 @@ from jaxcnn.functional import BatchStats, fold_batch_norm
 LINEAR = (nn.Conv, nn.ConvTranspose, nn.DepthwiseConv, linen.Conv, linen.ConvTranspose, linen.Dense)
 NORMS = (nn.BatchNorm, linen.BatchNorm)
 MARK = "jaxcnn.export: result of layer "
+KERNEL = "jaxcnn.export: kernel of layer "
 
 Path = tuple[str, ...]
 
@@ -84,7 +85,7 @@ def fold_batch_norms(
 
     ``kernel * f`` and ``(bias - mean) * f + offset`` with ``f = scale / sqrt(var + epsilon)``, for each norm whose
     input is the result of one layer that nothing else reads. Other norms stay: those before a convolution, after a
-    pool, or of a layer that is called twice.
+    pool, of a layer that is called twice, and of a layer whose kernel is computed, as by ``flax.linen.WeightNorm``.
 
     Args:
         model: any Linen module that is called on one array.
@@ -120,37 +121,49 @@ def fold_batch_norms(
 
 @dataclasses.dataclass(frozen=True)
 class _Pair:
-    """A layer and the norm that reads its result."""
+    """A layer and the norm that reads its result.
+
+    Attributes:
+        layer: its path.
+        norm: the path of the norm.
+        epsilon: of the norm.
+        transposed: whether the kernel is that of a transposed convolution.
+        number: of the layer, in its marks.
+        kernel_shape: as the layer reads it.
+    """
 
     layer: Path
     norm: Path
     epsilon: float
     transposed: bool
-    mark: str
+    number: int
+    kernel_shape: tuple[int, ...]
 
 
 def _find_pairs(model: linen.Module, variables: Any, shape: tuple[int, ...]) -> list[_Pair]:
     made: dict[
-        int, tuple[Any, Any, str]
-    ] = {}  # of each marked result: itself, so that its id stays its own, and module
+        int, tuple[Any, Any, int, Any]
+    ] = {}  # of each marked result: itself, so that its id stays its own; module
     calls: dict[Path, int] = {}
     found: list[_Pair] = []
 
     def intercept(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
         module = context.module
-        if context.method_name != "__call__" or not isinstance(module, (*LINEAR, *NORMS)):
+        linear, norm = _computes_as(module, LINEAR), _computes_as(module, NORMS)
+        if context.method_name != "__call__" or not (linear or norm):
             return call(*args, **kwargs)
         calls[module.path] = calls.get(module.path, 0) + 1
-        if isinstance(module, NORMS):
+        if norm:
             source = made.get(id(args[0]))
             if source is not None and module.axis in (-1, args[0].ndim - 1) and kwargs.get("mask") is None:
-                layer = source[1]
+                _, layer, number, kernel = source
                 transposed = bool(getattr(layer, "transpose_kernel", False))
-                found.append(_Pair(layer.path, module.path, module.epsilon, transposed, source[2]))
+                found.append(_Pair(layer.path, module.path, module.epsilon, transposed, number, tuple(kernel.shape)))
             return call(*args, **kwargs)
-        mark = f"{MARK}{len(made)}"
-        y = checkpoint_name(call(*args, **kwargs), mark)
-        made[id(y)] = (y, module, mark)
+        number, kernel = len(made), module.get_variable("params", "kernel")
+        checkpoint_name(kernel, f"{KERNEL}{number}")
+        y = checkpoint_name(call(*args, **kwargs), f"{MARK}{number}")
+        made[id(y)] = (y, module, number, kernel)
         return y
 
     def call(variables: Any, x: jax.Array) -> Any:
@@ -159,7 +172,48 @@ def _find_pairs(model: linen.Module, variables: Any, shape: tuple[int, ...]) -> 
 
     program = jax.make_jaxpr(call)(variables, jax.ShapeDtypeStruct(shape, jnp.float32))
     readers = _readers_of_marks(program.jaxpr)
-    return [pair for pair in found if readers.get(pair.mark) == 1 and calls[pair.layer] == 1 and calls[pair.norm] == 1]
+    leaves = jax.tree_util.tree_leaves_with_path(variables)
+    given = {id(variable): leaf for variable, leaf in zip(program.jaxpr.invars, leaves, strict=False)}
+    kernels = _marked_kernels(program.jaxpr, given)
+
+    def reads_its_parameter(pair: _Pair) -> bool:
+        """Whether the kernel of the layer is its parameter, and not something that is computed from it."""
+        path, leaf = kernels.get(f"{KERNEL}{pair.number}") or ((), None)
+        same = [getattr(key, "key", None) for key in path] == ["params", *pair.layer, "kernel"]
+        return same and jnp.shape(leaf) == pair.kernel_shape  # of several networks at a time it is a part
+
+    return [
+        pair
+        for pair in found
+        if readers.get(f"{MARK}{pair.number}") == 1
+        and calls[pair.layer] == 1
+        and calls[pair.norm] == 1
+        and reads_its_parameter(pair)
+    ]
+
+
+def _computes_as(module: Any, classes: Sequence[Any]) -> bool:
+    """Whether a module is of one of some classes, or of a subclass that does not replace its call."""
+    return any(isinstance(module, each) and type(module).__call__ is each.__call__ for each in classes)
+
+
+def _inner_programs(equation: Any) -> list[Any]:
+    values = jax.tree.leaves(list(equation.params.values()), is_leaf=lambda each: hasattr(each, "eqns"))
+    opened = [getattr(each, "jaxpr", each) for each in values]
+    return [each for each in opened if hasattr(each, "eqns")]
+
+
+def _marked_kernels(jaxpr: Any, given: Mapping[int, Any]) -> dict[str, Any]:
+    """What each marked kernel is among the values that are given, by the id of their variable; None for others."""
+    found: dict[str, Any] = {}
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "name" and str(equation.params["name"]).startswith(KERNEL):
+            found[equation.params["name"]] = given.get(id(equation.invars[0]))
+        for inner in _inner_programs(equation):
+            operands = equation.invars[max(len(equation.invars) - len(inner.invars), 0) :]  # a branch reads no index
+            pairs = zip(inner.invars, operands, strict=False)
+            found |= _marked_kernels(inner, {id(one): given[id(other)] for one, other in pairs if id(other) in given})
+    return found
 
 
 def _readers_of_marks(jaxpr: Any) -> dict[str, int]:
@@ -171,9 +225,8 @@ def _readers_of_marks(jaxpr: Any) -> dict[str, int]:
     for equation in jaxpr.eqns:
         if equation.primitive.name == "name" and str(equation.params["name"]).startswith(MARK):
             found[equation.params["name"]] = reads.get(id(equation.outvars[0]), 0)
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda each: hasattr(each, "eqns")):
-            if hasattr(getattr(inner, "jaxpr", inner), "eqns"):
-                found |= _readers_of_marks(getattr(inner, "jaxpr", inner))
+        for inner in _inner_programs(equation):
+            found |= _readers_of_marks(inner)
     return found
 
 
