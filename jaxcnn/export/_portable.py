@@ -65,7 +65,7 @@ class PortableProgram:
 
     @property
     def result_names(self) -> list[str]:
-        """The names of the results in files: their keys; ``y``, or ``y_0`` and so on, without a key.
+        """The names of the results in files: their keys or fields; ``y``, or ``y_0`` and so on, without one.
 
         >>> portable(lambda x: {"a": x, "b": (x, 2 * x)}, (1, 2)).result_names
         ['a', 'b_0', 'b_1']
@@ -74,7 +74,7 @@ class PortableProgram:
         """
         tree, names = jax.tree.unflatten(self.tree, range(len(self.results))), []
         for path, _ in jax.tree_util.tree_leaves_with_path(tree):
-            parts = [str(getattr(key, "key", getattr(key, "idx", key))) for key in path]
+            parts = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path]
             names.append("_".join(parts if parts and not parts[0].isdecimal() else ["y", *parts]))
         return names
 
@@ -199,11 +199,11 @@ def portable(
     shape = _symbolic_shape(input_shape)
     prepare = _preprocessing(to_unit=to_unit, resize=resize, mean=mean, std=std)
     limits = _range_of_input(input_range, to_unit=to_unit, mean=mean)
-    struct = jax.ShapeDtypeStruct(shape, dtype)
+    struct = jax.ShapeDtypeStruct(shape, jax.dtypes.canonicalize_dtype(dtype))  # that of the arrays of a call
     try:
         operations, value, results, tree = trace(lambda x: function(prepare(x)), struct)
     except Exception as error:
-        if not (is_symbolic(shape[0]) and re.search("_DimExpr|[Ss]ymbolic dimension", str(error))):
+        if not (is_symbolic(shape[0]) and re.search("_DimExpr|[Ss]ymbolic dimension|shape polymorphism", str(error))):
             raise
         first = str(error).splitlines()[0].rstrip(".")
         raise ValueError(

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from tests.tiers import default_rows
 
 CONVOLUTIONS = ("CausalConv", "Conv", "ConvTranspose", "DepthwiseConv", "SparseConv", "Whitening")
 KEPT = ["lenet5", "resnet20_cifar"]
+GATE = pytest.mark.gate
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -95,6 +96,48 @@ def test_norms_that_cannot_be_folded_stay() -> None:
     program = portable(functools.partial(model.apply, variables), x.shape)
     assert difference(expected, program(x)) < 1e-5
     assert program.counts["conv_general_dilated"] == 2
+
+
+class _Unit(linen.Module):
+    @linen.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return nn.BatchNorm(use_running_average=True)(nn.Conv(3, (3, 3))(x))
+
+
+class _Standardised(nn.Conv):
+    """Kernels of which each output channel has the deviation 1."""
+
+    @linen.compact
+    def __call__(self, x: Any) -> jax.Array:
+        kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features))
+        return F.conv(x, kernel / kernel.std((0, 1, 2), keepdims=True))
+
+
+class _Computed(linen.Module):
+    kind: str
+
+    @linen.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        if self.kind == "remat":
+            return linen.remat(_Unit)()(x)
+        if self.kind == "several":
+            axes: dict[str, Any] = {"params": 0, "batch_stats": 0}
+            both = linen.vmap(_Unit, variable_axes=axes, split_rngs={"params": True}, in_axes=None, axis_size=2)
+            return both()(x).sum(0)
+        layer = linen.WeightNorm(nn.Conv(3, (3, 3))) if self.kind == "normalised" else _Standardised(3, (3, 3))
+        return nn.BatchNorm(use_running_average=True)(layer(x))
+
+
+@pytest.mark.parametrize(
+    ("kind", "left"), [("remat", 0), ("normalised", 1), ("standardised", 1), pytest.param("several", 1, marks=GATE)]
+)
+def test_a_norm_is_folded_into_a_parameter_only(kind: str, left: int) -> None:
+    """A kernel that is computed from the parameter would be computed from the folded one, and lose its factor."""
+    small = prepared(_Computed(kind), (5, 5, 2))
+    folded, variables = fold_batch_norms(small.model, small.variables, (1, *small.shape))
+    assert len(folded.pairs) == 1 - left and ("batch_stats" in variables) == bool(left)
+    expected = jax.jit(small.function)(small.images)
+    assert difference(expected, jax.jit(folded.apply)(variables, small.images)) < 1e-5
 
 
 def test_a_folded_model_is_for_evaluation() -> None:
@@ -225,6 +268,16 @@ def test_a_batch_of_any_size_may_be_refused() -> None:
 
 def _fails(x: jax.Array) -> jax.Array:
     raise TypeError("mine")
+
+
+def test_dtypes_are_those_of_arrays_and_fields_have_their_names() -> None:
+    class Boxes(NamedTuple):
+        corners: jax.Array
+        scores: jax.Array
+
+    program = portable(lambda x: Boxes(2 * x, x[:, 0]), (2, 3), dtype=np.float64)
+    assert program.input.dtype == np.float32 and program.exported.in_avals[0].dtype == np.float32
+    assert program.result_names == ["corners", "scores"]
 
 
 def test_layers_are_named() -> None:
