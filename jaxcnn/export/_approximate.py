@@ -20,6 +20,7 @@ from jaxcnn.export._factors import factor, is_full, moments_of, root_of, unreach
 from jaxcnn.export._fold import out_axis
 from jaxcnn.export._operations import Operation, Uses, Value, constant
 from jaxcnn.export._portable import PortableProgram, multiply_adds_of
+from jaxcnn.export._quantize import check_floats
 from jaxcnn.export._tucker import TuckerBasis, tucker_layers
 
 Scheme = Literal["separable", "tucker"]
@@ -53,7 +54,7 @@ def separate(
 
     Raises:
         ShapeError: images of another shape than the program reads.
-        TypeError: images of another dtype.
+        TypeError: images of another dtype, or a program of integers.
         ValueError: images of another range than the program reads, another scheme, a budget outside of (0, 1], or one
             that cannot be reached.
 
@@ -70,6 +71,7 @@ def separate(
     ({'conv_general_dilated': 2}, 0.5)
     """
     _check_budget(budget)
+    check_floats(program)
     check_choice(scheme, get_args(Scheme), name="scheme")
     images = as_array(images, name="images")
     check_images(program, images)
@@ -99,6 +101,7 @@ def prune_filters(program: PortableProgram, *, budget: float) -> PortableProgram
         budget: the multiply-adds of the result as a fraction of those of the program, above 0 and at most 1.
 
     Raises:
+        TypeError: a program of integers.
         ValueError: a budget outside of (0, 1], or one that cannot be reached.
 
     Source: Li et al., Pruning filters for efficient convnets (2017), section 3.1.
@@ -113,11 +116,13 @@ def prune_filters(program: PortableProgram, *, budget: float) -> PortableProgram
     (4, 0.5)
     """
     _check_budget(budget)
+    check_floats(program)
     chains = _chains(program)
     scores = []
     for index, chain in enumerate(chains):
         norms = np.abs(_out_last(chain[0])).sum(0)
-        scores += [(float(norm / norms.mean()), index, place) for place, norm in enumerate(norms)]
+        norms = norms / (norms.mean() or 1)  # in a layer of zeros all are 0
+        scores += [(float(norm), index, place) for place, norm in enumerate(norms)]
     kept = [np.ones(chain[0].outputs[0].shape[-1], bool) for chain in chains]
     target, smaller = budget * program.multiply_adds, program
     waiting = sorted(scores)
@@ -260,7 +265,8 @@ def _is_by_channel(operation: Operation) -> bool:
     """Whether an operation maps each channel of one array independently, and all of them in the same way."""
     arrays = [value for value in operation.inputs if not value.is_constant]
     same = all(value.shape in ((), (1,)) or value.shape[-1:] == (1,) for value in operation.inputs if value.is_constant)
-    return operation.name in BY_CHANNEL and len(arrays) == 1 and same
+    over_channels = operation.params.get("window_dimensions", (1,))[-1] > 1  # a pool of several channels
+    return operation.name in BY_CHANNEL and len(arrays) == 1 and same and not over_channels
 
 
 def _out_last(layer: Operation) -> np.ndarray:

@@ -26,6 +26,7 @@ FEW_CHANNELS = 4  # layers that read no more channels in a group are computed wi
 # Operations whose results are stored in eight bits by runtimes.
 STORED = ("add", "average_window", "concatenate", "conv_general_dilated", "dot_general", "mean", "reduce_window_max")
 CLIPS = ("max", "clamp")
+LEAST_UNIT = 1e-36  # of products: less is 0 where subnormal numbers are
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -81,7 +82,7 @@ def quantize(
 
     Raises:
         ShapeError: images of another shape than the program reads.
-        TypeError: images of another dtype.
+        TypeError: images of another dtype, or a program that has integers already.
         ValueError: images of another range than the program reads, a method or a layer that does not exist, a
             percentile outside of (50, 100], or values that are not finite.
 
@@ -94,6 +95,7 @@ def quantize(
     >>> bool(abs(quantize(program, x)(x) - x @ kernel).max() < 0.01)
     True
     """
+    check_floats(program)
     images = as_array(images, name="images")
     check_images(program, images)
     if not 50 < percentile <= 100:
@@ -111,7 +113,10 @@ def quantize(
         if operation.name == "reduce_window_max" and before in ranges and after in ranges:
             ranges[after] = ranges[before]
     scales = {key: scale_and_zero(bounds) for key, bounds in ranges.items()}
-    kernel_scales = {id(each.inputs[1]): kernel_scale(each) for each in layers}
+    kernel_scales = dict[int, np.ndarray]()
+    for each in layers:  # several may have one kernel
+        found, key = kernel_scale(each, scales[id(each.inputs[0])][0]), id(each.inputs[1])
+        kernel_scales[key] = np.maximum(found, kernel_scales.get(key, found))
     chosen = set(map(id, layers))
     operations = [
         _quantized(each, *scales[id(each.inputs[0])], kernel_scales[id(each.inputs[1])]) if id(each) in chosen else each
@@ -122,6 +127,16 @@ def quantize(
     return QuantizedProgram(
         **rest, original=program, scales=scales, kernel_scales=kernel_scales, examples=examples, keep=tuple(keep)
     )
+
+
+def check_floats(program: PortableProgram) -> None:
+    """Checks that a program has no integers in place of weights yet.
+
+    Raises:
+        TypeError: ``quantize`` made it.
+    """
+    if isinstance(program, QuantizedProgram):
+        raise TypeError("expected a program of floats, but this one is the result of quantize. Give its original.")
 
 
 def stored_values(program: PortableProgram, layers: Sequence[Operation]) -> list[Value]:
@@ -142,12 +157,19 @@ def stored_values(program: PortableProgram, layers: Sequence[Operation]) -> list
     return list(found.values())
 
 
-def kernel_scale(operation: Operation) -> np.ndarray:
-    """The scale of each output channel of a layer's kernel; 1 for a channel of zeros."""
+def kernel_scale(operation: Operation, scale: np.float32) -> np.ndarray:
+    """The scale of each output channel of a layer's kernel.
+
+    That of the largest weight; at least so much that 30 bits hold the bias, in units of the scale times that of the
+    input, since a channel whose weights are all next to 0 may have a bias that is not. 1 where both are 0.
+    """
     axis, kernel = out_axis(operation), operation.inputs[1].array
     assert axis is not None and kernel is not None
     largest = np.abs(kernel).max(tuple(i for i in range(kernel.ndim) if i != axis)).astype(np.float32)
-    return np.where(largest > 0, largest / np.float32(127), np.float32(1)).astype(np.float32)
+    found = largest / np.float32(127)
+    for bias in operation.inputs[2:]:
+        found = np.maximum(found, np.abs(np.asarray(bias.array, np.float64)) / (2.0**30 * scale)).astype(np.float32)
+    return np.where(found * scale > LEAST_UNIT, found, np.float32(1)).astype(np.float32)
 
 
 def integers_of_kernel(kernel: np.ndarray, scale: np.ndarray, axis: int) -> np.ndarray:

@@ -119,6 +119,10 @@ def tucker_layers(bases: Sequence[TuckerBasis], total: int, budget: float) -> li
     Raises:
         ValueError: even the lowest ranks have more multiply-adds.
     """
+    if not bases and budget < 1 and total:
+        raise unreachable(budget, 1.0)
+    if not bases:
+        return []
     full = [multiply_adds_of(basis.layer) for basis in bases]
 
     def costs(loss: float) -> list[int]:

@@ -122,6 +122,33 @@ def test_pruned_filters_are_the_smallest() -> None:
         prune_filters(program, budget=0.001)
 
 
+def test_filters_of_zeros_are_removed_first() -> None:
+    first, second, third = normal(3, 3, 3, 8), np.zeros((3, 3, 8, 8), np.float32), normal(3, 3, 8, 4, seed=2)
+    program = portable(lambda x: F.conv(jnp.tanh(F.conv(jnp.tanh(F.conv(x, first)), second)), third), (None, 6, 6, 3))
+    smaller = prune_filters(program, budget=0.7)
+    widths = [each.outputs[0].shape[-1] for each in smaller.operations if len(each.inputs) > 1]
+    assert widths[0] == 8 and 1 < widths[1] < 8
+
+
+def test_filters_before_a_maximum_over_channels_stay() -> None:
+    first, second = normal(3, 3, 3, 8), normal(3, 3, 4, 6, seed=1)
+
+    def maxout(x: jax.Array) -> jax.Array:
+        return jax.lax.reduce_window(x, -np.inf, jax.lax.max, (1, 1, 1, 2), (1, 1, 1, 2), "VALID")
+
+    program = portable(lambda x: F.conv(maxout(F.conv(x, first)), second), (None, 6, 6, 3))
+    with pytest.raises(ValueError, match="with one filter in each layer that may lose filters the program still has 1"):
+        prune_filters(program, budget=0.7)
+
+
+def test_a_program_without_candidates() -> None:
+    nothing, dense = portable(lambda x: 2 * x, (None, 3)), portable(lambda x: x @ normal(3, 2), (None, 3))
+    for scheme in get_args(Scheme):
+        assert separate(nothing, normal(2, 3), budget=0.5, scheme=scheme).counts == {"mul": 1}
+        with pytest.raises(ValueError, match=r"with ranks of 1 the program still has 1.000 of its multiply-adds"):
+            separate(dense, normal(2, 3), budget=0.5, scheme=scheme)
+
+
 def test_programs_can_be_trained_further() -> None:
     kernel, bias, head = normal(3, 3, 4, 8), normal(8, seed=1), normal(8, 2, seed=2)
     x = normal(2, 5, 5, 4, seed=3)

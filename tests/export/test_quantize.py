@@ -12,7 +12,7 @@ import scipy.stats
 
 from jaxcnn import ShapeError
 from jaxcnn import functional as F
-from jaxcnn.export import portable, quantize, to_onnx
+from jaxcnn.export import portable, prune_filters, quantize, separate, to_onnx
 from jaxcnn.export._calibrate import entropy_threshold
 from jaxcnn.export._quantize import IntegerLayer
 from tests.export.networks import difference, network
@@ -79,6 +79,20 @@ def test_a_product_is_that_of_numpy_and_of_onnxruntime(tmp_path: Path) -> None:
         None, {"x": x}
     )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_channel_without_weights_keeps_its_bias(tmp_path: Path) -> None:
+    """As after folding a norm whose scale is next to 0: in units of its products the bias would exceed 32 bits."""
+    kernel, bias, x = images(2, shape=(8, 4)), np.array([0.1, 0.3, 0.04, 0], np.float32), 9 * images(3, shape=(20, 8))
+    kernel[:, 1:] *= np.array([1e-9, 0, 0], np.float32)
+    small = quantize(portable(lambda x: x @ kernel + bias[None], (None, 8)), x)
+    found, expected = np.asarray(small(x)), x @ kernel + bias
+    np.testing.assert_allclose(found[:, 1:], expected[:, 1:], atol=1e-6)
+    np.testing.assert_allclose(found[:, 0], expected[:, 0], atol=1)
+    runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    to_onnx(small, tmp_path / "small.onnx")
+    session = runtime.InferenceSession(str(tmp_path / "small.onnx"), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"x": x})[0][:, 1:], found[:, 1:], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.gate
@@ -164,6 +178,13 @@ def test_refused() -> None:
         quantize(program, x, keep=["head"])
     with pytest.raises(ValueError, match="method"):
         quantize(program, x, method="mse")  # type: ignore[arg-type]
+    small = quantize(program, x)
+    with pytest.raises(TypeError, match=r"quantize: expected a program of floats, .* the result of quantize"):
+        quantize(small, x)
+    with pytest.raises(TypeError, match="separate: expected a program of floats"):
+        separate(small, x, budget=0.5)
+    with pytest.raises(TypeError, match="prune_filters: expected a program of floats"):
+        prune_filters(small, budget=0.5)
     with pytest.raises(ValueError, match="quantize: a layer gives infinities or NaN for the calibration images"):
         quantize(program, jnp.full((2, 3), jnp.inf))
 
