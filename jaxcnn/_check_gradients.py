@@ -1,7 +1,7 @@
 """Gradients compared with central differences, entry by entry."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
 import jax
@@ -70,7 +70,7 @@ def check_gradients(
     Raises:
         GradientError: a wrong derivative; names the argument, the index and both values.
         TypeError: no floating entry among the arguments or the results.
-        ValueError: ``max_entries`` below 1, or a mode that does not exist.
+        ValueError: ``max_entries`` below 1, no mode, or one that does not exist.
 
     Source: central differences as in the notes of Stanford's CS231n, "Gradient checks".
 
@@ -83,9 +83,11 @@ def check_gradients(
     """
     if max_entries < 1:
         raise ValueError(f"check_gradients: max_entries={max_entries} must be at least 1.")
-    for mode in modes:
-        if mode not in get_args(Mode):
-            raise ValueError(f"check_gradients: modes={modes!r} must hold 'reverse', 'forward', or both.")
+    if isinstance(modes, str) or not modes or not set(modes) <= set(get_args(Mode)):
+        raise ValueError(
+            f"check_gradients: modes={modes!r} must be a sequence of 'reverse', 'forward', or both, such as "
+            f"('reverse',)."
+        )
     with jax.enable_x64(True):
         return _Checker(f, args, rtol=rtol, max_entries=max_entries, seed=seed).check(modes)
 
@@ -109,11 +111,15 @@ class _Checker:
         for place in self.floating:
             self.leaves[place] = self.leaves[place].astype(jnp.float64)
         self.f, self.max_entries, self.generator = f, max_entries, np.random.default_rng(seed)
-        outputs = jax.eval_shape(self._outputs, [self.leaves[place] for place in self.floating])
+        program, outputs = jax.make_jaxpr(self._outputs, return_shape=True)(
+            [self.leaves[place] for place in self.floating]
+        )
         if not outputs:
             raise TypeError("check_gradients: the function has no floating result, so there is no gradient to check.")
         self.weights = [jnp.asarray(self.generator.uniform(0.5, 1.5, each.shape)) for each in outputs]
-        self.eps = max(float(jnp.finfo(each.dtype).eps) for each in outputs)
+        self.eps = max(
+            float(jnp.finfo(dtype).eps) for dtype in [*(each.dtype for each in outputs), *_narrowed(program)]
+        )
         self.rtol = rtol if rtol is not None else 1e-6 if self.eps < 1e-12 else 5e-4
         self.differences = [jax.jit(self._difference, static_argnums=0)] * len(self.floating)
 
@@ -212,6 +218,18 @@ class _Checker:
             f"check_gradients: {label} is {found:.10g}, but central differences give {nearest:.10g} (relative "
             f"difference {difference:.2g}, at most {self.rtol:.2g} is allowed)."
         )
+
+
+def _narrowed(program: Any) -> Iterator[Any]:
+    """The floating dtypes to which a program converts wider ones, whatever its results are."""
+    for equation in getattr(program, "jaxpr", program).eqns:
+        if equation.primitive.name == "convert_element_type":
+            old, new = equation.invars[0].aval.dtype, equation.params["new_dtype"]
+            if jnp.issubdtype(old, jnp.floating) and jnp.issubdtype(new, jnp.floating) and new.itemsize < old.itemsize:
+                yield new
+        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda each: hasattr(each, "eqns")):
+            if hasattr(getattr(value, "jaxpr", value), "eqns"):
+                yield from _narrowed(value)
 
 
 def _is_key(leaf: Any) -> bool:

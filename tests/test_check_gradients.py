@@ -101,6 +101,17 @@ def test_rounding_in_float32_is_no_error() -> None:
         jaxcnn.check_gradients(lambda x: with_wrong_entry((4, 7), 1.02)(x.astype(jnp.float32), jnp.float32(Y)), X)
 
 
+def test_float32_is_found_inside_of_a_function_of_float64() -> None:
+    def loss(x: jax.Array, target: jax.Array) -> jax.Array:
+        return jnp.sum((jax.jit(jnp.sin)(x.astype(jnp.float32)).astype(target.dtype) - target) ** 2)
+
+    assert jaxcnn.check_gradients(loss, X[0], Y[0]).checked == 20
+    with pytest.raises(GradientError, match=r"argument 0\[3\]"):
+        jaxcnn.check_gradients(
+            lambda x: with_wrong_entry((3,), 1.02)(x.astype(jnp.float32), jnp.float32(Y[0])).astype(jnp.float64), X[0]
+        )
+
+
 def test_arguments_are_named_by_their_paths_and_others_stay() -> None:
     def function(params: dict[str, Any], key: jax.Array, times: jax.Array) -> Any:
         assert times.dtype == jnp.int32
@@ -122,7 +133,9 @@ def test_of_large_arrays_some_entries_are_checked() -> None:
     ("arguments", "options", "kind", "message"),
     [
         ((jnp.ones(2),), {"max_entries": 0}, ValueError, "check_gradients: max_entries=0 must be at least 1"),
-        ((jnp.ones(2),), {"modes": ("rev",)}, ValueError, r"check_gradients: modes=\('rev',\) must hold 'reverse'"),
+        ((jnp.ones(2),), {"modes": ("rev",)}, ValueError, r"check_gradients: modes=\('rev',\) must be a sequence of"),
+        ((jnp.ones(2),), {"modes": "reverse"}, ValueError, r"modes='reverse' must be a sequence .* \('reverse',\)"),
+        ((jnp.ones(2),), {"modes": ()}, ValueError, r"modes=\(\) must be a sequence of 'reverse', 'forward', or both"),
         ((jnp.arange(2),), {}, TypeError, "check_gradients: no argument has floating entries"),
     ],
 )
