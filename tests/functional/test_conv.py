@@ -250,3 +250,9 @@ def test_float64() -> None:
 def test_numpy_arrays_and_jax_arrays_are_one() -> None:
     x, kernel = draw(2, 5, 3), draw(3, 3, 2, seed=1)
     np.testing.assert_array_equal(conv(x, kernel), conv(jnp.asarray(x), jnp.asarray(kernel)))
+
+
+def test_numpy_arrays_under_checkpoint_without_jit() -> None:
+    x, kernel = draw(2, 5, 3), draw(3, 3, 2, seed=1)
+    found = jax.checkpoint(lambda x: functional.conv(x, kernel))(x)
+    np.testing.assert_allclose(found, conv(x, kernel), **CLOSE)

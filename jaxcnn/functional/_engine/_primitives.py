@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, mlir
@@ -177,6 +179,8 @@ _program = jax.jit(compute, static_argnames=("plan", "operation", "platform", "p
 
 def _run(operation: BaseOperation, *operands: jax.Array, plan: ConvPlan) -> jax.Array:
     """Outside of ``jit`` an operation is a program of its own."""
+    # Arrays of NumPy in a jaxpr, such as constants under ``jax.checkpoint``, are of a type without devices.
+    operands = tuple(each if isinstance(each, jax.Array) else jnp.asarray(np.asarray(each)) for each in operands)
     devices = max((operand.devices() for operand in operands), key=len)
     platform = next(iter(devices)).platform  # "gpu" for CUDA and ROCm alike
     return _program(*operands, plan=plan, operation=operation, platform=platform, partitioned=len(devices) > 1)
