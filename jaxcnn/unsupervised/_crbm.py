@@ -103,10 +103,19 @@ class CRBM:
         Args:
             v: ``(*batch, height, width, channels)``.
 
+        Raises:
+            ShapeError: fewer than three axes, or images too small for a block.
+
         >>> CRBM(window_shape=(12, 12), features=1).crop(jnp.zeros((28, 28, 1))).shape
         (27, 27, 1)
         """
         v = as_array(v, name="v")
+        smallest = tuple(side + self.block - 1 for side in self.window_shape)
+        if v.ndim < 3 or any(size < least for size, least in zip(v.shape[-3:-1], smallest, strict=True)):
+            raise ShapeError(
+                f"expected images (*batch, height, width, channels) of at least {smallest[0]} x {smallest[1]}, for "
+                f"which a block of {self.block} x {self.block} fits, got {v.shape}."
+            )
         height, width = (
             size - (size - side + 1) % self.block for size, side in zip(v.shape[-3:-1], self.window_shape, strict=True)
         )
@@ -253,10 +262,11 @@ class CRBM:
         """The inputs of the hidden units, ``(*batch, rows, columns, features, block * block)``."""
         kernel = params["kernel"]
         v = as_array(v, name="v").astype(kernel.dtype)
-        if v.ndim < 3 or v.shape[-1] != self.channels or kernel.shape[:-1] != (*self.window_shape, self.channels):
+        expected = (*self.window_shape, self.channels, self.features)
+        if v.ndim < 3 or v.shape[-1] != self.channels or kernel.shape != expected:
             raise ShapeError(
-                f"expected images (*batch, height, width, {self.channels}) and a kernel "
-                f"{(*self.window_shape, self.channels, self.features)}, got {v.shape} and {kernel.shape}."
+                f"expected images (*batch, height, width, {self.channels}) and a kernel {expected}, got {v.shape} and "
+                f"{kernel.shape}."
             )
         rows, columns = (size - side + 1 for size, side in zip(v.shape[-3:-1], self.window_shape, strict=True))
         if rows < 1 or columns < 1 or rows % self.block or columns % self.block:

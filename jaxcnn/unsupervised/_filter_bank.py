@@ -12,6 +12,8 @@ import numpy as np
 from jaxcnn._axes import as_int, int_per_axis
 from jaxcnn.functional.filters import gabor
 
+LEAST_LENGTH = 1e-4  # of a filter without its mean; rounding makes up shorter ones
+
 
 def filter_bank(
     window_shape: Sequence[int], *, wavelengths: Sequence[float] = (4.0, 8.0), orientations: int = 8, channels: int = 1
@@ -33,7 +35,8 @@ def filter_bank(
 
     Raises:
         ShapeError: a window that is not two sizes.
-        ValueError: no wavelength or one that is not positive, or ``orientations`` or ``channels`` below 1.
+        ValueError: no wavelength or one that is not positive, a filter that is the same number at each pixel of the
+            window, or ``orientations`` or ``channels`` below 1.
         TypeError: sizes that are not integers.
 
     Source: Daugman (1985), "Uncertainty relation for resolution in space, spatial frequency, and orientation";
@@ -54,20 +57,30 @@ def filter_bank(
         raise ValueError(f"expected positive wavelengths, at least one, got {wavelengths}.")
     angles = math.pi * np.arange(orientations) / orientations
     filters = list(itertools.product(wavelengths, angles, (0.0, -math.pi / 2)))
-    return _bank(np.asarray(filters, np.float32), window, channels)
+    with jax.ensure_compile_time_eval():
+        bank, lengths = _bank(np.asarray(filters, np.float32), window, channels)
+        flat = np.flatnonzero(~(np.asarray(lengths) > LEAST_LENGTH))
+    if flat.size:
+        wavelength, angle, phase = filters[flat[0]]
+        raise ValueError(
+            f"in a window of {window} the {'odd' if phase else 'even'} filter of wavelength {wavelength} and "
+            f"orientation {angle:.3g} is the same number at each pixel. Use a larger window, or wavelengths above 2."
+        )
+    return bank
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
-def _bank(filters: jax.Array, window: tuple[int, ...], channels: int) -> jax.Array:
-    """The filters with these wavelengths, angles and phases, ``(n, 3)``."""
+def _bank(filters: jax.Array, window: tuple[int, ...], channels: int) -> tuple[jax.Array, jax.Array]:
+    """The filters with these wavelengths, angles and phases, ``(n, 3)``, and their lengths before they are scaled."""
 
-    def one(row: jax.Array) -> jax.Array:
+    def one(row: jax.Array) -> tuple[jax.Array, jax.Array]:
         wavelength, angle, phase = row
         wave = gabor(
             window, wavelength=wavelength, sigma=wavelength / 2, orientation=angle, aspect=jnp.float32(0.5), phase=phase
         )
         wave = wave - wave.mean()
-        return wave / jnp.linalg.norm(wave) / math.sqrt(channels)
+        length = jnp.linalg.norm(wave)
+        return wave / length / math.sqrt(channels), length
 
-    waves = jax.vmap(one, out_axes=-1)(filters)
-    return jnp.broadcast_to(waves[:, :, None], (*window, channels, len(filters)))
+    waves, lengths = jax.vmap(one, out_axes=-1)(filters)
+    return jnp.broadcast_to(waves[:, :, None], (*window, channels, len(filters))), lengths

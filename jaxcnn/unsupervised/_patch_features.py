@@ -65,6 +65,8 @@ def encode_patches(
     if x.ndim < 3:
         raise ShapeError(f"images must have the shape (*batch, height, width, channels), not {x.shape}.")
     features = math.prod(window) * x.shape[-1]
+    if features < 2:
+        raise ShapeError("a patch of one pixel and one channel has no contrast; its features must be at least 2.")
     if centroids.ndim != 2 or centroids.shape[1] != features or whitening.matrix.shape != (features, features):
         raise ShapeError(
             f"a patch has {window[0]} x {window[1]} x {x.shape[-1]} = {features} features, but the centroids have the "

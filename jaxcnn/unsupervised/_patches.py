@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
-from jaxcnn._arrays import ArrayLike, as_array
+from jaxcnn._arrays import ArrayLike, accumulator_dtype, as_array, common_dtype
 from jaxcnn._axes import as_int, int_per_axis
 from jaxcnn._errors import ShapeError
 
@@ -97,8 +97,10 @@ def normalize_contrast(patches: ArrayLike, *, epsilon: float = CONTRAST_EPSILON)
 
 @jax.jit
 def _normalized(x: jax.Array, epsilon: float) -> jax.Array:
+    dtype = x.dtype
+    x = x.astype(accumulator_dtype(dtype))  # squares of pixels up to 255 are infinite in float16
     x = x - x.mean(-1, keepdims=True)
-    return x / jnp.sqrt((x**2).sum(-1, keepdims=True) / (x.shape[-1] - 1) + epsilon)
+    return (x / jnp.sqrt((x**2).sum(-1, keepdims=True) / (x.shape[-1] - 1) + epsilon)).astype(dtype)
 
 
 @struct.dataclass
@@ -116,6 +118,7 @@ class Whitening:
     def __call__(self, x: ArrayLike) -> jax.Array:
         """The whitened patches ``(*any, features)``."""
         x = jnp.asarray(x)
+        x = x.astype(common_dtype(x, self.matrix))
         return jnp.matmul(x - self.mean.reshape((1,) * (x.ndim - 1) + (-1,)), self.matrix, precision="highest")
 
     @classmethod
@@ -135,7 +138,7 @@ def zca_whitening(patches: ArrayLike, *, epsilon: float = ZCA_EPSILON) -> Whiten
     the covariance of whitened patches has the eigenvalues ``d / (d + epsilon)``.
 
     Args:
-        patches: ``(n, features)``, at least two.
+        patches: ``(n, features)``, at least two; of half precision they give a matrix of float32.
         epsilon: keeps directions without variance from being amplified.
 
     Raises:
@@ -155,7 +158,7 @@ def zca_whitening(patches: ArrayLike, *, epsilon: float = ZCA_EPSILON) -> Whiten
     if x.ndim != 2 or len(x) < 2:
         raise ShapeError(f"patches must have the shape (n, features) with n of at least 2, not {x.shape}.")
     _check_positive(epsilon)
-    return _zca(x, epsilon)
+    return _zca(x.astype(accumulator_dtype(x.dtype)), epsilon)
 
 
 @jax.jit

@@ -234,13 +234,14 @@ def largest_curvature(kernel: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """A bound of the largest eigenvalue of ``analysis`` of ``synthesis`` for images of a shape, exact for patches.
 
     Images are long enough for the convolution to be a part of a circular one, whose eigenvalues are those of a matrix
-    ``(channels, channels)`` at each frequency.
+    ``(channels, channels)`` at each frequency. Of a kernel of zeros it is positive too, since steps are its inverse.
     """
+    least = jnp.finfo(kernel.dtype).tiny
     channels, features = kernel.shape[2:]
     if shape[-3:-1] == kernel.shape[:2]:
         matrix = kernel.reshape(-1, features)
         gram = matrix.T @ matrix if features < len(matrix) else matrix @ matrix.T
-        return jnp.linalg.eigvalsh(gram)[-1] * (1 + 1e-5)
+        return jnp.maximum(jnp.linalg.eigvalsh(gram)[-1] * (1 + 1e-5), least)
     spectrum = jnp.fft.fft2(kernel, s=shape[-3:-1], axes=(0, 1)).reshape(-1, channels, features)
     gram = jnp.einsum("wck,wdk->wcd", spectrum, spectrum.conj())
-    return jnp.linalg.eigvalsh(gram)[:, -1].max() * (1 + 1e-5)
+    return jnp.maximum(jnp.linalg.eigvalsh(gram)[:, -1].max() * (1 + 1e-5), least)

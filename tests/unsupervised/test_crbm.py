@@ -176,6 +176,19 @@ def test_without_blocks_and_with_a_window_of_the_image_it_is_that_of_scikit_lear
             "activation=0.3 must be between 0 and 0.25",
         ),
         (lambda p: BINARY.hidden(p, np.zeros((5, 4, 1))), ShapeError, "hidden maps of 3 x 2, which cannot be divided"),
+        (
+            lambda p: CRBM(window_shape=(3, 3), features=1, block=4).crop(np.zeros((5, 9, 1))),
+            ShapeError,
+            "of at least 6 x 6, for which a block of 4 x 4 fits, got",
+        ),
+        (lambda p: BINARY.crop(np.zeros((9, 9))), ShapeError, r"expected images \(\*batch, height, width, channels\)"),
+        (
+            lambda p: CRBM(window_shape=BINARY.window_shape, features=BINARY.features + 1).hidden(
+                p, np.zeros((4, 4, 1))
+            ),
+            ShapeError,
+            "and a kernel",
+        ),
         (lambda p: BINARY.hidden(p, np.zeros((4, 4, 2))), ShapeError, r"expected images \(\*batch, height, width, 1\)"),
         (
             lambda p: BINARY.loss(jax.random.key(0), p, np.zeros((1, 4, 4, 1)), steps=0),

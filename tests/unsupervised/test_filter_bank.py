@@ -33,6 +33,9 @@ def test_each_filter_responds_most_to_the_grating_of_its_angle_and_period() -> N
         ({"orientations": 0}, ValueError, "filter_bank: orientations=0 must be at least 1"),
         ({"wavelengths": []}, ValueError, "expected positive wavelengths, at least one, got"),
         ({"wavelengths": [0.0]}, ValueError, "expected positive wavelengths"),
+        ({"wavelengths": [4.0, 2.0]}, ValueError, r"in a window of \(3, 3\) the odd filter of wavelength 2.0 and orie"),
+        ({"window_shape": (1, 7)}, ValueError, r"\(1, 7\) the odd filter of wavelength 4.0 and orientation 1.57 is"),
+        ({"window_shape": (1, 1)}, ValueError, r"the even filter .* is the same number at each pixel. Use a larger"),
         ({"window_shape": (3, 3, 3)}, ShapeError, "window_shape"),
     ],
 )

@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
@@ -66,6 +67,15 @@ def test_whitened_patches_have_the_covariance_of_the_definition() -> None:
     values = np.linalg.eigvalsh(np.cov(x.T))
     found = np.linalg.eigvalsh(np.cov(np.asarray(whitening(x.astype(np.float32))).T))
     np.testing.assert_allclose(found, values / (values + 0.1), atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_patches_of_half_precision(dtype: Any) -> None:
+    """Squares of pixels do not fit into float16, and no eigenvectors are computed in it."""
+    x = np.random.default_rng(3).integers(0, 256, (9, 4)).astype(np.float32)
+    for function in (unsupervised.normalize_contrast, lambda x: unsupervised.zca_whitening(x)(x)):
+        found, expected = function(jnp.asarray(x, dtype)), function(x)  # type: ignore[operator]
+        np.testing.assert_allclose(np.asarray(found, np.float32), expected, atol=0.02)
 
 
 def test_centroids_are_those_of_scikit_learn() -> None:
@@ -163,6 +173,11 @@ X, IDENTITY = np.ones((4, 2)), Whitening.identity(4)
         (lambda u, k: u.kmeans(k, X, k=2, rounds=0), ValueError, "rounds=0 must be at least 1"),
         (lambda u, k: u.kmeans(k, X, k=2, centroids=X), ShapeError, "expected k=2 initial centroids, got 4"),
         (lambda u, k: u.encode_patches(X, X, IDENTITY, window_shape=2), ShapeError, "images must have the shape"),
+        (
+            lambda u, k: u.encode_patches(images()[..., :1], X[:, :1], u.Whitening.identity(1), window_shape=1),
+            ShapeError,
+            "a patch of one pixel and one channel has no contrast",
+        ),
         (
             lambda u, k: u.encode_patches(images(), X, IDENTITY, window_shape=2),
             ShapeError,

@@ -52,6 +52,13 @@ def test_codes_of_images_are_those_of_the_matrix_of_the_convolution() -> None:
     np.testing.assert_allclose(np.reshape(found, (2, 18)), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [2, 4])
+def test_of_a_dictionary_of_zeros_the_codes_are_zero(size: int) -> None:
+    kernel = np.zeros((2, 2, 1, 3), np.float32)
+    for penalty in (0.0, 0.1):
+        np.testing.assert_array_equal(sparse_codes(np.ones((1, size, size, 1)), kernel, penalty=penalty, steps=3), 0)
+
+
 def test_the_updated_dictionary_is_the_best_one_of_length_at_most_one() -> None:
     """Of each kernel the gradient of the squared error is 0, or opposite to the kernel (Karush, Kuhn and Tucker)."""
     x, kernel = patches_and_kernel(60, features=5)
