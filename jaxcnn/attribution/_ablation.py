@@ -42,7 +42,7 @@ def occlusion(
 
     Raises:
         ShapeError: a window that does not fit ``x``, or a baseline, scores or targets of another shape.
-        TypeError: an ``x`` that is not floating, or targets that are not integers.
+        TypeError: an ``x`` that is not floating, targets that are not integers, or a function of several results.
         ValueError: strides beyond the window, or a target that is no class.
 
     Source: Zeiler and Fergus (2013), "Visualizing and understanding convolutional networks", section 4.2.

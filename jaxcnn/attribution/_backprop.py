@@ -30,7 +30,7 @@ def guided_backprop(f: Function, x: ArrayLike, *, target: Target = None) -> jax.
 
     Raises:
         ShapeError: an ``x`` without batch axis, or scores or targets of another shape.
-        TypeError: an ``x`` that is not floating, or targets that are not integers.
+        TypeError: an ``x`` that is not floating, targets that are not integers, or a function of several results.
         ValueError: a function without rectifiers or with an unclear one, or a target that is no class.
 
     Source: Springenberg, Dosovitskiy, Brox, Riedmiller (2014), "Striving for simplicity", section 3.4.
@@ -64,7 +64,7 @@ def deconvnet(f: Function, x: ArrayLike, *, target: Target = None) -> jax.Array:
 
     Raises:
         ShapeError: an ``x`` without batch axis, or scores or targets of another shape.
-        TypeError: an ``x`` that is not floating, or targets that are not integers.
+        TypeError: an ``x`` that is not floating, targets that are not integers, or a function of several results.
         ValueError: a function without rectifiers or with an unclear one, or a target that is no class.
 
     Source: Zeiler and Fergus (2013), "Visualizing and understanding convolutional networks", section 2.1.

@@ -30,7 +30,7 @@ def grad_cam(f: Function, x: ArrayLike, *, layer: str, target: Target = None, re
 
     Raises:
         ShapeError: an ``x`` without batch axis, a layer without spatial axes, or scores or targets of another shape.
-        TypeError: an ``x`` that is not floating, or targets that are not integers.
+        TypeError: an ``x`` that is not floating, targets that are not integers, or a function of several results.
         ValueError: no such layer, or a target that is no class.
 
     Source: Selvaraju et al. (2017), "Grad-CAM", equations 1 and 2.
@@ -71,7 +71,7 @@ def guided_grad_cam(f: Function, x: ArrayLike, *, layer: str, target: Target = N
     Raises:
         ShapeError: an ``x`` without batch axis, a layer without the spatial axes of ``x``, or scores or targets of
             another shape.
-        TypeError: an ``x`` that is not floating, or targets that are not integers.
+        TypeError: an ``x`` that is not floating, targets that are not integers, or a function of several results.
         ValueError: no such layer, a function without rectifiers or with an unclear one, or a target that is no class.
 
     Source: Selvaraju et al. (2017), "Grad-CAM", section 3.2.

@@ -29,7 +29,7 @@ def saliency(f: Function, x: ArrayLike, *, target: Target = None) -> jax.Array:
 
     Raises:
         ShapeError: an ``x`` without batch axis, or scores or targets of another shape.
-        TypeError: an ``x`` that is not floating, or targets that are not integers.
+        TypeError: an ``x`` that is not floating, targets that are not integers, or a function of several results.
         ValueError: a target that is no class.
 
     Source: Simonyan, Vedaldi, Zisserman (2013), "Deep inside convolutional networks", section 3.
@@ -56,7 +56,7 @@ def input_x_gradient(f: Function, x: ArrayLike, *, target: Target = None) -> jax
 
     Raises:
         ShapeError: an ``x`` without batch axis, or scores or targets of another shape.
-        TypeError: an ``x`` that is not floating, or targets that are not integers.
+        TypeError: an ``x`` that is not floating, targets that are not integers, or a function of several results.
         ValueError: a target that is no class.
 
     Source: Shrikumar, Greenside, Shcherbina, Kundaje (2016), "Not just a black box".
@@ -89,7 +89,7 @@ def smoothgrad(
 
     Raises:
         ShapeError: an ``x`` without batch axis, or scores or targets of another shape.
-        TypeError: an ``x`` that is not floating, or targets that are not integers.
+        TypeError: an ``x`` that is not floating, targets that are not integers, or a function of several results.
         ValueError: no sample, negative noise, or a target that is no class.
 
     Source: Smilkov, Thorat, Kim, Viegas, Wattenberg (2017), "SmoothGrad", section 2.
@@ -144,7 +144,7 @@ def integrated_gradients(
 
     Raises:
         ShapeError: an ``x`` without batch axis, or a baseline, scores or targets of another shape.
-        TypeError: an ``x`` that is not floating, or targets that are not integers.
+        TypeError: an ``x`` that is not floating, targets that are not integers, or a function of several results.
         ValueError: no step, or a target that is no class.
 
     Source: Sundararajan, Taly, Yan (2017), "Axiomatic attribution for deep networks", equation 1 and section 5.

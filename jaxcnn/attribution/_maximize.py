@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.attribution._layers import layer_outputs, traced
 from jaxcnn.attribution._rectifiers import rectifier_rules, redirected
-from jaxcnn.attribution._scores import Function, as_batch
+from jaxcnn.attribution._scores import Function, as_batch, shape_of_scores
 from jaxcnn.augment import random_affine
 
 Parametrization = Literal["fourier", "pixel"]
@@ -87,7 +87,7 @@ def maximize_activation(
         raise ValueError(f"expected at least one step, got steps={steps}.")
     start, move = jax.random.split(key)
     image_of = _fourier(shape) if parametrization == "fourier" else _pixels(shape)
-    found = tuple(jax.eval_shape(score, jax.ShapeDtypeStruct(shape, jnp.float32)).shape)
+    found = shape_of_scores(score, jax.ShapeDtypeStruct(shape, jnp.float32))
     if found != shape[:1]:
         raise ShapeError(f"expected scores of the shape {shape[:1]}, one of each image, got {found}.")
     optimizer = optax.adam(learning_rate)
@@ -164,6 +164,7 @@ def invert_features(
     wanted = layer_outputs(f, x, layers=[layer])[layer]
     axes = tuple(range(1, wanted.ndim))
     size = (wanted**2).sum(axes)
+    size = jnp.where(size > 0, size, 1)  # of a layer of zeros the difference itself counts
 
     def score(images: jax.Array) -> jax.Array:
         return -((layer_outputs(f, images, layers=[layer])[layer] - wanted) ** 2).sum(axes) / size

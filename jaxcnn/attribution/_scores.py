@@ -38,10 +38,10 @@ def score_of(f: Function, x: jax.Array, target: Target) -> Function:
 
     Raises:
         ShapeError: results of another shape, or a number of targets that does not fit.
-        TypeError: targets that are not integers.
+        TypeError: targets that are not integers, or several results.
         ValueError: a target that is no class, or one for a function that gives a single score.
     """
-    shape = tuple(jax.eval_shape(f, x).shape)
+    shape = shape_of_scores(f, x)
     if shape == x.shape[:1]:
         if target is not None:
             raise ValueError(f"target={target!r}: the function gives one score of each example, so there is no class.")
@@ -53,6 +53,21 @@ def score_of(f: Function, x: jax.Array, target: Target) -> Function:
         )
     places = f(x).argmax(-1) if target is None else _checked(target, shape)
     return lambda x: jnp.take_along_axis(f(x), places[:, None], 1)[:, 0]
+
+
+def shape_of_scores(f: Function, x: jax.Array | jax.ShapeDtypeStruct) -> tuple[int, ...]:
+    """The shape of what a function returns.
+
+    Raises:
+        TypeError: not one array.
+    """
+    found = jax.eval_shape(f, x)
+    if not isinstance(found, jax.ShapeDtypeStruct):
+        raise TypeError(
+            f"expected a function that returns one array of scores, got a {type(found).__name__}. Take the scores out "
+            f"of its result, such as lambda x: f(x){'[0]' if isinstance(found, tuple | list) else '[NAME]'}."
+        )
+    return tuple(found.shape)
 
 
 def _checked(target: ArrayLike, shape: tuple[int, ...]) -> jax.Array:

@@ -208,6 +208,12 @@ LINEAR: Callable[[Any], Any] = lambda x: x.reshape(x.shape[0], -1)  # noqa: E731
         ),
         (lambda: attribution.saliency(lambda x: x, X), ShapeError, r"gives scores \(n, classes\) or \(n,\) of n=2"),
         (lambda: attribution.saliency(lambda x: x.sum((1, 2, 3)), X, target=1), ValueError, "so there is no class"),
+        (
+            lambda: attribution.saliency(lambda x: (LINEAR(x), x), X),
+            TypeError,
+            r"saliency: expected a function that returns one array of scores, got a tuple\. .* lambda x: f\(x\)\[0\]",
+        ),
+        (lambda: attribution.occlusion(lambda x: {"y": x}, X, window_shape=(1, 1), strides=1), TypeError, "got a dict"),
         (lambda: attribution.smoothgrad(jax.random.key(0), LINEAR, X, samples=0), ValueError, "at least one sample"),
         (lambda: attribution.integrated_gradients(LINEAR, X, steps=0), ValueError, "at least one step, got steps=0"),
         (

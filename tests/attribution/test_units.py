@@ -151,6 +151,17 @@ def test_a_unit_that_is_off_at_the_start_is_turned_on() -> None:
     assert found.scores[0, 0] == 0 and found.scores[-1, 0] > 0.1
 
 
+def test_a_layer_of_zeros_is_inverted_as_well() -> None:
+    def f(x: jax.Array) -> jax.Array:
+        return checkpoint_name(x, "map").sum((1, 2))
+
+    found = attribution.invert_features(
+        jax.random.key(0), f, np.zeros((1, 3, 3, 1), np.float32), layer="map", steps=2, parametrization="pixel"
+    )
+    np.testing.assert_allclose(found.scores[-1, 0], -(np.asarray(found.images) ** 2).sum(), rtol=1e-5)
+    assert found.scores[-1, 0] > found.scores[0, 0]
+
+
 @pytest.mark.gate
 def test_moves_make_images_that_do_not_depend_on_single_pixels() -> None:
     """Of a checkerboard, whose score a shift by a pixel turns round, moved images keep nothing."""
