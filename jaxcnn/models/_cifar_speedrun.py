@@ -11,7 +11,7 @@ from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike, as_array
+from jaxcnn._arrays import ArrayLike, as_array, common_dtype
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import conv, extract_patches, max_pool
 from jaxcnn.models._layers import as_images, check_images, classifier, torch_bias, torch_kernel
@@ -62,12 +62,13 @@ def whitening_kernel(images: ArrayLike, *, window_shape: Sequence[int] = (2, 2),
     """
     images = as_array(images, name="images")
     check_images(images.shape, smallest=max(window_shape))
+    images = images.astype(common_dtype(images, jnp.float32))  # products of bytes are no bytes
     patches = extract_patches(images, tuple(window_shape), strides=1)
     shape = patches.shape[-3:]
     flat = patches.reshape(-1, math.prod(shape))
     moments = jnp.matmul(flat.T, flat, precision=jax.lax.Precision.HIGHEST) / len(flat)
     eigenvalues, eigenvectors = jnp.linalg.eigh(moments)
-    filters = (eigenvectors / jnp.sqrt(eigenvalues + epsilon)[None])[:, ::-1].reshape(*shape, -1)
+    filters = (eigenvectors / jnp.sqrt(jnp.maximum(eigenvalues, 0) + epsilon)[None])[:, ::-1].reshape(*shape, -1)
     return jnp.concatenate([filters, -filters], -1)
 
 

@@ -29,6 +29,14 @@ def test_epsilon_bounds_the_filters(key: jax.Array) -> None:
     assert norms.max() <= 10.01
 
 
+def test_the_filters_of_bytes_and_of_half_precision_are_those_of_floats() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 6, 6, 1)).astype(np.uint8)
+    expected = models.whitening_kernel(images.astype(np.float32))
+    for dtype in (np.uint8, jnp.bfloat16):
+        found = models.whitening_kernel(jnp.asarray(images, dtype))
+        np.testing.assert_allclose(np.asarray(found, np.float32), expected, rtol=1e-4, atol=1e-6)
+
+
 def test_an_image_smaller_than_a_patch_is_refused() -> None:
     with pytest.raises(ShapeError, match=r"whitening_kernel: .* sides of at least 2"):
         models.whitening_kernel(jnp.zeros((4, 1, 8, 3)))
