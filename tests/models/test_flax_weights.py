@@ -91,5 +91,8 @@ def test_what_does_not_fit_is_named() -> None:
     tree["params"]["bn_init"]["scale"] = np.ones(3, np.float32)
     with pytest.raises(ShapeError, match=r"Of another shape: params/bn_init/scale \(3,\) for \(64,\)\.$"):
         models.load_flax_resnet("resnet50", tree)
+    tree["params"]["Dense_0"]["bias"] = np.float32(0)
+    with pytest.raises(ShapeError, match=r"Of another shape: .*params/Dense_0/bias \(\) for \(1000,\)"):
+        models.load_flax_resnet("resnet50", tree)
     with pytest.raises(ValueError, match=r"the example has resnet18, .*; got 'vgg16'"):
         models.load_flax_resnet("vgg16", tree)

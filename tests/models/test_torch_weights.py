@@ -125,6 +125,7 @@ def test_the_same_number_of_classes_keeps_the_last_layer() -> None:
         ({"conv1.weight": None}, r"torchvision's resnet18_cifar, does not fit. Missing: conv1.weight\.$"),
         ({"extra.weight": np.zeros(2, np.float32)}, r"Unexpected: extra.weight\.$"),
         ({"bn1.bias": np.zeros(2, np.float32)}, r"Of another shape: bn1.bias \(2,\) for \(64,\)\.$"),
+        ({"fc.bias": np.float32(0)}, r"Of another shape: .*fc.bias \(\) for \(10,\)"),
         ({"bn1.bias": np.zeros(64, np.int8)}, r"Not floating-point: bn1.bias \(int8\)\.$"),
     ],
 )
@@ -158,3 +159,14 @@ def test_what_is_no_model_or_no_file_of_weights_is_refused(tmp_path: Path) -> No
         models.save_torch("mobilenet_v2", {}, "weights.safetensors", source="tim")
     with pytest.raises(ValueError, match="torchvision has no counterpart of params/mystery/kernel"):
         models.save_torch("resnet18", {"params": {"mystery": {"kernel": np.zeros(1)}}}, "weights.safetensors")
+
+
+def test_a_file_without_statistics_is_not_written(tmp_path: Path) -> None:
+    file, params = tmp_path / "m.safetensors", {"params": {"head": {"bias": np.zeros(10, np.float32)}}}
+    for variables, message in (
+        ({}, "resnet18 has .*, but the variables are without .*params"),
+        (params, "has batch_stats and params, but the variables are without batch_stats. Pass all that model.init"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            models.save_torch("resnet18", variables, file)
+    assert not file.exists()

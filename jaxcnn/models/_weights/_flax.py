@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax import serialization
 
@@ -68,7 +69,7 @@ def load_flax_resnet(
     )
     tensors = dict(paths({part: tree[part] for part in PARTS if part in tree}))
     bias = tensors.get("params/Dense_0/bias")
-    model = create(name, num_classes=None if bias is None else len(bias), same_padding=True, **options)
+    model = create(name, num_classes=len(bias) if np.ndim(bias) else None, same_padding=True, **options)
     x = jnp.zeros((1, *info(name).input_shape))
     shapes = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), x)
     specs = {path: _counterpart(name, path, tuple(leaf.shape)) for path, leaf in paths(shapes)}

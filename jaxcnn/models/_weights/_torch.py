@@ -89,7 +89,7 @@ def load_torch(
         if re.fullmatch(f"params/(?:{names.head})/(?:kernel|bias)", path)
     }
     biases = [tensors[there] for path, there in heads.items() if path.endswith("/bias") and there in tensors]
-    in_file = len(biases[0]) if biases else info(name).num_classes
+    in_file = len(biases[0]) if biases and np.ndim(biases[0]) else info(name).num_classes
     model, shapes, specs = specify(in_file if num_classes is None else num_classes, names)
     fresh = {}
     if num_classes is not None and num_classes != in_file:
@@ -115,7 +115,7 @@ def save_torch(
 
     Raises:
         ValueError: an unknown model or source, a model that neither library has, a file with another suffix, or
-            parameters that the library does not have.
+            parameters that the library does not have, or variables without a collection that the model has.
         TypeError: ``name`` is not a string.
 
     >>> save_torch("lenet5", {}, "lenet5.safetensors")
@@ -132,6 +132,12 @@ def save_torch(
         tensors[tensor.name] = tensor.to_theirs(np.asarray(leaves[place]))
         if tensor.name.endswith(".running_var"):
             tensors[tensor.name.removesuffix(".running_var") + COUNTER] = np.zeros((), np.int64)
+    shapes = jax.eval_shape(create(name).init, jax.random.key(0), jnp.zeros((1, *info(name).input_shape)))
+    if absent := [part for part in shapes if not variables.get(part)]:
+        raise ValueError(
+            f"{name} has {' and '.join(shapes)}, but the variables are without {' and '.join(absent)}. Pass all that "
+            f"model.init returns, not the parameters alone."
+        )
     write_safetensors(tensors, path)
 
 
