@@ -94,6 +94,8 @@ def ranges_of(program: PortableProgram, values: Sequence[Value], examples: Examp
     Raises:
         ValueError: values that are not finite.
     """
+    if not values:
+        return {}
     parts = examples.parts(program.input.shape[0])
     measure = jax.jit(_over_values(program, values, lambda x, _: jnp.stack([x.min(), x.max()])))
     count = jax.jit(_over_values(program, values, _histogram))

@@ -184,7 +184,8 @@ def portable(
         the program.
 
     Raises:
-        ShapeError: ``input_shape`` has other entries, or ``resize`` is not height and width.
+        ShapeError: ``input_shape`` has other entries, ``resize`` is not height and width or not of images, or ``mean``
+            or ``std`` has neither one entry nor one for each channel.
         ValueError: a standard deviation that is not positive, a range that is not two ascending numbers, or a batch of
             any size for a function that requires the number of examples.
 
@@ -197,7 +198,7 @@ def portable(
     (3, 2)
     """
     shape = _symbolic_shape(input_shape)
-    prepare = _preprocessing(to_unit=to_unit, resize=resize, mean=mean, std=std)
+    prepare = _preprocessing(shape, to_unit=to_unit, resize=resize, mean=mean, std=std)
     limits = _range_of_input(input_range, to_unit=to_unit, mean=mean)
     struct = jax.ShapeDtypeStruct(shape, jax.dtypes.canonicalize_dtype(dtype))  # that of the arrays of a call
     try:
@@ -246,24 +247,28 @@ def _range_of_input(
 
 
 def _preprocessing(
-    *, to_unit: bool, resize: Sequence[int] | None, mean: ArrayLike | None, std: ArrayLike | None
+    shape: Sequence[Any], *, to_unit: bool, resize: Sequence[int] | None, mean: ArrayLike | None, std: ArrayLike | None
 ) -> Callable[[jax.Array], jax.Array]:
     size = None if resize is None else tuple(as_int(each, name="resize") for each in resize)
     if size is not None and (len(size) != 2 or min(size) < 1):
         raise ShapeError(f"resize must be (height, width), each at least 1; got {size}.")
-    centre, spread = (
-        None if each is None else np.asarray(each, np.float32).reshape(1, 1, 1, -1) for each in (mean, std)
-    )
+    centre, spread = (None if each is None else np.asarray(each, np.float32).reshape(-1) for each in (mean, std))
+    for name, each in (("mean", centre), ("std", spread)):
+        if each is not None and (not shape or each.size not in (1, shape[-1])):
+            raise ShapeError(f"{name} must have one entry, or one for each channel of {tuple(shape)}, not {each.size}.")
+    if size is not None and len(shape) != 4:
+        raise ShapeError(f"only images (batch, height, width, channels) are resized; got {tuple(shape)}.")
     if spread is not None and not (np.isfinite(spread).all() and (spread > 0).all()):
-        raise ValueError(f"std must be positive and finite; got {spread.ravel()}.")
+        raise ValueError(f"std must be positive and finite; got {spread}.")
 
     def prepare(x: jax.Array) -> jax.Array:
         if to_unit:
             x = x.astype(jnp.float32) / 255
         if size is not None:
             x = jax.image.resize(x.astype(jnp.float32), (x.shape[0], *size, *x.shape[3:]), "bilinear")
+        ones = (1,) * (x.ndim - 1)
         if centre is not None:
-            x = x - centre
-        return x if spread is None else x / spread
+            x = x - centre.reshape(*ones, -1)
+        return x if spread is None else x / spread.reshape(*ones, -1)
 
     return prepare

@@ -216,6 +216,12 @@ def test_preprocessing_is_inside() -> None:
     np.testing.assert_allclose(program(images)[:, 1, 1], expected, rtol=1e-4)
 
 
+def test_series_are_prepared_as_well() -> None:
+    x, mean = np.random.default_rng(3).normal(size=(2, 5, 3)).astype(np.float32), [1.0, 2.0, 3.0]
+    program = portable(lambda x: x, (None, 5, 3), mean=mean, std=2)
+    np.testing.assert_allclose(program(x), (x - mean) / 2, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
@@ -226,6 +232,8 @@ def test_preprocessing_is_inside() -> None:
         ),
         ({"input_shape": (1, 0, 3)}, ShapeError, "portable: the sizes of input_shape must be at least 1"),
         ({"input_shape": (1, 4, 4, 3), "resize": (3,)}, ShapeError, r"portable: resize must be \(height, width\)"),
+        ({"input_shape": (1, 4, 3), "resize": (3, 3)}, ShapeError, r"only images \(batch, .* resized; got \(1, 4, 3\)"),
+        ({"input_shape": (1, 4, 4, 3), "mean": [1, 2]}, ShapeError, r"portable: mean must have one entry, or one for"),
         ({"input_shape": (1, 4, 4, 3), "std": 0}, ValueError, "portable: std must be positive and finite"),
     ],
 )

@@ -167,6 +167,11 @@ def test_a_frequent_value_does_not_clip_the_others(value: float) -> None:
     assert entropy_threshold(np.where(np.arange(2048) == round(2047 * value), 100, 0)) >= 2047 * value
 
 
+def test_a_program_without_layers_stays() -> None:
+    x = images(shape=(2, 3))
+    np.testing.assert_array_equal(quantize(portable(lambda x: 2 * x, (None, 3)), x)(x), 2 * x)
+
+
 def test_refused() -> None:
     program, x = portable(lambda x: x @ np.ones((3, 2), np.float32), (None, 3)), np.ones((2, 3), np.float32)
     for wrong in (x[:, :2], x[:0]):
