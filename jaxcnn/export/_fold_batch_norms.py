@@ -141,9 +141,8 @@ class _Pair:
 
 
 def _find_pairs(model: linen.Module, variables: Any, shape: tuple[int, ...]) -> list[_Pair]:
-    made: dict[
-        int, tuple[Any, Any, int, Any]
-    ] = {}  # of each marked result: itself, so that its id stays its own; module
+    # Of each marked result: itself, so that its id stays its own, with the layer, its number and its kernel.
+    made: dict[int, tuple[Any, Any, int, Any]] = {}
     calls: dict[Path, int] = {}
     found: list[_Pair] = []
 
@@ -160,7 +159,7 @@ def _find_pairs(model: linen.Module, variables: Any, shape: tuple[int, ...]) -> 
                 transposed = bool(getattr(layer, "transpose_kernel", False))
                 found.append(_Pair(layer.path, module.path, module.epsilon, transposed, number, tuple(kernel.shape)))
             return call(*args, **kwargs)
-        number, kernel = len(made), module.get_variable("params", "kernel")
+        number, kernel = len(made), linen.meta.unbox(module.get_variable("params", "kernel"))
         checkpoint_name(kernel, f"{KERNEL}{number}")
         y = checkpoint_name(call(*args, **kwargs), f"{MARK}{number}")
         made[id(y)] = (y, module, number, kernel)
@@ -178,9 +177,10 @@ def _find_pairs(model: linen.Module, variables: Any, shape: tuple[int, ...]) -> 
 
     def reads_its_parameter(pair: _Pair) -> bool:
         """Whether the kernel of the layer is its parameter, and not something that is computed from it."""
-        path, leaf = kernels.get(f"{KERNEL}{pair.number}") or ((), None)
-        same = [getattr(key, "key", None) for key in path] == ["params", *pair.layer, "kernel"]
-        return same and jnp.shape(leaf) == pair.kernel_shape  # of several networks at a time it is a part
+        leaf = kernels.get(f"{KERNEL}{pair.number}")
+        if leaf is None or [getattr(key, "key", None) for key in leaf[0]] != ["params", *pair.layer, "kernel"]:
+            return False
+        return jnp.shape(leaf[1]) == pair.kernel_shape  # of several networks at a time it is a part
 
     return [
         pair

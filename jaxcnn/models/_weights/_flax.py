@@ -69,7 +69,9 @@ def load_flax_resnet(
     )
     tensors = dict(paths({part: tree[part] for part in PARTS if part in tree}))
     bias = tensors.get("params/Dense_0/bias")
-    model = create(name, num_classes=len(bias) if np.ndim(bias) else None, same_padding=True, **options)
+    model = create(
+        name, num_classes=None if bias is None or not np.ndim(bias) else len(bias), same_padding=True, **options
+    )
     x = jnp.zeros((1, *info(name).input_shape))
     shapes = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), x)
     specs = {path: _counterpart(name, path, tuple(leaf.shape)) for path, leaf in paths(shapes)}
