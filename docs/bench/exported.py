@@ -89,6 +89,7 @@ def peers(name: str, batch: int, threads: int, folder: Path) -> tuple[dict[str, 
         to_onnx(written, file)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.x64quantprecision", "1")  # as docs/tasks/deployment.md says
     own = jax.jit(function)
     runs: dict[str, Callable[[], Any]] = {
         "jit": lambda: own(x).block_until_ready(),
