@@ -28,7 +28,7 @@ def box_area(boxes: ArrayLike) -> jax.Array:
         boxes: ``(..., 4)`` as ``(x0, y0, x1, y1)``.
 
     Returns:
-        ``(...)``, of the type of the boxes.
+        ``(...)``, of the type of the boxes; integers of fewer than 32 bits, which do not hold most areas, give int32.
 
     Raises:
         ShapeError: boxes without a last axis of 4.
@@ -42,7 +42,8 @@ def box_area(boxes: ArrayLike) -> jax.Array:
     Array([8., 0.], dtype=float32)
     """
     array = as_boxes(boxes, name="boxes")
-    return _area(array.astype(accumulator_dtype(array.dtype))).astype(array.dtype)
+    area = _area(array.astype(accumulator_dtype(array.dtype)))
+    return area.astype(array.dtype) if jnp.issubdtype(array.dtype, jnp.floating) else area
 
 
 def box_iou(a: ArrayLike, b: ArrayLike) -> jax.Array:
@@ -203,9 +204,11 @@ def clip_boxes(boxes: ArrayLike, image_shape: ArrayLike) -> jax.Array:
             f"image_shape must be (height, width), or have the shape (*batch, 2) with the first axes of the boxes, but "
             f"image_shape has the shape {sizes.shape} and boxes.shape={array.shape}."
         )
-    sizes = jnp.stack([sizes[..., 1], sizes[..., 0]] * 2, -1).astype(array.dtype)
+    common = common_dtype(array, sizes)  # that of the boxes may not hold the size of the image
+    sizes = jnp.stack([sizes[..., 1], sizes[..., 0]] * 2, -1).astype(common)
     sizes = sizes.reshape(*batch, *(1,) * (array.ndim - len(batch) - 1), 4)
-    return jnp.clip(array, jnp.zeros((), array.dtype), jnp.broadcast_to(sizes, array.shape))
+    clipped = jnp.clip(array.astype(common), jnp.zeros((), common), jnp.broadcast_to(sizes, array.shape))
+    return clipped.astype(array.dtype)
 
 
 def as_boxes(value: ArrayLike, *, name: str) -> jax.Array:

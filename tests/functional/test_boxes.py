@@ -83,6 +83,19 @@ def test_area_in_float16_is_computed_in_float32() -> None:
     assert iou.dtype == jnp.float16 and iou.tolist() == [[1, 0.5], [0.5, 1]]
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16"])
+def test_integers_that_do_not_hold_an_area_or_the_size_of_an_image(dtype: str) -> None:
+    boxes = np.array([[0, 0, 200, 250], [10, 20, 255, 60]]).astype(dtype)
+    wide = boxes.astype(int)
+    area = F.box_area(boxes)
+    assert area.dtype == jnp.int32
+    np.testing.assert_array_equal(area, (wide[:, 2] - wide[:, 0]) * (wide[:, 3] - wide[:, 1]))
+    for height, width in ((300, 70_000), (40, 120)):
+        clipped = F.clip_boxes(boxes, (height, width))
+        assert clipped.dtype == dtype
+        np.testing.assert_array_equal(clipped, np.clip(wide, 0, [width, height, width, height]))
+
+
 N, TRIALS = 40, 60
 
 
