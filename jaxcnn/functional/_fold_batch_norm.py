@@ -40,7 +40,8 @@ def fold_batch_norm(
         feature_group_count: groups of a transposed kernel. The layout of other kernels does not depend on it.
 
     Returns:
-        a kernel of the same shape and dtype, and a bias in the dtype of ``bias``, or of ``kernel`` where there is none.
+        a kernel of the same shape and dtype, and a bias in the dtype of ``bias``, or of ``kernel`` where there is none
+        or it is of integers.
 
     Raises:
         ShapeError: a kernel that does not make as many channels as ``stats`` has, or vectors of another size.
@@ -79,4 +80,5 @@ def fold_batch_norm(
     if transposed:  # entry [o, i] belongs to output channel o of the group that i is in
         factor = jnp.repeat(factor.reshape(groups, -1), group_in, axis=0).T
     factor = factor.reshape((1,) * (kernel.ndim - factor.ndim) + factor.shape)
-    return (kernel.astype(work) * factor).astype(kernel.dtype), folded.astype(bias.dtype)
+    bias_dtype = bias.dtype if jnp.issubdtype(bias.dtype, jnp.inexact) else kernel.dtype
+    return (kernel.astype(work) * factor).astype(kernel.dtype), folded.astype(bias_dtype)

@@ -81,6 +81,14 @@ def test_dtypes_stay() -> None:
     assert kernel.dtype == jnp.bfloat16 and bias.dtype == jnp.float32
 
 
+def test_a_bias_of_integers_gives_one_of_the_kernel_s_type() -> None:
+    stats = BatchStats(np.array([0.5, -0.25], np.float32), np.full(2, 0.3, np.float32), np.float32(0))
+    for bias in ([1, -2], np.zeros(2, np.uint8)):
+        _, folded = fold_batch_norm(np.ones((1, 3, 2), np.float32), bias, stats)
+        assert folded.dtype == jnp.float32
+        np.testing.assert_allclose(folded, (np.asarray(bias) - stats.mean) / np.sqrt(0.3 + 1e-5), rtol=1e-6)
+
+
 STATS = BatchStats(np.zeros(4), np.ones(4), 0.0)
 
 
