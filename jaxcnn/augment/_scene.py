@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxcnn._arrays import as_array
 from jaxcnn._errors import ShapeError
 from jaxcnn.augment._images import as_images, with_sharding_of
 
@@ -56,7 +57,8 @@ def as_scene(batch: Batch) -> Scene:
         )
     image, batch_shape = as_images(batch["image"])
     if len(batch_shape) != 1:
-        raise ShapeError(f"image must have the shape (n, height, width, channels), not {jnp.shape(batch['image'])}.")
+        shape = (*batch_shape, *image.shape[1:])
+        raise ShapeError(f"image must have the shape (n, height, width, channels), not {shape}.")
     count, height, width, _ = image.shape
     size = jnp.asarray(batch["size"]) if "size" in batch else jnp.broadcast_to(jnp.array([[height, width]]), (count, 2))
     if size.shape != (count, 2):
@@ -70,12 +72,12 @@ def as_scene(batch: Batch) -> Scene:
             raise TypeError(f"segmentation must be integers, one class for each pixel, not {classes.dtype}.")
     boxes, mask = batch.get("boxes"), None
     if boxes is not None:
-        boxes = jnp.asarray(boxes)
+        boxes = as_floating(boxes)
         if boxes.ndim != 3 or boxes.shape[0] != count or boxes.shape[2] != 4:
             raise ShapeError(f"boxes must have the shape ({count}, most, 4), not {boxes.shape}.")
         for name in OF_BOXES:
-            if name in batch and jnp.shape(batch[name]) != boxes.shape[:2]:
-                raise ShapeError(f"{name} must have an entry for each box {boxes.shape[:2]}, not {batch[name].shape}.")
+            if name in batch and (shape := as_array(batch[name], name=name).shape) != boxes.shape[:2]:
+                raise ShapeError(f"{name} must have an entry for each box {boxes.shape[:2]}, not {shape}.")
         if "box_mask" in batch:
             mask = jnp.asarray(batch["box_mask"], bool)
         elif "box_label" in batch:
@@ -83,6 +85,16 @@ def as_scene(batch: Batch) -> Scene:
         else:
             mask = (boxes[..., 2:] > boxes[..., :2]).all(-1)
     return Scene(image, with_sharding_of(size.astype(jnp.int32), image), classes, boxes, mask)
+
+
+def as_floating(array: Any) -> jax.Array:
+    """The array, with integers as float32: parts of boxes and of areas are no integers.
+
+    >>> as_floating([1, 2]).dtype
+    dtype('float32')
+    """
+    array = jnp.asarray(array)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.float32)
 
 
 def moved(
@@ -122,7 +134,7 @@ def moved(
         if name in batch:
             found[name] = jnp.where(mask, jnp.asarray(batch[name]), jnp.zeros((), jnp.asarray(batch[name]).dtype))
     if "box_area" in batch:
-        area = jnp.asarray(batch["box_area"])
+        area = as_floating(batch["box_area"])
         share = rest / jnp.where(whole > 0, whole, 1) * jnp.reshape(jnp.asarray(magnification, boxes.dtype), (-1, 1))
         found["box_area"] = jnp.where(mask, area * share.astype(area.dtype), 0)
     return found

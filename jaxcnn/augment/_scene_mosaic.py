@@ -75,7 +75,7 @@ def random_scene_mosaic(
     own = {**batch, "boxes": scene.boxes, "box_mask": scene.mask}
     for name in ("boxes", *OF_BOXES):
         if name in parts[0]:
-            alone = jnp.asarray(own[name])
+            alone = jnp.asarray(own[name]).astype(parts[0][name].dtype)
             padded = jnp.pad(alone, [(0, 0), (0, 3 * alone.shape[1]), *[(0, 0)] * (alone.ndim - 2)])
             chosen = replaced.reshape(-1, *(1,) * (alone.ndim - 1))
             found[name] = jnp.where(chosen, jnp.concatenate([part[name] for part in parts], 1), padded)

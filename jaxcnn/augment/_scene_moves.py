@@ -27,7 +27,8 @@ def random_scene_flip(
         batch: ``image`` ``(n, height, width, channels)``, floating; optional are ``size`` ``(n, 2)``, height and width
             of each image; ``segmentation`` ``(n, height, width)``; ``boxes`` ``(n, most, 4)`` as ``(x0, y0, x1, y1)``
             in pixels; ``box_label``, ``box_mask``, ``box_crowd``, ``box_difficult`` and ``box_area`` ``(n, most)``.
-            Without ``box_mask``, the boxes of class 0 are padding. Other arrays stay as they are.
+            Without ``box_mask``, the boxes of class 0 are padding. Integers in ``boxes`` and in ``box_area`` become
+            float32. Other arrays stay as they are.
         axis: ``"width"`` swaps left and right, ``"height"`` top and bottom.
         probability: that an image is mirrored.
 

@@ -200,6 +200,21 @@ def test_factors_and_positions_differ_between_images() -> None:
     assert {*sizes[:, 1].tolist()} == {4, 5, 6, 7, 8} and (sizes[:, 0] == 4).all()
 
 
+def test_boxes_and_areas_of_integers_are_those_of_floats() -> None:
+    whole = {name: array.astype(np.int32) for name, array in batch().items() if name in ("boxes", "box_area")}
+    floats = {name: array.astype(np.float32) for name, array in whole.items()}
+
+    @jax.jit
+    def every(given: Any) -> Any:
+        scaled = augment.random_scene_scale(jax.random.key(0), given, scale=(0.4, 1.3))
+        return scaled, augment.random_scene_mosaic(jax.random.key(1), given, probability=0.5)
+
+    for found, expected in zip(every(batch() | whole), every(batch() | floats), strict=True):
+        assert found["box_mask"].any()
+        for name in ("boxes", "box_area", "box_mask"):
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
 IMAGE = np.zeros((2, 4, 4, 3), np.float32)
 
 
@@ -221,6 +236,11 @@ IMAGE = np.zeros((2, 4, 4, 3), np.float32)
         ({"image": IMAGE, "boxes": np.zeros((2, 4))}, ShapeError, "boxes must have the shape (2, most, 4), not (2, 4)"),
         (
             {"image": IMAGE, "boxes": np.zeros((2, 3, 4)), "box_label": np.zeros((2, 2), int)},
+            ShapeError,
+            "box_label must have an entry for each box (2, 3), not (2, 2)",
+        ),
+        (
+            {"image": IMAGE, "boxes": np.zeros((2, 3, 4)), "box_label": [[1, 2], [1, 2]]},
             ShapeError,
             "box_label must have an entry for each box (2, 3), not (2, 2)",
         ),
