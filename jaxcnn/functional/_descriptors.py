@@ -80,7 +80,7 @@ def gem(x: ArrayLike, *, p: ArrayLike = 3.0, epsilon: float = EPSILON) -> jax.Ar
 
     Raises:
         ShapeError: fewer than three axes, no position, or a ``p`` that is neither one number nor one for each channel.
-        ValueError: an ``epsilon`` that is not positive.
+        ValueError: a ``p`` or an ``epsilon`` that is not positive.
         TypeError: booleans or complex numbers.
 
     Source: Radenović, Tolias and Chum (2018), "Fine-tuning CNN image retrieval with no human annotation", section 3.
@@ -93,6 +93,8 @@ def gem(x: ArrayLike, *, p: ArrayLike = 3.0, epsilon: float = EPSILON) -> jax.Ar
     """
     if not epsilon > 0:
         raise ValueError(f"epsilon={epsilon} must be positive: a power of 0 has no derivative.")
+    if isinstance(p, int | float) and not p > 0:
+        raise ValueError(f"p={p} must be positive: 1 for the mean, 3 for a value near the maximum.")
     x = as_float(_as_map(x))
     wide = jnp.maximum(widened(x), epsilon)
     power = as_array(p, name="p").astype(wide.dtype)
@@ -103,6 +105,7 @@ def gem(x: ArrayLike, *, p: ArrayLike = 3.0, epsilon: float = EPSILON) -> jax.Ar
     power = jnp.broadcast_to(power, wide.shape)
     # gem(s x) = s gem(x) for every constant s, so the scale has no derivative.
     scale = lax.stop_gradient(wide.max((-3, -2), keepdims=True))
+    scale = jnp.where(jnp.isinf(scale), 1, scale)  # the quotient of two infinities would be no number
     share = jnp.maximum(wide / scale, jnp.finfo(wide.dtype).tiny)  # the logarithm of 0 would be no number
     mean = (share**power).mean((-3, -2))
     return (scale[..., 0, 0, :] * mean ** (1 / power[..., 0, 0, :])).astype(x.dtype)
@@ -174,6 +177,9 @@ def _regions(height: int, width: int, levels: int) -> list[tuple[int, list[int],
 
 
 def _normalized(x: jax.Array) -> jax.Array:
+    """Vectors of norm 1, or 0. They do not depend on the scale, with which no square overflows or underflows."""
+    largest = lax.stop_gradient(jnp.abs(x).max(-1, keepdims=True))
+    x = x / jnp.where(largest > 0, largest, 1)
     square = (x * x).sum(-1, keepdims=True)
     return jnp.where(square > 0, x / jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 

@@ -23,6 +23,8 @@ def test_maximum_mean_and_generalised_mean() -> None:
     np.testing.assert_allclose(F.gem(X, p=powers.astype(np.float32)), wanted, rtol=1e-5)
     large = F.gem(1e30 * X, p=3.0)  # the third power is beyond float32
     np.testing.assert_allclose(large, 1e30 * np.asarray(F.gem(X, p=3.0)), rtol=1e-5)
+    infinite = np.array([[[np.inf, 1.0], [2.0, 1.0]]], np.float32)
+    np.testing.assert_allclose(F.gem(infinite, p=3.0), [np.inf, 1], rtol=1e-6)
 
 
 def test_the_exponent_has_the_derivative_of_finite_differences() -> None:
@@ -77,6 +79,8 @@ def test_regional_maxima_against_loops() -> None:
     wanted /= np.linalg.norm(wanted, axis=-1, keepdims=True)
     np.testing.assert_allclose(F.r_mac(X), wanted, rtol=1e-5)
     np.testing.assert_array_equal(F.r_mac(np.zeros((4, 4, 2), np.float32)), [0, 0])
+    for scale in (1e25, 1e-25):  # whose squares are no float32
+        np.testing.assert_allclose(F.r_mac(np.float32(scale) * X), wanted, rtol=1e-5)
 
 
 def test_refusals() -> None:
@@ -87,5 +91,7 @@ def test_refusals() -> None:
         functional.gem(X, p=np.ones(2, np.float32))
     with pytest.raises(ValueError, match=r"gem: epsilon=0 must be positive"):
         functional.gem(X, epsilon=0)
+    with pytest.raises(ValueError, match=r"gem: p=0 must be positive: 1 for the mean"):
+        functional.gem(X, p=0)
     with pytest.raises(ValueError, match=r"r_mac: levels=0 must be at least 1"):
         functional.r_mac(X, levels=0)
