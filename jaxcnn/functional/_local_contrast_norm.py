@@ -1,6 +1,7 @@
 """Subtractive and divisive normalisation of local contrast."""
 
 import math
+import numbers
 from collections.abc import Sequence
 
 import jax
@@ -62,7 +63,7 @@ def local_contrast_norm(
             f"and entries on each, not {x.shape}."
         )
     for name, value in (("sigma", sigma), ("epsilon", epsilon)):
-        if isinstance(value, int | float) and not value > 0:
+        if isinstance(value, numbers.Real) and not value > 0:
             raise ValueError(f"{name}={value} must be positive.")
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise TypeError(f"x must have real numbers, not {x.dtype}.")
@@ -90,5 +91,6 @@ def local_contrast_norm(
 
 def _gaussian(size: int, sigma: float) -> np.ndarray:
     offsets = np.arange(size) - (size - 1) / 2
-    weights: np.ndarray = np.exp(-((offsets / sigma) ** 2) / 2)
+    # Relative to the middle of an even window, so that not all weights of a small sigma are 0.
+    weights: np.ndarray = np.exp(-(offsets**2 - offsets[size // 2] ** 2) / sigma / sigma / 2)
     return weights / math.fsum(weights)

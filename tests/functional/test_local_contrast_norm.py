@@ -39,6 +39,12 @@ def test_contrast_and_brightness_do_not_matter(key: jax.Array) -> None:
     np.testing.assert_allclose(local_contrast_norm(30 * x + 100), local_contrast_norm(x), atol=2e-4)
 
 
+def test_a_window_of_two_has_equal_weights_whatever_sigma_is(key: jax.Array) -> None:
+    x = jax.random.normal(key, (4, 4, 1))
+    narrow, wide = (local_contrast_norm(x, window_shape=(2, 2), sigma=sigma) for sigma in (1e-3, 1.0))
+    np.testing.assert_array_equal(narrow, wide)
+
+
 def test_a_constant_image_is_zero_with_finite_derivatives() -> None:
     x = jnp.full((5, 5, 1), 3.0)
     np.testing.assert_allclose(local_contrast_norm(x), 0, atol=1e-5)
@@ -72,6 +78,7 @@ def test_other_types() -> None:
         (lambda f: f(np.ones((4, 4))), ShapeError, "local_contrast_norm: x must have .* with 2 spatial axes"),
         (lambda f: f(np.ones((0, 4, 1))), ShapeError, r"and entries on each, not \(0, 4, 1\)"),
         (lambda f: f(np.ones((4, 4, 1)), sigma=0.0), ValueError, "sigma=0.0 must be positive"),
+        (lambda f: f(np.ones((4, 4, 1)), sigma=np.float32(0)), ValueError, "sigma=0.0 must be positive"),
         (lambda f: f(np.ones((4, 4, 1)), epsilon=-1.0), ValueError, "epsilon=-1.0 must be positive"),
         (lambda f: f(np.ones((4, 4, 1), complex)), TypeError, "x must have real numbers, not complex"),
         (lambda f: f(np.ones((4, 4, 1)), window_shape=9), ShapeError, "window_shape=9 can be read as"),

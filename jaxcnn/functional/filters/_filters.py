@@ -132,7 +132,9 @@ def gaussian(
     spread = jnp.broadcast_to(spread, (len(window),))
     rows = []
     for axis, size in enumerate(window):
-        row = jnp.exp(-((_offsets(size, spread.dtype) / spread[axis]) ** 2) / 2)
+        square = _offsets(size, spread.dtype) ** 2
+        # Relative to the middle of an even window, so that not all weights of a small sigma are 0.
+        row = jnp.exp(-(square - square[size // 2]) / spread[axis] / spread[axis] / 2)
         rows.append(row / row.sum())
     return _outer(rows).astype(dtype)
 
@@ -303,11 +305,11 @@ def gabor(
     window = window_per_axis(window_shape)
     if len(window) != 2:
         raise ShapeError(f"window_shape={window} must have two sizes; a Gabor filter is two-dimensional.")
-    _check_positive(wavelength, name="wavelength")
-    _check_positive(sigma, name="sigma")
     (period, width, angle, ratio, shift), dtype = _numbers(
         dtype, wavelength=wavelength, sigma=sigma, orientation=orientation, aspect=aspect, phase=phase
     )
+    _check_positive(wavelength, name="wavelength")
+    _check_positive(sigma, name="sigma")
     y, x = _offsets(window[0], angle.dtype)[:, None], _offsets(window[1], angle.dtype)[None, :]
     u = x * jnp.cos(angle) + y * jnp.sin(angle)
     v = y * jnp.cos(angle) - x * jnp.sin(angle)
@@ -353,5 +355,5 @@ def _numbers(dtype: Any, **values: Any) -> tuple[list[jax.Array], Any]:
 def _check_positive(value: Any, *, name: str) -> None:
     """Refuses a number, or one among several, that is known and not positive; a traced one is not known."""
     entries = value if isinstance(value, Sequence) else (value,)
-    if any(isinstance(entry, int | float) and entry <= 0 for entry in entries):
+    if not all(isinstance(entry, jax.core.Tracer) or (np.asarray(entry) > 0).all() for entry in entries):
         raise ValueError(f"{name}={value!r} must be positive.")
