@@ -26,7 +26,7 @@ def retrieval_average_precision(
       1)) / 2``, with 1 in place of ``j / r`` at rank 0. Equal scores are ranked in the order of the database.
 
     Args:
-        labels: ``(*queries, n)``: 1 or True for examples that are relevant to the query, else 0 or False.
+        labels: ``(*queries, n)``: above 0, or True, for examples that are relevant to the query.
         scores: of the same shape; higher means nearer.
         rule: of the area under the precision.
         mask: of the same shape; False leaves an example out of the ranking, as the protocol does with junk images and
@@ -63,7 +63,7 @@ def _trapezoids(relevant: jax.Array, floats: jax.Array, counted: jax.Array) -> j
     invalid = (jnp.isnan(floats) & counted).any(-1)
     order = jnp.argsort(jnp.where(counted, -floats, jnp.inf), axis=-1, stable=True)
     relevant, counted = (jnp.take_along_axis(each, order, -1) for each in (relevant, counted))
-    hits = (relevant != 0) & counted
+    hits = relevant & counted
     found = jnp.cumsum(hits, -1).astype(floats.dtype)
     rank = jnp.cumsum(counted, -1).astype(floats.dtype)  # from 1
     before = jnp.where(rank > 1, (found - 1) / jnp.maximum(rank - 1, 1), 1)
@@ -79,7 +79,7 @@ def mean_average_precision(
     Of detections, ``detection_average_precision`` follows the rules of COCO.
 
     Args:
-        labels: ``(*queries, n)``: 1 or True for examples that are relevant to the query, else 0 or False.
+        labels: ``(*queries, n)``: above 0, or True, for examples that are relevant to the query.
         scores: of the same shape; higher means nearer.
         rule: ``"step"`` or ``"trapezoid"``.
         mask: of the same shape; False for examples that are left out of the ranking of a query.
@@ -107,7 +107,7 @@ def mean_average_precision(
 
 @jax.jit
 def _mean_of(each: jax.Array, relevant: jax.Array, counted: jax.Array) -> jax.Array:
-    some = ((relevant != 0) & counted).any(-1)
+    some = (relevant & counted).any(-1)
     return jnp.where(some, each, 0).sum() / some.sum().astype(each.dtype)
 
 
@@ -117,7 +117,7 @@ def recall_at_k(labels: ArrayLike, scores: ArrayLike, *, k: int, mask: ArrayLike
     The mean over queries is the Recall@k of metric learning. Equal scores are ranked in the order of the database.
 
     Args:
-        labels: ``(*queries, n)``: 1 or True for examples that are relevant to the query, else 0 or False.
+        labels: ``(*queries, n)``: above 0, or True, for examples that are relevant to the query.
         scores: of the same shape; higher means nearer.
         k: number of examples that count, at most ``n``.
         mask: of the same shape; False leaves an example out of the ranking, such as the query.
@@ -145,9 +145,8 @@ def recall_at_k(labels: ArrayLike, scores: ArrayLike, *, k: int, mask: ArrayLike
 
 @functools.partial(jax.jit, static_argnums=3)
 def _found(relevant: jax.Array, floats: jax.Array, counted: jax.Array, k: int) -> jax.Array:
-    invalid = (jnp.isnan(floats) & counted).any(-1) | ~((relevant != 0) & counted).any(-1)
-    _, best = jax.lax.top_k(jnp.where(counted, floats, -jnp.inf), k)
-    hits = jnp.take_along_axis((relevant != 0) & counted, best, -1).any(-1)
+    invalid = (jnp.isnan(floats) & counted).any(-1) | ~(relevant & counted).any(-1)
+    hits = jnp.take_along_axis(relevant & counted, _best(floats, counted, k), -1).any(-1)
     return jnp.where(invalid, jnp.nan, hits.astype(floats.dtype))
 
 
@@ -195,21 +194,26 @@ def nearest_neighbour_accuracy(
 
 @functools.partial(jax.jit, static_argnums=4)
 def _right(classes: jax.Array, floats: jax.Array, known: jax.Array, counted: jax.Array, k: int) -> jax.Array:
-    _, best = jax.lax.top_k(jnp.where(counted, floats, -jnp.inf), k)
-    voters = known[best]
+    voters = known[_best(floats, counted, k)]
     votes = (voters[:, :, None] == voters[:, None, :]).sum(-1)
     most = votes == votes.max(-1, keepdims=True)
     predicted = jnp.where(most, voters, jnp.iinfo(voters.dtype).max).min(-1)
     return (predicted == classes).astype(floats.dtype).mean()
 
 
+def _best(floats: jax.Array, counted: jax.Array, k: int) -> jax.Array:
+    """The places of the ``k`` highest scores; examples that do not count come after all that do, also after -inf."""
+    lowest = jnp.finfo(floats.dtype).min
+    return jax.lax.top_k(jnp.where(counted, jnp.maximum(floats, lowest), -jnp.inf), k)[1]
+
+
 def _ranked(labels: ArrayLike, scores: ArrayLike, mask: ArrayLike | None) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Labels, scores, and whether each example counts, of one shape."""
+    """Whether each example is relevant, its score, and whether it counts, of one shape."""
     relevant, floats = as_classes(labels, name="labels"), as_floats(scores, name="scores")
     same_shape(relevant, floats, names=("labels", "scores"))
     if floats.ndim == 0 or not floats.shape[-1]:
         raise ShapeError(f"labels and scores must have a last axis of examples, not the shape {floats.shape}.")
-    return relevant, floats, _as_mask(mask, floats)
+    return relevant > 0, floats, _as_mask(mask, floats)
 
 
 def _as_mask(mask: ArrayLike | None, scores: jax.Array) -> jax.Array:

@@ -54,6 +54,27 @@ def test_both_rules_and_recall() -> None:
         assert np.isnan(recall[5])
 
 
+def test_every_measure_counts_the_same_labels_as_relevant() -> None:
+    """Grades of relevance above 0, and -1 where an example is not."""
+    graded = np.where(LABELS, generator.integers(1, 4, LABELS.shape), -1)
+
+    @jax.jit
+    def every(labels: np.ndarray) -> Any:
+        rules: Any = ("step", "trapezoid")
+        each = [metrics.retrieval_average_precision(labels, SCORES, rule=rule) for rule in rules]
+        means = [metrics.mean_average_precision(labels, SCORES, rule=rule) for rule in rules]
+        return each, means, metrics.recall_at_k(labels, SCORES, k=2)
+
+    jax.tree.map(np.testing.assert_array_equal, every(graded), every(LABELS.astype(int)))
+
+
+def test_an_example_that_is_left_out_comes_after_scores_of_minus_infinity() -> None:
+    scores, mask = np.full((1, 3), -np.inf, np.float32), np.array([[False, True, True]])
+    assert metrics.recall_at_k([[1, 1, 0]], scores, k=1, mask=mask).tolist() == [1]
+    assert metrics.recall_at_k([[1, 0, 1]], scores, k=1, mask=mask).tolist() == [0]
+    assert metrics.nearest_neighbour_accuracy([3], scores, database_labels=[5, 3, 5], mask=mask) == 1
+
+
 @pytest.mark.parametrize("k", [1, 4])
 def test_nearest_neighbours_against_scikit_learn(k: int) -> None:
     database, queries = generator.standard_normal((40, 3)), generator.standard_normal((25, 3))
