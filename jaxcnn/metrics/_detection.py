@@ -93,19 +93,22 @@ def image_arrays(image: Image, index: int, kind: str) -> Arrays:
     missing = [name for name in needed if name not in image]
     if missing:
         raise ValueError(f"{kind}[{index}] has no {' and no '.join(missing)}. It has {', '.join(image) or 'nothing'}.")
-    boxes = np.asarray(image["boxes"], np.float64).reshape(-1, 4) if np.size(image["boxes"]) == 0 else image["boxes"]
-    arrays = {"boxes": np.asarray(boxes, np.float64)}
-    count = len(arrays["boxes"])
-    none = np.zeros(count, bool)
-    usual = {"crowd": none, "difficult": none, "area": _area(arrays["boxes"]) if arrays["boxes"].ndim == 2 else None}
-    for name in ("labels", "scores") if kind == "predictions" else ("labels", "crowd", "difficult", "area"):
-        value = image[name] if name in image else usual[name]
-        arrays[name] = np.asarray(value)
-    if arrays["boxes"].ndim != 2 or arrays["boxes"].shape[1] != 4 or any(len(a) != count for a in arrays.values()):
+    boxes = np.asarray(image["boxes"], np.float64)
+    boxes = boxes.reshape(-1, 4) if boxes.size == 0 else boxes
+    arrays = {"boxes": boxes}
+    count = len(boxes) if boxes.ndim else 0
+    names = ("labels", "scores") if kind == "predictions" else ("labels", "crowd", "difficult", "area")
+    arrays |= {name: np.asarray(image[name]) for name in (*names, "mask") if name in image}
+    fits = boxes.ndim == 2 and boxes.shape[1] == 4
+    if not fits or any(array.shape != (count,) for name, array in arrays.items() if name != "boxes"):
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise ShapeError(f"{kind}[{index}] must have boxes of shape (n, 4) and n of everything else, not {shapes}.")
-    if "mask" in image:
-        arrays = {name: array[np.asarray(image["mask"], bool)] for name, array in arrays.items()}
+    if kind == "targets":
+        none = np.zeros(count, bool)
+        arrays = {"crowd": none, "difficult": none, "area": _area(boxes)} | arrays
+    if "mask" in arrays:
+        mask = arrays.pop("mask").astype(bool)
+        arrays = {name: array[mask] for name, array in arrays.items()}
     if kind == "predictions":
         order = np.argsort(-arrays["scores"].astype(np.float64), kind="stable")
         arrays = {name: array[order] for name, array in arrays.items()}

@@ -135,6 +135,24 @@ def test_padding_perfection_and_nothing() -> None:
             ShapeError,
             r"targets\[0\] must have boxes of shape \(n, 4\) and n of everything else, not boxes \(1, 4\), labels",
         ),
+        (
+            [{"boxes": [[0, 0, 1]], "labels": [1]}],
+            [{}],
+            ShapeError,
+            r"targets\[0\] must have boxes of shape \(n, 4\) and n of everything else, not boxes \(1, 3\), labels",
+        ),
+        (
+            [{"boxes": [[0, 0, 1, 1]], "labels": 1}],
+            [{}],
+            ShapeError,
+            r"targets\[0\] must have boxes .* not boxes \(1, 4\), labels \(\)",
+        ),
+        (
+            [{"boxes": [[0, 0, 1, 1]], "labels": [1]}],
+            [{"boxes": [[0, 0, 1, 1]], "labels": [1], "scores": [1], "mask": [True, False]}],
+            ShapeError,
+            r"predictions\[0\] must have boxes .* scores \(1,\), mask \(2,\)",
+        ),
     ],
 )
 def test_refusals(targets: Any, predictions: Any, error: type[Exception], message: str) -> None:
