@@ -12,7 +12,7 @@ from flax.typing import Initializer
 from jax.lax import PrecisionLike
 from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike, as_array
+from jaxcnn._arrays import ArrayLike, as_array, as_optional_arrays
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import ConvAlgorithm, PaddingMode, conv_kernel_shape
@@ -105,13 +105,20 @@ class Conv(linen.Module):
         )
 
 
+def mask_of(module: Any, kernel_shape: tuple[int, ...]) -> jax.Array | None:
+    """The mask of the kernel, if there is one."""
+    (mask,) = as_optional_arrays(mask=module.mask)
+    if mask is not None and mask.shape != kernel_shape:
+        raise ShapeError(f"mask must have the shape of the kernel, {kernel_shape}, but has {mask.shape}.")
+    return mask
+
+
 def make_parameters(module: Any, kernel_shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array | None]:
     """The masked ``kernel`` and the ``bias`` of a convolution module, under Flax's names."""
-    if module.mask is not None and jnp.shape(module.mask) != kernel_shape:
-        raise ShapeError(f"mask must have the shape of the kernel, {kernel_shape}, but has {jnp.shape(module.mask)}.")
+    mask = mask_of(module, kernel_shape)
     kernel = module.param("kernel", module.kernel_init, kernel_shape, module.param_dtype)
-    if module.mask is not None:
-        kernel = kernel * jnp.asarray(module.mask).astype(kernel.dtype)
+    if mask is not None:
+        kernel = kernel * mask.astype(kernel.dtype)
     if not module.use_bias:
         return kernel, None
     return kernel, module.param("bias", module.bias_init, (module.features,), module.param_dtype)

@@ -15,9 +15,9 @@ from jax.typing import DTypeLike
 
 from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import IntPerAxis
-from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import PaddingMode, local_conv_kernel_shape
 from jaxcnn.functional import local_conv
+from jaxcnn.nn._conv import mask_of
 from jaxcnn.nn._flax_conv import FlaxPadding, flax_conv_padding, kernel_size_per_axis
 
 
@@ -109,16 +109,15 @@ def make_filters(module: Any, kernel_shape: tuple[int, ...]) -> tuple[jax.Array,
     """The masked ``kernel``, with each filter initialised separately, and a ``bias`` for each filter."""
     ndim = (len(kernel_shape) - 2) // 2
     lead, shared = kernel_shape[:ndim], kernel_shape[ndim:]
-    if module.mask is not None and jnp.shape(module.mask) != kernel_shape:
-        raise ShapeError(f"mask must have the shape of the kernel, {kernel_shape}, but has {jnp.shape(module.mask)}.")
+    mask = mask_of(module, kernel_shape)
 
     def draw(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         keys = jax.random.split(key, prod(lead))
         return jax.vmap(lambda key: module.kernel_init(key, shared, dtype))(keys).reshape(shape)
 
     kernel = module.param("kernel", draw, kernel_shape, module.param_dtype)
-    if module.mask is not None:
-        kernel = kernel * jnp.asarray(module.mask).astype(kernel.dtype)
+    if mask is not None:
+        kernel = kernel * mask.astype(kernel.dtype)
     if not module.use_bias:
         return kernel, None
     return kernel, module.param("bias", module.bias_init, (*lead, module.features), module.param_dtype)

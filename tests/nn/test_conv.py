@@ -110,6 +110,14 @@ def test_what_flax_has_not() -> None:
     assert nn.Conv(4, (3, 3), padding="FULL").init_with_output(jax.random.key(0), x)[0].shape == (2, 10, 10, 4)
 
 
+def test_a_mask_may_be_lists(key: jax.Array) -> None:
+    x = np.random.default_rng(0).standard_normal((2, 4, 1)).astype(np.float32)
+    layers = (nn.Conv(2, (1,), mask=[[[1, 0]]]), nn.LocalConv(2, (1,), mask=[[[[1, 0]]]] * 4))
+    for layer in layers:
+        y = np.asarray(jax.jit(layer.init_with_output)(key, x)[0])
+        assert (y[..., 0] != 0).all() and not y[..., 1].any()
+
+
 def test_partitioned_parameters_are_unboxed() -> None:
     init = linen.with_partitioning(linen.initializers.lecun_normal(), (None, None, None, "model"))
     layer = nn.Conv(4, (3, 3), kernel_init=init)
