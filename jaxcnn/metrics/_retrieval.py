@@ -10,6 +10,7 @@ from jaxcnn._arrays import ArrayLike
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn.metrics._arrays import as_classes, as_floats, as_numbers, same_shape
+from jaxcnn.metrics._counts import gathered
 from jaxcnn.metrics._ranking import average_precision
 
 Rule = Literal["step", "trapezoid"]
@@ -194,7 +195,9 @@ def nearest_neighbour_accuracy(
 
 @functools.partial(jax.jit, static_argnums=4)
 def _right(classes: jax.Array, floats: jax.Array, known: jax.Array, counted: jax.Array, k: int) -> jax.Array:
-    voters = known[_best(floats, counted, k)]
+    # A row for each query, split over devices as the queries are: JAX does not index the list itself by split places.
+    classes_of = jnp.zeros_like(floats, known.dtype) + gathered(known)[None]
+    voters = jnp.take_along_axis(classes_of, _best(floats, counted, k), -1)
     votes = (voters[:, :, None] == voters[:, None, :]).sum(-1)
     most = votes == votes.max(-1, keepdims=True)
     predicted = jnp.where(most, voters, jnp.iinfo(voters.dtype).max).min(-1)

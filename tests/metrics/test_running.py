@@ -86,7 +86,10 @@ def test_an_explicit_mesh_gives_what_one_device_gives() -> None:
     def computed(*arrays: jax.Array) -> dict[str, Any]:
         labels, scores, weights = arrays
         found = {name: state.compute() for name, state in updated(states(), *arrays).items()}
-        return found | {"area": metrics.roc_auc(labels == 0, scores[:, 0], weights=weights)}
+        return found | {
+            "area": metrics.roc_auc(labels == 0, scores[:, 0], weights=weights),
+            "neighbours": metrics.nearest_neighbour_accuracy(labels, scores, database_labels=[2, 0, 0, 1], k=2),
+        }
 
     expected = jax.device_get(computed(*arrays))
     with jax.set_mesh(mesh):
