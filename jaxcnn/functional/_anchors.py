@@ -56,13 +56,14 @@ def anchors(
            [ -7., -11.,  39.,  11.],
            [  0., -16.,  32.,  16.]], dtype=float32)
     """
-    shape = tuple(as_int(size, name="map_shape") for size in map_shape)
+    shape = tuple(as_int(size, name="map_shape") for size in map_shape) if hasattr(map_shape, "__iter__") else ()
     if len(shape) != 2 or min(shape) < 0:
-        raise ShapeError(f"map_shape must be (height, width), not {tuple(map_shape)}.")
+        raise ShapeError(f"map_shape must be (height, width), not {map_shape!r}.")
     steps = int_per_axis(strides, 2, name="strides")
     for name, values in (("sizes", sizes), ("ratios", ratios)):
-        if not len(values) or not all(isinstance(v, numbers.Real) and 0 < float(v) < math.inf for v in values):
-            raise ValueError(f"{name} must be one or more positive numbers, not {values!r}.")
+        several = hasattr(values, "__len__") and len(values) > 0
+        if not several or not all(isinstance(v, numbers.Real) and 0 < float(v) < math.inf for v in values):
+            raise ValueError(f"{name} must be one or more positive numbers, not {values!r}. Write one as (32,).")
     if not 0 <= offset <= 1:
         raise ValueError(f"offset={offset} must be from 0, the corner of a position, to 1.")
     heights = np.sqrt(np.asarray(ratios, np.float32))

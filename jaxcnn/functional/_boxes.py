@@ -197,7 +197,7 @@ def clip_boxes(boxes: ArrayLike, image_shape: ArrayLike) -> jax.Array:
     >>> F.clip_boxes(jnp.array([[-2.0, 1.0, 3.0, 9.0]]), (4, 8))
     Array([[0., 1., 3., 4.]], dtype=float32)
     """
-    array, sizes = as_boxes(boxes, name="boxes"), as_array(image_shape, name="image_shape")
+    array, sizes = as_boxes(boxes, name="boxes"), _real(image_shape, name="image_shape")
     batch = sizes.shape[:-1]
     if sizes.ndim == 0 or sizes.shape[-1] != 2 or array.shape[: len(batch)] != batch or len(batch) >= array.ndim:
         raise ShapeError(
@@ -218,13 +218,18 @@ def as_boxes(value: ArrayLike, *, name: str) -> jax.Array:
         ShapeError: another shape.
         TypeError: something that is not made of real numbers.
     """
-    array = as_array(value, name=name)
-    if array.dtype == jnp.bool_ or jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise TypeError(f"{name} must be real numbers, not {array.dtype}.")
+    array = _real(value, name=name)
     if array.ndim == 0 or array.shape[-1] != 4:
         raise ShapeError(
             f"{name} must have the shape (..., 4), four numbers for each box, but {name}.shape={array.shape}."
         )
+    return array
+
+
+def _real(value: ArrayLike, *, name: str) -> jax.Array:
+    array = as_array(value, name=name)
+    if array.dtype == jnp.bool_ or jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise TypeError(f"{name} must be real numbers, not {array.dtype}.")
     return array
 
 

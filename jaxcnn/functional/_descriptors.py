@@ -8,7 +8,7 @@ from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional._adaptive_pool import global_avg_pool, global_max_pool
-from jaxcnn.functional._pooling import as_float, widened
+from jaxcnn.functional._pooling import as_float, as_ordered, widened
 
 # Share of two neighbouring regions of ``r_mac`` that overlaps, and the numbers of regions along the longer side.
 OVERLAP, MOST_STEPS = 0.4, 7
@@ -95,7 +95,7 @@ def gem(x: ArrayLike, *, p: ArrayLike = 3.0, epsilon: float = EPSILON) -> jax.Ar
         raise ValueError(f"epsilon={epsilon} must be positive: a power of 0 has no derivative.")
     if isinstance(p, int | float) and not p > 0:
         raise ValueError(f"p={p} must be positive: 1 for the mean, 3 for a value near the maximum.")
-    x = as_float(_as_map(x))
+    x = as_float(as_ordered(_as_map(x)))
     wide = jnp.maximum(widened(x), epsilon)
     power = as_array(p, name="p").astype(wide.dtype)
     if power.shape not in ((), x.shape[-1:]):

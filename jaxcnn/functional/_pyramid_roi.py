@@ -91,11 +91,11 @@ def pyramid_roi_align(
 
 
 def _check_strides(strides: Sequence[int], count: int) -> tuple[int, ...]:
-    steps = tuple(as_int(stride, name="strides") for stride in strides)
+    steps = tuple(as_int(stride, name="strides") for stride in strides) if hasattr(strides, "__iter__") else ()
     doubled = all(b == 2 * a for a, b in itertools.pairwise(steps))
     if not steps or len(steps) != count or steps[0] < 1 or steps[0] & (steps[0] - 1) or not doubled:
         raise ValueError(
-            f"strides={tuple(strides)} must have one power of two for each of the {count} maps, each twice the one "
+            f"strides={strides!r} must have one power of two for each of the {count} maps, each twice the one "
             f"before, such as (4, 8, 16, 32)."
         )
     return steps

@@ -39,6 +39,8 @@ def test_the_nine_anchors_of_the_paper() -> None:
     ("change", "error", "message"),
     [
         ({"map_shape": (2, 3, 4)}, ShapeError, r"^anchors: map_shape must be \(height, width\), not \(2, 3, 4\)"),
+        ({"map_shape": 2}, ShapeError, r"^anchors: map_shape must be \(height, width\), not 2"),
+        ({"sizes": 32}, ValueError, r"sizes must be one or more positive numbers, not 32\. Write one as \(32,\)"),
         ({"sizes": ()}, ValueError, r"^anchors: sizes must be one or more positive numbers, not \(\)"),
         ({"ratios": (1.0, -2.0)}, ValueError, r"^anchors: ratios must be one or more positive numbers"),
         ({"offset": 2}, ValueError, r"^anchors: offset=2 must be from 0, the corner of a position, to 1"),
@@ -92,6 +94,7 @@ MAPS, BOX = [np.ones((4, 4, 2), np.float32), np.ones((2, 2, 2), np.float32)], np
             r"^pyramid_roi_align: strides=\(4, 16\) must have one power of two for each",
         ),
         ({"strides": (4,)}, ValueError, r"strides=\(4,\) must have one power of two for each of the 2 maps"),
+        ({"strides": 4}, ValueError, r"strides=4 must have one power of two for each of the 2 maps"),
         ({"strides": (6, 12)}, ValueError, r"strides=\(6, 12\) must have one power of two"),
         ({"sampling_ratio": 0}, ValueError, r"^pyramid_roi_align: sampling_ratio=0 must be at least 1\."),
         ({"canonical_size": 0}, ValueError, r"canonical_size=0 must be a positive number: 224 for usual backbones"),

@@ -273,6 +273,11 @@ NMS: dict[str, Any] = {"iou_threshold": 0.5, "max_output": 2}
             ShapeError,
             r"^clip_boxes: image_shape must be \(height, width\), or have the shape \(\*batch, 2\)",
         ),
+        (
+            lambda: F.clip_boxes(BOX, np.ones(2, complex)),
+            TypeError,
+            r"^clip_boxes: image_shape must be real numbers, not complex",
+        ),
         (lambda: F.nms(BOX[0], BOX[0], **NMS), ShapeError, r"^nms: boxes must have the shape \(\*batch, n, 4\), but"),
         (lambda: F.nms(BOX, BOX, **NMS), ShapeError, r"^nms: scores must have one entry for each box, the shape \(3,"),
         (lambda: F.nms(BOX, [True] * 3, **NMS), TypeError, r"^nms: scores must be real numbers, not bool"),

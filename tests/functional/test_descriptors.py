@@ -89,6 +89,9 @@ def test_refusals() -> None:
             function(X[0, 0])
     with pytest.raises(ShapeError, match=r"gem: p must be one number, or one for each of the 3 channels; got p.shape"):
         functional.gem(X, p=np.ones(2, np.float32))
+    for function in (functional.mac, functional.gem, functional.r_mac):
+        with pytest.raises(TypeError, match=rf"{function.__name__}: x is complex .* have no order"):
+            function(X.astype(complex))
     with pytest.raises(ValueError, match=r"gem: epsilon=0 must be positive"):
         functional.gem(X, epsilon=0)
     with pytest.raises(ValueError, match=r"gem: p=0 must be positive: 1 for the mean"):
