@@ -175,6 +175,7 @@ def test_integer_images_become_floating(dtype: Any) -> None:
 def test_dtypes_of_kernels() -> None:
     assert filters.box((3,), dtype=jnp.bfloat16).dtype == jnp.bfloat16
     assert filters.sobel(dtype=jnp.float16).dtype == jnp.float16
+    assert filters.laplacian(dtype=jnp.int8).tolist() == [[0, 1, 0], [1, -4, 1], [0, 1, 0]]
     assert filters.gaussian((3, 3), sigma=jnp.array(1.0, jnp.bfloat16)).dtype == jnp.bfloat16
     assert filters.gaussian((3, 3), sigma=2).dtype == jnp.float32
     x = jnp.ones((4, 4, 1), jnp.bfloat16)
@@ -207,6 +208,12 @@ X = np.ones((4, 4, 1), np.float32)
             "apply_filter: on spatial axis 0 the window of 5 is larger than the input of 4",
         ),
         (lambda: filters.apply_filter(X, filters.sobel(), padding_mode="egde"), ValueError, r"apply_filter.*'edge'\?"),
+        (lambda: filters.box((3, 3), dtype=jnp.int32), TypeError, "box: dtype=int32 does not hold .* a floating dtype"),
+        (lambda: filters.high_pass(dtype=jnp.int8), TypeError, "high_pass: dtype=int8 does not hold the entries"),
+        (lambda: filters.gaussian((3,), sigma=1.0, dtype=jnp.uint8), TypeError, "gaussian: dtype=uint8 does not hold"),
+        (lambda: filters.sharpen(amount=0.3, dtype=jnp.int32), TypeError, "sharpen: dtype=int32 does not hold the"),
+        (lambda: filters.sobel(dtype=jnp.uint8), TypeError, "sobel: dtype=uint8 does .* floating dtype or signed int"),
+        (lambda: filters.laplacian(dtype=jnp.uint8), TypeError, "laplacian: dtype=uint8 does not hold the entries"),
         (lambda: filters.box(3), ShapeError, r"box: window_shape=3 can be read as \(3,\)"),
         (lambda: filters.gaussian((3, 0), sigma=1.0), ShapeError, "gaussian: window_shape"),
         (lambda: filters.gaussian((3, 3), sigma=0.0), ValueError, "gaussian: sigma=0.0 must be positive"),

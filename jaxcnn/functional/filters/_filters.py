@@ -87,6 +87,7 @@ def box(window_shape: Sequence[int], *, dtype: DTypeLike | None = None) -> jax.A
 
     Raises:
         ShapeError: a bare int, or a size under 1.
+        TypeError: a ``dtype`` of integers, which does not hold the entries.
 
     Source: Gonzalez and Woods, Digital image processing (4th edition), section 3.5.
 
@@ -95,6 +96,7 @@ def box(window_shape: Sequence[int], *, dtype: DTypeLike | None = None) -> jax.A
      [0.25 0.25]]
     """
     window = window_per_axis(window_shape)
+    _check_dtype(dtype, fractions=True)
     return jnp.full(window, 1 / math.prod(window), jnp.result_type(float) if dtype is None else dtype)
 
 
@@ -116,6 +118,7 @@ def gaussian(
     Raises:
         ShapeError: a bare int as window, a ``sigma`` with another number of entries than there are axes.
         ValueError: a ``sigma`` that is not positive.
+        TypeError: a ``dtype`` of integers, which does not hold the entries.
 
     Source: Gonzalez and Woods, Digital image processing (4th edition), section 3.5.
 
@@ -152,6 +155,7 @@ def prewitt(*, axis: int = 0, ndim: int = 2, dtype: DTypeLike | None = None) -> 
 
     Raises:
         ShapeError: an axis that is not among ``ndim``.
+        TypeError: a ``dtype`` of unsigned integers, which does not hold the entries.
 
     Source: Prewitt, Object enhancement and extraction (1970); Gonzalez and Woods (4th edition), section 10.2.
 
@@ -176,6 +180,7 @@ def sobel(*, axis: int = 0, ndim: int = 2, dtype: DTypeLike | None = None) -> ja
 
     Raises:
         ShapeError: an axis that is not among ``ndim``.
+        TypeError: a ``dtype`` of unsigned integers, which does not hold the entries.
 
     Source: Sobel and Feldman (1968), as in Gonzalez and Woods (4th edition), section 10.2.
 
@@ -200,6 +205,7 @@ def laplacian(*, ndim: int = 2, diagonals: bool = False, dtype: DTypeLike | None
 
     Raises:
         ShapeError: ``ndim`` under 1.
+        TypeError: a ``dtype`` of unsigned integers, which does not hold the entries.
 
     Source: Gonzalez and Woods, Digital image processing (4th edition), section 3.6.
 
@@ -209,6 +215,7 @@ def laplacian(*, ndim: int = 2, diagonals: bool = False, dtype: DTypeLike | None
      [ 0.  1.  0.]]
     """
     ndim = filter_ndim(ndim)
+    _check_dtype(dtype, fractions=False)
     away = np.abs(np.indices((3,) * ndim) - 1).sum(0)
     kernel = (away > 0 if diagonals else away == 1).astype(float)
     kernel[(1,) * ndim] = -kernel.sum()
@@ -227,6 +234,7 @@ def high_pass(window_shape: Sequence[int] = (3, 3), *, dtype: DTypeLike | None =
 
     Raises:
         ShapeError: a window without a middle.
+        TypeError: a ``dtype`` of integers, which does not hold the entries.
 
     Source: Gonzalez and Woods, Digital image processing (4th edition), section 3.7.
 
@@ -250,6 +258,7 @@ def sharpen(*, amount: float = 1.0, ndim: int = 2, dtype: DTypeLike | None = Non
 
     Raises:
         ShapeError: ``ndim`` under 1.
+        TypeError: a ``dtype`` of integers, which does not hold the entries.
 
     Source: Gonzalez and Woods, Digital image processing (4th edition), section 3.6.
 
@@ -295,6 +304,7 @@ def gabor(
     Raises:
         ShapeError: a window that is not two sizes.
         ValueError: a ``wavelength`` or ``sigma`` that is not positive.
+        TypeError: a ``dtype`` of integers, which does not hold the entries.
 
     Source: Marcelja (1980); Daugman, Uncertainty relation for resolution in space, spatial frequency, and orientation
     (1985); Goodfellow, Bengio and Courville, Deep Learning (2016), equations 9.16 to 9.18.
@@ -321,6 +331,7 @@ def _derivative(smoothing: tuple[int, ...], axis: int, ndim: int, dtype: Any) ->
     """``-1 0 1`` along one axis and ``smoothing`` along the others."""
     ndim = filter_ndim(ndim)
     along = filter_axis(axis, ndim)
+    _check_dtype(dtype, fractions=False)
     rows = [np.array((-1, 0, 1) if number == along else smoothing, float) for number in range(ndim)]
     return jnp.asarray(functools.reduce(np.multiply.outer, rows), dtype)
 
@@ -344,12 +355,22 @@ def _offsets(size: int, dtype: Any) -> jax.Array:
 
 def _numbers(dtype: Any, **values: Any) -> tuple[list[jax.Array], Any]:
     """Parameters as arrays of the dtype to compute in, and the dtype of the kernel: theirs, at least a float."""
+    _check_dtype(dtype, fractions=True)
     arrays = as_arrays(**values)
     if dtype is None:
         dtype = common_dtype(*arrays)
         dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
     work = accumulator_dtype(dtype)
     return [array.astype(work) for array in arrays], dtype
+
+
+def _check_dtype(dtype: Any, *, fractions: bool) -> None:
+    """Refuses a dtype in which entries of a kernel would be other numbers: fractions, or those below 0."""
+    held = (jnp.inexact,) if fractions else (jnp.inexact, jnp.signedinteger)
+    if dtype is None or any(jnp.issubdtype(dtype, kind) for kind in held):
+        return
+    kinds = "a floating dtype" if fractions else "a floating dtype or signed integers"
+    raise TypeError(f"dtype={jnp.dtype(dtype)} does not hold the entries of this kernel. Use {kinds}.")
 
 
 def _check_positive(value: Any, *, name: str) -> None:
