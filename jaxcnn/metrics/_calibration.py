@@ -125,8 +125,13 @@ class Calibration:
             self.weight.add(counts(bins, each, (number,))),
         )
 
+    @error_context("Calibration.merge", package="metrics")
     def merge(self, other: "Calibration") -> "Calibration":
-        """The state after the examples of both."""
+        """The state after the examples of both.
+
+        Raises:
+            ShapeError: another number of bins.
+        """
         return Calibration(
             self.right.merge(other.right), self.confidence.merge(other.confidence), self.weight.merge(other.weight)
         )

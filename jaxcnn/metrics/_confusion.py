@@ -98,8 +98,13 @@ class ConfusionMatrix:
         cells = jnp.where(inside, truth * number + found, -1)
         return ConfusionMatrix(self.counts.add(counts(cells, each, (number, number))))
 
+    @error_context("ConfusionMatrix.merge", package="metrics")
     def merge(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
-        """The state after the examples of both."""
+        """The state after the examples of both.
+
+        Raises:
+            ShapeError: another number of classes.
+        """
         return ConfusionMatrix(self.counts.merge(other.counts))
 
     def compute(self) -> jax.Array:

@@ -5,6 +5,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from jaxcnn._errors import ShapeError
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +39,16 @@ class Sum:
         return Sum(new, self.error + jnp.where(jnp.isfinite(new), lost, 0))
 
     def merge(self, other: "Sum") -> "Sum":
-        """The sums of both."""
+        """The sums of both.
+
+        Raises:
+            ShapeError: sums of another shape, one of which might be added to all of these.
+        """
+        if other.rounded.shape != self.rounded.shape:
+            raise ShapeError(
+                f"states of the shapes {self.rounded.shape} and {other.rounded.shape} cannot be merged: they have "
+                f"other numbers of classes or bins."
+            )
         added = self.add(other.rounded)
         return Sum(added.rounded, added.error + other.error)
 

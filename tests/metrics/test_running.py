@@ -173,6 +173,16 @@ def test_a_bin_of_calibration_contains_its_upper_end() -> None:
             ShapeError,
             r"two histograms with different bins, limits or shapes cannot be merged",
         ),
+        (
+            lambda: metrics.ConfusionMatrix.empty(3).merge(metrics.ConfusionMatrix.empty(1)),
+            ShapeError,
+            r"^ConfusionMatrix.merge: states of the shapes \(3, 3\) and \(1, 1\) cannot be merged",
+        ),
+        (
+            lambda: metrics.Calibration.empty(num_bins=1).merge(metrics.Calibration.empty(num_bins=15)),
+            ShapeError,
+            r"^Calibration.merge: states of the shapes \(1,\) and \(15,\) cannot be merged",
+        ),
     ],
 )
 def test_refusals(call: Any, error: type[Exception], message: str) -> None:
