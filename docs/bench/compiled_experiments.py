@@ -113,12 +113,13 @@ def tables(
 def _step(name: str, programs: Mapping[str, Any]) -> list[str]:
     """Figures of the same step with our layers, with those of Flax, and with ours without the loops of batch norm."""
     network, _, dtype = name.rpartition(", ")
-    ours, stock, without = (programs.get(peer) for peer in ("ours", "stock", "ours without loops"))
-    megabytes = [each and each["megabytes"] for each in (ours, stock, without)]
-    shares = [f"{each / megabytes[1]:.3f}" if each else "-" for each in (megabytes[0], megabytes[2])]
+    ours, stock = programs["ours"], programs["stock"]
+    compared = [ours, stock, *([programs["ours without loops"]] if "ours without loops" in programs else [])]
+    megabytes = [f"{each['megabytes']:,.0f}" for each in compared] + ["-"] * (3 - len(compared))
+    shares = [f"{each['megabytes'] / stock['megabytes']:.3f}" for each in (ours, *compared[2:])]
+    shares += ["-"] * (2 - len(shares))
     temporaries = [f"{each['temporary_megabytes']:,.0f}" for each in (ours, stock)]
-    shown = [f"{each:,.0f}" if each else "-" for each in megabytes]
-    return [network, dtype, programs["topology"], *shown, *shares, *temporaries]
+    return [network, dtype, programs["topology"], *megabytes, *shares, *temporaries]
 
 
 def _row(each: Mapping[str, Any]) -> list[str]:
