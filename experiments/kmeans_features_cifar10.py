@@ -9,8 +9,10 @@ hard encoding, and 79.6 % with 4,000 features. ``measure`` gives the accuracy (o
 memory of the process.
 
 run     jaxcnn repeat kmeans_features_cifar10 --seeds 3  (CIFAR-10 from tensorflow-datasets; see docs/your_data.md)
-cost    not measured yet
-result  not measured yet
+cost    6:56 a run on 1 core
+result  triangle: 29.9284 distance, 0.7293 accuracy, 0.7616 train accuracy over 1 seed
+result  hard: 29.9284 distance, 0.6426 accuracy, 0.7208 train accuracy over 1 seed
+result  not_whitened: 33.4931 distance, 0.6218 accuracy, 0.6365 train accuracy over 1 seed
 """
 
 import dataclasses
