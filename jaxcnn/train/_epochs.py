@@ -1,5 +1,6 @@
 """The end of an epoch: evaluation, its record, and the checkpoints of its state."""
 
+import math
 import time
 from collections.abc import Collection
 from typing import Any
@@ -51,11 +52,12 @@ class Epochs:
     def finish(self, epoch: int, state: TrainState) -> tuple[TrainState, Record]:
         """Goes back or evaluates where that is due, records, and saves; a checkpoint is only ever of a recorded epoch.
 
-        At least one step of the epoch was taken.
+        Means over the steps of an epoch that were taken are NaN where none was.
         """
         taken, batch = int(state.taken), self.experiment.batch_size
-        loss, rates = float(state.loss_sum) / taken, state.learning_rates
-        metrics = {name: float(total) / (taken * batch) for name, total in state.metric_sums.items()}
+        steps = taken or math.nan
+        loss, rates = float(state.loss_sum) / steps, state.learning_rates
+        metrics = {name: float(total) / (steps * batch) for name, total in state.metric_sums.items()}
         state, back_to = self.roll_back.after_epoch(epoch, state, loss)
         evaluation = self.evaluation(epoch, state)
         record = {

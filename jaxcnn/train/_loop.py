@@ -233,7 +233,9 @@ class _Fit:
             jax.block_until_ready(state)
             seconds = time.perf_counter() - epoch_start - (self.watchers.held_seconds - held)
             training_seconds += seconds
-            if not int(state.taken) or int(state.skipped_in_row) >= self.experiment.max_skipped:
+            # With a loss scale, all steps of a short epoch may overflow before the scale is small enough.
+            none_taken = not int(state.taken) and self.experiment.loss_scale is None
+            if none_taken or int(state.skipped_in_row) >= self.experiment.max_skipped:
                 raise self.went_wrong(state)
             waiting = (self.source.waited - waited) / seconds
             state, record = self.epochs.finish(epoch + 1, state)

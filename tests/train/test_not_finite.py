@@ -192,6 +192,19 @@ def test_an_overflow_halves_the_loss_scale_and_costs_one_step(tiny: Experiment) 
     assert float(states[-1].loss_sum / states[-1].taken) < float(states[skipped + 1].loss_sum)
 
 
+def test_epochs_of_overflows_alone_are_recorded_and_training_goes_on(tiny: Experiment, tmp_path: Path) -> None:
+    """One step is an epoch here, and the first ones overflow until the scale is small enough."""
+    _, run = new_run(tmp_path / "run")
+    half = functions(Network(dtype=jnp.float16), normalize=lambda x: x - 0.3)
+    experiment = dataclasses.replace(tiny, **half, loss_scale=2.0**20, max_skipped=1, batch_size=100, epochs=8)
+    outcome = train(run, experiment)
+    skipped = [record["train/skipped"] for record in outcome.history]
+    assert outcome.finished and skipped[0] == 1 and 0 in skipped
+    for record in outcome.history:
+        assert np.isnan(record["train/loss"]) == np.isnan(record["train/accuracy"]) == bool(record["train/skipped"])
+        assert np.isfinite(record["test/loss"])
+
+
 @pytest.mark.gate
 def test_a_loss_scale_changes_no_gradient(tiny: Experiment) -> None:
     (_, plain), _ = run_steps(tiny, 1)
