@@ -11,6 +11,7 @@ import optax
 from flax import struct
 
 from jaxcnn._arrays import ArrayLike
+from jaxcnn._axes import as_int
 from jaxcnn._reprs import fields_table, short_repr
 from jaxcnn.data import Dataset, StreamedDataset, steps_per_epoch
 from jaxcnn.train._early_stopping import EarlyStopping
@@ -158,6 +159,8 @@ class Experiment:
 
     def __post_init__(self) -> None:
         steps_per_epoch(len(self.data.train), self.batch_size)
+        for name in ("epochs", "seed", "max_skipped", "evaluate_every"):
+            as_int(getattr(self, name), name=name)
         if self.epochs < 1:
             raise ValueError(f"epochs={self.epochs}: a run needs at least one.")
         if self.total_steps > MOST_STEPS:

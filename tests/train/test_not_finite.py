@@ -237,6 +237,15 @@ def test_impossible_settings(tiny: Experiment, change: dict[str, Any], message: 
         dataclasses.replace(tiny, **change)
 
 
+@pytest.mark.parametrize("name", ["epochs", "seed", "max_skipped", "evaluate_every"])
+def test_numbers_that_count_are_integers(tiny: Experiment, name: str) -> None:
+    """Epochs that are NaN were none at all, and ended in an IndexError."""
+    for value in (2.0, float("nan"), True, "2"):
+        with pytest.raises(TypeError, match=f"{name} must be an integer, not"):
+            dataclasses.replace(tiny, **{name: value})  # type: ignore[arg-type]
+    assert dataclasses.replace(tiny, **{name: np.int64(2)}).total_steps > 0  # type: ignore[arg-type]
+
+
 class Deep(nn.Module):
     """The given number of layers."""
 
