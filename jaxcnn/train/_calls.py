@@ -9,6 +9,9 @@ import jax.numpy as jnp
 from jaxcnn._hints import did_you_mean
 from jaxcnn.train._experiment import Aux, Batch, Experiment, Variables
 
+# What the record of an epoch has under ``train/`` besides the metrics of the objective.
+RESERVED = {"loss", "skipped", "went_back_to"}
+
 
 def prepared(experiment: Experiment, batch: Batch) -> dict[str, Any]:
     """The batch as evaluation and prediction see it."""
@@ -46,7 +49,8 @@ def loss_and_aux(
     Raises:
         TypeError: the objective returned something other than ``(loss, Aux(...))``.
         ValueError: the loss is neither a number nor one for each example, an update is of a collection that does not
-            exist or changes its tree, or a metric does not have one number for each example.
+            exist or changes its tree, or a metric does not have one number for each example, or has a name that
+            records use for something else.
     """
     returned = _call("objective", experiment.objective, dict(variables), dict(batch), key, batch=batch, also=variables)
     if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[1], Aux):
@@ -68,6 +72,11 @@ def loss_and_aux(
     for name, value in aux.updates.items():
         _check_update(name, value, others)
     metrics = per_example("objective", aux.metrics, rows)
+    if reserved := sorted(RESERVED & metrics.keys()):
+        raise ValueError(
+            f"objective: a metric cannot be named {reserved[0]!r}, because each record has a train/{reserved[0]} "
+            f"besides the metrics. Rename it."
+        )
     return loss.astype(jnp.float32).mean(), {**others, **aux.updates}, metrics
 
 
@@ -101,12 +110,21 @@ def predicted(experiment: Experiment, variables: Variables, batch: Batch) -> Any
     """What ``predict`` makes of a batch that is not prepared yet.
 
     Raises:
-        ValueError: there is no ``predict``.
+        ValueError: there is no ``predict``, or one of its outputs does not have an entry for each example.
     """
     if experiment.predict is None:
         raise ValueError("the experiment has no predict: give one, (variables, batch) -> outputs.")
     batch = prepared(experiment, batch)
-    return _call("predict", experiment.predict, dict(variables), dict(batch), batch=batch, also=variables)
+    outputs = _call("predict", experiment.predict, dict(variables), dict(batch), batch=batch, also=variables)
+    rows = _length(batch)
+    for path, output in jax.tree.leaves_with_path(outputs):
+        if jnp.shape(output)[:1] != (rows,):
+            name = jax.tree_util.keystr(path, simple=True, separator="/") or "the output"
+            raise ValueError(
+                f"predict: expected outputs with one entry for each of the {rows} examples, but the shape of {name!r} "
+                f"is {jnp.shape(output)}."
+            )
+    return outputs
 
 
 def per_example(role: str, found: Any, rows: int) -> dict[str, jax.Array]:

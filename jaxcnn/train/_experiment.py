@@ -71,7 +71,7 @@ class Aux:
         updates: new values of whole collections other than ``params``, such as
             ``{"batch_stats": updated["batch_stats"]}``; a collection that is not named keeps its values.
         metrics: arrays ``(batch,)`` by name, one number for each example, whose means over the epoch are recorded as
-            ``train/NAME``.
+            ``train/NAME``. The mean loss is ``train/loss``, so no metric is called ``loss``.
 
     >>> Aux(metrics={"distance": jnp.array([0.5, 1.5])})
     Aux(updates={}, metrics={'distance': Array([0.5, 1.5], dtype=float32)})

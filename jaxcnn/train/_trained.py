@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -58,9 +59,20 @@ class Trained:
         return jax.tree.map(np.asarray, outputs)
 
     def measured(self) -> dict[str, np.ndarray]:
-        """What the experiment measures after training, by name; empty where it measures nothing."""
-        found = self.experiment.measure(self) if self.experiment.measure is not None else {}
-        return {name: np.asarray(value) for name, value in found.items()}
+        """What the experiment measures after training, by name; empty where it measures nothing.
+
+        Raises:
+            TypeError: ``measure`` returned something other than a dict of arrays of real numbers.
+        """
+        found: Any = self.experiment.measure(self) if self.experiment.measure is not None else {}
+        if not isinstance(found, Mapping):
+            what = "None" if found is None else f"an object of type {type(found).__name__}"
+            raise TypeError(f"measure: expected a dict of arrays by name, got {what}.")
+        arrays = {str(name): np.asarray(value) for name, value in found.items()}
+        for name, array in arrays.items():
+            if array.dtype.kind in "cmMOS":  # what JSON does not hold
+                raise TypeError(f"measure: expected real numbers in {name!r}, got an array of dtype {array.dtype}.")
+        return arrays
 
     def evaluate(
         self, split: Split | StreamedSplit | str = "test", *, parallel: Parallel | None = None

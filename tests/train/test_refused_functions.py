@@ -98,6 +98,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         ValueError,
         "objective: expected one number for each of the 4 examples in 'hits', but its shape is ()",
     ),
+    "a metric with the name of the loss": (
+        {"objective": objective(lambda v, b: (LOSSES, train.Aux(metrics={"hits": LOSSES, "loss": LOSSES})))},
+        ValueError,
+        "objective: a metric cannot be named 'loss', because each record has a train/loss besides the metrics",
+    ),
     "a measure of another length": (
         {"evaluate": lambda v, b: {"hits": jnp.zeros(5)}},
         ValueError,
@@ -107,6 +112,16 @@ MISTAKES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         {"evaluate": lambda v, b: jnp.zeros(2)},
         TypeError,
         "evaluate: expected a dict of measures with one number for each example, got an array float32[2]",
+    ),
+    "an output that is a sum": (
+        {"predict": lambda v, b: {"hits": jnp.zeros((2, 3)), "sum": jnp.zeros(())}},
+        ValueError,
+        "predict: expected outputs with one entry for each of the 2 examples, but the shape of 'sum' is ()",
+    ),
+    "an output of another length": (
+        {"predict": lambda v, b: jnp.zeros(3)},
+        ValueError,
+        "one entry for each of the 2 examples, but the shape of 'the output' is (3,)",
     ),
     "a missing array": (
         {"objective": objective(lambda v, b: (b["labels"].astype(jnp.float32), train.Aux()))},
@@ -168,6 +183,29 @@ def test_what_summarize_may_not_return(found: Any, message: str) -> None:
     with pytest.raises(TypeError, match=re.escape(message)):
         checked_summary(found)
     assert checked_summary({"iou": np.float32(0.5), "count": 3}) == {"iou": 0.5, "count": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (None, "measure: expected a dict of arrays by name, got None"),
+        ({"shift": np.array([1j])}, "measure: expected real numbers in 'shift', got an array of dtype complex128"),
+        ({"shift": {"x": 1.0}}, "measure: expected real numbers in 'shift', got an array of dtype object"),
+    ],
+)
+def test_what_measure_may_not_return(found: Any, message: str) -> None:
+    def trained(value: Any) -> train.Trained:
+        return train.Trained(experiment(measure=lambda trained: value), {"params": {}}, 1)
+
+    with pytest.raises(TypeError, match=re.escape(message)):
+        trained(found).measured()
+    numbers = {"rate": 0.5, "hits": np.array([True]), "half": jnp.ones(2, jnp.bfloat16), "names": np.array(["a"])}
+    assert {name: value.tolist() for name, value in trained(numbers).measured().items()} == {
+        "rate": 0.5,
+        "hits": [True],
+        "half": [1.0, 1.0],
+        "names": ["a"],
+    }
 
 
 def test_a_summary_of_nothing_and_reserved_names_are_refused() -> None:
