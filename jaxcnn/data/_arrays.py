@@ -28,7 +28,8 @@ class Split:
 
     The names are those of tensorflow-datasets: ``image``, ``label``, ``segmentation`` (a class for each pixel, 255 for
     a pixel without a label), ``boxes``, ``video``. Any name, dtype and rank is allowed. An array whose size differs
-    between examples is padded and accompanied by a mask. Arrays of 64 bits are held in 32 bits.
+    between examples is padded and accompanied by a mask. Arrays of 64 bits are held in 32 bits, and all arrays in the
+    byte order of the machine.
 
     Args:
         arrays: at least one array, all of one length.
@@ -112,6 +113,8 @@ def _checked(name: str, array: Any) -> np.ndarray:
         raise TypeError(f"{name} must be an array of numbers, not of dtype {array.dtype}.")
     if not array.ndim:
         raise ValueError(f"{name} must have one entry for each example, but its shape is ().")
+    if not array.dtype.isnative:  # as files of other machines have them; JAX refuses these
+        array = array.astype(array.dtype.newbyteorder("="))
     narrow = _NARROW.get(array.dtype.name)
     if narrow is None:
         return array

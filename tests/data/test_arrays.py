@@ -38,6 +38,15 @@ def test_a_split_has_arrays_of_any_kind_by_name() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "held"), [(">f4", "float32"), (">u2", "uint16"), (">i8", "int32"), ("<f8", "float32")]
+)
+def test_arrays_are_held_in_the_byte_order_of_the_machine(given: str, held: str) -> None:
+    """JAX refuses the others, as files of IDX and FITS have them."""
+    array = Split(target=np.arange(3).astype(given))["target"]
+    assert array.dtype.isnative and array.dtype == held and array.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
     ("arrays", "kind", "message"),
     [
         ({}, ValueError, "expected at least one array by name, such as Split(image=images, label=labels)"),
