@@ -18,6 +18,7 @@ def hold_out(dataset: Dataset, *, one_in: int) -> Dataset:
         one_in: 5 holds out a fifth; 0 holds out nothing, which gives the data set itself.
 
     Raises:
+        TypeError: a data set that is not in memory.
         ValueError: ``one_in`` is 1, negative or more than the number of training examples, or there is a validation
             split already.
 
@@ -26,6 +27,12 @@ def hold_out(dataset: Dataset, *, one_in: int) -> Dataset:
     >>> len(digits.train), len(digits.validation), len(digits.test)
     (1150, 287, 360)
     """
+    if not isinstance(dataset, Dataset):
+        raise TypeError(
+            f"expected a Dataset, whose examples are in memory, not {type(dataset).__name__}. Read it by "
+            f"data.in_memory, or give a StreamedDataset a validation split of its own: "
+            f"dataclasses.replace(dataset, validation=...)."
+        )
     train = dataset.train
     if as_int(one_in, name="one_in") == 0:
         return dataset

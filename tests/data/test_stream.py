@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcnn.data import load, stream
+from jaxcnn.data import hold_out, load, stream
 from jaxcnn.data._images import cover
 from jaxcnn.data._stream import Source, StreamedDataset, StreamedSplit
 from tests.data.conftest import Internet, write_mnist
@@ -54,6 +54,16 @@ def assert_as_loaded(streamed: StreamedDataset, loaded: object) -> None:
         images, labels = everything(ours)
         np.testing.assert_array_equal(images, theirs["image"])
         np.testing.assert_array_equal(labels, theirs["label"])
+
+
+def test_nothing_is_held_out_of_a_stream() -> None:
+    split = split_of(Numbers(4))
+    streamed = StreamedDataset(name="numbers", train=split, test=split, fingerprint="")
+    for one_in in (0, 2):
+        with pytest.raises(
+            TypeError, match=r"whose examples are in memory, not StreamedDataset\. Read it by data\.in_"
+        ):
+            hold_out(streamed, one_in=one_in)  # type: ignore[arg-type]
 
 
 def test_a_folder_streams_what_it_loads(tmp_path: Path) -> None:
