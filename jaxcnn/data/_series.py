@@ -54,7 +54,7 @@ def series(path: str | Path, *, name: str, z_normalize: bool = True) -> Dataset:
     names: tuple[str, ...] = ()
     for part in ("TRAIN", "TEST"):
         file, suffix = _find(root, name, part, Path(path))
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
         try:
             found, known = _read_ts(text) if suffix == ".ts" else (_read_table(text, _SUFFIXES[suffix]), ())
         except ValueError as error:

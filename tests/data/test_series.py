@@ -54,6 +54,14 @@ def test_tables_have_the_label_first(tmp_path: Path, suffix: str, separator: str
     np.testing.assert_array_equal(found.train["label"], [1, 0])
 
 
+@pytest.mark.parametrize(("text", "suffix"), [("10,1.5,2\n9,4,5\n", ".csv"), (TRAIN, ".ts")])
+def test_a_byte_order_mark_is_no_part_of_the_first_label(tmp_path: Path, text: str, suffix: str) -> None:
+    """As spreadsheets write it in front of a table."""
+    plain, marked = (write(tmp_path / name, mark + text, text, suffix) for name, mark in (("a", ""), ("b", "\ufeff")))
+    expected, found = (data.series(folder, name="Two") for folder in (plain, marked))
+    assert found.class_names == expected.class_names and found.fingerprint == expected.fingerprint
+
+
 def test_a_zip_file_is_read_as_a_folder(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "sets.zip", "w") as archive:
         archive.writestr("Two/Two_TRAIN.ts", TRAIN)
