@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -117,13 +118,22 @@ def _rounded(value: Any) -> Any:
 def _history(records: list[dict[str, Any]]) -> dict[str, list[float | None]]:
     """The run's curves: a list for each figure, with an entry for each epoch; null where it was not evaluated."""
     names = dict.fromkeys(name for record in records for name in record if "/" in name or name == "step")
-    return {name: [None if name not in each else round(each[name], 6) for each in records] for name in names}
+    return {name: [None if name not in each else _to_digits(each[name]) for each in records] for name in names}
 
 
 def _spread(values: list[float]) -> dict[str, float]:
-    """Mean, sample standard deviation (0 for a single value), smallest and largest."""
-    import statistics
+    """Mean, sample standard deviation (0 for a single value), smallest and largest; NaN is in all of them."""
+    import numpy as np
 
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    spread = {"mean": statistics.fmean(values), "std": deviation, "min": min(values), "max": max(values)}
-    return {name: round(value, 6) for name, value in spread.items()}
+    array = np.asarray(values, np.float64)
+    with np.errstate(invalid="ignore"):  # of infinities
+        deviation = array.std(ddof=1) if len(array) > 1 else 0.0
+    spread = {"mean": array.mean(), "std": deviation, "min": array.min(), "max": array.max()}
+    return {name: _to_digits(float(value)) for name, value in spread.items()}
+
+
+def _to_digits(value: float) -> float:
+    """A number to six decimals, or to six significant digits where these are more."""
+    if isinstance(value, int) or abs(value) >= 1 or not math.isfinite(value):
+        return round(value, 6)
+    return float(f"{value:.6g}")

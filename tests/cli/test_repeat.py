@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import re
 import shlex
@@ -167,6 +168,35 @@ def test_a_repeat_that_was_stopped_continues_across_variants(
     assert main(["results", "--markdown"]) == 0
     table = capsys.readouterr().out
     assert "| tiny_variants, averaged |" in table and "| tiny_variants, plain |" in table
+
+
+def test_a_seed_among_the_settings_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be replaced by each of the seeds that are counted."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["repeat", str(TINY), "--set", "seed = 5"]) == 2
+    assert "--set seed = 5: the seeds are 0 to N-1 of --seeds N. Train one seed" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, 1.25e-7])
+def test_figures_that_are_not_finite_or_small_are_in_the_results(tmp_path: Path, loss: float) -> None:
+    """``statistics.stdev`` raises an AttributeError for NaN, after all seeds were trained."""
+    file = find_experiment(str(TINY))
+    folders = []
+    for seed, value in enumerate((2.5e-7, loss)):
+        run = RunFolder.create(tmp_path / str(seed), file, vars(config_of(file, [f"seed={seed}"])))
+        run.metrics.append({"step": 6, "epoch": 1, "seconds": 1.0, "train/loss": value, "test/loss": value})
+        folders.append(run.path)
+    result = results_of("tiny", {"": dict.fromkeys(folders)})
+    values = np.array([2.5e-7, loss])
+    with np.errstate(invalid="ignore"):
+        expected = {"mean": values.mean(), "std": values.std(ddof=1), "min": values.min(), "max": values.max()}
+    assert result["test/loss"] == pytest.approx(expected, rel=1e-5, abs=0, nan_ok=True)
+    assert result["runs"][1]["history"]["train/loss"] == pytest.approx([loss], rel=1e-5, abs=0, nan_ok=True)
+    assert result["runs"][1]["history"]["step"] == [6]
+    assert json.dumps(result["test/loss"]["std"]) != "0.0"
 
 
 def test_a_run_that_fails_is_named_with_the_command_that_continues(
