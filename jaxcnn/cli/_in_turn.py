@@ -44,6 +44,19 @@ class Stopped(Exception):
         self.status = status
 
 
+def refuse_seed(assignments: Sequence[str]) -> None:
+    """Refuses a seed among settings, which would be replaced by those that are counted.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    from jaxcnn.train import ConfigError
+
+    for text in assignments:
+        if text.partition("=")[0].strip() == "seed":
+            raise ConfigError(f"--set {text}: the seeds are 0 to N-1 of --seeds N. Train one seed by jaxcnn train.")
+
+
 def plan(file: "ExperimentFile", folder: Path, assignments: Sequence[str], variant: str | None = None) -> Planned:
     """The run of a variant with some settings changed by ``key=value`` texts.
 

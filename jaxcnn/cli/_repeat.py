@@ -8,7 +8,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from jaxcnn.cli._in_turn import Planned, Stopped, plan, train_in_turn
+from jaxcnn.cli._in_turn import Planned, Stopped, plan, refuse_seed, train_in_turn
 from jaxcnn.cli._standard_output import lasting_output
 
 HELP = "train every variant once per seed and write a results file"
@@ -51,6 +51,7 @@ def _run(options: argparse.Namespace) -> int:
     file = find_experiment(options.experiment)
     if options.seeds < 1:
         raise ConfigError(f"--seeds {options.seeds}: at least one run is needed.")
+    refuse_seed(options.set)
     variants: list[str | None] = [*dict.fromkeys(options.variant or variants_of(file))] or [None]
     seeds = [[*options.set, f"seed={seed}"] for seed in range(options.seeds)]
 

@@ -13,7 +13,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from jaxcnn.cli._in_turn import Planned, Stopped, plan, train_in_turn
+from jaxcnn.cli._in_turn import Planned, Stopped, plan, refuse_seed, train_in_turn
 from jaxcnn.cli._standard_output import lasting_output
 
 HELP = "train every combination of some settings and compare them"
@@ -61,6 +61,7 @@ def _run(options: argparse.Namespace) -> int:
     file = find_experiment(options.experiment)
     if options.seeds < 1:
         raise ConfigError(f"--seeds {options.seeds}: at least one run is needed.")
+    refuse_seed(options.set)
     grid = read_grid(file.config_class, options.over, options.set)
     combinations = {
         " ".join(f"{name}={value}" for name, value in zip(grid, values, strict=True)): values
@@ -126,8 +127,11 @@ def read_grid(config_class: type, over: list[str], fixed: list[str]) -> dict[str
             raise ConfigError(f"--over {text}: every combination is trained with the same seeds; give --seeds N.")
         if name in grid or name in (each.partition("=")[0].strip() for each in fixed):
             raise ConfigError(f"--over {text}: the setting {name} is given twice.")
-        separator = ";" if typing.get_origin(setting.type) is tuple else ","
+        kinds = (setting.type, *typing.get_args(setting.type))  # a tuple, or a tuple or none
+        separator = ";" if any(typing.get_origin(kind) is tuple for kind in kinds) else ","
         found = [setting.text(setting.parse(value.strip())) for value in values.split(separator) if value.strip()]
+        if not found:
+            raise ConfigError(f"--over {text}: there is no value. Write KEY=VALUE,VALUE, such as peak_lr=1e-3,3e-3.")
         grid[name] = list(dict.fromkeys(found))
     return grid
 

@@ -100,6 +100,8 @@ def test_a_diverged_mean_is_never_the_best() -> None:
         (["--over", "peak_lr=fast"], "setting peak_lr: expected float, got 'fast'"),
         (["--over", "seed=0,1"], "--over seed=0,1: every combination is trained with the same seeds; give --seeds N."),
         (["--over", "epochs=1,2", "--set", "epochs=3"], "--over epochs=1,2: the setting epochs is given twice."),
+        (["--over", "epochs=,"], "--over epochs=,: there is no value. Write KEY=VALUE,VALUE"),
+        (["--over", "epochs=1", "--set", "seed=5"], "--set seed=5: the seeds are 0 to N-1 of --seeds N"),
         (["--over", "epochs=1", "--seeds", "0"], "--seeds 0: at least one run is needed."),
     ],
 )
@@ -117,10 +119,12 @@ def test_values_of_tuples_have_semicolons_between_them() -> None:
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Config:
         widths: tuple[int, ...] = (8,)
-        rate: float = 0.1
+        crop: tuple[int, int] | None = None
+        rate: float | None = 0.1
 
-    assert read_grid(Config, ["widths=8,16; 4", "rate=1e-1,.1,2"], []) == {
+    assert read_grid(Config, ["widths=8,16; 4", "crop=24,32;none", "rate=1e-1,.1,2"], []) == {
         "widths": ["8,16", "4"],
+        "crop": ["24,32", "none"],
         "rate": ["0.1", "2.0"],
     }
     with pytest.raises(ConfigError, match=re.escape("--over rate=1: the setting rate is given twice")):
