@@ -4,8 +4,9 @@ Text from the user (paths, class names, settings) is never markup, and its contr
 """
 
 import json
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -41,9 +42,17 @@ def say(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Prints a value as JSON, in ASCII characters."""
-    json.dump(value, sys.stdout, indent=2)
+    """Prints a value as JSON, in ASCII characters; a number that is not finite, which JSON does not have, as null."""
+    json.dump(_finite(value), sys.stdout, indent=2, allow_nan=False)
     print()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:

@@ -1,6 +1,8 @@
 """What verbs print: on terminals of every encoding, and names that are markup or hold control characters."""
 
 import io
+import json
+import math
 import os
 import pty
 import subprocess
@@ -112,6 +114,21 @@ def test_names_in_a_table_are_shown_as_they_are(
         lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
         assert "[bold]" in lines[0] and "class[/]" in lines[1]
         assert lines[2:] == SHOWN
+
+
+def test_json_has_null_for_numbers_that_are_not_finite(capsys: pytest.CaptureFixture[str]) -> None:
+    """NaN and Infinity are no JSON: ``JSON.parse`` refuses them."""
+    value = {"a": math.nan, "b": [1.5, math.inf, (-math.inf, "NaN")], "c": {"d": 0, "e": None, "f": True}}
+    _output.print_json(value)
+
+    def refused(constant: str) -> None:
+        raise AssertionError(constant)
+
+    assert json.loads(capsys.readouterr().out, parse_constant=refused) == {
+        "a": None,
+        "b": [1.5, None, [None, "NaN"]],
+        "c": {"d": 0, "e": None, "f": True},
+    }
 
 
 def test_names_in_a_line_are_shown_as_they_are(
