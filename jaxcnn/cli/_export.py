@@ -236,6 +236,8 @@ def digest(path: Path) -> str:
 def compare(expected: Any, found: Any, tolerance: float | None) -> float:
     """The largest difference relative to the largest entry, over all results; at most the tolerance, if there is one.
 
+    Entries that are NaN, or the same infinity, in both do not differ.
+
     Raises:
         ValueError: it is above the tolerance.
     """
@@ -245,7 +247,10 @@ def compare(expected: Any, found: Any, tolerance: float | None) -> float:
     worst = 0.0
     for one, other in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
         one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-        worst = max(worst, float(np.abs(one - other).max(initial=0) / max(np.abs(one).max(initial=0), 1e-30)))
+        with np.errstate(invalid="ignore"):  # of infinities
+            apart = np.where((one == other) | (np.isnan(one) & np.isnan(other)), 0, np.abs(one - other))
+        largest = np.abs(one[np.isfinite(one)]).max(initial=1e-30)
+        worst = float(np.maximum(worst, apart.max(initial=0) / largest))  # NaN where only one of them is finite
     if tolerance is not None and not worst <= tolerance:
         raise ValueError(
             f"on test images the file differs from the run by {worst:.1e} of the largest result, more than "

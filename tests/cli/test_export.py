@@ -55,6 +55,19 @@ def test_a_file_and_its_card(
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("expected", "found"),
+    [([1.0, 2.0], [1.0, np.nan]), ([1.0, 2.0], [1.0, np.inf]), ([np.inf, 2.0], [-np.inf, 2.0]), ([4.0], [4.1])],
+)
+def test_results_that_differ_are_refused(expected: list[float], found: list[float]) -> None:
+    """NaN is not less than any number: a largest difference by comparisons would pass over it."""
+    same = [0.0, np.nan, np.inf, -np.inf, 3.0]
+    assert _export.compare({"a": np.array(same)}, {"a": np.array(same)}, 1e-4) == 0
+    assert _export.compare([np.array([4.0, -8.0])], [np.array([4.0, -8.4])], None) == pytest.approx(0.05)
+    with pytest.raises(ValueError, match=r"on test images the file differs from the run by (nan|inf|2\.5e-02)"):
+        _export.compare([np.array(same), np.array(expected)], [np.array(same), np.array(found)], 1e-4)
+
+
 @pytest.mark.gate
 def test_integers(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "small.stablehlo"
