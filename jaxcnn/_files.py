@@ -37,6 +37,9 @@ def sync(path: Path) -> None:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A temporary binary file next to ``path``, which replaces it at the end, after it was synchronized with the disk.
 
+    Raises:
+        OSError: it cannot be written, such as in a folder that does not exist; the message names ``path``.
+
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "x"
     >>> with replacing(path) as file:
@@ -46,8 +49,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.unlink(missing_ok=True)
-        with temporary.open("xb") as file:  # x: a link of that name would be written through
+        with _opened(temporary, path) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -55,6 +57,21 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _opened(temporary: Path, path: Path) -> BinaryIO:
+    """The temporary file, open for writing.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    try:
+        temporary.unlink(missing_ok=True)
+        return temporary.open("xb")  # x: a link of that name would be written through
+    except OSError as error:
+        known = type(error)(f"{path} cannot be written: {error.strerror}.")
+        known.errno = error.errno
+        raise known from error
 
 
 def write_text(path: Path, text: str) -> None:

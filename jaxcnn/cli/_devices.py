@@ -48,6 +48,8 @@ def add_step_arguments(group: "argparse._ArgumentGroup") -> None:
 
 def _count(text: str) -> int | str:
     """A number of devices, or all."""
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of devices, or all.")
     return text if text == "all" else int(text)
 
 

@@ -58,9 +58,9 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn.cli._output import print_json, print_table, say
     from jaxcnn.train import ConfigError, RunError, RunFolder
 
-    for name in ("units", "top", "images", "steps"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"--{name} {getattr(options, name)}: give at least 1.")
+    for name, least in {"units": 1, "top": 1, "images": 1, "steps": 1, "made": 0}.items():
+        if getattr(options, name) < least:
+            raise ConfigError(f"--{name} {getattr(options, name)}: give at least {least}.")
     folder = RunFolder.open(options.run_folder)
     inside = open_inside(folder, options)
     experiment = inside.trained.experiment

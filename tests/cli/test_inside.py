@@ -126,3 +126,5 @@ def test_units_draws_patches_and_made_images_of_a_layer(
     assert main(["units", str(tiny_run), "--layer", "cone"]) == 2
     assert "--layer cone: there is no such layer of maps. Did you mean" in capsys.readouterr().err
     assert json.dumps(found)
+    assert main(["units", str(tiny_run), "--made", "-1"]) == 2
+    assert "--made -1: give at least 0." in capsys.readouterr().err

@@ -56,6 +56,10 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ),
         (["summary", "lenet5_digits", "--classes", "3"], "--classes is for a named model"),
     ],
+        (
+            ["summary", "lenet5", "--picture", "nowhere/fields.png"],
+            "nowhere/fields.png cannot be written: No such file or directory.",
+        ),
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_misspelt_requests(
@@ -71,6 +75,12 @@ def test_misspelt_requests(
 
 
 def test_a_data_set_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_number_of_devices_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "lenet5_digits", "--devices", "-1"])
+    assert "argument --devices: '-1': expected a number of devices, or all." in capsys.readouterr().err
+
+
     folder = tmp_path / "sets"
     words = ["train", "lenet5_mnist", "--set", f"data_dir={folder}", "--run-dir", str(tmp_path / "run")]
     error = refusal(capsys, *words)
