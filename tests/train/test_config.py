@@ -8,6 +8,7 @@ import pytest
 
 from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._runs._config import config_from_json, settings_of, settings_to_json, with_settings
+from jaxcnn.train._runs._discover import load_experiment
 
 
 class Mode(enum.Enum):
@@ -97,3 +98,21 @@ def test_json_round_trip_and_its_mistakes() -> None:
         config_from_json(Config, {"epochs": "2"})
     with pytest.raises(ConfigError, match=r"no setting 'epoch'"):
         config_from_json(Config, {"epoch": 2})
+
+
+def test_a_default_may_be_made_by_a_function_and_each_setting_has_one(tmp_path: Path) -> None:
+    text = """
+import dataclasses
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    widths: tuple[int, ...] = dataclasses.field(default_factory=lambda: (8, 16))
+    seed: int
+def build(config): ...
+"""
+    file = tmp_path / "own.py"
+    file.write_text(text.replace("seed: int", "seed: int = 0"), encoding="utf-8")
+    settings = settings_of(load_experiment(file).config_class)
+    assert [setting.to_json()["default"] for setting in settings] == [[8, 16], 0]
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"own\.py: the setting seed of Config has no default, and `jaxcnn train`"):
+        load_experiment(file)

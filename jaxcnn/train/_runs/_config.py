@@ -97,7 +97,9 @@ def settings_of(config_class: type) -> list[Setting]:
         if typing.get_origin(kind) is typing.Annotated:
             kind, *notes = typing.get_args(kind)
             meaning = " ".join(str(note) for note in notes)
-        found.append(Setting(name=field.name, type=kind, default=field.default, meaning=meaning))
+        made = field.default_factory is not dataclasses.MISSING
+        default = field.default_factory() if made else field.default  # type: ignore[misc]
+        found.append(Setting(name=field.name, type=kind, default=default, meaning=meaning))
     return found
 
 

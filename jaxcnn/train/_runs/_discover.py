@@ -107,7 +107,7 @@ def find_experiment(name_or_path: str) -> ExperimentFile:
 
     Raises:
         ConfigError: there is no such experiment (the nearest name is suggested), or its file lacks
-            ``Config`` or ``build``.
+            ``Config`` or ``build``, or a setting has no default.
 
     >>> find_experiment("lenet5_digits").path.name
     'lenet5_digits.py'
@@ -139,7 +139,7 @@ def load_experiment(
         source: the text of the file, if it has been read already; exactly this text is run.
 
     Raises:
-        ConfigError: the file lacks ``Config`` or ``build``, or its path is not UTF-8.
+        ConfigError: the file lacks ``Config`` or ``build``, a setting has no default, or its path is not UTF-8.
     """
     check_path(path)
     name = name or path.stem
@@ -149,6 +149,12 @@ def load_experiment(
     config_class, build = getattr(module, "Config", None), getattr(module, "build", None)
     if not (isinstance(config_class, type) and dataclasses.is_dataclass(config_class) and callable(build)):
         raise ConfigError(f"{path} is not an experiment: it needs a dataclass Config and a function build(config).")
+    for field in dataclasses.fields(config_class):
+        if field.init and field.default is field.default_factory is dataclasses.MISSING:
+            raise ConfigError(
+                f"{path}: the setting {field.name} of Config has no default, and `jaxcnn train` without --set has to "
+                f"make a Config. Give it one."
+            )
     return ExperimentFile(
         name=name,
         path=path.resolve(),
