@@ -5,6 +5,7 @@ exact. --show draws the image with those found.
 """
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     folder = RunFolder.open(options.run_folder)
     file = folder.path / FILE
     if not file.is_file():
-        raise RunError(f"{folder.path} has no index. Make one: jaxcnn index {folder.path} IMAGE ...")
+        raise RunError(f"{folder.path} has no index. Make one: jaxcnn index {shlex.quote(str(folder.path))} IMAGE ...")
     try:
         with np.load(file) as stored:
             index = dict(stored)

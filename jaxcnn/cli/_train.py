@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import logging
 import math
+import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -213,7 +214,7 @@ def _train(start: "Start", options: argparse.Namespace, callbacks: list[Any]) ->
             )
         if outcome.metrics is None:
             screen.print(f"stopped at step {outcome.step}; everything is saved. Continue with:", highlight=False)
-            screen.print(f"  jaxcnn train --resume {run.path}", highlight=False, soft_wrap=True)
+            screen.print(f"  jaxcnn train --resume {shlex.quote(str(run.path))}", highlight=False, soft_wrap=True)
             return 128 + int(stop.signal or signal.SIGINT)
         outputs, targets = _outputs(Trained(experiment, outcome.variables, outcome.step), parallel)
         with run.locked() if first else contextlib.nullcontext():  # warnings are written to the folder

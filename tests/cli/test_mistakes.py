@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -55,11 +56,11 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
             "'lenet6' is not a model, an experiment, an experiment file (.py) or a run folder. Did",
         ),
         (["summary", "lenet5_digits", "--classes", "3"], "--classes is for a named model"),
-    ],
         (
             ["summary", "lenet5", "--picture", "nowhere/fields.png"],
             "nowhere/fields.png cannot be written: No such file or directory.",
         ),
+    ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_misspelt_requests(
@@ -74,13 +75,13 @@ def test_misspelt_requests(
     assert not list(tmp_path.iterdir()), "a refused request leaves nothing behind"
 
 
-def test_a_data_set_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_number_of_devices_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["train", "lenet5_digits", "--devices", "-1"])
     assert "argument --devices: '-1': expected a number of devices, or all." in capsys.readouterr().err
 
 
+def test_a_data_set_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "sets"
     words = ["train", "lenet5_mnist", "--set", f"data_dir={folder}", "--run-dir", str(tmp_path / "run")]
     error = refusal(capsys, *words)
@@ -160,11 +161,14 @@ def test_images_of_a_size_the_model_cannot_read(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_run_without_a_checkpoint(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = shutil.copytree(tiny_run, tmp_path / "run")
+    """The command that is proposed can be copied, whatever the name of the folder."""
+    run = shutil.copytree(tiny_run, tmp_path / "a run")
     shutil.rmtree(run / "checkpoints")
     error = refusal(capsys, "evaluate", str(run))
     assert f"there is no last checkpoint in {run / 'checkpoints'}" in error
-    assert f"jaxcnn train --resume {run}" in error
+    assert shlex.split(error.partition("Start it again with: ")[2]) == ["jaxcnn", "train", "--resume", str(run)]
+    error = refusal(capsys, "train", str(TINY), "--run-dir", str(run))
+    assert shlex.split(error.partition("Continue it with: ")[2]) == ["jaxcnn", "train", "--resume", str(run)]
 
 
 def test_a_damaged_record(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

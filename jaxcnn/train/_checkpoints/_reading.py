@@ -8,6 +8,7 @@ what that run was trained with, the metrics up to this step, and the checksum of
 import dataclasses
 import functools
 import json
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_args
@@ -155,7 +156,7 @@ def present(folder: Path, kind: str) -> list[Saved]:
     if not there:
         raise RunError(
             f"there is no {kind} checkpoint in {folder}: the run ended before its first epoch did. "
-            f"Start it again with: jaxcnn train --resume {folder.parent}"
+            f"Start it again with: jaxcnn train --resume {shlex.quote(str(folder.parent))}"
         )
     return there
 
@@ -293,7 +294,7 @@ def _check_belongs(one: Saved, record: Record, template: Any, origin: Record) ->
             raise (OtherDataError if name == "dataset" else RunError)(
                 f"the {one} in {one.folder} was trained with {name} {record[ORIGIN][name]}, but this run has "
                 f"{value}: its place in the data would be another. Set it back, or start a new run from its variables: "
-                f"jaxcnn train --from {one.folder.parent}"
+                f"jaxcnn train --from {shlex.quote(str(one.folder.parent))}"
             )
     try:
         check_fits(record["arrays"], template)

@@ -10,6 +10,7 @@ import datetime
 import json
 import os
 import secrets
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,7 +102,8 @@ class RunFolder:
             make_folder(path)
             with run_lock(path):
                 if (path / "config.json").exists():
-                    raise RunError(f"{path} holds a run already. Continue it with: jaxcnn train --resume {path}")
+                    again = f"jaxcnn train --resume {shlex.quote(str(path))}"
+                    raise RunError(f"{path} holds a run already. Continue it with: {again}")
                 if file is not None:
                     write_text(path / "experiment.py", file.source)
                 write_json(path / "versions.json", versions(Path.cwd() if file is None else file.path))
@@ -329,5 +331,5 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _paths(run: RunFolder) -> tuple[Path, Path]:
-    return run.metrics.path, run.path
+def _paths(run: RunFolder) -> tuple[Path, str]:
+    return run.metrics.path, shlex.quote(str(run.path))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import zlib
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ class MetricsLog:
             if record is None:
                 log.warning(
                     "%s: line %d is damaged and left out; `jaxcnn train --resume %s` restores it from the checkpoint",
-                    *(self.path, number, self.path.parent),
+                    *(self.path, number, shlex.quote(str(self.path.parent))),
                 )
             else:
                 records.append(record)
