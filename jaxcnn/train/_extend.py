@@ -1,11 +1,12 @@
 """A run that is trained for longer than it was started for."""
 
+import json
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.train._checkpoints import provenance, read_newest
+from jaxcnn.train._checkpoints import KINDS, provenance, read_newest, saved
 from jaxcnn.train._data_files import naming_changed_files
 from jaxcnn.train._devices import Parallel
 from jaxcnn.train._distributed import is_first
@@ -52,6 +53,25 @@ def extend_run(run: RunFolder, experiment: Experiment, settings: dict[str, Any],
         run.extend(step, changes)
     named = ", ".join(f"{name} was {earlier.get(name)} and is {value}" for name, value in changes.items())
     return f"from step {step} on: {named}; {experiment.total_steps} steps in all{rates}"
+
+
+def continue_with(run: RunFolder, experiment: Experiment, settings: dict[str, Any], parallel: Parallel) -> None:
+    """Records the settings of an experiment with which a run without ``experiment.py`` is started or continued.
+
+    Of a run of which nothing is saved they are its settings from the start; otherwise from its newest checkpoint on,
+    where steps are left to do. The caller holds the run's lock.
+
+    Raises:
+        RunError: the checkpoint is of other data, of another batch size or seed, or does not fit the model.
+    """
+    settings = json.loads(json.dumps(settings))
+    earlier, there = run.settings(), saved(run.checkpoints, KINDS)
+    if all(name in earlier and earlier[name] == value for name, value in settings.items()):
+        return
+    if there and experiment.total_steps > there[0].step:
+        extend_run(run, experiment, settings, parallel)
+    elif not there and is_first():
+        run.replace_settings(settings)
 
 
 def next_rates(experiment: Experiment, state: TrainState) -> dict[str, float]:

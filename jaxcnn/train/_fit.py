@@ -14,6 +14,7 @@ from jaxcnn.train._distributed import is_first, together
 from jaxcnn.train._dry_run import dry_run
 from jaxcnn.train._early_stopping import EarlyStopping
 from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._extend import continue_with
 from jaxcnn.train._kept import check_epochs
 from jaxcnn.train._loop import Outcome, train_run
 from jaxcnn.train._prepare import found_by_all
@@ -40,7 +41,8 @@ def fit(
     The experiment is traced before a folder is made, so that a mistake leaves nothing behind. The run is like one of
     the command: ``jaxcnn predict``, ``jaxcnn evaluate`` and ``jaxcnn list`` work with it, and ``jaxcnn.load`` reads it.
     A run whose folder is made here has no ``experiment.py``; to continue it, call this with the same experiment and
-    the same folder. ``start_run`` makes the folder of an experiment file. Of several processes each calls this with
+    the same folder. Numbers and texts of the experiment that have changed are recorded with the step from which they
+    hold. ``start_run`` makes the folder of an experiment file. Of several processes each calls this with
     the same arguments, and the first one writes.
 
     Args:
@@ -90,7 +92,10 @@ def fit(
         with together("lock the run folder"):
             if is_first():
                 stack.enter_context(folder.locked())
-                record_model(experiment, folder)
+        if not (folder.path / "experiment.py").exists():
+            continue_with(folder, experiment, _settings(experiment), parallel)
+        if is_first():
+            record_model(experiment, folder)
         if progress is None:
             console = new_console()
             console.quiet = not is_first()

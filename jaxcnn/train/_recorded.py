@@ -30,7 +30,7 @@ from jaxcnn._reprs import short_repr
 from jaxcnn.data import Split, StreamedSplit, is_prepared, names, read_image, stream
 from jaxcnn.data import load as load_data
 from jaxcnn.train._calls import evaluated, predicted
-from jaxcnn.train._checkpoints import CheckpointKind, check_seal, read_variables, seal
+from jaxcnn.train._checkpoints import KINDS, CheckpointKind, check_seal, read_variables, saved, seal
 from jaxcnn.train._errors import RunError
 from jaxcnn.train._evaluate import Evaluator, Inference
 from jaxcnn.train._experiment import Experiment
@@ -199,12 +199,12 @@ def inputs_of(experiment: Experiment) -> tuple[str, ...]:
 def record_model(experiment: Experiment, run: RunFolder) -> None:
     """Writes ``model.json``; warns where the functions cannot be exported.
 
-    Programs that are there are written again if they were made by another version of JAX: programs are read for half a
-    year only.
+    Programs that are there are written again if they were made by another version of JAX, since programs are read for
+    half a year only, or if nothing is saved yet: an earlier start of the run may have been of another experiment.
     """
     file = run.path / FILE
     with contextlib.suppress(*UNREADABLE):
-        if _content(file)["jax"] == jax.__version__:
+        if saved(run.checkpoints, KINDS) and _content(file)["jax"] == jax.__version__:
             return
     try:
         about = _about(experiment)

@@ -3,13 +3,16 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from PIL import Image
 
 import jaxcnn
-from jaxcnn import train
+from jaxcnn import data, train
 from jaxcnn.cli import main
 from jaxcnn.train._state import create_state
 from tests.train import tiny
@@ -75,6 +78,70 @@ def test_a_path_is_a_run_and_is_continued(experiment: train.Experiment, outcome:
     assert_same(final_state(run, experiment), final_state(whole, experiment))
     again = train.fit(experiment, place)
     assert again.finished and again.history == finished.history
+
+
+def line(*, slopes: int = 2, unit: float = 1.0, **changes: Any) -> train.Experiment:
+    """``y = x1 + x2 + ...``, whose predictions are in some unit."""
+    x = np.random.default_rng(0).normal(size=(32, slopes)).astype(np.float32)
+    examples = data.Split(x=x, y=x.sum(-1))
+
+    def values(variables: Any, batch: Any) -> Any:
+        return batch["x"] @ variables["params"]["slopes"]
+
+    made = train.Experiment(
+        init=lambda key, batch: {"params": {"slopes": jnp.zeros(slopes)}},
+        objective=lambda variables, batch, key: ((values(variables, batch) - batch["y"]) ** 2, train.Aux()),
+        evaluate=lambda variables, batch: {"loss": (values(variables, batch) - batch["y"]) ** 2},
+        predict=lambda variables, batch: unit * values(variables, batch),
+        data=data.Dataset(name="line", train=examples, test=examples),
+        optimizer=optax.sgd(0.1),
+        epochs=1,
+        batch_size=16,
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def interrupted() -> bool:
+    raise KeyboardInterrupt
+
+
+def test_a_run_that_was_interrupted_before_its_first_checkpoint_takes_a_changed_experiment(tmp_path: Path) -> None:
+    """As in a notebook: its settings and its recorded model are those that are trained."""
+    place = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train.fit(line(), place, should_stop=interrupted)
+    before = train.RunFolder.open(place)
+    assert before.settings()["epochs"] == 1 and not list((place / "checkpoints" / "last").iterdir())
+    identity = before.identity
+    changed = line(slopes=3, epochs=3, batch_size=8, seed=4)
+    outcome = train.fit(changed, place)
+    run = train.RunFolder.open(place)
+    assert run.identity == identity and "extended" not in run.recorded()
+    assert {name: run.settings()[name] for name in ("epochs", "batch_size", "seed")} == {
+        "epochs": 3,
+        "batch_size": 8,
+        "seed": 4,
+    }
+    x = np.ones((2, 3), np.float32)
+    np.testing.assert_allclose(jaxcnn.load(place).predict(x=x), x @ outcome.variables["params"]["slopes"], rtol=1e-6)
+
+
+def test_a_run_that_is_continued_with_other_settings_records_them_and_its_model(tmp_path: Path) -> None:
+    place, x = tmp_path / "run", np.ones((1, 2), np.float32)
+    train.fit(line(), place)
+    longer = line(unit=100.0, epochs=2, max_skipped=5)
+    outcome = train.fit(longer, place)
+    run = train.RunFolder.open(place)
+    assert outcome.step == 4 and run.recorded()["epochs"] == 1
+    assert run.recorded()["extended"] == [{"step": 2, "settings": {"epochs": 2, "max_skipped": 5}}]
+    assert run.settings()["epochs"] == 2
+    warned = (place / "warnings.log").read_text(encoding="utf-8")
+    assert "config.json: epochs was 1 and is 2; config.json: max_skipped was 10 and is 5" in warned
+    expected = 100 * np.asarray(outcome.variables["params"]["slopes"]).sum()
+    np.testing.assert_allclose(jaxcnn.load(place).predict(x=x), [expected], rtol=1e-6)
+    # Where no step is left to do, nothing is recorded.
+    train.fit(line(epochs=1), place)
+    assert len(run.recorded()["extended"]) == 1
 
 
 def test_a_mistake_makes_no_folder(experiment: train.Experiment, tmp_path: Path) -> None:

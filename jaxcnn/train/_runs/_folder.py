@@ -182,6 +182,8 @@ class RunFolder:
     def extend(self, step: int, settings: dict[str, Any]) -> None:
         """Records settings that hold from a step on; the earlier ones stay. The caller holds the run's lock.
 
+        The recorded model, which may be another with these settings, is removed; ``fit`` records it.
+
         Raises:
             RunError: the folder cannot be written.
         """
@@ -189,6 +191,18 @@ class RunFolder:
         entry = {"step": step, "settings": settings}
         with _cannot_write(self.path):
             write_json(self.path / "config.json", {**recorded, EXTENDED: [*recorded.get(EXTENDED, []), entry]})
+            (self.path / "model.json").unlink(missing_ok=True)
+
+    def replace_settings(self, settings: dict[str, Any]) -> None:
+        """Replaces the settings of a run of which nothing is saved. The caller holds the run's lock.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        recorded = self.recorded()
+        about = {name: recorded[name] for name in (*_ABOUT, FROM) if name in recorded}
+        with _cannot_write(self.path):
+            write_json(self.path / "config.json", about | settings)
 
     def devices(self) -> dict[str, Any]:
         """The number of devices and the options of ``parallel.json``; empty without that file.
