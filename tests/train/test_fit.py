@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -14,6 +15,7 @@ from PIL import Image
 import jaxcnn
 from jaxcnn import data, train
 from jaxcnn.cli import main
+from jaxcnn.train._checkpoints._checksums import without_keys
 from jaxcnn.train._state import create_state
 from tests.train import tiny
 from tests.train.any_loss import numbers
@@ -142,6 +144,20 @@ def test_a_run_that_is_continued_with_other_settings_records_them_and_its_model(
     # Where no step is left to do, nothing is recorded.
     train.fit(line(epochs=1), place)
     assert len(run.recorded()["extended"]) == 1
+
+
+def test_noise_of_the_optimizer_is_saved_with_its_key(tmp_path: Path) -> None:
+    """``optax.add_noise`` keeps a typed key in its state, which neither Orbax nor NumPy can hold."""
+    noisy = line(optimizer=optax.chain(optax.add_noise(0.1, 0.5, 7), optax.sgd(0.1)), epochs=2)
+    asked = iter(range(100))
+    train.fit(noisy, tmp_path / "whole")
+    assert not train.fit(noisy, tmp_path / "stopped", should_stop=lambda: next(asked) == 3).finished
+    train.fit(noisy, tmp_path / "stopped")
+    whole, stopped = (final_state(train.RunFolder(tmp_path / name), noisy) for name in ("whole", "stopped"))
+    noise, _ = whole.opt_state  # type: ignore[misc]
+    assert jax.dtypes.issubdtype(noise.rng_key.dtype, jax.dtypes.prng_key)
+    assert (jax.random.key_data(noise.rng_key) != jax.random.key_data(jax.random.key(7))).any()
+    assert_same(without_keys(whole), without_keys(stopped))
 
 
 def test_a_mistake_makes_no_folder(experiment: train.Experiment, tmp_path: Path) -> None:

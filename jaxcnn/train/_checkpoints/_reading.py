@@ -18,7 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxcnn._files import sync
-from jaxcnn.train._checkpoints._checksums import Record, check_arrays, check_fits, check_seal
+from jaxcnn.train._checkpoints._checksums import Record, check_arrays, check_fits, check_seal, with_keys, without_keys
 from jaxcnn.train._checkpoints._provenance import ORIGIN, changes
 from jaxcnn.train._distributed import is_first, wait_for_all
 from jaxcnn.train._errors import DamageError, OtherDataError, RunError
@@ -209,9 +209,9 @@ def _read_state(template: TrainState, origin: Record, one: Saved, record: Record
         DamageError: it is not what was saved.
         RunError: it has other data, or does not fit the template.
     """
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, without_keys(template))
     _check_belongs(one, record, abstract, origin)
-    state: TrainState = read_arrays(one.path, record["arrays"], abstract)
+    state: TrainState = with_keys(read_arrays(one.path, record["arrays"], abstract), template)
     return state
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxcnn._files import sync, write_text
-from jaxcnn.train._checkpoints._checksums import Record, checksums, seal
+from jaxcnn.train._checkpoints._checksums import Record, checksums, seal, without_keys
 from jaxcnn.train._checkpoints._reading import FORMAT, KEPT, KINDS, RECORD, STATE, read_arrays, read_record, saved
 from jaxcnn.train._distributed import is_first, together, wait_for_all
 from jaxcnn.train._errors import FolderLostError, RunError
@@ -95,6 +95,7 @@ class Checkpoints:
         step = int(state.step)
         if step in self._steps[kind]:
             return
+        state = without_keys(state)
         self._held.check()
         place = self._held.place / kind / f"{WRITING}-{step}-{next(self._saves)}"
         own = {"format": FORMAT, "kind": kind, "step": step, "metrics": self.metrics(), "arrays": checksums(state)}
