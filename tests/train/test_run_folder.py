@@ -20,6 +20,7 @@ from jaxcnn.train._devices import Parallel
 from jaxcnn.train._errors import ConfigError, FolderLostError, RunError
 from jaxcnn.train._runs._folder import RunFolder
 from jaxcnn.train._runs._metrics import MetricsLog, Record
+from jaxcnn.train._runs._versions import git_state
 from tests.tiers import default_rows
 from tests.train.runs import TINY, assert_same, final_state, new_run, train, without_seconds
 from tests.train.states import save_steps, state_at
@@ -348,3 +349,22 @@ def test_a_whole_run_is_not_touched_by_another_start(tmp_path: Path, caplog: pyt
     assert train(again, experiment).finished
     assert again.metrics.path.read_bytes() == before and not caplog.text
     assert_same(final_state(again, experiment), state)
+
+
+def test_the_state_of_a_checkout_with_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    """With ``core.quotepath=false`` git prints them as they are."""
+
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=b", *words], check=True)
+
+    name = os.fsdecode(b"caf\xe9.txt")
+    (tmp_path / name).touch()
+    git("init", "--quiet")
+    git("config", "core.quotepath", "false")
+    git("add", ".")
+    git("commit", "--quiet", "--message=one")
+    state = git_state(tmp_path)
+    assert state is not None and len(state["commit"]) == 40 and state["changed"] is False
+    (tmp_path / name).write_text("changed", encoding="utf-8")
+    assert git_state(tmp_path) == {**state, "changed": True}
+    assert git_state(tmp_path / "nowhere") is None

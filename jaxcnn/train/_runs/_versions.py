@@ -26,10 +26,8 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     """Commit of the checkout that holds ``folder``, and whether its tracked files were changed; None outside git."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=20
-        )
-        return done.stdout.strip()
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=True, timeout=20)
+        return done.stdout.decode(errors="replace").strip()  # names of files may be in any encoding
 
     try:
         return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "-uno"))}
