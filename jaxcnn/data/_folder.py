@@ -12,6 +12,7 @@ from jaxcnn.data._decode import decode_all, stack
 from jaxcnn.data._folder_scan import scan_folder
 from jaxcnn.data._images import check_channels, fit, to_pixels
 from jaxcnn.data._open_picture import open_picture
+from jaxcnn.data._polarity import holds_strokes
 from jaxcnn.data._sampled_content import MOST_MARKS, marks_of, sampled_content
 
 TEST_FRACTION = 0.2
@@ -56,7 +57,7 @@ def load_folder(
     contents = list(sampled_content(files, most=len(files))) if len(files) <= MOST_MARKS else []
     both = Split(image=images, label=np.array([label for _, label in train + test]))
     return Dataset(
-        name=root.resolve().name,
+        name=name_of(root),
         train=both.take(slice(len(train))),
         test=both.take(slice(len(train), None)),
         class_names=names,
@@ -82,6 +83,18 @@ def find_files(path: str | Path, test_fraction: float) -> tuple[Path, list[Label
     if "test" in found.splits:
         return root, listed(found.splits["train"], names), listed(found.splits["test"], names), names
     return root, *divided(found.splits["all"], names, root, test_fraction), names
+
+
+def name_of(root: Path) -> str:
+    """The name of the data set in a folder: that of the folder, unless it is that of a known set of light strokes.
+
+    Of those, prediction inverts images of dark strokes. The images of a folder with such a name may be of either kind.
+
+    >>> name_of(Path("/images/insects")), name_of(Path("/images/digits"))
+    ('insects', 'folder digits')
+    """
+    name = root.resolve().name
+    return f"folder {name}" if holds_strokes(name) else name
 
 
 def check_options(image_size: int | None, channels: int | None, test_fraction: float) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxcnn._axes import as_int
 from jaxcnn._errors import check_choice
 from jaxcnn._geometry import Resize
-from jaxcnn.data._folder import TEST_FRACTION, Labelled, find_files
+from jaxcnn.data._folder import TEST_FRACTION, Labelled, find_files, name_of
 from jaxcnn.data._images import brought_to, check_channels, to_pixels
 from jaxcnn.data._open_picture import open_picture
 from jaxcnn.data._sampled_content import digest, marks_of, sampled_content
@@ -139,7 +139,7 @@ def _folder(path: str, decode: Decoder, test_fraction: float) -> _Found:
     files = [file for file, _ in train + test]
     sampled = list(sampled_content(files))
     return _Found(
-        name=root.resolve().name,
+        name=name_of(root),
         train=FolderSource(train, decode),
         test=FolderSource(test, decode),
         class_names=names,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcnn.data import holds_strokes, is_dark_on_light, load
+from jaxcnn.data import holds_strokes, is_dark_on_light, load, stream
 from jaxcnn.data._polarity import has_light_border
 
 MNIST = Path(__file__).parents[3] / "shared" / "data" / "t10k-images-idx3-ubyte.gz"
@@ -62,3 +62,15 @@ def test_files_of_every_mode(tmp_path: Path, mode: str, dark: bool) -> None:
 def test_names_of_data_sets_of_strokes() -> None:
     assert all(holds_strokes(name) for name in ("digits", "mnist", "digits100", "emnist/letters", "mnist, held out"))
     assert not any(holds_strokes(name) for name in ("fashion_mnist", "cifar10", "digits over cifar10", "folder"))
+
+
+def test_a_folder_with_the_name_of_a_set_of_strokes_is_none(tmp_path: Path) -> None:
+    """Its images may be scans of dark ink, which a network that was trained on them must not get inverted."""
+    for number, label in enumerate("aabb"):
+        (tmp_path / "digits" / label).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 255).save(tmp_path / "digits" / label / f"{number}.png")
+    for dataset in (
+        load(f"folder:{tmp_path / 'digits'}"),
+        stream(f"folder:{tmp_path / 'digits'}", image_size=8, channels=1),
+    ):
+        assert dataset.name == "folder digits" and not holds_strokes(dataset.name)
