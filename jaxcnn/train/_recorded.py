@@ -14,7 +14,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ class RecordedModel:
             what the experiment's ``predict`` returns, such as ``{"probabilities": ...}``, as NumPy arrays.
 
         Raises:
-            RunError: the experiment has no ``predict``, or other arrays are needed.
+            RunError: the experiment has no ``predict``, or other arrays are needed, or of other shapes or dtypes.
         """
         if self.inference.predict is None:
             raise RunError("this run predicts nothing: its experiment has no predict.")
@@ -114,7 +114,25 @@ class RecordedModel:
             arrays = {self.inputs[0]: self._read(examples)}
         if set(arrays) != set(self.inputs):
             raise RunError(f"expected the arrays {', '.join(self.inputs)}, got {', '.join(arrays) or 'none of them'}.")
+        self._check(arrays)
         return jax.tree.map(np.asarray, self.inference.predict(self.variables, jax.device_put(arrays)))
+
+    def _check(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Refuses arrays that are not of the shapes and dtypes for which the model was recorded."""
+        for name, array in arrays.items():
+            shape, dtype = self.fields[name]
+            given, kind = np.shape(array), jax.dtypes.canonicalize_dtype(np.asarray(array).dtype).name
+            if given[1:] != tuple(shape) or not given or not given[0]:
+                hint = " Add an axis for the examples in front." if given == tuple(shape) else ""
+                raise RunError(f"expected {name!r} of the shape (n, {', '.join(map(str, shape))}), got {given}.{hint}")
+            if kind != dtype:
+                raise RunError(
+                    f"expected {name!r} of the dtype {dtype}, as the data set of the run has it, got {kind}. Give the "
+                    f"examples as an array of {dtype}; image files are read as uint8, from 0 to 255."
+                )
+        if len({len(array) for array in arrays.values()}) > 1:
+            lengths = ", ".join(f"{name} has {len(array)}" for name, array in arrays.items())
+            raise RunError(f"expected arrays of one length, with an entry for each example, but {lengths}.")
 
     def _read(self, examples: Any) -> np.ndarray:
         """Image files as an array; arrays as they are."""

@@ -160,6 +160,46 @@ def test_noise_of_the_optimizer_is_saved_with_its_key(tmp_path: Path) -> None:
     assert_same(without_keys(whole), without_keys(stopped))
 
 
+def test_arrays_that_the_recorded_model_does_not_read(outcome: train.Outcome) -> None:
+    """The errors of ``jax.export`` name ``args[1]``, and no example at all was a missing argument of ``map``."""
+    loaded, images = jaxcnn.load(outcome.run), np.zeros((2, 32, 32, 1), np.uint8)
+    for wrong, message in (
+        (images[0], r"of the shape \(n, 32, 32, 1\), got \(32, 32, 1\)\. Add an axis for the examples in front"),
+        (images[:, :31], r"of the shape \(n, 32, 32, 1\), got \(2, 31, 32, 1\)\.$"),
+        (images[:0], r"of the shape \(n, 32, 32, 1\), got \(0, 32, 32, 1\)\.$"),
+        ([], r"of the shape \(n, 32, 32, 1\), got \(0,\)"),
+        (images / 255, "'image' of the dtype uint8, as the data set of the run has it, got float32"),
+        (images.astype(np.int64), "'image' of the dtype uint8, .* got int32"),
+    ):
+        with pytest.raises(train.RunError, match=message):
+            loaded.predict(wrong)
+    assert len(loaded.predict(images)["probabilities"]) == 2
+
+
+def test_the_command_says_that_images_of_floats_are_not_read_from_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels = np.random.default_rng(0).random((16, 2, 2, 1)).astype(np.float32)
+    examples = data.Split(image=pixels, label=np.zeros(16, int))
+
+    def values(variables: Any, batch: Any) -> Any:
+        return batch["image"].reshape(-1, 4) @ variables["params"]["kernel"]
+
+    experiment = line(
+        init=lambda key, batch: {"params": {"kernel": jnp.zeros((4, 3))}},
+        objective=lambda variables, batch, key: ((values(variables, batch) ** 2).mean(-1), train.Aux()),
+        evaluate=lambda variables, batch: {"loss": (values(variables, batch) ** 2).mean(-1)},
+        predict=lambda variables, batch: {"probabilities": jax.nn.softmax(values(variables, batch))},
+        data=data.Dataset(name="floats", train=examples, test=examples),
+    )
+    train.fit(experiment, tmp_path / "run")
+    Image.new("L", (2, 2)).save(tmp_path / "a.png")
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "a.png")]) == 2
+    error = capsys.readouterr().err
+    assert "expected 'image' of the dtype float32, as the data set of the run has it, got uint8." in error
+    assert jaxcnn.load(tmp_path / "run").predict(pixels[:2])["probabilities"].shape == (2, 3)
+
+
 def test_a_mistake_makes_no_folder(experiment: train.Experiment, tmp_path: Path) -> None:
     wrong = dataclasses.replace(experiment, objective=lambda variables, batch, key: batch["labels"])
     with pytest.raises(ValueError, match="objective: 'labels' is not in the batch"):
