@@ -85,7 +85,7 @@ def _check(panel: Panel) -> None:
     if not 1 <= len(panel.lines) <= len(_COLOURS):
         raise ValueError(f"{panel.title!r} has {len(panel.lines)} lines; a plot has from 1 to {len(_COLOURS)}.")
     for name, runs in panel.lines.items():
-        if not runs or any(len(run) != len(panel.places) for run in runs):
+        if not len(runs) or any(len(run) != len(panel.places) for run in runs):
             raise ValueError(
                 f"{panel.title!r}: each run of {name!r} must have a value for each of the "
                 f"{len(panel.places)} places, but they have {[len(run) for run in runs]}."

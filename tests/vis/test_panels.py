@@ -27,6 +27,12 @@ def test_lines_are_means_and_bands_reach_from_the_least_to_the_greatest() -> Non
     assert first.get_position().x1 < second.get_position().x0, "plots do not lie on each other"
 
 
+def test_runs_may_be_an_array() -> None:
+    values = np.array([[1.0, 2.0, 3.0], [3.0, 6.0, 3.0]])
+    (axes,) = panels_figure([panel(places=np.array([1, 3, 5]), lines={"plain": values})]).axes
+    np.testing.assert_allclose(np.asarray(axes.lines[0].get_ydata(), float), [2, 4, 3])
+
+
 def test_few_places_have_dots_and_many_have_none() -> None:
     few = panels_figure([panel()]).axes[0]
     assert few.lines[0].get_marker() == "o" and [label.get_text() for label in few.get_xticklabels()] == ["1", "3", "5"]
