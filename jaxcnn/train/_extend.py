@@ -32,11 +32,17 @@ def extend_run(run: RunFolder, experiment: Experiment, settings: dict[str, Any],
         a sentence about what changes, and the learning rate before and after.
 
     Raises:
-        ConfigError: no step is left to do.
+        ConfigError: no step is left to do, or early stopping has ended the run.
         RunError: the checkpoint is of other data, of another batch size or seed, or does not fit the model.
     """
     earlier = run.settings()
     changes = {name: value for name, value in settings.items() if earlier.get(name) != value}
+    if _stopped_early(run, experiment):
+        rule: Any = experiment.early_stopping
+        raise ConfigError(
+            f"{run.path} was ended by early stopping: {rule.name} has not improved for {rule.patience} epochs. It "
+            f"continues only with a larger patience, or without early stopping."
+        )
     template = parallel.template(abstract_state(experiment))
     with naming_changed_files(run, experiment):
         state = read_newest(run.checkpoints, template, provenance(experiment, run, parallel))
@@ -68,10 +74,16 @@ def continue_with(run: RunFolder, experiment: Experiment, settings: dict[str, An
     earlier, there = run.settings(), saved(run.checkpoints, KINDS)
     if all(name in earlier and earlier[name] == value for name, value in settings.items()):
         return
-    if there and experiment.total_steps > there[0].step:
+    if there and experiment.total_steps > there[0].step and not _stopped_early(run, experiment):
         extend_run(run, experiment, settings, parallel)
     elif not there and is_first():
         run.replace_settings(settings)
+
+
+def _stopped_early(run: RunFolder, experiment: Experiment) -> bool:
+    """Whether early stopping has ended the run, by the rule of the experiment that is to continue it."""
+    rule = experiment.early_stopping
+    return rule is not None and bool(saved(run.checkpoints, KINDS)) and rule.stops(run.metrics.read())
 
 
 def next_rates(experiment: Experiment, state: TrainState) -> dict[str, float]:

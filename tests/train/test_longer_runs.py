@@ -14,6 +14,8 @@ from PIL import Image
 
 from jaxcnn.cli import main
 from jaxcnn.train._devices import Parallel
+from jaxcnn.train._early_stopping import EarlyStopping
+from jaxcnn.train._errors import ConfigError, RunError
 from jaxcnn.train._extend import extend_run, next_rates
 from jaxcnn.train._optim import with_schedule
 from jaxcnn.train._runs._discover import load_experiment
@@ -25,6 +27,7 @@ from tests.cli.conftest import TINY
 from tests.data.test_folder import fill
 from tests.tiers import default_rows
 from tests.train import runs
+from tests.train.test_early_stopping import with_validation
 
 FILE = load_experiment(TINY)
 
@@ -122,6 +125,26 @@ def test_extensions_that_would_not_continue_the_run_are_refused_and_leave_nothin
     assert main(["train", "--resume", str(run.path), *options]) == 2
     assert message in capsys.readouterr().err
     assert (run.path / "config.json").read_bytes() == before
+
+
+def test_more_epochs_do_not_continue_a_run_that_early_stopping_has_ended(two_epochs: Path, tmp_path: Path) -> None:
+    """It would end at once, with other settings in its record."""
+    run = copied(two_epochs, tmp_path / "run")
+    run.metrics.restore([{**record, "val/loss": 1.0} for record in run.metrics.read()])
+    before = run.settings()
+    config = FILE.config_class(epochs=4)
+    for patience, kind, message in (
+        (
+            1,
+            ConfigError,
+            r"was ended by early stopping: val/loss has not improved for 1 epochs\. It continues only with",
+        ),
+        (2, RunError, "was trained with dataset"),  # the data set without a validation split
+    ):
+        experiment = with_validation(config, EarlyStopping(metric="loss", patience=patience))
+        with pytest.raises(kind, match=message):
+            extend_run(run, experiment, dataclasses.asdict(config), Parallel.over(1))
+    assert run.settings() == before
 
 
 @pytest.mark.gate
