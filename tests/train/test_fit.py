@@ -146,9 +146,20 @@ def test_a_run_that_is_continued_with_other_settings_records_them_and_its_model(
     assert len(run.recorded()["extended"]) == 1
 
 
-def test_noise_of_the_optimizer_is_saved_with_its_key(tmp_path: Path) -> None:
-    """``optax.add_noise`` keeps a typed key in its state, which neither Orbax nor NumPy can hold."""
-    noisy = line(optimizer=optax.chain(optax.add_noise(0.1, 0.5, 7), optax.sgd(0.1)), epochs=2)
+def test_keys_of_the_optimizer_and_of_a_collection_are_saved(tmp_path: Path) -> None:
+    """``optax.add_noise`` has a typed key in its state, and here the model has one: Orbax and NumPy hold neither."""
+    key = jax.random.key(3)
+
+    def objective(variables: Any, batch: Any, _: jax.Array) -> Any:
+        after = {"last": jax.random.split(variables["keys"]["last"])[1]}
+        return (batch["x"] @ variables["params"]["slopes"] - batch["y"]) ** 2, train.Aux(updates={"keys": after})
+
+    noisy = line(
+        init=lambda _, batch: {"params": {"slopes": jnp.zeros(2)}, "keys": {"last": key}},
+        objective=objective,
+        optimizer=optax.chain(optax.add_noise(0.1, 0.5, 7), optax.sgd(0.1)),
+        epochs=2,
+    )
     asked = iter(range(100))
     train.fit(noisy, tmp_path / "whole")
     assert not train.fit(noisy, tmp_path / "stopped", should_stop=lambda: next(asked) == 3).finished
@@ -158,6 +169,12 @@ def test_noise_of_the_optimizer_is_saved_with_its_key(tmp_path: Path) -> None:
     assert jax.dtypes.issubdtype(noise.rng_key.dtype, jax.dtypes.prng_key)
     assert (jax.random.key_data(noise.rng_key) != jax.random.key_data(jax.random.key(7))).any()
     assert_same(without_keys(whole), without_keys(stopped))
+    for _ in range(noisy.total_steps):
+        key = jax.random.split(key)[1]
+    loaded = jaxcnn.load(tmp_path / "stopped")
+    assert loaded.variables["keys"]["last"] == key
+    x = np.ones((1, 2), np.float32)
+    np.testing.assert_allclose(loaded.predict(x=x), x @ whole.params["slopes"], rtol=1e-6)
 
 
 def test_arrays_that_the_recorded_model_does_not_read(outcome: train.Outcome) -> None:

@@ -39,7 +39,8 @@ def without_keys(tree: Any) -> Any:
         if isinstance(leaf, jax.Array):
             return jax.random.key_data(leaf)
         numbers = jax.eval_shape(jax.random.key_data, leaf)
-        return jax.ShapeDtypeStruct(numbers.shape, numbers.dtype, sharding=leaf.sharding)
+        sharding = leaf.sharding if isinstance(leaf, jax.ShapeDtypeStruct) else None
+        return jax.ShapeDtypeStruct(numbers.shape, numbers.dtype, sharding=sharding)
 
     return jax.tree.map(plain, tree)
 

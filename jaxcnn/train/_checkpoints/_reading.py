@@ -325,10 +325,10 @@ def read_kept(folder: Path, wanted: Variables) -> list[tuple[Variables, int]]:
 
 
 def _read_variables(wanted: Variables, one: Saved, record: Record) -> Variables:
-    arrays = record["arrays"]
+    arrays, plain = record["arrays"], without_keys(wanted)
     params = "ema_params" if any(name.startswith("ema_params/") for name in arrays) else "params"
-    collections = {name: tree for name, tree in wanted.items() if name != "params" and jax.tree.leaves(tree)}
-    template = {params: wanted["params"], **({"collections": collections} if collections else {})}
+    collections = {name: tree for name, tree in plain.items() if name != "params" and jax.tree.leaves(tree)}
+    template = {params: plain["params"], **({"collections": collections} if collections else {})}
     try:
         check_fits(
             {name: array for name, array in arrays.items() if name.startswith((f"{params}/", "collections/"))}, template
@@ -338,7 +338,8 @@ def _read_variables(wanted: Variables, one: Saved, record: Record) -> Variables:
     template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template)
     state = read_arrays(one.path, arrays, template, some=True)
     found = {"params": state[params], **state.get("collections", {})}
-    return {name: found.get(name, {}) for name in wanted}
+    variables: Variables = with_keys({name: found.get(name, {}) for name in wanted}, wanted)
+    return variables
 
 
 def _set_aside(one: Saved) -> None:
