@@ -69,6 +69,8 @@ def loss_and_aux(
             f"{loss.dtype}{list(loss.shape)}. Take the mean over the other axes."
         )
     others = {name: value for name, value in variables.items() if name != "params"}
+    if not isinstance(aux.updates, Mapping):
+        raise TypeError(f"objective: expected updates as a dict of collections, got {_kind(aux.updates)}.")
     for name, value in aux.updates.items():
         _check_update(name, value, others)
     metrics = per_example("objective", aux.metrics, rows)

@@ -84,7 +84,7 @@ def fit(
     >>> outcome.finished, outcome.step, len(outcome.history)
     (True, 2, 1)
     """
-    check_callbacks(callbacks)
+    callbacks = check_callbacks(callbacks)
     keep_epochs = check_epochs(keep_epochs)
     parallel = parallel or Parallel.over(1 if jax.process_count() == 1 else None)
     folder = _folder(experiment, run, parallel)

@@ -250,6 +250,15 @@ def test_epochs_that_are_none_are_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_callbacks_may_come_from_a_generator(experiment: train.Experiment, tmp_path: Path) -> None:
+    """Of which nothing was left after they were checked."""
+    given = [Recorder(), Recorder()]
+    assert _watchers.check_callbacks(each for each in given) == tuple(given)
+    with pytest.raises(TypeError, match=r"callbacks: expected a list, got a Recorder\. Write callbacks=\[\.\.\.\]"):
+        train.fit(experiment, tmp_path / "run", callbacks=Recorder())  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_is_no_callback_is_refused(experiment: train.Experiment, tmp_path: Path) -> None:
     for wrong, kind, text in (
         (Recorder, TypeError, "expected instances of train.Callback, got the class Recorder; call it"),

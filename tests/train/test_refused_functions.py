@@ -83,6 +83,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         ValueError,
         "updates name the collection 'batch_stat', but the variables have only 'batch_stats'. Did you mean",
     ),
+    "no dict of updates": (
+        {"objective": objective(lambda v, b: (LOSSES, train.Aux(updates=None)))},  # type: ignore[arg-type]
+        TypeError,
+        "objective: expected updates as a dict of collections, got None",
+    ),
     "params": (
         {"objective": objective(lambda v, b: (LOSSES, train.Aux(updates={"params": v["params"]})))},
         ValueError,

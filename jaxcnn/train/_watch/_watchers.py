@@ -3,7 +3,7 @@
 import functools
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Any
 
@@ -17,13 +17,17 @@ ASK_SECONDS = 0.02
 _RAISED = "the callback %s raised %s: %s. Training continues%s"
 
 
-def check_callbacks(callbacks: Sequence[Any]) -> None:
-    """Refuses what is no callback.
+def check_callbacks(callbacks: Iterable[Any]) -> tuple[Callback, ...]:
+    """The callbacks, of which each is one.
 
     Raises:
-        TypeError: an entry is not an instance of ``Callback``, or its ``every`` is not an int.
+        TypeError: an entry is not an instance of ``Callback``, or its ``every`` is not an int; or a callback in place
+            of several.
         ValueError: its ``every`` is less than 1.
     """
+    if isinstance(callbacks, Callback):
+        raise TypeError(f"callbacks: expected a list, got a {type(callbacks).__name__}. Write callbacks=[...].")
+    callbacks = tuple(callbacks)  # of a generator nothing would be left after the checks
     for each in callbacks:
         if not isinstance(each, Callback):
             what = f"the class {each.__name__}; call it" if isinstance(each, type) else f"a {type(each).__name__}"
@@ -32,6 +36,7 @@ def check_callbacks(callbacks: Sequence[Any]) -> None:
             raise TypeError(f"{type(each).__name__}: every={each.every!r}: expected an int, a number of steps.")
         if each.every < 1:
             raise ValueError(f"{type(each).__name__}: every={each.every}: expected a number of steps, at least 1.")
+    return callbacks
 
 
 class Watchers:
