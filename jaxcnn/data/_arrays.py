@@ -21,6 +21,7 @@ CLASSES = ("label", "segmentation")
 IGNORED = 255
 # What JAX computes with unless 64 bits are enabled; a split holds these from the start.
 _NARROW = {"int64": np.int32, "uint64": np.uint32, "float64": np.float32, "complex128": np.complex64}
+_NARROW |= {"float128": np.float32, "complex256": np.complex64}
 
 
 class Split:
@@ -35,8 +36,8 @@ class Split:
         arrays: at least one array, all of one length.
 
     Raises:
-        TypeError: something that is not a NumPy array, or an array of objects or texts.
-        ValueError: no array, an array without a first axis, no example, arrays of different lengths, or an integer that
+        TypeError: something that is not a NumPy array, an array of objects, texts, times or records, or a masked one.
+        ValueError: no array, an array without a first axis, no example, arrays of different lengths, or a number that
             does not fit into 32 bits.
 
     >>> split = Split(image=np.zeros((2, 28, 28, 1), np.uint8), label=np.array([7, 3]))
@@ -86,9 +87,16 @@ class Split:
         Args:
             index: an array of integers or of booleans, or a slice.
 
+        Raises:
+            TypeError: a single integer, of which the result would have no axis of examples.
+
         >>> Split(label=np.arange(5)).take(slice(1, 3))["label"]
         array([1, 2], dtype=int32)
         """
+        if not isinstance(index, slice) and np.ndim(index) != 1:
+            raise TypeError(
+                f"take: expected a list of integers or a slice, got {index!r}. One example is take([{index}])."
+            )
         return Split(**{name: array[index] for name, array in self.arrays.items()})
 
     def replace(self, **arrays: np.ndarray) -> "Split":
@@ -109,7 +117,10 @@ def _checked(name: str, array: Any) -> np.ndarray:
     """
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}; try np.asarray.")
-    if not (np.issubdtype(array.dtype, np.number) or array.dtype.kind in "bV"):  # V: bfloat16 and other small floats
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost. Give {name}.filled(...), and the mask.")
+    # V: bfloat16 and other small floats, but also structured arrays
+    if array.dtype.kind not in "biufcV" or array.dtype.type is np.void:
         raise TypeError(f"{name} must be an array of numbers, not of dtype {array.dtype}.")
     if not array.ndim:
         raise ValueError(f"{name} must have one entry for each example, but its shape is ().")
@@ -124,7 +135,12 @@ def _checked(name: str, array: Any) -> np.ndarray:
             raise ValueError(
                 f"integers are held in 32 bits, {most.min} to {most.max}, but {name} has the values {low} to {high}."
             )
-    return array.astype(narrow)
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(narrow)
+    except FloatingPointError:
+        most = np.finfo(np.float32).max
+        raise ValueError(f"floats are held in 32 bits, up to {most:.3g}, but {name} has larger numbers.") from None
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

@@ -53,6 +53,10 @@ def test_arrays_are_held_in_the_byte_order_of_the_machine(given: str, held: str)
         ({"image": [[1]]}, TypeError, "image must be a NumPy array, not list; try np.asarray"),
         ({"label": np.array(["a"])}, TypeError, "label must be an array of numbers, not of dtype <U1"),
         ({"label": np.array([{}])}, TypeError, "label must be an array of numbers, not of dtype object"),
+        ({"label": np.zeros(2, [("a", np.int32)])}, TypeError, "label must be an array of numbers, not of dtype [('a'"),
+        ({"label": np.zeros(2, "m8[s]")}, TypeError, "label must be an array of numbers, not of dtype timedelta64[s]"),
+        ({"x": np.ma.masked_array([1.0, 2.0], [0, 1])}, TypeError, "x is a masked array, whose mask would be lost"),
+        ({"x": np.array([1e300, np.inf])}, ValueError, "held in 32 bits, up to 3.4e+38, but x has larger numbers"),
         ({"label": np.array(3)}, ValueError, "label must have one entry for each example, but its shape is ()"),
         (
             {"image": np.zeros((2, 2, 2, 1)), "label": np.zeros(3), "mask": np.zeros(2)},
@@ -66,6 +70,20 @@ def test_arrays_are_held_in_the_byte_order_of_the_machine(given: str, held: str)
 def test_what_is_no_split(arrays: dict[str, object], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=re.escape(message)):
         Split(**arrays)  # type: ignore[arg-type]
+
+
+def test_one_example_is_taken_as_a_list_of_one() -> None:
+    """The rows of an image were examples, where nothing else was in the split."""
+    images = Split(image=np.zeros((5, 4, 4, 1), np.uint8))
+    for index in (2, np.int64(2), np.array([[0, 1]])):
+        with pytest.raises(TypeError, match="take: expected a list of integers or a slice, got"):
+            images.take(index)  # type: ignore[arg-type]
+    assert images.take([2]).take(slice(1)).take(np.array([True])).fields == images.fields
+
+
+def test_numbers_of_more_bits_are_held_in_32() -> None:
+    held = Split(x=np.array([0.5, np.inf], np.longdouble), y=np.array([1, 2], np.complex128))
+    assert held["x"].dtype == np.float32 and held["x"].tolist() == [0.5, np.inf] and held["y"].dtype == np.complex64
 
 
 def test_a_missing_array_is_answered_by_those_that_are_there() -> None:
