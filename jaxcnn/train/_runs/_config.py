@@ -97,8 +97,7 @@ def settings_of(config_class: type) -> list[Setting]:
         if typing.get_origin(kind) is typing.Annotated:
             kind, *notes = typing.get_args(kind)
             meaning = " ".join(str(note) for note in notes)
-        made = field.default_factory is not dataclasses.MISSING
-        default = field.default_factory() if made else field.default  # type: ignore[misc]
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         found.append(Setting(name=field.name, type=kind, default=default, meaning=meaning))
     return found
 
