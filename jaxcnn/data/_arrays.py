@@ -139,8 +139,8 @@ def _checked(name: str, array: Any) -> np.ndarray:
         with np.errstate(over="raise"):
             return array.astype(narrow)
     except FloatingPointError:
-        most = np.finfo(np.float32).max
-        raise ValueError(f"floats are held in 32 bits, up to {most:.3g}, but {name} has larger numbers.") from None
+        greatest = np.finfo(np.float32).max
+        raise ValueError(f"floats are held in 32 bits, up to {greatest:.3g}, but {name} has larger numbers.") from None
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
