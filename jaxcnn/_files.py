@@ -69,7 +69,7 @@ def _opened(temporary: Path, path: Path) -> BinaryIO:
         temporary.unlink(missing_ok=True)
         return temporary.open("xb")  # x: a link of that name would be written through
     except OSError as error:
-        known = type(error)(f"{path} cannot be written: {error.strerror}.")
+        known = type(error)(f"{path} cannot be written: {error.strerror}")
         known.errno = error.errno
         raise known from error
 

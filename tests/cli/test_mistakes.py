@@ -58,7 +58,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         (["summary", "lenet5_digits", "--classes", "3"], "--classes is for a named model"),
         (
             ["summary", "lenet5", "--picture", "nowhere/fields.png"],
-            "nowhere/fields.png cannot be written: No such file or directory.",
+            "nowhere/fields.png cannot be written: No such file or directory\n",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
