@@ -61,7 +61,7 @@ def test_a_results_file_has_mean_and_deviation_of_metrics_and_measured_values_by
     assert second["measured"]["norms"] == {"mean": values[2].tolist(), "std": [0.0, 0.0]}
     row_of_first, row_of_second = _results.rows([result])
     assert row_of_first[0] == "tiny, first" and f"{100 * accuracies.mean():.2f} ± " in row_of_first[1]
-    assert row_of_first[3] == "0.5833 ± 0.38 norm" and row_of_second[5] == "not known"
+    assert row_of_first[2] == "0.5833 ± 0.38 norm" and row_of_second[4] == "not known"
     cost, *lines = _results.head_lines(result)
     assert cost.startswith("cost    0:02 a run on ")
     assert [line.split(":")[0] for line in lines] == ["result  first", "result  second"]
