@@ -72,7 +72,7 @@ def as_scene(batch: Batch) -> Scene:
             raise TypeError(f"segmentation must be integers, one class for each pixel, not {classes.dtype}.")
     boxes, mask = batch.get("boxes"), None
     if boxes is not None:
-        boxes = as_floating(boxes)
+        boxes = _as_floating(boxes)
         if boxes.ndim != 3 or boxes.shape[0] != count or boxes.shape[2] != 4:
             raise ShapeError(f"boxes must have the shape ({count}, most, 4), not {boxes.shape}.")
         for name in OF_BOXES:
@@ -87,10 +87,10 @@ def as_scene(batch: Batch) -> Scene:
     return Scene(image, with_sharding_of(size.astype(jnp.int32), image), classes, boxes, mask)
 
 
-def as_floating(array: Any) -> jax.Array:
+def _as_floating(array: Any) -> jax.Array:
     """The array, with integers as float32: parts of boxes and of areas are no integers.
 
-    >>> as_floating([1, 2]).dtype
+    >>> _as_floating([1, 2]).dtype
     dtype('float32')
     """
     array = jnp.asarray(array)
@@ -134,7 +134,7 @@ def moved(
         if name in batch:
             found[name] = jnp.where(mask, jnp.asarray(batch[name]), jnp.zeros((), jnp.asarray(batch[name]).dtype))
     if "box_area" in batch:
-        area = as_floating(batch["box_area"])
+        area = _as_floating(batch["box_area"])
         share = rest / jnp.where(whole > 0, whole, 1) * jnp.reshape(jnp.asarray(magnification, boxes.dtype), (-1, 1))
         found["box_area"] = jnp.where(mask, area * share.astype(area.dtype), 0)
     return found
