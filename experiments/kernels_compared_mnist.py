@@ -8,8 +8,23 @@ all training images. In ``trained`` they are trained with the classifier, and ``
 1,000 labels, or all of them (``_all``).
 
 run     jaxcnn repeat kernels_compared_mnist --seeds 3  (MNIST prepared by tensorflow-datasets; see docs/your_data.md)
-cost    not measured yet
-result  not measured yet
+cost    0:53 a run on 1 core
+result  pixels: 88.30 % test accuracy, 11.70 % error over 1 seed
+result  random: 96.19 % test accuracy, 3.81 % error over 1 seed
+result  handmade: 96.85 % test accuracy, 3.15 % error over 1 seed
+result  kmeans: 96.63 % test accuracy, 3.37 % error over 1 seed
+result  sparse: 96.21 % test accuracy, 3.79 % error over 1 seed
+result  psd: 96.02 % test accuracy, 3.98 % error over 1 seed
+result  crbm: 96.19 % test accuracy, 3.81 % error over 1 seed
+result  trained: 96.84 % test accuracy, 3.16 % error over 1 seed
+result  pixels_all: 92.28 % test accuracy, 7.72 % error over 1 seed
+result  random_all: 98.78 % test accuracy, 1.22 % error over 1 seed
+result  handmade_all: 98.76 % test accuracy, 1.24 % error over 1 seed
+result  kmeans_all: 98.53 % test accuracy, 1.47 % error over 1 seed
+result  sparse_all: 98.29 % test accuracy, 1.71 % error over 1 seed
+result  psd_all: 98.34 % test accuracy, 1.66 % error over 1 seed
+result  crbm_all: 98.84 % test accuracy, 1.16 % error over 1 seed
+result  trained_all: 99.13 % test accuracy, 0.87 % error over 1 seed
 """
 
 import dataclasses
