@@ -93,10 +93,10 @@ class Graph:
             self.nodes, self.uses = nodes, uses
             self._tensors, self._converted, self._stored = tensors, converted, stored
 
-    def constant(self, array: Any, *, name: str = "constant") -> str:
-        """An initializer; equal small ones are one."""
+    def constant(self, array: Any, *, name: str = "constant", shared: bool = True) -> str:
+        """An initializer; equal small ones are one, if they may be shared."""
         array = np.ascontiguousarray(array) if np.ndim(array) else np.asarray(array)
-        key = (array.dtype.str, array.shape, array.tobytes()) if array.size <= 64 else None
+        key = (array.dtype.str, array.shape, array.tobytes()) if shared and array.size <= 64 else None
         if key is not None and key in self._constants:
             return self._constants[key]
         unique = self.unique("/".join(filter(None, [self.layer, name])))
@@ -139,7 +139,8 @@ class Graph:
         if scale is None:
             return self.constant(array, name="weight")
         integers = integers_of_kernel(array, scale, axis)
-        zeros = self.constant(np.zeros(len(scale), np.int8), name="zero")
+        # onnxruntime's exact sums on CPUs without VNNI replace these zeros, and fail where two layers share them.
+        zeros = self.constant(np.zeros(len(scale), np.int8), name="zero", shared=False)
         return self.node(
             "DequantizeLinear",
             self.constant(integers, name="weight"),
