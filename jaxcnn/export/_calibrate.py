@@ -19,7 +19,7 @@ LEVELS = 128  # that a histogram is reduced to, to find what is lost
 BATCH = 32
 MARGIN = 0.1  # of the range, that images may exceed it, as after a resize
 LEAST_SHARE = 0.01  # of the range, that images cover
-MOST_CLIPPED = 0.01  # share of the entries beyond a threshold that minimises the loss of information
+MOST_CLIPPED = 0.01  # fraction of the entries that an entropy threshold may clip
 STEP = 16  # bins from one candidate of a threshold to the next
 
 Range = tuple[float, float]
@@ -180,9 +180,11 @@ def entropy_threshold(counts: np.ndarray) -> int:
     """
     counts = np.concatenate([[0], counts[1:]])
     best, loss = len(counts), np.inf
-    clipped = counts.sum() - np.cumsum(counts)
+    if not counts.any():
+        return best
+    clipped = 1 - np.cumsum(counts) / counts.sum()
     for size in range(LEVELS, len(counts) + 1, STEP):
-        if clipped[size - 1] > MOST_CLIPPED * counts.sum() or not counts.any():
+        if clipped[size - 1] > MOST_CLIPPED:
             continue
         inside = counts[:size].astype(np.float64)
         p = inside.copy()

@@ -15,7 +15,7 @@ from PIL import Image
 import jaxcnn
 from jaxcnn import data, train
 from jaxcnn.cli import main
-from jaxcnn.train._checkpoints._checksums import without_keys
+from jaxcnn.train._checkpoints._keys import without_keys
 from jaxcnn.train._state import create_state
 from tests.train import tiny
 from tests.train.any_loss import numbers

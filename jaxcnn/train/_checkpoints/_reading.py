@@ -18,7 +18,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxcnn._files import sync
-from jaxcnn.train._checkpoints._checksums import Record, check_arrays, check_fits, check_seal, with_keys, without_keys
+from jaxcnn.train._checkpoints._checksums import Record, check_arrays, check_fits, check_seal
+from jaxcnn.train._checkpoints._keys import with_keys, without_keys
 from jaxcnn.train._checkpoints._provenance import ORIGIN, changes
 from jaxcnn.train._distributed import is_first, wait_for_all
 from jaxcnn.train._errors import DamageError, OtherDataError, RunError

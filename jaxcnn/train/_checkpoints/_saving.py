@@ -21,7 +21,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxcnn._files import sync, write_text
-from jaxcnn.train._checkpoints._checksums import Record, checksums, seal, without_keys
+from jaxcnn.train._checkpoints._checksums import Record, checksums, seal
+from jaxcnn.train._checkpoints._keys import without_keys
 from jaxcnn.train._checkpoints._reading import FORMAT, KEPT, KINDS, RECORD, STATE, read_arrays, read_record, saved
 from jaxcnn.train._distributed import is_first, together, wait_for_all
 from jaxcnn.train._errors import FolderLostError, RunError
