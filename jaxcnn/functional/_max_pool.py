@@ -22,10 +22,10 @@ def max_pool(
 ) -> jax.Array:
     """The maximum of ``x`` over each window.
 
-    ``y[..., o, c] = max over j of x[..., o * stride - before + j * dilation, c]`` on each axis, over the entries that
-    lie in ``x``; padding is less than any entry, even ``-inf``. Among equal maxima the first in row-major order gets
-    the whole gradient, as in Flax. NaN is greater than any number. A window that reads only padding gives the least
-    value of the type, ``-inf`` for floating types, and passes no gradient.
+    ``y[..., o, c] = max over j of x[..., o * stride - before + j * dilation, c]`` on each axis, over the entries in
+    ``x``. Padding is never the maximum, even if all entries are ``-inf``. Among equal maxima the first in row-major
+    order receives the whole gradient, as in Flax. NaN is greater than any number. The result of a window that contains
+    only padding is the least value of the type, ``-inf`` for floating types, and its gradient is zero.
 
     Args:
         x: ``(*batch, *spatial, channels)``, of a real type: floating, integer or boolean.
