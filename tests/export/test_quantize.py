@@ -228,3 +228,13 @@ def test_images_of_another_range() -> None:
     for wrong in ((1, 0), (0, np.inf), (0, 1, 2)):
         with pytest.raises(ValueError, match="portable: input_range must be the least and the greatest entry of the"):
             portable(head, (None, 2, 2, 3), input_range=wrong)
+
+
+def test_layers_do_not_share_the_zero_points_of_their_weights(tmp_path: Path) -> None:
+    """Exact sums of onnxruntime replace them on processors without VNNI, which fails for shared ones."""
+    onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    kernels, x = images(4, shape=(2, 6, 6)), images(5, shape=(8, 6))
+    to_onnx(quantize(portable(lambda x: jax.nn.relu(x @ kernels[0]) @ kernels[1], (None, 6)), x), tmp_path / "a.onnx")
+    graph = onnx.load(tmp_path / "a.onnx").graph
+    zeros = {each.name for each in graph.initializer if each.data_type == onnx.TensorProto.INT8 and len(each.dims) == 1}
+    assert len(zeros) == 2
