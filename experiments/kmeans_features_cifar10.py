@@ -40,7 +40,12 @@ from jaxcnn.unsupervised import (
     zca_whitening,
 )
 
-VARIANTS = {"triangle": {}, "hard": {"encoding": "hard"}, "not_whitened": {"whiten": False}}
+VARIANTS = {
+    "triangle": {},
+    "hard": {"encoding": "hard"},
+    "not_whitened": {"whiten": False},
+    "triangle_1600": {"features": 1600},
+}
 BATCH = 32  # images that are encoded at a time
 
 
