@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("jaxcnn")
 
 
-def epochs_of(run: "RunFolder", inside: Inside) -> list[tuple[int, Inside]]:
-    """The network after each epoch that the run keeps, and after that of the checkpoint.
+def epochs_of(run: "RunFolder", inside: Inside) -> list[tuple[float, Inside]]:
+    """The network after each epoch that the run keeps, and that of the checkpoint.
 
     Raises:
         RunError: the run keeps none.
@@ -28,11 +28,17 @@ def epochs_of(run: "RunFolder", inside: Inside) -> list[tuple[int, Inside]]:
             f"{run.path} keeps the variables of no epoch. Train with --keep-epochs 1,2,5,10,20 to see how they develop."
         )
     steps = {each.step: each for each in [*kept, inside.trained]}
-    return [(step // experiment.steps_per_epoch, inside_of(steps[step])) for step in sorted(steps)]
+    return [(epochs_until(step, experiment.steps_per_epoch), inside_of(steps[step])) for step in sorted(steps)]
+
+
+def epochs_until(step: int, steps_per_epoch: int) -> float:
+    """Epochs from the first step to one; a run that was stopped within an epoch has a fraction of it."""
+    whole, rest = divmod(step, steps_per_epoch)
+    return round(step / steps_per_epoch, 2) if rest else whole
 
 
 def draw(
-    epochs: Sequence[tuple[int, Inside]],
+    epochs: Sequence[tuple[float, Inside]],
     images: Any,
     layers: Sequence[str],
     fields: dict[str, Any],
@@ -79,7 +85,7 @@ def units_of(count: int, options: argparse.Namespace) -> Any:
 
 
 def draw_kernels(
-    epochs: Sequence[tuple[int, Inside]], path: Sequence[str], picture: Any, options: argparse.Namespace
+    epochs: Sequence[tuple[float, Inside]], path: Sequence[str], picture: Any, options: argparse.Namespace
 ) -> None:
     """Draws kernels of a layer, with a column for each epoch."""
     import numpy as np
@@ -99,7 +105,7 @@ def draw_kernels(
 
 
 def draw_layer(
-    epochs: Sequence[tuple[int, Inside]],
+    epochs: Sequence[tuple[float, Inside]],
     images: Any,
     layer: str,
     field: Any,

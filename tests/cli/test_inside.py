@@ -11,6 +11,7 @@ from PIL import Image
 
 from jaxcnn import attribution
 from jaxcnn.cli import main
+from jaxcnn.cli._evolution import epochs_until
 from jaxcnn.data import load
 from jaxcnn.train import RunFolder, load_kept, load_trained
 from tests.cli.test_verbs import run_json
@@ -67,6 +68,11 @@ def test_units_draws_how_kernels_and_units_developed(
         greatest = np.asarray(state["intermediates"]["Dropout_0"]["__call__"][0]).max((0, 1, 2))
         assert [unit["unit"] for unit in row["units"]] == [0, 3]
         np.testing.assert_allclose([unit["greatest"] for unit in row["units"]], greatest[[0, 3]], rtol=1e-4)
+
+
+def test_a_run_stopped_within_an_epoch_has_a_fraction_of_it() -> None:
+    assert [epochs_until(step, 8) for step in (8, 12, 16)] == [1, 1.5, 2]
+    assert f"epoch {epochs_until(16, 8)}" == "epoch 2"
 
 
 def test_units_names_the_option_that_keeps_epochs(
