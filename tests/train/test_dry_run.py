@@ -207,4 +207,4 @@ def test_the_networks_of_segmentation(monkeypatch: pytest.MonkeyPatch) -> None:
             )
             batch = {"image": jax.ShapeDtypeStruct((1, *experiment.data.image_shape), np.float32)}
             jax.eval_shape(experiment.init, jax.random.key(0), batch)
-    dry_run(built("segment_camvid", network="refinement", balanced=True, width=4))
+    dry_run(built("segment_camvid", network="refinement", balance=1.0, width=4))
