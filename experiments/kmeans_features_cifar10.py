@@ -13,6 +13,8 @@ cost    6:56 a run on 1 core
 result  triangle: 29.9284 distance, 0.7293 accuracy, 0.7616 train accuracy over 1 seed
 result  hard: 29.9284 distance, 0.6426 accuracy, 0.7208 train accuracy over 1 seed
 result  not_whitened: 33.4931 distance, 0.6218 accuracy, 0.6365 train accuracy over 1 seed
+cost    23:12 a run on 1 core
+result  triangle_1600: 27.5031 distance, 0.7757 accuracy, 0.8606 train accuracy over 1 seed
 """
 
 import dataclasses
