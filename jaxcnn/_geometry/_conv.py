@@ -103,6 +103,29 @@ class ConvGeometry:
             pads=tuple(pads),
         )
 
+    def of_kernel_grad(self) -> "ConvGeometry":
+        """The convolution of ``x`` with a cotangent of ``y`` that is the kernel gradient of one with one batch axis.
+
+        Images are summed over as channels, and channels of ``x`` are separate as images. The cotangent is the kernel:
+        strides and kernel dilation are exchanged.
+        """
+        (batch,) = self.batch_shape
+        pads = []
+        for size, out, stride, span, (before, _) in zip(
+            self.dilated_sizes, self.out_sizes, self.strides, self.reaches, self.pads, strict=True
+        ):
+            pads.append((before, span - 1 + dilated_size(out, stride) - size - before))
+        return dataclasses.replace(
+            self,
+            batch_shape=(self.in_channels,),
+            in_channels=batch,
+            window=self.out_sizes,
+            out_sizes=self.window,
+            strides=self.kernel_dilation,
+            kernel_dilation=self.strides,
+            pads=tuple(pads),
+        )
+
     def with_batch(self, *batch_shape: int) -> "ConvGeometry":
         """The same convolution with another batch shape."""
         return dataclasses.replace(self, batch_shape=batch_shape)

@@ -13,7 +13,7 @@ beforehand does not help, because XLA merges it into the convolution.)
 import dataclasses
 from typing import NamedTuple
 
-from jaxcnn._geometry import ConvGeometry, dilated_size
+from jaxcnn._geometry import ConvGeometry
 from jaxcnn._symbolic import is_less, larger
 
 
@@ -49,7 +49,7 @@ def aborts_xla(geometry: ConvGeometry) -> bool:
     if geometry.groups != 1:
         return False
     back = geometry.transposed()
-    return any(_aborts(axes) for axes in (_axes(geometry), _axes(back), _kernel_grad_axes(geometry)))
+    return any(_aborts(axes) for axes in (_axes(geometry), _axes(back), _axes(geometry.with_batch(1).of_kernel_grad())))
 
 
 def without_abort(geometry: ConvGeometry) -> ConvGeometry:
@@ -78,14 +78,3 @@ def _axes(geometry: ConvGeometry) -> list[Axis]:
         strict=True,
     )
     return [Axis(*column) for column in columns]
-
-
-def _kernel_grad_axes(geometry: ConvGeometry) -> list[Axis]:
-    """The kernel is the cotangent of the output, dilated by the strides; the stride is the kernel's dilation."""
-    axes = []
-    for axis, out in zip(_axes(geometry), geometry.out_sizes, strict=True):
-        length = axis.kernel_dilation * (axis.window - 1) + dilated_size(out, axis.stride)
-        before = axis.pads[0]
-        pads = before, length - dilated_size(axis.size, axis.input_dilation) - before
-        axes.append(Axis(axis.size, out, axis.kernel_dilation, axis.input_dilation, axis.stride, pads))
-    return axes
