@@ -32,7 +32,7 @@ def test_gradients_in_a_branch_have_the_order_of_axes_that_is_fast(options: dict
         return jax.tree.map(jnp.zeros_like, arrays)
 
     in_branch = jax.jit(lambda flag, *arrays: lax.cond(flag, gradient, zeros, *arrays)).lower(True, kernel, x).compile()
-    orders = re.findall(r" convolution\(.*dim_labels=(\S+?)[, ]", in_branch.as_text())
+    orders = re.findall(r" convolution\(.*dim_labels=(\S+?)[, ]", str(in_branch.as_text()))
     assert len(orders) == 3 and set(orders) == {"b01f_01io->b01f"}
 
     # JAX's own transpose of the same convolution.
