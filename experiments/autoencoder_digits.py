@@ -6,8 +6,8 @@ principal components of the training images. The settings were chosen with ``hol
 
 run     jaxcnn repeat autoencoder_digits --seeds 3
 cost    not known (several starts, or a busy machine), 2 cores
-result  code=16: 26.2546 ± 0.1769 psnr, 24.85 ± 0 psnr of components over 3 seeds
-result  code=4: 19.4935 ± 0.0858 psnr, 17.63 ± 0 psnr of components over 3 seeds
+result  code=16: 24.85 ± 0 psnr of components, 26.2546 ± 0.1769 psnr over 3 seeds
+result  code=4: 17.63 ± 0 psnr of components, 19.4935 ± 0.0858 psnr over 3 seeds
 """
 
 import dataclasses

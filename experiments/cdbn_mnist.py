@@ -8,8 +8,8 @@ stages; ``measure`` gives the error for each number of labels, and that of the s
 labels.
 
 run     jaxcnn repeat cdbn_mnist --seeds 3  (MNIST prepared by tensorflow-datasets; see docs/your_data.md)
-cost    not measured yet
-result  not measured yet
+cost    54:43 a run on 1 core
+result  0.0473 error 1000, 0.0371 error 2000, 0.0304 error 3000 over 1 seed
 """
 
 import dataclasses

@@ -9,7 +9,7 @@ among three settings; with smaller steps all kernels stay close to the mean imag
 
 run     jaxcnn repeat crbm_digits --seeds 3
 cost    1:03 a run on 1 core
-result  0.0205 ± 0.0004 activation, 0.0253 ± 0.0007 reconstruction, 0.988 ± 0.0032 accuracy over 3 seeds
+result  0.988 ± 0.0032 accuracy, 0.9713 ± 0.0016 accuracy of random kernels, 0.9667 ± 0 accuracy of pixels over 3 seeds
 """
 
 import dataclasses

@@ -10,11 +10,11 @@ memory of the process.
 
 run     jaxcnn repeat kmeans_features_cifar10 --seeds 3  (CIFAR-10 from tensorflow-datasets; see docs/your_data.md)
 cost    6:56 a run on 1 core
-result  triangle: 29.9284 distance, 0.7293 accuracy, 0.7616 train accuracy over 1 seed
-result  hard: 29.9284 distance, 0.6426 accuracy, 0.7208 train accuracy over 1 seed
-result  not_whitened: 33.4931 distance, 0.6218 accuracy, 0.6365 train accuracy over 1 seed
+result  triangle: 0.7293 accuracy, 0.7616 train accuracy, 157.6 encode seconds over 1 seed
+result  hard: 0.6426 accuracy, 0.7208 train accuracy, 191.8 encode seconds over 1 seed
+result  not_whitened: 0.6218 accuracy, 0.6365 train accuracy, 173.2 encode seconds over 1 seed
 cost    23:12 a run on 1 core
-result  triangle_1600: 27.5031 distance, 0.7757 accuracy, 0.8606 train accuracy over 1 seed
+result  triangle_1600: 0.7757 accuracy, 0.8606 train accuracy, 347.2 encode seconds over 1 seed
 """
 
 import dataclasses

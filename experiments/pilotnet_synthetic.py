@@ -9,8 +9,8 @@ trained on the targets of other images.
 
 run     jaxcnn repeat pilotnet_synthetic --seeds 1
 cost    5:34 a run on 1 core
-result  roads: 0.0386 absolute error, 0.5393 absolute error of mean over 1 seed
-result  shuffled: 0.6137 absolute error, 0.5393 absolute error of mean over 1 seed
+result  roads: 0.5393 absolute error of mean, 0.0386 absolute error over 1 seed
+result  shuffled: 0.5393 absolute error of mean, 0.6137 absolute error over 1 seed
 """
 
 import dataclasses

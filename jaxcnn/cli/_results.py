@@ -89,7 +89,7 @@ def row(result: dict[str, Any]) -> list[str]:
     return [
         result["experiment"],
         in_words(result, "test/accuracy") if "test/accuracy" in result else "",
-        ", ".join([*_others(result), *_measured(result)][:MOST_OTHERS]),
+        ", ".join([*_measured(result), *_others(result)][:MOST_OTHERS]),
         str(result["seeds"]),
         duration(result["wall_seconds"]["mean"]) if "wall_seconds" in result else _UNKNOWN,
         f"{cores} core{'s' * (cores > 1)}" if versions["device"]["platform"] == "cpu" else versions["device"]["kind"],
@@ -140,7 +140,7 @@ def _head_line(whole: dict[str, Any], result: dict[str, Any]) -> str:
     if accuracy:
         figures += others or [f"{in_words(result, 'test/error')} error"]
     else:
-        figures += [*others, *_measured(result)][:MOST_IN_HEAD]
+        figures += [*_measured(result), *others][:MOST_IN_HEAD]
     seeds = f"over {result['seeds']} seed{'s' * (result['seeds'] > 1)}"
     return f"result  {f'{variant}: ' if variant else ''}{', '.join(figures)} {seeds}"
 
