@@ -1,6 +1,7 @@
 """``lax.conv_general_dilated`` under ``accelerate``: the same numbers, from other programs, under every transform."""
 
 import functools
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -95,7 +96,6 @@ def prefer_others(plan: ConvPlan, operation: Operation, **_: Any) -> ConvChoice:
 
 @pytest.fixture
 def any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_lax_rule, "choose", prefer_others)
     monkeypatch.setattr(_choose, "choose", prefer_others)
 
 
@@ -215,6 +215,26 @@ def test_programs_that_xla_partitions_are_unchanged(variables: Any) -> None:
     stock = jax.jit(gradients).lower(variables, images).as_text()
     with accelerate():
         assert jax.jit(gradients).lower(variables, images).as_text() == stock
+
+
+def test_gradients_in_a_loop_have_the_order_of_axes_that_is_fast() -> None:
+    x, kernel = jnp.asarray(draw(2, 9, 9, 3)), jnp.asarray(draw(3, 3, 3, 4, seed=1))
+
+    def loss(kernel: jax.Array, x: jax.Array) -> jax.Array:
+        y = lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return (y**2).sum()
+
+    def program(kernel: jax.Array, x: jax.Array) -> Any:
+        gradients = jax.grad(loss, argnums=(0, 1))
+        return lax.scan(lambda total, scale: (total, gradients(kernel, x * scale)), 0, jnp.ones(2))[1]
+
+    def orders() -> set[str]:
+        text = str(jax.jit(lambda *a: program(*a)).lower(kernel, x).compile().as_text())
+        return set(re.findall(r" convolution\(.*dim_labels=(\S+?)[, ]", text))
+
+    assert orders() > {"b01f_01io->b01f"}  # others too, which XLA computes slowly there
+    with accelerate():
+        assert orders() == {"b01f_01io->b01f"}
 
 
 def test_half_precision_but_not_with_a_wider_result() -> None:

@@ -16,7 +16,7 @@ from jax import lax
 from jax.interpreters import mlir
 
 from jaxcnn._geometry import Arrangement, read_lax_conv
-from jaxcnn.functional._engine._choose import choose, compute
+from jaxcnn.functional._engine._choose import compute
 from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
 from jaxcnn.functional._engine._primitives import is_exported, partitioning
 
@@ -57,7 +57,7 @@ def _register(rule: Rule) -> None:
 
 
 def _lower(original: Rule, ctx: Any, lhs: Any, rhs: Any, **params: Any) -> Any:
-    """XLA's own convolution if it is chosen, and in programs that XLA partitions over devices."""
+    """The algorithm that is chosen; XLA's own convolution as it is in programs that XLA partitions over devices."""
     (lhs_type, rhs_type), (out_type,) = ctx.avals_in, ctx.avals_out
     if _inside.get() or partitioning(ctx) or not _is_supported(lhs_type, out_type, params):
         return original(ctx, lhs, rhs, **params)
@@ -70,8 +70,6 @@ def _lower(original: Rule, ctx: Any, lhs: Any, rhs: Any, **params: Any) -> Any:
     )
     operation: BaseOperation = "kernel_grad" if call.kernel_grad else "forward"
     where: dict[str, Any] = {"platform": "cpu", "partitioned": False, "exported": is_exported(ctx)}
-    if choose(plan, operation, **where).algorithm == "xla":
-        return original(ctx, lhs, rhs, **params)
 
     def traced(lhs: jax.Array, rhs: jax.Array) -> jax.Array:
         operands = _arrange(lhs, call.lhs), _arrange(rhs, call.rhs)
