@@ -4,8 +4,9 @@
 and memory traffic, the data that the chips exchange, and a lower bound of its time from the published figures of the
 chip. The exit status is 1 if a program does not fit, or if activations are sent between chips.
 
-The compiler for GPUs reports no costs. For GPUs only the operations of convolutions and matrix products are counted,
-and the memory traffic is an upper bound: the size of the operands and results of all instructions.
+The memory traffic is the size of the operands and results of all instructions, with padding, without arrays that stay
+in the memory on the chip of a TPU. The compiler for GPUs reports no costs: for GPUs only the operations of convolutions
+and matrix products are counted.
 """
 
 import argparse

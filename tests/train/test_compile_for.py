@@ -225,12 +225,22 @@ def test_operations_and_traffic_of_a_program_without_costs() -> None:
     outputs = 2 * 7 * 3 * 8
     # Half of the rows that a window reads are zeros of the dilation; the body of the loop counts once.
     assert flops == (2 * outputs * 9 * 2 / 2 + 2 * outputs * 8) / 2
-    assert bytes_accessed == (64 + 32) + (32 + 64) + (32 + 32) + (32 + 64 + 32)
+    # Two slices of the operand of the last fusion, and a whole operand.
+    assert bytes_accessed == (64 + 32) + (32 + 64) + (32 + 32) + (32 + 64 + 32) + (8 + 4) + 32 + 8
 
 
-# As the compiler for GPUs writes them: a reduction, a loop, an exchange whose result begins with its operands, and a
-# call of a library, whose workspace is a result.
+# As the compiler for GPUs writes them: a reduction, a loop, an exchange whose result begins with its operands, a
+# call of a library, whose workspace is a result, and a sum of slices.
 COMPILED = """
+%sampled (rows: f32[16], all: f32[8]) -> f32[2] {
+  %all = f32[8]{0} parameter(1), metadata={op_name="all"}
+  %rows = f32[16]{0} parameter(0), metadata={op_name="rows"}
+  %wide = f64[16]{0} convert(%rows)
+  %two = f64[2]{0} slice(%wide), slice={[0:16:8]}
+  %one = f32[1]{0} dynamic-slice(%rows, %all), dynamic_slice_sizes={1}
+  ROOT %sum = f32[2]{0} custom-call(%two, %one, %all)
+}
+
 %body (state: (s32[], f32[8])) -> (s32[], f32[8]) {
   %state = (s32[], f32[8]{0}) parameter(0)
   %element = f32[8]{0} get-tuple-element(%state), index=1
@@ -245,9 +255,45 @@ ENTRY %main.1 (x: f32[16]) -> f32[8] {
   %out = f32[8]{0} get-tuple-element(%loop), index=1
   %all-start = ((f32[8]{0}), f32[8]{0}) all-reduce-start(%out), to_apply=%add
   %all-done = f32[8]{0} all-reduce-done(%all-start)
+  %sample = f32[2]{0} fusion(%x, %all-done), kind=kInput, calls=%sampled
   ROOT %call = (f32[16]{0}, u8[32]{0}) custom-call(%all-done), custom_call_target="__cublas$gemm"
 }
 """
+
+
+# As the compiler for TPUs writes them: arrays in tiles, some of them in the memory on the chip.
+FOR_TPU = """
+%small (x: f32[300]) -> f32[300] {
+  ROOT %x = f32[300]{0:T(512)} parameter(0)
+}
+
+%large (x: f32[300]) -> f32[300] {
+  %x = f32[300]{0:T(512)} parameter(0)
+  ROOT %y = f32[300]{0:T(512)} fusion(%x), kind=kLoop, calls=%fused
+}
+
+ENTRY %main.1 (x: bf16[8,20,30,3]) -> f32[] {
+  %x = bf16[8,20,30,3]{0,3,2,1:T(4,128)(2,1)} parameter(0)
+  %copied = (bf16[8,20,30,3]{0,3,2,1:T(4,128)(2,1)S(1)}, bf16[8,20,30,3]{0,3,2,1:T(4,128)(2,1)}, u32[]{:S(2)}) copy-start(%x)
+  %near = bf16[8,20,30,3]{0,3,2,1:T(4,128)(2,1)S(1)} copy-done(%copied)
+  %sliced = ((bf16[8,20,30,3]{0,3,2,1:T(4,128)(2,1)}), bf16[8,5,30,3]{0,3,2,1:T(4,128)(2,1)S(1)}, s32[]{:S(2)}) slice-start(%x), slice={}
+  %part = bf16[8,5,30,3]{0,3,2,1:T(4,128)(2,1)S(1)} slice-done(%sliced)
+  %here = f32[300]{0:T(512)S(1)} fusion(%near, %part), kind=kLoop, calls=%fused
+  %there = f32[300]{0:T(512)} fusion(%here), kind=kLoop, calls=%fused
+  %either = f32[300]{0:T(512)} conditional(%n, %there, %there), branch_computations={%small, %large}
+  %other = f32[300]{0:T(512)} conditional(%n, %there, %there), true_computation=%large, false_computation=%small
+  ROOT %sum = f32[]{:T(128)} fusion(%either), kind=kLoop, calls=%fused
+}
+"""  # noqa: E501
+
+
+def test_traffic_of_a_program_for_tpus() -> None:
+    compiled = types.SimpleNamespace(
+        cost_analysis=lambda: {"flops": 3.0, "bytes accessed": 1e9}, as_text=lambda: FOR_TPU
+    )
+    whole, row = 128 * 4 * 30 * 20 * 2, 512 * 4
+    # One copy and one slice to the chip, a result, each conditional with its larger branch, and the sum.
+    assert costs(None, compiled, devices=1) == (3, whole + whole // 4 + row + 2 * (2 * row) + row + 4)
 
 
 COMPILE = """

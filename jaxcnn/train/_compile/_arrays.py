@@ -4,7 +4,8 @@ import math
 import re
 from typing import NamedTuple
 
-_ARRAY = re.compile(r"([a-z]+\d*[a-z0-9]*)\[([\d,]*)\]")
+_ARRAY = re.compile(r"([a-z]+\d*[a-z0-9]*)\[([\d,]*)\](?:\{([\d,]*):?([^}]*)\})?")
+_TILE = re.compile(r"T\(([\d,]+)\)")
 
 
 class Array(NamedTuple):
@@ -21,8 +22,8 @@ def arrays(text: str) -> list[Array]:
     [Array(size=6, bytes=12), Array(size=1, bytes=4)]
     """
     found = []
-    for dtype, shape in _ARRAY.findall(text):
-        size = math.prod(map(int, re.findall(r"\d+", shape)))
+    for dtype, shape, *_ in _ARRAY.findall(text):
+        size = math.prod(_numbers(shape))
         found.append(Array(size, math.ceil(size * bits(dtype) / 8)))
     return found
 
@@ -34,6 +35,31 @@ def array_bytes(text: str) -> int:
     16
     """
     return sum(each.bytes for each in arrays(text))
+
+
+def memory_bytes(text: str) -> int:
+    """Of all arrays of a type in the main memory of a device, with the padding to whole tiles of its layout.
+
+    Arrays in another memory space, such as the memory on a chip of a TPU, are not counted.
+
+    >>> memory_bytes("(bf16[8,28,28,64]{3,0,2,1:T(8,128)(2,1)}, f32[8,64]{1,0:T(8,128)S(1)})")
+    1605632
+    """
+    total = 0
+    for dtype, shape, order, layout in _ARRAY.findall(text):
+        if "S(" in layout:
+            continue
+        sizes = _numbers(shape)
+        if tile := _TILE.match(layout):
+            sizes = [sizes[axis] for axis in _numbers(order)]  # the axis with neighbours in memory first
+            for place, side in zip(range(len(sizes)), reversed(_numbers(tile[1])), strict=False):
+                sizes[place] = math.ceil(sizes[place] / side) * side
+        total += math.ceil(math.prod(sizes) * bits(dtype) / 8)
+    return total
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", text)]
 
 
 def bits(dtype: str) -> int:

@@ -1,4 +1,8 @@
-"""The operations and the memory traffic of a compiled program, counted from its text where a compiler reports none."""
+"""The operations and the memory traffic of a compiled program, counted from its text.
+
+The bytes that the compiler for TPUs reports are not the traffic of the memory: accesses of the memory on the chip count
+as well, and arrays that are copied there in advance count twice. The compiler for GPUs reports nothing.
+"""
 
 import collections
 import math
@@ -6,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from jaxcnn.train._compile._arrays import array_bytes, arrays
+from jaxcnn.train._compile._arrays import arrays, memory_bytes
 
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.+?) ([\w\-]+)\((.*)$")
@@ -14,6 +18,8 @@ _DILATION = re.compile(r"lhs_dilate=([\dx]+)")
 _LABELS = re.compile(r"dim_labels=(\w+)_(\w+)->(\w+)")
 _CONTRACTED = re.compile(r"lhs_contracting_dims=\{([\d,]*)\}")
 _BODY = re.compile(r"(?:body|to_apply)=%?([\w.\-]+)")
+_FUSED = re.compile(r"calls=%?([\w.\-]+)")
+_SLICES = ("slice", "dynamic-slice")
 # What moves no data.
 FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "replica-id")
 
@@ -30,14 +36,12 @@ class Instruction(NamedTuple):
 def costs(lowered: Any, compiled: Any, devices: int) -> tuple[float, float]:
     """Operations and bytes accessed, of one device.
 
-    Those that the compiler reports if it does. The compiler for GPUs does not; then the operations are those of
-    convolutions and matrix products, and the bytes are the operands and results of all instructions. Those in loops
-    are counted once.
+    The operations are those that the compiler reports if it does. The compiler for GPUs does not; then they are those
+    of convolutions and matrix products. Those in loops are counted once.
     """
     reported = compiled.cost_analysis()
-    if reported:
-        return reported.get("flops", 0.0), reported.get("bytes accessed", 0.0)
-    return products(lowered.as_text("hlo")) / devices, traffic(compiled.as_text())
+    flops = reported.get("flops", 0.0) if reported else products(lowered.as_text("hlo")) / devices
+    return flops, traffic(compiled.as_text())
 
 
 def products(program: str) -> float:
@@ -69,7 +73,9 @@ def products(program: str) -> float:
 
 
 def traffic(program: str) -> float:
-    """The bytes of the operands and results of all instructions of a compiled program, as text.
+    """The bytes of the operands and results in memory of all instructions of a compiled program, as text.
+
+    Padding is included. Of an operand of which only slices are read, these slices are counted.
 
     >>> text = '''ENTRY %main {
     ...   %x = f32[8,3]{1,0} parameter(0)
@@ -92,11 +98,53 @@ def _traffic(computations: dict[str, dict[str, Instruction]], name: str) -> floa
         if each.operation in ("while", "call") and body:
             total += _traffic(computations, body[1])
             continue
-        read = sum(array_bytes(instructions[operand].result) for operand in each.operands)
-        # The result of an asynchronous operation begins with its operands.
-        written = array_bytes(each.result) - (read if each.operation.endswith("-start") else 0)
-        total += read + written
+        if each.operation == "conditional":
+            total += max(_traffic(computations, name) for name in _branches(each.text))
+            continue
+        written = memory_bytes(each.result)
+        if each.operation.endswith("-start"):  # the result of an asynchronous operation names its operands
+            written -= sum(memory_bytes(instructions[operand].result) for operand in each.operands)
+        total += written + sum(_read(computations, instructions, operand, each) for operand in set(each.operands))
     return total
+
+
+def _branches(text: str) -> list[str]:
+    found = re.findall(r"(?:branch|true|false)_computations?=(?:\{([^}]*)\}|%?([\w.\-]+))", text)
+    return re.findall(r"[\w.\-]+", " ".join(names for pair in found for names in pair))
+
+
+def _read(
+    computations: dict[str, dict[str, Instruction]], instructions: dict[str, Instruction], name: str, user: Instruction
+) -> float:
+    """The bytes that an instruction reads of one of its operands."""
+    whole = memory_bytes(instructions[name].result)
+    if user.operation.removesuffix("-start") in _SLICES and user.operands[0] == name:
+        return whole * min(1.0, arrays(user.result)[user.operation.endswith("-start")].size / _size(instructions, name))
+    called = _FUSED.search(user.text)
+    if user.operation != "fusion" or called is None:
+        return whole
+    fused, argument = computations.get(called[1], {}), f"{user.operands.index(name)})"
+    for inner, each in fused.items():
+        if each.operation == "parameter" and each.text.startswith(argument):
+            return whole * _share(fused, inner)
+    return whole
+
+
+def _share(fused: dict[str, Instruction], name: str) -> float:
+    """The share of the entries of an array that a fused computation reads."""
+    entries = _size(fused, name)
+    share = 0.0
+    for key, user in fused.items():
+        if name in user.operands:
+            sliced = user.operation in _SLICES and user.operands[0] == name
+            if not sliced and user.operation != "convert":
+                return 1.0
+            share += arrays(user.result)[0].size / entries if sliced else _share(fused, key)
+    return min(share, 1.0)
+
+
+def _size(instructions: dict[str, Instruction], name: str) -> int:
+    return max(arrays(instructions[name].result)[0].size, 1)
 
 
 def _computations(program: str) -> tuple[dict[str, dict[str, Instruction]], str]:

@@ -44,8 +44,8 @@ class CompileReport:
         flops: operations; a multiply-add is two. A loop counts once for each iteration, if the compiler knows their
             number. For GPUs, whose compiler reports none, the operations of convolutions and matrix products, with
             loops counted once.
-        bytes_accessed: read and written in the memory of the device. For GPUs the operands and results of all
-            instructions, an upper bound.
+        bytes_accessed: the operands and results of all instructions in the memory of the device, with padding. Arrays
+            that stay in the memory on the chip of a TPU are not counted.
         collectives: the operations by which devices exchange arrays.
         moved: the collectives that move activations.
     """
