@@ -1,11 +1,13 @@
-"""Training steps compiled for a TPU, of our models and of the same models with Flax's layers, without a TPU.
+"""Training steps compiled for a TPU or GPU, of our models and of the same with Flax's layers, on any machine.
 
-    pip install '.[train,tpu-compile]'
-    python docs/bench/tpu_steps.py --json docs/bench/tpu_steps.json --only block
+    pip install '.[train,tpu-compile,cuda-compile]'
+    cd docs/bench
+    python compiled_steps.py --json compiled_steps.json --only "stem and block"
+    python compiled_steps.py --json compiled_steps.json --only "stem and block" --topology h100:1x1x1
 
-The second model is ours with each convolution, batch norm and max pool replaced by Flax's. The figures are those of the
-compiler, for one chip: bytes that instructions access (of loops that run once at most, as if they ran), operations, the
-memory of temporaries, and the cycles that the compiler estimates for the instructions for which it does.
+The second model is ours with each convolution, batch norm and max pool replaced by Flax's. The figures are those of
+``jaxcnn compile``, for one chip: memory traffic (of loops that run once at most, as if they ran), operations and the
+memory of temporaries; and of the compiler for TPUs: the bytes accessed, including those on the chip, and cycles.
 """
 
 import argparse
@@ -35,11 +37,13 @@ from jaxcnn import functional as F
 from jaxcnn import models
 from jaxcnn.bench._steps import OPTIMIZER, training_step
 from jaxcnn.train import target_mesh
+from jaxcnn.train._compile._costs import costs
 
-PACKAGES = ("jax", "jaxlib", "libtpu", "flax")
+PACKAGES = ("jax", "jaxlib", "libtpu", "jax-cuda13-pjrt", "flax")
 CYCLES = re.compile(r'estimated_cycles":"(\d+)')
 INSTRUCTIONS = ("fusion", "copy", "transpose", "convolution", "all-gather", "all-reduce", "select-and-scatter", "while")
 FLAX = {nn.Conv: linen.Conv, nn.ConvTranspose: linen.ConvTranspose, nn.BatchNorm: linen.BatchNorm}
+INCEPTION = ("3a", (64, 96, 128, 16, 32, 32))  # the first block of GoogLeNet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +70,14 @@ NETS = {
         "unet",
         (4, 128, 128, 3),
         options={"padding": "SAME", "widths": (32, 64), "dropout_rate": 0.0, "num_classes": 2},
+    ),
+    "efficientnet_b0, stem and block": Net(
+        "efficientnet_b0",
+        (16, 96, 96, 3),
+        options={"stages": ((6, 3, 1, 24, 1),), "dropout_rate": 0.0, "drop_rate": 0.0},
+    ),
+    "googlenet, stem and block": Net(
+        "googlenet", (16, 96, 96, 3), options={"blocks": (INCEPTION,), "dropout_rate": 0.0}
     ),
     "mobilenet_v2, the first three stages": Net(
         "mobilenet_v2",
@@ -149,8 +161,8 @@ PROGRAMS: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
 }
 
 
-def compiled(net: Net, dtype: Any) -> Any:
-    """The training step for the topology."""
+def compiled(net: Net, dtype: Any) -> tuple[Any, Any]:
+    """The training step for the topology, before and after its compilation."""
     mesh = target_mesh(net.topology)
     whole, split = (NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec(mesh.axis_names)))
 
@@ -165,15 +177,18 @@ def compiled(net: Net, dtype: Any) -> Any:
     labels = jax.ShapeDtypeStruct(logits.shape[:-1], jnp.int32)
     step = jax.jit(training_step(model), out_shardings=(whole, whole), donate_argnums=(0,))
     with jax.set_mesh(mesh):
-        return step.lower(placed(state, whole), placed(x, split), placed(labels, split)).compile()
+        lowered = step.lower(placed(state, whole), placed(x, split), placed(labels, split))
+        return lowered, lowered.compile()
 
 
-def figures(program: Any) -> dict[str, Any]:
-    """What the compiler reports of a program, for one chip."""
-    cost, memory, text = program.cost_analysis(), program.memory_analysis(), program.as_text()
+def figures(lowered: Any, program: Any, devices: int) -> dict[str, Any]:
+    """The figures of a program, for one chip."""
+    flops, traffic = costs(lowered, program, devices)
+    memory, text, reported = program.memory_analysis(), program.as_text(), program.cost_analysis() or {}
     return {
-        "megabytes": round(cost["bytes accessed"] / 1e6, 2),
-        "megaflops": round(cost["flops"] / 1e6, 1),
+        "megabytes": round(traffic / 1e6, 2),
+        "accessed_megabytes": round(reported.get("bytes accessed", 0) / 1e6, 2),
+        "megaflops": round(flops / 1e6, 1),
         "temporary_megabytes": round(memory.temp_size_in_bytes / 1e6, 2),
         "estimated_megacycles": round(sum(map(int, CYCLES.findall(text))) / 1e6, 3),
         "instructions": {name: text.count(f" {name}(") for name in INSTRUCTIONS},
@@ -185,6 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True, help="the file to write, or to add to")
     parser.add_argument("--only", default="", help="networks whose name has this text")
+    parser.add_argument("--topology", help="as for jaxcnn compile; by default that of the network")
     parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float32"))
     parser.add_argument(
         "--programs", nargs="+", default=["ours", "stock"], help="ours, stock, 'ours without loops', or a label"
@@ -193,17 +209,18 @@ def main() -> None:
     for name, net in NETS.items():
         if options.only not in name:
             continue
+        net = dataclasses.replace(net, topology=options.topology or net.topology)
         for peer in options.programs:
             began = time.perf_counter()
             with PROGRAMS.get(peer, contextlib.nullcontext)():
-                found = figures(compiled(net, options.dtype))
+                found = figures(*compiled(net, options.dtype), target_mesh(net.topology).size)
             found["compile_seconds"] = round(time.perf_counter() - began, 1)
-            print(name, options.dtype, peer, found, flush=True)
+            print(name, net.topology, options.dtype, peer, found, flush=True)
             about = {"topology": net.topology, "input": net.shape}
-            _add(options.json, f"{name}, {options.dtype}", about | {peer: found})
+            add(options.json, f"{name}, {net.topology}, {options.dtype}", about | {peer: found})
 
 
-def _add(file: Path, name: str, row: dict[str, Any]) -> None:
+def add(file: Path, name: str, row: dict[str, Any]) -> None:
     """Adds a result to the file."""
     content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     content["versions"] = {package: importlib.metadata.version(package) for package in PACKAGES}

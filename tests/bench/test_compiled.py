@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ def test_a_file_has_a_line_for_each_program(tmp_path: Path) -> None:
 
 def test_the_page_shows_the_files() -> None:
     assert page() == PAGE.read_text(encoding="utf-8"), "run python -m docs.bench.compiled_experiments --page"
-    experiments, chips, _ = (json.loads(file.read_text(encoding="utf-8")) for file in FILES.values())
+    experiments, chips, *_ = (json.loads(file.read_text(encoding="utf-8")) for file in FILES.values())
     for found in chips.values():
         assert found["counts"] == counts(found["programs"])
     assert set(experiments["programs"]) <= {row.command for row in ROWS}
@@ -78,10 +79,19 @@ def test_what_failed_is_shown() -> None:
     step = {"batch_size": 256, "processor_seconds": 3.2, "fits": False, "too_large": "too large"}
     experiments = {"programs": {"one": about | step, "two": about | {"error": "no such experiment"}}}
     chips = {"v5e:1x1": {"versions": {"jax": "1"}, "counts": {"float32": {"compiled": 1000, "failed": 2}}}}
-    ours, stock = {"megabytes": 3000.0, "temporary_megabytes": 4}, {"megabytes": 2000.0, "temporary_megabytes": 5}
-    steps = {"programs": {"net, block, bfloat16": {"topology": "v5e:1x1", "ours": ours, "stock": stock}}}
-    shown = tables(experiments, chips, steps)
-    assert "| net, block | bfloat16 | v5e:1x1 | 3,000 | 2,000 | - | 1.500 | - | 4 | 5 |" in shown["steps"]
+    stock: dict[str, Any] = {
+        "megabytes": 2000.0,
+        "accessed_megabytes": 5000.0,
+        "megaflops": 5,
+        "temporary_megabytes": 5,
+    }
+    stock |= {"instructions": {"copy": 1, "transpose": 0}}
+    ours = stock | {"megabytes": 3000.0, "accessed_megabytes": 6000.0, "temporary_megabytes": 4}
+    ours |= {"estimated_megacycles": 0.126}
+    steps = {"programs": {"net, block, v5e:1x1, bfloat16": {"ours": ours, "stock": stock}}}
+    shown = tables(experiments, chips, steps, {"programs": {"net": {"as it is": ours}}})
+    assert "| net, block | v5e:1x1 | 3,000 | 2,000 | 1.500 | - | 1.200 | - | 1.000 | 4 | 5 | 1 | 1 |" in shown["steps"]
+    assert "| as it is | 3,000 | 6,000 | 0.01 | 4 | 0.13 |" in shown["ways"]
     assert "| `a`, FSDP | v5e:2x2 | 256 | too large | - | - | - | - | 3 s |" in shown["experiments"]
     assert "| - | no such experiment |" in shown["experiments"]
     assert "| v5e:1x1 | jax 1 | 1,000 compiled, 2 not | - | - |" in shown["functions"]
