@@ -77,7 +77,10 @@ def test_the_page_shows_the_files() -> None:
 def test_what_failed_is_shown() -> None:
     about = {"experiment": "a", "topology": "v5e:2x2", "options": ["--fsdp"], "versions": {}}
     step = {"batch_size": 256, "processor_seconds": 3.2, "fits": False, "too_large": "too large"}
-    experiments = {"programs": {"one": about | step, "two": about | {"error": "no such experiment"}}}
+    old = (
+        about | step | {"fits": True, "memory": 1000, "flops": 2000.0, "collectives": {}}
+    )  # without its memory traffic
+    experiments = {"programs": {"one": about | step, "two": about | {"error": "no such experiment"}, "three": old}}
     chips = {"v5e:1x1": {"versions": {"jax": "1"}, "counts": {"float32": {"compiled": 1000, "failed": 2}}}}
     stock: dict[str, Any] = {
         "megabytes": 2000.0,
@@ -94,4 +97,5 @@ def test_what_failed_is_shown() -> None:
     assert "| as it is | 3,000 | 6,000 | 0.01 | 4 | 0.13 |" in shown["ways"]
     assert "| `a`, FSDP | v5e:2x2 | 256 | too large | - | - | - | - | 3 s |" in shown["experiments"]
     assert "| - | no such experiment |" in shown["experiments"]
+    assert "| `a`, FSDP | v5e:2x2 | 256 | 1 kB | 2 kFLOP | - |  | - | 3 s |" in shown["experiments"]
     assert "| v5e:1x1 | jax 1 | 1,000 compiled, 2 not | - | - |" in shown["functions"]
