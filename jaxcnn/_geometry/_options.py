@@ -10,6 +10,7 @@ ConvAlgorithm = Literal[
     "partial_sums",
     "grouped",
     "matmul",
+    "whole",
     "broadcast",
     "im2col",
     "phases",

@@ -33,6 +33,7 @@ def conv_algorithms() -> tuple[str, ...]:
     ``"partial_sums"``  the kernel gradient of the same, and of groups of more channels
     ``"grouped"``       a few dense convolutions over blocks of groups: more than one group
     ``"matmul"``        a matrix product: windows of one position, one group
+    ``"whole"``         a matrix product of whole maps: forward, every output reads every input, one group
     ``"broadcast"``     multiply-adds over taps and input channels: forward, few channels
     ``"im2col"``        windows as rows of a matrix, block by block, times the cotangent: kernel gradients
     ``"phases"``        strides or input dilation as channels: one or two axes, one group
@@ -44,7 +45,7 @@ def conv_algorithms() -> tuple[str, ...]:
     ``"onednn"`` is not among them: only a table of ``jaxcnn bench --tune`` names it.
 
     >>> len(conv_algorithms())
-    11
+    12
     """
     return tuple(ALGORITHMS)
 

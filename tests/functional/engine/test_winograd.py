@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn._geometry import ConvGeometry, conv_geometry
+from jaxcnn._winograd import INPUT, KERNEL, OUTPUT
 from jaxcnn.functional._engine._algorithms import _winograd, _xla
 from tests.compiled import compiled
 from tests.examples import examples
@@ -54,7 +55,7 @@ def test_the_transforms_are_an_identity_over_the_rationals() -> None:
     """One axis in float64: four outputs of three taps from six entries."""
     generator = np.random.default_rng(0)
     entries, taps = generator.standard_normal(6), generator.standard_normal(3)
-    found = _winograd.OUTPUT @ ((_winograd.KERNEL @ taps) * (_winograd.INPUT @ entries))
+    found = OUTPUT @ ((KERNEL @ taps) * (INPUT @ entries))
     np.testing.assert_allclose(found, np.correlate(entries, taps, "valid"), rtol=1e-13)
 
 

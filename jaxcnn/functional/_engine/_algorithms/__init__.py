@@ -16,6 +16,7 @@ from jaxcnn.functional._engine._algorithms import (
     _partial_sums,
     _phases,
     _shifted,
+    _whole,
     _winograd,
     _xla,
 )
@@ -24,7 +25,20 @@ from jaxcnn.functional._engine._algorithms._batch import share_mesh
 from jaxcnn.functional._engine._algorithms._transposition import transpose_kernel, transposed_kernel_grad
 from jaxcnn.functional._engine._algorithms._xla import forward as xla_forward
 
-_MODULES = (_xla, _shifted, _partial_sums, _grouped, _matmul, _broadcast, _im2col, _phases, _winograd, _depth, _fft)
+_MODULES = (
+    _xla,
+    _shifted,
+    _partial_sums,
+    _grouped,
+    _matmul,
+    _whole,
+    _broadcast,
+    _im2col,
+    _phases,
+    _winograd,
+    _depth,
+    _fft,
+)
 
 ALGORITHMS: dict[str, Algorithm] = {module.ALGORITHM.name: module.ALGORITHM for module in _MODULES}
 # Only where a table of ``jaxcnn bench --tune`` names them: an operation that they reject ends the process.

@@ -75,10 +75,12 @@ def _plane(geometry: ConvGeometry) -> float:
 def _exchanged(geometry: ConvGeometry) -> float:
     """Over one or two axes, if the window has more positions than the input.
 
-    XLA then exchanges image and kernel: the input is the window, and its images are the output channels.
+    XLA then exchanges image and kernel: the input is the window, and its images are the output channels. With 3x3
+    windows on maps of 1x1 and 2x2 pixels and 32 to 512 channels it computes 0.3 to 1.2 products in a nanosecond (JAX
+    0.12, on one core).
     """
     entries = geometry.out_channels * prod(geometry.out_sizes) * prod(geometry.sizes) * geometry.in_channels
-    return 7e-5 + 1.6e-11 * entries * (-(-prod(geometry.batch_shape) // 16) * 16)
+    return 7e-5 + 8e-10 * entries * prod(geometry.batch_shape)
 
 
 def _volume(geometry: ConvGeometry) -> float:
