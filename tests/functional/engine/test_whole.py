@@ -10,7 +10,6 @@ from jaxcnn.functional._engine._algorithms import _whole
 from jaxcnn.functional._engine._choose import choose
 from tests.functional.engine.dense import check, plan_of
 
-
 CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((2, 3, 4), (3, 4, 2), {"padding": "VALID"}),
     ((2, 2, 3), (4, 3, 2), {"padding": ((1, 2),)}),

@@ -6,7 +6,6 @@ lose six digits. No error crosses tiles. If an entry is not finite, the direct s
 """
 
 from math import prod
-from typing import Any
 
 import jax
 import jax.numpy as jnp
