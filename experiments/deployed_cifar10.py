@@ -35,8 +35,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 VARIANTS: dict[str, dict[str, Any]] = {
-    "resnet18": {"network": "resnet18", "epochs": 8},
-    "mobilenet_v2": {"network": "mobilenet_v2", "epochs": 6},
+    "resnet18": {"network": "resnet18"},
+    "mobilenet_v2": {"network": "mobilenet_v2"},
 }
 
 
@@ -49,7 +49,7 @@ class Config:
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
-    epochs: Annotated[int, "passes over the training images"] = 8
+    epochs: Annotated[int, "passes over the training images"] = 6
     batch_size: Annotated[int, "images of a step"] = 128
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 4e-3
     weight_decay: Annotated[float, "decoupled decay of kernels, not of biases"] = 2e-2

@@ -1,15 +1,17 @@
 """Latency and file sizes of exported networks.
 
     python docs/bench/exported.py --litert-python VENV/bin/python --json docs/bench/exported.json
-    python docs/bench/exported.py --page docs/bench/exported.json
 
-The first command times one call of the forward pass: ``jit``, the portable program, its integers in JAX, onnxruntime
-with floats and integers, and LiteRT with floats and integers, for one and two threads and batches of 1 and 64. Each
-number of threads has a process of its own, bound to as many cores. The peers take turns; the least and the median time
-are kept. LiteRT's packages exclude those of the tests, so its calls run in a process of another environment, which
-``--litert-python`` names; it waits between its turns. Weights are random: they do not change the time.
+    python -m docs.bench.exported --page
 
-The second command prints the results in Markdown.
+The first command times one call of the forward pass: ``jit``, the program of ``portable``, its StableHLO files with
+floats and integers, onnxruntime with floats and integers, and LiteRT with floats and integers, for one and two threads
+and batches of 1 and 64. First all files are written, on all cores. Then each number of threads has a process of its
+own, bound to as many cores. The peers take turns; the least and the median time are kept. LiteRT's packages exclude
+those of the tests, so its files are written and called by processes of another environment, which ``--litert-python``
+names; they wait between their turns. Weights are random: they do not change the time.
+
+The second command writes the tables of docs/tasks/deployment.md from docs/bench/exported.json.
 """
 
 import argparse
@@ -28,8 +30,20 @@ from typing import Any
 
 NETWORKS = {"lenet5": 32, "resnet18_cifar": 32, "resnet18": 224, "mobilenet_v2": 224}
 BATCHES = (1, 64)
+CALIBRATION_IMAGES = 64
+LEAST_ROUNDS = 2
 PACKAGES = ("jax", "onnxruntime", "ai-edge-litert", "litert-converter")
-PEERS = ("jit", "portable program", "int8 in JAX", "onnxruntime", "onnxruntime int8", "LiteRT", "LiteRT int8")
+# Each peer that runs a file, and the suffix of its file.
+FILES = {
+    "StableHLO": "stablehlo",
+    "StableHLO int8": "int8.stablehlo",
+    "onnxruntime": "onnx",
+    "onnxruntime int8": "int8.onnx",
+    "LiteRT": "tflite",
+    "LiteRT int8": "int8.tflite",
+}
+PEERS = ("jit", "portable program", *FILES)
+PAGE = Path(__file__).parent.parent / "tasks" / "deployment.md"
 
 Turn = Callable[[], float]  # computes once; the seconds
 
@@ -57,16 +71,33 @@ def with_random_variables(name: str, side: int) -> tuple[Callable[[Any], Any], t
     return functools.partial(model.apply, variables, train=False), shape
 
 
-def prepared(name: str, batch: int) -> tuple[Callable[[Any], Any], Any, Any, Any]:
-    """A network as a function, its images, its program, and its program of integers."""
+def images_of(shape: Sequence[int], batch: int) -> Any:
+    """Random images."""
     import numpy as np
 
-    from jaxcnn.export import portable, quantize
+    return np.random.default_rng(1).normal(size=(batch, *shape)).astype(np.float32)
 
-    function, shape = with_random_variables(name, NETWORKS[name])
-    x = np.random.default_rng(1).normal(size=(batch, *shape)).astype(np.float32)
-    program = portable(function, x.shape)
-    return function, x, program, quantize(program, x)
+
+def file_of(folder: Path, name: str, peer: str, batch: int) -> Path:
+    """The file of a network that a peer runs; those of LiteRT have a fixed batch size."""
+    size = f"-{batch}" if peer.startswith("LiteRT") else ""
+    return folder / f"{name}{size}.{FILES[peer]}"
+
+
+def write_files(names: Sequence[str], batches: Sequence[int], folder: Path, *, litert: bool) -> None:
+    """Writes the files of LiteRT, or all others."""
+    from jaxcnn.export import portable, quantize, to_onnx, to_stablehlo, to_tflite
+
+    for name in names:
+        function, shape = with_random_variables(name, NETWORKS[name])
+        for batch in batches if litert else (None,):
+            program = portable(function, (batch, *shape))
+            small = quantize(program, images_of(shape, CALIBRATION_IMAGES))
+            writers = {"LiteRT": to_tflite} if litert else {"StableHLO": to_stablehlo, "onnxruntime": to_onnx}
+            for peer, write in writers.items():
+                write(program, file_of(folder, name, peer, batch or 0))
+                write(small, file_of(folder, name, f"{peer} int8", batch or 0))
+        print(f"{name}: files of {', '.join(writers)} are written", file=sys.stderr)
 
 
 def timed(run: Callable[[], Any]) -> float:
@@ -76,31 +107,32 @@ def timed(run: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def peers(name: str, batch: int, threads: int, folder: Path) -> tuple[dict[str, Turn], dict[str, int]]:
-    """A turn of each peer but LiteRT, and the sizes of the files in bytes."""
+def peers(name: str, batch: int, threads: int, folder: Path) -> dict[str, Turn]:
+    """A turn of each peer but LiteRT."""
     import jax
     import onnxruntime
 
-    from jaxcnn.export import to_onnx
+    from jaxcnn.export import portable
 
-    function, x, program, small = prepared(name, batch)
-    files = {"onnxruntime": folder / "float.onnx", "onnxruntime int8": folder / "int8.onnx"}
-    for file, written in zip(files.values(), (program, small), strict=True):
-        to_onnx(written, file)
+    function, shape = with_random_variables(name, NETWORKS[name])
+    x = images_of(shape, batch)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.x64quantprecision", "1")  # as docs/tasks/deployment.md says
-    own = jax.jit(function)
-    runs: dict[str, Callable[[], Any]] = {
-        "jit": lambda: own(x).block_until_ready(),
-        "portable program": lambda: jax.block_until_ready(program(x)),
-        "int8 in JAX": lambda: jax.block_until_ready(small(x)),
+    computed: dict[str, Callable[[Any], Any]] = {
+        "jit": jax.jit(function),
+        "portable program": portable(function, x.shape),
     }
-    for kind, file in files.items():
-        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        runs[kind] = functools.partial(session.run, None, {"x": x})
-    turns: dict[str, Turn] = {kind: functools.partial(timed, run) for kind, run in runs.items()}
-    return turns, {kind: file.stat().st_size for kind, file in files.items()}
+    runs: dict[str, Callable[[], Any]] = {}
+    for peer in FILES:
+        file = file_of(folder, name, peer, batch)
+        if peer.startswith("StableHLO"):
+            computed[peer] = jax.jit(jax.export.deserialize(bytearray(file.read_bytes())).call)
+        elif peer.startswith("onnxruntime"):
+            session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+            runs[peer] = functools.partial(session.run, None, {"x": x})
+    runs |= {peer: lambda run=run: jax.block_until_ready(run(x)) for peer, run in computed.items()}  # type: ignore[misc]
+    return {peer: functools.partial(timed, run) for peer, run in runs.items()}
 
 
 class LiteRT:
@@ -111,13 +143,14 @@ class LiteRT:
         name: of the network.
         batch: number of images of a call.
         threads: number of threads.
+        folder: of the files.
     """
 
-    def __init__(self, python: Path, name: str, batch: int, threads: int) -> None:
-        words = [str(python), __file__, "--time-litert", name, str(batch), "--threads", str(threads)]
+    def __init__(self, python: Path, name: str, batch: int, threads: int, folder: Path) -> None:
+        words = [str(python), __file__, "--time-litert", name, str(batch)]
+        words += ["--threads", str(threads), "--folder", str(folder)]
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.sizes: dict[str, int] = self._read()
-        self.turns: dict[str, Turn] = {kind: functools.partial(self._turn, kind) for kind in self.sizes}
+        self.turns: dict[str, Turn] = {kind: functools.partial(self._turn, kind) for kind in self._read()}
 
     def _turn(self, kind: str) -> float:
         assert self._process.stdin is not None
@@ -139,33 +172,29 @@ class LiteRT:
         self._process.wait()
 
 
-def time_litert(name: str, batch: int, threads: int) -> None:
+def time_litert(name: str, batch: int, threads: int, folder: Path) -> None:
     """Times LiteRT in its own environment: one measurement for each line of the standard input."""
     from ai_edge_litert.interpreter import Interpreter
 
-    from jaxcnn.export import to_tflite
-
-    _, x, program, small = prepared(name, batch)
-    with tempfile.TemporaryDirectory() as folder:
-        runs, sizes = {}, {}
-        for kind, written in {"LiteRT": program, "LiteRT int8": small}.items():
-            file = Path(folder) / f"{kind}.tflite"
-            to_tflite(written, file)
-            call = Interpreter(model_path=str(file), num_threads=threads).get_signature_runner()
-            runs[kind], sizes[kind] = functools.partial(call, x=x), file.stat().st_size
-        print("LITERT", json.dumps(sizes), flush=True)
-        for line in sys.stdin:
-            print("LITERT", json.dumps(timed(runs[line.strip()])), flush=True)
+    runs = {}
+    for peer in FILES:
+        if peer.startswith("LiteRT"):
+            file = file_of(folder, name, peer, batch)
+            interpreter = Interpreter(model_path=str(file), num_threads=threads)
+            x = images_of(interpreter.get_input_details()[0]["shape"][1:], batch)
+            runs[peer] = functools.partial(interpreter.get_signature_runner(), x=x)
+    print("LITERT", json.dumps(list(runs)), flush=True)
+    for line in sys.stdin:
+        print("LITERT", json.dumps(timed(runs[line.strip()])), flush=True)
 
 
 def time_peers(turns: Mapping[str, Turn], seconds: float) -> dict[str, dict[str, float]]:
     """The least and the median milliseconds of each peer; peers take turns."""
     for turn in turns.values():
         turn()
-        turn()
     found: dict[str, list[float]] = {name: [] for name in turns}
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or min(map(len, found.values())) < 3:
+    while time.perf_counter() < end or min(map(len, found.values())) < LEAST_ROUNDS:
         for name, turn in turns.items():
             found[name].append(turn())
     return {
@@ -175,21 +204,20 @@ def time_peers(turns: Mapping[str, Turn], seconds: float) -> dict[str, dict[str,
 
 
 def measure(
-    names: Sequence[str], batches: Sequence[int], threads: int, seconds: float, python: Path | None
+    names: Sequence[str], batches: Sequence[int], threads: int, seconds: float, python: Path | None, folder: Path
 ) -> list[dict[str, Any]]:
     """The rows of all networks for a number of threads, in this process."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     rows: list[dict[str, Any]] = []
     for name in names:
         for batch in batches:
-            with tempfile.TemporaryDirectory() as folder:
-                turns, sizes = peers(name, batch, threads, Path(folder))
-                other = None if python is None else LiteRT(python, name, batch, threads)
-                if other is not None:
-                    turns, sizes = turns | other.turns, sizes | other.sizes
-                milliseconds = time_peers(turns, seconds)
-                if other is not None:
-                    other.close()
+            turns = peers(name, batch, threads, folder)
+            other = None if python is None else LiteRT(python, name, batch, threads, folder)
+            milliseconds = time_peers(turns if other is None else turns | other.turns, seconds)
+            if other is not None:
+                other.close()
+            files = {peer: file_of(folder, name, peer, batch) for peer in FILES}
+            sizes = {peer: file.stat().st_size for peer, file in files.items() if file.exists()}
             rows.append({"network": name, "batch": batch, "threads": threads, "bytes": sizes, **milliseconds})
             print(f"{name}, batch {batch}, {threads} threads: done", file=sys.stderr)
     return rows
@@ -240,41 +268,68 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def page() -> str:
+    """The page about deployment with the tables of the results, if there are any."""
+    from docs.reports.report import with_tables
+
+    text, file = PAGE.read_text(encoding="utf-8"), Path(__file__).with_suffix(".json")
+    if not file.exists():
+        return text
+    return with_tables(text, {"exported": table(json.loads(file.read_text(encoding="utf-8"))["rows"])})
+
+
 def main() -> None:
     """Measures and prints, as the options say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
     parser.add_argument("--numbers-of-threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--seconds", type=float, default=20, help="for each network, batch and number of threads")
+    parser.add_argument("--seconds", type=float, default=6, help="for each network, batch and number of threads")
     parser.add_argument("--json", type=Path, help="where the results are written")
     parser.add_argument("--litert-python", type=Path, help="Python of an environment with jaxcnn[tflite]")
-    parser.add_argument("--page", type=Path, metavar="JSON", help="print these results in Markdown instead")
-    parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # one process of the first command
-    parser.add_argument("--time-litert", nargs=2, help=argparse.SUPPRESS)  # its own process
+    parser.add_argument("--page", action="store_true", help="write the tables of the page instead")
+    # Processes of the first command:
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--write", choices=["litert", "others"], help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--time-litert", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.page is not None:
-        print(table(json.loads(options.page.read_text(encoding="utf-8"))["rows"]))
-        return
-    if options.time_litert is not None:
-        time_litert(options.time_litert[0], int(options.time_litert[1]), options.threads)
-        return
-    python = options.litert_python
-    if options.threads is not None:
-        found = measure(options.networks, options.batches, options.threads, options.seconds, python)
-        json.dump(found, sys.stdout)
-        return
-    words = ["--networks", *options.networks, "--batches", *map(str, options.batches)]
-    words += ["--seconds", str(options.seconds), *([] if python is None else ["--litert-python", str(python)])]
+    names, batches, python, folder = options.networks, options.batches, options.litert_python, options.folder
+    if options.page:
+        PAGE.write_text(page(), encoding="utf-8")
+    elif options.write is not None:
+        write_files(names, batches, folder, litert=options.write == "litert")
+    elif options.time_litert is not None:
+        time_litert(options.time_litert[0], int(options.time_litert[1]), options.threads, folder)
+    elif options.threads is not None:
+        json.dump(measure(names, batches, options.threads, options.seconds, python, folder), sys.stdout)
+    else:
+        rows = in_processes(names, batches, options.numbers_of_threads, options.seconds, python)
+        if options.json is not None:
+            results = {"versions": versions(python), "rows": rows}
+            options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        print(table(rows))
+
+
+def in_processes(
+    names: Sequence[str], batches: Sequence[int], numbers: Sequence[int], seconds: float, python: Path | None
+) -> list[dict[str, Any]]:
+    """The rows of all numbers of threads, in processes that share the files."""
+    words = ["--networks", *names, "--batches", *map(str, batches), "--seconds", str(seconds)]
+    words += [] if python is None else ["--litert-python", str(python)]
     rows: list[dict[str, Any]] = []
-    for threads in options.numbers_of_threads:
-        command = [sys.executable, __file__, *words, "--threads", str(threads)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        rows += json.loads(done.stdout.splitlines()[-1])
-    if options.json is not None:
-        results = {"versions": versions(python), "rows": rows}
-        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(table(rows))
+    with tempfile.TemporaryDirectory() as folder:
+        words += ["--folder", folder]
+        writers = {"others": sys.executable} | ({} if python is None else {"litert": str(python)})
+        processes = [subprocess.Popen([each, __file__, *words, "--write", kind]) for kind, each in writers.items()]
+        statuses = [process.wait() for process in processes]
+        if any(statuses):
+            raise RuntimeError("files could not be written; the errors are above.")
+        for threads in numbers:
+            command = [sys.executable, __file__, *words, "--threads", str(threads)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            rows += json.loads(done.stdout.splitlines()[-1])
+    return rows
 
 
 if __name__ == "__main__":
