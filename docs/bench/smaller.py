@@ -4,10 +4,12 @@
 
     python -m docs.bench.smaller --page
 
-The second command writes the tables of docs/tasks/deployment.md from ``docs/bench/smaller_*.json``. All accuracies are
+The second command writes the tables of docs/tasks/deployment.md from ``docs/bench/smaller_*.json``, and draws their
+pictures. All accuracies are
 those of the whole test set. Integers take their ranges from 200 training images. Each budget, a share of the
 multiply-adds, is reached by separable convolutions, by Tucker-2 and by pruned filters; each result is trained further
-with the run's own augmentation and batch size, and timed for one image.
+with the run's own augmentation and batch size, and timed for one image. Convolutions of the networks that are
+trained further use the algorithms of this library (``accelerate``).
 """
 
 import argparse
@@ -27,11 +29,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+import jaxcnn
 from docs.reports.report import with_tables
 from jaxcnn.export import PortableProgram, portable, prune_filters, quantize, separate, to_onnx
 from jaxcnn.train import Aux, Experiment, RunFolder, fit, load_trained, warmup_cosine
+from jaxcnn.vis import Panel, draw_panels
 
 PAGE = Path(__file__).parent.parent / "tasks" / "deployment.md"
+IMAGES = Path(__file__).parent.parent / "images"
+SCHEMES = ("separable", "Tucker-2", "fewer filters")
 CALIBRATION_IMAGES = 200
 BATCH = 250
 CALLS = 50  # of which the least time is the latency
@@ -122,9 +128,9 @@ def approximated(trained: Any, budgets: Sequence[float], *, epochs: int, learnin
     images = np.asarray(experiment.prepare({"image": jnp.asarray(train["image"][:CALIBRATION_IMAGES])})["image"])
     whole = portable(lambda x: predict(trained.variables, {"image": x}), (1, *images.shape[1:]), dtype=images.dtype)
     schemes: dict[str, Callable[..., PortableProgram]] = {
-        "separable": functools.partial(separate, whole, images),
-        "Tucker-2": functools.partial(separate, whole, images, scheme="tucker"),
-        "fewer filters": functools.partial(prune_filters, whole),
+        SCHEMES[0]: functools.partial(separate, whole, images),
+        SCHEMES[1]: functools.partial(separate, whole, images, scheme="tucker"),
+        SCHEMES[2]: functools.partial(prune_filters, whole),
     }
     rows: list[Row] = [_described("program of one image", whole, images)]
     for budget in budgets:
@@ -185,11 +191,43 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def panels(rows: Sequence[Row]) -> list[Panel]:
+    """Accuracy after fine-tuning and the milliseconds of one image, of each scheme over its budgets.
+
+    >>> rows = [{"network": "portable program", "accuracy": 0.75}]
+    >>> rows += [{"network": "program of one image", "milliseconds": 2}]
+    >>> rows += [{"network": "separable", "budget": 0.5, "milliseconds": 1, "accuracy": 0.5}]
+    >>> for panel in panels(rows):
+    ...     print(panel.title, panel.places, panel.lines)
+    Accuracy (%) [0.5, 1.0] {'separable': [[50.0, 75.0]]}
+    Milliseconds of an image [0.5, 1.0] {'separable': [[1, 2]]}
+    """
+    budgets = sorted({row["budget"] for row in rows if "budget" in row})
+
+    def panel(title: str, key: str, whole: str, factor: int) -> Panel:
+        last = next(row[key] for row in rows if row["network"] == whole)
+        lines = {}
+        for name in SCHEMES:
+            found = {row["budget"]: row[key] for row in rows if row["network"] == name and key in row}
+            if found:  # a budget that a scheme cannot meet is a gap
+                lines[name] = [[factor * each for each in [*(found.get(each, np.nan) for each in budgets), last]]]
+        return Panel(title=title, over="share of multiply-adds", places=[*budgets, 1.0], lines=lines)
+
+    return [
+        panel("Accuracy (%)", "accuracy", "portable program", 100),
+        panel("Milliseconds of an image", "milliseconds", "program of one image", 1),
+    ]
+
+
+def rows_of_files() -> dict[str, list[Row]]:
+    """The rows of each file of results, by its name."""
+    files = sorted(Path(__file__).parent.glob("smaller_*.json"))
+    return {file.stem: json.loads(file.read_text(encoding="utf-8"))["rows"] for file in files}
+
+
 def page() -> str:
     """The page about deployment with the tables of the files."""
-    files = sorted(Path(__file__).parent.glob("smaller_*.json"))
-    tables = {file.stem: table(json.loads(file.read_text(encoding="utf-8"))["rows"]) for file in files}
-    return with_tables(PAGE.read_text(encoding="utf-8"), tables)
+    return with_tables(PAGE.read_text(encoding="utf-8"), {name: table(rows) for name, rows in rows_of_files().items()})
 
 
 def main() -> None:
@@ -199,11 +237,14 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="write the tables of the page instead")
     parser.add_argument("--budgets", nargs="*", type=float, default=[0.75, 0.5, 0.35, 0.25])
     parser.add_argument("--epochs", type=int, default=1, help="of fine-tuning (1)")
+    parser.add_argument("--images", type=int, help="training images of fine-tuning, the first ones (all)")
     parser.add_argument("--learning-rate", type=float, default=3e-4, help="the greatest of fine-tuning, by Adam (3e-4)")
     parser.add_argument("--json", type=Path, help="where the rows are written")
     options = parser.parse_args()
     if options.page:
         PAGE.write_text(page(), encoding="utf-8")
+        for name, rows in rows_of_files().items():
+            draw_panels(panels(rows), IMAGES / f"{name}.png")
         return
     if options.run is None:
         parser.error("name the folder of a run, or give --page.")
@@ -218,11 +259,17 @@ def main() -> None:
         return experiment.predict(trained.variables, dict(experiment.prepare({"image": images})))
 
     rows = integers(function, experiment)
+    jaxcnn.accelerate()
+    if options.images is not None:
+        train: Any = experiment.data.train
+        shorter = dataclasses.replace(experiment.data, train=train.take(slice(options.images)))
+        trained = dataclasses.replace(trained, experiment=dataclasses.replace(experiment, data=shorter))
     if options.budgets:
         rows += approximated(trained, options.budgets, epochs=options.epochs, learning_rate=options.learning_rate)
     if options.json is not None:
         versions = {name: importlib.metadata.version(name) for name in ("jax", "onnxruntime")}
         about = {"experiment": run.recorded()["experiment"], "settings": dict(run.settings()), "versions": versions}
+        about["images"] = options.images
         options.json.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n", encoding="utf-8")
     print(table(rows))
 

@@ -1,10 +1,23 @@
 """The page about deployment shows what the files of docs/bench/smaller.py have."""
 
-from docs.bench.smaller import PAGE, page, table
+from pathlib import Path
+
+import pytest
+
+from docs.bench.smaller import IMAGES, PAGE, page, panels, rows_of_files, table
+from jaxcnn.vis import draw_panels
+from tests.ink import assert_drawn_alike
 
 
 def test_the_page_is_what_was_measured() -> None:
     assert page() == PAGE.read_text(encoding="utf-8"), "run python -m docs.bench.smaller --page"
+
+
+@pytest.mark.parametrize("name", rows_of_files())
+def test_the_pictures_are_drawn_from_what_was_measured(name: str, tmp_path: Path) -> None:
+    assert f"](../images/{name}.png)" in PAGE.read_text(encoding="utf-8")
+    draw_panels(panels(rows_of_files()[name]), tmp_path / "drawn.png")
+    assert_drawn_alike(tmp_path / "drawn.png", IMAGES / f"{name}.png")
 
 
 def test_shares_are_of_the_whole_program() -> None:
