@@ -20,10 +20,10 @@ from jaxcnn._winograd import (
     Tiling,
     both,
     convolve,
-    cut,
     input_tiles,
     padded,
     tiled_sizes,
+    tiles,
     transform,
     transformed_kernel,
 )
@@ -31,7 +31,7 @@ from jaxcnn.functional._engine._algorithms import _xla
 from jaxcnn.functional._engine._algorithms._algorithm import Algorithm
 from jaxcnn.functional._engine._algorithms._counts import count_dense, why_not_dense
 from jaxcnn.functional._engine._algorithms._finite import recompute_unless_finite
-from jaxcnn.functional._engine._algorithms._transposition import transposed_kernel_grad, zeros_like_product
+from jaxcnn.functional._engine._algorithms._transposition import zeros_like_product
 from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
 
 BLOCK_BYTES = 12 * 2**20  # with smaller blocks the program takes more memory: a loop keeps its input and its output
@@ -84,7 +84,7 @@ def kernel_grad(x: jax.Array, g: jax.Array, plan: ConvPlan) -> jax.Array:
     def compute(x: jax.Array, g: jax.Array) -> jax.Array:
         z = padded(x, geometry.pads, tiled_sizes(tiling))
         g = padded(g, ((0, 0), (0, 0)), (STEP * tiling.rows, STEP * tiling.columns))
-        cotangents = transform(both(OUTPUT).T, cut(g, STEP, tiling), precision)
+        cotangents = transform(both(OUTPUT).T, tiles(g, tiling), precision)
         return lax.dot_general(
             input_tiles(z, tiling, precision), cotangents, (((1,), (1,)), ((0,), (0,))), precision=precision
         )
@@ -101,7 +101,7 @@ def kernel_grad(x: jax.Array, g: jax.Array, plan: ConvPlan) -> jax.Array:
         du = lax.fori_loop(0, tiling.blocks, body, zeros_like_product(shape, x, g))
     dk = lax.reshape(transform(both(KERNEL).T, du, precision), geometry.kernel_shape)
     # An entry at the border is not read by every tap, but is part of the transforms of all of them.
-    return recompute_unless_finite(dk, dk, lambda _, x, g: transposed_kernel_grad(_xla.forward, x, g, plan), x, g)
+    return recompute_unless_finite(dk, dk, lambda _, x, g: _xla.kernel_grad(x, g, plan), x, g)
 
 
 def _unsupported(plan: ConvPlan, operation: BaseOperation) -> str | None:
