@@ -123,16 +123,22 @@ def _layer(kind: Any, module: Any, **added: Any) -> linen.Module:
 
 
 def flax_max_pool(
-    x: jax.Array, window_shape: Sequence[int], *, strides: int, padding: Any = "VALID", ceil_mode: bool = False
+    x: jax.Array,
+    window_shape: Sequence[int],
+    *,
+    strides: int | Sequence[int],
+    padding: Any = "VALID",
+    ceil_mode: bool = False,
 ) -> jax.Array:
     """``functional.max_pool`` by that of Flax."""
     window = tuple(window_shape)
+    steps = (strides,) * len(window) if isinstance(strides, int) else tuple(strides)
     if ceil_mode and padding == "VALID":
-        sizes = zip(x.shape[1:-1], window, strict=True)
-        padding = [(0, -(-(size - width) // strides) * strides + width - size) for size, width in sizes]
+        sizes = zip(x.shape[1:-1], window, steps, strict=True)
+        padding = [(0, -(-(size - width) // step) * step + width - size) for size, width, step in sizes]
     elif isinstance(padding, int):
         padding = [(padding, padding)] * len(window)
-    return linen.max_pool(x, window, (strides,) * len(window), padding)
+    return linen.max_pool(x, window, steps, padding)
 
 
 @contextlib.contextmanager

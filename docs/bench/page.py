@@ -1,7 +1,8 @@
 """Prints docs/bench.md, from the root of a checkout:
 
     python -m docs.bench.page docs/bench/jax-0.12.json docs/bench/jax-0.10.json \\
-        --notes docs/bench/notes.md --picture images/bench.png --policies docs/bench/freed_memory.json > docs/bench.md
+        --notes docs/bench/notes.md --picture images/bench.png --policies docs/bench/freed_memory.json \\
+        --above-torch docs/bench/above_torch.json > docs/bench.md
 
 The page lists every entry of the first file; further files, of other releases of JAX, add columns to the table of
 targets. In the notes, the text after ``## KEY`` is the paragraph of the target with that key (``targets.py``).
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from docs.bench.above_torch import tables
 from docs.bench.targets import TARGETS, Target, bound_text, slower_than_stock, table
 from jaxcnn.bench._report import summary
 from jaxcnn.cli._bench_tables import (
@@ -53,6 +55,9 @@ The `jaxcnn` command keeps freed memory in the process (`jaxcnn.keep_freed_memor
 library. "Tuned" selects algorithms by a table of `jaxcnn bench --tune`, which includes oneDNN. Each time is the fastest
 step of alternating processes, in milliseconds; the last rows are geometric means of the five steps over the times of
 PyTorch. Memory is the resident set during training, in MB."""
+ABOVE = """\
+The layers of the table below that are slower than PyTorch's, and steps of two video networks, with freed memory kept by
+all of them. "Tuned" is the fastest algorithm of `jaxcnn bench --tune`, which measures oneDNN too."""
 
 
 def page(
@@ -61,6 +66,7 @@ def page(
     *,
     picture: str | None = None,
     policies: Mapping[str, Any] | None = None,
+    above: Mapping[str, Any] | None = None,
 ) -> str:
     """The page in Markdown.
 
@@ -69,6 +75,7 @@ def page(
         notes: the paragraph of each target, by its key.
         picture: the picture's path, relative to the page.
         policies: the JSON of ``docs/bench/freed_memory.py --json``.
+        above: the JSON of ``docs/bench/above_torch.py --json``.
 
     Raises:
         ValueError: a note about no target.
@@ -83,6 +90,8 @@ def page(
     parts += ["## Targets\n", _targets(reports)]
     if policies is not None:
         parts += ["## Steps by memory policy", policy_tables(policies)]
+    if above is not None:
+        parts += ["## What is left above PyTorch", ABOVE, tables(above)]
     parts += _paragraphs(reports, notes)
     parts += [f"## Summary, medians, {_release(reports[0])}\n", markdown(SUMMARY_COLUMNS, summary_rows(medians))]
     if medians["steps"]:
@@ -181,11 +190,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--notes", type=Path, help="paragraphs on the targets")
     parser.add_argument("--picture", help="path of the picture, relative to the page")
     parser.add_argument("--policies", type=Path, help="JSON of docs/bench/freed_memory.py")
+    parser.add_argument("--above-torch", type=Path, help="JSON of docs/bench/above_torch.py")
     options = parser.parse_args(words)
     reports = [json.loads(path.read_text(encoding="utf-8")) for path in options.results]
     notes = read_notes(options.notes.read_text(encoding="utf-8")) if options.notes else {}
     policies = json.loads(options.policies.read_text(encoding="utf-8")) if options.policies else None
-    print(page(reports, notes, picture=options.picture, policies=policies), end="")
+    above = json.loads(options.above_torch.read_text(encoding="utf-8")) if options.above_torch else None
+    print(page(reports, notes, picture=options.picture, policies=policies, above=above), end="")
 
 
 if __name__ == "__main__":
