@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -132,7 +132,8 @@ def _our_video(name: str, peer: str, shape: tuple[int, ...]) -> tuple[Any, int]:
     from jaxcnn.bench._program import compile_jax, random_array
     from jaxcnn.bench._steps import initial_state, training_step
 
-    model = models.create(name, **({"dropout_rate": 0.0} if name == "c3d" else {}))
+    options: dict[str, Any] = {"dropout_rate": 0.0} if name == "c3d" else {}
+    model = models.create(name, **options)
     x, labels = jnp.asarray(random_array("x", shape)), jnp.zeros(shape[0], jnp.int32)
     now = initial_state(model, x)
     with stock() if peer == "stock" else contextlib.nullcontext():
@@ -220,7 +221,7 @@ def compare_video(names: Iterable[str], shape: tuple[int, ...], rounds: int, run
     return found
 
 
-def tables(measured: dict[str, Any]) -> str:
+def tables(measured: Mapping[str, Any]) -> str:
     """Both tables in Markdown, with a sentence of cause for each family."""
     from jaxcnn.cli._bench_tables import markdown, number
 
@@ -264,9 +265,10 @@ def main() -> None:
 
     jaxcnn.keep_freed_memory()
     if options.one:
-        print(json.dumps(time_video(*options.one, tuple(options.shape), options.runs)))
+        model, peer = options.one
+        print(json.dumps(time_video(model, peer, tuple(options.shape), options.runs)))
         return
-    content = {"layers": [], "steps": {}}
+    content: dict[str, Any] = {"layers": [], "steps": {}}
     if options.json.exists():
         content |= json.loads(options.json.read_text(encoding="utf-8"))
     content["versions"] = {name: importlib.metadata.version(name) for name in PACKAGES}

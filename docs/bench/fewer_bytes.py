@@ -13,7 +13,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import jax
@@ -55,7 +55,7 @@ def _named(next_method: Callable[..., Any], args: Any, kwargs: Any, context: Any
 def recomputed() -> Iterator[None]:
     """Inside the block steps compute batch norm and ReLU once more in their backward pass."""
     step = compiled_steps.training_step
-    with mock.patch.object(compiled_steps, "training_step", lambda model: step(Recomputed(model))):
+    with mock.patch.object(compiled_steps, "training_step", lambda model: step(cast(Any, Recomputed(model)))):
         yield
 
 

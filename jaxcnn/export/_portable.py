@@ -48,8 +48,9 @@ class PortableProgram:
     def __call__(self, x: ArrayLike) -> Any:
         """What the function returns for an array of the shape and the dtype of ``input``."""
         # jit converts arrays of NumPy in a fraction of the time of jnp.asarray, which is as long as a small network
-        is_array = isinstance(x, (np.ndarray, jax.Array)) and x.dtype == self.input.dtype
-        return self._compiled(x if is_array else jnp.asarray(x, self.input.dtype))
+        if isinstance(x, (np.ndarray, jax.Array)) and x.dtype == self.input.dtype:
+            return self._compiled(x)
+        return self._compiled(jnp.asarray(x, self.input.dtype))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -124,7 +125,7 @@ class PortableProgram:
         return export.export(jax.jit(self._run), platforms=("cpu",), disabled_checks=anywhere)(struct)
 
     @functools.cached_property
-    def _compiled(self) -> Callable[[jax.Array], Any]:
+    def _compiled(self) -> Callable[[jax.Array | np.ndarray], Any]:
         if jax.default_backend() != "cpu":
             return jax.jit(self.exported.call)
         program = dataclasses.replace(self, operations=tuple(laid_out(self.operations)))
