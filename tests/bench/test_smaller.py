@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.bench.smaller import IMAGES, PAGE, page, panels, rows_of_files, table
+from docs.bench.smaller import IMAGES, PAGE, page, panels, rows_of_pictures, table
 from jaxcnn.vis import draw_panels
 from tests.ink import assert_drawn_alike
 
@@ -13,10 +13,10 @@ def test_the_page_is_what_was_measured() -> None:
     assert page() == PAGE.read_text(encoding="utf-8"), "run python -m docs.bench.smaller --page"
 
 
-@pytest.mark.parametrize("name", rows_of_files())
+@pytest.mark.parametrize("name", rows_of_pictures())
 def test_the_pictures_are_drawn_from_what_was_measured(name: str, tmp_path: Path) -> None:
     assert f"](../images/{name}.png)" in PAGE.read_text(encoding="utf-8")
-    draw_panels(panels(rows_of_files()[name]), tmp_path / "drawn.png")
+    draw_panels(panels(rows_of_pictures()[name]), tmp_path / "drawn.png")
     assert_drawn_alike(tmp_path / "drawn.png", IMAGES / f"{name}.png")
 
 
