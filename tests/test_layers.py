@@ -70,7 +70,7 @@ def test_imports_go_down() -> None:
 
 
 # Private files next to the packages that jaxcnn.shapes may not import.
-WITH_JAX = {"jaxcnn._arrays", "jaxcnn._check_gradients", "jaxcnn._programs"}
+WITH_JAX = {"jaxcnn._arrays", "jaxcnn._check_gradients", "jaxcnn._programs", "jaxcnn._winograd"}
 
 
 def above_the_ground(source: str, libraries: Set[str] = frozenset()) -> list[str]:
