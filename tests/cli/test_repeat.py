@@ -76,7 +76,7 @@ def test_an_experiment_without_variants_has_its_figures_at_the_top(tiny_run: Pat
     psnr, norm = ({"mean": mean, "std": 0.0} for mean in (20.5, 3.0))
     cost, figures = _results.head_lines({**others, "test/psnr": psnr, "measured": {"norm": norm}})
     assert cost.startswith("cost    not known (several starts, or a busy machine), ")
-    assert figures == "result  20.5000 psnr, 3 norm over 1 seed"
+    assert figures == "result  3 norm, 20.5000 psnr over 1 seed"
 
 
 def test_variants_are_shown_and_refused_before_the_first_step(

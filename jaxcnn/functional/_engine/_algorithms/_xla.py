@@ -16,6 +16,7 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import AxisType
 
 from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional._engine._algorithms._algorithm import Algorithm
@@ -89,7 +90,9 @@ def kernel_grad(x: jax.Array, g: jax.Array, plan: ConvPlan) -> jax.Array:
     """The transpose of ``forward``; on CPUs, dense ones as a forward operation whose images are channels."""
     geometry, transposed = plan.geometry, functools.partial(transposed_kernel_grad, forward, plan=plan)
     dense = geometry.groups == 1 and len(geometry.batch_shape) == 1 and geometry.is_static and not geometry.is_empty
-    if not dense or not jnp.issubdtype(x.dtype, jnp.inexact):
+    # With Explicit axes, a convolution that sums over a sharded axis would have to name the sharding of its result.
+    sharded = any(AxisType.Explicit in jax.typeof(each).sharding.mesh.axis_types for each in (x, g))
+    if sharded or not dense or not jnp.issubdtype(x.dtype, jnp.inexact):
         return transposed(x, g)
     return lax.platform_dependent(x, g, cpu=functools.partial(_as_forward, plan=plan), default=transposed)
 
