@@ -104,8 +104,11 @@ def test_releases_of_jax_are_columns() -> None:
 def test_the_page_is_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
     docs = Path(__file__).parent.parent.parent / "docs"
     files = [str(docs / "bench" / f"jax-{release}.json") for release in ("0.12", "0.10")]
-    notes, policies = (str(docs / "bench" / name) for name in ("notes.md", "freed_memory.json"))
-    main([*files, "--notes", notes, "--picture", "images/bench.png", "--policies", policies])
+    notes, policies, above = (
+        str(docs / "bench" / name) for name in ("notes.md", "freed_memory.json", "above_torch.json")
+    )
+    words = ["--notes", notes, "--picture", "images/bench.png", "--policies", policies, "--above-torch", above]
+    main([*files, *words])
     assert capsys.readouterr().out == (docs / "bench.md").read_text(encoding="utf-8")
 
 
