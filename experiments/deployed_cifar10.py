@@ -2,8 +2,8 @@
 
 Both networks are those for ImageNet. ResNet-18 keeps its first layer of stride 2 and its pooling, so its four stages
 have maps of 8x8, 4x4, 2x2 and 1x1 pixels. In MobileNetV2 the second stage has stride 1 instead of 2, so its last maps
-have 2x2 pixels. Images are shifted by up to four pixels and mirrored. The runs are short and the settings
-are not tuned: the accuracy is a starting point for ``python -m docs.bench.smaller RUN``, not the best of the networks.
+have 2x2 pixels. Images are shifted by up to four pixels and mirrored. The runs are short and the settings are not
+tuned: the accuracy is a starting point for ``python -m docs.bench.smaller RUN``, not the best of the networks.
 
 run     jaxcnn repeat deployed_cifar10 --seeds 1  (CIFAR-10 prepared by tensorflow-datasets; see docs/your_data.md)
 cost    33:03 a run on 1 core
@@ -36,10 +36,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         ),
     },
 }
-VARIANTS: dict[str, dict[str, Any]] = {
-    "resnet18": {"network": "resnet18"},
-    "mobilenet_v2": {"network": "mobilenet_v2"},
-}
+VARIANTS: dict[str, dict[str, Any]] = {name: {"network": name} for name in OPTIONS}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +47,7 @@ class Config:
     width: Annotated[float, "share of the channels of every layer"] = 1.0
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
-    seed: Annotated[int, "decides initial parameters, order and augmentation"] = 0
+    seed: Annotated[int, "determines initial parameters, order and augmentation"] = 0
     epochs: Annotated[int, "passes over the training images"] = 6
     batch_size: Annotated[int, "images of a step"] = 128
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 4e-3

@@ -2,10 +2,10 @@
 
     python -m docs.bench.learned_kernels --kmeans RUN --cdbn RUN
 
-``RUN`` is a run of ``kmeans_features_cifar10`` or ``cdbn_mnist``. Centroids are drawn in the order of the number of
-patches that are nearest to them, in the whitened space that they are learned in. A kernel of the second layer of the
-deep belief network is drawn as the sum of the kernels of the first that it weighs, each at its position (Lee et al.
-2009, section 4.2); a pooled unit stands for the four units of its block.
+``RUN`` is a run of ``kmeans_features_cifar10`` or ``cdbn_mnist``. Centroids are drawn in the whitened space, those with
+the most patches first. A kernel of the second layer of the deep belief network is drawn as the
+sum of the kernels of the first layer, each at its position and multiplied by its weight (Lee et al. 2009, section 4.2).
+The weight of a pooled unit is divided equally among the four units of its block.
 """
 
 import argparse

@@ -18,7 +18,7 @@ from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn.export._fold import fold_affine
-from jaxcnn.export._laid_out import laid_out
+from jaxcnn.export._for_cpu import for_cpu
 from jaxcnn.export._operations import Operation, Value, run, without_unread
 from jaxcnn.export._recognise import recognise
 from jaxcnn.export._trace import trace
@@ -128,7 +128,7 @@ class PortableProgram:
     def _compiled(self) -> Callable[[jax.Array | np.ndarray], Any]:
         if jax.default_backend() != "cpu":
             return jax.jit(self.exported.call)
-        program = dataclasses.replace(self, operations=tuple(laid_out(self.operations)))
+        program = dataclasses.replace(self, operations=tuple(for_cpu(self.operations)))
         return jax.jit(program.exported.call if is_symbolic(self.input.shape[0]) else program._run)
 
     def _run(self, x: jax.Array) -> Any:

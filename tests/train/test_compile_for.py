@@ -249,7 +249,7 @@ COMPILED = """
 
 ENTRY %main.1 (x: f32[16]) -> f32[8] {
   %x = f32[16]{0} parameter(0), metadata={op_name="x"}
-  %sum = f32[8]{0} fusion(%x), kind=kInput, calls=%fused, metadata={op_name="f(x), sum"}
+  %sum = f32[8]{0} fusion(%x, %x), kind=kInput, calls=%fused, metadata={op_name="f(x), sum"}
   %start = (s32[], f32[8]{0}) tuple(%sum, %sum)
   %loop = (s32[], f32[8]{0}) while(%start), condition=%less, body=%body
   %out = f32[8]{0} get-tuple-element(%loop), index=1

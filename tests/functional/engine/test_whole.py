@@ -48,4 +48,5 @@ def test_what_it_does_not_support() -> None:
         return next(each.why_not for each in found.forward.candidates if each.algorithm == "whole")
 
     assert why_not(3, padding=1) == "it requires at most 64 pairs of an input and an output position, and there are 81"
-    assert why_not(2, padding=2) == "it requires that every output reads every input"
+    for options in ({"padding": 2}, {"padding": 2, "kernel_dilation": 2}):
+        assert why_not(2, **options) == "it requires that every output reads every input"

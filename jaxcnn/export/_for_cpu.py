@@ -29,7 +29,7 @@ from jaxcnn._winograd import KERNEL as OF_KERNEL
 from jaxcnn._winograd import STEP, TILE, Tiling, both, convolve
 from jaxcnn.export._fold import out_axis
 from jaxcnn.export._operations import Operation
-from jaxcnn.functional import conv
+from jaxcnn.functional import conv, extract_patches
 
 Convolve = Callable[[jax.Array], jax.Array]
 
@@ -40,12 +40,12 @@ WINOGRAD_TILES = 12  # with fewer, reading the transformed kernel does, which is
 TILE_BYTES = 12 * 2**20  # of all tiles; more leave the cache
 
 
-def laid_out(operations: Sequence[Operation]) -> list[Operation]:
-    """The operations, of which convolutions are computed as this module says; the values are the same."""
-    return [_laid_out(each) for each in operations]
+def for_cpu(operations: Sequence[Operation]) -> list[Operation]:
+    """The same operations with convolutions that are computed as this module says; finite results are equal."""
+    return [_for_cpu(each) for each in operations]
 
 
-def _laid_out(operation: Operation) -> Operation:
+def _for_cpu(operation: Operation) -> Operation:
     params = operation.params
     if operation.name != "conv_general_dilated" or len(operation.inputs) < 2 or out_axis(operation) is None:
         return operation
@@ -94,17 +94,12 @@ def _is_plain(operation: Operation) -> bool:
     x, result, params = operation.inputs[0], operation.outputs[0], operation.params
     dilations = {*params["lhs_dilation"], *params["rhs_dilation"]}
     floats = x.dtype == result.dtype == np.float32 and params["precision"] is None
-    return floats and params["feature_group_count"] == 1 and dilations == {1} and _pads(operation) >= 0
-
-
-def _pads(operation: Operation) -> int:
-    """The least padding of a convolution over two axes; -1 over other numbers of axes."""
-    pads = operation.params["padding"]
-    return min(map(min, pads)) if len(pads) == 2 else -1
+    over_two_axes = len(params["padding"]) == 2 and min(map(min, params["padding"])) >= 0
+    return floats and over_two_axes and params["feature_group_count"] == 1 and dilations == {1}
 
 
 def _prepared(operation: Operation, kernel: np.ndarray) -> Convolve | None:
-    """A plain convolution with a kernel that is laid out now, or None where that is no gain."""
+    """A plain convolution with a kernel that is prepared now, or None where that is no gain."""
     (height, width, reads, writes), shape = kernel.shape, operation.outputs[0].shape
     strides, pads = operation.params["window_strides"], operation.params["padding"]
     tiling = Tiling(-(-shape[1] // STEP), -(-shape[2] // STEP), shape[0])
@@ -129,14 +124,7 @@ def _rows(kernel: np.ndarray, strides: Sequence[int], pads: Any, shape: Sequence
     transposed = np.ascontiguousarray(kernel.reshape(-1, channels).T)
 
     def compute(x: jax.Array) -> jax.Array:
-        z = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-        ends = [step * (size - 1) + 1 for step, size in zip(strides, shape[1:3], strict=True)]
-        parts = [
-            z[:, i : i + ends[0] : strides[0], j : j + ends[1] : strides[1]]
-            for i in range(height)
-            for j in range(width)
-        ]
-        rows = jnp.concatenate(parts, -1).reshape(-1, transposed.shape[1])
+        rows = extract_patches(x, (height, width), strides=strides, padding=pads).reshape(-1, transposed.shape[1])
         return lax.dot_general(jnp.asarray(transposed), rows, (((1,), (1,)), ((), ()))).T.reshape(shape)
 
     return compute

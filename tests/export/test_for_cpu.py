@@ -9,7 +9,7 @@ import pytest
 
 from jaxcnn import functional as F
 from jaxcnn.export import portable, quantize
-from jaxcnn.export._laid_out import laid_out
+from jaxcnn.export._for_cpu import for_cpu
 from tests.export.networks import difference
 
 # The shapes of images and kernel, the options, and the operation that computes them.
@@ -26,6 +26,7 @@ CASES: list[tuple[tuple[int | None, ...], tuple[int, ...], dict[str, Any], str]]
     ((None, 6, 6, 5), (1, 1, 5, 7), {}, "dot_general"),
     ((None, 6, 6, 5), (3, 3, 5, 7), {}, "convolution"),
     ((1, 14, 14, 48), (3, 3, 48, 48), {"padding": 1, "precision": "highest"}, "convolution"),
+    ((1, 14, 14, 48), (3, 3, 48, 48), {"padding": 2, "kernel_dilation": 2}, "convolution"),
     ((1, 9, 4), (3, 4, 2), {}, "convolution"),
 ]
 
@@ -40,7 +41,7 @@ def test_the_values_are_those_of_the_file(
     program = portable(lambda x: F.conv(x, kernel, bias=bias, **options), shape)
     x = generator.normal(size=[size or 2 for size in shape]).astype(np.float32)
     assert difference(program.exported.call(x), program(x)) < 2e-5
-    fast = dataclasses.replace(program, operations=tuple(laid_out(program.operations)))
+    fast = dataclasses.replace(program, operations=tuple(for_cpu(program.operations)))
     text = fast.exported.mlir_module()
     assert f"stablehlo.{operation}" in text
     assert ("stablehlo.convolution" in text) == (operation == "convolution")
