@@ -23,23 +23,28 @@ MOST_PAIRS = 64  # of an input and an output position, each of which is a copy o
 def forward(x: jax.Array, kernel: jax.Array, plan: ConvPlan) -> jax.Array:
     """``y[n, o] = sum over i of x[n, i] kernel[tap that joins i and o]`` as one product of matrices."""
     geometry = plan.geometry
-    taps = [_taps(geometry, axis) for axis in range(geometry.ndim)]
-    rows = []
-    for i in itertools.product(*map(range, geometry.sizes)):
-        parts = []
-        for o in itertools.product(*map(range, geometry.out_sizes)):
-            tap = [taps[axis][i[axis]][o[axis]] for axis in range(geometry.ndim)]
-            assert None not in tap
-            parts.append(kernel[tuple(tap)])
-        rows.append(lax.concatenate(parts, 1))
     y = lax.dot_general(
         lax.reshape(x, (x.shape[0], prod(x.shape[1:]))),
-        lax.concatenate(rows, 0),
+        _matrix(kernel, geometry),
         (((1,), (0,)), ((), ())),
         precision=plan.precision,
         preferred_element_type=plan.preferred_element_type,
     )
     return lax.reshape(y, geometry.out_shape)
+
+
+def _matrix(kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    """The kernel as a matrix of whole maps, ``(entries of x, entries of y)``."""
+    taps = [_taps(geometry, axis) for axis in range(geometry.ndim)]
+    inputs, outputs = (list(itertools.product(*map(range, sizes))) for sizes in (geometry.sizes, geometry.out_sizes))
+    joined = [[tuple(line[i][o] for line, i, o in zip(taps, at, to, strict=True)) for to in outputs] for at in inputs]
+    if joined == [[tap] for tap in itertools.product(*map(range, geometry.window))]:
+        return lax.reshape(kernel, (prod(kernel.shape[:-1]), kernel.shape[-1]))
+    rows = []
+    for row in joined:
+        assert not any(None in tap for tap in row)
+        rows.append(lax.concatenate([kernel[tap] for tap in row], 1))
+    return lax.concatenate(rows, 0)
 
 
 def _taps(geometry: ConvGeometry, axis: int) -> list[list[int | None]]:
