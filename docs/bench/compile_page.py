@@ -61,9 +61,10 @@ def phases_table(costs: Mapping[str, Any]) -> str:
     for step in costs["now"]:
         for label, found in costs.items():
             if step in found:
+                version = f", {label}" if len(costs) > 1 else ""
                 stock = found[step]["stock"]
-                rows.append(_phases(step, f"stock, {label}", stock, stock))
-                rows.append(_phases(step, f"ours, {label}", found[step]["ours"], stock))
+                rows.append(_phases(step, f"stock{version}", stock, stock))
+                rows.append(_phases(step, f"ours{version}", found[step]["ours"], stock))
     return markdown(["step", "", *PHASES, "total", "over stock", "kernels", "instructions"], rows).strip("\n")
 
 
