@@ -7,9 +7,9 @@ ILSVRC. The variant ``shuffled`` is a control that is trained with the boxes of 
 
 run     jaxcnn repeat localise_digits --seeds 3     (both sets prepared by tensorflow-datasets; see docs/your_data.md)
         jaxcnn repeat localise_digits --seeds 1 --variant boxes
-cost    not known (a busy machine)
-result  boxes: 92.25 % localised, 94.35 % test accuracy, 0.8075 mean IoU over 1 seed. Three passes are too few: 93.12 %
-        of the training scenes are localised. The variant shuffled is not trained yet
+cost    not known (several starts, or a busy machine), NVIDIA H200
+result  boxes: 98.40 ± 0.07 % test accuracy, 0.9041 ± 0.0012 IoU, 0.9818 ± 0.0004 localised over 2 seeds
+        The variant shuffled is not trained yet
 """
 
 import dataclasses
@@ -35,9 +35,9 @@ class Config:
     data_dir: Annotated[str | None, "folder of prepared TFDS sets; by default that of TFDS"] = None
     hold_out: Annotated[int, "one training image in this many is held out for validation; 0 holds out none"] = 0
     shuffled: Annotated[bool, "train with the boxes of other scenes, as a control"] = False
-    scenes: Annotated[int, "training scenes"] = 30000
+    scenes: Annotated[int, "training scenes"] = 60000
     seed: Annotated[int, "determines initial parameters and order; scenes are the same for every seed"] = 0
-    epochs: Annotated[int, "passes over the training scenes"] = 3
+    epochs: Annotated[int, "passes over the training scenes"] = 8
     batch_size: Annotated[int, "scenes of a step"] = 64
     width: Annotated[int, "channels of the first convolution"] = 16
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 3e-3
