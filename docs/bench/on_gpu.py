@@ -8,18 +8,19 @@ CPU with the highest precision of matrix products; the figure is the largest dif
 of its array. ``repeats`` says whether a second run on the GPU gives the same bits. ``layers`` times ours beside
 ``lax.conv_general_dilated`` and Flax's pools and batch norm; ``steps`` times training steps of ours, of the same
 networks with Flax's layers, and of torchvision under automatic bfloat16 where PyTorch is installed. Programs are
-compiled in parallel and timed alternately afterwards, with calls in flight as in training.
+compiled in parallel and timed alternately afterwards, with calls in flight as in training. The file is written after
+each row, so that a lease that ends keeps the rows before.
 """
 
 import argparse
 import concurrent.futures
+import contextlib
 import functools
 import importlib.metadata
 import importlib.util
 import json
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -80,7 +81,7 @@ WITHOUT_DROPOUT |= {"convnext_tiny": {"stochastic_depth_prob": 0.0}, "googlenet"
 Run = Callable[[], Any]
 
 
-def functions() -> dict[str, dict[str, Any]]:
+def functions() -> Iterator[tuple[str, dict[str, Any]]]:
     """The error of each function on the GPU, and whether its bits repeat."""
     gpu, cpu = jax.devices("cuda")[0], jax.devices("cpu")[0]
     # Convolutions by name are other algorithms of the same functions; on a GPU ``auto`` selects two of them.
@@ -92,8 +93,9 @@ def functions() -> dict[str, dict[str, Any]]:
         if dtype != "int8"
     }
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(lambda each: _compared(*each, gpu, cpu), table.values())
-        return dict(zip(table, found, strict=True))
+        waiting = {pool.submit(_compared, *each, gpu, cpu): name for name, each in table.items()}
+        for done in concurrent.futures.as_completed(waiting):
+            yield waiting[done], done.result()
 
 
 def _compared(program: Program, dtype: str, gpu: Any, cpu: Any) -> dict[str, Any]:
@@ -141,44 +143,53 @@ def _difference(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found[finite] - expected[finite]).max() / (np.abs(expected[finite]).max() or 1.0))
 
 
-def layer_programs() -> Iterator[tuple[str, str, Callable[..., Any], tuple[jax.Array, ...]]]:
-    """The name of a row, the peer, the function, and its arguments."""
+Call = tuple[str, str, Callable[..., Any], tuple[jax.Array, ...]]  # name of a row, peer, function, arguments
+
+
+def layer_programs() -> Iterator[list[Call]]:
+    """The programs of each layer."""
     for dtype in ("float32", "bfloat16"):
-        for layer, (x_shape, kernel_shape, options) in LAYERS.items():
-            x, kernel = (jax.random.normal(jax.random.key(0), shape, dtype) for shape in (x_shape, kernel_shape))
+        for layer, (x_shape, kernel_shape, added) in LAYERS.items():
+            options = {"padding": "SAME"} | added
             peers = {"ours": functools.partial(F.conv, **options), "stock": functools.partial(_lax_conv, options)}
+            y_shape = jax.eval_shape(peers["ours"], *(jnp.empty(each, dtype) for each in (x_shape, kernel_shape))).shape
+            x, kernel, y = (
+                jax.random.normal(jax.random.key(0), each, dtype) for each in (x_shape, kernel_shape, y_shape)
+            )
+            found: list[Call] = []
             for peer, call in peers.items():
-                y = jax.jit(call)(x, kernel)
-                yield f"{layer}, forward, {dtype}", peer, call, (x, kernel)
-                yield f"{layer}, input_grad, {dtype}", peer, functools.partial(_vjp, call, 0), (x, kernel, y)
-                yield f"{layer}, kernel_grad, {dtype}", peer, functools.partial(_vjp, call, 1), (x, kernel, y)
+                found.append((f"{layer}, forward, {dtype}", peer, call, (x, kernel)))
+                for operand, operation in enumerate(("input_grad", "kernel_grad")):
+                    back = functools.partial(_vjp, call, operand)
+                    found.append((f"{layer}, {operation}, {dtype}", peer, back, (x, kernel, y)))
+            yield found
         x = jax.random.normal(jax.random.key(1), (128, 112, 112, 64), dtype)
         pools: dict[str, Callable[..., Any]] = {
             "ours": lambda x: F.max_pool(x, (3, 3), strides=2, padding=1),
             "stock": lambda x: linen.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))),
         }
-        for peer, call in pools.items():
-            yield f"max pool 3x3, both passes, {dtype}", peer, functools.partial(_both_passes, call), (x,)
-        for peer, layer in {"ours": nn.BatchNorm, "stock": linen.BatchNorm}.items():
-            norm = layer(use_running_average=False, dtype=dtype)
-            variables = norm.init(jax.random.key(0), x[:2])
-            call = functools.partial(_norm, norm, variables)
-            yield f"batch norm, both passes, {dtype}", peer, functools.partial(_both_passes, call), (x,)
+        name = f"max pool 3x3, both passes, {dtype}"
+        found = [(name, peer, functools.partial(_both_passes, call), (x,)) for peer, call in pools.items()]
+        name = f"batch norm, both passes, {dtype}"
+        for peer, batch_norm in {"ours": nn.BatchNorm, "stock": linen.BatchNorm}.items():
+            norm = batch_norm(use_running_average=False, dtype=dtype)
+            call = functools.partial(_norm, norm, norm.init(jax.random.key(0), x[:2]))
+            found.append((name, peer, functools.partial(_both_passes, call), (x,)))
+        yield found
 
 
 def _lax_conv(options: dict[str, Any], x: jax.Array, kernel: jax.Array) -> jax.Array:
     axes = "DHW"[-(x.ndim - 2) :]
     names = (f"N{axes}C", f"{axes}IO", f"N{axes}C")
-    dilations = {
+    dilations: dict[str, Any] = {
         f"{'lhs' if name == 'input_dilation' else 'rhs'}_dilation": (value,) * len(axes)
         for name, value in options.items()
         if name.endswith("_dilation")
     }
-    padding = options.get("padding", "VALID")
     groups = options.get("feature_group_count", 1)
     strides = (1,) * len(axes)
     return lax.conv_general_dilated(
-        x, kernel, strides, padding, dimension_numbers=names, feature_group_count=groups, **dilations
+        x, kernel, strides, options["padding"], dimension_numbers=names, feature_group_count=groups, **dilations
     )
 
 
@@ -195,17 +206,16 @@ def _norm(norm: Any, variables: Any, x: jax.Array) -> jax.Array:
     return norm.apply(variables, x, mutable=["batch_stats"])[0]
 
 
-def layers() -> dict[str, dict[str, float]]:
+def layers() -> Iterator[tuple[str, dict[str, float]]]:
     """Milliseconds of each layer, ours and stock."""
-    rows = list(layer_programs())
-    found: dict[str, dict[str, Run]] = {}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        lowered = [jax.jit(call).lower(*arguments) for _, _, call, arguments in rows]
-        for (row, peer, _, arguments), compiled in zip(
-            rows, pool.map(lambda each: each.compile(), lowered), strict=True
-        ):
-            found.setdefault(row, {})[peer] = functools.partial(compiled, *arguments)
-    return {row: timed(peers) for row, peers in found.items()}
+        for calls in layer_programs():
+            lowered = [jax.jit(call).lower(*arguments) for _, _, call, arguments in calls]
+            rows: dict[str, dict[str, Run]] = {}
+            for (row, peer, _, arguments), (compiled, _) in zip(calls, pool.map(_compiled, lowered), strict=True):
+                rows.setdefault(row, {})[peer] = functools.partial(compiled, *arguments)
+            for row, peers in rows.items():
+                yield row, timed(peers)
 
 
 def timed(peers: dict[str, Run]) -> dict[str, float]:
@@ -227,41 +237,41 @@ def timed(peers: dict[str, Run]) -> dict[str, float]:
     return {peer: round(1000 * statistics.median(times), 4) for peer, times in seconds.items()}
 
 
-def steps(dtype: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def steps(dtype: str, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Milliseconds of training steps, and the figures of their programs."""
-    lowered, states = {}, {}
-    for name in names:
-        model_name, shape, options, _ = STEPS[name]
-        model = models.create(model_name, dtype=dtype, **{"num_classes": 1000} | options)
-        x = jax.random.normal(jax.random.key(0), shape, dtype)
-        with jax.default_device(jax.devices("cpu")[0]):
-            state = jax.tree.map(np.asarray, initial_state(model, jnp.zeros((1, *shape[1:]), dtype)))
-        labels = jnp.zeros(
-            jax.eval_shape(lambda x, m=model: m.init_with_output(jax.random.key(0), x)[0], x).shape[:-1], int
-        )
-        states[name] = (state, x, labels)
-        for peer in ("ours", "stock"):
-            step = jax.jit(training_step(model), donate_argnums=(0,))
-            if peer == "ours":
-                lowered[name, peer] = step.lower(*states[name])
-            else:
-                with stock():
-                    lowered[name, peer] = step.lower(*states[name])
+    compiling, states = {}, {}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        compiled = dict(zip(lowered, pool.map(_compiled, lowered.values()), strict=True))
-    found: dict[str, dict[str, Any]] = {}
+        for name in names:
+            model_name, shape, options, _ = STEPS[name]
+            model = models.create(model_name, dtype=dtype, **{"num_classes": 1000} | options)
+            x = jax.random.normal(jax.random.key(0), shape, dtype)
+            with jax.default_device(jax.devices("cpu")[0]):
+                state = jax.tree.map(np.asarray, initial_state(model, jnp.zeros((1, *shape[1:]), dtype)))
+            logits = jax.eval_shape(lambda x, model=model: model.init_with_output(jax.random.key(0), x)[0], x)
+            states[name] = (state, x, jnp.zeros(logits.shape[:-1], int))
+            layers_by: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
+                "ours": contextlib.nullcontext,
+                "stock": stock,
+            }
+            for peer, layers_of in layers_by.items():
+                with layers_of():
+                    lowered = jax.jit(training_step(model), donate_argnums=(0,)).lower(*states[name])
+                compiling[name, peer] = pool.submit(_compiled, lowered)
+        compiled = {key: future.result() for key, future in compiling.items()}
     for name in names:
         state, x, labels = states[name]
-        runs = {
-            peer: _training(compiled[name, peer][0], jax.device_put(state), x, labels) for peer in ("ours", "stock")
-        }
-        found[name] = {"batch": x.shape, "milliseconds": timed(runs)}
-        found[name]["compile_seconds"] = {peer: compiled[name, peer][1] for peer in runs}
-        found[name]["temporary_megabytes"] = {
-            peer: round(compiled[name, peer][0].memory_analysis().temp_size_in_bytes / 1e6) for peer in runs
-        }
-        print(dtype, name, found[name], flush=True)
-    return found
+        programs_of = {peer: compiled[name, peer] for peer in ("ours", "stock")}
+        runs = {peer: _training(step, jax.device_put(state), x, labels) for peer, (step, _) in programs_of.items()}
+        memory = {peer: step.memory_analysis().temp_size_in_bytes / 1e6 for peer, (step, _) in programs_of.items()}
+        yield (
+            name,
+            {
+                "batch": x.shape,
+                "milliseconds": timed(runs),
+                "compile_seconds": {peer: seconds for peer, (_, seconds) in programs_of.items()},
+                "temporary_megabytes": {peer: round(size) for peer, size in memory.items()},
+            },
+        )
 
 
 def _compiled(lowered: Any) -> tuple[Any, float]:
@@ -279,13 +289,12 @@ def _training(compiled: Any, state: Any, x: jax.Array, labels: jax.Array) -> Run
     return run
 
 
-def torch_steps() -> dict[str, float]:
+def torch_steps() -> Iterator[tuple[str, float]]:
     """Milliseconds of a step of torchvision's networks: channels last, automatic bfloat16, cuDNN's search on."""
     import torch
     import torchvision
 
     torch.backends.cudnn.benchmark = True
-    found = {}
     for name, (_, shape, _, theirs) in STEPS.items():
         if not theirs:
             continue
@@ -312,18 +321,16 @@ def torch_steps() -> dict[str, float]:
                 run()
             torch.cuda.synchronize()
             seconds.append((time.perf_counter() - began) / 4)
-        found[name] = round(1000 * statistics.median(seconds), 3)
-        print("torch", name, found[name], flush=True)
+        yield name, round(1000 * statistics.median(seconds), 3)
         del model, optimizer, x
         torch.cuda.empty_cache()
-    return found
 
 
 def main() -> None:
     """Measures the parts that are named and adds them to the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True, help="the file to write, or to add to")
-    parts: dict[str, Callable[[], Any]] = {
+    parts: dict[str, Callable[[], Iterator[tuple[str, Any]]]] = {
         "functions": functions,
         "layers": layers,
         "steps_bfloat16": functools.partial(steps, "bfloat16", list(STEPS)),
@@ -339,10 +346,10 @@ def main() -> None:
     for part in options.only:
         if part == "torch_bfloat16" and "torch" not in installed:
             continue
-        began = time.perf_counter()
-        content[part] = parts[part]()
-        print(part, f"{time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
-        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        for name, row in parts[part]():
+            print(part, name, row, flush=True)
+            content.setdefault(part, {})[name] = row
+            options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
