@@ -26,6 +26,7 @@ from jaxcnn.export._fold import out_axis
 from jaxcnn.export._operations import Operation, Uses, Value, constant
 from jaxcnn.export._portable import PortableProgram, multiply_adds_of
 from jaxcnn.export._quantize import check_floats
+from jaxcnn.export._refit import refitted
 from jaxcnn.export._tucker import TuckerBasis, tucker_layers
 
 Scheme = Literal["separable", "tucker"]
@@ -49,7 +50,9 @@ def separate(
     each layer lose at most a given fraction of their energy. This fraction is the same for all layers, and the smallest
     one that meets the budget.
 
-    Two-dimensional convolutions without groups are replaced, unless the replacement has as many multiply-adds. To
+    Two-dimensional convolutions without groups are replaced, unless the replacement has as many multiply-adds. With
+    either scheme the last part of each layer, and its bias if it has one, are then fitted by least squares, layer after
+    layer, so that it computes in the smaller program what the layer computes in the original one for the images. To
     regain accuracy, train the result with ``program.parameters`` and ``program.apply``; this requires a program that
     was traced for a fixed number of images.
 
@@ -67,9 +70,9 @@ def separate(
 
     Source: Jaderberg, Vedaldi and Zisserman, Speeding up convolutional neural networks with low rank expansions (2014),
     section 3.2 (scheme 2) and 3.3 (data reconstruction); Zhang, Zou, He and Sun, Accelerating very deep convolutional
-    networks for classification and detection (2016), "Low-rank approximation of responses" (1x1 windows); Kim et al.,
-    Compression of deep convolutional neural networks for fast and low power mobile applications (2016), section 3.1
-    (Tucker-2).
+    networks for classification and detection (2016), "Low-rank approximation of responses" (1x1 windows) and
+    "Asymmetric reconstruction for multi-layer" (the fit of the last parts); Kim et al., Compression of deep
+    convolutional neural networks for fast and low power mobile applications (2016), section 3.1 (Tucker-2).
 
     >>> import jax.numpy as jnp
     >>> from jaxcnn import functional as F
@@ -99,7 +102,7 @@ def separate(
         ranks = _ranks(bases, program.multiply_adds, budget)
         new = [basis.pair(rank) if basis.saves(rank) else None for basis, rank in zip(bases, ranks, strict=True)]
     changed = {id(layer): parts for layer, parts in zip(layers, new, strict=True) if parts is not None}
-    operations = [part for each in program.operations for part in changed.get(id(each), [each])]
+    operations = refitted(program, changed, images)
     return dataclasses.replace(program, operations=tuple(operations))
 
 

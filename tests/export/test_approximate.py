@@ -11,9 +11,10 @@ import pytest
 
 from jaxcnn import ShapeError, summary
 from jaxcnn import functional as F
-from jaxcnn.export import portable, prune_filters, separate
+from jaxcnn.export import PortableProgram, portable, prune_filters, separate
 from jaxcnn.export._approximate import Scheme, _Basis
 from jaxcnn.export._factors import moments_of
+from jaxcnn.export._refit import RIDGE
 from jaxcnn.export._tucker import tucker2
 from tests.export.networks import difference, network
 from tests.export.networks import program as program_of
@@ -152,6 +153,47 @@ def test_mobilenets_have_half_of_their_multiply_adds(scheme: Scheme) -> None:
         assert smaller.multiply_adds <= budget * program.multiply_adds
         errors.append(difference(program(x), smaller(x)))
     assert errors[0] < errors[1]
+
+
+def test_later_layers_make_up_for_the_errors_of_earlier_ones() -> None:
+    """The last factor is the ridge regression of the original outputs on what it reads, by NumPy."""
+    first, second, bias = normal(1, 1, 12, 12), normal(1, 1, 12, 10, seed=1), normal(10, seed=2)
+    x = normal(64, 4, 4, 12, seed=3)
+    program = portable(lambda x: F.conv(jax.nn.relu(F.conv(x, first)), second, bias=bias), (None, 4, 4, 12))
+    smaller = separate(program, x, budget=0.6)
+    *before, last = smaller.operations
+    middle = dataclasses.replace(smaller, operations=tuple(before), results=(last.inputs[0],))
+    rank = last.inputs[0].shape[-1]
+    read = np.asarray(middle(x), np.float64).reshape(-1, rank)
+    wanted = np.asarray(program(x), np.float64).reshape(-1, 10)
+    kernel, offset = (np.asarray(value.array, np.float64) for value in last.inputs[1:])
+    blind = _Basis.of(program.operations[-1], _moments_of_last(program, x)).right[:rank]
+    centred = read - read.mean(0)
+    moments = centred.T @ centred / len(read)
+    ridge = RIDGE * np.trace(moments) / rank
+    missed = wanted - bias - read @ blind
+    step = np.linalg.solve(moments + ridge * np.eye(rank), centred.T @ (missed - missed.mean(0)) / len(read))
+    np.testing.assert_allclose(kernel[0, 0], blind + step, atol=1e-3)
+    np.testing.assert_allclose(offset, bias + missed.mean(0) - read.mean(0) @ step, atol=1e-3)
+    found = np.asarray(smaller(x), np.float64).reshape(-1, 10)
+    assert np.linalg.norm(wanted - found) < 0.98 * np.linalg.norm(wanted - bias - read @ blind)
+
+
+def _moments_of_last(program: PortableProgram, x: np.ndarray) -> np.ndarray:
+    return moments_of(program, program.operations[-1:], jnp.asarray(x))[0]
+
+
+def test_programs_of_a_fixed_number_of_images_are_fitted_alike() -> None:
+    """In groups of as many as the program reads, here two; a part of it depends on no image."""
+    first, second, x = normal(1, 1, 12, 12), normal(1, 1, 12, 10, seed=1), normal(64, 4, 4, 12, seed=3)
+
+    def network(x: jax.Array) -> jax.Array:
+        ramp = jax.lax.broadcasted_iota(jnp.float32, x.shape, 3)
+        return F.conv(jax.nn.relu(F.conv(x, first)) + 0.1 * ramp, second)
+
+    many, two = (portable(network, (rows, 4, 4, 12)) for rows in (None, 2))
+    smaller = [separate(program, x, budget=0.6) for program in (many, two)]
+    assert difference(smaller[0](x[:2]), smaller[1](x[:2])) < 1e-3
 
 
 def test_the_loss_is_that_of_tensorly() -> None:
