@@ -4,6 +4,11 @@ A convolution of a window ``(a, b)`` is approximated by one of ``(a, 1)`` to ``K
 of Jaderberg, Vedaldi and Zisserman, Speeding up convolutional neural networks with low rank expansions, 2014). With the
 kernel as a matrix ``M`` of ``(a * in, b * out)``, the best pair for inputs with the second moments ``C = L L^T`` is the
 truncated singular value decomposition of ``L^T M``. ``_tucker.py`` has the other scheme.
+
+If ``b`` is 1, the pair is a window ``(a, 1)`` and a 1x1 convolution, and ``x^T M`` has the least squared error: the
+decomposition projects it on the first ``K`` eigenvectors ``V`` of its second moments ``M^T C M``, as ``x^T (M V) V^T``
+(Zhang, Zou, He and Sun, Accelerating very deep convolutional networks for classification and detection, 2016, "Low-rank
+approximation of responses", who subtract the mean before). The bias is not changed.
 """
 
 import dataclasses
@@ -16,11 +21,12 @@ from jax.typing import ArrayLike
 from jaxcnn._arrays import as_array
 from jaxcnn._errors import check_choice
 from jaxcnn.export._calibrate import check_images
-from jaxcnn.export._factors import factor, is_full, moments_of, root_of, unreachable
+from jaxcnn.export._factors import ONE, is_full, moments_of, pair, root_of, unreachable
 from jaxcnn.export._fold import out_axis
 from jaxcnn.export._operations import Operation, Uses, Value, constant
 from jaxcnn.export._portable import PortableProgram, multiply_adds_of
 from jaxcnn.export._quantize import check_floats
+from jaxcnn.export._refit import refitted
 from jaxcnn.export._tucker import TuckerBasis, tucker_layers
 
 Scheme = Literal["separable", "tucker"]
@@ -34,17 +40,21 @@ def separate(
     """Replaces convolutions by sequences of smaller ones until the program has a fraction of its multiply-adds.
 
     ``"separable"``: a window ``(a, b)`` becomes a window ``(a, 1)`` to ``K`` channels and a window ``(1, b)`` from
-    these. The ranks ``K`` are chosen for all layers together: singular values are removed one at a time, each time the
-    one with the least share of its layer's energy for each multiply-add that is saved.
+    these; a 1x1 window becomes a product of two, whose error of the layer's outputs for these images is the least for
+    the rank ``K``. The ranks are chosen for all layers together: singular values are removed one at a time, each time
+    the one with the least share of its layer's energy for each multiply-add that is saved.
 
     ``"tucker"``: a 1x1 convolution to ``R`` channels, the window ``(a, b)`` from these to ``S`` channels, and a 1x1
-    convolution from these; the first or the last is left out if it would not reduce the channels. The ranks are the
-    smallest with which the input and the output channels of each layer lose at most a given fraction of their energy.
-    This fraction is the same for all layers, and the smallest one that meets the budget.
+    convolution from these; the first or the last is left out if it would not reduce the channels. A 1x1 window becomes
+    the same product as in the other scheme. The ranks are the smallest with which the input and the output channels of
+    each layer lose at most a given fraction of their energy. This fraction is the same for all layers, and the smallest
+    one that meets the budget.
 
-    Convolutions without groups whose window is longer than one entry along both axes are replaced, unless the
-    replacement has more multiply-adds. To regain accuracy, train the result with ``program.parameters`` and
-    ``program.apply``; this requires a program that was traced for a fixed number of images.
+    Two-dimensional convolutions without groups are replaced, unless the replacement has as many multiply-adds. With
+    either scheme the last part of each layer, and its bias if it has one, are then fitted by least squares, layer after
+    layer, so that it computes in the smaller program what the layer computes in the original one for the images. To
+    regain accuracy, train the result with ``program.parameters`` and ``program.apply``; this requires a program that
+    was traced for a fixed number of images.
 
     Args:
         program: made by ``portable``.
@@ -59,8 +69,10 @@ def separate(
             that cannot be reached.
 
     Source: Jaderberg, Vedaldi and Zisserman, Speeding up convolutional neural networks with low rank expansions (2014),
-    section 3.2 (scheme 2) and 3.3 (data reconstruction); Kim et al., Compression of deep convolutional neural networks
-    for fast and low power mobile applications (2016), section 3.1 (Tucker-2).
+    section 3.2 (scheme 2) and 3.3 (data reconstruction); Zhang, Zou, He and Sun, Accelerating very deep convolutional
+    networks for classification and detection (2016), "Low-rank approximation of responses" (1x1 windows) and
+    "Asymmetric reconstruction for multi-layer" (the fit of the last parts); Kim et al., Compression of deep
+    convolutional neural networks for fast and low power mobile applications (2016), section 3.1 (Tucker-2).
 
     >>> import jax.numpy as jnp
     >>> from jaxcnn import functional as F
@@ -69,6 +81,12 @@ def separate(
     >>> smaller = separate(portable(lambda x: F.conv(x, kernel), (None, 8, 8, 8)), x, budget=0.5)
     >>> smaller.counts, smaller.multiply_adds / (64 * 9 * 64)
     ({'conv_general_dilated': 2}, 0.5)
+
+    A 1x1 convolution from and to 8 channels saves half with a product of rank 2, ``8 * 2 + 2 * 8`` of ``8 * 8``:
+
+    >>> program = portable(lambda x: F.conv(x, kernel[:1, :1]), (None, 8, 8, 8))
+    >>> [each.inputs[1].shape for each in separate(program, x, budget=0.5).operations]
+    [(1, 1, 8, 2), (1, 1, 2, 8)]
     """
     _check_budget(budget)
     check_floats(program)
@@ -84,7 +102,7 @@ def separate(
         ranks = _ranks(bases, program.multiply_adds, budget)
         new = [basis.pair(rank) if basis.saves(rank) else None for basis, rank in zip(bases, ranks, strict=True)]
     changed = {id(layer): parts for layer, parts in zip(layers, new, strict=True) if parts is not None}
-    operations = [part for each in program.operations for part in changed.get(id(each), [each])]
+    operations = refitted(program, changed, images)
     return dataclasses.replace(program, operations=tuple(operations))
 
 
@@ -177,8 +195,8 @@ class _Basis:
         matrix = kernel.transpose(0, 2, 1, 3).reshape(height * inner, width * outer)
         root, inverse = root_of(moments)
         left, values, right = np.linalg.svd(root @ matrix, full_matrices=False)
-        rows, columns = layer.inputs[0].shape[2], layer.outputs[0].shape[2]
-        cost = layer.outputs[0].shape[1] * (rows * height * inner + columns * width * outer)
+        between, columns = _columns_between(layer), layer.outputs[0].shape[2]
+        cost = layer.outputs[0].shape[1] * (between * height * inner + columns * width * outer)
         energies = values**2 / max((values**2).sum(), 1e-300)
         return _Basis(layer, inverse @ left, values[:, None] * right, energies, int(cost))
 
@@ -189,16 +207,16 @@ class _Basis:
     def pair(self, rank: int) -> list[Operation]:
         """The two convolutions of a rank."""
         layer, params = self.layer, self.layer.params
-        x, kernel, *bias = layer.inputs
-        height, width, inner, outer = kernel.shape
-        first = self.left[:, :rank].reshape(height, 1, inner, rank).astype(kernel.dtype)
-        second = self.right[:rank].reshape(rank, width, outer).transpose(1, 0, 2)[None].astype(kernel.dtype)
-        result = layer.outputs[0]
-        middle = Value((x.shape[0], result.shape[1], x.shape[2], rank), result.dtype)
-        return [
-            factor(layer, (x, constant(first)), middle, _axis(params, 0)),
-            factor(layer, (middle, constant(second), *bias), result, _axis(params, 1)),
-        ]
+        height, width, inner, outer = layer.inputs[1].shape
+        first = self.left[:, :rank].reshape(height, 1, inner, rank)
+        second = self.right[:rank].reshape(rank, width, outer).transpose(1, 0, 2)[None]
+        changes = ({}, ONE) if width == 1 else (_axis(params, 0), _axis(params, 1))
+        return pair(layer, (first, second), _columns_between(layer), changes)
+
+
+def _columns_between(layer: Operation) -> Any:
+    """The columns between the two convolutions: a window of one column takes the strides of both axes at once."""
+    return (layer.outputs if layer.inputs[1].shape[1] == 1 else layer.inputs)[0].shape[2]
 
 
 def _axis(params: Any, axis: int) -> dict[str, Any]:

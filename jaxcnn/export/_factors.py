@@ -10,21 +10,22 @@ import numpy as np
 from jax import lax
 
 from jaxcnn.export._fold import out_axis
-from jaxcnn.export._operations import Operation, Value
+from jaxcnn.export._operations import Operation, Value, constant
 from jaxcnn.export._portable import PortableProgram
 
 BATCH = 32
+# The parameters of a 1x1 convolution that reads every position.
+ONE = {"window_strides": (1, 1), "rhs_dilation": (1, 1), "padding": ((0, 0), (0, 0))}
 RIDGE = 1e-6  # of the mean second moment: the least that a direction counts, so that the root has an inverse
 
 
 def is_full(operation: Operation) -> bool:
-    """Whether an operation is a two-dimensional convolution of all channels, channels last, that can be separated."""
+    """Whether an operation is a two-dimensional convolution of all channels, channels last, that can be factorised."""
     if operation.name != "conv_general_dilated" or out_axis(operation) is None:
         return False
     params, kernel = operation.params, operation.inputs[1]
     layout = tuple(params["dimension_numbers"].rhs_spec) == (3, 2, 0, 1) and len(kernel.shape) == 4
-    plain = params["feature_group_count"] == 1 and max(params["lhs_dilation"]) == 1
-    return layout and plain and min(kernel.shape[:2]) > 1
+    return layout and params["feature_group_count"] == 1 and max(params["lhs_dilation"]) == 1
 
 
 def moments_of(program: PortableProgram, layers: Sequence[Operation], images: jax.Array) -> list[np.ndarray]:
@@ -44,13 +45,19 @@ def moments_of(program: PortableProgram, layers: Sequence[Operation], images: ja
 
 
 def _column_moments(x: jax.Array, layer: Operation) -> jax.Array:
-    """The second moments of ``x`` over windows ``(a, 1)``, with the order ``(a, in)`` of the entries."""
-    size, dilation = layer.inputs[1].shape[0], layer.params["rhs_dilation"][0]
-    before, after = layer.params["padding"][0]
-    x = jnp.pad(x, ((0, 0), (max(before, 0), max(after, 0)), (0, 0), (0, 0)))
-    count = x.shape[1] - (size - 1) * dilation
-    columns = [lax.slice_in_dim(x, tap * dilation, tap * dilation + count, axis=1) for tap in range(size)]
-    table = jnp.concatenate(columns, -1).reshape(-1, size * x.shape[-1])
+    """The second moments of ``x`` over the windows ``(a, 1)`` that are read, with the order ``(a, in)`` of the entries.
+
+    A window of several columns is taken to read all columns, a window of one column those of its strides.
+    """
+    height, width = layer.inputs[1].shape[:2]
+    (rows, columns), dilation = layer.params["window_strides"], layer.params["rhs_dilation"][0]
+    margins = [(max(before, 0), max(after, 0)) for before, after in layer.params["padding"]]
+    if width > 1:
+        margins[1], columns = (0, 0), 1
+    x = jnp.pad(x, ((0, 0), *margins, (0, 0)))[:, :, ::columns]
+    last = (layer.outputs[0].shape[1] - 1) * rows + 1
+    taps = [x[:, tap * dilation : tap * dilation + last : rows] for tap in range(height)]
+    table = jnp.concatenate(taps, -1).reshape(-1, height * x.shape[-1])
     return lax.dot(table.T, table, precision="highest") / table.shape[0]
 
 
@@ -85,3 +92,27 @@ def factor(layer: Operation, inputs: tuple[Value, ...], result: Value, changes: 
         return [y + bias[0].reshape(1, 1, 1, -1) if bias else y]
 
     return dataclasses.replace(layer, inputs=inputs, outputs=(result,), params=params, apply=apply)
+
+
+def pair(
+    layer: Operation,
+    kernels: tuple[np.ndarray, np.ndarray],
+    columns: Any,
+    changes: tuple[Mapping[str, Any], Mapping[str, Any]],
+) -> list[Operation]:
+    """Two convolutions in place of a layer, of which the second has the bias.
+
+    Args:
+        layer: the convolution.
+        kernels: ``(*window, in, K)`` and ``(*window, K, out)``.
+        columns: of the maps between them, which have the rows of the result.
+        changes: the parameters of each that differ from those of the layer.
+    """
+    x, kernel, *bias = layer.inputs
+    result = layer.outputs[0]
+    first, second = (constant(each.astype(kernel.dtype)) for each in kernels)
+    middle = Value((x.shape[0], result.shape[1], columns, first.shape[-1]), result.dtype)
+    return [
+        factor(layer, (x, first), middle, changes[0]),
+        factor(layer, (middle, second, *bias), result, changes[1]),
+    ]

@@ -3,7 +3,8 @@
 The kernel ``(a, b, in, out)`` is approximated by ``sum over r, s of U[in, r] G[a, b, r, s] V[out, s]`` with orthonormal
 ``U`` and ``V``, found by alternating singular value decompositions (higher-order orthogonal iteration; De Lathauwer, De
 Moor and Vandewalle, On the best rank-1 and rank-(R1, ..., RN) approximation of higher-order tensors, 2000). For inputs
-whose channels have the second moments ``C = L L^T`` the approximated tensor is ``L^T`` times the kernel.
+whose channels have the second moments ``C = L L^T`` the approximated tensor is ``L^T`` times the kernel. For the
+matrix of a 1x1 window this is the truncated singular value decomposition, a product of two.
 """
 
 import dataclasses
@@ -12,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxcnn.export._factors import factor, root_of, unreachable
+from jaxcnn.export._factors import ONE, factor, pair, root_of, unreachable
 from jaxcnn.export._operations import Operation, Value, constant
 from jaxcnn.export._portable import multiply_adds_of
 
 ROUNDS = 20  # of the iteration, which changes little after the first few
-ONE = {"window_strides": (1, 1), "rhs_dilation": (1, 1), "padding": ((0, 0), (0, 0))}  # of a 1x1 convolution
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,6 +54,8 @@ class TuckerBasis:
     def cost(self, inner: int, outer: int) -> int:
         """Multiply-adds with these ranks."""
         height, width, channels, maps = self.kernel.shape
+        if height == width == 1:
+            return int(inner * (channels + maps) * self.layer.outputs[0].shape[1] * self.layer.outputs[0].shape[2])
         before, after = (value.shape[1] * value.shape[2] for value in (self.layer.inputs[0], self.layer.outputs[0]))
         down = channels * inner * before if inner < channels else 0
         up = outer * maps * after if outer < maps else 0
@@ -61,11 +63,13 @@ class TuckerBasis:
 
     def parts(self, inner: int, outer: int) -> list[Operation]:
         """The convolutions with these ranks."""
-        layer, (_, _, channels, maps) = self.layer, self.kernel.shape
+        layer, (height, width, channels, maps) = self.layer, self.kernel.shape
         x, kernel, *bias = layer.inputs
         result, dtype = layer.outputs[0], kernel.dtype
         down, core, up = tucker2(self.kernel, inner, outer)
         down, found = self.inverse @ down, list[Operation]()
+        if height == width == 1:  # where both ranks are equal
+            return pair(layer, (down[None, None], core @ up.T), result.shape[2], ({}, ONE))
         if inner < channels:
             small = Value((*x.shape[:-1], inner), result.dtype)
             found.append(factor(layer, (x, constant(down[None, None].astype(dtype))), small, ONE))

@@ -1,5 +1,6 @@
 """Separable convolutions and fewer filters, compared with singular value decompositions and models built smaller."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import get_args
 
@@ -10,8 +11,10 @@ import pytest
 
 from jaxcnn import ShapeError, summary
 from jaxcnn import functional as F
-from jaxcnn.export import portable, prune_filters, separate
-from jaxcnn.export._approximate import Scheme
+from jaxcnn.export import PortableProgram, portable, prune_filters, separate
+from jaxcnn.export._approximate import Scheme, _Basis
+from jaxcnn.export._factors import moments_of
+from jaxcnn.export._refit import RIDGE
 from jaxcnn.export._tucker import tucker2
 from tests.export.networks import difference, network
 from tests.export.networks import program as program_of
@@ -79,6 +82,118 @@ def test_a_kernel_of_few_channels_is_factorised_exactly() -> None:
             smaller.counts == {"conv_general_dilated": count} and smaller.multiply_adds <= 0.7 * program.multiply_adds
         )
         assert difference(program(x), smaller(x)) < 1e-4
+
+
+@pytest.mark.parametrize("scheme", get_args(Scheme))
+def test_a_1x1_kernel_of_low_rank_is_a_product_of_two(scheme: Scheme) -> None:
+    """With strides and padding, which the first of the two takes."""
+    options = {"strides": (2, 3), "padding": ((1, 0), (2, 3))}
+    kernel, x = (normal(8, 2) @ normal(2, 6, seed=1))[None, None], normal(3, 9, 8, 8, seed=3)
+    program = portable(lambda x: F.conv(x, kernel, bias=normal(6, seed=2), **options), (None, 9, 8, 8))
+    smaller = separate(program, x, budget=0.6, scheme=scheme)
+    assert [each.inputs[1].shape for each in smaller.operations] == [(1, 1, 8, 2), (1, 1, 2, 6)]
+    assert difference(program(x), smaller(x)) < 1e-4
+
+
+def test_a_product_of_full_rank_is_the_layer() -> None:
+    for inner, outer in ((4, 9), (9, 4)):
+        kernel, bias, x = normal(1, 1, inner, outer), normal(outer, seed=1), normal(2, 5, 5, inner, seed=2)
+        program = portable(lambda x, k=kernel, b=bias: F.conv(x, k, bias=b), (None, 5, 5, inner))
+        basis = _Basis.of(program.operations[0], moments_of(program, program.operations, jnp.asarray(x))[0])
+        whole = dataclasses.replace(program, operations=tuple(basis.pair(4)))
+        assert not basis.saves(4) and whole.counts == {"conv_general_dilated": 2}
+        assert difference(program(x), whole(x)) < 1e-4
+
+
+@pytest.mark.parametrize("scheme", get_args(Scheme))
+def test_a_product_has_the_least_error_of_the_outputs(scheme: Scheme) -> None:
+    """No outputs of the rank are closer to those of the layer than the truncated decomposition of these (Eckart and
+    Young). Strides leave out positions whose inputs are different, and have no influence."""
+    kernel, x = normal(1, 1, 12, 10), normal(64, 6, 6, 12, seed=1) @ normal(12, 12, seed=2)
+    x[:, 1::2], x[:, :, 1::2] = 30 * x[:, 1::2, :, ::-1], 30 * x[:, :, 1::2, ::-1]
+    program = portable(lambda x: F.conv(x, kernel, strides=2, padding="VALID"), (None, 6, 6, 12))
+    smaller = separate(program, x, budget=0.6, scheme=scheme)
+    outputs = np.asarray(program(x), np.float64).reshape(-1, 10)
+    left, values, right = np.linalg.svd(outputs, full_matrices=False)
+    assert smaller.operations[0].outputs[0].shape[-1] == 3  # 3 * (12 + 10) of 12 * 10
+    best = (left[:, :3] * values[:3] @ right[:3]).reshape(64, 3, 3, 10)
+    assert difference(best, smaller(x)) < 1e-3
+
+
+def test_a_window_of_one_column_keeps_its_rows() -> None:
+    """A window of one column is followed by a 1x1 convolution, and one of one row follows one."""
+    for window, shapes in (((3, 1), [(3, 1, 8, 2), (1, 1, 2, 6)]), ((1, 3), [(1, 1, 8, 2), (1, 3, 2, 6)])):
+        first, second = normal(shapes[0][0], 1, 8, 2), normal(1, shapes[1][1], 2, 6, seed=1)
+        kernel = np.einsum("aik,bko->abio", first[:, 0], second[0]).astype(np.float32)
+        program = portable(lambda x, k=kernel: F.conv(x, k, strides=2, padding=1), (None, 9, 8, 8))
+        x = normal(3, 9, 8, 8, seed=3)
+        smaller = separate(program, x, budget=0.55)
+        assert window == kernel.shape[:2] and difference(program(x), smaller(x)) < 1e-4
+        assert [each.inputs[1].shape for each in smaller.operations] == shapes
+
+
+def test_the_1x1_layer_with_the_least_energy_in_its_last_directions_loses_them() -> None:
+    """Of two layers with the same multiply-adds; the budget is met by no more ranks than needed."""
+    flat, steep = normal(1, 1, 16, 16), normal(1, 1, 16, 16, seed=1)
+    steep = steep * 0.5 ** np.arange(16, dtype=np.float32)
+    program = portable(lambda x: F.conv(jax.nn.relu(F.conv(x, flat)), steep), (None, 4, 4, 16))
+    smaller = separate(program, normal(64, 4, 4, 16, seed=2), budget=0.7)
+    assert smaller.operations[0].inputs[1].shape == (1, 1, 16, 16)  # the layer with the flat spectrum
+    share = smaller.multiply_adds / program.multiply_adds
+    assert 0.7 - 32 / 512 < share <= 0.7
+
+
+@pytest.mark.parametrize("scheme", get_args(Scheme))
+def test_mobilenets_have_half_of_their_multiply_adds(scheme: Scheme) -> None:
+    program = program_of("mobilenet_v2")
+    x = normal(32, *program.input.shape[1:])
+    errors = []
+    for budget in (0.8, 0.5):
+        smaller = separate(program, x, budget=budget, scheme=scheme)
+        assert smaller.multiply_adds <= budget * program.multiply_adds
+        errors.append(difference(program(x), smaller(x)))
+    assert errors[0] < errors[1]
+
+
+def test_later_layers_make_up_for_the_errors_of_earlier_ones() -> None:
+    """The last factor is the ridge regression of the original outputs on what it reads, by NumPy."""
+    first, second, bias = normal(1, 1, 12, 12), normal(1, 1, 12, 10, seed=1), normal(10, seed=2)
+    x = normal(64, 4, 4, 12, seed=3)
+    program = portable(lambda x: F.conv(jax.nn.relu(F.conv(x, first)), second, bias=bias), (None, 4, 4, 12))
+    smaller = separate(program, x, budget=0.6)
+    *before, last = smaller.operations
+    middle = dataclasses.replace(smaller, operations=tuple(before), results=(last.inputs[0],))
+    rank = last.inputs[0].shape[-1]
+    read = np.asarray(middle(x), np.float64).reshape(-1, rank)
+    wanted = np.asarray(program(x), np.float64).reshape(-1, 10)
+    kernel, offset = (np.asarray(value.array, np.float64) for value in last.inputs[1:])
+    blind = _Basis.of(program.operations[-1], _moments_of_last(program, x)).right[:rank]
+    centred = read - read.mean(0)
+    moments = centred.T @ centred / len(read)
+    ridge = RIDGE * np.trace(moments) / rank
+    missed = wanted - bias - read @ blind
+    step = np.linalg.solve(moments + ridge * np.eye(rank), centred.T @ (missed - missed.mean(0)) / len(read))
+    np.testing.assert_allclose(kernel[0, 0], blind + step, atol=1e-3)
+    np.testing.assert_allclose(offset, bias + missed.mean(0) - read.mean(0) @ step, atol=1e-3)
+    found = np.asarray(smaller(x), np.float64).reshape(-1, 10)
+    assert np.linalg.norm(wanted - found) < 0.98 * np.linalg.norm(wanted - bias - read @ blind)
+
+
+def _moments_of_last(program: PortableProgram, x: np.ndarray) -> np.ndarray:
+    return moments_of(program, program.operations[-1:], jnp.asarray(x))[0]
+
+
+def test_programs_of_a_fixed_number_of_images_are_fitted_alike() -> None:
+    """In groups of as many as the program reads, here two; a part of it depends on no image."""
+    first, second, x = normal(1, 1, 12, 12), normal(1, 1, 12, 10, seed=1), normal(64, 4, 4, 12, seed=3)
+
+    def network(x: jax.Array) -> jax.Array:
+        ramp = jax.lax.broadcasted_iota(jnp.float32, x.shape, 3)
+        return F.conv(jax.nn.relu(F.conv(x, first)) + 0.1 * ramp, second)
+
+    many, two = (portable(network, (rows, 4, 4, 12)) for rows in (None, 2))
+    smaller = [separate(program, x, budget=0.6) for program in (many, two)]
+    assert difference(smaller[0](x[:2]), smaller[1](x[:2])) < 1e-3
 
 
 def test_the_loss_is_that_of_tensorly() -> None:
