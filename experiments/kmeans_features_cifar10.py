@@ -9,10 +9,10 @@ hard encoding, and 79.6 % with 4,000 features. ``measure`` gives the accuracy (o
 memory of the process.
 
 run     jaxcnn repeat kmeans_features_cifar10 --seeds 3  (CIFAR-10 from tensorflow-datasets; see docs/your_data.md)
-cost    6:56 a run on 1 core
-result  triangle: 0.7293 accuracy, 0.7616 train accuracy, 157.6 encode seconds over 1 seed
-result  hard: 0.6426 accuracy, 0.7208 train accuracy, 191.8 encode seconds over 1 seed
-result  not_whitened: 0.6218 accuracy, 0.6365 train accuracy, 173.2 encode seconds over 1 seed
+cost    7:16 a run on 1 core
+result  triangle: 0.7258 ± 0.0031 accuracy, 0.7618 ± 0.00025 train accuracy, 163.1 ± 11 encode seconds over 3 seeds
+result  hard: 0.6457 ± 0.0028 accuracy, 0.7205 ± 0.0013 train accuracy, 197 ± 29 encode seconds over 3 seeds
+result  not_whitened: 0.623 ± 0.0024 accuracy, 0.6377 ± 0.0015 train accuracy, 141.4 ± 28 encode seconds over 3 seeds
 cost    1:22 a run on NVIDIA H200
 result  triangle_1600: 0.7762 ± 0.0017 accuracy, 0.8606 ± 0.0006 train accuracy, 10.23 ± 2.6 encode seconds over 3 seeds
         (23 minutes a run on 1 core of a CPU; 4,000 features take about 10 GiB and are not trained yet)
