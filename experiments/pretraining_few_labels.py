@@ -6,19 +6,19 @@ with the layers frozen or fine-tuned. All of these are stages of one run. The va
 frozen or fine-tuned, with 100, 1,000 and all labels; the number of steps of the classifier is the same in each.
 
 run     jaxcnn repeat pretraining_few_labels --seeds 3  (MNIST prepared by tensorflow-datasets; see docs/your_data.md)
-cost    1:53 a run on 1 core
-result  random_frozen_100: 73.67 % test accuracy, 26.33 % error over 1 seed
-result  random_finetuned_100: 80.58 % test accuracy, 19.42 % error over 1 seed
-result  pretrained_frozen_100: 84.01 % test accuracy, 15.99 % error over 1 seed
-result  pretrained_finetuned_100: 83.48 % test accuracy, 16.52 % error over 1 seed
-result  random_frozen_1000: 85.27 % test accuracy, 14.73 % error over 1 seed
-result  random_finetuned_1000: 93.01 % test accuracy, 6.99 % error over 1 seed
-result  pretrained_frozen_1000: 94.50 % test accuracy, 5.50 % error over 1 seed
-result  pretrained_finetuned_1000: 94.20 % test accuracy, 5.80 % error over 1 seed
-result  random_frozen_all: 86.11 % test accuracy, 13.89 % error over 1 seed
-result  random_finetuned_all: 96.48 % test accuracy, 3.52 % error over 1 seed
-result  pretrained_frozen_all: 96.34 % test accuracy, 3.66 % error over 1 seed
-result  pretrained_finetuned_all: 97.43 % test accuracy, 2.57 % error over 1 seed
+cost    1:15 a run on 1 core
+result  random_frozen_100: 73.58 ± 0.10 % test accuracy, 26.42 ± 0.10 % error over 3 seeds
+result  random_finetuned_100: 80.57 ± 0.50 % test accuracy, 19.43 ± 0.50 % error over 3 seeds
+result  pretrained_frozen_100: 84.39 ± 0.47 % test accuracy, 15.61 ± 0.47 % error over 3 seeds
+result  pretrained_finetuned_100: 83.72 ± 0.21 % test accuracy, 16.28 ± 0.21 % error over 3 seeds
+result  random_frozen_1000: 85.24 ± 0.12 % test accuracy, 14.76 ± 0.12 % error over 3 seeds
+result  random_finetuned_1000: 93.23 ± 0.20 % test accuracy, 6.77 ± 0.20 % error over 3 seeds
+result  pretrained_frozen_1000: 94.61 ± 0.10 % test accuracy, 5.39 ± 0.10 % error over 3 seeds
+result  pretrained_finetuned_1000: 94.28 ± 0.07 % test accuracy, 5.72 ± 0.07 % error over 3 seeds
+result  random_frozen_all: 85.96 ± 0.13 % test accuracy, 14.04 ± 0.13 % error over 3 seeds
+result  random_finetuned_all: 96.44 ± 0.09 % test accuracy, 3.56 ± 0.09 % error over 3 seeds
+result  pretrained_frozen_all: 96.54 ± 0.18 % test accuracy, 3.46 ± 0.18 % error over 3 seeds
+result  pretrained_finetuned_all: 97.57 ± 0.13 % test accuracy, 2.43 ± 0.13 % error over 3 seeds
 """
 
 import dataclasses
