@@ -4,8 +4,7 @@
 in blocks of 2x2: 2,600 features of both layers, without labels. A linear support vector machine classifies them,
 trained with 1,000 to 60,000 labels. The paper reports test errors of 2.62, 2.13, 1.91, 1.59 and 0.82 % for 1,000,
 2,000, 3,000, 5,000 and all labels, and does not describe its training. Here both layers are trained as one run in two
-stages; ``measure`` gives the error for each number of labels, and that of the same classifier on the pixels for 1,000
-labels.
+stages; ``measure`` gives the error for each number of labels, and that of the same classifier on the pixels.
 
 run     jaxcnn repeat cdbn_mnist --seeds 3  (MNIST prepared by tensorflow-datasets; see docs/your_data.md)
 cost    2:39 a run on NVIDIA H200
@@ -106,11 +105,12 @@ def build(config: Config) -> train.Experiment:
             svm = linear_svm(read[:count], mnist.train["label"][:count], c=config.c)
             return float(np.mean(in_batches(svm, asked, batch_size=1000).argmax(-1) != judged["label"]))
 
-        read, asked = (in_batches(features, split["image"], batch_size=200) for split in (mnist.train, judged))
-        counts = sorted({min(count, len(read)) for count in LABELS})
-        found = {f"error_{count}": error(read, asked, count) for count in counts}
-        few = in_batches(pixels, mnist.train["image"][: counts[0]]), in_batches(pixels, judged["image"])
-        return {**found, f"error_of_pixels_{counts[0]}": error(*few, counts[0])}
+        counts = sorted({min(count, len(mnist.train)) for count in LABELS})
+        found: dict[str, float] = {}
+        for name, function in {"error": features, "error_of_pixels": pixels}.items():
+            read, asked = (in_batches(function, split["image"], batch_size=200) for split in (mnist.train, judged))
+            found |= {f"{name}_{count}": error(read, asked, count) for count in counts}
+        return found
 
     optimizer = optax.sgd(config.lr, momentum=0.9)
     return train.Experiment(
