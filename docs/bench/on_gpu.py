@@ -40,6 +40,8 @@ from docs.bench.compiled_steps import stock
 from jaxcnn import functional as F
 from jaxcnn import models, nn
 from jaxcnn.bench._steps import initial_state, training_step
+from tests.functional.cases import collect
+from tests.functional.cases.case import Case
 
 PACKAGES = ("jax", "jaxlib", "flax", "torch", "torchvision")
 ROUNDS = 7
@@ -85,8 +87,9 @@ def functions() -> Iterator[tuple[str, dict[str, Any]]]:
     """The error of each function on the GPU, and whether its bits repeat."""
     gpu, cpu = jax.devices("cuda")[0], jax.devices("cpu")[0]
     # Convolutions by name are other algorithms of the same functions; on a GPU ``auto`` selects two of them.
+    rows = {row.id: row for row in collect()}
     table = {
-        f"{name}, {dtype}": (program, dtype)
+        f"{name}, {dtype}": (program, _drawn(rows.get(name.rpartition(", ")[0]), program, dtype))
         for name, program in programs(1).items()
         if not name.startswith("convolution ") or name.endswith((", xla", ", grouped"))
         for dtype in program.dtypes
@@ -98,13 +101,15 @@ def functions() -> Iterator[tuple[str, dict[str, Any]]]:
             yield waiting[done], done.result()
 
 
-def _compared(program: Program, dtype: str, gpu: Any, cpu: Any) -> dict[str, Any]:
+def _drawn(row: Case | None, program: Program, dtype: str) -> list[np.ndarray]:
+    """The arrays of a row of the table, or of a convolution by name, which has none."""
+    if row is not None:
+        return row.draw(dtype=dtype)
     rng = np.random.default_rng(0)
-    integers = program.integers or (False,) * len(program.shapes)
-    arrays = [
-        np.zeros(shape, np.int32) if integer else np.abs(rng.standard_normal(shape)).astype(dtype)
-        for shape, integer in zip(program.shapes, integers, strict=True)
-    ]
+    return [rng.standard_normal(shape).astype(dtype) for shape in program.shapes]
+
+
+def _compared(program: Program, arrays: Sequence[np.ndarray], gpu: Any, cpu: Any) -> dict[str, Any]:
     try:
         with jax.default_matmul_precision("highest"):
             on_gpu, again = _outputs(program, arrays, gpu, times=2)
