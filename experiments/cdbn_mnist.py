@@ -8,8 +8,9 @@ stages; ``measure`` gives the error for each number of labels, and that of the s
 
 run     jaxcnn repeat cdbn_mnist --seeds 3  (MNIST prepared by tensorflow-datasets; see docs/your_data.md)
 cost    2:39 a run on NVIDIA H200
-result  0.04715 ± 0.00021 error 1000, 0.0381 ± 0.00085 error 2000, 0.02995 ± 0.00035 error 3000 over 2 seeds
-        On one core of a CPU a run took 54:43 and gave 0.0473, 0.0371 and 0.0304 for seed 0
+result  0.04715 ± 0.00021 error 1000, 0.03805 ± 0.00092 error 2000, 0.02985 ± 0.00021 error 3000 over 2 seeds
+        Trained on the GPU and measured on a CPU. The same classifier on the pixels has an error of 0.1374 with 1,000
+        labels, 0.1181 with 3,000 and 0.0834 with all
 """
 
 import dataclasses
