@@ -40,8 +40,8 @@ def moving_digits(
 ) -> Dataset:
     """Clips in which a digit moves in one of eight directions over a photograph that moves as well.
 
-    The digit has one colour in a clip, an opacity of 60 to 100 %, and a speed of 1 to 2 pixels a frame. In the
-    middle of the clip it is within 2 pixels of the middle of the frame, so that this frame does not show the direction.
+    The digit has one colour in a clip, an opacity of 60 to 100 %, and a speed of 1 to 2 pixels a frame. In the frame
+    ``frames // 2`` it is within 2 pixels of the middle, wherever it moves: this frame does not show the direction.
     The photograph moves at a constant velocity in any direction. Positions are rounded to pixels; parts outside of the
     frame are cut off. Training clips are made of training digits and training photographs, test clips of test ones, and
     validation clips, as many as test clips, of validation ones if both sets have them.
@@ -109,7 +109,7 @@ def _clips(
     task: str,
     rng: np.random.Generator,
 ) -> Split:
-    times = np.arange(frames) - (frames - 1) / 2
+    times = np.arange(frames) - frames // 2
     margin = math.ceil(drift * frames / 2)
     steps = list(DIRECTIONS.values())
     video = np.empty((count, frames, size, size, 3), np.uint8)
