@@ -21,6 +21,9 @@ from jaxcnn.train._watch import Watchers
 # Of a split that is chosen by, in metrics.jsonl.
 VALIDATION, TEST = "val", "test"
 
+# A save takes up to half a second: after each epoch it would be most of the time of a run whose epochs are shorter.
+SAVE_SECONDS = 5.0
+
 
 class Epochs:
     """Finishes the epochs of one call of ``fit``.
@@ -52,6 +55,8 @@ class Epochs:
     def finish(self, epoch: int, state: TrainState) -> tuple[TrainState, Record]:
         """Goes back or evaluates where that is due, records, and saves; a checkpoint is only ever of a recorded epoch.
 
+        The state is saved unless another one was in the last ``SAVE_SECONDS``; that of the last epoch is in any case. A
+        state that is kept, or the best so far, is saved as the last one too: a run is never resumed from before it.
         Means over the steps of an epoch that were taken are NaN where none was.
         """
         taken, batch = int(state.taken), self.experiment.batch_size
@@ -76,12 +81,20 @@ class Epochs:
         self.watchers.evaluation(record)  # before a checkpoint includes the epoch
         if back_to is None:
             self.roll_back.keep(state)
-        if epoch in self.keeps:
+        kept, best = epoch in self.keeps, self.is_best(state)
+        if kept:
             # Before the last one: saves are finished in order, so a run never continues after an epoch that it lacks.
             self.checkpoints.save(KEPT, kept_state(state))
-        self.checkpoints.save("last", state)
-        self.save_if_best(state)
+        ended = epoch == self.experiment.epochs or STOPPED in record
+        if ended or kept or best or self.roll_back.limit is not None or self.save_is_due():
+            self.checkpoints.save("last", state)
+        if best:
+            self.checkpoints.save("best", state)
         return state, record
+
+    def save_is_due(self) -> bool:
+        """Whether the last save was long ago; the clocks of several processes need not agree."""
+        return agreed(self.checkpoints.seconds_since_last >= SAVE_SECONDS)
 
     def evaluation(self, epoch: int, state: TrainState) -> Record:
         """The measures of the splits that are due after an epoch, with the name of the split before each."""
@@ -111,14 +124,18 @@ class Epochs:
         return rule is not None and agreed(rule.stops(self.run.metrics.read()) and is_first())
 
     def save_if_best(self, state: TrainState) -> None:
-        """Saves the state of a recorded epoch whose score is above that of every checkpoint of the kind ``"best"``."""
+        """Saves the state of a recorded epoch as the best one if it is."""
+        if self.is_best(state):
+            self.checkpoints.save("best", state)
+
+    def is_best(self, state: TrainState) -> bool:
+        """Whether the score of a recorded epoch is above that of every checkpoint of the kind ``"best"``."""
         scores = {record["step"]: self.score(record) for record in self.run.metrics.read()}
         known = {step: score for step, score in scores.items() if score is not None}
         step = int(state.step)
         others = [known.get(one, float("-inf")) for one in self.checkpoints.steps("best")]
         better = step in known and known[step] > max(others, default=float("-inf"))
-        if agreed(better and is_first()):  # the process that writes the metrics has read them all
-            self.checkpoints.save("best", state)
+        return agreed(better and is_first())  # the process that writes the metrics has read them all
 
     def score(self, record: Record) -> float | None:
         """The value by which the best checkpoint is chosen, larger is better; None where the epoch was not evaluated.

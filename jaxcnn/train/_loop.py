@@ -103,7 +103,8 @@ def train_run(
 
     ``parallel`` selects the devices, one unless given (or all, where there are several processes); a run may be
     resumed on others. Of several processes each calls this with the same arguments, and the first one writes.
-    The state is saved at the end of each epoch, and within one every ``checkpoint_minutes``.
+    The state is saved at the end of an epoch unless it was in the last five seconds, after the last epoch, where it is
+    the best so far, and within an epoch every ``checkpoint_minutes``.
 
     The caller holds the run's lock. Given the same experiment, the same versions of all packages, the same devices and
     the same model of CPU, the parameters and metrics at the end are the same bit for bit on the CPU, however often the
@@ -199,7 +200,7 @@ class _Fit:
     epochs: Epochs
 
     def __post_init__(self) -> None:
-        self.saved_at = time.perf_counter()
+        self.began = time.perf_counter()
         self.look_every = max(self.experiment.max_skipped, 100)
         self.draw_order = self.parallel.jit(functools.partial(epoch_order, self.experiment))
 
@@ -239,7 +240,6 @@ class _Fit:
                 raise self.went_wrong(state)
             waiting = (self.source.waited - waited) / seconds
             state, record = self.epochs.finish(epoch + 1, state)
-            self.saved_at = time.perf_counter()
             self.progress.epoch(record, waited=waiting if self.experiment.streams else None)
             stopped_early = STOPPED in record
         if trained and is_first():
@@ -268,7 +268,8 @@ class _Fit:
     def save_at(self, step: int) -> bool:
         """Whether to save before this step, within an epoch; the clocks of several processes need not agree."""
         self.checkpoints.check()
-        due = time.perf_counter() - self.saved_at >= self.save_seconds
+        seconds = min(time.perf_counter() - self.began, self.checkpoints.seconds_since_last)
+        due = seconds >= self.save_seconds
         if jax.process_count() == 1:
             return due
         return step % AGREE_EVERY == 0 and agreed(due)
@@ -276,7 +277,6 @@ class _Fit:
     def save(self, state: TrainState) -> None:
         self.watchers.flush()
         self.checkpoints.save("last", state)
-        self.saved_at = time.perf_counter()
 
     def compile_from(self, state: TrainState) -> Step:
         """Compiles the step ahead of time, so that its time is known and a second compilation impossible."""

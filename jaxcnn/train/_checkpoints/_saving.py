@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -82,7 +83,13 @@ class Checkpoints:
         self._pending: dict[str, _Save] = {}
         self._failures = dict.fromkeys(kinds, 0)
         self._unsaved: dict[str, str] = {}
+        self._last_began = -math.inf
         self._remove_temporary()
+
+    @property
+    def seconds_since_last(self) -> float:
+        """Since the newest save of the kind ``"last"`` began; infinite where there is none, or where it failed."""
+        return time.perf_counter() - self._last_began
 
     def save(self, kind: str, state: TrainState) -> None:
         """Starts to save a state under its step; does nothing where that step is saved already.
@@ -94,6 +101,8 @@ class Checkpoints:
         """
         self.settle(kind)
         step = int(state.step)
+        if kind == "last":
+            self._last_began = time.perf_counter()
         if step in self._steps[kind]:
             return
         state = without_keys(state)
@@ -216,6 +225,8 @@ class Checkpoints:
             self._savers[kind].close()
         self._savers[kind] = _saver()  # the old one would raise its error once more
         self._remove_temporary()
+        if kind == "last":
+            self._last_began = -math.inf
         self._failures[kind] += 1
         good = max(itertools.chain.from_iterable(self._steps.values()), default=None)
         kept = "nothing is saved yet" if good is None else f"step {good} is kept"

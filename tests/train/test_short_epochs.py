@@ -1,0 +1,88 @@
+"""Epochs that take less time than a save: only some of their states are saved, and no work is lost but the last."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from jaxcnn.train import _epochs
+from jaxcnn.train._checkpoints import _saving as saving
+from jaxcnn.train._loop import train_run
+from jaxcnn.train._state import TrainState
+from tests.train.runs import Quiet, assert_same, final_state, new_run, train, without_seconds
+
+EPOCHS = 5
+
+
+@pytest.fixture
+def saves(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The kind and the step of each save."""
+    seen: list[tuple[str, int]] = []
+    original = saving.Checkpoints.save
+
+    def save(self: saving.Checkpoints, kind: str, state: TrainState) -> None:
+        seen.append((kind, int(state.step)))
+        original(self, kind, state)
+
+    monkeypatch.setattr(saving.Checkpoints, "save", save)
+    return seen
+
+
+@pytest.mark.parametrize(("seconds", "epochs"), [(float("inf"), [1, 4, 5]), (0.0, [1, 2, 3, 4, 5])])
+def test_which_epochs_are_saved(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, saves: list[tuple[str, int]], seconds: float, epochs: list[int]
+) -> None:
+    """The first one of a call, those that are the best so far, the last one; the others where a save is due."""
+    monkeypatch.setattr(_epochs, "SAVE_SECONDS", seconds)
+    file, run = new_run(tmp_path / "run")
+    experiment = dataclasses.replace(file.build(file.config_class()), epochs=EPOCHS, evaluate_every=4)
+    assert train(run, experiment).finished
+    steps = experiment.steps_per_epoch
+    assert [step for kind, step in saves if kind == "last"] == [epoch * steps for epoch in epochs]
+    best = [index for index, (kind, _) in enumerate(saves) if kind == "best"]
+    assert best and all(saves[index - 1] == ("last", saves[index][1]) for index in best)
+
+
+def test_a_failed_save_is_tried_again_after_the_next_epoch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, saves: list[tuple[str, int]]
+) -> None:
+    monkeypatch.setattr(_epochs, "SAVE_SECONDS", float("inf"))
+    file, run = new_run(tmp_path / "run")
+    experiment = dataclasses.replace(file.build(file.config_class()), epochs=EPOCHS, evaluate_every=EPOCHS)
+    finish, failed = saving.Checkpoints._finish, []
+
+    def fail_once(self: saving.Checkpoints, kind: str, step: int, *rest: object) -> None:
+        if kind == "last" and not failed:
+            failed.append(step)
+            raise OSError("the disk is full")
+        finish(self, kind, step, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(saving.Checkpoints, "_finish", fail_once)
+    assert train(run, experiment).finished
+    steps = [step // experiment.steps_per_epoch for kind, step in saves if kind == "last"]
+    assert failed == [experiment.steps_per_epoch] and len(steps) == 3 and (steps[0], steps[-1]) == (1, EPOCHS)
+
+
+def test_a_run_that_dies_after_epochs_that_were_not_saved_ends_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file, whole = new_run(tmp_path / "whole")
+    experiment = dataclasses.replace(file.build(file.config_class()), epochs=EPOCHS, evaluate_every=4)
+    train(whole, experiment)
+    monkeypatch.setattr(_epochs, "SAVE_SECONDS", float("inf"))
+    _, run = new_run(tmp_path / "run")
+    asked = 0
+
+    def die() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked > 3 * experiment.steps_per_epoch + 1:
+            raise KeyboardInterrupt
+        return False
+
+    with run.locked(), pytest.raises(KeyboardInterrupt):
+        train_run(experiment, run, progress=Quiet(), should_stop=die)
+    assert len(run.metrics.read()) == 3  # recorded, but only the first epoch is saved
+    assert train(run, experiment).finished
+    assert without_seconds(run) == without_seconds(whole)
+    assert_same(final_state(run, experiment), final_state(whole, experiment))
