@@ -1,6 +1,7 @@
 """The variables of chosen epochs, which a run keeps besides its last and best checkpoint."""
 
 import json
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,7 +47,9 @@ def kept_state(state: TrainState) -> TrainState:
     return state.replace(params=state.eval_variables["params"], ema_params=None, opt_state=())
 
 
-def load_kept(run: RunFolder, *, experiment: Experiment | None = None, trust: bool = False) -> list[Trained]:
+def load_kept(
+    run: str | os.PathLike[str] | RunFolder, *, experiment: Experiment | None = None, trust: bool = False
+) -> list[Trained]:
     """The variables that a run keeps of chosen epochs, in order: how its network developed.
 
     ``fit(..., keep_epochs=[1, 2, 5, 10])`` and ``jaxcnn train --keep-epochs 1,2,5,10`` choose them. The epoch of an
@@ -61,7 +64,8 @@ def load_kept(run: RunFolder, *, experiment: Experiment | None = None, trust: bo
         one entry for each epoch that is kept so far; none where the run keeps none.
 
     Raises:
-        RunError: one of them is damaged or does not fit the experiment, or the code of the run is not trusted.
+        RunError: the folder holds no run, one of them is damaged or does not fit the experiment, or the code of the run
+            is not trusted.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -70,6 +74,7 @@ def load_kept(run: RunFolder, *, experiment: Experiment | None = None, trust: bo
     >>> load_kept(RunFolder(Path(tempfile.mkdtemp())), experiment=lenet.build(lenet.config_class()))
     []
     """
+    run = RunFolder.open(run)
     if experiment is None:
         file, config = run.load_experiment(trust=trust)
         experiment = file.build(config)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -129,7 +130,11 @@ def write_measured(run: RunFolder, trained: Trained) -> list[str]:
 
 
 def load_trained(
-    run: RunFolder, kind: CheckpointKind, *, experiment: Experiment | None = None, trust: bool = False
+    run: str | os.PathLike[str] | RunFolder,
+    kind: CheckpointKind = "last",
+    *,
+    experiment: Experiment | None = None,
+    trust: bool = False,
 ) -> Trained:
     """Builds a run's recorded experiment and reads its ``"last"`` or ``"best"`` checkpoint.
 
@@ -141,8 +146,10 @@ def load_trained(
         trust: whether to run the recorded ``experiment.py`` if this user has not run it before.
 
     Raises:
-        RunError: the run has no such checkpoint, its record is damaged, or its code is not trusted.
+        RunError: the folder holds no run, the run has no such checkpoint, its record is damaged, or its code is not
+            trusted.
     """
+    run = RunFolder.open(run)
     if experiment is None:
         file, config = run.load_experiment(trust=trust)
         experiment = file.build(config)

@@ -19,6 +19,7 @@ from typing import Any
 
 import jax
 
+from jaxcnn.train import _epochs
 from jaxcnn.train._runs._discover import load_experiment
 from jaxcnn.train._runs._folder import RunFolder
 from tests.train.runs import train
@@ -43,8 +44,9 @@ def create(folder: Path, experiment: Path, settings: dict[str, Any]) -> None:
     RunFolder.create(folder, load_experiment(experiment), settings)
 
 
-def work(folder: Path, cache: Path) -> None:
-    """Trains the run to its end."""
+def work(folder: Path, cache: Path, save_seconds: float = _epochs.SAVE_SECONDS) -> None:
+    """Trains the run to its end; the last argument is the least time between the saves of two epochs."""
+    _epochs.SAVE_SECONDS = save_seconds
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_enable_compilation_cache", True)
     jax.config.update("jax_compilation_cache_dir", str(cache))
@@ -80,16 +82,17 @@ def main(experiment: Path, folder: Path, kills: int, seed: int) -> None:
     whole, killed, cache = (folder / name for name in ("whole", "killed", "cache"))
     for place in (whole, killed):
         os.waitpid(forked(functools.partial(create, place, experiment, settings)), 0)
-    train_killed = functools.partial(work, killed, cache)
     statuses = [os.waitpid(forked(functools.partial(work, whole, cache)), 0)[1]]
     run = RunFolder(killed)
     done = in_save = 0
     for _ in range(kills):
-        process = forked(train_killed)
+        within_save = draw.random() < 0.5
+        every_epoch = {"save_seconds": 0.0} if within_save else {}
+        process = forked(functools.partial(work, killed, cache, **every_epoch))
         lines = len(run.metrics.read())
         if not wait(process, functools.partial(recorded_more_than, run, lines), 60):
             break
-        if draw.random() < 0.5:
+        if within_save:
             if not wait(process, lambda: saving(run), 20):
                 break
             time.sleep(draw.uniform(0, 0.01))
@@ -98,7 +101,7 @@ def main(experiment: Path, folder: Path, kills: int, seed: int) -> None:
         in_save += saving(run)
         os.kill(process, signal.SIGKILL)
         done += os.WIFSIGNALED(os.waitpid(process, 0)[1])
-    statuses.append(os.waitpid(forked(train_killed), 0)[1])
+    statuses.append(os.waitpid(forked(functools.partial(work, killed, cache)), 0)[1])
     print(json.dumps({"kills": done, "in_save": in_save, "statuses": statuses}))
 
 

@@ -117,12 +117,15 @@ class RunFolder:
         return RunFolder(path)
 
     @staticmethod
-    def open(path: Path) -> "RunFolder":
-        """An existing run.
+    def open(path: "str | os.PathLike[str] | RunFolder") -> "RunFolder":
+        """An existing run, by the path of its folder.
 
         Raises:
             RunError: the folder holds no run, or a link.
         """
+        if isinstance(path, RunFolder):
+            return path
+        path = Path(path)
         try:
             there, holds_run = path.exists(), (path / "config.json").is_file()
         except (OSError, ValueError) as error:  # a path that is too long, or has a NUL character
