@@ -213,6 +213,17 @@ PICKS: list[tuple[set[str], dict[str, Any]]] = [
             "operation": "input_grad",
         },
     ),
+    # The last stages of MobileNetV2 on CIFAR: XLA exchanges image and kernel, and computes the gradients of all pairs.
+    ({"shifted"}, {"x_shape": (1, 2, 2, 576), "kernel_shape": (3, 3, 1, 576), "feature_group_count": 576}),
+    (
+        {"shifted", "partial_sums"},
+        {
+            "x_shape": (1, 1, 1, 960),
+            "kernel_shape": (3, 3, 1, 960),
+            "feature_group_count": 960,
+            "operation": "kernel_grad",
+        },
+    ),
     # CPUs without AVX-512 take XLA's kernel gradient two to five times as long as these, over two axes.
     ({"winograd"}, {"x_shape": (64, 16, 16, 64), "kernel_shape": (3, 3, 64, 64), "operation": "kernel_grad"}),
     (
