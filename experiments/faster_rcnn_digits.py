@@ -8,9 +8,9 @@ The variant ``shuffled`` is a control that is trained with the boxes of other sc
 
 run     jaxcnn repeat faster_rcnn_digits --seeds 3     (both sets prepared by tensorflow-datasets)
         jaxcnn repeat faster_rcnn_digits --seeds 1 --variant boxes
-cost    about 12 minutes a run on 1 core
+cost    16:07 a run on 1 core
 result  boxes: 0.9991 ± 0.0004 proposal recall, 0.8232 ± 0.0008 ap, 0.9879 ± 0.0001 ap50 over 2 seeds
-        The variant shuffled is not trained yet
+result  shuffled: 0.9255 proposal recall, 0.0104 ap, 0.0345 ap50 over 1 seed
 """
 
 import dataclasses
