@@ -7,8 +7,9 @@ own label map, three times in turn (Pinheiro and Collobert 2014), whose mean IoU
 The settings are not tuned.
 
 run     jaxcnn repeat segment_digits --seeds 3     (both sets prepared by tensorflow-datasets; see docs/your_data.md)
-cost    not measured yet
-result  not measured yet
+cost    38:43 a run on 1 core
+result  unet: 99.10 % test accuracy, 0.9910 pixel accuracy, 0.9540 class accuracy, 91.43 % mean IoU over 1 seed
+        The other variants are not trained yet
 """
 
 import dataclasses

@@ -14,7 +14,8 @@ result  fusion_both: 66.72 ± 0.67 % test accuracy, 33.27 ± 0.67 % error over 2
 result  three_d_both: 88.58 ± 0.18 % test accuracy, 11.43 ± 0.18 % error over 2 seeds
 cost    about 10 minutes a run on 1 core, the temporal network
 result  temporal: 98.00 % test accuracy, 2.00 % error over 1 seed
-        The other variants are not trained yet
+        All of these are of earlier clips, in whose middle frame the digit was half a step ahead; from its position a
+        spatial network read the direction with 18.3 %. The other variants are not trained yet
 """
 
 import dataclasses
