@@ -131,7 +131,7 @@ def write_measured(run: RunFolder, trained: Trained) -> list[str]:
 
 def load_trained(
     run: str | os.PathLike[str] | RunFolder,
-    kind: CheckpointKind = "last",
+    kind: CheckpointKind,
     *,
     experiment: Experiment | None = None,
     trust: bool = False,

@@ -226,19 +226,21 @@ def test_a_mistake_makes_no_folder(experiment: train.Experiment, tmp_path: Path)
 
 def test_what_needs_code_says_that_there_is_none(outcome: train.Outcome, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(train.RunError, match=r"was trained from Python and has no experiment\.py\. .*jaxcnn\.load"):
-        train.load_trained(train.RunFolder.open(outcome.run))
+        train.load_trained(train.RunFolder.open(outcome.run), "last")
     assert main(["train", "--resume", str(outcome.run)]) == 2
     assert "call train.fit with the same experiment and this folder" in capsys.readouterr().err
 
 
 def test_a_run_is_named_by_its_path(experiment: train.Experiment, outcome: train.Outcome) -> None:
     folder = train.RunFolder.open(outcome.run)
-    steps = {train.load_trained(run, experiment=experiment).step for run in (outcome.run, str(outcome.run), folder)}
+    steps = {train.load_trained(run, "last", experiment=experiment).step for run in (outcome.run, str(outcome.run), folder)}
     assert steps == {outcome.step}
     assert train.load_kept(str(outcome.run), experiment=experiment) == []
-    for load in (train.load_trained, train.load_kept):
-        with pytest.raises(train.RunError, match=r"there is no folder nowhere\. `jaxcnn list` names the runs"):
-            load("nowhere")
+    missing = r"there is no folder nowhere\. `jaxcnn list` names the runs"
+    with pytest.raises(train.RunError, match=missing):
+        train.load_trained("nowhere", "last")
+    with pytest.raises(train.RunError, match=missing):
+        train.load_kept("nowhere")
 
 
 def test_a_run_of_numbers_is_used_by_name(tmp_path: Path) -> None:
