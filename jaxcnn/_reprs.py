@@ -15,6 +15,15 @@ FEW = 4  # longer tuples are abbreviated
 SHARES = {"accuracy": "acc", "mean_iou": "mIoU"}
 
 
+def measure_in_words(name: str) -> str:
+    """The name of a measure as it is printed.
+
+    >>> measure_in_words("test/mean_iou")
+    'mean IoU'
+    """
+    return name.removeprefix("test/").replace("_", " ").replace("iou", "IoU")
+
+
 def short_repr(value: Any) -> str:
     """The fields of a dataclass or a NamedTuple, without those that have their default; the ``__repr__`` of a class.
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jaxcnn._reprs import SHARES
+from jaxcnn._reprs import SHARES, measure_in_words
 from jaxcnn.cli import _trust
 
 HELP = "evaluate a run on its test images"
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints the measures; of a classification also by class."""
     from jaxcnn.cli._output import print_json, print_table
-    from jaxcnn.train import RunFolder
+    from jaxcnn.train import RunFolder, load_trained
 
     folder = RunFolder.open(options.run_folder)
     model = _trust.load_model(folder, options)
@@ -39,8 +39,11 @@ def run(options: argparse.Namespace) -> int:
     if split is None:
         print(f"jaxcnn evaluate: {model.dataset} is not found by its name, only by the run's own code", file=sys.stderr)
         file, config = _trust.load_experiment(folder, options)
-        split = file.build(config).data.test
-    measures = model.evaluate(split)
+        # The recorded model has no ``summarize``, whose measures are of a whole split, such as mean IoU.
+        trained = load_trained(folder, options.checkpoint, experiment=file.build(config))
+        split, measures = trained.experiment.data.test, trained.evaluate()
+    else:
+        measures = model.evaluate(split)
     classes = _by_class(model, split)
     if options.json:
         print_json(
@@ -82,8 +85,8 @@ def in_words(measures: dict[str, float]) -> str:
     """Measures in a line, shares in per cent."""
     names = sorted(measures, key=lambda name: name == "loss")
     return ", ".join(
-        f"test {name.replace('_', ' ')} {100 * measures[name]:.2f} %"
+        f"test {measure_in_words(name)} {100 * measures[name]:.2f} %"
         if name in SHARES
-        else f"{name.replace('_', ' ')} {measures[name]:.4f}"
+        else f"{measure_in_words(name)} {measures[name]:.4f}"
         for name in names
     )

@@ -109,11 +109,10 @@ def in_words(result: dict[str, Any], name: str) -> str:
 
 def _others(result: dict[str, Any]) -> list[str]:
     """The figures of the test split but for accuracy and error, each with its name."""
+    from jaxcnn._reprs import measure_in_words
+
     names = [name for name in result if name.startswith("test/") and name not in ("test/accuracy", "test/error")]
-    return [
-        f"{in_words(result, name)} {name.removeprefix('test/').replace('_', ' ').replace('iou', 'IoU')}"
-        for name in names
-    ]
+    return [f"{in_words(result, name)} {measure_in_words(name)}" for name in names]
 
 
 def _measured(result: dict[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxcnn._reprs import SHARES
+from jaxcnn._reprs import SHARES, measure_in_words
 from jaxcnn.cli import _devices, _port, _trust
 from jaxcnn.cli._limits import check_limits
 from jaxcnn.cli._signals import stop_on_signals
@@ -232,14 +232,10 @@ def _train(start: "Start", options: argparse.Namespace, callbacks: list[Any]) ->
 
 def _in_words(figures: dict[str, float]) -> str:
     """The figures of the test split, shares in per cent; losses where there is nothing else."""
-    names = {name: name.removeprefix("test/") for name in figures}
-    shares = [
-        f"{name.replace('_', ' ').replace('iou', 'IoU')}  {100 * figures[full]:.2f} %"
-        for full, name in names.items()
-        if name in SHARES
-    ]
-    others = [f"{name.replace('_', ' ')}  {figures[full]:.4f}" for full, name in names.items() if name not in SHARES]
-    return "test " + "   ".join(shares or others)
+    shares = {name for name in figures if name.removeprefix("test/") in SHARES}
+    in_per_cent = [f"{measure_in_words(name)}  {100 * figures[name]:.2f} %" for name in figures if name in shares]
+    others = [f"{measure_in_words(name)}  {figures[name]:.4f}" for name in figures if name not in shares]
+    return "test " + "   ".join(in_per_cent or others)
 
 
 def _outputs(trained: Any, parallel: Any) -> tuple[dict[str, Any], dict[str, Any]]:

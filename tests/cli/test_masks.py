@@ -101,6 +101,25 @@ def test_masks_are_written_printed_and_drawn(
     assert "here/photo_mask.png" in out and "dark 75.0 %" in out
 
 
+def test_evaluate_has_the_measures_of_whole_splits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mean IoU comes from the run's own code, which made the data; it is that of the last epoch."""
+    monkeypatch.chdir(tmp_path)
+    Path("pixels.py").write_text(EXPERIMENT.replace("epochs=3", "epochs=1"), encoding="utf-8")
+    assert main(["train", "pixels.py", "--run-dir", "run"]) == 0
+    (record,) = [json.loads(line) for line in Path("run/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    capsys.readouterr()
+    assert main(["evaluate", "run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    names = ("loss", "accuracy", "pixel_accuracy", "class_accuracy", "mean_iou")
+    assert {name: found[f"test/{name}"] for name in names} == pytest.approx(
+        {name: record[f"test/{name}"] for name in names}
+    )
+    assert main(["evaluate", "run"]) == 0
+    assert f"test mean IoU {100 * record['test/mean_iou']:.2f} %" in capsys.readouterr().out
+
+
 def test_two_masks_of_one_name_are_refused(tmp_path: Path) -> None:
     images = [tmp_path / "one" / "photo.png", tmp_path / "two" / "photo.jpg"]
     with pytest.raises(ValueError, match=r"two images would both have the mask .*photo_mask\.png\. Predict them one"):
