@@ -55,8 +55,8 @@ class Epochs:
     def finish(self, epoch: int, state: TrainState) -> tuple[TrainState, Record]:
         """Goes back or evaluates where that is due, records, and saves; a checkpoint is only ever of a recorded epoch.
 
-        The state is saved unless another one was in the last ``SAVE_SECONDS``; that of the last epoch is in any case. A
-        state that is kept, or the best so far, is saved as the last one too: a run is never resumed from before it.
+        The state is saved unless another one was in the last ``SAVE_SECONDS``; that of the last epoch is in any case.
+        A state that is saved as another kind is saved as the last one too: a run is never resumed from before it.
         Means over the steps of an epoch that were taken are NaN where none was.
         """
         taken, batch = int(state.taken), self.experiment.batch_size

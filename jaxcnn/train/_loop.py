@@ -103,8 +103,8 @@ def train_run(
 
     ``parallel`` selects the devices, one unless given (or all, where there are several processes); a run may be
     resumed on others. Of several processes each calls this with the same arguments, and the first one writes.
-    The state is saved at the end of an epoch unless it was in the last five seconds, after the last epoch, where it is
-    the best so far, and within an epoch every ``checkpoint_minutes``.
+    The state is saved at the end of an epoch, but not twice in five seconds unless it is the best so far, kept, or that
+    of the last epoch. Within an epoch it is saved every ``checkpoint_minutes``.
 
     The caller holds the run's lock. Given the same experiment, the same versions of all packages, the same devices and
     the same model of CPU, the parameters and metrics at the end are the same bit for bit on the CPU, however often the

@@ -1,6 +1,7 @@
 """Epochs that take less time than a save: only some of their states are saved, and no work is lost but the last."""
 
 import dataclasses
+from concurrent.futures import wait
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from jaxcnn.train._state import TrainState
 from tests.train.runs import Quiet, assert_same, final_state, new_run, train, without_seconds
 
 EPOCHS = 5
+INFINITE = float("inf")
 
 
 @pytest.fixture
@@ -28,16 +30,36 @@ def saves(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return seen
 
 
-@pytest.mark.parametrize(("seconds", "epochs"), [(float("inf"), [1, 4, 5]), (0.0, [1, 2, 3, 4, 5])])
+@pytest.mark.parametrize(
+    ("seconds", "keep_epochs", "max_loss_jump", "epochs"),
+    [
+        pytest.param(INFINITE, (), None, [1, 4, 5], id="none is due"),
+        pytest.param(INFINITE, (2,), None, [1, 2, 4, 5], id="one is kept"),
+        pytest.param(INFINITE, (), 100.0, [1, 2, 3, 4, 5], id="roll-back"),
+        pytest.param(0.0, (), None, [1, 2, 3, 4, 5], id="all are due"),
+    ],
+)
 def test_which_epochs_are_saved(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, saves: list[tuple[str, int]], seconds: float, epochs: list[int]
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    saves: list[tuple[str, int]],
+    seconds: float,
+    keep_epochs: tuple[int, ...],
+    max_loss_jump: float | None,
+    epochs: list[int],
 ) -> None:
-    """The first one of a call, those that are the best so far, the last one; the others where a save is due."""
+    """The first one of a call, those that are saved as another kind, the last one; the others where a save is due."""
     monkeypatch.setattr(_epochs, "SAVE_SECONDS", seconds)
     file, run = new_run(tmp_path / "run")
-    # The largest loss counts as the best, so that the last epoch is not.
-    experiment = dataclasses.replace(file.build(file.config_class()), epochs=EPOCHS, evaluate_every=4, best="loss")
-    assert train(run, experiment).finished
+    experiment = dataclasses.replace(
+        file.build(file.config_class()),
+        epochs=EPOCHS,
+        evaluate_every=4,
+        best="loss",  # the largest one, so that the last epoch is not the best
+        max_loss_jump=max_loss_jump,
+    )
+    with run.locked():
+        train_run(experiment, run, progress=Quiet(), should_stop=lambda: False, keep_epochs=keep_epochs)
     steps = experiment.steps_per_epoch
     assert [step for kind, step in saves if kind == "last"] == [epoch * steps for epoch in epochs]
     best = [index for index, (kind, _) in enumerate(saves) if kind == "best"]
@@ -47,7 +69,7 @@ def test_which_epochs_are_saved(
 def test_a_failed_save_is_tried_again_after_the_next_epoch(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, saves: list[tuple[str, int]]
 ) -> None:
-    monkeypatch.setattr(_epochs, "SAVE_SECONDS", float("inf"))
+    monkeypatch.setattr(_epochs, "SAVE_SECONDS", INFINITE)
     file, run = new_run(tmp_path / "run")
     experiment = dataclasses.replace(file.build(file.config_class()), epochs=EPOCHS, evaluate_every=EPOCHS)
     finish, failed = saving.Checkpoints._finish, []
@@ -58,10 +80,16 @@ def test_a_failed_save_is_tried_again_after_the_next_epoch(
             raise OSError("the disk is full")
         finish(self, kind, step, *rest)  # type: ignore[arg-type]
 
+    def save_and_wait(self: saving.Checkpoints, kind: str, state: TrainState) -> None:
+        save(self, kind, state)
+        wait([each.work for each in self._pending.values()])  # the failure is there before the next step
+
+    save = saving.Checkpoints.save
+    monkeypatch.setattr(saving.Checkpoints, "save", save_and_wait)
     monkeypatch.setattr(saving.Checkpoints, "_finish", fail_once)
     assert train(run, experiment).finished
-    steps = [step // experiment.steps_per_epoch for kind, step in saves if kind == "last"]
-    assert failed == [experiment.steps_per_epoch] and len(steps) == 3 and (steps[0], steps[-1]) == (1, EPOCHS)
+    assert failed == [experiment.steps_per_epoch]
+    assert [step // experiment.steps_per_epoch for kind, step in saves if kind == "last"] == [1, 2, EPOCHS]
 
 
 def test_a_run_that_dies_after_epochs_that_were_not_saved_ends_the_same(
@@ -70,7 +98,7 @@ def test_a_run_that_dies_after_epochs_that_were_not_saved_ends_the_same(
     file, whole = new_run(tmp_path / "whole")
     experiment = dataclasses.replace(file.build(file.config_class()), epochs=EPOCHS, evaluate_every=4)
     train(whole, experiment)
-    monkeypatch.setattr(_epochs, "SAVE_SECONDS", float("inf"))
+    monkeypatch.setattr(_epochs, "SAVE_SECONDS", INFINITE)
     _, run = new_run(tmp_path / "run")
     asked = 0
 

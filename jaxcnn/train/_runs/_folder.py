@@ -118,7 +118,7 @@ class RunFolder:
 
     @staticmethod
     def open(path: "str | os.PathLike[str] | RunFolder") -> "RunFolder":
-        """An existing run, by the path of its folder.
+        """An existing run, by the path of its folder; a run that is open already is returned unchanged.
 
         Raises:
             RunError: the folder holds no run, or a link.

@@ -23,23 +23,16 @@ def xla_seconds(geometry: ConvGeometry, operation: BaseOperation) -> float:
 
 
 def _depthwise_overhead(geometry: ConvGeometry, operation: BaseOperation) -> float:
-    """What a depthwise convolution takes beside its products.
+    """What a depthwise convolution takes beside its products (JAX 0.10.2 and 0.12).
 
     XLA exchanges image and kernel if the window has no fewer positions than the map. An output then takes 0.1 to 0.3
-    microseconds (3x3 windows on maps of 1x1 to 3x3 pixels, JAX 0.10.2 and 0.12).
+    microseconds, with 3x3 windows on maps of 1x1 to 3x3 pixels. It computes a kernel gradient for all pairs of
+    channels, and selects those of a group: with 960 channels on a map of one pixel, writing the pairs takes 55 ms.
     """
     if operation == "kernel_grad":
-        return _dense_kernel_seconds(geometry)
+        pairs = geometry.in_channels * geometry.out_channels
+        return 1e-9 * prod(geometry.window) * pairs + 2e-11 * geometry.multiply_adds * geometry.groups
     return 1.5e-7 * prod(geometry.out_shape) if prod(geometry.window) >= prod(geometry.sizes) else 0.0
-
-
-def _dense_kernel_seconds(geometry: ConvGeometry) -> float:
-    """XLA computes a kernel gradient with groups for all pairs of channels, and selects those of a group.
-
-    On a map of one pixel with 960 channels, writing the pairs takes 55 ms, and their sums next to nothing.
-    """
-    entries = prod(geometry.window) * geometry.in_channels * geometry.out_channels
-    return entries * 1e-9 + 2e-11 * geometry.multiply_adds * geometry.groups
 
 
 def grouped_seconds(geometry: ConvGeometry, operation: BaseOperation) -> float:
@@ -49,7 +42,7 @@ def grouped_seconds(geometry: ConvGeometry, operation: BaseOperation) -> float:
     group has; the kernel is transposed.
     """
     if operation == "kernel_grad":
-        return 1e-5 + geometry.multiply_adds / 0.1e9 + _dense_kernel_seconds(geometry)
+        return 1e-5 + geometry.multiply_adds / 0.1e9
     inputs, outputs = geometry.in_channels / geometry.groups, geometry.out_channels // geometry.groups
     entries = prod(geometry.batch_shape) * prod(geometry.out_sizes) * prod(geometry.window) * geometry.in_channels
     packing = 8e-10 + 2e-8 / inputs if geometry.ndim > 2 else (2e-10 if geometry.ndim == 2 else 5e-10) + 4e-9 / inputs
