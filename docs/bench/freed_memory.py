@@ -134,7 +134,8 @@ def main() -> None:
     if options.json:
         packages = ("jax", "jaxlib", "torch") if has_torch else ("jax", "jaxlib")
         versions = {name: importlib.metadata.version(name) for name in packages}
-        options.json.write_text(json.dumps({"versions": versions, "steps": found}, indent=1) + "\n", encoding="utf-8")
+        content = {"versions": versions, "cores": len(os.sched_getaffinity(0)), "steps": found}
+        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -52,9 +52,9 @@ compared with stock's; `error` is the largest difference relative to the largest
 
 POLICIES = """\
 The `jaxcnn` command keeps freed memory in the process (`jaxcnn.keep_freed_memory()`); "kept" is the same for each
-library. "Tuned" selects algorithms by a table of `jaxcnn bench --tune`, which includes oneDNN. Each time is the fastest
-step of alternating processes, in milliseconds; the last rows are geometric means of the five steps over the times of
-PyTorch. Memory is the resident set during training, in MB."""
+library. Each time is the fastest step of alternating processes, in milliseconds; the last rows are geometric means of
+the five steps over the times of PyTorch. Memory is the resident set during training, in MB."""
+TUNED = """"Tuned" selects algorithms by a table of `jaxcnn bench --tune`, which includes oneDNN."""
 ABOVE = """\
 The layers of the table below that are slower than PyTorch's, and steps of two video networks, with freed memory kept by
 all of them. "Tuned" is the fastest algorithm of `jaxcnn bench --tune`, which measures oneDNN too."""
@@ -120,7 +120,9 @@ def policy_tables(measured: Mapping[str, Any]) -> str:
         rows.append([f"mean over {peer.replace('torch', 'PyTorch')}", *map(number, means), *[""] * len(policies)])
     versions = ", ".join(f"{name} {version}" for name, version in measured["versions"].items())
     found = markdown(["step", *heads, *(f"{head}, MB" for head in heads)], rows)
-    return f"{POLICIES}\n\n{found}\n\nMeasured with {versions}."
+    about = f"{POLICIES} {TUNED}" if any("tuned" in policy for policy in policies) else POLICIES
+    cores = "one core" if measured["cores"] == 1 else f"{measured['cores']} cores"
+    return f"{about}\n\n{found}\n\nMeasured on {cores} with {versions}."
 
 
 def machine_line(about: Mapping[str, Any]) -> str:

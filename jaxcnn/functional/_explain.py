@@ -33,7 +33,7 @@ def conv_algorithms() -> tuple[str, ...]:
     ``"partial_sums"``  the kernel gradient of the same, and of groups of more channels
     ``"grouped"``       a few dense convolutions over blocks of groups: more than one group
     ``"matmul"``        a matrix product: windows of one position, one group
-    ``"whole"``         a matrix product of whole maps: forward, every output reads every input, one group
+    ``"whole"``         a matrix product of whole maps: forward, few positions, one group
     ``"broadcast"``     multiply-adds over taps and input channels: forward, few channels
     ``"im2col"``        windows as rows of a matrix, block by block, times the cotangent: kernel gradients
     ``"phases"``        strides or input dilation as channels: one or two axes, one group

@@ -116,12 +116,18 @@ def test_policies_have_times_memory_and_a_mean_over_pytorch() -> None:
     fast = {"milliseconds": 2.0, "megabytes": 400.0}
     slow = {"milliseconds": 4.0, "megabytes": 300.0}
     steps = {"lenet5": {"ours": fast, "torch": slow}, "resnet": {"ours": slow, "torch": slow}}
-    assert policy_tables({"versions": {"jax": "0.12"}, "steps": steps}).splitlines()[-7:] == [
+    text = policy_tables({"versions": {"jax": "0.12"}, "cores": 1, "steps": steps})
+    assert "Tuned" not in text
+    assert text.splitlines()[-7:] == [
         "| step | ours | PyTorch | ours, MB | PyTorch, MB |",
         "| --- | --- | --- | --- | --- |",
         "| `lenet5` | 2 | 4 | 400 | 300 |",
         "| `resnet` | 4 | 4 | 300 | 300 |",
         "| mean over PyTorch | 0.707 | 1 |  |  |",
         "",
-        "Measured with jax 0.12.",
+        "Measured on one core with jax 0.12.",
     ]
+    tuned = {name: {**found, "ours, tuned": fast} for name, found in steps.items()}
+    text = policy_tables({"versions": {"jax": "0.12"}, "cores": 2, "steps": tuned})
+    assert '"Tuned" selects algorithms by a table' in text
+    assert text.endswith("Measured on 2 cores with jax 0.12.")

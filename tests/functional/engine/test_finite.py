@@ -33,6 +33,7 @@ LAYERS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "3x3 stride 2": ((2, 6, 5, 2), (3, 3, 2, 3), {"strides": 2}),
     "2x2 stride 2": ((1, 6, 5, 2), (2, 2, 2, 2), {"strides": 2, "padding": "VALID"}),
     "up by 2": ((1, 4, 3, 2), (3, 3, 2, 2), {"input_dilation": 2}),
+    "5x5 on a small map": ((3, 4, 3, 2), (5, 5, 2, 3), {}),
     "1x1": ((2, 5, 4, 3), (1, 1, 3, 4), {"strides": 2}),
     "depthwise": ((2, 5, 7, 3), (3, 3, 1, 3), {"feature_group_count": 3, "padding": "VALID"}),
     "depthwise 5x5 stride 2": ((1, 7, 6, 2), (5, 5, 1, 4), {"feature_group_count": 2, "strides": 2}),
