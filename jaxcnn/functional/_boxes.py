@@ -20,6 +20,8 @@ from jaxcnn._errors import ShapeError
 MAX_LOG_SCALE = math.log(1000 / 16)
 SMALLEST_SIDE = 1e-6
 
+Corners = tuple[jax.Array, jax.Array, jax.Array, jax.Array]  # x0, y0, x1, y1
+
 
 def box_area(boxes: ArrayLike) -> jax.Array:
     """The area of each box, ``max(x1 - x0, 0) * max(y1 - y0, 0)``.
@@ -69,7 +71,7 @@ def box_iou(a: ArrayLike, b: ArrayLike) -> jax.Array:
     Array([[0.5       , 0.14285715]], dtype=float32)
     """
     one, two, result = _pairs(a, b)
-    shared, union = shared_and_union(one, two)
+    shared, union = shared_and_union(corners(one), corners(two))
     return _ratio(shared, union).astype(result)
 
 
@@ -97,7 +99,7 @@ def generalized_box_iou(a: ArrayLike, b: ArrayLike) -> jax.Array:
     Array([[-0.5]], dtype=float32)
     """
     one, two, result = _pairs(a, b)
-    shared, union = shared_and_union(one, two)
+    shared, union = shared_and_union(corners(one), corners(two))
     low = jnp.minimum(one[..., :, None, :2], two[..., None, :, :2])
     high = jnp.maximum(one[..., :, None, 2:], two[..., None, :, 2:])
     around = _area(jnp.concatenate([low, high], -1))
@@ -239,19 +241,29 @@ def coordinate_dtype(boxes: jax.Array, features: jax.Array) -> Any:
     return max(accumulator_dtype(floating), accumulator_dtype(features.dtype), key=lambda dtype: jnp.finfo(dtype).bits)
 
 
-def shared_and_union(one: jax.Array, two: jax.Array) -> tuple[jax.Array, jax.Array]:
+def corners(boxes: jax.Array) -> Corners:
+    """The four coordinates of each box."""
+    x0, y0, x1, y1 = (boxes[..., place] for place in range(4))
+    return x0, y0, x1, y1
+
+
+def shared_and_union(one: Corners, two: Corners) -> tuple[jax.Array, jax.Array]:
     """The areas of intersection and union of each box of one with each of the other."""
-    low = jnp.maximum(one[..., :, None, :2], two[..., None, :, :2])
-    high = jnp.minimum(one[..., :, None, 2:], two[..., None, :, 2:])
+    columns, rows = [each[..., :, None] for each in one], [each[..., None, :] for each in two]
+    low = [jnp.maximum(columns[place], rows[place]) for place in (0, 1)]
+    high = [jnp.minimum(columns[place], rows[place]) for place in (2, 3)]
     # The intersection with an empty box is 0, also where an inverted box has corners on both sides of another one.
-    first, second = _area(one)[..., :, None], _area(two)[..., None, :]
-    shared = jnp.where((first > 0) & (second > 0), _area(jnp.concatenate([low, high], -1)), 0)
+    first, second = _area_between(*columns), _area_between(*rows)
+    shared = jnp.where((first > 0) & (second > 0), _area_between(*low, *high), 0)
     return shared, first + second - shared
 
 
+def _area_between(x0: jax.Array, y0: jax.Array, x1: jax.Array, y1: jax.Array) -> jax.Array:
+    return jnp.maximum(x1 - x0, 0) * jnp.maximum(y1 - y0, 0)
+
+
 def _area(boxes: jax.Array) -> jax.Array:
-    sides = jnp.maximum(boxes[..., 2:] - boxes[..., :2], 0)
-    return sides[..., 0] * sides[..., 1]
+    return _area_between(*corners(boxes))
 
 
 def _ratio(part: jax.Array, whole: jax.Array) -> jax.Array:

@@ -29,8 +29,8 @@ def nms(
     selected box ``i`` before it has ``IoU(i, j) > iou_threshold``. The selection is the only fixed point of
     ``selected[j] = not any of (selected[i] and overlaps[i, j])`` over the boxes ``i`` before ``j``. It is found by
     iteration, starting with all boxes selected. The number of iterations is the length of the longest chain of boxes
-    that drop each other, usually a few. Up to 4,096 boxes, overlaps are ``n * n`` booleans. Longer lists are processed
-    in blocks of 1,024 boxes, until there are ``max_output`` indices.
+    that drop each other, usually a few. Lists of more than 256 boxes are processed in blocks of 256, until there are
+    ``max_output`` indices; in exported programs, all pairs of up to 4,096 boxes are compared at once.
 
     Args:
         boxes: ``(*batch, n, 4)`` as ``(x0, y0, x1, y1)``.

@@ -1,4 +1,4 @@
-"""The selection of non-maximum suppression, for lists that are short enough for all pairs of boxes and for long ones.
+"""The selection of non-maximum suppression: all pairs of boxes of a short list at once, a longer list block by block.
 
 Greedy suppression is the only fixed point of ``selected[j] = exists[j] and not any of (selected[i] and
 overlaps[i, j])`` over the boxes ``i`` before ``j``. It is found by iterating from all boxes, in as many rounds as the
@@ -6,6 +6,7 @@ longest chain of boxes that drop each other.
 """
 
 import functools
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,16 +14,33 @@ import numpy as np
 from jax import lax
 
 from jaxcnn._arrays import accumulator_dtype
+from jaxcnn._portable import is_portable
 from jaxcnn._symbolic import is_symbolic
-from jaxcnn.functional._boxes import shared_and_union
+from jaxcnn.functional._boxes import Corners, corners, shared_and_union
 from jaxcnn.functional._varying import varying_like
 
-LONGEST = 4096  # boxes of which all pairs are compared at once
-BLOCK = 1024  # boxes of a longer list that are compared at once
+Tree = TypeVar("Tree")
+
+BLOCK = 256  # boxes that are compared at once
+LONGEST = 4096  # boxes of which all pairs are compared at once in portable programs
 
 Selection = tuple[jax.Array, jax.Array]
-# Of a long list: the next block, the number of selected boxes, these boxes, their classes and their indices.
-State = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
+
+
+class _Boxes(NamedTuple):
+    """Boxes of one list: an array for each coordinate, whose entries are contiguous."""
+
+    corners: Corners
+    classes: jax.Array
+
+
+class _State(NamedTuple):
+    """The selection from the blocks before one: the number of boxes, these boxes, and their indices."""
+
+    block: jax.Array
+    number: jax.Array
+    selected: _Boxes
+    indices: jax.Array
 
 
 def select(
@@ -38,11 +56,12 @@ def select(
         threshold: boxes with a greater overlap are dropped.
         max_output: number of indices.
     """
-    length = scores.shape[-1]
-    long = not is_symbolic(length) and length > LONGEST
-    return (_select_in_blocks if long else _select_at_once)(
-        boxes, scores, classes, exists, threshold, max_output=max_output
-    )
+    length, wide = scores.shape[-1], accumulator_dtype(boxes.dtype)
+    wide = wide if jnp.issubdtype(wide, jnp.floating) else jnp.dtype("float32")
+    # Other runtimes have no loops with slices in them.
+    at_once = is_symbolic(length) or length <= (LONGEST if is_portable() else BLOCK)
+    apply = _select_at_once if at_once else _select_in_blocks
+    return apply(boxes.astype(wide), scores, classes, exists, threshold, max_output=max_output)
 
 
 def _select_at_once(
@@ -62,8 +81,8 @@ def _select_in_blocks(
 ) -> Selection:
     """Blocks by descending score: what a selected box of an earlier block overlaps is dropped before the block's own.
 
-    The loop ends with the block in which the number of outputs is reached, or that has no box, so only the first few
-    blocks of a long list are compared.
+    The selected boxes are compared block by block too, so that the work is proportional to their number. The loop ends
+    with the block in which the number of outputs is reached, or that has no box.
     """
     each = functools.partial(_select_of_list, threshold=threshold, max_output=max_output)
     for _ in range(scores.ndim - 1):
@@ -74,39 +93,47 @@ def _select_in_blocks(
 def _select_of_list(
     boxes: jax.Array, scores: jax.Array, classes: jax.Array, exists: jax.Array, *, threshold: float, max_output: int
 ) -> Selection:
-    order = _by_score(scores)
+    inputs, order = (boxes, scores, classes, exists), _by_score(scores)
     order = order[jnp.argsort(~exists[order], stable=True)]
     padding = -len(scores) % BLOCK
-    ordered = [jnp.pad(each[order], ((0, padding), *[(0, 0)] * (each.ndim - 1))) for each in (boxes, classes, exists)]
-    blocks = len(ordered[2]) // BLOCK
-    chosen = jnp.zeros((max_output, 4), boxes.dtype), jnp.zeros(max_output, classes.dtype)
-    start: State = (jnp.int32(0), jnp.int32(0), *chosen, jnp.full(max_output, -1, jnp.int32))
-    order = jnp.pad(order, (0, padding)).astype(jnp.int32)
 
-    def unfinished(state: State) -> jax.Array:
-        block, count, *_ = state
-        first = ordered[2][jnp.minimum(block, blocks - 1) * BLOCK]
-        return (block < blocks) & (count < max_output) & first
+    def arranged(each: jax.Array) -> jax.Array:
+        return jnp.pad(each[order], (0, padding))
 
-    def step(state: State) -> State:
-        block, count, earlier, earlier_classes, indices = state
-        these, kinds, present = (lax.dynamic_slice_in_dim(each, block * BLOCK, BLOCK) for each in ordered)
-        taken = (jnp.arange(max_output) < count)[:, None] & (earlier_classes[:, None] == kinds[None, :])
-        free = present & ~(_overlap(earlier, these, threshold) & taken).any(0)
-        overlaps = _overlap(these, these, threshold) & _is_later(BLOCK) & (kinds[:, None] == kinds[None, :])
-        kept = _fixed_point(free, overlaps, (boxes, scores, classes, exists))
-        place = jnp.where(kept, count + jnp.cumsum(kept, dtype=jnp.int32) - 1, max_output)
-        return (
-            block + 1,
-            jnp.minimum(count + kept.sum(dtype=jnp.int32), max_output),
-            earlier.at[place].set(these, mode="drop"),
-            earlier_classes.at[place].set(kinds, mode="drop"),
-            indices.at[place].set(lax.dynamic_slice_in_dim(order, block * BLOCK, BLOCK), mode="drop"),
+    ordered = _Boxes(jax.tree.map(arranged, corners(boxes)), arranged(classes))
+    places, present = jnp.pad(order.astype(jnp.int32), (0, padding)), arranged(exists)
+    blocks, room = len(present) // BLOCK, max(-(-min(max_output, len(scores)) // BLOCK), 1) * BLOCK
+    # Boxes of zeros have no area and drop no box.
+    nothing = jax.tree.map(lambda each: jnp.zeros(room, each.dtype), ordered)
+    indices = jnp.full(max_output, -1, jnp.int32)
+
+    def unfinished(state: _State) -> jax.Array:
+        first = present[jnp.minimum(state.block, blocks - 1) * BLOCK]
+        return (state.block < blocks) & (state.number < max_output) & first
+
+    def step(state: _State) -> _State:
+        these, own_places, exist = _block((ordered, places, present), state.block)
+
+        def drop(block: jax.Array, free: jax.Array) -> jax.Array:
+            return free & ~_overlaps(_block(state.selected, block), these, threshold).any(0)
+
+        free = lax.fori_loop(0, -(-state.number // BLOCK), drop, varying_like(exist, *inputs))
+        kept = _fixed_point(free, _overlaps(these, these, threshold) & _is_later(BLOCK), inputs)
+        place = jnp.where(kept, state.number + jnp.cumsum(kept, dtype=jnp.int32) - 1, max(room, max_output))
+        return _State(
+            state.block + 1,
+            jnp.minimum(state.number + kept.sum(dtype=jnp.int32), max_output),
+            jax.tree.map(lambda each, new: each.at[place].set(new, mode="drop"), state.selected, these),
+            state.indices.at[place].set(own_places, mode="drop"),
         )
 
-    start = varying_like(start, boxes, scores, classes, exists)
-    indices = lax.while_loop(unfinished, step, start)[-1]
+    start = varying_like(_State(jnp.int32(0), jnp.int32(0), nothing, indices), *inputs)
+    indices = lax.while_loop(unfinished, step, start).indices
     return indices, indices >= 0
+
+
+def _block(arrays: Tree, block: jax.Array) -> Tree:
+    return jax.tree.map(lambda each: lax.dynamic_slice_in_dim(each, block * BLOCK, BLOCK), arrays)
 
 
 def _fixed_point(present: jax.Array, overlaps: jax.Array, inputs: tuple[jax.Array, ...]) -> jax.Array:
@@ -128,9 +155,8 @@ def _overlaps_by_score(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Of one list, by descending score: the order, whether a box drops a later one, and whether a box exists."""
     order = _by_score(scores)
-    kinds, sorted_boxes = classes[order], boxes[order]
-    above = _overlap(sorted_boxes, sorted_boxes, threshold)
-    return order, above & _is_later(len(scores)) & (kinds[:, None] == kinds[None, :]), exists[order]
+    ordered = _Boxes(corners(boxes[order]), classes[order])
+    return order, _overlaps(ordered, ordered, threshold) & _is_later(len(scores)), exists[order]
 
 
 def _by_score(scores: jax.Array) -> jax.Array:
@@ -139,12 +165,11 @@ def _by_score(scores: jax.Array) -> jax.Array:
     return order[jnp.argsort(jnp.isnan(scores[order]), stable=True)]
 
 
-def _overlap(one: jax.Array, two: jax.Array, threshold: float) -> jax.Array:
-    """Whether each box of one list overlaps each of another by more than the threshold."""
-    wide = accumulator_dtype(one.dtype)
-    wide = wide if jnp.issubdtype(wide, jnp.floating) else jnp.dtype("float32")
-    shared, union = shared_and_union(one.astype(wide), two.astype(wide))
-    return shared / jnp.where(union > 0, union, 1) > _rounded_down(threshold, wide)
+def _overlaps(one: _Boxes, two: _Boxes, threshold: float) -> jax.Array:
+    """Whether each box of one list overlaps each of its class of another by more than the threshold."""
+    shared, union = shared_and_union(one.corners, two.corners)
+    above = shared / jnp.where(union > 0, union, 1) > _rounded_down(threshold, shared.dtype)
+    return above & (one.classes[:, None] == two.classes[None, :])
 
 
 def _is_later(length: int) -> jax.Array:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxcnn import ShapeError, functional
+from jaxcnn._portable import portable_operations
 from tests.compiled import compiled_functions
 from tests.oracles import boxes as oracle
 
@@ -165,6 +166,28 @@ def test_long_lists_are_selected_block_by_block() -> None:
     selected = there[oracle.nms_of_arrays(boxes[0, there], scores[0, there], classes[0, there], 0.3)]
     assert 1200 < len(selected) < 3500 and valid[0].all() and not valid[1].any()
     assert indices[0].tolist() == selected[:1200].tolist()
+
+
+@pytest.mark.parametrize("number", [257, 512, 700])
+def test_lists_of_a_few_blocks(number: int) -> None:
+    """The last block is full or not, more outputs than boxes, no outputs; in ``shard_map`` and in portable programs."""
+    generator = np.random.default_rng(number)
+    boxes = np.stack([drawn(generator, number, whole=whole) for whole in (False, True)])
+    scores = (generator.integers(0, 90, (2, number)) / 90).astype(np.float32)
+
+    def select(boxes: jax.Array, scores: jax.Array) -> Any:
+        return F.nms(boxes, scores, iou_threshold=0.5, max_output=number + 3)
+
+    indices, valid = jax.jit(select)(boxes, scores)
+    for trial in range(2):
+        assert indices[trial][valid[trial]].tolist() == oracle.nms(boxes[trial], scores[trial], 0.5, None)
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])
+    split = jax.sharding.PartitionSpec("data")
+    inside = jax.jit(jax.shard_map(select, mesh=mesh, in_specs=split, out_specs=split))(boxes, scores)
+    np.testing.assert_array_equal(inside[0], indices)
+    with portable_operations():
+        np.testing.assert_array_equal(jax.jit(lambda *each: select(*each))(boxes, scores)[0], indices)
+    assert F.nms(boxes, scores, iou_threshold=0.5, max_output=0)[0].shape == (2, 0)
 
 
 CORNERS = np.array([[-3, -2, 9, 8], [2, 3, 2, 3], [4, 1, 30, 25], [0.3, 0.2, 5.1, 4.4], [50, 50, 60, 60]], np.float64)
