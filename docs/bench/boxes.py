@@ -1,7 +1,9 @@
 """Times of suppression and of regions of interest, next to torchvision on this machine.
 
-    python docs/bench/boxes.py --rounds 20 --json boxes.json       (requires PyTorch and torchvision)
+    python -m docs.bench.boxes --rounds 20 --json docs/bench/boxes.json       (requires PyTorch and torchvision)
+    python -m docs.bench.boxes --page
 
+The second command writes the table of docs/tasks/detection.md from this file.
 Both libraries compute the same boxes in one process and take turns; the least time of all rounds counts. Each result is
 compared with torchvision's before it is timed.
 """
@@ -18,8 +20,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from docs.reports.report import markdown, with_tables
 from jaxcnn import functional as F
 
+PAGE = Path(__file__).parent.parent / "tasks" / "detection.md"
 Pair = tuple[Callable[[], Any], Callable[[], Any]]
 
 
@@ -87,12 +91,29 @@ def least(pair: Pair, rounds: int) -> list[float]:
     return [min(found) for found in times]
 
 
+def page() -> str:
+    """The page with the times of the file."""
+    measured = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+    rows = [
+        [name, f"{each['ours']:.3g}", f"{each['torchvision']:.3g}", f"{each['ours'] / each['torchvision']:.2f}"]
+        for name, each in measured["milliseconds"].items()
+    ]
+    versions = ", ".join(f"{name} {version}" for name, version in measured["versions"].items())
+    cores = "one core" if measured["cores"] == 1 else f"{measured['cores']} cores"
+    table = markdown(["operation", "ours, ms", "torchvision, ms", "ours / torchvision"], rows)
+    return with_tables(PAGE.read_text(encoding="utf-8"), {"boxes": f"{table}\n\nMeasured on {cores} with {versions}."})
+
+
 def main() -> None:
     """Prints a line for each pair, and writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", action="store_true", help="write the table of the page instead")
     options = parser.parse_args()
+    if options.page:
+        PAGE.write_text(page(), encoding="utf-8")
+        return
     pairs = {
         "nms, 2,000 boxes, 0.5": lambda: of_nms(2000, 0.5),
         "nms, 2,000 boxes, 0.7": lambda: of_nms(2000, 0.7),
@@ -110,7 +131,7 @@ def main() -> None:
         )
     if options.json is not None:
         versions = {name: importlib.metadata.version(name) for name in ("jax", "torch", "torchvision")}
-        content = {"versions": versions, "cores": os.cpu_count(), "rounds": options.rounds, "milliseconds": results}
+        content = {"versions": versions, "cores": len(os.sched_getaffinity(0)), "rounds": options.rounds, "milliseconds": results}
         options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,0 +1,8 @@
+"""The page about detection shows what the file of docs/bench/boxes.py has."""
+
+from docs.bench.boxes import PAGE, page
+
+
+def test_the_page_has_the_times_of_the_file() -> None:
+    assert page() == PAGE.read_text(encoding="utf-8"), "run python -m docs.bench.boxes --page"
+    assert "| nms, 2,000 boxes, 0.5 |" in page()
