@@ -131,7 +131,8 @@ def main() -> None:
         )
     if options.json is not None:
         versions = {name: importlib.metadata.version(name) for name in ("jax", "torch", "torchvision")}
-        content = {"versions": versions, "cores": len(os.sched_getaffinity(0)), "rounds": options.rounds, "milliseconds": results}
+        cores = len(os.sched_getaffinity(0))
+        content = {"versions": versions, "cores": cores, "rounds": options.rounds, "milliseconds": results}
         options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
