@@ -17,17 +17,21 @@ from tests.functional.engine.groups import grouped_geometries, loop_grouped_kern
 
 
 @examples(40)
-@given(geometry=dense_geometries(), block_bytes=st.sampled_from([1, 500, 2000, 2**22]))
-def test_kernel_gradients_agree_with_loops(geometry: ConvGeometry, block_bytes: int) -> None:
-    """Whatever the size of a block: one row, several, an image, several, all."""
-    with mock.patch.object(_im2col, "BLOCK_BYTES", block_bytes):
+@given(
+    geometry=dense_geometries(),
+    block_bytes=st.sampled_from([1, 500, 2000, 2**22]),
+    fewest=st.sampled_from([1, _im2col.FEWEST_GATHERED]),
+)
+def test_kernel_gradients_agree_with_loops(geometry: ConvGeometry, block_bytes: int, fewest: int) -> None:
+    """Blocks of one row, several, an image, several, all; rows that are gathered or concatenated."""
+    with mock.patch.multiple(_im2col, BLOCK_BYTES=block_bytes, FEWEST_GATHERED=fewest):
         check(_im2col.ALGORITHM, geometry, "kernel_grad")
 
 
-@pytest.mark.parametrize("block_bytes", [1, 2**22])
-def test_the_loop_passes_the_checks_of_shard_map(block_bytes: int) -> None:
+@pytest.mark.parametrize(("block_bytes", "fewest"), [(1, 1), (1, 16), (2**22, 16)])
+def test_the_loop_passes_the_checks_of_shard_map(block_bytes: int, fewest: int) -> None:
     geometry = conv_geometry((4, 6, 5, 2), (3, 3, 2, 3), strides=(2, 1))
-    with mock.patch.object(_im2col, "BLOCK_BYTES", block_bytes):
+    with mock.patch.multiple(_im2col, BLOCK_BYTES=block_bytes, FEWEST_GATHERED=fewest):
         check_inside_shard_map(_im2col.ALGORITHM, geometry, "kernel_grad")
 
 
