@@ -113,7 +113,7 @@ def _time_entry(entry: Any, seconds: float) -> dict[str, Any]:
 def time_video(model: str, peer: str, shape: tuple[int, ...], runs: int) -> dict[str, Any]:
     """The fastest step of a video network in this process, and its number of parameters."""
     run, parameters = _torch_video(model, shape) if peer == "torch" else _our_video(model, peer, shape)
-    if peer != "stock":  # whose steps are too long for one that is not counted
+    if peer != "stock":  # a step of stock is too long for one that is not counted
         run()
     fastest = float("inf")
     for _ in range(runs):

@@ -1,8 +1,9 @@
 """The pictures of a trained network in docs/tasks/attribution.md: ``python -m docs.bench.attribution_page RUN``.
 
-RUN is a finished run of ``convnetjs_cifar10``, or of another experiment that predicts classes of images in colour; then
-name its layers. Where the run keeps epochs (``jaxcnn train convnetjs_cifar10 --keep-epochs 1,2,5,10,20``), a picture of
-its development is drawn too. The page says what was trained; change it there.
+RUN is a finished run of ``convnetjs_cifar10``, or of another experiment that predicts classes of colour images; its
+layers are then named by ``--layers`` and ``--cam``. Where the run keeps epochs (``jaxcnn train convnetjs_cifar10
+--keep-epochs 1,2,5,10,20``), a picture of its development is drawn too. The page names the run that was trained; update
+the page by hand.
 """
 
 import argparse

@@ -3,9 +3,9 @@
     python -m docs.bench.boxes --rounds 20 --json docs/bench/boxes.json       (requires PyTorch and torchvision)
     python -m docs.bench.boxes --page
 
-The second command writes the table of docs/tasks/detection.md from this file.
-Both libraries compute the same boxes in one process and take turns; the least time of all rounds counts. Each result is
-compared with torchvision's before it is timed.
+The second command writes the table of docs/tasks/detection.md from this file. Both libraries compute the same boxes in
+one process and take turns; the least time of all rounds counts. Each result is compared with torchvision's before it is
+timed.
 """
 
 import argparse
@@ -75,13 +75,13 @@ def of_regions(number: int, shape: tuple[int, int, int], *, gradient: bool = Fal
         (found**2).sum().backward()
         return leaf.grad
 
-    wanted = np.moveaxis(theirs().numpy(), 1, -1)
-    np.testing.assert_allclose(ours(*arrays), wanted[0] if gradient else wanted, atol=1e-4 * np.abs(wanted).max())
+    expected = np.moveaxis(theirs().numpy(), 1, -1)
+    np.testing.assert_allclose(ours(*arrays), expected[0] if gradient else expected, atol=1e-4 * np.abs(expected).max())
     return lambda: jax.block_until_ready(ours(*arrays)), theirs
 
 
 def least(pair: Pair, rounds: int) -> list[float]:
-    """Milliseconds of both, in turn."""
+    """The least milliseconds of both functions, which are called in turn."""
     times: list[list[float]] = [[], []]
     for _ in range(rounds):
         for call, found in zip(pair, times, strict=True):

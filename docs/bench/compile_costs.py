@@ -1,12 +1,13 @@
-"""Where the time to compile a training step on a CPU goes, of ours and of stock Flax: processor time by phase.
+"""The time to compile a training step on a CPU, of ours and of stock Flax: processor time by phase.
 
     taskset -c 1 python docs/bench/compile_costs.py --json docs/bench/compile_costs.json
 
 Each step is compiled in a process of its own, in one part and on one core, so that the processor time of the process is
 shared among the phases in proportion to the durations in XLA's own profile. ``hlo`` are the passes over the whole
 program, ``mlir`` the translation of each kernel (a fused loop) to LLVM's language, and ``llvm`` its optimisation and
-machine code. XLA writes an object file for each kernel, and the time since the previous file shares ``llvm`` among the
-operations that the kernels are of. Equal kernels are compiled once. ``docs/bench/compile_page.py`` writes the tables.
+machine code. XLA writes an object file for each kernel, and ``llvm`` is divided among the operations of the kernels in
+proportion to the time since the previous file. Equal kernels are compiled once. ``docs/bench/compile_page.py`` writes
+the tables.
 """
 
 import argparse
@@ -79,7 +80,7 @@ def _options(jax: Any) -> Any:
 
 
 def _seconds_of_backend(profile: Any, scale: float) -> dict[str, float]:
-    """Processor seconds of both compilers of kernels; ``scale`` is processor time over time."""
+    """Processor seconds of both compilers of kernels; ``scale`` is processor time over wall time."""
     found = dict.fromkeys(("mlir", "llvm"), 0.0)
     for plane in profile.planes:
         for line in plane.lines:
@@ -109,7 +110,7 @@ def _kernels(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def _kind(path: str) -> str:
-    """The operation that a kernel is of, from the name stack of its last instruction."""
+    """The operation that a kernel belongs to, from the name stack of its last instruction."""
     algorithms = ALGORITHM.findall(path)
     if algorithms:
         return algorithms[-1]

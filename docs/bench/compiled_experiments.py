@@ -35,7 +35,7 @@ STEP_COLUMNS = (
     *("accesses, ours / Flax", "without loops / Flax", "operations, ours / Flax"),
     *("temporaries, MB", "of Flax, MB", "copies and transposes", "of Flax"),
 )
-WAY_COLUMNS = (
+CHANGE_COLUMNS = (
     *("program", "memory traffic, MB", "accesses, MB", "operations, GFLOP"),
     *("temporaries, MB", "estimated cycles, millions"),
 )
@@ -73,7 +73,7 @@ ROWS = (
 
 
 def report(row: Row) -> dict[str, Any]:
-    """What the verb reports; the error if it ends with one."""
+    """The report of the verb, or its error."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", *row.command.split(), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -109,7 +109,9 @@ def tables(
         "experiments": markdown([*heads, "least time", "processor time"], rows),
         "functions": markdown(["topology", "compiler", "float32", "bfloat16", "int8"], chips),
         "steps": markdown(STEP_COLUMNS, [_step(*each) for each in compiled_steps["programs"].items()]),
-        "ways": markdown(WAY_COLUMNS, [_way(*each) for each in next(iter(fewer_bytes["programs"].values())).items()]),
+        "ways": markdown(
+            CHANGE_COLUMNS, [_change(*each) for each in next(iter(fewer_bytes["programs"].values())).items()]
+        ),
     }
 
 
@@ -135,7 +137,7 @@ def _step(name: str, programs: Mapping[str, Any]) -> list[str]:
     return [network, topology, *megabytes, *shares, share("megaflops"), *temporaries, *moved]
 
 
-def _way(name: str, found: Mapping[str, Any]) -> list[str]:
+def _change(name: str, found: Mapping[str, Any]) -> list[str]:
     return [
         name,
         f"{found['megabytes']:,.0f}",

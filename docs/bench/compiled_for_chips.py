@@ -5,8 +5,9 @@
 
 The programs are the forward pass and the gradient of each row of the table of all functions (tests/functional/cases),
 and convolutions with each algorithm that supports them: by name on one chip, and by the choice of ``auto`` with the
-batch split over several. Results are added to the file, and programs that it has are not compiled again. Programs are
-compiled in a child process, since a compiler may end its process; that is then the result of the program.
+batch split over several. Results are added to the file, and programs that the file contains are not compiled again.
+Programs are compiled in a child process, since a compiler may terminate its process; the exit status is then the result
+of the program.
 """
 
 import argparse
@@ -150,7 +151,7 @@ def _supports(x: Any, kernel: Any, options: Mapping[str, Any], operation: Any, d
 
 
 def compiled(program: Program, mesh: Mesh, dtype: str) -> dict[str, Any]:
-    """What the compiler reports of a program, for one device."""
+    """The figures that the compiler reports for a program, for one device."""
     whole, split = (NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec(mesh.axis_names)))
     integers = program.integers or (False,) * len(program.shapes)
     arguments = [
@@ -159,7 +160,7 @@ def compiled(program: Program, mesh: Mesh, dtype: str) -> dict[str, Any]:
     ]
     began = time.perf_counter()
     with jax.set_mesh(mesh):
-        # A program without arguments has to be given its devices. A new function is traced for sure.
+        # Without arguments, the shardings of the results determine the devices. A new function is always traced.
         outputs: dict[str, Any] = {} if arguments else {"out_shardings": whole}
         lowered = jax.jit(lambda *arrays: program.call(*arrays), **outputs).lower(*arguments)
         executable: Any = lowered.compile()
@@ -212,8 +213,8 @@ class Worker:
         self.process: subprocess.Popen[str] | None = None
         self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
 
-    def result(self, question: Any, limit: float) -> dict[str, Any]:
-        """The answer to a question; how the process ended if it gives none."""
+    def result(self, request: Any, limit: float) -> dict[str, Any]:
+        """The result of a request; the exit status if the process ends without a result."""
         if self.process is None:
             self.errors.seek(0)
             self.errors.truncate()
@@ -223,14 +224,14 @@ class Worker:
         late = threading.Timer(limit, self.process.kill)
         late.start()
         try:
-            print(json.dumps(question), file=self.process.stdin, flush=True)
+            print(json.dumps(request), file=self.process.stdin, flush=True)
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
         late.cancel()
         if line:
-            answer: dict[str, Any] = json.loads(line)
-            return answer
+            result: dict[str, Any] = json.loads(line)
+            return result
         self.process.communicate()
         status, self.process = self.process.returncode, None
         self.errors.seek(0)

@@ -1,4 +1,4 @@
-"""Training steps compiled for a TPU or GPU, of our models and of the same with Flax's layers, on any machine.
+"""Training steps compiled for a TPU or GPU, of our models and of the same models with Flax's layers, on any machine.
 
     pip install '.[train,tpu-compile,cuda-compile]'
     cd docs/bench
@@ -6,8 +6,9 @@
     python compiled_steps.py --json compiled_steps.json --only "stem and block" --topology h100:1x1x1
 
 The second model is ours with each convolution, batch norm and max pool replaced by Flax's. The figures are those of
-``jaxcnn compile``, for one chip: memory traffic (of loops that run once at most, as if they ran), operations and the
-memory of temporaries; and of the compiler for TPUs: the bytes accessed, including those on the chip, and cycles.
+``jaxcnn compile``, for one chip: memory traffic (with loops of at most one iteration counted as executed), operations
+and the memory of temporaries; and of the compiler for TPUs: the bytes accessed, including those on the chip, and
+cycles.
 """
 
 import argparse
@@ -130,7 +131,7 @@ def flax_max_pool(
     padding: Any = "VALID",
     ceil_mode: bool = False,
 ) -> jax.Array:
-    """``functional.max_pool`` by that of Flax."""
+    """``functional.max_pool``, computed by Flax's ``max_pool``."""
     window = tuple(window_shape)
     steps = (strides,) * len(window) if isinstance(strides, int) else tuple(strides)
     if ceil_mode and padding == "VALID":
@@ -154,9 +155,9 @@ def stock() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_loops() -> Iterator[None]:
-    """Inside the block the loops of our models make no turn: batch norm takes the sums of its first pass."""
+    """Inside the block the loops of our models have no iterations: batch norm uses the sums of its first pass."""
     jax.clear_caches()
-    with mock.patch.object(lax, "while_loop", lambda proceed, turn, state: state):
+    with mock.patch.object(lax, "while_loop", lambda condition, body, state: state):
         yield
     jax.clear_caches()
 

@@ -7,9 +7,10 @@
 The first command times one call of the forward pass: ``jit``, the program of ``portable``, its StableHLO files with
 floats and integers, onnxruntime with floats and integers, and LiteRT with floats and integers, for one and two threads
 and batches of 1 and 64. First all files are written, on all cores. Then each number of threads has a process of its
-own, bound to as many cores. The peers take turns; the least and the median time are kept. LiteRT's packages exclude
-those of the tests, so its files are written and called by processes of another environment, which ``--litert-python``
-names; they wait between their turns. Weights are random: they do not change the time.
+own, bound to as many cores. The peers take turns; the least and the median time are kept. LiteRT's packages cannot be
+installed with those of the tests, so its files are written and called by processes of another environment, whose
+interpreter is ``--litert-python``; these processes wait between their turns. Weights are random: they do not change the
+time.
 
 The second command writes the tables of docs/tasks/deployment.md from docs/bench/exported.json.
 """
@@ -45,7 +46,7 @@ FILES = {
 PEERS = ("jit", "portable program", *FILES)
 PAGE = Path(__file__).parent.parent / "tasks" / "deployment.md"
 
-Turn = Callable[[], float]  # computes once; the seconds
+Turn = Callable[[], float]  # computes once and returns the seconds
 
 
 def with_random_variables(name: str, side: int) -> tuple[Callable[[Any], Any], tuple[int, int, int]]:
@@ -117,7 +118,7 @@ def timed(run: Callable[[], Any]) -> float:
 
 
 def peers(name: str, batch: int, threads: int, folder: Path) -> dict[str, Turn]:
-    """A turn of each peer but LiteRT."""
+    """A turn of each peer except LiteRT."""
     import jax
     import onnxruntime
 

@@ -1,9 +1,9 @@
-"""Ways to access less memory in a training step on a TPU: the stem and one block of ResNet-50, without a TPU.
+"""Changes that reduce memory accesses of a training step on a TPU: the stem and a block of ResNet-50, without a TPU.
 
     pip install '.[train,tpu-compile]'
     python -m docs.bench.fewer_bytes --json docs/bench/fewer_bytes.json
 
-Each way is one change to the same program, whose batch norms have no second pass so that their loops are not counted.
+Each change is applied to the same program, whose batch norms have no second pass so that their loops are not counted.
 The figures are those of the compiler, as in ``compiled_steps.py``. ``compiled_experiments.py`` writes the table of
 docs/many_devices.md from the file.
 """
@@ -37,7 +37,7 @@ class Recomputed:
         self.model = model
 
     def apply(self, variables: Any, x: jax.Array, **options: Any) -> Any:
-        """As that of the model."""
+        """Like ``apply`` of the model."""
 
         def call(variables: Any, x: jax.Array) -> Any:
             with linen.intercept_methods(_named):
@@ -95,7 +95,7 @@ def _squares(next_method: Callable[..., Any], args: Any, kwargs: Any, context: A
     return stem_convolution(args[0].astype(module.dtype), kernel.astype(module.dtype))
 
 
-WAYS: Mapping[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {
+CHANGES: Mapping[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {
     "as it is": contextlib.nullcontext,
     "batch norm and ReLU computed once more in the backward pass": recomputed,
     "statistics from bfloat16 squares": narrow_statistics,
@@ -104,20 +104,20 @@ WAYS: Mapping[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {
 
 
 def main() -> None:
-    """Compiles the ways that the file does not have."""
+    """Compiles the program with each change, and adds the figures to the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True, help="the file to write, or to add to")
-    parser.add_argument("--only", default="", help="ways whose name has this text")
+    parser.add_argument("--only", default="", help="changes whose name has this text")
     options = parser.parse_args()
     net = NETS[NAME]
-    for way, context in WAYS.items():
-        if options.only in way:
+    for change, context in CHANGES.items():
+        if options.only in change:
             began = time.perf_counter()
             with without_loops(), context():
                 found = figures(*compiled(net, "bfloat16"), 1)
             found["compile_seconds"] = round(time.perf_counter() - began, 1)
-            print(way, found, flush=True)
-            add(options.json, f"{NAME}, {net.topology}, bfloat16", {way: found})
+            print(change, found, flush=True)
+            add(options.json, f"{NAME}, {net.topology}, bfloat16", {change: found})
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python docs/bench/freed_memory.py --rounds 3 --tables tables --json docs/bench/freed_memory.json
 
 Each time is the fastest step of a process of its own; processes of the policies take turns, and the least of all rounds
-counts. ``tuned`` takes the algorithms that are measured first, as ``jaxcnn bench --tune`` does; the tables are kept in
-the folder of ``--tables``. ``huge`` is the policy with transparent huge pages in addition
+counts. ``tuned`` uses algorithms that are measured before, as by ``jaxcnn bench --tune``; the tables are kept in the
+folder of ``--tables``. ``huge`` is the policy with transparent huge pages in addition
 (``GLIBC_TUNABLES=glibc.malloc.hugetlb=1``), ``not released`` keeps the compiler's memory too. Memory is the resident
 set of the process: after the step is compiled, the largest after a step, and the peak that the system has counted.
 """
@@ -34,7 +34,7 @@ POLICIES = {
 
 
 def time_step(name: str, policy: str, seconds: float) -> dict[str, float]:
-    """Of one network in this process: the fastest step, and memory after compiling, while it steps, and at its peak."""
+    """The fastest step of one network in this process; memory after compiling, during steps, and at its peak."""
     import jaxcnn
 
     jaxcnn.keep_freed_memory()

@@ -24,7 +24,7 @@ IMAGES = Path(__file__).parent.parent / "images"
 
 
 def in_pixels(second: jax.Array, first: jax.Array, *, block: int = 2) -> jax.Array:
-    """The kernel ``(height, width, 1, out)`` that a layer over means of blocks of a first layer has for the image."""
+    """The kernel ``(height, width, 1, out)`` on the image of a layer that reads means of blocks of a first layer."""
     maps = jnp.moveaxis(second, -1, 0)  # one example for each output
     units = maps.repeat(block, 1).repeat(block, 2) / block**2
     return jnp.moveaxis(F.conv_transpose(units, first, padding="VALID"), 0, -1)

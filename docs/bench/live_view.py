@@ -1,7 +1,7 @@
-"""What a live view costs on lenet5_digits: ``python -m docs.bench.live_view``, for docs/live_view.md.
+"""The cost of a live view on lenet5_digits: ``python -m docs.bench.live_view``, for docs/live_view.md.
 
-A run trains in this process. In turn a reader reads the frames for a number of steps, as a browser would, and then none
-does. CPU time of the process is measured, of all its threads, so that other programs of the machine hardly matter.
+A run trains in this process. Phases with a reader, which reads the frames like a browser, alternate with phases without
+one. CPU time of the process is measured, of all its threads, so that other programs of the machine hardly matter.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ PHASES = 10
 
 
 class Clock(train.Callback):
-    """Notes the CPU time of the process at each step."""
+    """Records the CPU time of the process at each step."""
 
     every = 1
 
@@ -29,7 +29,7 @@ class Clock(train.Callback):
         self.times: list[float] = []
 
     def step(self, record: Mapping[str, Any]) -> None:
-        """Notes the time."""
+        """Records the time."""
         self.times.append(time.process_time())
 
 
@@ -43,11 +43,11 @@ def read(url: str, stop: threading.Event, frames: list[bytes]) -> None:
                 return
 
 
-def phase(clock: Clock, url: str, looking: bool, frames: list[bytes]) -> tuple[float, int]:
+def phase(clock: Clock, url: str, reading: bool, frames: list[bytes]) -> tuple[float, int]:
     """The CPU seconds of a step, and the number of frames."""
     stop, first = threading.Event(), len(frames)
     reader = threading.Thread(target=read, args=(url, stop, frames))
-    if looking:
+    if reading:
         reader.start()
         while len(frames) == first:
             time.sleep(0.05)
@@ -56,7 +56,7 @@ def phase(clock: Clock, url: str, looking: bool, frames: list[bytes]) -> tuple[f
         time.sleep(0.05)
     seconds = (clock.times[begun + STEPS - 1] - clock.times[begun]) / (STEPS - 1)
     found = len(frames) - first
-    if looking:
+    if reading:
         stop.set()
         reader.join()
     return seconds, found
@@ -78,11 +78,11 @@ def main() -> None:
     phase(clock, view.url, True, frames)  # the program of frames is compiled in here
     found: dict[bool, list[tuple[float, int]]] = {False: [], True: []}
     for _ in range(PHASES // 2):
-        for looking, measured in found.items():
-            measured.append(phase(clock, view.url, looking, frames))
+        for reading, measured in found.items():
+            measured.append(phase(clock, view.url, reading, frames))
     done.set()
     run.join()
-    without, seen = (statistics.median(seconds for seconds, _ in found[looking]) for looking in (False, True))
+    without, seen = (statistics.median(seconds for seconds, _ in found[reading]) for reading in (False, True))
     count = sum(number for _, number in found[True]) / (STEPS * len(found[True]))
     sizes = [len(line) for line in frames]
     print(f"a step without a reader: {1000 * without:.2f} ms of CPU time, {[s for s, _ in found[False]]}")
@@ -90,7 +90,7 @@ def main() -> None:
     if count:
         print(f"a frame: {1000 * (seen - without) / count:.2f} ms, {statistics.mean(sizes) / 1000:.0f} kB")
 
-    # What a view does at each step without a reader, apart from the run.
+    # The cost of a view without a reader at each step, outside of a run.
     board = live.LiveView(experiment)
     record = {"step": 1, "epoch": 1, "batch/loss": 0.5, "batch/accuracy": 0.5}
     began = time.process_time()

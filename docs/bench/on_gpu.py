@@ -1,15 +1,15 @@
-"""What only a GPU shows: every function against the CPU, and layers and training steps timed beside their peers.
+"""Checks that require a GPU: every function compared with the CPU, and times of layers and training steps.
 
     pip install '.[train,cuda]'
     python -m docs.bench.on_gpu --json docs/bench/on_gpu.json
 
 ``functions`` runs the forward pass and the gradient of each row of the table of all functions on the GPU and on the
 CPU with the highest precision of matrix products; the figure is the largest difference, relative to the largest entry
-of its array. ``repeats`` says whether a second run on the GPU gives the same bits. ``layers`` times ours beside
-``lax.conv_general_dilated`` and Flax's pools and batch norm; ``steps`` times training steps of ours, of the same
-networks with Flax's layers, and of torchvision under automatic bfloat16 where PyTorch is installed. Programs are
-compiled in parallel and timed alternately afterwards, with calls in flight as in training. The file is written after
-each row, so that a lease that ends keeps the rows before.
+of its array. ``repeats`` is whether a second run on the GPU gives the same bits. ``layers`` times our layers next to
+``lax.conv_general_dilated`` and Flax's pools and batch norm; ``steps`` times training steps of our networks, of the
+same networks with Flax's layers, and of torchvision's networks with automatic bfloat16 if PyTorch is installed.
+Programs are compiled in parallel and timed alternately afterwards, with calls in flight as in training. The file is
+written after each row, so that an interrupted run keeps its rows.
 """
 
 import argparse
@@ -45,7 +45,7 @@ from tests.functional.cases.case import Case
 
 PACKAGES = ("jax", "jaxlib", "flax", "torch", "torchvision")
 ROUNDS = 7
-IN_FLIGHT = 0.05  # seconds of calls between two waits
+IN_FLIGHT = 0.05  # seconds of calls between two synchronizations
 
 # The shapes of x and of the kernel, and the options. Each takes about 0.1 to 2 ms.
 LAYERS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
@@ -96,9 +96,9 @@ def functions() -> Iterator[tuple[str, dict[str, Any]]]:
         if dtype != "int8"
     }
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting = {pool.submit(_compared, *each, gpu, cpu): name for name, each in table.items()}
-        for done in concurrent.futures.as_completed(waiting):
-            yield waiting[done], done.result()
+        futures = {pool.submit(_compared, *each, gpu, cpu): name for name, each in table.items()}
+        for done in concurrent.futures.as_completed(futures):
+            yield futures[done], done.result()
 
 
 def _drawn(row: Case | None, program: Program, dtype: str) -> list[np.ndarray]:

@@ -78,12 +78,12 @@ def page(
         above: the JSON of ``docs/bench/above_torch.py --json``.
 
     Raises:
-        ValueError: a note about no target.
+        ValueError: a note about an unknown target.
     """
     notes = notes or {}
-    strange = set(notes) - {target.key for target in TARGETS}
-    if strange:
-        raise ValueError(f"bench.page: there is no target {', '.join(sorted(strange))}.")
+    unknown = set(notes) - {target.key for target in TARGETS}
+    if unknown:
+        raise ValueError(f"bench.page: there is no target {', '.join(sorted(unknown))}.")
     results = reports[0]["results"]
     medians = summary(results, statistic="median")
     parts = [HEAD, *(machine_line(report["machine"]) for report in reports), PEERS]

@@ -1,4 +1,4 @@
-"""Checks that the algorithm that ``auto`` chooses is not slower than stock XLA, on layers drawn at random.
+"""Checks that the algorithm that ``auto`` selects is not slower than stock XLA, on layers drawn at random.
 
     python docs/bench/random_layers.py --count 200 --json random_layers.json
 
@@ -27,7 +27,7 @@ from jaxcnn.bench._timing import Clock, measure
 from jaxcnn.functional import ConvChoice, explain_conv
 
 LIMIT = 0.95
-CLEAR = 2.0  # what is this much faster in a single run is not measured further
+CLEAR = 2.0  # an operation that is this much faster in a single run is not measured further
 CHANNELS = (1, 3, 6, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 SIZES = {
     1: (128, 256, 512, 1000, 2048, 4096),

@@ -5,11 +5,10 @@
     python -m docs.bench.smaller --page
 
 The second command writes the tables of docs/tasks/deployment.md from ``docs/bench/smaller_*.json``, and draws their
-pictures. All accuracies are
-those of the whole test set. Integers take their ranges from 200 training images. Each budget, a share of the
-multiply-adds, is reached by separable convolutions, by Tucker-2 and by pruned filters; each result is trained further
-with the run's own augmentation and batch size, and timed for one image. Convolutions of the networks that are
-trained further use the algorithms of this library (``accelerate``).
+pictures. All accuracies are those of the whole test set. Integers take their ranges from 200 training images. Each
+budget, a share of the multiply-adds, is reached by separable convolutions, by Tucker-2 and by pruned filters; each
+result is trained further with the run's own augmentation and batch size, and timed for one image. Convolutions of the
+networks that are trained further use the algorithms of this library (``accelerate``).
 """
 
 import argparse
@@ -84,13 +83,13 @@ def _run_session(session: Any, x: Any) -> Any:
 
 
 def log_probabilities(program: PortableProgram, parameters: Any, images: jax.Array) -> jax.Array:
-    """Those of the classes, by a program of one prepared image with other parameters."""
+    """The log probabilities of the classes, by a program of one prepared image with other parameters."""
     each = jax.vmap(lambda x: jax.tree.leaves(program.apply(parameters, x[None]))[0][0])
     return jnp.log(jnp.maximum(each(images), 1e-30))
 
 
 def further(program: PortableProgram, experiment: Experiment, *, epochs: int, learning_rate: float) -> Experiment:
-    """The experiment that trains a program of one prepared image further, on the data and with the loss of classes."""
+    """The experiment that fine-tunes a program of one prepared image on the same data, with a loss of classes."""
 
     def evaluate(variables: Any, batch: Any) -> dict[str, jax.Array]:
         logs = log_probabilities(program, variables["params"], batch["image"])
@@ -226,7 +225,7 @@ def rows_of_files() -> dict[str, list[Row]]:
 
 
 def rows_of_pictures() -> dict[str, list[Row]]:
-    """Those of files in which a scheme meets a budget."""
+    """The rows of files in which a scheme meets a budget."""
     met = {name for name, rows in rows_of_files().items() if any("accuracy before" in row for row in rows)}
     return {name: rows for name, rows in rows_of_files().items() if name in met}
 

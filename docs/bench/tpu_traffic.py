@@ -3,9 +3,9 @@
     pip install '.[train,tpu-compile]'
     python docs/bench/tpu_traffic.py --label after --json docs/bench/tpu_traffic.json
 
-Every program is a forward and a backward pass. The figures are those of the compiler: of a conditional it counts the
-branch that accesses most, whether or not that is ever taken. The JSON has the results of each label, such as those of
-the versions before and after a change, with the versions of the compiler.
+Every program is a forward and a backward pass. The figures are those of the compiler, which counts the branch of a
+conditional that accesses most, even if this branch is never executed. The JSON has the results of each label, such as
+those of the versions before and after a change, with the versions of the compiler.
 """
 
 import argparse
@@ -90,7 +90,7 @@ PROGRAMS: dict[str, tuple[Callable[..., linen.Module], str, tuple[int, ...]]] = 
 
 
 def costs(network: linen.Module, mesh: Mesh, shape: Sequence[int], dtype: Any) -> dict[str, float]:
-    """What the compiler reports of the gradients of all parameters and of the input, for one chip."""
+    """The figures that the compiler reports for the gradients of all parameters and of the input, for one chip."""
     whole, split = (NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec(mesh.axis_names)))
     x = jax.ShapeDtypeStruct(tuple(shape), dtype, sharding=split)
     variables = jax.tree.map(

@@ -57,8 +57,8 @@ def ours(entry: Entry) -> Function:
     if isinstance(layer, ConvLayer):
         return _our_conv(layer, entry.operation)
     if isinstance(layer, PoolLayer):
-        return _there_and_back(_our_pool(layer), entry.operation)
-    return _there_and_back(_our_norm, entry.operation)
+        return _with_gradient(_our_pool(layer), entry.operation)
+    return _with_gradient(_our_norm, entry.operation)
 
 
 def stock(entry: Entry) -> Function:
@@ -67,8 +67,8 @@ def stock(entry: Entry) -> Function:
     if isinstance(layer, ConvLayer):
         return _stock_conv(layer, entry.operation)
     if isinstance(layer, PoolLayer):
-        return _there_and_back(_stock_pool(layer), entry.operation)
-    return _there_and_back(_stock_norm, entry.operation)
+        return _with_gradient(_stock_pool(layer), entry.operation)
+    return _with_gradient(_stock_norm, entry.operation)
 
 
 def algorithm(entry: Entry) -> str:
@@ -150,7 +150,7 @@ def _stock_norm(x: jax.Array) -> tuple[jax.Array, ...]:
     return y, updated["batch_stats"]["mean"], updated["batch_stats"]["var"]
 
 
-def _there_and_back(function: Function, operation: str) -> Function:
+def _with_gradient(function: Function, operation: str) -> Function:
     """The function, or its first result together with the cotangent of its argument."""
     if operation == "forward":
         return function

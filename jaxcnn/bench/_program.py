@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-# The largest relative error of a result, and of those of algorithms that transform their operands.
+# The largest relative error of a result, and of the results of algorithms that transform their operands.
 LIMIT = 1e-5
-ROUGH = {"fft": 1e-4, "winograd": 1e-4}
+TRANSFORM_LIMITS = {"fft": 1e-4, "winograd": 1e-4}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ def limit_of(algorithm: str, dtype: DTypeLike = jnp.float32) -> float:
     >>> limit_of("fft"), limit_of("xla")
     (0.0001, 1e-05)
     """
-    return max(ROUGH.get(algorithm, LIMIT), 4 * float(jnp.finfo(dtype).eps))
+    return max(TRANSFORM_LIMITS.get(algorithm, LIMIT), 4 * float(jnp.finfo(dtype).eps))
 
 
 def relative_error(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:

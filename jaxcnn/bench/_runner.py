@@ -23,7 +23,7 @@ def run_entry(entry: Entry, *, seconds: float, torch: bool) -> Result:
 
     Keys: ``name``, ``about``, ``kind``, ``family``, ``operation``, ``algorithm``; for each peer ``milliseconds``
     (``median``, ``min``, ``runs``), ``compile_seconds``, ``temporary_bytes``, ``memory_bytes``; ``error`` with its
-    ``limit``, and for steps ``gradient_error`` with its own.
+    ``limit``, and for steps ``gradient_error`` with its ``gradient_limit``.
 
     Args:
         entry: what to measure.

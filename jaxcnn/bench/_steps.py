@@ -1,4 +1,4 @@
-"""Training steps of whole networks: ours, an unmodified Flax model, and that one under ``accelerate()``."""
+"""Training steps of whole networks: our model, an unmodified Flax model, and that model under ``accelerate()``."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ def make(step: Step, peer: str) -> Program:
     x = jnp.asarray(random_array("x", step.x_shape))
     labels = jnp.arange(step.x_shape[0]) % step.num_classes
     state = initial_state(model, x)
-    jax.clear_caches()  # what an earlier step traced would make this one cheaper
+    jax.clear_caches()  # functions that an earlier step traced would reduce the compile time
     with accelerate() if peer == "accelerated" else contextlib.nullcontext():
         compiled, costs = compile_jax(training_step(model), (state, x, labels), donate_argnums=(0,))
     now = [state]

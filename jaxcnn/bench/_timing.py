@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 Run = Callable[[], None]
 Clock = Callable[[], float]
 
-BURST = 0.02  # seconds of one turn of at least one run
+BURST = 0.02  # seconds of a turn, which has at least one run
 MOST_RUNS = 400
 SLOW = 0.5  # runs of at least this length need no run before them to warm caches and threads
 
@@ -52,12 +52,12 @@ def measure(
     """
     times = {name: Times() for name in runs}
     share = seconds / len(runs)
-    waiting = list(runs)
-    while waiting:
-        for name in waiting:
+    unfinished = list(runs)
+    while unfinished:
+        for name in unfinished:
             _turn(runs[name], times[name], clock)
-        waiting[:2] = reversed(waiting[:2])
-        waiting = [name for name in waiting if not _is_done(times[name], share, seconds, least)]
+        unfinished[:2] = reversed(unfinished[:2])
+        unfinished = [name for name in unfinished if not _is_done(times[name], share, seconds, least)]
     return times
 
 

@@ -1,4 +1,4 @@
-"""Layers in PyTorch, if it is installed. It is imported when the first of these functions is called.
+"""Layers in PyTorch, if it is installed. PyTorch is imported when the first of these functions is called.
 
 Eager mode, as PyTorch is mostly used on CPUs, with as many threads as the process has cores. Of the two layouts,
 ``contiguous`` and ``channels_last``, the one that is faster in a few runs is measured.
@@ -49,10 +49,10 @@ def make(entry: Entry, arguments: Sequence[np.ndarray]) -> Program | None:
                 kernel = _kernel(torch, arguments[1], layer, form)
             run = _conv(torch, layer, entry.operation, tensors, kernel)
         elif isinstance(layer, PoolLayer):
-            run = _there_and_back(torch, _pool(torch, layer), entry.operation, tensors)
+            run = _with_gradient(torch, _pool(torch, layer), entry.operation, tensors)
         else:
             assert isinstance(layer, NormLayer)
-            run = _there_and_back(torch, _norm(torch, layer), entry.operation, tensors)
+            run = _with_gradient(torch, _norm(torch, layer), entry.operation, tensors)
         if run is None:
             return None
         runs.append(run)
@@ -89,8 +89,8 @@ def _kernel(torch: Any, kernel: np.ndarray, layer: ConvLayer, form: Any) -> Any:
 def _conv(torch: Any, layer: ConvLayer, operation: str, tensors: Sequence[Any], kernel: Any) -> Run | None:
     """One of the three operations by the function that PyTorch's own autograd calls.
 
-    PyTorch pads both sides equally. For a layer that does not, both sides get the larger padding, if the result has
-    the same size.
+    PyTorch pads both sides equally. If a layer has unequal padding, both sides get the larger padding, provided that
+    the result has the same size.
     """
     geometry, transposed = layer.geometry, layer.input_dilation > 1
     if transposed:
@@ -149,7 +149,7 @@ def _norm(torch: Any, layer: NormLayer | PoolLayer) -> Callable[[Any], Any]:
     return torch.nn.BatchNorm2d(layer.x_shape[-1]).train()
 
 
-def _there_and_back(torch: Any, function: Callable[[Any], Any], operation: str, tensors: Sequence[Any]) -> Run:
+def _with_gradient(torch: Any, function: Callable[[Any], Any], operation: str, tensors: Sequence[Any]) -> Run:
     if operation == "forward":
         return _without_autograd(torch, lambda: function(tensors[0]))
     x = tensors[0].requires_grad_()

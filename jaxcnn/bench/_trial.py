@@ -1,4 +1,4 @@
-"""Operations that may end the process, computed in another one."""
+"""Operations that may terminate the process, computed in a child process."""
 
 import atexit
 import contextlib
@@ -8,12 +8,12 @@ import sys
 
 from jaxcnn.functional.tuning import ConvOperation
 
-_PROGRAM = "from jaxcnn.bench._trial import _answer; _answer()"
-_process: subprocess.Popen[bytes] | None = None  # answers one request after another, as long as none ends it
+_PROGRAM = "from jaxcnn.bench._trial import _run_requests; _run_requests()"
+_process: subprocess.Popen[bytes] | None = None  # computes one request after another, until one terminates it
 
 
 def passes(operation: ConvOperation, name: str) -> bool:
-    """Whether an algorithm computes an operation correctly in another process; False where that ends the process.
+    """Whether an algorithm computes an operation correctly in a child process; False if it terminates the process.
 
     >>> from jaxcnn.functional.tuning import conv_operation
     >>> passes(conv_operation((1, 4, 4, 1), (3, 3, 1, 1)), "no such algorithm")
@@ -25,7 +25,7 @@ def passes(operation: ConvOperation, name: str) -> bool:
             [sys.executable, "-c", _PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # oneDNN says there what it rejects
+            stderr=subprocess.DEVNULL,  # oneDNN writes there what it rejects
         )
     assert _process.stdin is not None and _process.stdout is not None
     try:
@@ -39,7 +39,7 @@ def passes(operation: ConvOperation, name: str) -> bool:
 
 @atexit.register
 def stop() -> None:
-    """Ends the process, if there is one."""
+    """Ends the child process, if there is one."""
     global _process
     if _process is not None:
         _process.kill()
@@ -47,7 +47,7 @@ def stop() -> None:
             _process = None
 
 
-def _answer() -> None:
+def _run_requests() -> None:
     """Reads operations from standard input until it ends, and writes whether each result is right."""
     while True:
         try:
@@ -69,6 +69,6 @@ def _is_right(operation: ConvOperation, name: str) -> bool:
     exact = np.asarray(compile_jax(operation.reference(), arrays)[0](*arrays), np.float64)
     try:
         found = compile_jax(operation.risky_algorithms()[name], arrays)[0](*arrays)
-    except (KeyError, jax.errors.JaxRuntimeError):  # not offered for this operation, or not in this jaxlib
+    except (KeyError, jax.errors.JaxRuntimeError):  # not available for this operation, or not in this jaxlib
         return False
     return relative_error([np.asarray(found, np.float64)], [exact]) <= limit_of(name, operation.dtype)

@@ -62,7 +62,7 @@ def time_algorithms(operation: ConvOperation, *, seconds: float) -> dict[str, fl
     """Median milliseconds of each algorithm that supports the operation and is exact enough, the fastest first.
 
     Args:
-        operation: one of those that ``operations_of_suite`` or ``operations_of_model`` return.
+        operation: an operation that ``operations_of_suite`` or ``operations_of_model`` returns.
         seconds: for the timed runs of all algorithms.
 
     >>> from jaxcnn.bench import ConvLayer, Entry

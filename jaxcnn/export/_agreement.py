@@ -1,4 +1,4 @@
-"""What every writer of files checks: the results of the file's runtime, and which operation a converter refused."""
+"""Checks of written files: the results of their runtime, and the operation that a converter refuses."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,10 +23,10 @@ def check_agreement(
     """The largest difference between a runtime and the program, relative to the largest result, for random inputs.
 
     Args:
-        program: that was written.
+        program: the program that was written.
         compute: the results of the written file for an input.
-        runtime: its name, for the error.
-        batches: the numbers of examples to try, at most that of the random input.
+        runtime: the name of the runtime, for the error message.
+        batches: the batch sizes to try, at most that of the random input.
 
     Raises:
         ValueError: the difference is above the tolerance.
@@ -34,11 +34,11 @@ def check_agreement(
     x, worst = random_input(program.input), 0.0
     expected = [np.asarray(each, np.float64) for each in jax.tree.leaves(program(x))]
     for rows in batches:
-        for value, one, other in zip(program.results, expected, compute(x[:rows]), strict=True):
-            of_examples = bool(value.shape) and value.shape[0] == program.input.shape[0]
-            if rows == len(x) or of_examples:
-                part = one[:rows] if of_examples else one
-                worst = max(worst, _difference(part, np.asarray(other, np.float64), one))
+        for value, whole, found in zip(program.results, expected, compute(x[:rows]), strict=True):
+            batched = bool(value.shape) and value.shape[0] == program.input.shape[0]
+            if rows == len(x) or batched:
+                part = whole[:rows] if batched else whole
+                worst = max(worst, _difference(part, np.asarray(found, np.float64), whole))
     tolerance = TOLERANCE_OF_INTEGERS if isinstance(program, QuantizedProgram) else TOLERANCE
     if not worst <= tolerance:
         raise ValueError(
@@ -66,7 +66,7 @@ def _difference(expected: np.ndarray, found: np.ndarray, whole: np.ndarray) -> f
 
 
 def random_input(value: Value) -> np.ndarray:
-    """An input of a program, of two examples if any number will do; pixels if it is of integers."""
+    """A random input of a program: two examples if the batch is symbolic, and pixel values for integer dtypes."""
     generator, shape = np.random.default_rng(0), tuple(2 if is_symbolic(size) else size for size in value.shape)
     if np.issubdtype(value.dtype, np.integer):
         return generator.integers(0, 256, shape).astype(value.dtype)
@@ -74,10 +74,10 @@ def random_input(value: Value) -> np.ndarray:
 
 
 def require_fixed_sizes(program: PortableProgram, target: str) -> None:
-    """Checks that a program reads a number of examples.
+    """Checks that a program has a fixed batch size.
 
     Raises:
-        ValueError: it reads a batch of any size.
+        ValueError: the batch size is symbolic.
     """
     if any(map(is_symbolic, program.input.shape)):
         raise ValueError(
@@ -87,35 +87,35 @@ def require_fixed_sizes(program: PortableProgram, target: str) -> None:
 
 
 def converted(program: PortableProgram, convert: Callable[[PortableProgram], Any], target: str) -> Any:
-    """What a converter of another project makes of a program.
+    """The result of another project's converter for a program.
 
-    Such converters do not always say which operation they refuse. Then the program is cut after half of its operations,
-    after a quarter or three quarters, and so on, until one operation makes the difference.
+    The error of such a converter does not always name the operation that is refused. It is found by bisection: the
+    program is cut after half of its operations, then after a quarter or three quarters, and so on.
 
     Raises:
         ValueError: the converter refuses an operation; the message has its name and its layer.
     """
     try:
         return convert(program)
-    except Exception as error:  # of any kind, since the code is not ours
+    except Exception as error:  # any kind of error, since the converter belongs to another project
         raise unwritable(_first_refused(program, convert), target, "its converter refuses it") from error
 
 
 def _first_refused(program: PortableProgram, convert: Callable[[PortableProgram], Any]) -> Operation:
-    known, failing = 0, len(program.operations)  # the first ``known`` operations are converted
-    while known + 1 < failing:
-        middle = (known + failing) // 2
+    accepted, refused = 0, len(program.operations)  # numbers of first operations that the converter accepts and refuses
+    while accepted + 1 < refused:
+        middle = (accepted + refused) // 2
         try:
             convert(_first_operations(program, middle))
         except Exception:
-            failing = middle
+            refused = middle
         else:
-            known = middle
-    return program.operations[failing - 1]
+            accepted = middle
+    return program.operations[refused - 1]
 
 
 def _first_operations(program: PortableProgram, count: int) -> PortableProgram:
-    """The program that computes what the other operations read from the first ones."""
+    """The program of the first operations, whose results are the values that the other operations read."""
     first, rest = program.operations[:count], program.operations[count:]
     read = {id(value) for operation in rest for value in operation.inputs} | {id(value) for value in program.results}
     results = tuple(value for operation in first for value in operation.outputs if id(value) in read)

@@ -1,9 +1,9 @@
 """Programs with fewer multiply-adds: sequences of smaller convolutions in place of full ones, and fewer filters.
 
-A convolution of a window ``(a, b)`` is approximated by one of ``(a, 1)`` to ``K`` maps and one of ``(1, b)`` (scheme 2
-of Jaderberg, Vedaldi and Zisserman, Speeding up convolutional neural networks with low rank expansions, 2014). With the
-kernel as a matrix ``M`` of ``(a * in, b * out)``, the best pair for inputs with the second moments ``C = L L^T`` is the
-truncated singular value decomposition of ``L^T M``. ``_tucker.py`` has the other scheme.
+A convolution with a window ``(a, b)`` is approximated by one with a window ``(a, 1)`` to ``K`` maps and one with a
+window ``(1, b)`` (scheme 2 of Jaderberg, Vedaldi and Zisserman, Speeding up convolutional neural networks with low rank
+expansions, 2014). With the kernel as a matrix ``M`` of ``(a * in, b * out)``, the best pair for inputs with the second
+moments ``C = L L^T`` is the truncated singular value decomposition of ``L^T M``. ``_tucker.py`` has the other scheme.
 
 If ``b`` is 1, the pair is a window ``(a, 1)`` and a 1x1 convolution, and ``x^T M`` has the least squared error: the
 decomposition projects it on the first ``K`` eigenvectors ``V`` of its second moments ``M^T C M``, as ``x^T (M V) V^T``
@@ -39,22 +39,23 @@ def separate(
 ) -> PortableProgram:
     """Replaces convolutions by sequences of smaller ones until the program has a fraction of its multiply-adds.
 
-    ``"separable"``: a window ``(a, b)`` becomes a window ``(a, 1)`` to ``K`` channels and a window ``(1, b)`` from
-    these; a 1x1 window becomes a product of two, whose error of the layer's outputs for these images is the least for
-    the rank ``K``. The ranks are chosen for all layers together: singular values are removed one at a time, each time
-    the one with the least share of its layer's energy for each multiply-add that is saved.
+    ``"separable"``: a convolution with a window ``(a, b)`` becomes one with a window ``(a, 1)`` to ``K`` channels and
+    one with a window ``(1, b)`` from these channels. A 1x1 convolution becomes two 1x1 convolutions with ``K`` channels
+    between them, which minimize the error of the layer's outputs for these images. The ranks ``K`` of all layers are
+    chosen together: singular values are removed one at a time, those with the least share of their layer's energy per
+    saved multiply-add first.
 
     ``"tucker"``: a 1x1 convolution to ``R`` channels, the window ``(a, b)`` from these to ``S`` channels, and a 1x1
-    convolution from these; the first or the last is left out if it would not reduce the channels. A 1x1 window becomes
-    the same product as in the other scheme. The ranks are the smallest with which the input and the output channels of
-    each layer lose at most a given fraction of their energy. This fraction is the same for all layers, and the smallest
-    one that meets the budget.
+    convolution from these; the first or the last is omitted if it would not reduce the number of channels. A 1x1
+    convolution becomes the same two convolutions as in the other scheme. The ranks are the smallest with which the
+    input and the output channels of each layer lose at most a given fraction of their energy. This fraction is the same
+    for all layers, and the smallest one that meets the budget.
 
-    Two-dimensional convolutions without groups are replaced, unless the replacement has as many multiply-adds. With
-    either scheme the last part of each layer, and its bias if it has one, are then fitted by least squares, layer after
-    layer, so that it computes in the smaller program what the layer computes in the original one for the images. To
-    regain accuracy, train the result with ``program.parameters`` and ``program.apply``; this requires a program that
-    was traced for a fixed number of images.
+    Two-dimensional convolutions without groups are replaced if the replacement has fewer multiply-adds. With either
+    scheme, the last convolution of each replacement, and its bias if it has one, are then fitted by least squares,
+    layer by layer: for the images, its outputs approximate the outputs of the layer in the original program. To regain
+    accuracy, train the result with ``program.parameters`` and ``program.apply``; this requires a program that was
+    traced for a fixed number of images.
 
     Args:
         program: made by ``portable``.
@@ -82,7 +83,7 @@ def separate(
     >>> smaller.counts, smaller.multiply_adds / (64 * 9 * 64)
     ({'conv_general_dilated': 2}, 0.5)
 
-    A 1x1 convolution from and to 8 channels saves half with a product of rank 2, ``8 * 2 + 2 * 8`` of ``8 * 8``:
+    For a 1x1 convolution from 8 to 8 channels, rank 2 has half of the multiply-adds, ``8 * 2 + 2 * 8`` of ``8 * 8``:
 
     >>> program = portable(lambda x: F.conv(x, kernel[:1, :1]), (None, 8, 8, 8))
     >>> [each.inputs[1].shape for each in separate(program, x, budget=0.5).operations]
@@ -110,9 +111,9 @@ def prune_filters(program: PortableProgram, *, budget: float) -> PortableProgram
     """Removes the filters with the smallest kernels until the program has a fraction of its multiply-adds.
 
     A filter is removed together with its output channel and the part of the next kernel that reads this channel. This
-    requires that a single layer reads it, directly or after operations on each channel, such as rectifiers and pools.
-    Filters are compared by the sum of the magnitudes of their weights, relative to the mean of their layer; each layer
-    keeps at least one. To regain accuracy, train the result as described in ``separate``.
+    requires that a single layer reads the channel, directly or after operations on each channel, such as rectifiers and
+    pools. Filters are compared by the sum of the magnitudes of their weights, relative to the mean of their layer; each
+    layer keeps at least one. To regain accuracy, train the result as described in ``separate``.
 
     Args:
         program: made by ``portable``.
@@ -138,20 +139,20 @@ def prune_filters(program: PortableProgram, *, budget: float) -> PortableProgram
     chains = _chains(program)
     scores = []
     for index, chain in enumerate(chains):
-        norms = np.abs(_out_last(chain[0])).sum(0)
-        norms = norms / (norms.mean() or 1)  # in a layer of zeros all are 0
-        scores += [(float(norm), index, place) for place, norm in enumerate(norms)]
+        norms = np.abs(_filter_matrix(chain[0])).sum(0)
+        norms = norms / (norms.mean() or 1)  # all norms of a layer of zeros are 0
+        scores += [(float(norm), index, channel) for channel, norm in enumerate(norms)]
     kept = [np.ones(chain[0].outputs[0].shape[-1], bool) for chain in chains]
     target, smaller = budget * program.multiply_adds, program
-    waiting = sorted(scores)
+    candidates = sorted(scores)
     while smaller.multiply_adds > target * (1 + 1e-9):
-        step = 0
-        while waiting and step < max(len(scores) // 64, 1):
-            _, index, place = waiting.pop(0)
+        removed = 0
+        while candidates and removed < max(len(scores) // 64, 1):
+            _, index, channel = candidates.pop(0)
             if kept[index].sum() > 1:
-                kept[index][place] = False
-                step += 1
-        if not step:
+                kept[index][channel] = False
+                removed += 1
+        if not removed:
             share = smaller.multiply_adds / program.multiply_adds
             raise ValueError(
                 f"budget={budget} cannot be reached: with one filter in each layer that may lose filters "
@@ -189,7 +190,7 @@ class _Basis:
 
     @staticmethod
     def of(layer: Operation, moments: np.ndarray) -> "_Basis":
-        """That of a layer whose inputs have these second moments."""
+        """The decomposition for a layer whose inputs have these second moments."""
         kernel = np.asarray(layer.inputs[1].array, np.float64)
         height, width, inner, outer = kernel.shape
         matrix = kernel.transpose(0, 2, 1, 3).reshape(height * inner, width * outer)
@@ -205,7 +206,7 @@ class _Basis:
         return rank * self.cost < multiply_adds_of(self.layer)
 
     def pair(self, rank: int) -> list[Operation]:
-        """The two convolutions of a rank."""
+        """The two convolutions for a rank."""
         layer, params = self.layer, self.layer.params
         height, width, inner, outer = layer.inputs[1].shape
         first = self.left[:, :rank].reshape(height, 1, inner, rank)
@@ -226,10 +227,10 @@ def _axis(params: Any, axis: int) -> dict[str, Any]:
 
 
 def _ranks(bases: Sequence[_Basis], total: int, budget: float) -> list[int]:
-    """The rank of each layer with which the program has the share of the multiply-adds.
+    """The rank of each layer, so that the program meets the budget.
 
     Raises:
-        ValueError: even the lowest ranks have more.
+        ValueError: even the lowest ranks exceed the budget.
     """
     full = [multiply_adds_of(basis.layer) for basis in bases]
     ranks = [len(basis.energies) for basis in bases]
@@ -253,7 +254,7 @@ def _ranks(bases: Sequence[_Basis], total: int, budget: float) -> list[int]:
 
 
 def _chains(program: PortableProgram) -> list[list[Operation]]:
-    """For each layer that may be pruned: itself, operations on each channel, and the one layer that reads them."""
+    """For each layer that may be pruned: the layer, operations on each channel, and the only layer that reads them."""
     uses, found = Uses(program.operations, program.results), []
     for operation in program.operations:
         if not _has_plain_channels(operation):
@@ -287,7 +288,7 @@ def _is_by_channel(operation: Operation) -> bool:
     return operation.name in BY_CHANNEL and len(arrays) == 1 and same and not over_channels
 
 
-def _out_last(layer: Operation) -> np.ndarray:
+def _filter_matrix(layer: Operation) -> np.ndarray:
     kernel = np.asarray(layer.inputs[1].array, np.float64)
     return kernel.reshape(-1, kernel.shape[-1])
 
@@ -295,22 +296,22 @@ def _out_last(layer: Operation) -> np.ndarray:
 def _without_filters(
     program: PortableProgram, chains: Sequence[Sequence[Operation]], kept: Sequence[np.ndarray]
 ) -> PortableProgram:
-    written = {id(chain[0]): which for chain, which in zip(chains, kept, strict=True)}
-    read = {id(chain[-1]): which for chain, which in zip(chains, kept, strict=True)}
-    middle = {id(each): which for chain, which in zip(chains, kept, strict=True) for each in chain[1:-1]}
+    written = {id(chain[0]): mask for chain, mask in zip(chains, kept, strict=True)}
+    read = {id(chain[-1]): mask for chain, mask in zip(chains, kept, strict=True)}
+    middle = {id(each): mask for chain, mask in zip(chains, kept, strict=True) for each in chain[1:-1]}
     values: dict[int, Value] = {}
     operations = []
     for operation in program.operations:
         inputs = [values.get(id(value), value) for value in operation.inputs]
-        if (which := read.get(id(operation))) is not None:
+        if (mask := read.get(id(operation))) is not None:
             axis = len(inputs[1].shape) - 2
-            inputs[1] = constant(np.compress(which, inputs[1].array, axis))  # type: ignore[arg-type]
+            inputs[1] = constant(np.compress(mask, inputs[1].array, axis))  # type: ignore[arg-type]
         outputs = operation.outputs
-        which = written.get(id(operation), middle.get(id(operation)))
-        if which is not None:
-            outputs = (Value((*outputs[0].shape[:-1], int(which.sum())), outputs[0].dtype),)
+        mask = written.get(id(operation), middle.get(id(operation)))
+        if mask is not None:
+            outputs = (Value((*outputs[0].shape[:-1], int(mask.sum())), outputs[0].dtype),)
             values[id(operation.outputs[0])] = outputs[0]
-        if (which := written.get(id(operation))) is not None:
-            inputs[1:] = [constant(np.compress(which, value.array, -1)) for value in inputs[1:]]  # type: ignore[arg-type]
+        if (mask := written.get(id(operation))) is not None:
+            inputs[1:] = [constant(np.compress(mask, value.array, -1)) for value in inputs[1:]]  # type: ignore[arg-type]
         operations.append(dataclasses.replace(operation, inputs=tuple(inputs), outputs=outputs))
     return dataclasses.replace(program, operations=tuple(operations))

@@ -1,4 +1,4 @@
-"""The ranges of the values of a program, from images: what eight bits have to cover."""
+"""Calibration: the ranges of a program's values on images, for their storage in eight bits."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +15,10 @@ from jaxcnn.export._portable import PortableProgram
 
 Calibration = Literal["minmax", "percentile", "entropy"]
 BINS = 2048
-LEVELS = 128  # that a histogram is reduced to, to find what is lost
+LEVELS = 128  # of the reduced histogram, from which the loss of information is computed
 BATCH = 32
-MARGIN = 0.1  # of the range, that images may exceed it, as after a resize
-LEAST_SHARE = 0.01  # of the range, that images cover
+MARGIN = 0.1  # fraction of the range by which images may exceed it, as after a resize
+LEAST_SHARE = 0.01  # fraction of the range that images must span
 MOST_CLIPPED = 0.01  # fraction of the entries that an entropy threshold may clip
 STEP = 16  # bins from one candidate of a threshold to the next
 
@@ -27,12 +27,12 @@ Range = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Examples:
-    """Images of a program, and how the ranges of its values are found from them.
+    """Calibration images of a program, and the method that derives the ranges of its values from them.
 
     Attributes:
         images: representative inputs of the program.
         method: which part of the values a range covers.
-        percentile: of the values that ``"percentile"`` covers.
+        percentile: the percentage of the values that a range of ``"percentile"`` covers.
     """
 
     images: Any
@@ -43,11 +43,11 @@ class Examples:
         check_choice(self.method, get_args(Calibration), name="method")
 
     def parts(self, rows: Any) -> list[Any]:
-        """The images in batches of a program that reads ``rows`` of them, or any number."""
+        """The images in batches of ``rows`` images, or of any size if ``rows`` is symbolic."""
         images = self.images
         if is_symbolic(rows):
             return [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-        # the last call begins again with the first images
+        # the last batch is filled up with the first images
         return [images[np.arange(start, start + rows) % len(images)] for start in range(0, len(images), rows)]
 
 
@@ -55,7 +55,7 @@ def check_images(program: PortableProgram, images: jax.Array) -> None:
     """Checks that images are representative inputs of a program.
 
     Raises:
-        ShapeError: images of another shape, or none.
+        ShapeError: images of another shape, or no images.
         TypeError: images of another dtype.
         ValueError: images with entries outside of the range of the program's images, or that span less than a hundredth
             of it.
@@ -134,7 +134,7 @@ def ranges_from(bounds: np.ndarray, count: Callable[[np.ndarray], Any], examples
 def _over_values(
     program: PortableProgram, values: Sequence[Value], measure: Callable[[jax.Array, jax.Array], jax.Array]
 ) -> Callable[[Any, Any], jax.Array]:
-    """A function of images and one row for each value, that measures every value of the program."""
+    """A function of images and one row of numbers for each value, which measures these values of the program."""
     whole = dataclasses.replace(program, results=tuple(values), tree=jax.tree.structure([0] * len(values)))
     compute = whole.exported.call  # the batch of the operations may be symbolic
 
@@ -166,14 +166,14 @@ def _narrowed(counts: np.ndarray, low: float, high: float, *, method: Calibratio
 
 
 def entropy_threshold(counts: np.ndarray) -> int:
-    """The number of bins, of those of a histogram of magnitudes, whose clipped form loses the least information.
+    """The number of bins of a histogram of magnitudes to keep, so that clipping loses the least information.
 
     For each candidate the bins beyond it are added to its last one, giving ``p``; ``q`` is ``p`` without these, reduced
     to 128 levels and spread over the bins that are not empty. The candidate with the least ``sum p log(p / q)`` is
-    taken (Migacz, 8-bit inference with TensorRT, 2017). Two things differ. The first bin does not count: 0 is exactly
-    representable, and the zeros of a rectifier or of a black background would seem to be spread over the first level.
-    Candidates that clip more than one entry in a hundred are left out: a level that holds one frequent value, as a
-    constant background gives in each layer, would seem to lose more than the clipped entries.
+    selected (Migacz, 8-bit inference with TensorRT, 2017). Two details differ from this source. The first bin does not
+    count: 0 is exactly representable, and the zeros of a rectifier or of a black background would seem to be spread
+    over the first level. Candidates that clip more than one entry in a hundred are left out: a level that holds one
+    frequent value, as a constant background gives in each layer, would seem to lose more than the clipped entries.
 
     >>> entropy_threshold(np.ones(2048))  # all bins are equally full
     2048

@@ -1,9 +1,9 @@
 """The form in which the converters of LiteRT and Core ML recognise pools and response norms.
 
-Both formats pool over two axes, and average over all entries of a window. Their converters read a windowed sum only
-with such a division. A maximum or a sum over one axis or three is written as pools over two, a padded average as
-padding, an average, and a factor for the windows at the border, and the sum of local response norm over channels as a
-convolution of a window of one pixel.
+In both formats, pools cover two axes, and averages divide by the number of all entries of a window. Their converters
+recognise a windowed sum only if it is divided in this way. So a maximum or a sum over one or three axes is written as
+pools over two axes; a padded average as padding, an average, and a factor for the windows at the border; and the sum
+over channels of local response norm as a convolution with a window of one pixel.
 """
 
 import dataclasses
@@ -93,7 +93,7 @@ RULES: dict[str, Callable[[Operation], Callable[..., Any] | None]] = {
 
 
 def _is_spatial(operation: Operation) -> bool:
-    """Whether a pool covers one to three axes between the first and the last, and reads neighbours."""
+    """Whether a pool covers only the one to three axes between the first and the last, and has no dilation."""
     params, ndim = operation.params, len(operation.inputs[0].shape)
     names = ("window_dimensions", "window_strides")
     others = {params[name][place] for name in names for place in (0, -1)} | {*params["window_dilation"]}

@@ -34,16 +34,16 @@ def to_coreml(
     run it, so its results are not compared with those of the program.
 
     Args:
-        program: made by ``portable`` for a number of examples.
+        program: made by ``portable`` for a fixed number of examples.
         path: of the package, a folder that ends in ``.mlpackage`` and is replaced.
-        precision: in which Core ML computes; the neural engine computes in float16 only.
+        precision: the dtype in which Core ML computes; the neural engine computes in float16 only.
 
     Returns:
         the number of operations of each type, without constants.
 
     Raises:
-        ValueError: a path that does not end in ``.mlpackage`` or is another folder, a program that reads a batch of any
-            size, an operation that Core ML does not have, or a program of integers.
+        ValueError: a path that does not end in ``.mlpackage`` or names something else than a package, a program that
+            reads a batch of any size, an operation that Core ML does not have, or a program of integers.
         ModuleNotFoundError: coremltools or stablehlo-coreml is not installed.
 
     >>> from jaxcnn.export import portable
@@ -89,7 +89,7 @@ def _checked(path: Path) -> Path:
 
 
 def _convert(tools: Any, converter: Any, program: PortableProgram, precision: Precision) -> Any:
-    """The model, whose results have their names."""
+    """The converted model, whose results have the names of ``program.result_names``."""
     struct = jax.ShapeDtypeStruct(program.input.shape, program.input.dtype)
     lowered = jax.jit(program._run).trace(struct).lower(lowering_platforms=("cpu",))
     target = tools.target.iOS18
@@ -100,10 +100,10 @@ def _convert(tools: Any, converter: Any, program: PortableProgram, precision: Pr
         "compute_precision": tools.precision.FLOAT16 if precision == "float16" else tools.precision.FLOAT32,
         "skip_model_load": True,
     }
-    # As text it has no attributes that equal their defaults, at some of which the converter stops.
+    # The text form omits attributes that equal their defaults; the converter fails on some of them.
     module = lowered.compiler_ir("stablehlo")
     module = type(module).parse(for_converters(program).exported.mlir_module(), context=module.context)
-    with np.errstate(over="ignore"):  # while it looks whether numbers fit into smaller types
+    with np.errstate(over="ignore"):  # while the converter tests whether numbers fit into smaller types
         model = tools.convert(converter.convert(module, minimum_deployment_target=target), **options)
     spec = model.get_spec()
     for output, name in zip(list(spec.description.output), program.result_names, strict=True):

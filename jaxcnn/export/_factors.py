@@ -1,4 +1,4 @@
-"""What every factorisation of convolutions needs: which layers, how their inputs are correlated, and new layers."""
+"""Shared parts of factorisations of convolutions: the layers, the second moments of their inputs, and new layers."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from jaxcnn.export._portable import PortableProgram
 BATCH = 32
 # The parameters of a 1x1 convolution that reads every position.
 ONE = {"window_strides": (1, 1), "rhs_dilation": (1, 1), "padding": ((0, 0), (0, 0))}
-RIDGE = 1e-6  # of the mean second moment: the least that a direction counts, so that the root has an inverse
+RIDGE = 1e-6  # lower bound of eigenvalues, relative to the mean second moment, so that the root has an inverse
 
 
 def is_full(operation: Operation) -> bool:
@@ -29,7 +29,7 @@ def is_full(operation: Operation) -> bool:
 
 
 def moments_of(program: PortableProgram, layers: Sequence[Operation], images: jax.Array) -> list[np.ndarray]:
-    """For each layer the second moments of what the columns of its window read, ``(a * in, a * in)``."""
+    """For each layer, the second moments of the entries that one column of its window reads, ``(a * in, a * in)``."""
     if not layers:
         return []
     values = [layer.inputs[0] for layer in layers]
@@ -47,7 +47,8 @@ def moments_of(program: PortableProgram, layers: Sequence[Operation], images: ja
 def _column_moments(x: jax.Array, layer: Operation) -> jax.Array:
     """The second moments of ``x`` over the windows ``(a, 1)`` that are read, with the order ``(a, in)`` of the entries.
 
-    A window of several columns is taken to read all columns, a window of one column those of its strides.
+    A window of several columns is assumed to read all columns; a window of one column reads those that the stride
+    selects.
     """
     height, width = layer.inputs[1].shape[:2]
     (rows, columns), dilation = layer.params["window_strides"], layer.params["rhs_dilation"][0]
@@ -100,13 +101,13 @@ def pair(
     columns: Any,
     changes: tuple[Mapping[str, Any], Mapping[str, Any]],
 ) -> list[Operation]:
-    """Two convolutions in place of a layer, of which the second has the bias.
+    """The two convolutions that replace a layer; the second one has the bias.
 
     Args:
         layer: the convolution.
         kernels: ``(*window, in, K)`` and ``(*window, K, out)``.
-        columns: of the maps between them, which have the rows of the result.
-        changes: the parameters of each that differ from those of the layer.
+        columns: the number of columns of the maps between the convolutions; the number of rows is that of the result.
+        changes: for each convolution, the parameters that differ from those of the layer.
     """
     x, kernel, *bias = layer.inputs
     result = layer.outputs[0]

@@ -1,8 +1,8 @@
 """Multiplications and additions per channel as part of the convolution or the matrix product before them.
 
-Batch normalisation with fixed statistics is such a chain, and so is a bias. ``w * m`` and ``b * m + a`` are the kernel
-and the bias of one layer that equals ``m * layer(x) + a`` (Jacob et al. 2018, "Quantization and training of neural
-networks for efficient integer-arithmetic-only inference", equation 14).
+Batch normalisation with fixed statistics is a sequence of such operations, and a bias is one of them. ``w * m`` and
+``b * m + a`` are the kernel and the bias of one layer that equals ``m * layer(x) + a`` (Jacob et al. 2018,
+"Quantization and training of neural networks for efficient integer-arithmetic-only inference", equation 14).
 """
 
 import dataclasses
@@ -20,52 +20,52 @@ AFFINE = ("add", "sub", "mul", "div", "neg")
 
 
 def fold_affine(operations: Sequence[Operation], results: Sequence[Value]) -> list[Operation]:
-    """The program in which every linear layer contains what is multiplied with and added to its channels.
+    """The program with the factors and the offsets of channels folded into the linear layers before them.
 
     A factor and an offset also move to the layers whose results a concatenation joins, and, if the factor is not
-    negative, to the layer before a maximum over windows. A layer whose result is read elsewhere as well is not changed.
+    negative, to the layer before a maximum over windows. A layer whose result has several readers is not changed.
     """
     uses, folded = Uses(operations, results), list[Operation]()
-    place: dict[int, int] = {}  # of each value the operation that makes it
+    producers: dict[int, int] = {}  # for each value, the index of the operation that computes it
     for operation in operations:
         found = _affine(operation)
         if found is not None:
             x, scale, offset = found
             count = operation.outputs[0].shape[-1]
             factors, offsets = (np.broadcast_to(np.asarray(each), (count,)) for each in (scale, offset))
-            layers = _layers(folded, place, uses, x, factors) if uses.only_reader(x) is operation else None
+            layers = _layers(folded, producers, uses, x, factors) if uses.only_reader(x) is operation else None
             if layers is not None:
                 for index, channels in layers:
                     layer = folded[index]
                     folded[index] = _scaled(layer, factors[channels], offsets[channels], layer.outputs)
-                index = place[id(x)]
+                index = producers[id(x)]
                 folded[index] = dataclasses.replace(folded[index], outputs=operation.outputs)
-                place[id(operation.outputs[0])] = index
+                producers[id(operation.outputs[0])] = index
                 continue
-        place.update((id(value), len(folded)) for value in operation.outputs)
+        producers.update((id(value), len(folded)) for value in operation.outputs)
         folded.append(operation)
     return folded
 
 
 def _layers(
     folded: Sequence[Operation],
-    place: Mapping[int, int],
+    producers: Mapping[int, int],
     uses: Uses,
     value: Value,
     factors: np.ndarray,
     first: int = 0,
 ) -> list[tuple[int, slice]] | None:
-    """The linear layers that contain a factor for each channel of a value, each with its channels; None if some do not.
+    """The linear layers that can contain a factor for each channel of a value, and their channels; None if some cannot.
 
     Args:
         folded: the operations so far.
-        place: of each value the operation that makes it.
+        producers: for each value, the index of the operation that computes it.
         uses: of the original program.
-        value: with the factors, read once.
+        value: the value that is multiplied, with a single reader.
         factors: of all channels of the value.
-        first: its first channel in the array that the factors belong to.
+        first: the position of its first channel in ``factors``.
     """
-    index = place.get(id(value))
+    index = producers.get(id(value))
     if index is None:
         return None
     operation = folded[index]
@@ -80,7 +80,7 @@ def _layers(
         return None
     found = []
     for part in operation.inputs:
-        layers = None if uses.only_reader(part) is None else _layers(folded, place, uses, part, factors, first)
+        layers = None if uses.only_reader(part) is None else _layers(folded, producers, uses, part, factors, first)
         if layers is None:
             return None
         found += layers

@@ -29,7 +29,7 @@ class FoldedModel:
 
     Attributes:
         model: the original.
-        pairs: the path of each such layer with that of its norm.
+        pairs: the paths of each such layer and of its norm.
 
     >>> import jax
     >>> model = linen.Sequential([nn.Conv(4, (3, 3)), nn.BatchNorm(use_running_average=True)])
@@ -43,7 +43,7 @@ class FoldedModel:
     pairs: tuple[tuple[Path, Path], ...]
 
     def apply(self, variables: Mapping[str, Any], x: ArrayLike, **options: Any) -> Any:
-        """What ``model.apply`` returns for evaluation, such as with ``method="features"``.
+        """The result of ``model.apply`` in evaluation, with the same options, such as ``method="features"``.
 
         Raises:
             ValueError: ``train=True``.
@@ -56,7 +56,7 @@ class FoldedModel:
 
 
 def _without_norms(pairs: Sequence[tuple[Path, Path]], call: Any, args: Any, kwargs: Any, context: Any) -> Any:
-    """The interceptor of Flax methods by which folded norms return their input."""
+    """An interceptor of Flax methods: folded norms return their input."""
     module = context.module
     if context.method_name == "__call__" and any(module.path == norm for _, norm in pairs):
         x = args[0]
@@ -83,14 +83,15 @@ def fold_batch_norms(
 ) -> tuple[FoldedModel, dict[str, Any]]:
     """A model for evaluation without the batch norms that follow a convolution or a dense layer, and its variables.
 
-    ``kernel * f`` and ``(bias - mean) * f + offset`` with ``f = scale / sqrt(var + epsilon)``, for each norm whose
-    input is the result of one layer that nothing else reads. Other norms stay: those before a convolution, after a
-    pool, of a layer that is called twice, and of a layer whose kernel is computed, as by ``flax.linen.WeightNorm``.
+    The kernel becomes ``kernel * f`` and the bias ``(bias - mean) * f + offset`` with ``f = scale / sqrt(var +
+    epsilon)``, for each norm that is the only reader of the result of a layer. Other norms stay: norms before a
+    convolution or after a pool, and norms of a layer that is called twice or whose kernel is computed, as by
+    ``flax.linen.WeightNorm``.
 
     Args:
         model: any Linen module that is called on one array.
         variables: its parameters and statistics.
-        input_shape: of that array; the folded model takes other sizes as the original does.
+        input_shape: of that array; the folded model supports other sizes like the original.
 
     Returns:
         ``(folded, folded_variables)``; ``folded.apply(folded_variables, x)`` equals ``model.apply(variables, x)`` in
@@ -128,8 +129,8 @@ class _Pair:
         norm: the path of the norm.
         epsilon: of the norm.
         transposed: whether the kernel is that of a transposed convolution.
-        number: of the layer, in its marks.
-        kernel_shape: as the layer reads it.
+        number: the number of the layer in the names of its marks.
+        kernel_shape: the shape of the kernel that the layer reads.
     """
 
     layer: Path
@@ -141,7 +142,7 @@ class _Pair:
 
 
 def _find_pairs(model: linen.Module, variables: Any, shape: tuple[int, ...]) -> list[_Pair]:
-    # Of each marked result: itself, so that its id stays its own, with the layer, its number and its kernel.
+    # For each marked result: the result, so that its id stays unique, the layer, its number and its kernel.
     made: dict[int, tuple[Any, Any, int, Any]] = {}
     calls: dict[Path, int] = {}
     found: list[_Pair] = []
@@ -176,11 +177,11 @@ def _find_pairs(model: linen.Module, variables: Any, shape: tuple[int, ...]) -> 
     kernels = _marked_kernels(program.jaxpr, given)
 
     def reads_its_parameter(pair: _Pair) -> bool:
-        """Whether the kernel of the layer is its parameter, and not something that is computed from it."""
+        """Whether the kernel of the layer is its parameter, and not a value that is computed from it."""
         leaf = kernels.get(f"{KERNEL}{pair.number}")
         if leaf is None or [getattr(key, "key", None) for key in leaf[0]] != ["params", *pair.layer, "kernel"]:
             return False
-        return jnp.shape(leaf[1]) == pair.kernel_shape  # of several networks at a time it is a part
+        return jnp.shape(leaf[1]) == pair.kernel_shape  # if several networks are vectorized, the layer reads a part
 
     return [
         pair
@@ -193,7 +194,7 @@ def _find_pairs(model: linen.Module, variables: Any, shape: tuple[int, ...]) -> 
 
 
 def _computes_as(module: Any, classes: Sequence[Any]) -> bool:
-    """Whether a module is of one of some classes, or of a subclass that does not replace its call."""
+    """Whether a module is an instance of one of the classes, or of a subclass that does not replace ``__call__``."""
     return any(isinstance(module, each) and type(module).__call__ is each.__call__ for each in classes)
 
 
@@ -204,13 +205,13 @@ def _inner_programs(equation: Any) -> list[Any]:
 
 
 def _marked_kernels(jaxpr: Any, given: Mapping[int, Any]) -> dict[str, Any]:
-    """What each marked kernel is among the values that are given, by the id of their variable; None for others."""
+    """The given value of each marked kernel, by the id of its variable; None if the kernel is not a given value."""
     found: dict[str, Any] = {}
     for equation in jaxpr.eqns:
         if equation.primitive.name == "name" and str(equation.params["name"]).startswith(KERNEL):
             found[equation.params["name"]] = given.get(id(equation.invars[0]))
         for inner in _inner_programs(equation):
-            operands = equation.invars[max(len(equation.invars) - len(inner.invars), 0) :]  # a branch reads no index
+            operands = equation.invars[max(len(equation.invars) - len(inner.invars), 0) :]  # a branch has no index
             pairs = zip(inner.invars, operands, strict=False)
             found |= _marked_kernels(inner, {id(one): given[id(other)] for one, other in pairs if id(other) in given})
     return found

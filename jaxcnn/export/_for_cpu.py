@@ -1,8 +1,8 @@
 """How a CPU computes the convolutions of a program in JAX: by the algorithms of this library, on prepared kernels.
 
-A file has one ``lax.conv_general_dilated`` for each convolution, of which XLA computes those of single images slowly on
-a CPU, depthwise ones most of all. In JAX itself the program need not be portable. Its kernels are known when it is
-compiled, so their part of an algorithm is computed once instead of in every call:
+A file has one ``lax.conv_general_dilated`` for each convolution. On a CPU, XLA computes them slowly for single images,
+and depthwise convolutions slowest. A program that is called in JAX need not be portable. Its kernels are known when it
+is compiled, so computations on kernels alone are executed once instead of in every call:
 
 - a window of one position is a matrix product;
 - a 3x3 window over many positions is Winograd's minimal filtering, with the transformed kernel;
@@ -34,14 +34,14 @@ from jaxcnn.functional import conv, extract_patches
 Convolve = Callable[[jax.Array], jax.Array]
 
 FEW_POSITIONS = 256  # with more, the kernel is read often enough that its order matters less
-FEW_CHANNELS = 32  # fewer make rows of which each part is short
+FEW_CHANNELS = 32  # with fewer, the contiguous parts of a row are short
 WINOGRAD_CHANNELS = 48  # with fewer, transforming the tiles takes longer than it saves
-WINOGRAD_TILES = 12  # with fewer, reading the transformed kernel does, which is four times as large
-TILE_BYTES = 12 * 2**20  # of all tiles; more leave the cache
+WINOGRAD_TILES = 12  # with fewer, reading the transformed kernel, four times as large, takes longer than it saves
+TILE_BYTES = 12 * 2**20  # of all tiles; more do not fit into the cache
 
 
 def for_cpu(operations: Sequence[Operation]) -> list[Operation]:
-    """The same operations with convolutions that are computed as this module says; finite results are equal."""
+    """The same operations, with convolutions by the algorithms of this module; finite results are equal."""
     return [_for_cpu(each) for each in operations]
 
 
@@ -53,7 +53,7 @@ def _for_cpu(operation: Operation) -> Operation:
     ordered = (0, last, *range(1, last))
     if numbers.lhs_spec != ordered or numbers.out_spec != ordered or numbers.rhs_spec[:2] != (last, last - 1):
         return operation
-    compute = _chosen(operation)
+    compute = _algorithm_for(operation)
     if compute is None:
         return operation
 
@@ -64,11 +64,11 @@ def _for_cpu(operation: Operation) -> Operation:
     return dataclasses.replace(operation, apply=apply)
 
 
-def _chosen(operation: Operation) -> Convolve | None:
-    """How a convolution is computed; None for that of the file."""
+def _algorithm_for(operation: Operation) -> Convolve | None:
+    """The function that computes a convolution; None for the operation that is in the file."""
     kernel, params = np.asarray(operation.inputs[1].array), operation.params
     groups, one_position = params["feature_group_count"], set(kernel.shape[:-2]) == {1}
-    usual = functools.partial(
+    default = functools.partial(
         conv,
         kernel=kernel,
         strides=params["window_strides"],
@@ -81,12 +81,12 @@ def _chosen(operation: Operation) -> Convolve | None:
     )
     if is_symbolic(operation.inputs[0].shape[0]):
         if groups == operation.inputs[0].shape[-1]:
-            return functools.partial(usual, algorithm="shifted")
-        return functools.partial(usual, algorithm="matmul") if one_position and groups == 1 else None
+            return functools.partial(default, algorithm="shifted")
+        return functools.partial(default, algorithm="matmul") if one_position and groups == 1 else None
     prepared = _prepared(operation, kernel) if _is_plain(operation) else None
     if prepared is None and one_position and groups == 1:
-        return functools.partial(usual, algorithm="matmul")
-    return usual if prepared is None else prepared
+        return functools.partial(default, algorithm="matmul")
+    return default if prepared is None else prepared
 
 
 def _is_plain(operation: Operation) -> bool:
@@ -99,7 +99,7 @@ def _is_plain(operation: Operation) -> bool:
 
 
 def _prepared(operation: Operation, kernel: np.ndarray) -> Convolve | None:
-    """A plain convolution with a kernel that is prepared now, or None where that is no gain."""
+    """A plain convolution with a kernel that is prepared in advance, or None if this is not faster."""
     (height, width, reads, writes), shape = kernel.shape, operation.outputs[0].shape
     strides, pads = operation.params["window_strides"], operation.params["padding"]
     tiling = Tiling(-(-shape[1] // STEP), -(-shape[2] // STEP), shape[0])

@@ -1,4 +1,4 @@
-"""Gathers at constant positions that are slices: indexing an array with a symbolic size produces them."""
+"""Gathers at constant positions that are slices; indexing an array of a symbolic size produces such gathers."""
 
 import functools
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from jaxcnn.export._operations import Operation, Value
 
 
 def slices(operations: Sequence[Operation]) -> list[Operation]:
-    """The program with a slice, and a removal of axes, in place of each gather that is one."""
+    """The program in which each gather that is a slice is replaced by a slice and a removal of axes."""
     found: list[Operation] = []
     for operation in operations:
         cut = _as_slice(operation) if operation.name == "gather" else None
@@ -28,7 +28,7 @@ def _as_slice(operation: Operation) -> list[Operation] | None:
     if numbers.operand_batching_dims or numbers.start_indices_batching_dims:
         return None
     starts, limits, strides = [0] * len(x.shape), list(x.shape), [1] * len(x.shape)
-    # The axes of the result that the places are along, and for each the axis of the operand.
+    # The axes of the result over the gathered positions, and for each axis of the result the axis of the operand.
     along = [axis for axis in range(len(operation.outputs[0].shape)) if axis not in numbers.offset_dims]
     order: dict[int, int] = dict(
         zip(
@@ -47,7 +47,7 @@ def _as_slice(operation: Operation) -> list[Operation] | None:
         if step < 1 or (np.diff(line) != step).any() or line[0] < 0:
             return None
         if not is_symbolic(x.shape[axis]) and line[-1] + sizes[axis] > x.shape[axis]:
-            return None  # the mode of the gather decides about places outside
+            return None  # the mode of the gather determines entries outside
         starts[axis], strides[axis] = int(line[0]), step
         if axis in numbers.collapsed_slice_dims:
             limits[axis] = int(line[-1]) + 1
@@ -59,7 +59,7 @@ def _as_slice(operation: Operation) -> list[Operation] | None:
             limits[axis] = int(line[0]) + sizes[axis]
     rest = [order[axis] for axis in sorted(order)]
     if len(order) != len(operation.outputs[0].shape) or rest != sorted(rest):
-        return None  # places along an axis that do not change, or axes in another order
+        return None  # equal positions along an axis, or axes in another order
     return _sliced(operation, starts, limits, strides, [axis for axis in range(len(x.shape)) if axis not in rest])
 
 

@@ -15,10 +15,10 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Value:
-    """An array of a program; one that is known at export has an ``array``.
+    """An array of a program; if its entries are known at export, they are in ``array``.
 
     Attributes:
-        shape: sizes, of which that of the batch may be symbolic.
+        shape: the sizes; the size of the batch may be symbolic.
         dtype: of the entries.
         array: the entries, if they are known.
     """
@@ -47,7 +47,7 @@ class Operation:
         name: of the primitive.
         inputs: its operands.
         outputs: its results.
-        params: those of the primitive.
+        params: the parameters of the primitive.
         layer: the path of the module that computes it, such as ``layer1_0/conv1``; empty outside of modules.
         apply: computes the results from arrays.
     """
@@ -65,7 +65,7 @@ class Operation:
 
 
 class Uses:
-    """Which operation makes each value, and how often each value is read."""
+    """The operation that computes each value, and the operations that read it."""
 
     def __init__(self, operations: Sequence[Operation], results: Sequence[Value]) -> None:
         self.producer = {id(value): operation for operation in operations for value in operation.outputs}

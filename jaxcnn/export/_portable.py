@@ -1,4 +1,4 @@
-"""A trained network as a portable program: what the writers of other formats read."""
+"""A trained network as a portable program, which the writers of other formats read."""
 
 import dataclasses
 import functools
@@ -46,8 +46,8 @@ class PortableProgram:
     input_range: tuple[float, float] | None = dataclasses.field(default=None, kw_only=True)
 
     def __call__(self, x: ArrayLike) -> Any:
-        """What the function returns for an array of the shape and the dtype of ``input``."""
-        # jit converts arrays of NumPy in a fraction of the time of jnp.asarray, which is as long as a small network
+        """The result of the function for an array of the shape and the dtype of ``input``."""
+        # jit converts NumPy arrays much faster than jnp.asarray, whose conversion takes as long as a small network
         if isinstance(x, (np.ndarray, jax.Array)) and x.dtype == self.input.dtype:
             return self._compiled(x)
         return self._compiled(jnp.asarray(x, self.input.dtype))
@@ -83,7 +83,7 @@ class PortableProgram:
         return names
 
     def apply(self, parameters: Mapping[str, ArrayLike], x: ArrayLike) -> Any:
-        """What the program returns with other parameters, differentiable, for instance to train it further.
+        """The result of the program with other parameters. It is differentiable, for instance for fine-tuning.
 
         Raises:
             ValueError: parameters of other names, or a program that was traced for a batch of any size, in which
@@ -184,7 +184,7 @@ def portable(
         mean: subtracted from each channel.
         std: divides each channel.
         input_range: the least and the greatest entry of the images, such as ``(0, 1)``. By default ``(0, 255)`` with
-            ``to_unit``; else that of images with this ``mean``, 0 to 1 or 0 to 255; else unknown. ``quantize`` and
+            ``to_unit``; else 0 to 1 or 0 to 255, if ``mean`` is in one of these ranges; else unknown. ``quantize`` and
             ``separate`` refuse images of another range.
 
     Returns:
@@ -207,7 +207,7 @@ def portable(
     shape = _symbolic_shape(input_shape)
     prepare = _preprocessing(shape, to_unit=to_unit, resize=resize, mean=mean, std=std)
     limits = _range_of_input(input_range, to_unit=to_unit, mean=mean)
-    struct = jax.ShapeDtypeStruct(shape, jax.dtypes.canonicalize_dtype(dtype))  # that of the arrays of a call
+    struct = jax.ShapeDtypeStruct(shape, jax.dtypes.canonicalize_dtype(dtype))  # the dtype of the arrays of a call
     try:
         operations, value, results, tree = trace(lambda x: function(prepare(x)), struct)
     except Exception as error:
@@ -236,7 +236,7 @@ def _symbolic_shape(input_shape: Sequence[int | None]) -> tuple[Any, ...]:
 def _range_of_input(
     given: tuple[float, float] | None, *, to_unit: bool, mean: ArrayLike | None
 ) -> tuple[float, float] | None:
-    """The range of the images of a program with this preprocessing, or None if it does not show.
+    """The range of the images of a program with this preprocessing, or None if it is unknown.
 
     >>> _range_of_input(None, to_unit=False, mean=[0.49, 0.46, 0.41]), _range_of_input(None, to_unit=True, mean=None)
     ((0.0, 1.0), (0.0, 255.0))

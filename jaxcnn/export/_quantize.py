@@ -2,7 +2,7 @@
 
 ``q = clip(round(x / s) + z, 0, 255)`` for activations, with one scale and zero point for each array;
 ``round(w / s_o)`` in -127..127 for weights, with one scale for each output channel. Then ``y = s * s_o * (sum of
-(q - z) * w + round(b / (s * s_o)))``. What is between the layers is computed in float32.
+(q - z) * w + round(b / (s * s_o)))``. Operations between the layers are computed in float32.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ FEW_CHANNELS = 4  # layers that read no more channels in a group are computed wi
 # Operations whose results are stored in eight bits by runtimes.
 STORED = ("add", "average_window", "concatenate", "conv_general_dilated", "dot_general", "mean", "reduce_window_max")
 CLIPS = ("max", "clamp")
-LEAST_UNIT = 1e-36  # of products: less is 0 where subnormal numbers are
+LEAST_UNIT = 1e-36  # of products; smaller units are 0 where subnormal numbers are flushed to 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -65,9 +65,9 @@ def quantize(
     """Replaces the convolutions and the matrix products of a program by those of eight-bit integers.
 
     Weights are symmetric with a scale for each output channel; activations are unsigned with one scale for each array,
-    whose range is that for the calibration images. Biases have 32 bits. Layers that read few channels, such as the
-    first and depthwise ones, are computed with floats that hold the integers: XLA is faster with floats there, and the
-    sums are the same.
+    from its range on the calibration images. Biases have 32 bits. Layers that read few channels, such as the first and
+    depthwise ones, are computed with floats that hold the integers: XLA is faster with floats there, and the sums are
+    the same.
 
     Args:
         program: made by ``portable``.
@@ -108,13 +108,13 @@ def quantize(
     values = stored_values(program, layers)
     examples = Examples(np.asarray(images), method, percentile)
     ranges = ranges_of(program, values, examples)
-    for operation in program.operations:  # a maximum is one of its inputs
+    for operation in program.operations:  # a maximum has the range of its input
         before, after = id(operation.inputs[0]), id(operation.outputs[0])
         if operation.name == "reduce_window_max" and before in ranges and after in ranges:
             ranges[after] = ranges[before]
     scales = {key: scale_and_zero(bounds) for key, bounds in ranges.items()}
     kernel_scales = dict[int, np.ndarray]()
-    for each in layers:  # several may have one kernel
+    for each in layers:  # layers may share a kernel
         found, key = kernel_scale(each, scales[id(each.inputs[0])][0]), id(each.inputs[1])
         kernel_scales[key] = np.maximum(found, kernel_scales.get(key, found))
     chosen = set(map(id, layers))
@@ -160,8 +160,8 @@ def stored_values(program: PortableProgram, layers: Sequence[Operation]) -> list
 def kernel_scale(operation: Operation, scale: np.float32) -> np.ndarray:
     """The scale of each output channel of a layer's kernel.
 
-    That of the largest weight; at least so much that 30 bits hold the bias, in units of the scale times that of the
-    input, since a channel whose weights are all next to 0 may have a bias that is not. 1 where both are 0.
+    The scale maps the largest weight to 127. It is large enough that 30 bits hold the bias, in units of this scale
+    times that of the input, because a channel whose weights are near 0 may have a large bias. It is 1 where both are 0.
     """
     axis, kernel = out_axis(operation), operation.inputs[1].array
     assert axis is not None and kernel is not None
@@ -208,7 +208,7 @@ class IntegerLayer:
     """A convolution or matrix product of integers.
 
     Attributes:
-        operation: the layer as it was.
+        operation: the original layer.
         weights: int8.
         bias: int32, in units of the products.
         scale: of the input.

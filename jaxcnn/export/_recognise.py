@@ -1,6 +1,6 @@
-"""Groups of operations that other runtimes have one operation for: clamps, means, average pools, local response norm.
+"""Groups of operations that are one operation in other runtimes: clamps, means, average pools, local response norm.
 
-Each is replaced by one operation of this name, which computes the same:
+Each group is replaced by one operation, which computes the same result:
 
 - ``clamp``: ``min(max(x, low), high)`` with numbers;
 - ``mean``: a sum over axes, divided by the number of its terms;
@@ -64,9 +64,8 @@ def _merge_reshapes(operations: Sequence[Operation], results: Sequence[Value]) -
     return without_unread(operations, results), results
 
 
-Found = (
-    tuple[Operation, Operation, Mapping[int, Value]] | None
-)  # what is replaced, by what, and values that are dropped
+# The operation that is replaced, its replacement, and the values that are dropped.
+Found = tuple[Operation, Operation, Mapping[int, Value]] | None
 
 
 def _clamp(operation: Operation, uses: Uses) -> Found:
@@ -216,7 +215,7 @@ def _is_square(operation: Operation) -> bool:
 
 
 def _channel_window(operation: Operation) -> int | None:
-    """The window of a sum over channels that is placed as that of local response norm."""
+    """The size of the window of a sum over channels, or None if its position is not that of local response norm."""
     params = operation.params
     *others, size = params["window_dimensions"]
     if any(window != 1 for window in others) or set(params["window_strides"]) != {1}:

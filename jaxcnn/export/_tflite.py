@@ -45,7 +45,7 @@ def to_tflite(program: PortableProgram, path: str | os.PathLike[str]) -> dict[st
     If ai-edge-litert is installed, the results of the file for random inputs are compared with those of the program.
 
     Args:
-        program: made by ``portable`` for a number of examples.
+        program: made by ``portable`` for a fixed number of examples.
         path: of the file, which is replaced.
 
     Returns:
@@ -95,7 +95,7 @@ def _converter() -> Any:
 
 
 def _convert(converter: Any, program: PortableProgram) -> bytes:
-    """The file of a program of floats.
+    """The file of a program without integers.
 
     Raises:
         ValueError: an operation that LiteRT does not have.
@@ -194,7 +194,7 @@ def _ranges(content: bytes, names: set[str], examples: Examples, rows: int) -> d
 
 
 def _without_padding(x: np.ndarray) -> np.ndarray:
-    """The entries without those that pad the input of a maximum, which are the least number there is."""
+    """The entries without the padding of a maximum, which is the least number of the dtype."""
     return x[x > np.finfo(x.dtype).min]
 
 

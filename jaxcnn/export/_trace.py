@@ -14,7 +14,7 @@ from jaxcnn._portable import portable_operations
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn.export._operations import Operation, Value, constant, read_values, run, without_unread
 
-# The parameter that holds the inner program of an equation which only calls it.
+# Primitives that only call an inner program, and the parameters that hold it.
 CALLS = (
     "jit",
     "pjit",
@@ -36,22 +36,22 @@ def trace(
 ) -> tuple[list[Operation], Value, list[Value], Any]:
     """The operations, the input, the results and the tree of the results of a function of an array.
 
-    The metadata are part of the keys of JAX's caches of traced programs, so that programs traced here are not used
-    elsewhere, nor others here. They are not in the result, whose operations are bound again.
+    The metadata are part of the keys of JAX's caches of traced programs, so that programs that are traced here are not
+    used elsewhere, and vice versa. The result does not contain the metadata, because its operations are bound again.
     """
     with portable_operations(), set_xla_metadata(jaxcnn="portable"):
         program, tree = jax.make_jaxpr(function, return_shape=True)(x)
     value = Value(tuple(x.shape), np.dtype(x.dtype))
     operations: list[Operation] = []
     results = _inline(program.jaxpr, [*map(constant, program.consts)], [value], "", operations)
-    operations, results = _computed(operations, results)
+    operations, results = _fold_constants(operations, results)
     return operations, value, results, jax.tree.structure(tree)
 
 
 def _inline(
     jaxpr: Any, constants: Sequence[Value], inputs: Sequence[Value], scope: str, operations: list[Operation]
 ) -> list[Value]:
-    """Appends the operations of a program and of its inner programs; the values of its results."""
+    """Appends the operations of a program and of its inner programs, and returns the values of its results."""
     known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *inputs], strict=True))
 
     def read(variable: Any) -> Value:
@@ -95,7 +95,7 @@ def inlined(program: Any, inputs: Sequence[Value], scope: str) -> tuple[list[Ope
     """
     operations: list[Operation] = []
     results = _inline(program.jaxpr, [*map(constant, program.consts)], inputs, scope, operations)
-    return _computed(operations, results)
+    return _fold_constants(operations, results)
 
 
 def _applied(primitive: Any, params: Any) -> Callable[..., Any]:
@@ -119,31 +119,31 @@ def layer_of(scope: str) -> str:
     return "/".join(parts[1:] if parts and parts[0][:1].isupper() else parts)
 
 
-def _computed(operations: Sequence[Operation], results: Sequence[Value]) -> tuple[list[Operation], list[Value]]:
-    """The program in which everything is computed that depends on constants only."""
+def _fold_constants(operations: Sequence[Operation], results: Sequence[Value]) -> tuple[list[Operation], list[Value]]:
+    """The program in which operations on constants alone are replaced by their results."""
     operations = without_unread(operations, results)
-    early: list[Operation] = []
-    late: list[Operation] = []
+    known: list[Operation] = []
+    rest: list[Operation] = []
     computed: dict[int, Value] = {}
     for operation in operations:
         static = all(value.is_constant or id(value) in computed for value in operation.inputs)
         sized = not any(is_symbolic(size) for value in operation.outputs for size in value.shape)
         if static and sized:
-            early.append(operation)
+            known.append(operation)
             computed.update((id(value), value) for value in operation.outputs)
         else:
-            late.append(operation)
-    needed = {id(value): value for value in read_values(late, results) if id(value) in computed}
+            rest.append(operation)
+    needed = {id(value): value for value in read_values(rest, results) if id(value) in computed}
     if not needed:
         return list(operations), list(results)
     with jax.ensure_compile_time_eval():
-        arrays = jax.jit(functools.partial(_run_known, early, list(needed.values())))(_constants(early))
+        arrays = jax.jit(functools.partial(_run_known, known, list(needed.values())))(_constants(known))
     changed = {key: constant(array) for key, array in zip(needed, arrays, strict=True)}
 
     def final(value: Value) -> Value:
         return changed.get(id(value), value)
 
-    return [each.with_inputs(*map(final, each.inputs)) for each in late], [final(value) for value in results]
+    return [each.with_inputs(*map(final, each.inputs)) for each in rest], [final(value) for value in results]
 
 
 def _constants(operations: Sequence[Operation]) -> list[np.ndarray]:

@@ -3,8 +3,8 @@
 The kernel ``(a, b, in, out)`` is approximated by ``sum over r, s of U[in, r] G[a, b, r, s] V[out, s]`` with orthonormal
 ``U`` and ``V``, found by alternating singular value decompositions (higher-order orthogonal iteration; De Lathauwer, De
 Moor and Vandewalle, On the best rank-1 and rank-(R1, ..., RN) approximation of higher-order tensors, 2000). For inputs
-whose channels have the second moments ``C = L L^T`` the approximated tensor is ``L^T`` times the kernel. For the
-matrix of a 1x1 window this is the truncated singular value decomposition, a product of two.
+whose channels have the second moments ``C = L L^T`` the approximated tensor is ``L^T`` times the kernel. For a 1x1
+window the kernel is a matrix, and this is its truncated singular value decomposition.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ ROUNDS = 20  # of the iteration, which changes little after the first few
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TuckerBasis:
-    """What is known of a layer before its ranks are chosen.
+    """The data of a layer from which its ranks are chosen.
 
     Attributes:
         layer: the convolution.
@@ -38,7 +38,7 @@ class TuckerBasis:
 
     @staticmethod
     def of(layer: Operation, moments: np.ndarray) -> "TuckerBasis":
-        """That of a layer for second moments of its inputs over columns of the window, ``(a * in, a * in)``."""
+        """The basis for second moments of the inputs over columns of the window, ``(a * in, a * in)``."""
         kernel = np.asarray(layer.inputs[1].array, np.float64)
         height, _, inner, _ = kernel.shape
         of_channels = np.einsum("aiaj->ij", moments.reshape(height, inner, height, inner)) / height
@@ -118,7 +118,7 @@ def tucker2(kernel: np.ndarray, inner: int, outer: int) -> tuple[np.ndarray, np.
 
 
 def tucker_layers(bases: Sequence[TuckerBasis], total: int, budget: float) -> list[list[Operation] | None]:
-    """What replaces each layer, or None where it stays, for a program with a number of multiply-adds.
+    """The convolutions that replace each layer, or None if it is not replaced, so that the program meets the budget.
 
     Raises:
         ValueError: even the lowest ranks have more multiply-adds.

@@ -1,4 +1,4 @@
-"""Pools whose output size is given: adaptive, global, and pyramids of them."""
+"""Pools with a given output size: adaptive pools, global pools, and pyramids of adaptive pools."""
 
 import functools
 import math
@@ -103,8 +103,9 @@ def global_avg_pool(x: ArrayLike, *, spatial_ndim: int | None = None, keepdims: 
     Args:
         x: ``(*batch, *spatial, channels)``. Integers are averaged in the default floating type; types of fewer than
             32 bits are summed in float32.
-        spatial_ndim: the number of spatial axes, those before the last. None is for a batch of images or of volumes: of
-            4 or 5 axes every one but the first and the last. Any other rank has two readings and requires the number.
+        spatial_ndim: the number of spatial axes, which are before the last axis. None is accepted for a batch of images
+            or of volumes (4 or 5 axes): all axes but the first and the last are spatial. Any other rank has two
+            readings and requires the number.
         keepdims: whether the spatial axes stay, with length 1.
 
     Returns:
@@ -254,7 +255,7 @@ def _spatial_axes(x: jax.Array, ndim: int) -> tuple[int, ...]:
 
 
 def _windows_of_bins(x: jax.Array, output: tuple[int, ...]) -> PoolPlan | None:
-    """The bins as the windows of a portable pool; None if they have different sizes, or if none is requested."""
+    """The bins as the windows of a portable pool; None if their sizes differ, or if no portable pool is requested."""
     sizes = [x.shape[axis] for axis in _spatial_axes(x, len(output))]
     if any(is_symbolic(size) or size % bins for size, bins in zip(sizes, output, strict=True)):
         return None
@@ -266,10 +267,11 @@ def _windows_of_bins(x: jax.Array, output: tuple[int, ...]) -> PoolPlan | None:
 def _over_bins(
     x: jax.Array, at: int, bins: int, reduce_axis: Callable[[jax.Array, int], jax.Array], *, repeated: bool
 ) -> tuple[jax.Array, Any]:
-    """Reduces each bin of one axis, and gives their numbers of entries.
+    """The reduction of each bin of one axis, and the number of entries of each bin.
 
-    Bins repeat with period ``size / gcd(size, bins)``, so only one period is cut. On an axis of symbolic size each bin
-    is gathered, as long as the longest one; ``repeated`` says whether its last entry fills it up, or zeros.
+    Bins repeat with period ``size / gcd(size, bins)``, so only one period is cut. On an axis of symbolic size all bins
+    are gathered with the length of the longest one; shorter bins are filled up with their last entry if ``repeated``,
+    else with zeros.
     """
     size = x.shape[at]
     if size == bins:

@@ -38,8 +38,8 @@ def anchors(
             pixels.
 
     Returns:
-        ``(height * width * len(ratios) * len(sizes), 4)`` as ``(x0, y0, x1, y1)``, float32: by row, column, ratio and
-        size, the last of which changes first. Anchors may cross the border of the image.
+        ``(height * width * len(ratios) * len(sizes), 4)`` as ``(x0, y0, x1, y1)``, float32: ordered by row, column,
+        ratio and size; the size changes fastest. Anchors may cross the border of the image.
 
     Raises:
         ShapeError: a map that is not of two axes, or strides below 1.

@@ -1,4 +1,4 @@
-"""Batch normalisation: its statistics go in and come out."""
+"""Batch normalisation, with the running statistics as an argument and a result."""
 
 import dataclasses
 import functools

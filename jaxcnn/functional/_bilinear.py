@@ -31,7 +31,7 @@ def bilinear_of_flat(
     width: int | jax.Array,
     start: int | jax.Array = 0,
 ) -> jax.Array:
-    """``bilinear`` of one of several images whose pixels are in one list, for each position.
+    """``bilinear`` with an image for each position; the pixels of all images are in one list.
 
     Args:
         pixels: ``(n, channels)``, the pixels of each image row by row.

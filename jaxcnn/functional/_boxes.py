@@ -1,8 +1,9 @@
 """Boxes ``(x0, y0, x1, y1)`` in pixels: areas, overlaps, clipping, and their encoding relative to anchors.
 
 ``x`` counts columns and ``y`` rows; a box covers ``x0 <= x < x1``, so its width is ``x1 - x0`` without "+1". A box
-whose ``x1`` is below its ``x0``, or ``y1`` below ``y0``, is empty. Half-precision boxes are computed with in float32,
-but their own coordinates are only exact to a pixel from 256 (bfloat16) or 2048 (float16) on: keep boxes in float32.
+whose ``x1`` is below its ``x0``, or ``y1`` below ``y0``, is empty. Half-precision boxes are converted to float32 for
+computations, but their coordinates are only exact to a pixel from 256 (bfloat16) or 2048 (float16) on: keep boxes in
+float32.
 """
 
 import math
@@ -206,7 +207,7 @@ def clip_boxes(boxes: ArrayLike, image_shape: ArrayLike) -> jax.Array:
             f"image_shape must be (height, width), or have the shape (*batch, 2) with the first axes of the boxes, but "
             f"image_shape has the shape {sizes.shape} and boxes.shape={array.shape}."
         )
-    common = common_dtype(array, sizes)  # that of the boxes may not hold the size of the image
+    common = common_dtype(array, sizes)  # the dtype of the boxes may not hold the size of the image
     sizes = jnp.stack([sizes[..., 1], sizes[..., 0]] * 2, -1).astype(common)
     sizes = sizes.reshape(*batch, *(1,) * (array.ndim - len(batch) - 1), 4)
     clipped = jnp.clip(array.astype(common), jnp.zeros((), common), jnp.broadcast_to(sizes, array.shape))
@@ -214,7 +215,7 @@ def clip_boxes(boxes: ArrayLike, image_shape: ArrayLike) -> jax.Array:
 
 
 def as_boxes(value: ArrayLike, *, name: str) -> jax.Array:
-    """An array of boxes, or of what belongs to boxes, with a last axis of 4.
+    """An array of boxes, or of deltas of boxes, with a last axis of 4.
 
     Raises:
         ShapeError: another shape.
@@ -236,7 +237,7 @@ def _real(value: ArrayLike, *, name: str) -> jax.Array:
 
 
 def coordinate_dtype(boxes: jax.Array, features: jax.Array) -> Any:
-    """The dtype that coordinates and weights are computed in: not less precise than the features are summed in."""
+    """The dtype of coordinates and weights: at least as precise as the dtype in which features are summed."""
     floating = boxes.dtype if jnp.issubdtype(boxes.dtype, jnp.floating) else jnp.float32
     return max(accumulator_dtype(floating), accumulator_dtype(features.dtype), key=lambda dtype: jnp.finfo(dtype).bits)
 
@@ -248,7 +249,7 @@ def corners(boxes: jax.Array) -> Corners:
 
 
 def shared_and_union(one: Corners, two: Corners) -> tuple[jax.Array, jax.Array]:
-    """The areas of intersection and union of each box of one with each of the other."""
+    """The areas of intersection and union of each box of ``one`` with each box of ``two``."""
     columns, rows = [each[..., :, None] for each in one], [each[..., None, :] for each in two]
     low = [jnp.maximum(columns[place], rows[place]) for place in (0, 1)]
     high = [jnp.minimum(columns[place], rows[place]) for place in (2, 3)]

@@ -1,4 +1,4 @@
-"""The two gradients of ``conv`` as functions: with ``conv`` they close under differentiation."""
+"""The two gradients of ``conv`` as functions: together with ``conv`` they are closed under differentiation."""
 
 from collections.abc import Sequence
 

@@ -105,7 +105,7 @@ def gem(x: ArrayLike, *, p: ArrayLike = 3.0, epsilon: float = EPSILON) -> jax.Ar
     power = jnp.broadcast_to(power, wide.shape)
     # gem(s x) = s gem(x) for every constant s, so the scale has no derivative.
     scale = lax.stop_gradient(wide.max((-3, -2), keepdims=True))
-    scale = jnp.where(jnp.isinf(scale), 1, scale)  # the quotient of two infinities would be no number
+    scale = jnp.where(jnp.isinf(scale), 1, scale)  # the quotient of two infinities would be NaN
     share = jnp.maximum(wide / scale, jnp.finfo(wide.dtype).tiny)  # the logarithm of 0 would be no number
     mean = (share**power).mean((-3, -2))
     return (scale[..., 0, 0, :] * mean ** (1 / power[..., 0, 0, :])).astype(x.dtype)
@@ -115,9 +115,9 @@ def r_mac(x: ArrayLike, *, levels: int = 3) -> jax.Array:
     """Regional maximum activations: the sum of the normalised maxima of square regions at several sizes, normalised.
 
     Regions of level ``l`` have the side ``floor(2 * min(height, width) / (l + 1))``, and there are ``l`` of them along
-    the shorter side of the map; along the longer side there are as many more as make the overlap of the regions of
-    level 1 closest to 40 %. The maxima of each region, and those of the whole map, are divided by their Euclidean norm,
-    summed, and divided by the norm of the sum.
+    the shorter side of the map; along the longer side their number is larger, such that the overlap of the regions of
+    level 1 is closest to 40 %. The maxima of each region, and those of the whole map, are divided by their Euclidean
+    norm, summed, and divided by the norm of the sum.
 
     Args:
         x: ``(*batch, height, width, channels)``, of a real type; integers become the default floating type.
@@ -177,7 +177,7 @@ def _regions(height: int, width: int, levels: int) -> list[tuple[int, list[int],
 
 
 def _normalized(x: jax.Array) -> jax.Array:
-    """Vectors of norm 1, or 0. They do not depend on the scale, with which no square overflows or underflows."""
+    """Vectors of norm 1, or 0; divided by their largest entry first, so that no square overflows or underflows."""
     largest = lax.stop_gradient(jnp.abs(x).max(-1, keepdims=True))
     x = x / jnp.where(largest > 0, largest, 1)
     square = (x * x).sum(-1, keepdims=True)

@@ -38,7 +38,7 @@ def feature_pool(x: ArrayLike, size: int, *, kind: Kind = "max") -> jax.Array:
         ``(..., channels // size)``.
 
     Raises:
-        ShapeError: groups that leave channels over.
+        ShapeError: a size that does not divide the number of channels.
         ValueError: another ``kind``.
         TypeError: a size that is not an integer, complex numbers, or booleans to average.
 

@@ -44,7 +44,7 @@ def fold_batch_norm(
         or it is of integers.
 
     Raises:
-        ShapeError: a kernel that does not make as many channels as ``stats`` has, or vectors of another size.
+        ShapeError: a kernel whose number of output channels differs from that of ``stats``, or vectors of another size.
         TypeError: a kernel of integers.
 
     Source: Jacob et al., Quantization and training of neural networks for efficient integer-arithmetic-only

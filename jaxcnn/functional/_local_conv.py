@@ -107,7 +107,7 @@ def multiply_windows(
     """Multiplies each window of ``x`` with the filter of its tile, all positions of one tile as one matrix product.
 
     ``x`` holds every window of ``plan``; ``kernel`` is ``(*tiles, *window, in // groups, out)``. The result has
-    ``blocks * tiles`` positions. One block is the unshared convolution.
+    ``blocks * tiles`` positions. With one block this is the unshared convolution.
     """
     ndim, batch = plan.windows.ndim, x.ndim - plan.windows.ndim - 1
     windows = gather_windows(x, plan.windows)

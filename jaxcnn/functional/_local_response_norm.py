@@ -65,7 +65,7 @@ def local_response_norm(
 
 
 def _sum_over_window(x: jax.Array, before: int, after: int) -> jax.Array:
-    """Sums each entry of the last axis and its neighbours, ``before`` and ``after`` many, zeros beyond the ends."""
+    """Sums each entry of the last axis, ``before`` entries before it, and ``after`` after it; zeros beyond the ends."""
     last = x.ndim - 1
     before, after = min(before, x.shape[last]), min(after, x.shape[last])
     window = (1,) * last + (before + after + 1,)

@@ -1,4 +1,4 @@
-"""Puts pooled values back where they came from."""
+"""Places pooled values at the positions of their maxima."""
 
 import functools
 import math
@@ -30,7 +30,7 @@ def max_unpool(y: ArrayLike, indices: ArrayLike, output_shape: Sequence[int]) ->
         ``(*batch, *output_shape, channels)``, of the type of ``y``.
 
     Raises:
-        ShapeError: ``y`` and ``indices`` differ in shape, or have fewer axes than ``output_shape`` says.
+        ShapeError: ``y`` and ``indices`` differ in shape, or have fewer axes than ``output_shape`` requires.
         TypeError: ``indices`` or ``output_shape`` not of integers.
 
     Source: Zeiler and Fergus (2014), "Visualizing and understanding convolutional networks", section 2.1; the
@@ -58,12 +58,12 @@ def _unpool(y: jax.Array, indices: jax.Array, batch_ndim: int, sizes: tuple[int,
     put = jax.vmap(functools.partial(_put, length=math.prod(sizes)), -1, -1)
     for _ in range(batch_ndim):  # one example, one channel at a time: a sharded batch axis stays sharded
         put = jax.vmap(put)
-    indices = materialized(indices.reshape(flat))  # each is read more than once, and must be one number to all readers
+    indices = materialized(indices.reshape(flat))  # read more than once, and equal for all readers
     return put(y.reshape(flat), indices).reshape(*y.shape[:batch_ndim], *sizes, y.shape[-1])
 
 
 def _put(y: jax.Array, indices: jax.Array, *, length: int) -> jax.Array:
-    """One row: of the entries with one index the last one is kept, so that adding is writing."""
+    """One row. Of entries with equal indices only the last is kept, so that adding it to zeros writes it."""
     if indices.dtype.itemsize < 4:  # where length may not fit
         indices = indices.astype(jnp.int32)
     outside = (indices < 0) | (indices >= length)  # a negative index would count from the end

@@ -1,4 +1,4 @@
-"""Mean and variance of a batch, each platform by the sums that it adds up fastest and exactly enough."""
+"""Mean and variance of a batch, on each platform by the fastest sums that are exact enough."""
 
 import functools
 import math
@@ -34,7 +34,7 @@ def batch_moments(
     axis_name: Any,
     axis_index_groups: Any,
 ) -> Moments:
-    """Mean and biased variance of each channel; the given ones if no entry counts.
+    """Mean and biased variance of each channel; the given ones for a channel without entries that count.
 
     ``narrow`` is a dtype that holds the entries of ``x`` exactly.
     """
@@ -68,7 +68,7 @@ def _moments(
     rounded mean. With a centre within ``k`` standard deviations of the mean the variance has an error of ``k**2``
     roundings. The derivatives are explicit because those that JAX derives read the batch once more.
 
-    ``start`` is the running mean, from which nothing but the choice of the centre on a TPU depends.
+    ``start`` is the running mean; only the choice of the centre on a TPU depends on it.
     """
     centre, first, second = lax.platform_dependent(
         x,
@@ -126,9 +126,9 @@ def _about_running_mean(
     """The sums about the running mean if they are exact enough, else about the mean of the batch.
 
     The running mean is known before the batch, so that XLA adds up the results of a convolution while it writes them;
-    a TPU then reads them once less than with any centre that depends on them. A second pass runs while the running mean
-    is far from the mean of the batch, as in the first steps of training where the mean is large. It reads the batch in
-    its own type, or XLA would write a wider copy.
+    a TPU then reads them one time fewer than with a centre that depends on them. A second pass is executed if the
+    running mean is far from the mean of the batch, as in the first steps of training if the mean is large. It reads the
+    batch in its own type; otherwise XLA would write a wider copy.
     """
     start = jnp.where(jnp.isfinite(start), start, jnp.zeros((), start.dtype))
     centred = x - row(start, x)
@@ -140,20 +140,20 @@ def _about_running_mean(
     near = jnp.all((small | (lax.square(rest) <= MAXIMUM_SQUARED_MEAN * var)) & (var < jnp.inf))
     centre = start + jnp.where(near, jnp.zeros((), rest.dtype), rest)
 
-    def once_more(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def second_pass(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         centred = batch.astype(x.dtype) - row(centre, x)
         return near | ~near, jnp.stack(_sums(mask, centred, lax.square(centred)))
 
-    # A loop of one or no iteration. The TPU compiler (libtpu 0.0.50) ends the process over the same as a conditional.
+    # A loop of at most one iteration: for a conditional the TPU compiler (libtpu 0.0.50) terminates the process.
     batch = x.astype(narrow)
-    _, sums = lax.while_loop(lambda state: ~state[0], once_more, (near, jnp.stack([first, second])))
+    _, sums = lax.while_loop(lambda state: ~state[0], second_pass, (near, jnp.stack([first, second])))
     return centre, sums[0], sums[1]
 
 
 def _about_sample(
     over: _Axis, x: jax.Array, mask: jax.Array | None, entries: jax.Array, start: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The mean of a sample, or of all entries with a mask, and the sums about it: one pass, and a part."""
+    """The mean of a sample, or with a mask of all entries, and the sums about it: one pass and a part of one."""
     if mask is None:
         sample = _sample(x)
         (first,) = _sums(None, sample)

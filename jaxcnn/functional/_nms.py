@@ -23,7 +23,7 @@ def nms(
     classes: ArrayLike | None = None,
     mask: ArrayLike | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Selects boxes by descending score, and drops each that overlaps a selected one by more than a threshold.
+    """Selects boxes by descending score, and drops each box that overlaps a selected box by more than a threshold.
 
     Boxes are in the order of descending scores; boxes with equal scores keep their order. Box ``j`` is selected if no
     selected box ``i`` before it has ``IoU(i, j) > iou_threshold``. The selection is the only fixed point of
@@ -35,10 +35,10 @@ def nms(
     Args:
         boxes: ``(*batch, n, 4)`` as ``(x0, y0, x1, y1)``.
         scores: ``(*batch, n)``. A score of NaN comes last.
-        iou_threshold: from 0 to 1; an overlap of exactly this keeps both boxes.
+        iou_threshold: from 0 to 1; with an overlap of exactly the threshold both boxes are kept.
         max_output: the number of indices that are returned; the selected boxes with the highest scores.
         classes: integers ``(*batch, n)``: only boxes of one class drop each other. None: all are of one class.
-        mask: booleans ``(*batch, n)``: False for boxes that are padding. They are neither selected nor drop others.
+        mask: booleans ``(*batch, n)``: False for boxes that are padding. They are not selected and drop no other box.
 
     Returns:
         ``indices``, int32 ``(*batch, max_output)``, by descending score, -1 where there are no more, and ``valid``,
@@ -58,24 +58,29 @@ def nms(
     >>> F.nms(boxes, jnp.array([0.8, 0.9, 0.3]), iou_threshold=0.5, max_output=3)
     (Array([ 1,  2, -1], dtype=int32), Array([ True,  True, False], dtype=bool))
     """
-    array, rank = as_boxes(boxes, name="boxes"), as_array(scores, name="scores")
+    array, ranking = as_boxes(boxes, name="boxes"), as_array(scores, name="scores")
     if array.ndim < 2:
         raise ShapeError(f"boxes must have the shape (*batch, n, 4), but boxes.shape={array.shape}.")
-    _check_each(rank, array, name="scores")
-    if rank.dtype == jnp.bool_ or jnp.issubdtype(rank.dtype, jnp.complexfloating):
-        raise TypeError(f"scores must be real numbers, not {rank.dtype}.")
-    kinds = jnp.zeros_like(rank, jnp.int32) if classes is None else as_array(classes, name="classes")
-    _check_each(kinds, array, name="classes")
-    if not jnp.issubdtype(kinds.dtype, jnp.integer):
-        raise TypeError(f"classes must be integers, not {kinds.dtype}.")
-    present = jnp.ones_like(rank, jnp.bool_) if mask is None else as_array(mask, name="mask")
+    _check_each(ranking, array, name="scores")
+    if ranking.dtype == jnp.bool_ or jnp.issubdtype(ranking.dtype, jnp.complexfloating):
+        raise TypeError(f"scores must be real numbers, not {ranking.dtype}.")
+    labels = jnp.zeros_like(ranking, jnp.int32) if classes is None else as_array(classes, name="classes")
+    _check_each(labels, array, name="classes")
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise TypeError(f"classes must be integers, not {labels.dtype}.")
+    present = jnp.ones_like(ranking, jnp.bool_) if mask is None else as_array(mask, name="mask")
     _check_each(present, array, name="mask")
     if present.dtype != jnp.bool_:
         raise TypeError(f"mask must be booleans, True for boxes that exist, not {present.dtype}.")
     if (number := as_int(max_output, name="max_output")) < 0:
         raise ValueError(f"max_output={number} must be at least 0.")
     return _select(
-        lax.stop_gradient(array), lax.stop_gradient(rank), kinds, present, _threshold(iou_threshold), max_output=number
+        lax.stop_gradient(array),
+        lax.stop_gradient(ranking),
+        labels,
+        present,
+        _threshold(iou_threshold),
+        max_output=number,
     )
 
 

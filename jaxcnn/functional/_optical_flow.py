@@ -41,7 +41,7 @@ def optical_flow(
     - ``"horn_schunck"`` minimises the sum of its squares and of ``smoothness**2`` times the squared differences between
       neighbouring displacements. It iterates ``d = m - A^-1 (G (m - d0) + t)`` with ``m`` the mean displacement of the
       neighbours, ``d0`` the displacement at which the images are linearised, ``G`` the products of the gradients, ``t``
-      those of the gradients with the difference, and ``A = smoothness**2 I + G``.
+      the products of the gradients with the difference, and ``A = smoothness**2 I + G``.
     - ``"lucas_kanade"`` takes one displacement for each window: ``A d = smoothness**2 d0 + sum of (G d0 - t)`` with
       ``A = smoothness**2 I + sum of G``, summed over the window, so that windows without structure keep ``d0``.
 
@@ -52,10 +52,10 @@ def optical_flow(
         a: ``(*batch, height, width, channels)``, floating; in [0, 1] for the default ``smoothness``.
         b: of the same shape.
         method: the equations to solve.
-        levels: sizes of the images; a level finds displacements of about a pixel of its own.
+        levels: number of sizes of the images; each level finds displacements of about one of its pixels.
         warps: linearisations at each level.
         iterations: of Horn and Schunck, at each linearisation.
-        smoothness: has the scale of the gradients: of images in [0, 255] it is 255 times that of images in [0, 1].
+        smoothness: proportional to the gradients: for images in [0, 255] it is 255 times that for images in [0, 1].
         window_size: rows and columns of the windows of Lucas and Kanade, an odd number.
 
     Returns:
@@ -198,7 +198,7 @@ def _lucas_kanade(
 
 
 def _mean_of_neighbours(flow: jax.Array) -> jax.Array:
-    """Beyond the border, displacements repeat."""
+    """The mean displacement of the neighbours; beyond the border, displacements repeat."""
     height, width = flow.shape[:2]
     padded = jnp.pad(flow, ((1, 1), (1, 1), (0, 0)), mode="edge")
     total = jnp.zeros_like(flow)

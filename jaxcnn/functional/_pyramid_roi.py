@@ -214,5 +214,5 @@ def _levels(boxes: jax.Array, strides: tuple[int, ...], canonical: tuple[float, 
     """The index of the map that each box is read from."""
     size, level = canonical
     first = strides[0].bit_length() - 1
-    wanted = jnp.floor(level + jnp.log2(jnp.sqrt(box_area(boxes)) / size) + 1e-6)
-    return jnp.clip(wanted - first, 0, len(strides) - 1).astype(jnp.int32)
+    target = jnp.floor(level + jnp.log2(jnp.sqrt(box_area(boxes)) / size) + 1e-6)
+    return jnp.clip(target - first, 0, len(strides) - 1).astype(jnp.int32)

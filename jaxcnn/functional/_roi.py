@@ -1,4 +1,4 @@
-"""Regions of interest: a grid of numbers of one size from each box of a feature map."""
+"""Regions of interest: a grid of bins, of one size, from each box of a feature map."""
 
 import functools
 import math
@@ -140,7 +140,7 @@ def _arguments(
 def _align(
     x: jax.Array, boxes: jax.Array, *, output_size: tuple[int, int], samples: int | None, least: float
 ) -> jax.Array:
-    """Maps with their boxes in pixels of the map."""
+    """``roi_align`` of boxes in pixels of the map."""
     sizes = boxes[..., 2:] - boxes[..., :2]
     sizes = jnp.maximum(sizes, least) if least else sizes
     axes = [
@@ -224,8 +224,8 @@ def _tangent_of_sampled(primals: tuple[jax.Array, ...], tangents: tuple[jax.Arra
 def weighted_in_blocks(maps: Sequence[jax.Array], rows: Sequence[jax.Array], columns: Sequence[jax.Array]) -> jax.Array:
     """The sums of all pixels of all maps of one image, with the weights of each bin on each axis, block by block.
 
-    The transpose of a read adds the gradient of each sample to four pixels, one after another. Sums are two products,
-    and so is their transpose; of all boxes at once, it would require ``(n, bins, width, channels)`` numbers.
+    The transpose of a gather adds the gradient of each sample to four pixels, one after another. These sums are two
+    products, and so is their transpose; for all boxes at once it would have ``(n, bins, width, channels)`` entries.
 
     Args:
         maps: ``(height, width, channels)`` each.
@@ -255,8 +255,8 @@ def sample_positions(
         start: ``(*batch, n)``, of each box in pixels of the map.
         step: ``(*batch, n)``, the size of a bin.
         size: of the map, a number or ``(*batch, n, 1, 1)``.
-        bins: their number.
-        samples: their number in a bin.
+        bins: the number of bins.
+        samples: the number of samples in a bin.
     """
     index = np.arange(bins)[:, None] + (np.arange(samples) + 0.5) / samples
     at = start[..., None, None] + step[..., None, None] * _over(index, start)
@@ -264,15 +264,15 @@ def sample_positions(
 
 
 def _over(values: np.ndarray, like: jax.Array) -> jax.Array:
-    """Constants with as many axes before them as an array has, and of its dtype."""
+    """Constants in the dtype of an array, with an axis of size 1 before them for each of its axes."""
     return jnp.asarray(values.reshape((1,) * like.ndim + values.shape), like.dtype)
 
 
 def _adaptive_weights(start: jax.Array, step: jax.Array, size: int, bins: int) -> jax.Array:
     """Along one axis, the weight of each pixel in each bin, ``(*batch, n, bins, size)``.
 
-    A bin has ``ceil(step)`` samples, so their number differs between boxes. Of a box far larger than the map only the
-    samples that count are visited: those from ``first`` on.
+    A bin has ``ceil(step)`` samples, so their number differs between boxes. For a box far larger than the map only the
+    samples that count are visited, from ``first`` on.
     """
     count = jnp.maximum(jnp.ceil(step), 0)[..., None]
     gap = jnp.where(count > 0, step[..., None] / jnp.maximum(count, 1), 1)
@@ -296,7 +296,7 @@ def _adaptive_weights(start: jax.Array, step: jax.Array, size: int, bins: int) -
 
 @functools.partial(jax.jit, static_argnames=("output_size",))
 def _pool(x: jax.Array, boxes: jax.Array, *, output_size: tuple[int, int]) -> jax.Array:
-    """Maps with their boxes in whole pixels of the map."""
+    """``roi_pool`` of boxes in whole pixels of the map."""
     height, width = x.shape[-3:-1]
     rows = _bins(boxes[..., 1], boxes[..., 3], height, output_size[0])
     columns = _bins(boxes[..., 0], boxes[..., 2], width, output_size[1])
@@ -309,8 +309,8 @@ def _pool(x: jax.Array, boxes: jax.Array, *, output_size: tuple[int, int]) -> ja
 def _maxima(x: jax.Array, row: jax.Array, row_end: jax.Array, column: jax.Array, column_end: jax.Array) -> jax.Array:
     """The largest pixel of each bin; 0 for a bin without pixels.
 
-    Maxima of 1, 2, 4, ... rows from each pixel on are computed first: of any number of rows, two of these overlap and
-    cover all. So a bin costs two reads for each of its columns.
+    Maxima of 1, 2, 4, ... rows from each pixel on are computed first. Two of them, which may overlap, cover any number
+    of rows, so a bin costs two reads for each of its columns.
     """
     *batch, height, width, channels = x.shape
     tables = [x]
@@ -318,19 +318,19 @@ def _maxima(x: jax.Array, row: jax.Array, row_end: jax.Array, column: jax.Array,
         step = 2 ** (len(tables) - 1)
         last = tables[-1]
         below = jnp.concatenate([last[..., step:, :, :], last[..., height - step :, :, :]], -3)
-        tables.append(jnp.maximum(last, below))  # right where all rows are in the map: others are not read
+        tables.append(jnp.maximum(last, below))  # valid where all rows are in the map; other entries are not read
     pixels = jnp.stack(tables, -4).reshape(*batch, len(tables) * height * width, channels)
     rows = row_end - row
     level = functools.reduce(jnp.add, [(rows >= 2**k).astype(row.dtype) for k in range(1, len(tables))], rows * 0)
     first, second = (
         ((level * height + each) * width)[..., :, None] for each in (row, row_end - jnp.left_shift(1, level))
     )
-    take = _rows
+    take = _take_pixels
     for _ in batch:
         take = jax.vmap(take)
     widest = jnp.max(column_end - column, initial=0)  # bins of the whole batch are read in step
 
-    def look(step: jax.Array, best: jax.Array) -> jax.Array:
+    def update(step: jax.Array, best: jax.Array) -> jax.Array:
         right = column + step.astype(column.dtype)
         inside = (rows > 0)[..., :, None] & (right < column_end)[..., None, :]
         places = (jnp.where(inside, each + right[..., None, :], 0) for each in (first, second))
@@ -339,7 +339,7 @@ def _maxima(x: jax.Array, row: jax.Array, row_end: jax.Array, column: jax.Array,
 
     bins = (row[..., :, None] * 0 + column[..., None, :] * 0)[..., None]  # sharded as the batch is
     none = bins.astype(x.dtype) + jnp.full((1,) * (bins.ndim - 1) + (channels,), -jnp.inf, x.dtype)
-    found = lax.fori_loop(0, widest, look, varying_like(none, x, row))
+    found = lax.fori_loop(0, widest, update, varying_like(none, x, row))
     empty = (rows <= 0)[..., :, None] | (column_end <= column)[..., None, :]
     return jnp.where(empty[..., None], jnp.zeros((), x.dtype), found)
 
@@ -360,12 +360,12 @@ def _at_maxima(
     # Bins of the whole batch are read in step: the loop ends with the largest.
     tallest = jnp.max(row_end - row, initial=0)
     widest = jnp.max(column_end - column, initial=1)
-    take = _rows
+    take = _take_pixels
     put = functools.partial(jnp.take_along_axis, axis=0, mode="promise_in_bounds")
     for _ in batch:
         take, put = jax.vmap(take), jax.vmap(put)
 
-    def look(step: jax.Array, best: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def update(step: jax.Array, best: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         down, right = row + step // widest, column + step % widest
         inside = (down < row_end)[..., :, None] & (right < column_end)[..., None, :]
         at = jnp.where(inside, down[..., :, None] * width + right[..., None, :], 0)
@@ -376,7 +376,7 @@ def _at_maxima(
 
     at = jnp.zeros_like(row[..., :, None] + column[..., None, :])
     start = jnp.zeros_like(take(values, at)), jnp.broadcast_to(at[..., None] - 1, (*at.shape, channels))
-    _, index = lax.fori_loop(0, tallest * widest, look, varying_like(start, x, row))
+    _, index = lax.fori_loop(0, tallest * widest, update, varying_like(start, x, row))
     flat = jnp.maximum(index, 0).reshape(*batch, math.prod(index.shape[-4:-1]), channels)
 
     def read(maps: jax.Array) -> jax.Array:
@@ -386,8 +386,8 @@ def _at_maxima(
     return read
 
 
-def _rows(pixels: jax.Array, at: jax.Array) -> jax.Array:
-    """Of one map, the pixels at flat positions."""
+def _take_pixels(pixels: jax.Array, at: jax.Array) -> jax.Array:
+    """The pixels of one map at flat positions."""
     return pixels.at[at].get(mode="promise_in_bounds")
 
 

@@ -1,8 +1,8 @@
 """The selection of non-maximum suppression: all pairs of boxes of a short list at once, a longer list block by block.
 
 Greedy suppression is the only fixed point of ``selected[j] = exists[j] and not any of (selected[i] and
-overlaps[i, j])`` over the boxes ``i`` before ``j``. It is found by iterating from all boxes, in as many rounds as the
-longest chain of boxes that drop each other.
+overlaps[i, j])`` over the boxes ``i`` before ``j``. It is found by iteration, starting with all boxes; the number of
+rounds is the length of the longest chain of boxes that drop each other.
 """
 
 import functools
@@ -35,7 +35,7 @@ class _Boxes(NamedTuple):
 
 
 class _State(NamedTuple):
-    """The selection from the blocks before one: the number of boxes, these boxes, and their indices."""
+    """The selection from the blocks before ``block``: the number of selected boxes, these boxes, and their indices."""
 
     block: jax.Array
     number: jax.Array
@@ -46,7 +46,7 @@ class _State(NamedTuple):
 def select(
     boxes: jax.Array, scores: jax.Array, classes: jax.Array, exists: jax.Array, threshold: float, *, max_output: int
 ) -> Selection:
-    """Indices of the selected boxes of each list by descending score, and which of them there are.
+    """Indices of the selected boxes of each list by descending score, and which of the indices are valid.
 
     Args:
         boxes: ``(*batch, n, 4)``.
@@ -79,7 +79,7 @@ def _select_at_once(
 def _select_in_blocks(
     boxes: jax.Array, scores: jax.Array, classes: jax.Array, exists: jax.Array, threshold: float, *, max_output: int
 ) -> Selection:
-    """Blocks by descending score: what a selected box of an earlier block overlaps is dropped before the block's own.
+    """Blocks by descending score: boxes that overlap a selected box of an earlier block are dropped first.
 
     The selected boxes are compared block by block too, so that the work is proportional to their number. The loop ends
     with the block in which the number of outputs is reached, or that has no box.
@@ -153,20 +153,20 @@ def _fixed_point(present: jax.Array, overlaps: jax.Array, inputs: tuple[jax.Arra
 def _overlaps_by_score(
     boxes: jax.Array, scores: jax.Array, classes: jax.Array, exists: jax.Array, *, threshold: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Of one list, by descending score: the order, whether a box drops a later one, and whether a box exists."""
+    """For one list, by descending score: the order, whether a box drops a later one, and whether a box exists."""
     order = _by_score(scores)
     ordered = _Boxes(corners(boxes[order]), classes[order])
     return order, _overlaps(ordered, ordered, threshold) & _is_later(len(scores)), exists[order]
 
 
 def _by_score(scores: jax.Array) -> jax.Array:
-    """The order of descending scores; of equal ones the first comes first, and NaN comes last."""
+    """The order of descending scores; equal scores keep their order, and NaN comes last."""
     order = jnp.argsort(scores, descending=True, stable=True)  # NaN would come first
     return order[jnp.argsort(jnp.isnan(scores[order]), stable=True)]
 
 
 def _overlaps(one: _Boxes, two: _Boxes, threshold: float) -> jax.Array:
-    """Whether each box of one list overlaps each of its class of another by more than the threshold."""
+    """Whether each box of one list overlaps each box of the same class of another by more than the threshold."""
     shared, union = shared_and_union(one.corners, two.corners)
     above = shared / jnp.where(union > 0, union, 1) > _rounded_down(threshold, shared.dtype)
     return above & (one.classes[:, None] == two.classes[None, :])
@@ -179,7 +179,7 @@ def _is_later(length: int) -> jax.Array:
 
 
 def _first(order: jax.Array, selected: jax.Array, *, max_output: int) -> Selection:
-    """Of one list: the indices of the first selected boxes, and which of them there are."""
+    """For one list: the indices of the first selected boxes, and which of the indices are valid."""
     place = jnp.where(selected, jnp.cumsum(selected, dtype=jnp.int32) - 1, max_output)
     indices = jnp.full(max_output, -1, jnp.int32).at[place].set(order.astype(jnp.int32), mode="drop")
     return indices, indices >= 0

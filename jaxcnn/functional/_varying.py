@@ -9,7 +9,7 @@ Tree = TypeVar("Tree")
 
 
 def varying_like(start: Tree, *inputs: jax.Array) -> Tree:
-    """A tree of constants that differs over the mesh axes over which an input does, as the body of a loop makes it."""
+    """A tree of constants whose type varies over the mesh axes of the inputs, like the result of a loop's body."""
     axes = frozenset[str]().union(*(jax.typeof(each).manual_axis_type.varying for each in inputs))
 
     def cast(leaf: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""The ways to access less memory compute what the network computes."""
+"""The changes that reduce memory accesses do not change the results of the network."""
 
 import jax
 import numpy as np

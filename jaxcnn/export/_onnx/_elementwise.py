@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 
 from jaxcnn.export._onnx._graph import Graph, long_axes, unsupported
-from jaxcnn.export._onnx._orders import wanted, without_moving
+from jaxcnn.export._onnx._orders import have_order, required_order
 from jaxcnn.export._operations import Operation, Value
 
 Emitter = Callable[[Graph, Operation], None]
@@ -99,7 +99,7 @@ def _composed(graph: Graph, operation: Operation) -> None:
 
 
 def _remainder(graph: Graph, operation: Operation) -> None:
-    """With the sign of the dividend."""
+    """The remainder, with the sign of the dividend."""
     _entrywise(graph, operation, lambda x, y: graph.node("Mod", x, y, fmod=1))
 
 
@@ -145,9 +145,9 @@ def _round(graph: Graph, operation: Operation) -> None:
 
 
 def _entrywise(graph: Graph, operation: Operation, make: Callable[..., str]) -> None:
-    """Adds the nodes of an operation on each entry, with all operands in the order of axes of one array.
+    """Adds the nodes of an operation on each entry, with the axes of all operands in the order of one of them.
 
-    That is the one with the most axes whose size is not 1: to reorder the others moves less, or nothing.
+    This is the operand with the most axes whose size is not 1: reordering the others moves less data, or none.
     """
     result = operation.outputs[0]
     arrays = [value for value in operation.inputs if not value.is_constant and value.shape]
@@ -160,8 +160,8 @@ def _entrywise(graph: Graph, operation: Operation, make: Callable[..., str]) -> 
             return
     axes = tuple(range(len(result.shape))) if leader is None else graph.axes(leader)
     if leader is not None and len(long_axes(result.shape)) > len(long_axes(leader.shape)):  # no array has all axes
-        order = wanted(graph, result)
-        axes = order if order is not None and without_moving(graph, arrays, order) else axes
+        order = required_order(graph, result)
+        axes = order if order is not None and have_order(graph, arrays, order) else axes
     names = [graph.ordered(value, axes) if value.shape else graph.natural(value) for value in operation.inputs]
     graph.set(result, make(*names), axes)
 

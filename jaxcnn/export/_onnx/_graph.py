@@ -1,7 +1,8 @@
-"""A graph of ONNX that is being written: nodes, initializers, and where the axes of each value are.
+"""A graph of ONNX that is being written: nodes, initializers, and the order of the axes of each value.
 
-ONNX has channels first, JAX here has them last. A value is transposed only where an operation needs another order of
-its axes than it has: images at the first convolution, and everything after it stays as ONNX computes it.
+ONNX has channels first, JAX here has them last. A value is transposed only where an operation requires another order of
+its axes. So images are transposed at the first convolution, and the values after it keep the order in which ONNX
+computes them.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ IR_VERSION = 8  # that of opset 17, so that runtimes of 2022 read the file
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """How the graph holds a value.
+    """The tensor of a value in the graph.
 
     Attributes:
         name: in the graph.
@@ -68,11 +69,11 @@ class Graph:
         return name if self._names[name] == 1 else f"{name}_{self._names[name]}"
 
     def node(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
-        """Adds a node; the name of its result, or of the first one."""
+        """Adds a node, and returns the name of its first result."""
         return self.nodes_results(kind, *inputs, outputs=outputs, **attributes)[0]
 
     def nodes_results(self, kind: str, *inputs: str, outputs: int, **attributes: Any) -> list[str]:
-        """Adds a node; the names of its results."""
+        """Adds a node, and returns the names of its results."""
         name = self.unique("/".join(filter(None, [self.layer, kind])))
         names = [name] if outputs == 1 else [self.unique(f"{name}/{index}") for index in range(outputs)]
         self.nodes.append(self.onnx.helper.make_node(kind, list(inputs), names, name=name, **attributes))
@@ -80,9 +81,9 @@ class Graph:
 
     @contextlib.contextmanager
     def nested(self) -> Iterator[list[Any]]:
-        """Inside the block, nodes are added to the list that it gives: those of the body of a loop.
+        """Inside the block, nodes are added to the list that the context manager yields, such as the body of a loop.
 
-        The body may read what is outside, but nothing outside may read what is made in it.
+        The body may read values from outside, but values of the body cannot be read outside.
         """
         nodes, uses = self.nodes, self.uses
         tensors, converted, stored = dict(self._tensors), dict(self._converted), dict(self._stored)
@@ -94,7 +95,7 @@ class Graph:
             self._tensors, self._converted, self._stored = tensors, converted, stored
 
     def constant(self, array: Any, *, name: str = "constant", shared: bool = True) -> str:
-        """An initializer; equal small ones are one, if they may be shared."""
+        """An initializer; equal small arrays are one initializer if ``shared``."""
         array = np.ascontiguousarray(array) if np.ndim(array) else np.asarray(array)
         key = (array.dtype.str, array.shape, array.tobytes()) if shared and array.size <= 64 else None
         if key is not None and key in self._constants:
@@ -116,14 +117,14 @@ class Graph:
     # ------------------------------------------------------------------------------------------------ values
 
     def set(self, value: Value, name: str, axes: Sequence[int] | None = None, blocks: Sequence[int] = ()) -> None:
-        """Records how the graph holds a value; in the order of its axes unless others are given."""
+        """Records the tensor of a value; its axes are in the order of the value unless ``axes`` gives another order."""
         axes = tuple(range(len(value.shape))) if axes is None else tuple(axes)
         if name != self.batch_of:
             name = self.stored(value, name)
         self._tensors[id(value)] = Tensor(name, axes, tuple(blocks))
 
     def stored(self, value: Value, name: str) -> str:
-        """A tensor of a value as it is after a conversion to eight bits, if the value is stored so."""
+        """The tensor of a value, quantized and dequantized if the value is stored in eight bits."""
         if id(value) not in self._scales or id(value) in self._stored:
             return name
         scale, zero = self._scales[id(value)]
@@ -165,18 +166,18 @@ class Graph:
         return id(kernel) in self._kernel_scales
 
     def tensor(self, value: Value) -> Tensor:
-        """How the graph holds a value; a constant is added in the order of its axes."""
+        """The tensor of a value; a constant is added with its axes in the order of the value."""
         if value.array is not None:
             return Tensor(self.constant(value.array), tuple(range(len(value.shape))))
         return self._tensors[id(value)]
 
     def plain(self, value: Value) -> Tensor:
-        """How the graph holds a value, with none of its axes flattened in another order."""
+        """The tensor of a value, without axes that are flattened in another order."""
         tensor = self.tensor(value)
         return Tensor(self.natural(value), tuple(range(len(value.shape)))) if tensor.blocks else tensor
 
     def made(self, value: Value) -> Tensor | None:
-        """How the graph holds a value; None for a constant, and for a value that is not written yet."""
+        """The tensor of a value; None for a constant, and for a value that is not written yet."""
         return None if value.is_constant else self._tensors.get(id(value))
 
     def axes(self, value: Value) -> tuple[int, ...]:
@@ -228,7 +229,7 @@ class Graph:
         return self.node("Reshape", name, self.integers([-1 if is_symbolic(size) else size for size in sizes]))
 
     def expanded(self, name: str, sizes: Sequence[Any], known: Sequence[Any]) -> str:
-        """A tensor of the sizes ``known`` broadcast to others of the same number."""
+        """A tensor of the sizes ``known``, broadcast to ``sizes``, which has as many entries."""
         if list(sizes) == list(known):
             return name
         shape = [1 if is_symbolic(size) and is_symbolic(old) else size for size, old in zip(sizes, known, strict=True)]

@@ -52,11 +52,11 @@ def _last_removed(graph: Graph, places: Value) -> str:
 def _within(
     graph: Graph, operation: Operation, index: str, places: Value, limits: Sequence[Any]
 ) -> tuple[str, str | None]:
-    """Places as int64 within an array, and whether each was within it; None if that does not matter.
+    """Places as int64, clipped to an array, and whether each was inside it; None if no check is required.
 
     Args:
         graph: to write to.
-        operation: whose mode says what happens to others.
+        operation: its mode determines how places outside are treated.
         index: the places, with their coordinates last; without that axis for a single coordinate.
         places: their value.
         limits: the largest coordinate on each axis.

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxcnn.export._onnx._elementwise import channels_before
 from jaxcnn.export._onnx._graph import Graph, channels_first, unsupported
-from jaxcnn.export._onnx._orders import wanted
+from jaxcnn.export._onnx._orders import required_order
 from jaxcnn.export._operations import Operation
 
 
@@ -116,7 +116,7 @@ def _dot(graph: Graph, operation: Operation) -> None:
         name = tensor.name if blocks and tensor is not None else graph.natural(x)
         result = graph.node("Gemm", graph.stored(x, name), graph.kernel(other, kernel, 1), *extra)
         graph.set(operation.outputs[0], result)
-    elif tensor is not None and channels_first(last + 1) in (tensor.axes, wanted(graph, operation.outputs[0])):
+    elif tensor is not None and channels_first(last + 1) in (tensor.axes, required_order(graph, operation.outputs[0])):
         window, order = [1] * (last - 1), channels_first(last + 1)
         weight = graph.kernel(other, kernel.T.reshape(*kernel.T.shape, *window), 0)
         result = graph.node("Conv", graph.stored(x, graph.ordered(x, order)), weight, *extra, kernel_shape=window)
@@ -146,7 +146,7 @@ def _einsum(graph: Graph, operation: Operation) -> None:
         name, order = (graph.natural(value), range(len(word))) if tensor.blocks else (tensor.name, tensor.axes)
         terms.append("".join(word[axis] for axis in order))
         names.append(name)
-    axes = (None if bias else wanted(graph, operation.outputs[0])) or tuple(range(len(result)))
+    axes = (None if bias else required_order(graph, operation.outputs[0])) or tuple(range(len(result)))
     y = graph.node("Einsum", *names, equation=f"{','.join(terms)}->{''.join(result[axis] for axis in axes)}")
     for each in bias:
         y = graph.node("Add", y, graph.constant(each.array, name="bias"))

@@ -1,4 +1,4 @@
-"""In which order of its axes a result is best made, where an operation can make it in several."""
+"""The order of axes in which to write a result, for operations that can write it in several orders."""
 
 from jaxcnn.export._onnx._graph import Graph, channels_first, long_axes, same_order
 from jaxcnn.export._operations import Operation, Value
@@ -10,29 +10,29 @@ REGROUPING = ("dot_general", "gather", "reshape", "scatter", "scatter-add", "whi
 Order = tuple[int, ...]
 
 
-def wanted(graph: Graph, value: Value) -> Order | None:
+def required_order(graph: Graph, value: Value) -> Order | None:
     """The order of axes that the operations reading a value require, or None if they take any.
 
     Results of the program have the order of JAX, convolutions and pools read channels first, and an operation on each
-    entry reads all its operands in the order of those that are made already.
+    entry reads all its operands in the order of an operand that is already written.
     """
-    return _wanted(graph, value, set())
+    return _required_order(graph, value, set())
 
 
-def _wanted(graph: Graph, value: Value, seen: set[int]) -> Order | None:
+def _required_order(graph: Graph, value: Value, seen: set[int]) -> Order | None:
     if id(value) in seen:
         return None
     seen.add(id(value))
     if id(value) in graph.uses.results:
         return tuple(range(len(value.shape)))
-    found = (_wanted_by(graph, reader, value, seen) for reader in graph.uses.readers.get(id(value), []))
+    found = (_order_required_by(graph, reader, value, seen) for reader in graph.uses.readers.get(id(value), []))
     return next((order for order in found if order is not None), None)
 
 
-def _wanted_by(graph: Graph, reader: Operation, value: Value, seen: set[int]) -> Order | None:
+def _order_required_by(graph: Graph, reader: Operation, value: Value, seen: set[int]) -> Order | None:
     ndim, long, result = len(value.shape), len(long_axes(value.shape)), reader.outputs[0]
     if reader.name == "transpose":
-        inner = _wanted(graph, result, seen) or tuple(range(ndim))
+        inner = _required_order(graph, result, seen) or tuple(range(ndim))
         return tuple(reader.params["permutation"][axis] for axis in inner)
     if reader.name == "conv_general_dilated":
         return tuple(reader.params["dimension_numbers"].lhs_spec) if value is reader.inputs[0] else None
@@ -44,10 +44,10 @@ def _wanted_by(graph: Graph, reader: Operation, value: Value, seen: set[int]) ->
     for tensor in map(graph.made, large):
         if tensor is not None and not tensor.blocks and len(tensor.axes) == ndim:
             return tensor.axes
-    return _wanted(graph, result, seen)
+    return _required_order(graph, result, seen)
 
 
-def without_moving(graph: Graph, operands: list[Value], order: Order | None) -> bool:
+def have_order(graph: Graph, operands: list[Value], order: Order | None) -> bool:
     """Whether all operands have an order of axes already, up to axes of size 1."""
     if order is None:
         return False
@@ -59,7 +59,8 @@ def without_moving(graph: Graph, operands: list[Value], order: Order | None) -> 
 
 
 def order_with(long: list[int], ndim: int, *, first: Order | None = None) -> Order:
-    """An order of axes in which some of them come in a given order: the first one that has it, else channels first.
+    """An order of axes in which the axes ``long`` come in their order: ``first`` if it is such an order, else channels
+    first.
 
     >>> order_with([0, 3, 1], 4), order_with([0, 1, 3], 4), order_with([1, 0], 3)
     ((0, 3, 1, 2), (0, 1, 2, 3), (2, 1, 0))

@@ -36,7 +36,7 @@ def _arg(graph: Graph, operation: Operation) -> None:
 
 
 def _logical(graph: Graph, operation: Operation) -> None:
-    """Whether any or all of booleans are true, which ONNX reduces as numbers."""
+    """Whether any or all booleans are true; ONNX reduces them as numbers."""
     name, places, axes = _operand(graph, operation, operation.params["axes"])
     kind = "ReduceMax" if operation.name == "reduce_or" else "ReduceMin"
     number = graph.node("Cast", name, to=graph.element_type(np.uint8))

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn.export._onnx._graph import Graph, channels_first, long_axes, same_order, unsupported
-from jaxcnn.export._onnx._orders import order_with, wanted, without_moving
+from jaxcnn.export._onnx._orders import have_order, order_with, required_order
 from jaxcnn.export._operations import Operation, Value
 
 
@@ -35,13 +35,13 @@ def _product(sizes: Sequence[Any]) -> Any:
 
 
 def _units(graph: Graph, x: Value, result: Value, moved: dict[int, int], *, reader_of: Value | None = None) -> None:
-    """A reshape that inserts or removes axes of size 1, as far as it can without a transposition.
+    """A reshape that inserts or removes axes of size 1, without a transposition where this is possible.
 
     Args:
         graph: to write to.
         x: the operand.
         result: its reshape.
-        moved: for each other axis of the operand that of the result.
+        moved: for each other axis of the operand, the axis of the result.
         reader_of: the value whose readers determine the order of axes; by default the reshape.
     """
     tensor = graph.tensor(x)
@@ -52,7 +52,7 @@ def _units(graph: Graph, x: Value, result: Value, moved: dict[int, int], *, read
     ndim = len(result.shape)
     of_channels = len(x.shape) == 2 and ndim - 1 in moved.values()  # a number for each channel, such as a mean
     natural = tensor.axes == tuple(range(len(x.shape))) and not of_channels
-    first = wanted(graph, reader_of if reader_of is not None else result)
+    first = required_order(graph, reader_of if reader_of is not None else result)
     if first is None and natural:
         first = tuple(range(ndim))
     axes = order_with([moved[axis] for axis in tensor.axes if axis in moved], ndim, first=first)
@@ -83,7 +83,7 @@ def _broadcast(graph: Graph, operation: Operation) -> None:
 
 
 def _transpose(graph: Graph, operation: Operation) -> None:
-    """No node: the axes of the tensor have other numbers."""
+    """Adds no node: only the numbers of the tensor's axes change."""
     x, permutation = operation.inputs[0], list(operation.params["permutation"])
     tensor = graph.tensor(x)
     name, axes = (graph.natural(x), tuple(range(len(x.shape)))) if tensor.blocks else (tensor.name, tensor.axes)
@@ -91,9 +91,9 @@ def _transpose(graph: Graph, operation: Operation) -> None:
 
 
 def _concatenate(graph: Graph, operation: Operation) -> None:
-    arrays, order = list(operation.inputs), wanted(graph, operation.outputs[0])
+    arrays, order = list(operation.inputs), required_order(graph, operation.outputs[0])
     leader = next((value for value in arrays if not value.is_constant), arrays[0])
-    axes = order if order is not None and without_moving(graph, arrays, order) else graph.axes(leader)
+    axes = order if order is not None and have_order(graph, arrays, order) else graph.axes(leader)
     names = [graph.ordered(value, axes) for value in arrays]
     result = graph.node("Concat", *names, axis=axes.index(operation.params["dimension"]))
     graph.set(operation.outputs[0], result, axes)
@@ -105,7 +105,7 @@ def _stack(graph: Graph, operation: Operation) -> None:
     leader = next((value for value in operation.inputs if not value.is_constant), operation.inputs[0])
     of_parts = graph.axes(leader)
     rest = [part + (part >= axis) for part in of_parts]  # the axes of the parts in the result
-    axes = order_with(rest, len(result.shape), first=wanted(graph, result))
+    axes = order_with(rest, len(result.shape), first=required_order(graph, result))
     sizes = [1 if place == axis else result.shape[place] for place in axes]
     names = [graph.reshaped(graph.ordered(value, of_parts), sizes) for value in operation.inputs]
     graph.set(result, graph.node("Concat", *names, axis=axes.index(axis)), axes)
@@ -118,7 +118,7 @@ def _slice(graph: Graph, operation: Operation) -> None:
 
 
 def _dynamic_slice(graph: Graph, operation: Operation) -> None:
-    """A slice, whose place may be computed; it is moved into the array."""
+    """A slice whose start may be computed; the start is clipped so that the slice is inside the array."""
     (x, *starts), result = operation.inputs, operation.outputs[0]
     axes = graph.axes(x)
     name, firsts, lasts, places = graph.ordered(x, axes), [], [], []

@@ -25,7 +25,7 @@ def _min(graph: Graph, operation: Operation) -> None:
 
 
 def _pooled(graph: Graph, operation: Operation, x: str, **options: Any) -> str:
-    """``MaxPool``, in which onnxruntime reads no padding as long as the window without its dilation: it is a node."""
+    """``MaxPool``; padding not smaller than the undilated window, which onnxruntime refuses, is a ``Pad`` node."""
     pads, window = options["pads"], options["kernel_shape"]
     if all(pad < size for pad, size in zip(pads, [*window, *window], strict=True)):
         return graph.node("MaxPool", x, **options)

@@ -95,7 +95,7 @@ def onnx_model(program: PortableProgram) -> Any:
         "jaxcnn",
         [described(graph, INPUT, program.input)],
         [described(graph, name, value) for name, value in zip(names, program.results, strict=True)],
-        [each for each in graph.initializers if each.name in read],  # a rectifier reads no zero
+        [each for each in graph.initializers if each.name in read],  # ``Relu`` does not read the zero
     )
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(made, opset_imports=[opset], ir_version=IR_VERSION, producer_name="jaxcnn")
@@ -129,10 +129,10 @@ def _without_identities(graph: Graph, names: list[str]) -> None:
 
 
 def open_session(content: bytes, *, threads: int = 0) -> Any:
-    """A session of onnxruntime on the CPU that prints errors only; 0 threads are as many as it chooses.
+    """A session of onnxruntime on the CPU that prints errors only; for 0, it selects the number of threads.
 
-    On x86 processors without VNNI the sums of two products of bytes saturate at 16 bits, unless the session is asked
-    for exact ones.
+    On x86 processors without VNNI the sums of two products of bytes saturate at 16 bits, unless an option of the
+    session requests exact sums.
     """
     runtime = import_optional("onnxruntime")
     options = runtime.SessionOptions()

@@ -1,6 +1,6 @@
 """The engine of convolutions: from a ``ConvPlan`` to the algorithm that computes it.
 
-``functional.conv`` is understood by opening these files, in this order:
+To understand ``functional.conv``, read these files in this order:
 
 1. ``functional/_conv.py``: the public function, which makes a plan.
 2. ``_geometry/_conv.py``: the shapes and options in integers.
@@ -11,9 +11,9 @@
 7. ``_algorithms/_algorithm.py``: what an algorithm provides.
 8. one algorithm, such as ``_algorithms/_xla.py``.
 
-``_batching.py`` has the rules of ``vmap``, ``_lax_rule.py`` what ``accelerate`` replaces, ``_tables.py`` the tables of
-``jaxcnn bench --tune``, ``_explanation.py`` the values that ``explain_conv`` returns. Modules here import each other
-downwards only: operations, primitives, choose, tables, algorithms, plan.
+``_batching.py`` has the rules of ``vmap``, ``_lax_rule.py`` the rule of JAX that ``accelerate`` replaces,
+``_tables.py`` the tables of ``jaxcnn bench --tune``, ``_explanation.py`` the values that ``explain_conv`` returns.
+Modules here import each other downwards only: operations, primitives, choose, tables, algorithms, plan.
 """
 
 from jaxcnn.functional._engine._algorithms import ALGORITHMS, MEASURED_ALGORITHMS

@@ -2,9 +2,9 @@
 
 On a CPU each algorithm that supports the plan estimates its time, and the lowest estimate is selected, unless XLA's own
 convolution is not clearly slower: an algorithm with a similar estimate may be slower on another machine, and takes
-longer to compile. GPUs and TPUs take XLA's own convolution, and so do empty arrays and symbolic sizes, as in programs
-that are exported for any batch. A table that ``jaxcnn bench --tune`` wrote takes precedence if the user selects it.
-Nothing is timed at run time.
+longer to compile. XLA's own convolution is used on GPUs and TPUs, and for empty arrays and symbolic sizes, as in
+programs that are exported for any batch. A table that ``jaxcnn bench --tune`` wrote takes precedence if the user
+selects it. Nothing is timed at run time.
 """
 
 import dataclasses
@@ -99,10 +99,11 @@ def _candidate(
 def _partitioning_fault(geometry: ConvGeometry, operation: BaseOperation, partitioned: Partitioned) -> str | None:
     """Why XLA's own convolution is not to be partitioned over devices, or None if it may be.
 
-    The gathering is openxla/xla#47945. It does not happen where each channel is a group. The kernel gradient of such
-    a convolution is multiplied by the size of a mesh axis that does not split the batch (jax 0.10.2 and 0.12.0), so
-    with one axis it is right: over eight CPU devices with every sharding of the batch, the channels and the images.
-    Compiled for four TPU chips it then accesses a quarter of the memory that ``grouped`` does (libtpu 0.0.50).
+    XLA gathers the batch of a grouped convolution (openxla/xla#47945), except if each channel is a group. The kernel
+    gradient of such a depthwise convolution is multiplied by the size of a mesh axis that does not split the batch (jax
+    0.10.2 and 0.12.0). So it is right with one axis, which was checked over eight CPU devices with every sharding of
+    the batch, the channels and the images. Compiled for four TPU chips it then accesses a quarter of the memory that
+    ``grouped`` does (libtpu 0.0.50).
     """
     depthwise = geometry.in_channels == geometry.groups
     if not partitioned or geometry.groups == 1 or (depthwise and operation == "forward"):

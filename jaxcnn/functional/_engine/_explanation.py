@@ -108,7 +108,7 @@ class ConvExplanation:
 
     @property
     def candidates(self) -> tuple[ConvCandidate, ...]:
-        """What it was selected from."""
+        """The candidates that it was selected from."""
         return self.choices[self.operation].candidates
 
     def __repr__(self) -> str:

@@ -57,7 +57,7 @@ def _register(rule: Rule) -> None:
 
 
 def _lower(original: Rule, ctx: Any, lhs: Any, rhs: Any, **params: Any) -> Any:
-    """The algorithm that is chosen; XLA's own convolution as it is in programs that XLA partitions over devices."""
+    """The selected algorithm; XLA's own convolution in programs that XLA partitions over devices."""
     (lhs_type, rhs_type), (out_type,) = ctx.avals_in, ctx.avals_out
     if _inside.get() or partitioning(ctx) or not _is_supported(lhs_type, out_type, params):
         return original(ctx, lhs, rhs, **params)
@@ -86,7 +86,7 @@ def _arrange(a: jax.Array, arrangement: Arrangement) -> jax.Array:
 
 
 def _is_supported(lhs: Any, out: Any, params: dict[str, Any]) -> bool:
-    """Real floating numbers of one dtype, with static sizes."""
+    """Whether the arrays have real floating numbers of one dtype and static sizes."""
     static = all(isinstance(size, int) for size in (*lhs.shape, *out.shape))
     return static and jnp.issubdtype(lhs.dtype, jnp.floating) and lhs.dtype == out.dtype and out.size > 0
 

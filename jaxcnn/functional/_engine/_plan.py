@@ -1,4 +1,4 @@
-"""What was requested of a convolution, as one value that goes from the public functions to the algorithms."""
+"""A requested convolution, as one value that is passed from the public functions to the algorithms."""
 
 import dataclasses
 from math import prod

@@ -1,8 +1,9 @@
-"""A convolution and its kernel gradient as two bilinear primitives, which close under differentiation.
+"""A convolution and its kernel gradient as two bilinear primitives, which are closed under differentiation.
 
-Differentiation, batching and sharding see one operation with a plan, so that each derivative, of any order, is again
-an operation with an algorithm of its own. The algorithm is selected when the program is lowered, since the platform is
-known only then. With ``f`` the convolution, ``w`` its kernel gradient and ``T`` the transposition of a kernel:
+For differentiation, batching and sharding a convolution is one operation with a plan. So each derivative, of any order,
+is again such an operation, and its algorithm is selected separately. The algorithm is selected when the program is
+lowered, since the platform is known only then. With ``f`` the convolution, ``w`` its kernel gradient and ``T`` the
+transposition of a kernel:
 
     f is linear in x: its transpose is f(g, T kernel) of the transposed plan;  in kernel: w(x, g)
     w is linear in x: its transpose is f(g, T dk) of the transposed plan;      in g: f(x, dk)

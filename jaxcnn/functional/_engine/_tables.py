@@ -32,7 +32,7 @@ _table: Table | None = None  # None until the environment variable is read
 def tuned_algorithm(plan: ConvPlan, operation: BaseOperation, *, exported: bool = False) -> str | None:
     """The algorithm that the table names for an operation on the CPU; None if it names none that "auto" may select.
 
-    A program that is exported may run elsewhere, so it takes none of those that only a table may name.
+    A program that is exported may run on another machine, so it uses no algorithm that only a table may name.
 
     >>> from jaxcnn._geometry import conv_geometry
     >>> plan = ConvPlan(geometry=conv_geometry((8, 56, 56, 64), (3, 3, 64, 64)), dtype="float32")
@@ -127,7 +127,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
 
 @functools.cache
 def this_machine() -> dict[str, Any]:
-    """The facts that decide which algorithm is the fastest: a table is used only if they are equal.
+    """The properties that determine the fastest algorithm; a table is used only if they are equal.
 
     >>> sorted(this_machine())
     ['cores', 'jax', 'jaxlib', 'processor']

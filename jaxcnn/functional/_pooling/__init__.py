@@ -1,8 +1,9 @@
-"""What all pools are made of: windows, extrema, sums.
+"""The parts that all pools share: windows, extrema, sums.
 
-``max_pool`` is read in five files, in this order: ``functional/_max_pool.py`` (the call), ``_geometry/_pool.py`` (where
-windows are, in integers), ``_windows.py`` (how axes are reduced), ``_extrema.py`` (which entry is chosen, its index and
-its derivative), ``_materialized.py`` (why the entries are in one buffer). Sums and norms are in ``_sums.py``.
+To understand ``max_pool``, read five files in this order: ``functional/_max_pool.py`` (the call),
+``_geometry/_pool.py`` (where windows are, in integers), ``_windows.py`` (how axes are reduced), ``_extrema.py`` (which
+entry is chosen, its index and its derivative), ``_materialized.py`` (why the entries are in one buffer). Sums and norms
+are in ``_sums.py``.
 """
 
 from jaxcnn.functional._pooling._extrema import (

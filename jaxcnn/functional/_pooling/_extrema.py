@@ -1,13 +1,13 @@
 """Maxima and minima over windows and over whole axes; of equal entries the first in row-major order is chosen.
 
-The value is found first, by a reduction that XLA does well. Only if a derivative or an index is required, a second
+The value is found first, by a reduction that XLA computes fast. Only if a derivative or an index is required, a second
 pass finds the place of the first entry that equals the value. The derivative takes the tangent at that place. Nothing
 is scattered, so gradients are bitwise the same on every run, on GPUs as well, and exist to any order in both modes.
-(XLA's own gradient of a windowed maximum scatters, and takes 20 to 50 times as long on two CPU cores. TPUs take it,
-as ``by_platform`` explains: there it has a fixed order, too.)
+(XLA's own gradient of a windowed maximum scatters, and takes 20 to 50 times as long on two CPU cores. It is used on
+TPUs, where it has a fixed order too, as ``by_platform`` explains.)
 
-The entries that both passes read are in one buffer, as ``_materialized`` explains, and so are the places, or XLA would
-find them again for each entry that may receive a cotangent.
+The entries that both passes read are in one buffer, as ``_materialized`` explains, and so are the places; otherwise XLA
+would find them again for each entry that may receive a cotangent.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ class Extremum:
 
     @property
     def of_two(self) -> Callable[[jax.Array, jax.Array], jax.Array]:
-        """``lax.max`` or ``lax.min``, which give NaN where there is one. JAX differentiates windows of these."""
+        """``lax.max`` or ``lax.min``, which propagate NaN. JAX differentiates windowed reductions by them."""
         return lax.max if self.greatest else lax.min
 
     def over(self, x: jax.Array, axes: Sequence[int]) -> jax.Array:
@@ -65,7 +65,7 @@ class Extremum:
         return jnp.iinfo(dtype).min if self.greatest else jnp.iinfo(dtype).max
 
     def replaces(self, late: jax.Array, early: jax.Array) -> jax.Array:
-        """Whether a later entry replaces an earlier one: where it is beyond it, or is the first NaN."""
+        """Whether a later entry replaces an earlier one: if it is more extreme, or is the first NaN."""
         keep = early >= late if self.greatest else early <= late
         return ~(keep | jnp.isnan(early)) if jnp.issubdtype(early.dtype, jnp.floating) else ~keep
 
@@ -112,7 +112,7 @@ def narrowed(y: jax.Array, dtype: Any) -> jax.Array:
 def extremum_of_windows(
     x: jax.Array, plan: PoolPlan, extremum: Extremum, index: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array | None]:
-    """The extremum of each window, and what ``index`` holds at its place (-1 for a window of only padding)."""
+    """The extremum of each window, and the entry of ``index`` at its place (-1 for a window of only padding)."""
     dtype, x = x.dtype, comparable(x)
     if index is not None:
         y, index = _by_axes((materialized(x), index), plan, extremum)
@@ -194,7 +194,7 @@ class _Search(Protocol):
         """
 
     def at_place(self, x: jax.Array, place: jax.Array) -> jax.Array:
-        """What ``x`` holds at one place of each window, 0 for a window of only padding. Linear in ``x``."""
+        """The entry of ``x`` at one place of each window, 0 for a window of only padding. Linear in ``x``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,7 +240,7 @@ class _Taps:
 class _WholeAxes:
     """One window that is some whole axes, which the result does not have. A place counts their entries, as int32.
 
-    ``rows`` says that the only axis is made of the windows of this axis, by ``as_rows``, padding included.
+    If ``rows`` is given, the only axis holds the windows of this axis, made by ``as_rows``, padding included.
     """
 
     axes: tuple[int, ...]
@@ -276,7 +276,7 @@ class _WholeAxes:
 
 
 def _equal(entry: jax.Array, y: jax.Array) -> jax.Array:
-    """Whether an entry is the extremum, or NaN, as the extremum then is too."""
+    """Whether an entry equals the extremum, or is NaN; the extremum is then NaN too."""
     equal = entry == y
     return equal | jnp.isnan(entry) if jnp.issubdtype(entry.dtype, jnp.floating) else equal
 

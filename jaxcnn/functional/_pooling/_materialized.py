@@ -1,7 +1,7 @@
 """Arrays that XLA computes once, however many operations read them.
 
 XLA fuses the operations that make an array into each operation that reads it, and may round them differently in each:
-in one a multiplication and an addition become one instruction, in another they stay two. Two readers then see two
+in one a multiplication and an addition become one instruction, in another they stay two. Two readers then read two
 values of one entry, and an entry that one of them found by its value is not found by the other.
 
 ``lax.optimization_barrier`` forbids this on every platform. On CPUs the releases of XLA before JAX 0.11 remove the
@@ -18,7 +18,7 @@ from jaxcnn._portable import is_portable
 
 @jax.custom_jvp
 def materialized(x: jax.Array) -> jax.Array:
-    """``x``, in one buffer that everything reads that uses the result. Tangents pass through without a buffer."""
+    """``x``, in one buffer that all readers of the result share. Tangents pass through without a buffer."""
     if is_portable():
         return lax.optimization_barrier(x)
     return lax.platform_dependent(x, cpu=_not_inlined, default=lax.optimization_barrier)

@@ -1,4 +1,4 @@
-"""Sums and p-norms over windows, in a type that holds them, and what averages divide by."""
+"""Sums and p-norms over windows, in a type that holds them, and the division of averages."""
 
 import functools
 from collections.abc import Sequence

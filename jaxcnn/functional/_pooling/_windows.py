@@ -34,8 +34,8 @@ Array = Any  # of JAX, or of NumPy where the sizes are integers
 MOST_TAPS, MOST_DISJOINT_TAPS = 9, 64
 # The most taps of one axis that are a chain: longer chains make a long program.
 LONGEST_CHAIN = 8
-# In place of a tap: of a window that reads only padding, and of an entry that no window reads. No tap has these
-# numbers, and they are not equal.
+# In place of the number of a tap: for a window that reads only padding, and for an entry that no window reads. No tap
+# has these numbers, and they differ.
 NO_TAP, NO_WINDOW = 255, 254
 
 
@@ -118,7 +118,7 @@ def cut(x: Array, axes: Sequence[int], starts: Sequence[int], lengths: Sequence[
 
 
 def _put(x: jax.Array, first: int, starts: Sequence[int], lengths: Sequence[int], fill: Any) -> jax.Array:
-    """The axes from ``first`` on in longer ones that hold ``fill`` elsewhere, in one padding."""
+    """The axes from ``first`` on, padded with ``fill`` to ``lengths`` so that they begin at ``starts``."""
     config = [(0, 0, 0)] * x.ndim
     for at, (start, length) in enumerate(zip(starts, lengths, strict=True), first):
         config[at] = (start, length - start - x.shape[at], 0)
@@ -148,9 +148,9 @@ def combine_by_doubling(
 ) -> State:
     """Combines 1, 2, 4, ... taps from every entry of a padded axis; each window combines some of these.
 
-    With ``idempotent``, two that may overlap make a window. Without, those do whose lengths add up to its own, so that
-    each tap is combined once. (The difference of two entries of a running sum would be shorter, but would lose every
-    digit that both have in common.)
+    If ``idempotent``, a window combines two of these runs, which may overlap. Otherwise it combines runs whose lengths
+    add up to its own, so that each tap is combined once. (The difference of two entries of a running sum would be
+    shorter, but would lose every digit that both have in common.)
 
     Args:
         state: a pytree of arrays. Their axis ``at`` is ``axis.span`` long.
@@ -216,10 +216,10 @@ def by_platform(
 ) -> jax.Array:
     """A pool by ``one_window`` in portable programs and on TPUs, and by ``by_axes`` elsewhere.
 
-    A TPU computes ``lax.reduce_window`` and its transpose in one pass each, in a fixed order. To slice an array with
-    strides it copies it: a 3x3 maximum with stride 2 over 16 bfloat16 images of 56x56x64 accesses 16 MB and its
-    gradient 93 MB, by slices 120 and 537 MB (libtpu 0.0.50). With dilated windows ``reduce_window`` has no transpose.
-    The gradient of a window that contains NaN is at some entry of it, not always at the first NaN.
+    A TPU computes ``lax.reduce_window`` and its transpose in one pass each, in a fixed order. A slice with strides
+    copies the array: a 3x3 maximum with stride 2 over 16 bfloat16 images of 56x56x64 accesses 16 MB and its gradient 93
+    MB, by slices 120 and 537 MB (libtpu 0.0.50). With dilated windows ``reduce_window`` has no transpose. The gradient
+    of a window that contains NaN is at some entry of it, not always at the first NaN.
     """
     if is_one_window(plan):
         return one_window(x)
@@ -279,7 +279,7 @@ def over_taps(
 
 @dataclasses.dataclass(frozen=True)
 class _Frame:
-    """The windows of one axis, with as many more before and after as some entry might be read by.
+    """The windows of one axis, extended before and after by all windows that an entry might be in.
 
     An axis is split into blocks of ``stride`` entries. A window reads a few neighbouring blocks. Which tap reads an
     entry depends only on the place of the entry in its block and on the offset of the block from the window.
@@ -324,12 +324,12 @@ class _Frame:
 
 
 def sum_of_taps(x: jax.Array, axes: PoolPlan, at: int, selected: jax.Array | None = None) -> jax.Array:
-    """The sum of what all taps of each window read, or what one tap does: the one with the number in ``selected``.
+    """The sum of the entries of all taps of each window, or the entry of the tap whose number is in ``selected``.
 
     ``selected`` holds ``NO_TAP`` for a window whose result is 0. The function is linear in ``x`` and is written for
-    its transpose, in which each entry compares its own tap number with those of the few windows that may read it. These
-    are padded once to a frame that has all of them. The barriers keep that frame in memory; without them XLA tests
-    for the end of the frame in its innermost loop.
+    its transpose, in which each entry compares its own tap number with those of the few windows that may read it. The
+    windows are padded once to a frame that has all of them. The barriers keep that frame in memory; without them XLA
+    tests for the end of the frame in its innermost loop.
     """
     zero, frames = jnp.zeros((), x.dtype), [_Frame(axis) for axis in axes]
     starts, lengths, blocks = ([getattr(f, name) for f in frames] for name in ("start", "length", "blocks"))

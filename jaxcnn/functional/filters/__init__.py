@@ -2,7 +2,7 @@
 
 A kernel here has spatial axes only, ``(*window)``; ``apply_filter`` slides it over each channel separately. All are
 oriented for correlation, as ``conv`` computes it: a derivative along an axis is positive where values rise along it.
-Kernels are float32 (float64 where x64 is on) unless ``dtype`` or an array among the parameters says otherwise, and
+Kernels are float32 (float64 where x64 is on) unless ``dtype`` or an array among the parameters has another dtype, and
 differentiable in every parameter that is a number.
 """
 

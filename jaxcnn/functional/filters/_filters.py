@@ -193,7 +193,7 @@ def sobel(*, axis: int = 0, ndim: int = 2, dtype: DTypeLike | None = None) -> ja
 
 
 def laplacian(*, ndim: int = 2, diagonals: bool = False, dtype: DTypeLike | None = None) -> jax.Array:
-    """The sum of second derivatives: neighbours minus as many times the middle.
+    """The sum of second derivatives: the sum of the neighbours minus their number times the middle.
 
     Args:
         ndim: number of spatial axes.
@@ -365,7 +365,7 @@ def _numbers(dtype: Any, **values: Any) -> tuple[list[jax.Array], Any]:
 
 
 def _check_dtype(dtype: Any, *, fractions: bool) -> None:
-    """Refuses a dtype in which entries of a kernel would be other numbers: fractions, or those below 0."""
+    """Refuses a dtype that does not hold the entries of a kernel: fractions, or negative numbers."""
     held = (jnp.inexact,) if fractions else (jnp.inexact, jnp.signedinteger)
     if dtype is None or any(jnp.issubdtype(dtype, kind) for kind in held):
         return

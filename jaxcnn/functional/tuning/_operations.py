@@ -69,7 +69,8 @@ class ConvOperation:
     def risky_algorithms(self) -> dict[str, Callable[[jax.Array, jax.Array], jax.Array]]:
         """A function of the operands for each algorithm that only a table may name.
 
-        An operation that such an algorithm rejects ends the process, so call it first in another one.
+        An operation that such an algorithm rejects terminates the process, so call the function in a child process
+        first.
         """
         return {
             name: self._function(name)
@@ -96,7 +97,7 @@ def conv_operation(
     dtype: DTypeLike = jnp.float32,
     **options: Any,
 ) -> ConvOperation:
-    """One operation of a convolution on the geometry that is computed.
+    """One operation of a convolution, with the geometry on which it is computed.
 
     Args:
         x_shape: shape of ``x``.

@@ -1,4 +1,4 @@
-"""The algorithms by name, one module each; ``_algorithm.py`` says what a module provides.
+"""The algorithms by name, one module each; ``_algorithm.py`` defines what a module provides.
 
 Several algorithms share ``_taps.py`` (the input that one tap reads), ``_transposition.py`` (kernel gradients from
 forward operations), ``_counts.py`` (for estimates), ``_branch.py`` (sums that XLA must not fuse) and ``_finite.py``

@@ -30,13 +30,13 @@ class Algorithm:
     """A method to compute the operations of a convolution, with the plans that it supports and an estimate of its time.
 
     The functions are traced when a program is lowered, after differentiation and batching, so they need be neither
-    differentiable nor batchable. An algorithm in whose ``partitionable`` an operation is takes any number of batch
-    axes, and consists of operations that XLA's partitioner splits along them without moving data. Every other one is
-    given exactly one batch axis, all of it on one device.
+    differentiable nor batchable. If ``partitionable`` contains an operation, the algorithm supports any number of batch
+    axes for it, and consists of operations that XLA's partitioner splits along these axes without moving data.
+    Otherwise the arrays have exactly one batch axis, all of it on one device.
 
     ``algorithm="auto"`` selects algorithms with two properties. An output depends only on the entries that it reads by
     definition (which includes the zeros of padding and dilation), so that no infinity or NaN spreads further. Its error
-    is a small multiple of the rounding of the sum over what it reads; ``winograd`` documents its own, weaker bound. An
+    is a small multiple of the rounding of the sum over these entries; ``winograd`` documents its own, weaker bound. An
     algorithm without these properties is ``inexact``, and is used by name only.
     """
 

@@ -16,8 +16,8 @@ Restore = Callable[[jax.Array], jax.Array]
 def merge_batch(x: jax.Array, geometry: ConvGeometry) -> tuple[jax.Array, int, Restore]:
     """Merges the batch axes into one, or adds one.
 
-    If the type of ``x`` says that batch axes are sharded (a mesh with Explicit axes), a sharded axis must be the first
-    of those merged, and a second sharded axis cannot be merged without moving data. Such axes remain between the batch
+    If batch axes are sharded in the type of ``x`` (a mesh with Explicit axes), a sharded axis must be the first of
+    those merged, and a second sharded axis cannot be merged without moving data. Such axes remain between the batch
     axis and the spatial ones; their number is the second result.
 
     Returns:

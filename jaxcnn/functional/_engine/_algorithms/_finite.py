@@ -1,8 +1,9 @@
 """Keeps values that are not finite from outputs that do not read them.
 
 Some algorithms multiply entries that an output does not read by zero, or combine them so that they cancel. Finite
-entries then change nothing, or add a rounding error, but zero times infinity is NaN. Such an algorithm recomputes its
-result by one that reads nothing else, if its result is not finite. The check costs one pass over a few of the outputs.
+entries then change nothing, or add a rounding error, but zero times infinity is NaN. If its result is not finite, such
+an algorithm recomputes it by another algorithm, which reads no other entries. The check costs one pass over a few of
+the outputs.
 """
 
 from collections.abc import Callable
@@ -19,9 +20,9 @@ def recompute_unless_finite(
 
     ``witness`` holds entries of ``result``, such that some of them are not finite wherever a value has spread.
 
-    A loop of at most one pass, not ``lax.cond``: XLA updates the result of a loop in place, where it copies what a
-    branch passes on. The barrier ties the operands to the loop; otherwise XLA moves the computation out of it, since it
-    is the same in every pass, and always executes it.
+    This is a loop of at most one iteration, not ``lax.cond``: XLA updates the result of a loop in place, but copies an
+    array that a branch returns unchanged. The barrier ties the operands to the loop; otherwise XLA moves the
+    computation out of the loop, since it is the same in every iteration, and always executes it.
     """
 
     def body(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

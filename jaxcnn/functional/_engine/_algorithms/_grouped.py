@@ -39,7 +39,7 @@ def forward(x: jax.Array, kernel: jax.Array, plan: ConvPlan) -> jax.Array:
 
 
 def _one_group_of_each_block(y: jax.Array, x: jax.Array, kernel: jax.Array, plan: ConvPlan) -> jax.Array:
-    """The blocks once for each group of a block, with zeros in place of the other groups; all of ``y`` is replaced."""
+    """All blocks, once for each group of a block with zeros in place of the other groups; replaces all of ``y``."""
     groups, merged = plan.geometry.groups, groups_per_block(plan.geometry)
 
     def select(a: jax.Array, index: jax.Array, other: jax.Array) -> jax.Array:

@@ -43,7 +43,7 @@ def kernel_grad(x: jax.Array, g: jax.Array, plan: ConvPlan) -> jax.Array:
 
 
 def _summed_over_devices(x: jax.Array, g: jax.Array) -> NamedSharding | None:
-    """The sharding of a result that is whole on every device; None where no type says that positions are sharded."""
+    """The sharding of a result that is whole on every device; None if positions are not sharded in a type."""
     specs = [jax.typeof(operand).sharding.spec for operand in (x, g)]
     if all(entry is None for spec in specs for entry in spec[:-1]):
         return None

@@ -1,12 +1,13 @@
 """The convolution of oneDNN, which is part of jaxlib on x86: selected only where a measured table names it.
 
-XLA does not emit it for convolutions, but has its custom call. JAX documents neither the call nor its configuration,
-``jax.export`` refuses it, and a convolution that oneDNN rejects ends the process. So ``jaxcnn bench --tune`` first
-computes each operation in a process of its own and compares the result; a table names the operations that passed, and
-counts only for the versions and the processor that it was measured with. A program with the call is not kept in JAX's
-compilation cache, which warns that it cannot write it. docs/decisions/0023-onednn.md has measurements.
+XLA does not use it for convolutions, but contains a custom call to it. JAX documents neither the call nor its
+configuration, ``jax.export`` refuses the call, and a convolution that oneDNN rejects terminates the process. So
+``jaxcnn bench --tune`` first computes each operation in a process of its own and compares the result; a table names the
+operations that passed, and is used only with the versions and the processor that it was measured with. A program with
+the call is not kept in JAX's compilation cache, which warns that it cannot write it. docs/decisions/0023-onednn.md has
+measurements.
 
-This is the only module that knows the name of the call and the form of its configuration (``onednn_config.proto`` of
+This is the only module that contains the name of the call and the form of its configuration (``onednn_config.proto`` of
 XLA; as in jaxlib 0.10.2 and 0.12.0, where dimensions, pads, strides and dilations are plain numbers).
 """
 

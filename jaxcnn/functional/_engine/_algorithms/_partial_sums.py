@@ -5,7 +5,7 @@ several operands computes the sums of neighbouring taps together, in registers. 
 if it is short enough to be unrolled, so it is a loop over pairs, each entry already a sum of a few products.
 
 A group of several channels is a depthwise convolution for each pair of an input and an output channel. One channel of
-every group together fill the registers, where a block of groups multiplies mostly zeros.
+each group together fill the registers, whereas a block of groups multiplies mostly zeros.
 """
 
 import dataclasses
@@ -109,7 +109,7 @@ def _blocking(geometry: ConvGeometry, itemsize: int) -> _Blocking:
 
 
 def _widened(g: jax.Array, extra: int) -> jax.Array:
-    """With zeros after the last spatial axis."""
+    """``g`` with zeros at the end of its last spatial axis."""
     if extra == 0:
         return g
     return lax.pad(g, jnp.zeros((), g.dtype), [(0, 0, 0)] * (g.ndim - 2) + [(0, extra, 0), (0, 0, 0)])
@@ -138,7 +138,7 @@ def _block_sums(z: jax.Array, g: jax.Array, blocking: _Blocking) -> jax.Array:
     sizes[-1] += (taps - 1) * blocking.block.kernel_dilation[-1] + blocking.extra * blocking.block.strides[-1]
 
     def add_taps(index: jax.Array, sums: jax.Array) -> jax.Array:
-        """Neighbouring taps of a row; the last ones begin early enough to be as many as the others."""
+        """Sums of neighbouring taps of a row; the last taps may overlap earlier ones, so that all are equally many."""
         row, first = index // per_row, jnp.minimum(index % per_row * taps, width - taps)
         tap = (*jnp.unravel_index(row, rows), first) if rows else (first,)
         starts: list[Any] = [0, *(t * d for t, d in zip(tap, blocking.block.kernel_dilation, strict=True)), 0]

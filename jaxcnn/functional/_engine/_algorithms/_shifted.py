@@ -127,7 +127,7 @@ def _sum_by_rows(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry, result
 
 
 def _by_multiples(z: jax.Array, geometry: ConvGeometry) -> jax.Array:
-    """With an axis of size one after the channels, if there are several output channels for each."""
+    """``z`` with an axis of size 1 after the channels, if each channel has several output channels."""
     return lax.expand_dims(z, (z.ndim,)) if geometry.out_channels > geometry.in_channels else z
 
 

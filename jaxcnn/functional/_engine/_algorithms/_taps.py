@@ -1,4 +1,4 @@
-"""The part of the padded input that one tap of the window reads, for algorithms that do without ``lax.conv``."""
+"""The part of the padded input that one tap of the window reads, for algorithms that do not call ``lax.conv``."""
 
 import itertools
 

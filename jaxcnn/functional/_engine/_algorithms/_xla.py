@@ -1,13 +1,13 @@
-"""XLA's own convolution: it supports every plan, and GPUs and TPUs take it.
+"""XLA's own convolution: it supports every plan, and is used on GPUs and TPUs.
 
 XLA computes one case wrongly: with groups, under a mesh with an axis that does not split the batch, the partitioner
 multiplies the kernel gradient by the size of that axis (jax 0.10.2 and 0.12.0, seen on CPUs). ``shifted`` and
 ``grouped`` are right there. With several channels in a group, a value in its kernel gradient that is not finite spreads
 to the other groups.
 
-XLA:CPU brings the axes of a convolution into the order that its fast routine takes, but not in a branch or in the body
-of a loop: there it computes a kernel gradient 20 times as slowly (jax 0.10.2 and 0.12.0). On CPUs kernel gradients are
-therefore written in this order.
+XLA:CPU brings the axes of a convolution into the order that its fast routine requires, but not in a branch or in the
+body of a loop: there it computes a kernel gradient 20 times as slowly (jax 0.10.2 and 0.12.0). On CPUs kernel gradients
+are therefore written in this order.
 """
 
 import dataclasses

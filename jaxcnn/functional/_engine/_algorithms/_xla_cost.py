@@ -23,7 +23,7 @@ def xla_seconds(geometry: ConvGeometry, operation: BaseOperation) -> float:
 
 
 def _depthwise_overhead(geometry: ConvGeometry, operation: BaseOperation) -> float:
-    """What a depthwise convolution takes beside its products (JAX 0.10.2 and 0.12).
+    """The time of a depthwise convolution in addition to its products (JAX 0.10.2 and 0.12).
 
     XLA exchanges image and kernel if the window has no fewer positions than the map. An output then takes 0.1 to 0.3
     microseconds, with 3x3 windows on maps of 1x1 to 3x3 pixels. It computes a kernel gradient for all pairs of
@@ -130,7 +130,7 @@ def _plane_kernel_grad(geometry: ConvGeometry) -> float:
 
 
 def _packed_for_few_products(n: Counts) -> float:
-    """What the products hide unless there are few input channels, over two axes: the operands are packed.
+    """The time to pack the operands, over two axes; the products hide it unless there are few input channels.
 
     Channels are the images of this convolution, and the window is its output, so that with 3 channels and a window of
     2x2 each entry of the cotangent is packed for 12 products. Its own windows are whole maps: in large batches of large
