@@ -5,9 +5,9 @@ import numpy as np
 from jaxcnn._axes import as_int
 from jaxcnn.data._arrays import Dataset, Split
 
-# How much of a digit's own colour shows at its darkest; the rest is what was there before.
+# The range of the opacity of a digit at full ink.
 STRENGTH = (0.6, 1.0)
-INK = 128  # from so much ink on a pixel is the digit's
+INK = 128  # a pixel with at least this ink belongs to the digit
 QUARTERS = 4
 JITTER = 3
 
