@@ -17,7 +17,7 @@ from jaxcnn._extras import is_optional, with_hint
 from jaxcnn.cli._encoding import show_any_text
 from jaxcnn.cli._standard_output import checked_output
 
-EXPERIMENT = "jaxcnn_experiment_"  # what the modules of experiment files are called
+EXPERIMENT = "jaxcnn_experiment_"  # begins the names of the modules of experiment files
 # Each verb is a module with HELP, EXAMPLES, add_arguments(parser) and run(options) -> exit status.
 VERBS = (
     "train",

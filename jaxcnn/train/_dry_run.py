@@ -70,7 +70,7 @@ def _check_classes(experiment: Experiment, outputs: Any) -> None:
     """Refuses probabilities of another number of classes than the data set has.
 
     Raises:
-        ValueError: says both numbers.
+        ValueError: the numbers differ; the message has both.
     """
     names = experiment.data.class_names
     found = outputs.get("probabilities") if isinstance(outputs, dict) else None

@@ -48,7 +48,7 @@ class Trained:
             arrays: other arrays by name, as the experiment's splits have them; targets may be left out.
 
         Raises:
-            TypeError: ``examples`` are given, but which array they are is not clear, or it is given by name too.
+            TypeError: ``examples`` are given, but their array is ambiguous, or is also given by name.
         """
         if examples is not None:
             fields = list(self.experiment.data.train.fields)
@@ -71,7 +71,7 @@ class Trained:
             raise TypeError(f"measure: expected a dict of arrays by name, got {what}.")
         arrays = {str(name): np.asarray(value) for name, value in found.items()}
         for name, array in arrays.items():
-            if array.dtype.kind in "cmMOS":  # what JSON does not hold
+            if array.dtype.kind in "cmMOS":  # kinds that JSON has no form for
                 raise TypeError(f"measure: expected real numbers in {name!r}, got an array of dtype {array.dtype}.")
         return arrays
 
@@ -117,9 +117,10 @@ class Trained:
 
 
 def write_measured(run: RunFolder, trained: Trained) -> list[str]:
-    """Writes what the experiment measures after training into ``measured.json`` of the run; the names of it.
+    """Writes what the experiment measures after training into ``measured.json`` of the run; returns the names.
 
-    Of several processes none measures, since each holds a part of the run: resume the finished run in one process.
+    With several processes nothing is measured, since each holds a part of the run: resume the finished run in one
+    process.
     """
     if jax.process_count() > 1:
         return []

@@ -178,7 +178,7 @@ class RunFolder:
 
     @property
     def origin(self) -> dict[str, Any] | None:
-        """The run whose variables this one started from: its folder, identity, checkpoint and step."""
+        """The run from whose variables this run started: its folder, identity, checkpoint and step."""
         origin: dict[str, Any] | None = self.recorded().get(FROM)
         return origin
 
