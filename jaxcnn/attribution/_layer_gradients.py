@@ -34,7 +34,7 @@ def layer_gradients(
 ) -> dict[str, LayerGradient]:
     """The value of each layer of a function, and the gradient ``d f(x)[target] / d value`` of its score.
 
-    One forward and one backward pass give all of them, however many there are.
+    One forward and one backward pass compute the values and gradients of all layers.
 
     Args:
         f: a function of one batch that gives scores ``(n, classes)``, or one number for each example ``(n,)``, such as

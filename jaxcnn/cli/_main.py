@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the exit status: 0 for success, 2 for a mistake of the user, 130 if it was stopped.
 
     Raises:
-        SystemExit: the arguments cannot be parsed, or ask for help.
+        SystemExit: the arguments cannot be parsed, or request help.
 
     >>> main(["show", "lenet5_digit"])  # standard error has the nearest name
     2

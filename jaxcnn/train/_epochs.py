@@ -110,7 +110,7 @@ class Epochs:
         return {f"{split}/{name}": value for name, value in self.evaluators[split](state.eval_variables).items()}
 
     def _stopping(self, epoch: int, found: Record) -> Record:
-        """What early stopping records of an epoch with these measures."""
+        """The entries of early stopping in the record of an epoch with these measures."""
         rule = self.experiment.early_stopping
         if rule is None or not found:
             return {}

@@ -88,7 +88,7 @@ class Evaluator:
         return found | checked_summary(self._inference.summarize(outputs, targets))
 
     def outputs(self, variables: Variables) -> tuple[Any, dict[str, np.ndarray]]:
-        """What ``predict`` returns for the whole split, and the split's own arrays without images.
+        """The results of ``predict`` for the whole split, and the arrays of the split without its images.
 
         Raises:
             ValueError: there is no ``predict``.

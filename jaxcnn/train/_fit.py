@@ -131,7 +131,7 @@ def _folder(experiment: Experiment, run: str | os.PathLike[str] | RunFolder | No
 
 
 def _settings(experiment: Experiment) -> dict[str, Any]:
-    """What ``config.json`` records of an experiment that has no ``Config``: its numbers and texts."""
+    """The numbers and texts of an experiment without a ``Config``, which ``config.json`` records."""
     values = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
     found = {name: value for name, value in values.items() if isinstance(value, int | float | str | None)}
     return found | {

@@ -20,7 +20,7 @@ from jaxcnn.train._start import started_again, starting_from
 
 
 class Start(NamedTuple):
-    """What ``fit`` trains: ``fit(start.experiment, start.run, parallel=start.parallel)``.
+    """The arguments of ``fit``: ``fit(start.experiment, start.run, parallel=start.parallel)``.
 
     Attributes:
         experiment: what is trained.

@@ -214,7 +214,7 @@ def _by_operation(file: Path) -> dict[str, float]:
 def _events(data: Any) -> Iterator[tuple[str, float]]:
     for plane in data.planes:
         lines = list(plane.lines)
-        # A GPU's or TPU's plane lists each operation once by name, and its kernels by stream besides.
+        # A GPU's or TPU's plane lists each operation once by name, and also its kernels by stream.
         for line in [line for line in lines if line.name == "XLA Ops"] or lines:
             for event in line.events:
                 name = dict(event.stats).get("hlo_op")

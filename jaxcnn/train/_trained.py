@@ -60,7 +60,7 @@ class Trained:
         return jax.tree.map(np.asarray, outputs)
 
     def measured(self) -> dict[str, np.ndarray]:
-        """What the experiment measures after training, by name; empty where it measures nothing.
+        """The measurements of the experiment after training, by name; empty if it measures nothing.
 
         Raises:
             TypeError: ``measure`` returned something other than a dict of arrays of real numbers.
@@ -92,7 +92,7 @@ class Trained:
     def outputs(
         self, split: Split | StreamedSplit | str = "test", *, parallel: Parallel | None = None
     ) -> tuple[Any, dict[str, np.ndarray]]:
-        """What ``predict`` returns for a whole split, and the arrays of the split without its images.
+        """The results of ``predict`` for a whole split, and the arrays of the split without its images.
 
         Args:
             split: ``"train"``, ``"validation"``, ``"test"``, or examples.

@@ -1,4 +1,4 @@
-"""Descriptions of NVIDIA GPUs for XLA's compiler, which otherwise asks the driver of the GPU that is present."""
+"""Descriptions of NVIDIA GPUs for XLA's compiler, which otherwise queries the driver of the GPU that is present."""
 
 import importlib.util
 from typing import Any, NamedTuple

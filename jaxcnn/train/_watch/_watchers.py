@@ -11,7 +11,7 @@ from jaxcnn.train._reports import log
 from jaxcnn.train._state import TrainState
 from jaxcnn.train._watch._callback import Callback, RunInfo, Status
 
-# The interval at which a callback that holds the run is asked again.
+# The interval at which a callback that holds the run is called again.
 POLL_SECONDS = 0.02
 
 _RAISED = "the callback %s raised %s: %s. Training continues%s"
