@@ -1,8 +1,8 @@
 r"""Small versions of the batch norm paper's networks: Inception on CIFAR-10 (Ioffe and Szegedy 2015, section 4.2).
 
 `network=` is one of the paper's five networks (figure 3), with three blocks and an eighth of the channels:
-`inception_2015` without batch norm, `bn_baseline` the same with it, `bn_x5` and `bn_x30` with 5 and 30 times its
-learning rate (without dropout and response normalisation, with a fifth of the weight decay), `bn_x5_sigmoid` with
+`inception_2015` without batch norm, `bn_baseline` the same network with it, `bn_x5` and `bn_x30` with 5 and 30 times
+its learning rate (without dropout and response normalisation, with a fifth of the weight decay), `bn_x5_sigmoid` with
 sigmoids in place of rectifiers; or `inception_sigmoid`, sigmoids without batch norm, of which the paper only states
 that it does not learn. All are trained for the same number of steps. The base learning rate is the best one of
 `inception_2015` on held-out training images. docs/reports/bn_ablation.md is a report.

@@ -26,7 +26,7 @@ from jaxcnn import augment, data, models
 from jaxcnn.models import PAPER_RUNS
 from jaxcnn.train import Experiment, classification, decay_mask, standardize, with_schedule
 
-# Of the sigmoid network the paper gives no steps; its curve is drawn about as far as this.
+# In millions. The paper gives no number of steps for the sigmoid network; its curve ends at about this number.
 SIGMOID_STEPS = 5.0
 
 
@@ -50,7 +50,7 @@ class Config:
 
 
 def middle(images: jax.Array, size: int) -> jax.Array:
-    """The central square of a size; images that have it already are as they were."""
+    """The central square of a size; images of this size are unchanged."""
     top, left = ((length - size) // 2 for length in images.shape[1:3])
     return images[:, top : top + size, left : left + size]
 

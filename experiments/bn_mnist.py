@@ -27,8 +27,8 @@ from jaxcnn.train import Experiment, Trained, classification, with_schedule
 
 VARIANTS = {"with_norm": {}, "without_norm": {"batch_norm": False}}
 PERCENTILES = (15, 50, 85)
-WINDOWS = 100  # number of parts of the run; the percentiles are means over each of them,
-LOOKS = 50  # of this number of batches
+WINDOWS = 100  # number of parts of the run, for each of which percentiles are recorded
+BATCHES = 50  # number of batches of a part over which its percentiles are averaged
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,21 +57,21 @@ class Percentiles(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool) -> None:
-        """Looks at the inputs ``(batch, units)`` of a training step."""
+        """Updates the percentiles with the inputs ``(batch, units)`` of a training step."""
         taken = self.variable("batch_stats", "taken", jnp.zeros, (), jnp.int32)
         shape = (self.windows, len(PERCENTILES), x.shape[-1])
         means = self.variable("batch_stats", "means", jnp.zeros, shape)
         if not train:
             return
-        every = max(self.steps // LOOKS, 1)
-        looks = -(-self.steps // every)
+        every = max(self.steps // BATCHES, 1)
+        count = -(-self.steps // every)
 
-        def look(means: jax.Array) -> jax.Array:
+        def add(means: jax.Array) -> jax.Array:
             found = jnp.percentile(x, jnp.array(PERCENTILES, x.dtype), axis=0)
-            return means.at[taken.value // self.steps].add(found / looks)
+            return means.at[taken.value // self.steps].add(found / count)
 
-        is_look = taken.value % self.steps % every == 0
-        means.value = lax.cond(is_look, look, lambda means: means, means.value)
+        is_sampled = taken.value % self.steps % every == 0
+        means.value = lax.cond(is_sampled, add, lambda means: means, means.value)
         taken.value += 1
 
 

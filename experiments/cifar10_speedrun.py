@@ -71,12 +71,12 @@ class Config:
 
 
 def scaled(rate: float, batch_size: int) -> float:
-    """Muon's rate for another batch: its steps have a fixed length, so they add up like noise does."""
+    """Muon's rate for another batch size: its steps have a fixed length, and their sum grows like that of noise."""
     return rate * (batch_size / REFERENCE_BATCH) ** 0.5
 
 
 def speedrun_optimizer(config: Config, total_steps: int) -> optax.GradientTransformation:
-    """Muon for the convolutions; SGD on the summed loss for biases and head, decayed at the same pace at any rate."""
+    """Muon for the convolutions; SGD on the summed loss for biases and head, whose decay is independent of the rate."""
 
     def falling(rate: float, steps: int = total_steps) -> optax.Schedule:
         return optax.linear_schedule(rate, 0.0, steps)

@@ -39,7 +39,7 @@ class Config:
 
 
 def about_zero(batch: dict[str, Any]) -> dict[str, Any]:
-    """Pixels from -0.5 to 0.5, so that what a shift lets in is grey."""
+    """Pixels from -0.5 to 0.5, so that the zeros at the border of a shifted image are grey."""
     return {**batch, "image": to_unit(batch["image"]) - 0.5}
 
 

@@ -76,7 +76,7 @@ class Discriminator(linen.Module):
 
 
 class Networks(linen.Module):
-    """Both networks. A class that is given is ten more entries of the noise and ten more channels of the image."""
+    """Both networks. A class is encoded as ten more entries of the noise and ten more channels of the image."""
 
     width: int
     conditional: bool

@@ -42,7 +42,7 @@ class Config:
 
 
 def detector(config: Config, *, num_classes: int) -> models.FasterRCNN:
-    """Faster R-CNN whose smallest anchors are platelets and whose largest are white cells."""
+    """Faster R-CNN whose anchors range from the size of platelets to that of white cells."""
     scale = config.height / 240
     return models.FasterRCNN(
         num_classes=num_classes,

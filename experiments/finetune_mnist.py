@@ -58,7 +58,7 @@ class Config:
     weight_decay: Annotated[float, "decoupled decay of kernels, not of biases"] = 1e-2
 
 
-# Evaluations are as many steps apart: a handful of labels would else be an epoch of one step.
+# The number of steps between evaluations: with few labels, an epoch would otherwise be a single step.
 EPOCH_STEPS = 300
 
 
@@ -89,7 +89,7 @@ def some(split: data.Split, digits: str, count: int, seed: int) -> data.Split:
 
 
 def repeated(split: data.Split, count: int) -> data.Split:
-    """Few images over and over, so that an epoch has enough steps to be worth an evaluation."""
+    """Images repeated, so that an epoch of few images has more steps."""
     return split.take(np.tile(np.arange(len(split)), -(-count // len(split))))
 
 
@@ -128,7 +128,7 @@ def build(config: Config) -> Experiment:
 
 
 def from_pretrained(experiment: Experiment, config: Config, schedule: optax.Schedule) -> Experiment:
-    """The same run from pre-trained layers on: some of them frozen, the others slower than the new head."""
+    """The same run with pretrained layers: some are frozen, the others have a smaller rate than the new head."""
     trained = load_trained(RunFolder.open(Path(config.pretrained)), "last").variables
     slower = optax.adamw(
         lambda step: config.trained_rate * schedule(step),

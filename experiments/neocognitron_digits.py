@@ -26,7 +26,7 @@ from jaxcnn.unsupervised import learn_neocognitron
 
 READS = ("learned", "untrained", "pixels")
 VARIANTS = {reads: {"reads": reads} for reads in READS}
-# The initial weights are so small that a classifier of the responses would hardly train; scaled up, it does.
+# The initial weights are so small that a classifier of the responses hardly trains, so they are scaled up.
 LARGER = 1000.0
 
 

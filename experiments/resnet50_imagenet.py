@@ -57,7 +57,7 @@ class Config:
 
 
 def middle(images: jax.Array, size: int) -> jax.Array:
-    """The central square of a size; images that have it already are as they were."""
+    """The central square of a size; images of this size are unchanged."""
     top, left = ((length - size) // 2 for length in images.shape[1:3])
     return images[:, top : top + size, left : left + size]
 

@@ -142,7 +142,7 @@ def descriptors(model: Network, normalize: Any, variables: Any, images: np.ndarr
 
 
 def cosines(vectors: np.ndarray) -> np.ndarray:
-    """The cosine of each two descriptors."""
+    """The cosine of each pair of descriptors."""
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return unit @ unit.T
 
@@ -160,7 +160,7 @@ def neighbour(vectors: np.ndarray, labels: np.ndarray) -> float:
 
 
 def reduced(vectors: np.ndarray, learned_from: np.ndarray) -> np.ndarray:
-    """The first principal components of unit vectors, by the vectors that they are learned from."""
+    """The first principal components of unit vectors; ``learned_from`` are the vectors from which they are computed."""
 
     def unit(x: np.ndarray) -> np.ndarray:
         return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

@@ -1,10 +1,10 @@
 """Segmentation of digits: five networks classify each pixel of a scene as one of ten digits or the background.
 
 Scenes are those of ``unet_strokes`` with a class for each digit: one to four MNIST digits, half transparent, over 48x48
-photographs of CIFAR-10 (``data.digit_scenes``). Background is 89 % of the pixels, so mean IoU tells more than accuracy.
-The networks are a U-Net, an FCN-8s, a DeepLab, the multi-scale network of Farabet et al., and a U-Net that reads its
-own label map, three times in turn (Pinheiro and Collobert 2014), whose mean IoU is measured after each repetition.
-The settings are not tuned.
+photographs of CIFAR-10 (``data.digit_scenes``). Background is 89 % of the pixels, so mean IoU is more informative than
+accuracy. The networks are a U-Net, an FCN-8s, a DeepLab, the multi-scale network of Farabet et al., and a U-Net that
+reads its own label map, three times in turn (Pinheiro and Collobert 2014), whose mean IoU is measured after each
+repetition. The settings are not tuned.
 
 run     jaxcnn repeat segment_digits --seeds 3     (both sets prepared by tensorflow-datasets; see docs/your_data.md)
 cost    38:43 a run on 1 core

@@ -87,7 +87,7 @@ class Stream(linen.Module):
                 x = linen.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9, name=f"norm{name}")(x))
             if level < 2:
                 x = functional.max_pool(x, (2,) * self.axes, strides=2)
-        # Positions tell directions apart that the mean would not.
+        # Positions distinguish directions that have the same mean over positions.
         x = functional.adaptive_avg_pool(x, (1,) * (self.axes - 2) + (2, 2))
         return linen.Dense(self.num_classes, name="head")(x.reshape(len(x), -1))
 
@@ -120,7 +120,7 @@ def build(config: Config) -> Experiment:
 
 
 def inputs(split: data.Split, config: Config) -> data.Split:
-    """What the streams read of the clips of a split."""
+    """The inputs of the streams for the clips of a split."""
     video = split["video"]
     if config.random_order:
         orders = np.random.default_rng(0).permuted(np.tile(np.arange(video.shape[1]), (len(video), 1)), axis=1)
@@ -186,5 +186,5 @@ def functions(networks: Mapping[str, Stream]) -> dict[str, Any]:
 
 
 def as_input(x: jax.Array) -> jax.Array:
-    """Pixels in [0, 1], which the loop makes of bytes, about 0; flows in pixels a frame as they are."""
+    """Pixels in [0, 1], to which the loop converts bytes, centred at 0; flows in pixels per frame, unchanged."""
     return x.astype(jnp.float32) if x.dtype == jnp.float16 else (x - 0.5) / 0.25

@@ -1,8 +1,9 @@
 """A small U-Net that segments the strokes of handwritten digits (MNIST) on photographs (CIFAR-10).
 
 Each 48x48 scene has one to four half-transparent digits in random colours (``data.digit_scenes``). Background is
-89 % of the pixels, so the accuracy of a constant prediction is high; mean IoU tells more. With ``--set named=true``
-each digit is a class of its own, which takes longer to learn: the mean IoU is 21 % after six epochs.
+89 % of the pixels, so the accuracy of a constant prediction is high; mean IoU is more informative. With
+``--set named=true`` each digit is a class of its own, which takes longer to learn: the mean IoU is 21 % after six
+epochs.
 
 run     jaxcnn train unet_strokes            (both sets prepared by tensorflow-datasets; see docs/your_data.md)
 cost    4:32 a run on 1 core

@@ -1,4 +1,4 @@
-"""What a network looks at: attributions of a score to the input, and the inputs that single units respond to."""
+"""Attributions of a score to the input, and the inputs that single units respond to."""
 
 from typing import TYPE_CHECKING
 

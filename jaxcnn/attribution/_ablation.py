@@ -34,7 +34,7 @@ def occlusion(
         x: ``(n, *spatial, channels)``, floating.
         window_shape: one integer per spatial axis.
         strides: steps between windows, at most the window, so that each position is hidden.
-        target: a class, or one of each example; None for the class with the highest score.
+        target: a class, or one for each example; None for the class with the highest score.
         baseline: what replaces the window, such as the mean colour; broadcasts to the shape of ``x``.
 
     Returns:
@@ -61,8 +61,8 @@ def occlusion(
     covers = [_covers(n, k, s) for n, k, s in zip(sizes, window, steps, strict=True)]
     counts = tuple(len(each) for each in covers)
 
-    def fall(index: jax.Array) -> jax.Array:
-        """The fall of the score for one window."""
+    def decrease(index: jax.Array) -> jax.Array:
+        """The decrease of the score for one window."""
         inside: jax.Array = jnp.ones((1,) * x.ndim, bool)
         for axis, (cover, place) in enumerate(zip(covers, jnp.unravel_index(index, counts), strict=True), 1):
             on_axis = jnp.asarray(cover)[place]
@@ -70,11 +70,11 @@ def occlusion(
         return whole - score(jnp.where(inside, hidden, x))
 
     whole = score(x)
-    falls = lax.map(fall, jnp.arange(np.prod(counts)), batch_size=_BATCH).T.reshape(x.shape[0], *counts)
+    decreases = lax.map(decrease, jnp.arange(np.prod(counts)), batch_size=_BATCH).T.reshape(x.shape[0], *counts)
     for axis, cover in enumerate(covers, 1):  # the mean over the windows that contain a position, axis by axis
         share = jnp.asarray(cover / cover.sum(0), x.dtype)
-        falls = jnp.moveaxis(jnp.tensordot(falls, share, ((axis,), (0,)), precision="highest"), -1, axis)
-    return falls
+        decreases = jnp.moveaxis(jnp.tensordot(decreases, share, ((axis,), (0,)), precision="highest"), -1, axis)
+    return decreases
 
 
 def _covers(size: int, window: int, stride: int) -> np.ndarray:
@@ -101,7 +101,7 @@ def feature_ablation(
         x: ``(n, ..., channels)``, floating.
         groups: integers that broadcast to the shape of ``x``, the number of the group of each entry, such as
             superpixels; None makes each entry of an example a group of its own.
-        target: a class, or one of each example; None for the class with the highest score.
+        target: a class, or one for each example; None for the class with the highest score.
         baseline: what replaces the group; broadcasts to the shape of ``x``.
 
     Returns:
@@ -130,9 +130,9 @@ def feature_ablation(
     group = as_array(places.reshape(x.shape).astype(np.int32), name="groups")
     score, hidden = score_of(f, x, target), broadcast(baseline, x, name="baseline")
     whole = score(x)
-    falls = lax.map(
+    decreases = lax.map(
         lambda index: whole - score(jnp.where(group == index, hidden, x)),
         jnp.arange(len(names), dtype=jnp.int32),
         batch_size=_BATCH,
     )
-    return jnp.take_along_axis(falls.T, group.reshape(x.shape[0], -1), 1).reshape(x.shape)
+    return jnp.take_along_axis(decreases.T, group.reshape(x.shape[0], -1), 1).reshape(x.shape)

@@ -23,7 +23,7 @@ def guided_backprop(f: Function, x: ArrayLike, *, target: Target = None) -> jax.
     Args:
         f: as in ``saliency``.
         x: ``(n, ..., channels)``, floating.
-        target: a class, or one of each example; None for the class with the highest score.
+        target: a class, or one for each example; None for the class with the highest score.
 
     Returns:
         an array of the shape of ``x``.
@@ -57,7 +57,7 @@ def deconvnet(f: Function, x: ArrayLike, *, target: Target = None) -> jax.Array:
     Args:
         f: as in ``saliency``.
         x: ``(n, ..., channels)``, floating.
-        target: a class, or one of each example; None for the class with the highest score.
+        target: a class, or one for each example; None for the class with the highest score.
 
     Returns:
         an array of the shape of ``x``.

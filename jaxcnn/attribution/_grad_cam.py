@@ -22,7 +22,7 @@ def grad_cam(f: Function, x: ArrayLike, *, layer: str, target: Target = None, re
         f: as in ``saliency``.
         x: ``(n, *spatial, channels)``, floating.
         layer: a name from ``layer_shapes``, of a layer ``(n, *spatial, channels)``.
-        target: a class, or one of each example; None for the class with the highest score.
+        target: a class, or one for each example; None for the class with the highest score.
         rectified: False keeps negative values, at positions that reduce the score.
 
     Returns:
@@ -63,7 +63,7 @@ def guided_grad_cam(f: Function, x: ArrayLike, *, layer: str, target: Target = N
         f: as in ``saliency``.
         x: ``(n, *spatial, channels)``, floating.
         layer: a name from ``layer_shapes``, of a layer ``(n, *spatial, channels)``.
-        target: a class, or one of each example; None for the class with the highest score.
+        target: a class, or one for each example; None for the class with the highest score.
 
     Returns:
         an array of the shape of ``x``.

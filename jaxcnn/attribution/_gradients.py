@@ -22,7 +22,7 @@ def saliency(f: Function, x: ArrayLike, *, target: Target = None) -> jax.Array:
         f: a function of ``x`` that gives scores ``(n, classes)`` or ``(n,)`` and computes each example independently,
             such as ``lambda x: model.apply(variables, x, train=False)``.
         x: ``(n, ..., channels)``, floating.
-        target: a class, or one of each example; None for the class with the highest score.
+        target: a class, or one for each example; None for the class with the highest score.
 
     Returns:
         an array of the shape of ``x``, not negative.
@@ -49,7 +49,7 @@ def input_x_gradient(f: Function, x: ArrayLike, *, target: Target = None) -> jax
     Args:
         f: as in ``saliency``.
         x: ``(n, ..., channels)``, floating.
-        target: a class, or one of each example; None for the class with the highest score.
+        target: a class, or one for each example; None for the class with the highest score.
 
     Returns:
         an array of the shape of ``x``.
@@ -80,7 +80,7 @@ def smoothgrad(
         key: of the noise.
         f: as in ``saliency``.
         x: ``(n, ..., channels)``, floating.
-        target: a class, or one of each example; None for the class with the highest score at ``x``.
+        target: a class, or one for each example; None for the class with the highest score at ``x``.
         samples: number of noisy copies.
         noise: standard deviation as a fraction of the range of the example; 0.1 to 0.2 in the paper.
 
@@ -112,7 +112,7 @@ def smoothgrad(
 
 
 class IntegratedGradients(NamedTuple):
-    """What ``integrated_gradients`` returns.
+    """The result of ``integrated_gradients``.
 
     Attributes:
         attributions: of the shape of the input.
@@ -135,7 +135,7 @@ def integrated_gradients(
     Args:
         f: as in ``saliency``.
         x: ``(n, ..., channels)``, floating.
-        target: a class, or one of each example; None for the class with the highest score at ``x``.
+        target: a class, or one for each example; None for the class with the highest score at ``x``.
         baseline: an input without information, such as 0, that broadcasts to the shape of ``x``.
         steps: number of nodes of the quadrature.
 

@@ -34,15 +34,15 @@ def layer_gradients(
 ) -> dict[str, LayerGradient]:
     """The value of each layer of a function, and the gradient ``d f(x)[target] / d value`` of its score.
 
-    One forward and one backward pass give all of them, however many there are.
+    One forward and one backward pass compute the values and gradients of all layers.
 
     Args:
-        f: a function of one batch that gives scores ``(n, classes)``, or one number of each example ``(n,)``, such as
+        f: a function of one batch that gives scores ``(n, classes)``, or one number for each example ``(n,)``, such as
             the loss.
         x: ``(n, ..., channels)``, floating.
-        target: a class, or one of each example; None for the class with the highest score, and for ``(n,)``.
+        target: a class, or one for each example; None for the class with the highest score, and for ``(n,)``.
         layers: names from ``layer_shapes``. Unless given: every layer of floating numbers, in the order in which they
-            are computed. A value that has several names is there once, and layers that are computed several times are
+            are computed. A value that has several names is listed once, and layers that are computed several times are
             left out.
 
     Returns:
@@ -68,7 +68,7 @@ def layer_gradients(
     program = found.program
 
     def score(offsets: list[jax.Array]) -> tuple[jax.Array, list[jax.Array]]:
-        """The sum of the scores where the layers are moved by these arrays, and the layers."""
+        """The sum of the scores with these arrays added to the layers, and the values of the layers."""
         by_place = dict(zip(wanted, offsets, strict=True))
         makers = {program.maker[place] for place in wanted if place in program.maker}
         moved = {operation: _moved(operation, by_place) for operation in makers}

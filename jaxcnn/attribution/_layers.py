@@ -22,7 +22,7 @@ class Traced:
 
     Attributes:
         program: its operations.
-        layers: the values that have a name, each as often as there are values of that name.
+        layers: the values of each name; a layer that is computed several times has several.
     """
 
     program: Program
@@ -86,7 +86,7 @@ def layer_shapes(f: Function, x: ArrayLike) -> dict[str, tuple[int, ...]]:
     Layers are the entries of the dict that a model's ``features`` returns, such as ``"stage3"``; the result of each
     call of a Flax module, under its path and ``()``, such as ``"stage3_block0/conv1()"``; and values that the function
     names by ``jax.ad_checkpoint.checkpoint_name``. In the argument ``layer``, ``()`` may be omitted if no other layer
-    has the name without it. Values inside of loops are no layers.
+    has the name without it. Values inside of loops are not layers.
 
     Args:
         f: a function of one array, such as ``lambda x: model.apply(variables, x, train=False)``.

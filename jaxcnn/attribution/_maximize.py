@@ -20,13 +20,13 @@ from jaxcnn.augment import random_affine
 Parametrization = Literal["fourier", "pixel"]
 
 # The square root of the covariance of the colours of ImageNet, as in Lucid, scaled to the greatest column.
-_REDIRECTED = 16  # steps in which a rectifier that is off passes what would turn it on, as in Lucid
+_REDIRECTED = 16  # steps in which an inactive rectifier passes gradients that increase its input, as in Lucid
 _COLOURS = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 _COLOURS = _COLOURS / np.linalg.norm(_COLOURS, axis=0).max()
 
 
 class Optimized(NamedTuple):
-    """What ``maximize_activation`` and ``invert_features`` return.
+    """The result of ``maximize_activation`` and ``invert_features``.
 
     Attributes:
         images: ``(n, height, width, channels)`` in [0, 1].
@@ -55,13 +55,13 @@ def maximize_activation(
     gives the colours the correlation that they have in photographs. At each step a randomly moved copy of each image is
     scored (shifts up to 1/16 of the image, rotations up to 5 degrees, scales up to 10 %), so that the score does not
     depend on single pixels, and Adam follows its gradient. In the first 16 steps a rectifier whose input is negative
-    passes the part of the gradient that makes it larger, so that a unit which is off at the start can be turned on.
+    passes the part of the gradient that increases it, so that a unit that is inactive at the start can become active.
 
     Show several images (``n``), since different starts may lead to different images, and compare the activations that
     are reached with those of data.
 
     Args:
-        key: of the start and of the moves.
+        key: of the initial images and of the transformations.
         score: images -> ``(n,)``, such as ``lambda x: layer_outputs(f, x, layers=["conv3"])["conv3"][:, 4, 4, 7]``.
         shape: ``(n, height, width, channels)`` of the images.
         parametrization: ``"fourier"`` or ``"pixel"``.
@@ -132,7 +132,7 @@ def invert_features(
     """Images whose values of a layer are close to those of given images: the information that the layer preserves.
 
     Maximises ``-|h(y) - h(x)|**2 / |h(x)|**2`` of each image over ``y``, from noise, with the parametrizations of
-    ``maximize_activation`` and without its moves. The score of 0 is reached by ``x`` itself.
+    ``maximize_activation`` and without its transformations. The score of 0 is reached by ``x`` itself.
 
     Args:
         key: of the start.
@@ -182,7 +182,7 @@ def invert_features(
 
 
 def _with_redirected_rectifiers(score: Function, shape: tuple[int, ...]) -> Function:
-    """The same scores, with gradients that turn rectifiers on; unchanged where none is recognised."""
+    """The same scores, with gradients that can activate rectifiers; unchanged if no rectifier is recognised."""
     program = traced(score, jnp.zeros(shape))
     try:
         rules = rectifier_rules(program.program, redirected)

@@ -32,7 +32,7 @@ def weight_randomization(
             the input is usual.
 
     Returns:
-        for each layer the correlation after it, and those before it, were permuted.
+        for each layer the correlation after this layer and the layers before it were permuted.
 
     Raises:
         ValueError: a layer without parameters.

@@ -1,6 +1,6 @@
 """The rectifiers ``max(x, 0)`` of any function, found in its program, and other rules for their derivative.
 
-A rectifier that is missed would change the result without a sign, so whatever looks like one and is not recognised is
+A missed rectifier would change the result silently, so an operation that resembles a rectifier and is not recognised is
 an error.
 """
 
@@ -284,7 +284,7 @@ class _Search:
         return value
 
     def zero(self, value: Value) -> bool | None:
-        """Whether a value is 0 everywhere (True) or nowhere (False); None if that is not known, or neither."""
+        """Whether a value is 0 everywhere (True) or nowhere (False); None in other cases, or if it is not known."""
         if value in self.depending:
             return None
         known = self.program.constant(value)

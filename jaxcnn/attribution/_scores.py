@@ -1,4 +1,4 @@
-"""The score that is explained: one number of each example."""
+"""The score that is explained: one number for each example."""
 
 from collections.abc import Callable
 
@@ -29,12 +29,12 @@ def as_batch(x: ArrayLike) -> jax.Array:
 
 
 def score_of(f: Function, x: jax.Array, target: Target) -> Function:
-    """The function that gives one score of each example: that of a class, or of the class that is highest at ``x``.
+    """The function that gives one score for each example: that of a class, or of the class that is highest at ``x``.
 
     Args:
         f: gives ``(n, classes)``, or ``(n,)``.
         x: where the class that is highest is chosen.
-        target: a class, or one of each example; None for the highest, and for ``(n,)``.
+        target: a class, or one for each example; None for the highest, and for ``(n,)``.
 
     Raises:
         ShapeError: results of another shape, or a number of targets that does not fit.
@@ -44,7 +44,7 @@ def score_of(f: Function, x: jax.Array, target: Target) -> Function:
     shape = shape_of_scores(f, x)
     if shape == x.shape[:1]:
         if target is not None:
-            raise ValueError(f"target={target!r}: the function gives one score of each example, so there is no class.")
+            raise ValueError(f"target={target!r}: the function gives one score for each example, so there is no class.")
         return f
     if len(shape) != 2 or shape[0] != x.shape[0]:
         raise ShapeError(
@@ -59,7 +59,7 @@ def shape_of_scores(f: Function, x: jax.Array | jax.ShapeDtypeStruct) -> tuple[i
     """The shape of what a function returns.
 
     Raises:
-        TypeError: not one array.
+        TypeError: it returns something other than one array.
     """
     found = jax.eval_shape(f, x)
     if not isinstance(found, jax.ShapeDtypeStruct):

@@ -14,7 +14,7 @@ from jaxcnn.shapes import ReceptiveField
 
 
 class TopPatches(NamedTuple):
-    """What ``top_patches`` returns; each row is a unit, and its entries are in order, the greatest value first.
+    """The result of ``top_patches``; each row is a unit, and its entries are in descending order of the values.
 
     Attributes:
         values: ``(units, k)``, the activations.
@@ -128,7 +128,7 @@ class _State:
         self.patches = np.zeros((units, k, *size, batch.shape[-1]), batch.dtype)
 
     def take(self, order: np.ndarray, places: np.ndarray, batch: np.ndarray, seen: int) -> None:
-        """Sorts what is there, and takes what is new from a batch, whose first image has the number ``seen``."""
+        """Sorts the stored entries, and adds the new ones from a batch, whose first image has the number ``seen``."""
         old = np.minimum(order, self.k - 1)
         self.images, self.positions, self.patches = (
             np.take_along_axis(each, old.reshape(*old.shape, *[1] * (each.ndim - 2)), 1)
@@ -142,7 +142,7 @@ class _State:
 
 
 def crop(image: np.ndarray, position: Any, receptive_field: ReceptiveField | None, fill: float) -> np.ndarray:
-    """What a unit at a position sees of an image ``(*spatial, channels)``; all of it without a receptive field."""
+    """The receptive field of a unit at a position in an image ``(*spatial, channels)``, or the whole image."""
     if receptive_field is None:
         return image
     found = np.full((*receptive_field.size, image.shape[-1]), fill, image.dtype)

@@ -23,7 +23,7 @@ def chain(*functions: Callable[[jax.Array, Any], Any]) -> Callable[[jax.Array, A
         a function ``(key, x) -> x``.
 
     Raises:
-        TypeError: an argument that cannot be called, or a key that is not one.
+        TypeError: an argument that cannot be called, or an invalid key.
 
     >>> import functools
     >>> import jax.numpy as jnp

@@ -141,7 +141,7 @@ def random_color(
         ShapeError: images with fewer than three axes or no pixels, or with channels other than 1 and 3 where
             saturation or hue change.
         ValueError: an amount that is negative, not finite or too large.
-        TypeError: images that are not floating, an amount that is not a plain number, or a key that is not one.
+        TypeError: images that are not floating, an amount that is not a plain number, or an invalid key.
 
     Source: Howard (2013), "Some improvements on deep convolutional neural network based image classification",
     section 2.1; the ranges as in torchvision's ``ColorJitter``.

@@ -38,7 +38,7 @@ def random_crop(
     Raises:
         ShapeError: images with fewer than three axes or no pixels, or a crop larger than the padded image.
         ValueError: a ``padding_mode`` that does not exist.
-        TypeError: images that are not floating, pixels that are not integers, or a key that is not one.
+        TypeError: images that are not floating, pixels that are not integers, or an invalid key.
 
     Source: He et al. (2016), "Deep residual learning for image recognition", section 4.2 (32x32 padded by 4).
 
@@ -87,7 +87,7 @@ def random_resized_crop(
     Raises:
         ShapeError: images with fewer than three axes or no pixels, or a size under 1.
         ValueError: a range that is out of order or out of bounds.
-        TypeError: images that are not floating, ranges that are not pairs of plain numbers, or a key that is not one.
+        TypeError: images that are not floating, ranges that are not pairs of plain numbers, or an invalid key.
 
     Source: Szegedy et al. (2015), "Going deeper with convolutions", section 6; the logarithm, the ten draws and the
     central part as in torchvision's ``RandomResizedCrop``.

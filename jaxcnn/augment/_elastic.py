@@ -33,7 +33,7 @@ def random_elastic(
     Raises:
         ShapeError: images with fewer than three axes or no pixels.
         ValueError: an amount that is negative or not finite, or ``sigma=0``.
-        TypeError: images that are not floating, an amount that is not a plain number, or a key that is not one.
+        TypeError: images that are not floating, an amount that is not a plain number, or an invalid key.
 
     Source: Simard, Steinkraus and Platt (2003), "Best practices for convolutional neural networks applied to visual
     document analysis", section 2.

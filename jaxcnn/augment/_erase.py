@@ -27,7 +27,7 @@ def random_cutout(key: jax.Array, images: ArrayLike, *, size: IntPerAxis, fill: 
 
     Raises:
         ShapeError: images with fewer than three axes or no pixels, or a negative size.
-        TypeError: images that are not floating, a size that is not an integer, or a key that is not one.
+        TypeError: images that are not floating, a size that is not an integer, or an invalid key.
 
     Source: DeVries and Taylor (2017), "Improved regularization of convolutional neural networks with cutout",
     section 3.2.
@@ -78,7 +78,7 @@ def random_erasing(
     Raises:
         ShapeError: images with fewer than three axes or no pixels.
         ValueError: a probability outside [0, 1], a range that is out of order or out of bounds, or another ``fill``.
-        TypeError: images that are not floating, amounts that are not plain numbers, or a key that is not one.
+        TypeError: images that are not floating, amounts that are not plain numbers, or an invalid key.
 
     Source: Zhong et al. (2020), "Random erasing data augmentation", algorithm 1; the logarithm (algorithm 1 draws the
     ratio itself, so tall more often than wide) and the ten draws as in torchvision's ``RandomErasing``.

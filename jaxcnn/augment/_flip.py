@@ -25,7 +25,7 @@ def random_flip(key: jax.Array, images: ArrayLike, *, axis: ImageAxis = "width",
     Raises:
         ShapeError: images with fewer than three axes or no pixels.
         ValueError: another axis, or a probability outside [0, 1].
-        TypeError: images that are not floating, a probability that is not a plain number, or a key that is not one.
+        TypeError: images that are not floating, a probability that is not a plain number, or an invalid key.
 
     Source: Krizhevsky, Sutskever and Hinton (2012), "ImageNet classification with deep convolutional neural networks",
     section 4.1.
@@ -61,7 +61,7 @@ def alternating_flip(key: jax.Array, images: ArrayLike, indices: ArrayLike, *, e
 
     Raises:
         ShapeError: images with fewer than three axes or no pixels, or indices or an epoch of another shape.
-        TypeError: images that are not floating, indices or an epoch that are not integers, or a key that is not one.
+        TypeError: images that are not floating, indices or an epoch that are not integers, or an invalid key.
 
     Source: Jordan (2024), "94% on CIFAR-10 in 3.29 seconds on a single GPU", section 3.6.
 

@@ -59,7 +59,7 @@ def random_affine(
     """Shears, scales, rotates and shifts each image by random amounts, in one bilinear sampling.
 
     The content at ``q`` moves to ``R Z S q + s`` relative to the centre: ``S`` shears, ``Z`` scales, ``R`` rotates, and
-    ``s`` shifts. All amounts are independent for each image; with none, images come back unchanged.
+    ``s`` shifts. All amounts are independent for each image; without amounts, images are unchanged.
 
     Args:
         key: determines the amounts, together with the number of images.
@@ -76,7 +76,7 @@ def random_affine(
     Raises:
         ShapeError: images with fewer than three axes or no pixels.
         ValueError: an amount that is negative or not finite, over 180 (``rotate``), or 90 and more (``shear``).
-        TypeError: images that are not floating, an amount that is not a plain number, or a key that is not one.
+        TypeError: images that are not floating, an amount that is not a plain number, or an invalid key.
 
     Source: Simard, Steinkraus and Platt (2003), "Best practices for convolutional neural networks applied to visual
     document analysis", section 2.

@@ -130,7 +130,7 @@ def as_amount(value: float, *, name: str, most: float = math.inf, below: float =
 
 
 def rolled(values: jax.Array, by: int) -> jax.Array:
-    """``v[i - by]`` over the first axis; before the first are the last.
+    """``v[i - by]`` over the first axis, with indices modulo its size.
 
     JAX does not roll a sharded axis of an Explicit mesh, so there the batch is replicated first. Otherwise XLA sends
     one image from each device to the next.
@@ -162,7 +162,7 @@ def as_range(value: object, *, name: str, above: float = 0.0, most: float = math
 
 
 def as_fill(value: float) -> float:
-    """The number that pixels from outside an image have.
+    """The value of pixels outside of an image.
 
     Raises:
         TypeError: not a single real number.

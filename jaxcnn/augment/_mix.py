@@ -29,8 +29,7 @@ def mixup(key: jax.Array, images: ArrayLike, targets: ArrayLike, *, alpha: float
     Raises:
         ShapeError: images with fewer than three axes or no pixels, or targets with other batch axes.
         ValueError: a negative ``alpha``.
-        TypeError: images or targets that are not floating, an ``alpha`` that is not a plain number, or a key that is
-            not one.
+        TypeError: images or targets that are not floating, an ``alpha`` that is not a plain number, or an invalid key.
 
     Source: Zhang et al. (2018), "mixup: beyond empirical risk minimization", equation 2 (there one weight for all
     images of a batch).
@@ -68,8 +67,7 @@ def cutmix(key: jax.Array, images: ArrayLike, targets: ArrayLike, *, alpha: floa
     Raises:
         ShapeError: images with fewer than three axes or no pixels, or targets with other batch axes.
         ValueError: a negative ``alpha``.
-        TypeError: images or targets that are not floating, an ``alpha`` that is not a plain number, or a key that is
-            not one.
+        TypeError: images or targets that are not floating, an ``alpha`` that is not a plain number, or an invalid key.
 
     Source: Yun et al. (2019), "CutMix: regularization strategy to train strong classifiers with localizable features",
     equations 1 and 2.
@@ -115,8 +113,7 @@ def mixup_or_cutmix(
     Raises:
         ShapeError: images with fewer than three axes or no pixels, or targets with other batch axes.
         ValueError: a negative ``alpha``.
-        TypeError: images or targets that are not floating, an ``alpha`` that is not a plain number, or a key that is
-            not one.
+        TypeError: images or targets that are not floating, an ``alpha`` that is not a plain number, or an invalid key.
 
     Source: torchvision's reference recipe (2021), "How to train state-of-the-art models using TorchVision's latest
     primitives"; there one choice for the whole batch.
@@ -145,7 +142,7 @@ def _as_pair(images: ArrayLike, targets: ArrayLike) -> tuple[jax.Array, jax.Arra
 
 
 def _beta(key: jax.Array, alpha: float, count: int) -> jax.Array:
-    """Draws from Beta(alpha, alpha). Beta(1, 1) is uniform, and compiles much faster as that."""
+    """Draws from Beta(alpha, alpha). Beta(1, 1) is drawn as a uniform distribution, which compiles much faster."""
     if alpha == 1:
         return jax.random.uniform(key, (count,), jnp.float32)
     return jax.random.beta(key, alpha, alpha, (count,), jnp.float32)
@@ -160,5 +157,5 @@ def _mixed(values: jax.Array, weights: jax.Array) -> jax.Array:
 
 
 def _with_ndim_of(values: jax.Array, array: jax.Array) -> jax.Array:
-    """Values ``(n,)`` with axes of size 1 added, as many as the array has."""
+    """Values ``(n,)`` with axes of size 1 added, up to the number of axes of the array."""
     return jnp.expand_dims(values, tuple(range(1, array.ndim)))

@@ -1,4 +1,4 @@
-"""The fourteen operations of RandAugment and TrivialAugment, another one for each image of a batch.
+"""The fourteen operations of RandAugment and TrivialAugment, with a different one for each image of a batch.
 
 Under ``jit``, a switch over fourteen operations would compute all fourteen for every image. Here they are five
 computations: one sampling for all operations that move pixels, one blend for all that scale the distance from a base

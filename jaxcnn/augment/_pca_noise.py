@@ -60,8 +60,7 @@ def random_pca_noise(key: jax.Array, images: ArrayLike, axes: ArrayLike, *, stre
     Raises:
         ShapeError: images with fewer than three axes or no pixels, or axes of another shape.
         ValueError: a negative ``strength``.
-        TypeError: images or axes that are not floating, a ``strength`` that is not a plain number, or a key that is not
-            one.
+        TypeError: images or axes that are not floating, a ``strength`` that is not a plain number, or an invalid key.
 
     Source: Krizhevsky, Sutskever and Hinton (2012), "ImageNet classification with deep convolutional neural networks",
     section 4.1.

@@ -34,7 +34,7 @@ def rand_augment(
     Raises:
         ShapeError: images with fewer than three axes or no pixels.
         ValueError: options that are out of range.
-        TypeError: images that are not floating, options that are not integers, or a key that is not one.
+        TypeError: images that are not floating, options that are not integers, or an invalid key.
 
     Source: Cubuk et al. (2020), "RandAugment: practical automated data augmentation with a reduced search space";
     operations, ranges and 31 bins as in torchvision's ``RandAugment``, moves with the nearest pixel.
@@ -80,7 +80,7 @@ def trivial_augment(key: jax.Array, images: ArrayLike, *, num_bins: int = 31, fi
     Raises:
         ShapeError: images with fewer than three axes or no pixels.
         ValueError: fewer than two bins.
-        TypeError: images that are not floating, bins that are not an integer, or a key that is not one.
+        TypeError: images that are not floating, bins that are not an integer, or an invalid key.
 
     Source: Müller and Hutter (2021), "TrivialAugment: tuning-free yet state-of-the-art data augmentation", table 1
     ("wide"); the ranges as in torchvision's ``TrivialAugmentWide``, moves with the nearest pixel.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxcnn.augment._images import with_sharding_of
 
-TRIES = 10  # draws of a size before an image counts as having none that fits
+TRIES = 10  # draws of a size; if none fits, the image has no rectangle
 
 
 def random_sides(

@@ -67,7 +67,8 @@ def nearest(images: jax.Array, rows: jax.Array, columns: jax.Array, fill: float)
 def _floor_and_fraction(position: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
     """The pixel before a position of a padded axis, and the distance from it, 0 to 1.
 
-    That pixel is at most ``size``, since one pixel has to follow it, so the end of the axis is at a distance of 1.
+    The index of that pixel is at most ``size``, since one pixel must follow it; so the end of the axis has a distance
+    of 1.
     """
     position = jnp.clip(position, 0, size + 1)
     floor = jnp.minimum(jnp.floor(jax.lax.stop_gradient(position)), size)

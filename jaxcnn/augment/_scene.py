@@ -1,4 +1,4 @@
-"""Batches of images with boxes and label maps: what is in them, and how boxes follow their image."""
+"""Batches of images with boxes and label maps: their parts, and boxes that move with their image."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ OF_BOXES = ("box_label", "box_mask", "box_crowd", "box_difficult", "box_area")
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """The parts of a batch that have a place.
+    """The parts of a batch that have positions in an image.
 
     Attributes:
         image: ``(n, height, width, channels)``.
         size: height and width of each image, ``(n, 2)``; the rest of the array is padding.
         segmentation: ``(n, height, width)``, or None.
         boxes: ``(n, most, 4)``, or None.
-        mask: which of the boxes are there, ``(n, most)``; None without boxes.
+        mask: which of the boxes are not padding, ``(n, most)``; None without boxes.
     """
 
     image: jax.Array
@@ -39,7 +39,7 @@ class Scene:
 
 
 def as_scene(batch: Batch) -> Scene:
-    """The parts of a batch that have a place, checked.
+    """The parts of a batch that have positions in an image, checked.
 
     Raises:
         ShapeError: arrays that do not fit the images.
@@ -88,7 +88,7 @@ def as_scene(batch: Batch) -> Scene:
 
 
 def _as_floating(array: Any) -> jax.Array:
-    """The array, with integers as float32: parts of boxes and of areas are no integers.
+    """The array, with integers as float32, since clipped boxes and scaled areas are not integers.
 
     >>> _as_floating([1, 2]).dtype
     dtype('float32')

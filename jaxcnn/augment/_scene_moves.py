@@ -39,7 +39,7 @@ def random_scene_flip(
         ShapeError: arrays that do not fit the images.
         ValueError: a batch without images, one with places that are not moved, such as ``keypoints``, another axis, or
             a probability outside [0, 1].
-        TypeError: images that are not floating, a segmentation that is not of integers, or a key that is not one.
+        TypeError: images that are not floating, a segmentation that is not of integers, or an invalid key.
 
     >>> batch = {"image": jnp.zeros((1, 2, 8, 3)), "boxes": jnp.array([[[1.0, 0, 4, 2]]])}
     >>> flip = jax.jit(lambda key, batch: random_scene_flip(key, batch, probability=1))

@@ -30,7 +30,7 @@ def random_shift(
     Raises:
         ShapeError: images with fewer than three axes or no pixels, or a negative ``max_pixels``.
         ValueError: a ``padding_mode`` that does not exist.
-        TypeError: images that are not floating, pixels that are not integers, or a key that is not one.
+        TypeError: images that are not floating, pixels that are not integers, or an invalid key.
 
     Source: Krizhevsky, Sutskever and Hinton (2012), "ImageNet classification with deep convolutional neural networks",
     section 4.1.

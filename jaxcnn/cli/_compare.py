@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What a run folder holds.
+    """The content of a run folder.
 
     Raises:
         RunError: the folder holds no run.

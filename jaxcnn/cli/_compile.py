@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Refuses numbers that mean nothing.
+    """Refuses invalid numbers.
 
     Raises:
         ValueError: a batch under 1.
@@ -125,7 +125,7 @@ def rows(reports: list[Any]) -> list[list[str]]:
 
 
 def _column(report: Any) -> dict[str, str]:
-    """The figures of one program; those that a program too large for the device does not have are left out."""
+    """The figures of one program, without those that do not exist if it is too large for the device."""
     first = {
         "batch of all devices": str(report.batch_size),
         "seconds to compile": f"{report.lower_seconds + report.compile_seconds:.1f}",
@@ -165,7 +165,7 @@ def _bounds(report: Any) -> dict[str, str]:
 
 
 def problems_of(reports: list[Any]) -> list[str]:
-    """A sentence for each program that does not fit, and for activations that travel."""
+    """A sentence for each program that does not fit, or that sends activations between devices."""
     found = []
     for report in reports:
         if not report.fits:

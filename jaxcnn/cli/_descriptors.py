@@ -1,4 +1,4 @@
-"""What `index` and `search` share: the descriptor of an image by a layer of a run's network."""
+"""Shared by `index` and `search`: the descriptor of an image by a layer of a run's network."""
 
 import argparse
 import dataclasses
@@ -23,7 +23,7 @@ class Describer:
     """A layer of a run's network and a pool, as a function of images.
 
     Attributes:
-        model: of the run; says how image files are read.
+        model: of the run; it determines how image files are read.
         layer: its name.
         pool: the name of a pool; empty for a layer that is one vector for each image.
         function: images ``(n, height, width, channels)`` as the data set has them -> unit vectors ``(n, channels)``.
@@ -46,7 +46,7 @@ class Describer:
         return np.concatenate(found)
 
     def read(self, paths: Sequence[Path], inverted: Sequence[bool]) -> "np.ndarray":
-        """Image files as the network gets them."""
+        """Image files as arrays that the network reads."""
         import numpy as np
 
         from jaxcnn.data import read_image

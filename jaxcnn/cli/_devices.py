@@ -1,4 +1,4 @@
-"""The options of ``jaxcnn train`` that say on which devices, and in how many processes."""
+"""The options of ``jaxcnn train`` for the devices and the processes."""
 
 import argparse
 from typing import Any
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_step_arguments(group: "argparse._ArgumentGroup") -> None:
-    """The options that say how a step is spread over the devices."""
+    """The options for the split of a step over the devices."""
     group.add_argument(
         "--spelling", metavar="NAME", help="how the step runs on several devices: jit, shard_map or pmap"
     )
@@ -67,7 +67,7 @@ def join(options: argparse.Namespace) -> None:
         )
 
 
-def asked(options: argparse.Namespace) -> dict[str, Any]:
+def given(options: argparse.Namespace) -> dict[str, Any]:
     """The options of ``Parallel.of_run`` that the user gave."""
     given = {name: getattr(options, name) for name in ("devices", "spelling", "batch_stats", "accumulate", "fsdp")}
     return {name: None if value == "all" else value for name, value in given.items() if value is not None}

@@ -144,9 +144,9 @@ def first_images(split: Any, count: int, *, repeat: bool = False) -> Any:
 def write(
     model: "RecordedModel", dtype: Any, rows: int | None, options: argparse.Namespace, path: Path, examples: Any
 ) -> tuple["PortableProgram", dict[str, int], Callable[[Any], Any] | None]:
-    """Writes the file; the program, its number of nodes of each type, and a function that runs the file, if one can.
+    """Writes the file; returns the program, its number of nodes by type, and a function that runs the file, or None.
 
-    With ``examples`` for calibration, the program is one of integers.
+    With ``examples`` for calibration, the program computes with integers.
     """
     import jax
 
@@ -239,7 +239,7 @@ def compare(expected: Any, found: Any, tolerance: float | None) -> float:
     Entries that are NaN, or the same infinity, in both do not differ.
 
     Raises:
-        ValueError: it is above the tolerance.
+        ValueError: the difference is above the tolerance.
     """
     import jax
     import numpy as np
@@ -260,7 +260,7 @@ def compare(expected: Any, found: Any, tolerance: float | None) -> float:
 
 
 def about(model: "RecordedModel", program: "PortableProgram", options: argparse.Namespace) -> dict[str, Any]:
-    """What a card says about the network."""
+    """The entries of a card about the network."""
     import jax
 
     return {

@@ -1,6 +1,6 @@
 """Runs trained one after another, each in a process of its own, which may be stopped and started again.
 
-Each run is a process of its own, so its wall time is what a user waits for, imports, compilation and pictures included.
+The wall time of a run is that of its process, with imports, compilation and pictures.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ class Planned:
 
     Attributes:
         folder: of the run.
-        words: what `jaxcnn train` is given for its settings, such as ``("--variant", "mean", "--set", "seed=0")``.
+        words: the arguments of `jaxcnn train` for its settings, such as ``("--variant", "mean", "--set", "seed=0")``.
         settings: all of them, as ``config.json`` holds them.
     """
 
@@ -82,7 +82,7 @@ def train_in_turn(
     """Trains every run, or what is left of it.
 
     Args:
-        experiment: what `jaxcnn train` is given for the experiment.
+        experiment: the argument of `jaxcnn train` for the experiment.
         file: the experiment.
         runs: what to train.
         again: the command that continues after a stop.
@@ -138,7 +138,7 @@ def _train(experiment: str, planned: Planned, again: str, quiet: bool) -> float 
 
 
 def _check_same(file: "ExperimentFile", planned: Planned) -> None:
-    """Refuses to take a run of something else for a planned one.
+    """Refuses an existing run that differs from the planned one.
 
     Raises:
         RunError: its settings differ, or the text of its experiment does.

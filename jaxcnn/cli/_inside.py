@@ -1,4 +1,4 @@
-"""What `explain` and `units` share: the function of a run's network, from prepared images to the scores of classes."""
+"""Shared by `explain` and `units`: the function of a run's network, from prepared images to the scores of classes."""
 
 import argparse
 import dataclasses
@@ -36,7 +36,7 @@ class Inside:
         """A layer of maps by name; unless given, the last that has more than one position.
 
         Raises:
-            ValueError: there is no such layer, or it is no map.
+            ValueError: there is no such layer, or it has no maps.
         """
         maps = [each for each, shape in self.shapes.items() if len(shape) == 4 and min(shape[1:3]) > 1]
         maps = [

@@ -1,11 +1,11 @@
-"""What the operating system allows this process, looked at before training needs more."""
+"""Limits of the operating system for this process, checked before training."""
 
 import resource
 import sys
 
-# A run of images in memory was seen to need 40 open files; threads that read images need more.
+# A run with images in memory needed 40 open files when measured; threads that read images need more.
 FILES = 64
-WISHED_FILES = 4096
+TARGET_FILES = 4096
 # JAX's threads reserve about this much address space, and a thread that cannot be made ends the process.
 ADDRESSES = 4 << 30
 
@@ -19,13 +19,13 @@ def check_limits() -> None:
     from jaxcnn.train import RunError
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < WISHED_FILES:
-        soft = WISHED_FILES if hard == resource.RLIM_INFINITY else min(hard, WISHED_FILES)
+    if soft != resource.RLIM_INFINITY and soft < TARGET_FILES:
+        soft = TARGET_FILES if hard == resource.RLIM_INFINITY else min(hard, TARGET_FILES)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     if soft != resource.RLIM_INFINITY and soft < FILES:
         raise RunError(
             f"this process may have {soft} files open at a time, and training needs at least {FILES}. Allow more with "
-            f"`ulimit -n {WISHED_FILES}`."
+            f"`ulimit -n {TARGET_FILES}`."
         )
     space, _ = resource.getrlimit(resource.RLIMIT_AS)
     if space != resource.RLIM_INFINITY and space < ADDRESSES:

@@ -17,7 +17,7 @@ from jaxcnn._extras import is_optional, with_hint
 from jaxcnn.cli._encoding import show_any_text
 from jaxcnn.cli._standard_output import checked_output
 
-EXPERIMENT = "jaxcnn_experiment_"  # what the modules of experiment files are called
+EXPERIMENT = "jaxcnn_experiment_"  # begins the names of the modules of experiment files
 # Each verb is a module with HELP, EXAMPLES, add_arguments(parser) and run(options) -> exit status.
 VERBS = (
     "train",
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the exit status: 0 for success, 2 for a mistake of the user, 130 if it was stopped.
 
     Raises:
-        SystemExit: the arguments cannot be parsed, or ask for help.
+        SystemExit: the arguments cannot be parsed, or request help.
 
     >>> main(["show", "lenet5_digit"])  # standard error has the nearest name
     2

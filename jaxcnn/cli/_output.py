@@ -1,4 +1,4 @@
-"""What every verb prints with: lines, tables and JSON.
+"""Printing, shared by all verbs: lines, tables and JSON.
 
 Text from the user (paths, class names, settings) is never markup, and its control characters are escaped.
 """
@@ -32,7 +32,7 @@ class _Console(Console):
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """What Rich makes of every string that it prints, in tables too."""
+        """The text of a string that Rich prints, also in tables."""
         return super().render_str(printable(text, keep="\n"), **options)
 
 

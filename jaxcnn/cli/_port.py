@@ -9,7 +9,7 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def check(port: int) -> None:
-    """Refuses what is no port.
+    """Refuses an invalid port.
 
     Raises:
         ConfigError: it is out of range.

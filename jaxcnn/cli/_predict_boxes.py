@@ -33,7 +33,7 @@ def describe(outputs: Mapping[str, np.ndarray], images: Sequence[Path], names: S
 
 
 def rows_of(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The rows of a table: one for each detection that is shown, or one that says that there is none."""
+    """The rows of a table: one for each detection that is shown, or one for an image without detections."""
     rows = []
     for each in found:
         shown = [one for one in each["objects"] if one["score"] >= SHOWN]

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     folder = RunFolder.open(options.run_folder)
     file, config = _trust.load_experiment(folder, options)
     experiment = file.build(config)
-    parallel = Parallel.of_run(folder, **_devices.asked(options))
+    parallel = Parallel.of_run(folder, **_devices.given(options))
     profile = profile_run(folder, experiment, folder=options.output, parallel=parallel, steps=options.steps)
     busy = sum(row.total for row in profile.rows)
     if options.json:

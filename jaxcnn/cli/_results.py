@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
 COLUMNS = ("experiment", "test accuracy", "other figures", "seeds", "time of a run", "device", "jax")
 _UNKNOWN = "not known"
 MOST_IN_HEAD = 3  # figures of a line at the head of an experiment without accuracy
-MOST_OTHERS = 4  # figures of a row besides accuracy and error; --json prints all
+MOST_OTHERS = 4  # figures of a row in addition to accuracy and error; --json prints all
 
 
 def read_results() -> list[dict[str, Any]]:

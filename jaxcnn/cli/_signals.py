@@ -9,20 +9,20 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-# SIGHUP is what a terminal that closes sends, or a connection that ends.
+# SIGHUP is sent when a terminal or a connection is closed.
 WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHOW_CURSOR = "\x1b[?25h"  # a live display had hidden it
 
 
 @dataclasses.dataclass
 class Stop:
-    """Which signal asked for a stop, if one did."""
+    """The signal that requested a stop, if any."""
 
     signal: int | None = None
 
 
 def watched() -> list[signal.Signals]:
-    """The signals that ask for a stop; without SIGHUP where it is ignored, as ``nohup`` has it ignored."""
+    """The signals that request a stop; without SIGHUP if it is ignored, as under ``nohup``."""
     return [number for number in WATCHED if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
 
 
@@ -30,18 +30,18 @@ def watched() -> list[signal.Signals]:
 def stop_on_signals() -> Iterator[Stop]:
     """Notes the first signal; the second ends the process, with a status of 128 and its number.
 
-    Python runs a handler only when the main thread is back from XLA, which a compilation keeps for minutes. So a
-    thread reads the signals from a pipe. Checkpoints are whole at any moment, as they are at a kill.
+    Python runs a handler only when the main thread has returned from XLA, which may take minutes for a compilation. So
+    a thread reads the signals from a pipe. Checkpoints are complete at any moment, even if the process is killed.
     """
     stop = Stop()
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def note(number: int, frame: FrameType | None) -> None:
         stop.signal = stop.signal or number
 
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     thread = threading.Thread(target=_end_at_the_second, args=(reader,), daemon=True, name="signals")
-    earlier = {number: signal.signal(number, ask) for number in watched()}
+    earlier = {number: signal.signal(number, note) for number in watched()}
     earlier_pipe = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""Standard output that ends, as ``| head -1`` ends it, or that cannot be written, as a file on a full disk."""
+"""Standard output that is closed, as by ``| head -1``, or that cannot be written, as on a full disk."""
 
 import contextlib
 import logging
@@ -13,11 +13,11 @@ log = logging.getLogger("jaxcnn")
 
 
 class OutputError(OSError):
-    """Standard output that cannot be written, in words for the user."""
+    """Standard output that cannot be written, with a message for the user."""
 
 
 class _Guarded:
-    """A stream that calls ``lost`` with the first error of writing, and writes to nowhere from then on."""
+    """A stream that calls ``lost`` with the first error of writing, and discards its output from then on."""
 
     def __init__(self, stream: Any, lost: Callable[[OSError], None]) -> None:
         self._stream, self._lost = stream, lost
@@ -45,7 +45,7 @@ class _Guarded:
             self._lost(error)
 
     def _to_nowhere(self) -> None:
-        """What the stream still holds, and what comes, goes to the null device; else Python would complain at exit."""
+        """Sends buffered and later output to the null device; otherwise Python would report an error at exit."""
         null = os.open(os.devnull, os.O_WRONLY)
         with contextlib.suppress(OSError, ValueError):  # a stream without a file descriptor
             os.dup2(null, self._stream.fileno())

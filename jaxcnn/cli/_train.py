@@ -117,7 +117,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.live and jax.process_count() > 1:
         raise ConfigError("--live shows a run of one process. Use jaxcnn watch RUN while several train.")
     keep_compiled_programs()
-    devices = _devices.asked(options)
+    devices = _devices.given(options)
     if options.resume is not None:
         start = resume_run(options.resume, extend=options.extend, trust=options.trust, devices=devices)
     else:
@@ -132,7 +132,7 @@ def _run(options: argparse.Namespace) -> int:
             devices=devices,
         )
     if options.experiment is None:
-        _trust.say_what_ran(RunFolder(options.resume or vars(options)["from"]), options)
+        _trust.report_code(RunFolder(options.resume or vars(options)["from"]), options)
     if options.live:
         callbacks.append(_live_view(start.experiment, options))
     return _train(start, options, callbacks)
@@ -166,7 +166,7 @@ def _check_words(options: argparse.Namespace) -> None:
     """Refuses options that do not go together.
 
     Raises:
-        ConfigError: says which.
+        ConfigError: options do not go together; the message names them.
     """
     from jaxcnn.train import ConfigError
 
@@ -239,7 +239,7 @@ def _in_words(figures: dict[str, float]) -> str:
 
 
 def _outputs(trained: Any, parallel: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the run predicts for the test split, and the targets of that; nothing where no picture shows it."""
+    """The predictions for the test split, and its targets; empty if no picture shows them."""
     experiment = trained.experiment
     if experiment.predict is None or not 0 < len(experiment.data.class_names) <= MOST_CLASSES:
         return {}, {}

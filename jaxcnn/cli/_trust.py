@@ -1,4 +1,4 @@
-"""Verbs that may run the code of a run: they say so, and ask for ``--trust`` if the user has not run it before."""
+"""Verbs that may run the code of a run: with a message, and only with ``--trust`` if it is new to the user."""
 
 import argparse
 import sys
@@ -20,17 +20,17 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
 def load_experiment(run: "RunFolder", options: argparse.Namespace) -> tuple["ExperimentFile", Any]:
     """Runs the run's ``experiment.py``, with a message on standard error."""
     loaded = run.load_experiment(trust=options.trust)
-    say_what_ran(run, options)
+    report_code(run, options)
     return loaded
 
 
-def say_what_ran(run: "RunFolder", options: argparse.Namespace) -> None:
-    """Says on standard error that the run's ``experiment.py`` was run."""
+def report_code(run: "RunFolder", options: argparse.Namespace) -> None:
+    """Prints on standard error that the run's ``experiment.py`` was run."""
     print(f"jaxcnn {options.verb}: ran {run.path / 'experiment.py'}", file=sys.stderr)
 
 
 def load_model(run: "RunFolder", options: argparse.Namespace) -> "RecordedModel":
-    """The recorded model; that of the run's ``experiment.py`` where none is recorded."""
+    """The recorded model; if none is recorded, the model of the run's ``experiment.py``."""
     from jaxcnn.train import RecordedModel, load, load_trained
 
     if run.has_model:

@@ -142,7 +142,7 @@ def draw(
     batches = [images[start : start + 64] for start in range(0, len(images), 64)]
     named = jax.jit(lambda x: values(inside.prepare(x)))
     everything = np.concatenate([np.asarray(named(batch)).max((1, 2)) for batch in batches])[:, units]
-    # The function's result is of no interest; the layer is found inside of it.
+    # The result of the function is not used; the layer is found inside of it.
     found = top_patches(
         inside.of_raw,
         batches,
@@ -170,7 +170,7 @@ def draw(
         )
         shown = np.asarray(made.images).reshape(len(units), count, *images.shape[1:])
         reached = np.asarray(made.scores[-1]).reshape(len(units), count)
-        columns.append(("made", (255 * _seen(shown, field, row, column)).astype(np.uint8)))
+        columns.append(("made", (255 * _cropped(shown, field, row, column)).astype(np.uint8)))
     names = [f"unit {unit}\ngreatest {value:.2g}" for unit, value in zip(units, found.values[units, 0], strict=True)]
     size = "x".join(map(str, field.size))
     draw_units(columns, names, picture, title=f"{layer}: what its units respond to, receptive field {size}")
@@ -186,8 +186,8 @@ def draw(
     ]
 
 
-def _seen(images: Any, field: Any, row: int, column: int) -> Any:
-    """The part of images ``(units, n, height, width, channels)`` that a unit sees."""
+def _cropped(images: Any, field: Any, row: int, column: int) -> Any:
+    """The part of images ``(units, n, height, width, channels)`` in the receptive field of a unit."""
     spans = field.span((row, column))
     sides = [slice(max(int(low), 0), int(high) + 1) for low, high in spans]
     return images[:, :, sides[0], sides[1]]

@@ -26,7 +26,7 @@ Size = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Annotated:
-    """One image of a set and what is known about it, in pixels of the file.
+    """One image of a set and its annotations, in pixels of the file.
 
     Attributes:
         file: path of the image in its tree.
@@ -86,7 +86,7 @@ def annotated(
         area: None is the area of each box.
         label_map: path of the image of classes.
         shapes: one for each box.
-        name: what errors call the annotations.
+        name: of the annotations in error messages.
         repair: whether boxes are clipped, and left out where they are empty, instead of being refused.
 
     Raises:
@@ -289,15 +289,15 @@ def annotated_dataset(
         return StreamedSplit(source, fields=fields, classes=len(class_names), max_corrupt=max_corrupt)
 
     files = {
-        file: trees[which].mark(file)
+        file: trees[which].fingerprint(file)
         for which, found in records.items()
         for record in found
         for file in (record.file, record.label_map)
         if file is not None
     }
-    contents = [f"{file} {mark}" for file, mark in files.items()]
+    contents = [f"{file} {fingerprint}" for file, fingerprint in files.items()]
     contents += [f"{record.boxes.tolist()} {record.labels.tolist()} {record.crowd.tolist()}" for record in every]
-    contents += [str([shape.mark() for shape in record.shapes]) for record in every if record.shapes is not None]
+    contents += [str([shape.checksum() for shape in record.shapes]) for record in every if record.shapes is not None]
     return StreamedDataset(
         name=name,
         train=split("train"),

@@ -19,7 +19,7 @@ Fields = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
 CLASSES = ("label", "segmentation")
 # Of a pixel without a label in ``segmentation``, as in Pascal VOC's label maps.
 IGNORED = 255
-# What JAX computes with unless 64 bits are enabled; a split holds these from the start.
+# The dtypes that JAX substitutes unless 64 bits are enabled; a split converts its arrays to them.
 _NARROW = {"int64": np.int32, "uint64": np.uint32, "float64": np.float32, "complex128": np.complex64}
 _NARROW |= {"float128": np.float32, "complex256": np.complex64}
 
@@ -88,7 +88,7 @@ class Split:
             index: an array of integers or of booleans, or a slice.
 
         Raises:
-            TypeError: a single integer, of which the result would have no axis of examples.
+            TypeError: a single integer, which would remove the axis of examples.
 
         >>> Split(label=np.arange(5)).take(slice(1, 3))["label"]
         array([1, 2], dtype=int32)
@@ -292,7 +292,7 @@ def check_fields(name: str, fields: Mapping[str, Fields]) -> None:
     """Refuses splits whose examples differ in shape, dtype or names.
 
     Raises:
-        ValueError: says which arrays differ.
+        ValueError: examples differ; the message names the arrays.
     """
     (first, expected), *others = fields.items()
     for which, found in others:

@@ -1,6 +1,6 @@
-"""Which images make a batch, as indices; the images themselves stay where they are.
+"""The indices of the images of batches; the images are not copied.
 
-The order of training images is drawn on the device, by the training step; here is what needs no randomness.
+The training step draws the order of training images on the device; the functions here require no randomness.
 """
 
 from collections.abc import Iterator

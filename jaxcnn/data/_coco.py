@@ -43,9 +43,9 @@ def coco(
 
     Raises:
         FileNotFoundError: a file, a folder or an image that is not there.
-        ValueError: a file that is not in this format, an id that is not there or is there twice, a box that is empty or
-            outside of its image, a category that has no box in the training split,
-            or, with ``segmentation``, an object without a valid one.
+        ValueError: a file that is not in this format, an id that is missing or given twice, a box that is empty or
+            outside of its image, a category that has no box in the training split, or, with ``segmentation``, an object
+            without a valid segmentation.
 
     Source: Lin et al. (2014), "Microsoft COCO: common objects in context"; cocodataset.org, "Data format".
 

@@ -39,10 +39,10 @@ class Shape:
             found |= _filled(polygon, size)
         return found
 
-    def mark(self) -> int:
-        """A number that differs where the shape does."""
+    def checksum(self) -> int:
+        """A checksum of the shape, to detect changes."""
         arrays = self.polygons if self.runs is None else (self.runs,)
-        return functools.reduce(lambda mark, array: zlib.crc32(array.tobytes(), mark), arrays, 0)
+        return functools.reduce(lambda total, array: zlib.crc32(array.tobytes(), total), arrays, 0)
 
 
 def shape_of(segmentation: Any, size: Size, *, repair: bool = False) -> Shape:
@@ -104,9 +104,9 @@ def _from_columns(values: np.ndarray, size: Size) -> np.ndarray:
 
 
 def _runs_of(text: str) -> np.ndarray:
-    """Run lengths from text: groups of five bits and one for whether more follow; differences from the third run on.
+    """Run lengths from text: groups of five bits, each with a bit that is set if another group follows.
 
-    A difference is that from the run two before.
+    The first three runs are given by their lengths, later ones by the difference from the run two before.
     """
     found: list[int] = []
     value = shift = 0

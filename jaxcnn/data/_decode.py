@@ -12,8 +12,8 @@ MOST_THREADS = 16
 def decode_all(decode: Callable[[int, int], Sequence[np.ndarray]], count: int) -> list[np.ndarray]:
     """The images ``decode(start, stop)`` of all chunks from 0 to ``count``, in order, decoded in parallel by Grain.
 
-    Pillow unpacks outside of Python's global lock, so threads do; a chunk at a time, because handing over single images
-    costs more than decoding small ones.
+    Pillow decodes without the GIL, so threads suffice. A thread decodes a chunk at a time, because passing on single
+    images costs more than decoding small ones.
     """
     import grain  # takes a second, and only reading files requires it
 
@@ -28,7 +28,7 @@ def stack(images: Sequence[np.ndarray], name_of: Callable[[int], str]) -> np.nda
 
     Args:
         images: the images, at least one.
-        name_of: what errors call an image, by its place.
+        name_of: the name of an image in error messages, by its index.
 
     Raises:
         ValueError: images of different sizes; names two of them.

@@ -22,13 +22,14 @@ TEST_COUNT = 360
 
 @error_context("digits")
 def digits(image_size: int = 32) -> Dataset:
-    """The digits as grey images of ``image_size`` x ``image_size``, 1,437 to learn from and 360 to be judged by.
+    """The digits as grey images of ``image_size`` x ``image_size``, 1,437 for training and 360 for testing.
 
     The originals are enlarged by bilinear interpolation between pixel centres, in integers, so that every machine
     has the same bytes; ink 0 to 16 becomes 0 to 255, light on dark. 32 is the size that LeNet-5 reads.
 
     The split is fixed and stratified. The 360 test images are shared among the ten classes in proportion to their
-    number (largest remainder); of each class, those are taken whose SHA-256 of place in the file and pixels is lowest.
+    number (largest remainder); of each class, they are the images with the lowest SHA-256 of their place in the file
+    and their pixels.
 
     Raises:
         TypeError: an ``image_size`` that is not an integer.
@@ -76,9 +77,9 @@ def originals() -> tuple[np.ndarray, np.ndarray]:
 def enlarge(ink: np.ndarray, image_size: int) -> np.ndarray:
     """Ink ``(n, 8, 8)`` as uint8 images ``(n, image_size, image_size, 1)``, bilinear, rounded half up.
 
-    Output pixel ``i`` has its centre at ``((i + 1/2) * 8 / image_size) - 1/2`` of the original, which beyond the
-    outermost centres is moved onto them. Times ``2 * image_size`` that is a whole number, and so are the weights of
-    the two neighbours: the sums below are exact, and only the last division rounds.
+    Output pixel ``i`` has its centre at ``((i + 1/2) * 8 / image_size) - 1/2`` of the original, clamped to the
+    outermost centres. Multiplied by ``2 * image_size``, the centre and the weights of its two neighbours are integers:
+    the sums below are exact, and only the last division rounds.
     """
     unit = 2 * image_size
     places = np.clip((2 * np.arange(image_size) + 1) * SIDE - image_size, 0, (SIDE - 1) * unit)

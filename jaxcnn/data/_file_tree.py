@@ -1,4 +1,4 @@
-"""A folder, or a zip file with the same contents, as one way to list and read files."""
+"""A folder, or a zip file with the same contents, with one interface to list and read files."""
 
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -36,7 +36,7 @@ class FileTree:
             self._entries |= {entry.filename.partition("/")[2]: entry for entry in files}
 
     def name_of(self, name: str) -> str:
-        """What errors call a file."""
+        """The name of a file in error messages."""
         return str(self.path / name)
 
     def names(self, folder: str) -> list[str]:
@@ -66,15 +66,15 @@ class FileTree:
         except (zipfile.BadZipFile, OSError, EOFError) as error:
             raise ValueError(f"{self.name_of(name)} cannot be read ({error}). Copy the zip file again.") from None
 
-    def mark(self, name: str) -> str:
-        """What changes with the content of a file: its size, and in a zip file its checksum too."""
+    def fingerprint(self, name: str) -> str:
+        """A text that changes with the content of a file: its size, and in a zip file also its checksum."""
         if self._archive is None:
             return str((self.path / name).stat().st_size)
         return f"{self._entries[name].file_size} {self._entries[name].CRC:08x}"
 
 
 def _inside(name: str) -> str:
-    """The path, where it does not lead out of the folder.
+    """The path, if it does not lead out of the folder.
 
     Raises:
         ValueError: an absolute path, or one with "..".

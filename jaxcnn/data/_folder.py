@@ -13,7 +13,7 @@ from jaxcnn.data._folder_scan import scan_folder
 from jaxcnn.data._images import check_channels, fit, to_pixels
 from jaxcnn.data._open_picture import open_picture
 from jaxcnn.data._polarity import holds_strokes
-from jaxcnn.data._sampled_content import MOST_MARKS, marks_of, sampled_content
+from jaxcnn.data._sampled_content import MOST_FINGERPRINTS, fingerprints_of, sampled_content
 
 TEST_FRACTION = 0.2
 
@@ -35,9 +35,9 @@ def load_folder(
     testing: the images whose relative path has the lowest SHA-256, so the division is the same on every machine. Or it
     has a sub-folder ``train`` (or ``training``) and one for testing, the first of ``test``, ``testing``, ``val``,
     ``valid`` and ``validation``, in upper or lower case, each with one sub-folder for each class. Classes are numbered
-    in the order of their names. Images may be deeper in the folder of their class. Hidden files, what tools leave
-    behind, files with another suffix and links to what is read already are left out; ``jaxcnn show folder:/path`` lists
-    them.
+    in the order of their names. Images may be deeper in the folder of their class. Hidden files, files of tools such as
+    ``__MACOSX``, files with another suffix, and links to files that are read already are left out;
+    ``jaxcnn show folder:/path`` lists them.
 
     Args:
         path: the folder.
@@ -54,14 +54,14 @@ def load_folder(
     root, train, test, names = find_files(path, test_fraction)
     files = [file for file, _ in train + test]
     images = decode_files(files, image_size, channels, root)
-    contents = list(sampled_content(files, most=len(files))) if len(files) <= MOST_MARKS else []
+    contents = list(sampled_content(files, most=len(files))) if len(files) <= MOST_FINGERPRINTS else []
     both = Split(image=images, label=np.array([label for _, label in train + test]))
     return Dataset(
         name=name_of(root),
         train=both.take(slice(len(train))),
         test=both.take(slice(len(train), None)),
         class_names=names,
-        files=marks_of(root, files, contents),
+        files=fingerprints_of(root, files, contents),
     )
 
 
@@ -88,7 +88,7 @@ def find_files(path: str | Path, test_fraction: float) -> tuple[Path, list[Label
 def name_of(root: Path) -> str:
     """The name of the data set in a folder: that of the folder, unless it is that of a known set of light strokes.
 
-    Of those, prediction inverts images of dark strokes. The images of a folder with such a name may be of either kind.
+    For those sets, prediction inverts images of dark strokes; a folder with such a name may have images of either kind.
 
     >>> name_of(Path("/images/insects")), name_of(Path("/images/digits"))
     ('insects', 'folder digits')

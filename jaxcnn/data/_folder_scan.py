@@ -1,10 +1,10 @@
-"""What a folder of images holds: its splits, their classes, the files of each class, and what is left out.
+"""The content of a folder of images: its splits, their classes, the files of each class, and the files left out.
 
 The rules, for every folder at every level:
 
 - A split or a class is a sub-folder. The names of splits are ``train`` and ``training``; ``test`` and ``testing``;
   ``val``, ``valid`` and ``validation``; in upper or lower case.
-- What tools leave behind is skipped: hidden files and folders, ``__MACOSX``, ``@eaDir`` and others.
+- Files of tools are skipped: hidden files and folders, ``__MACOSX``, ``@eaDir`` and others.
 - A link is followed where it leads to something new. Each folder and each file is read once, at its own place if that
   is inside the folder. Another link to it is skipped, and so is a link to a folder that contains this one.
 """
@@ -35,7 +35,7 @@ Identity = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FolderContents:
-    """What ``scan_folder`` found.
+    """The result of ``scan_folder``.
 
     Attributes:
         root: the folder.
@@ -145,7 +145,7 @@ class _Scan:
             return found
         inside = {each: {inner.name.casefold() for inner in self._folders(each)} for each in found}
         for (one, in_one), (other, in_other) in itertools.combinations(inside.items(), 2):
-            if len(same := sorted(in_one & in_other)) > 1:  # one alone, such as "images", says nothing
+            if len(same := sorted(in_one & in_other)) > 1:  # one alone may be "images"
                 raise ValueError(
                     f"{one} and {other} hold the same sub-folders ({', '.join(same[:3])}). If these are the "
                     f"classes, name the folders above them train and test, or read one of them: folder:{one}. If "
@@ -154,7 +154,7 @@ class _Scan:
         return found
 
     def files(self, classes: dict[Key, Path]) -> dict[Key, list[Path]]:
-        """The image files of each class, sorted; first what is inside the folder, then what links lead to."""
+        """The image files of each class, sorted; first the files inside the folder, then those that links lead to."""
         found: dict[Key, list[Path]] = {key: [] for key in classes}
         links: deque[tuple[Key, Path]] = deque()
         for key, folder in classes.items():
@@ -212,7 +212,7 @@ class _Scan:
             found.append(path)
 
     def _owned(self, key: Key, path: Path, identity: Identity) -> bool:
-        """Whether a file or folder is read already; then it is noted as skipped."""
+        """Whether a file or folder is read already; then it is recorded as skipped."""
         if identity not in self._owners:
             return False
         owner, first, linked = self._owners[identity]
@@ -238,7 +238,7 @@ class _Scan:
         found = []
         for entry in _entries(folder):
             path = Path(entry.path)
-            if not path.is_dir():  # unlike that of the entry, it answers for a link that leads to itself
+            if not path.is_dir():  # the entry's own is_dir raises for a link to itself
                 continue
             if _left_by_a_tool(entry.name):
                 self._skip(path, LEFT_BY_A_TOOL)
@@ -249,7 +249,7 @@ class _Scan:
         return found
 
     def _note_loose(self, folder: Path) -> int:
-        """Notes the files that are in no class; how many of them are images."""
+        """Records the files that are in no class as skipped; returns the number of images among them."""
         images = 0
         for entry in _entries(folder):
             path, image = Path(entry.path), entry.name.lower().endswith(SUFFIXES)

@@ -1,6 +1,6 @@
 """Image files of every kind as uint8 arrays of one shape.
 
-What is done to a file, in this order, and the same in training on a folder and in prediction:
+The steps of reading a file, in this order; training on a folder and prediction use the same steps:
 
 1. it is turned upright, as its EXIF orientation says; of several frames the first is taken;
 2. 16 bits per channel become 8, palettes and CMYK become RGB;
@@ -81,10 +81,10 @@ def to_pixels(picture: Image.Image, *, name: str, channels: int | None = None, i
     """A picture of any mode as uint8 ``(height, width, channels)``; steps 2 to 5 of this module.
 
     Args:
-        picture: what ``open_picture`` gives.
-        name: what errors call it.
+        picture: the result of ``open_picture``.
+        name: of the picture in error messages.
         channels: 1 or 3; None keeps grey pictures grey and colour pictures coloured.
-        invert: replaces ``v`` by ``255 - v``, after laying what is transparent on white.
+        invert: replaces ``v`` by ``255 - v``, after compositing transparent pixels on white.
 
     Raises:
         ValueError: pixels that are not 8 or 16 bits, or of colours that have no agreed RGB.
@@ -147,7 +147,7 @@ def fit(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def cover(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The largest central part of ``size``'s proportions, scaled to it: nothing is added, and the sides are cut.
 
-    Of ImageNet this is the usual resize of the shorter side and central crop in one.
+    For ImageNet, this is the usual resize of the shorter side and central crop in one step.
 
     >>> cover(np.array([[[1], [2], [3], [4]]] * 2, np.uint8), (2, 2))[..., 0]
     array([[2, 3],
@@ -166,7 +166,7 @@ def brought_to(pixels: np.ndarray, size: tuple[int, int], *, resize: Resize) -> 
     """Pixels of another size by ``fit`` or ``cover``, whichever ``resize`` names.
 
     Raises:
-        ShapeError: it names neither.
+        ShapeError: an unknown ``resize``.
     """
     check_choice(resize, get_args(Resize), name="resize")
     return fit(pixels, size) if resize == "fit" else cover(pixels, size)

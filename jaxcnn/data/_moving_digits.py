@@ -43,8 +43,9 @@ def moving_digits(
     The digit has one colour in a clip, an opacity of 60 to 100 %, and a speed of 1 to 2 pixels a frame. In the frame
     ``frames // 2`` it is within 2 pixels of the middle, wherever it moves: this frame does not show the direction.
     The photograph moves at a constant velocity in any direction. Positions are rounded to pixels; parts outside of the
-    frame are cut off. Training clips are made of training digits and training photographs, test clips of test ones, and
-    validation clips, as many as test clips, of validation ones if both sets have them.
+    frame are cut off. Training clips are made of training digits and training photographs, and test clips of test
+    digits and test photographs. If both sets have a validation split, it gives as many validation clips as there are
+    test clips.
 
     The arrays of a split are ``video`` ``(clips, frames, size, size, 3)``, uint8, and ``label``.
 

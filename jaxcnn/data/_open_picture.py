@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 # Pillow reads many more, some by starting other programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _READ = "PNG, JPEG, WebP, GIF, BMP and TIFF are read"
-# What Pillow raises, by format, for data that end early or make no sense.
+# Exceptions of Pillow, by format, for truncated or invalid data.
 _DAMAGED = (OSError, EOFError, IndexError, KeyError, SyntaxError, TypeError, ValueError, struct.error, zlib.error)
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
@@ -24,13 +24,13 @@ _PNG_ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")  # texts
 def open_picture(file: str | Path | bytes, *, name: str | None = None) -> Image.Image:
     """The decoded image in a file, or in the bytes of one, upright.
 
-    The content decides the format, not the name. Only what cannot be decoded is damaged: texts, colour profiles and
-    EXIF data that Pillow refuses are left out. An image with more pixels than ``PIL.Image.MAX_IMAGE_PIXELS`` is refused
-    before it is decoded.
+    The content decides the format, not the name. A file is damaged only if its pixels cannot be decoded: texts, colour
+    profiles and EXIF data that Pillow refuses are left out. An image with more pixels than
+    ``PIL.Image.MAX_IMAGE_PIXELS`` is refused before it is decoded.
 
     Args:
         file: its path, or its content.
-        name: how errors call it; by default the path.
+        name: of the file in error messages; by default the path.
 
     Raises:
         FileNotFoundError: there is no such file.

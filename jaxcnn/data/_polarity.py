@@ -28,10 +28,10 @@ def holds_strokes(dataset: str) -> bool:
 def is_dark_on_light(path: str | Path) -> bool:
     """Whether an image file shows dark strokes on a light background.
 
-    The background is taken to be what most of the border shows: the strokes are dark where the median of the border is
-    above the middle of the range of all values (from the 1st to the 99th percentile). Where pixels are transparent they
-    are the background, and the strokes are dark where they show more contrast on white than on black. No image of MNIST
-    or of the embedded digits is misjudged, and none of their inverses.
+    The background is estimated from the border: the strokes are dark if the median of the border is above the middle of
+    the range of all values (from the 1st to the 99th percentile). Transparent pixels are background; then the strokes
+    are dark if they have more contrast on white than on black. No image of MNIST or of the embedded digits is
+    misclassified, nor any of their inverses.
 
     Args:
         path: a file as for ``read_image``, whose ``invert`` the result is for.

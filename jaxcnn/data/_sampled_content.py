@@ -8,7 +8,7 @@ import numpy as np
 
 FILES = 256  # files of which content is read
 BLOCK = 16_384  # bytes that are read at the start, in the middle and at the end of each
-MOST_MARKS = 100_000  # of larger sets it is not recorded which files they have
+MOST_FINGERPRINTS = 100_000  # the files of larger sets are not recorded
 
 
 def digest(lines: Iterable[str]) -> str:
@@ -38,12 +38,12 @@ def _sampled(count: int, most: int) -> list[int]:
     return list(map(int, np.unique(np.linspace(0, count - 1, min(count, most)).round())))
 
 
-def marks_of(root: Path, files: Sequence[Path], contents: Sequence[str]) -> dict[str, str]:
-    """What tells the files of a set from those that it has later: the size of each, by its path below the root.
+def fingerprints_of(root: Path, files: Sequence[Path], contents: Sequence[str]) -> dict[str, str]:
+    """A text for each file of a set, by its path below the root, which shows later changes: the size of the file.
 
     ``contents`` are digests from ``sampled_content``, which follow the sizes. Empty for more than 100,000 files.
     """
-    if len(files) > MOST_MARKS:
+    if len(files) > MOST_FINGERPRINTS:
         return {}
     marks = {file.relative_to(root).as_posix(): str(file.stat().st_size) for file in files}
     for index, content in zip(_sampled(len(files), len(contents)), contents, strict=True):

@@ -5,9 +5,9 @@ import numpy as np
 from jaxcnn._axes import as_int
 from jaxcnn.data._arrays import Dataset, Split
 
-# How much of a digit's own colour shows at its darkest; the rest is what was there before.
+# The range of the opacity of a digit at full ink.
 STRENGTH = (0.6, 1.0)
-INK = 128  # from so much ink on a pixel is the digit's
+INK = 128  # a pixel with at least this ink belongs to the digit
 QUARTERS = 4
 JITTER = 3
 
@@ -27,8 +27,8 @@ def digit_scenes(
 
     A photograph is enlarged to the scene. There is at most one digit in each quarter, moved by up to 3 pixels, in a
     random colour with an opacity of 60 to 100 %, so that no threshold on brightness or colour separates it.
-    Training scenes are made of training digits and training photographs, test scenes of test ones, and validation
-    scenes, as many as test scenes, of validation ones if both sets have them.
+    Training scenes are made of training digits and training photographs, and test scenes of test digits and test
+    photographs. If both sets have a validation split, it gives as many validation scenes as there are test scenes.
 
     The arrays of a split are ``image``; ``segmentation``, the class of each pixel; ``boxes`` ``(scenes, most, 4)``, the
     smallest box ``(x0, y0, x1, y1)`` around the visible strokes of each digit, in pixels; and ``box_label``

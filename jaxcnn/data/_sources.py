@@ -15,7 +15,7 @@ from jaxcnn._geometry import Resize
 from jaxcnn.data._folder import TEST_FRACTION, Labelled, find_files, name_of
 from jaxcnn.data._images import brought_to, check_channels, to_pixels
 from jaxcnn.data._open_picture import open_picture
-from jaxcnn.data._sampled_content import digest, marks_of, sampled_content
+from jaxcnn.data._sampled_content import digest, fingerprints_of, sampled_content
 from jaxcnn.data._stream import MAX_CORRUPT, Source, StreamedDataset, StreamedSplit
 from jaxcnn.data._tfds import class_names, data_folder, open_examples, open_prepared, prepared_folder, split_names
 
@@ -94,7 +94,7 @@ def stream(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Found:
-    """What ``stream`` makes a data set of; ``contents`` distinguishes these images from others."""
+    """The parts of a streamed data set; ``contents`` distinguishes these images from others."""
 
     name: str
     train: Source
@@ -144,7 +144,7 @@ def _folder(path: str, decode: Decoder, test_fraction: float) -> _Found:
         test=FolderSource(test, decode),
         class_names=names,
         contents=itertools.chain(names_and_sizes, sampled),
-        files=marks_of(root, files, sampled),
+        files=fingerprints_of(root, files, sampled),
     )
 
 
@@ -198,6 +198,6 @@ def _prepared(name: str, decode: Decoder, data_dir: str | Path | None) -> _Found
         test=PreparedSource(builder, test, folder, decode),
         class_names=names,
         contents=itertools.chain((f"{path.name} {path.stat().st_size}" for path in paths), sampled),
-        files=marks_of(folder, paths, sampled),
+        files=fingerprints_of(folder, paths, sampled),
         citation=builder.info.citation or "",
     )

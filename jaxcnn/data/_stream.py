@@ -101,7 +101,7 @@ class StreamedSplit:
 
     @property
     def corrupt(self) -> tuple[int, ...]:
-        """The indices of the examples so far that could not be read."""
+        """The indices of the examples that could not be read so far."""
         return tuple(sorted(self._corrupt))
 
     def read(self, indices: Sequence[int] | np.ndarray, *, replace: bool = True) -> Batch:
@@ -134,7 +134,7 @@ class StreamedSplit:
         """The batches of the steps from ``start`` to ``stop``, read ahead by Grain's threads.
 
         Args:
-            indices: gives the images of a step; as many for each; called by threads.
+            indices: returns the indices of the examples of a step, the same number for each; called by threads.
             start: the first step.
             stop: the step after the last.
             replace: as for ``read``.

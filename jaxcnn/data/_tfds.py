@@ -71,7 +71,8 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, image_size: int 
         image_size: height and width of all images, resized as by ``read_image``; None: their own.
 
     Raises:
-        FileNotFoundError: the set is not prepared, and cannot be; says where it was looked for and what to do.
+        FileNotFoundError: the set is not prepared and cannot be prepared; the message says where it was searched for
+            and what to do.
         ValueError: a folder that TFDS cannot open, is incomplete, or holds something other than labelled images.
     """
     root = data_folder(data_dir)
@@ -101,13 +102,13 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, image_size: int 
 
 
 def open_prepared(folder: Path) -> Any:
-    """TFDS's builder of a prepared folder, after a look at what it holds."""
+    """TFDS's builder of a prepared folder, after its features are checked."""
     import tensorflow_datasets as tfds
 
     _check_features(folder)
     try:
         builder = tfds.builder_from_directory(str(folder))
-    except Exception as error:  # TFDS raises what its parts raise: of JSON, protobuf, its own
+    except Exception as error:  # TFDS passes on exceptions of JSON and protobuf
         raise ValueError(
             f"TFDS cannot open {folder} ({_first_line(error)}). Delete the folder and prepare it again."
         ) from error
@@ -123,13 +124,13 @@ def _check_features(folder: Path) -> None:
     """Refuses features of classes outside of TFDS, whose modules TFDS would import: any module on Python's path.
 
     Raises:
-        ValueError: names the class.
+        ValueError: there is such a class; the message names it.
     """
     try:
         content = json.loads((folder / "features.json").read_text(encoding="utf-8"))
         names = set(_feature_classes(content))
     except (OSError, ValueError, RecursionError):
-        return  # TFDS says what is wrong with it
+        return  # TFDS reports the error
     if foreign := sorted(name for name in names if not name.startswith(_FEATURES)):
         raise ValueError(
             f"{folder / 'features.json'} names the class {foreign[0]!r}. Expected classes of {_FEATURES[:-1]} only: "
@@ -151,7 +152,7 @@ def _feature_classes(content: Any) -> Iterator[str]:
 
 
 def split_names(builder: Any, folder: Path) -> tuple[str, str]:
-    """``train`` and ``test``; or ``validation``, where a set keeps the labels of its test images to itself."""
+    """``train`` and ``test``; or ``train`` and ``validation``, if the set has no test split."""
     splits = builder.info.splits
     test = next((split for split in ("test", "validation") if split in splits), None)
     if "train" not in splits or test is None:

@@ -31,7 +31,7 @@ CONNECT_SECONDS = 10
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where a set comes from: the address of its archives, their names, and what reads them."""
+    """The source of a set: the address of its archives, their names, and the function that reads them."""
 
     address: str
     archives: tuple[str, ...]
@@ -40,14 +40,15 @@ class Source:
 
 
 def download_and_prepare(name: str, root: Path) -> None:
-    """Downloads a set and writes it below ``root``, as TFDS does; where it fails, nothing stays that looks prepared.
+    """Downloads a set and writes it below ``root``, as TFDS does; if it fails, no folder that looks prepared remains.
 
     Archives in ``root/downloads/NAME/manual`` are taken from there, and then no network is needed. TFDS checks
     their SHA-256 either way.
 
     Raises:
-        FileNotFoundError: the archives cannot be had; says where the set was looked for, why, and what to do.
-        ValueError: an archive is not what it should be.
+        FileNotFoundError: the archives cannot be downloaded; the message says where the set was searched for,
+            why, and what to do.
+        ValueError: an archive has unexpected content.
     """
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.utils import tqdm_utils
@@ -62,7 +63,7 @@ def download_and_prepare(name: str, root: Path) -> None:
             _check_reachable(source.address)
         tqdm_utils.display_progress_bar(bars and sys.stderr.isatty())
         builder = builder_class(name)(data_dir=str(root), file_format="array_record")
-        # TFDS would first ask Google's cloud for a ready-made copy, which is in a format that needs TensorFlow.
+        # TFDS would first query Google's cloud for a prepared copy, whose format requires TensorFlow.
         settings = tfds.download.DownloadConfig(try_download_gcs=False)
         with contextlib.redirect_stdout(sys.stderr):  # TFDS prints; what jaxcnn prints may be JSON
             builder.download_and_prepare(download_dir=str(downloads), download_config=settings)
@@ -70,7 +71,7 @@ def download_and_prepare(name: str, root: Path) -> None:
         raise FileNotFoundError(_how_to_get(name, root, downloads, error)) from error
     finally:
         tqdm_utils.display_progress_bar(bars)
-        _sweep(downloads, made)
+        _clean_up(downloads, made)
 
 
 def builder_class(name: str) -> Any:
@@ -193,8 +194,8 @@ def _how_to_get(name: str, root: Path, downloads: Path, error: Exception) -> str
     )
 
 
-def _sweep(downloads: Path, made: list[Path]) -> None:
-    """Removes what a download that failed leaves: unfinished files, and folders that were made and hold nothing."""
+def _clean_up(downloads: Path, made: list[Path]) -> None:
+    """Removes the remains of a failed download: unfinished files, and new folders that are empty."""
     folders = sorted((Path(folder) for folder, _, _ in os.walk(downloads)), reverse=True)
     for folder in folders:
         if re.search(r"\.tmp\.[0-9a-f]+$", folder.name):

@@ -23,9 +23,9 @@ def video_folder(
 ) -> Dataset:
     """The videos below a folder, decoded: ``CLASS/VIDEO/FRAME.png``, or ``train/CLASS/VIDEO/FRAME.png`` and ``test``.
 
-    Frames are ordered by the numbers in their names. Of each video ``frames`` of them at equal distances are taken,
-    from the first to the last; a video with fewer shows some of them more than once. Without ``train`` and ``test``, a
-    fixed ``test_fraction`` of the videos of every class is held out for testing, the same on every machine.
+    Frames are ordered by the numbers in their names. From each video, ``frames`` evenly spaced frames are selected,
+    from the first to the last; if it has fewer, some are repeated. Without ``train`` and ``test``, a fixed
+    ``test_fraction`` of the videos of every class is held out for testing, the same on every machine.
 
     The arrays of a split are ``video`` ``(n, frames, height, width, channels)``, uint8, and ``label``.
 

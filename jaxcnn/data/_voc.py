@@ -110,7 +110,7 @@ def voc(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Image:
-    """What the annotations of an image say, with the names of the classes."""
+    """The annotations of an image, with the names of the classes."""
 
     place: str
     file: str

@@ -1,4 +1,4 @@
-"""What the page shows, shared by the thread that trains and those that write to browsers.
+"""The content of the page, shared by the thread that trains and the threads that write to browsers.
 
 The thread that trains only replaces values here. It never waits for a browser: a slow one is sent the latest frame,
 and the frames between are dropped.
@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 MOST_POINTS = 4000  # of the curves of batches; beyond that every second one is dropped
-PING_SECONDS = 2.0  # after this time without news a comment is sent, which shows whether the browser is still there
+PING_SECONDS = 2.0  # after this time without changes a comment is sent, which fails if the browser is gone
 PAUSE_SECONDS = 0.1  # between two messages to one browser
 
 
 class Board:
-    """Curves, state and the latest frame of a run, and how many browsers look at them."""
+    """Curves, state and the latest frame of a run, and the number of browsers that show them."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -34,18 +34,18 @@ class Board:
         self.readers = 0
 
     def describe(self, **about: Any) -> None:
-        """What does not change during a run; sent to each browser first."""
-        with self._news():
+        """Sets the values that do not change during a run; they are sent to each browser first."""
+        with self._change():
             self._about |= about
 
-    def say(self, **state: Any) -> None:
+    def update_state(self, **state: Any) -> None:
         """Changes entries of the state, such as the step and whether the run is paused."""
-        with self._news():
+        with self._change():
             self._state |= state
 
     def add_point(self, step: int, figures: Mapping[str, float]) -> None:
         """Adds the figures of a step to the curves."""
-        with self._news():
+        with self._change():
             if step % self._every == 0:
                 self._points.append([step, dict(figures)])
             if len(self._points) > MOST_POINTS:
@@ -55,23 +55,23 @@ class Board:
 
     def add_epoch(self, record: Mapping[str, Any]) -> None:
         """Adds the record of an epoch."""
-        with self._news():
+        with self._change():
             self._epochs.append(dict(record))
 
     def replace_epochs(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Takes these for the records of the epochs."""
-        with self._news():
+        """Replaces the records of all epochs."""
+        with self._change():
             self._epochs = [dict(record) for record in records]
             self._rewritten += 1
 
     def show(self, frame: dict[str, Any]) -> None:
         """Replaces the frame."""
-        with self._news():
+        with self._change():
             self._frame = frame
 
     def close(self) -> None:
-        """Ends all streams, after the latest news."""
-        with self._news():
+        """Ends all streams after the latest changes are sent."""
+        with self._change():
             self._closed = True
 
     def drain(self, seconds: float) -> None:
@@ -81,7 +81,7 @@ class Board:
 
     def events(self) -> Generator[bytes, None, None]:
         """Server-sent events for one browser, until ``close``; it counts as a reader meanwhile."""
-        with self._reading():
+        with self._as_reader():
             yield b"retry: 2000\n\n"
             seen, rewritten, points, epochs = -1, -1, 0, 0
             frame: Any = None
@@ -95,9 +95,9 @@ class Board:
                         messages.append(("state", dict(self._state)))
                     if self._rewritten != rewritten:
                         points = epochs = 0
-                    news = {"points": self._points[points:], "epochs": self._epochs[epochs:]}
-                    if self._rewritten != rewritten or any(news.values()):
-                        messages.append(("curves", {**news, "again": self._rewritten != rewritten}))
+                    added = {"points": self._points[points:], "epochs": self._epochs[epochs:]}
+                    if self._rewritten != rewritten or any(added.values()):
+                        messages.append(("curves", {**added, "again": self._rewritten != rewritten}))
                     if self._frame is not frame:
                         messages.append(("frame", self._frame))
                     seen, rewritten, frame = self._version, self._rewritten, self._frame
@@ -112,20 +112,20 @@ class Board:
                 time.sleep(PAUSE_SECONDS)
 
     @contextlib.contextmanager
-    def _news(self) -> Iterator[None]:
+    def _change(self) -> Iterator[None]:
         with self._changed:
             yield
             self._version += 1
             self._changed.notify_all()
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
-        with self._news():
+    def _as_reader(self) -> Iterator[None]:
+        with self._change():
             self.readers += 1
         try:
             yield
         finally:
-            with self._news():
+            with self._change():
                 self.readers -= 1
 
 

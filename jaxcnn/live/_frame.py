@@ -1,4 +1,4 @@
-"""The program behind a picture of the network: what its layers and weights are for one example."""
+"""The program that computes a frame: the layers, weights and gradients of the network for one example."""
 
 import dataclasses
 import threading
@@ -19,11 +19,11 @@ LOSS = "loss"
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """What is shown to the network.
+    """The example for which a frame is computed.
 
     Attributes:
         arrays: a batch of one example, as the data set has it.
-        labelled: whether its label is known; of a drawing it is the class that the network finds.
+        labelled: whether its label is known; the label of a drawing is the predicted class.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -74,7 +74,7 @@ class FrameProgram:
         one = {name: array[:1] for name, array in self.examples.items()}
         try:
             compiled = jax.jit(self._frame).lower(shapes, one, np.bool_(True), self.examples).compile()
-        except Exception as error:  # of the experiment's functions, or of XLA: the page says it, and training goes on
+        except Exception as error:  # of the experiment's functions, or of XLA: the page shows it, and training goes on
             self.failure = f"{type(error).__name__}: {error}"
             return
         self._compiled = compiled
@@ -93,7 +93,7 @@ class FrameProgram:
         return found | self._inside(variables, prepared, name)
 
     def _probabilities(self, variables: Any, prepared: Any) -> jax.Array | None:
-        """The probabilities of the classes ``(n, classes)``, where that is what the experiment predicts."""
+        """The probabilities of the classes ``(n, classes)``, if the experiment predicts them."""
         if self.experiment.predict is None:
             return None
         outputs = self.experiment.predict(dict(variables), prepared)

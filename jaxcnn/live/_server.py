@@ -32,7 +32,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 CLOSE_SECONDS = 1.0
-POLL_SECONDS = 0.05  # from one look at whether to end to the next
+POLL_SECONDS = 0.05  # between two checks of whether to end
 
 
 class Server:
@@ -40,7 +40,7 @@ class Server:
 
     Args:
         board: what is shown.
-        act: what a request of the page is passed to, a dict; raises a ``ValueError`` for one that makes no sense.
+        act: called with each request of the page, a dict; raises a ``ValueError`` for an invalid request.
         port: 0 for one that is free.
 
     Raises:
@@ -65,7 +65,7 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
-        """Sends the latest news to the browsers, and ends."""
+        """Sends the latest changes to the browsers, and ends."""
         self.board.close()
         self.board.drain(CLOSE_SECONDS)
         self._http.shutdown()
@@ -77,7 +77,7 @@ class _Http(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: a browser that closes its tab is no error."""
+        """Does nothing: a browser that closes its tab is no error."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, b"there is no such page\n")
 
     def do_POST(self) -> None:
-        """What the page asks for, as JSON."""
+        """A request of the page, as JSON."""
         name = self._name()
         if name is None:
             return
@@ -119,10 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(204, b"")
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Nothing: standard output belongs to the run."""
+        """Does nothing: standard output is for the output of the run."""
 
     def _name(self) -> str | None:
-        """What is requested, after the token; None where the request was refused."""
+        """The requested name, after the token; None if the request was refused."""
         host = self.headers.get("Host", "")
         if not re.fullmatch(r"(127\.0\.0\.1|localhost)(:\d+)?", host):
             self.close_connection = True

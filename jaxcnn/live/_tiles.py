@@ -1,4 +1,4 @@
-"""Arrays of a network as small pictures in bytes: what is sent to the page."""
+"""Arrays of a network as small pictures in bytes, which are sent to the page."""
 
 import math
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-# What is sent of a large layer; its other channels and positions are left out.
+# The largest number of channels of a layer, and of rows and columns, that are sent to the page.
 MOST_TILES, MOST_PIXELS = 64, 64
 MOST_INPUTS = 16  # of a kernel, of which each input is a column
 MOST_WEIGHTS = 128  # rows and columns of a matrix
 
-Tiles = dict[str, jax.Array]  # "pixels": uint8 (tiles, height, width, 1 or 3); "low", "high": what 0 and 255 mean
+Tiles = dict[str, jax.Array]  # "pixels": uint8 (tiles, height, width, 1 or 3); "low", "high": the values of 0 and 255
 
 
 def layer_tiles(value: jax.Array, *, signed: bool = False) -> Tiles:
@@ -48,13 +48,13 @@ def weight_tiles(kernel: jax.Array) -> Tiles:
 
 
 def weight_columns(shape: tuple[int, ...]) -> int:
-    """The number of tiles in a row of ``weight_tiles``: 0 where any number will do."""
+    """The number of tiles in a row of ``weight_tiles``: 0 if the number is arbitrary."""
     inputs = shape[-2]
     return min(inputs, MOST_INPUTS) if len(shape) > 2 and inputs not in (1, 3) else 0
 
 
 def to_bytes(tiles: jax.Array, *, signed: bool) -> Tiles:
-    """The tiles from their least to their greatest finite value, as 0 to 255; what is not finite is drawn as 0."""
+    """The tiles from their least to their greatest finite value, as 0 to 255; others are drawn as 0."""
     tiles = tiles.astype(jnp.float32)
     finite = jnp.isfinite(tiles)
     known = jnp.where(finite, tiles, 0)

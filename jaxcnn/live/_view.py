@@ -67,7 +67,7 @@ class LiveView(Callback):
             raise ValueError("the live view shows runs of one process. Use jaxcnn watch RUN in another one.")
         self._board.describe(name=run.name, run=str(run.path))
         self._board.replace_epochs(run.history)
-        self._board.say(step=run.step, status=self._viewer.status)
+        self._board.update_state(step=run.step, status=self._viewer.status)
 
     def step(self, record: Mapping[str, Any]) -> None:
         """Adds a point to the curves."""
@@ -80,7 +80,7 @@ class LiveView(Callback):
         rate = (last - first) * self._batch_size / (ended - began) if ended > began else None
         figures = {name: value for name, value in record.items() if name.startswith("batch/")}
         self._board.add_point(step, figures)
-        self._board.say(step=step, epoch=record["epoch"], rate=rate)
+        self._board.update_state(step=step, epoch=record["epoch"], rate=rate)
 
     def looks(self, step: int) -> bool:
         """Whether a browser is to be sent a new frame."""
@@ -103,7 +103,7 @@ class LiveView(Callback):
 
     def end(self, status: str, step: int) -> None:
         """Sends the last figures, and ends the server."""
-        self._board.say(status=status, step=step)
+        self._board.update_state(status=status, step=step)
         self.close()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What a live view does between two steps: decides whether a frame is due, computes it, and obeys the page."""
+"""The work of a live view between two steps: whether a frame is due, its computation, and requests of the page."""
 
 import base64
 import binascii
@@ -21,7 +21,7 @@ BEST = 3  # classes of a prediction
 
 
 class Viewer:
-    """The frames of a run, and what the page chooses to see in them.
+    """The frames of a run, and the example that the page has selected for them.
 
     Args:
         experiment: of the run.
@@ -35,11 +35,11 @@ class Viewer:
         self.examples = some_examples(experiment)
         self.program = FrameProgram(experiment, self.examples)
         self._classes = list(experiment.data.class_names)
-        self._example = self._of_test(0)
+        self._example = self._example_at(0)
         self._chosen: int | None = 0
-        self._asked, self._shown, self._next, self._before = True, -1, 0.0, 0.0
+        self._requested, self._shown, self._next, self._before = True, -1, 0.0, 0.0
         self.until: int | None = None  # the step at which the run is held
-        self._now = -1  # the step after which the run was asked for last
+        self._now = -1  # the number of steps at the last call of ``holds``
         draws = can_draw(self.examples)
         board.describe(
             name=name,
@@ -53,21 +53,21 @@ class Viewer:
             total_steps=experiment.total_steps,
             steps_per_epoch=experiment.steps_per_epoch,
         )
-        board.say(step=0, status="starting", failure=None)
+        board.update_state(step=0, status="starting", failure=None)
 
     def due(self, step: int) -> bool:
-        """Whether a frame of this step is to be computed: a browser looks, and the last frame is some time ago."""
+        """Whether a frame of this step is to be computed: a browser shows the page and the last frame is old."""
         if not self.board.readers or self.program.failure is not None:
             return False
-        return self._asked or (step != self._shown and time.monotonic() >= self._next)
+        return self._requested or (step != self._shown and time.monotonic() >= self._next)
 
     def draw(self, step: int, variables: Mapping[str, Any]) -> None:
         """Computes and shows a frame, if the program of frames is compiled."""
         if not self.program.ready(variables):
             if self.program.failure is not None:
-                self.board.say(failure=self.program.failure)
+                self.board.update_state(failure=self.program.failure)
             return
-        self._asked, example, chosen = False, self._example, self._chosen
+        self._requested, example, chosen = False, self._example, self._chosen
         jax.block_until_ready(dict(variables))  # the step is waited for, and is not part of the time of the frame
         began = time.monotonic()
         found = self.program(variables, example)
@@ -93,23 +93,23 @@ class Viewer:
             }
         )
 
-    def act(self, wish: dict[str, Any]) -> None:
-        """Obeys the page.
+    def act(self, request: dict[str, Any]) -> None:
+        """Handles a request of the page.
 
         Raises:
-            ValueError: an unknown wish, or one that makes no sense for this run.
+            ValueError: an unknown request, or one that this run does not support.
         """
-        match wish:
+        match request:
             case {"do": "pause" | "resume" | "step" as what} if self.controls:
                 self._control(what)
             case {"do": "example", "index": int(index)} if 0 <= index < self._count():
-                self._example, self._chosen, self._asked = self._of_test(index), index, True
+                self._example, self._chosen, self._requested = self._example_at(index), index, True
             case {"do": "draw", "pixels": str(text)} if can_draw(self.examples):
                 try:
                     pixels = base64.b64decode(text, validate=True)
                 except binascii.Error as error:
                     raise ValueError(f"pixels: {error}.") from error
-                self._example, self._chosen, self._asked = drawing(self.examples, pixels), None, True
+                self._example, self._chosen, self._requested = drawing(self.examples, pixels), None, True
             case _:
                 raise ValueError("the live view of this run does not do that.")
 
@@ -119,7 +119,7 @@ class Viewer:
             self.until = None
         elif what == "step" or self.until is None:
             self.until = self._now + 1
-        self.board.say(status=self.status)
+        self.board.update_state(status=self.status)
 
     @property
     def status(self) -> str:
@@ -131,13 +131,13 @@ class Viewer:
         self._now = step
         held = self.until is not None and step >= self.until
         if held and step != self._shown:
-            self._asked = True  # the frame of a run that waits takes none of its time, so it need not be put off
+            self._requested = True  # a frame of a paused run takes no training time, so it is computed at once
         return held
 
     def _count(self) -> int:
         return len(next(iter(self.examples.values())))
 
-    def _of_test(self, index: int) -> Example:
+    def _example_at(self, index: int) -> Example:
         return Example({name: array[index : index + 1] for name, array in self.examples.items()})
 
     def _labels(self) -> list[int] | None:

@@ -9,8 +9,8 @@ from jaxcnn.live._server import Server
 from jaxcnn.live._viewer import Viewer
 from jaxcnn.train import Experiment, RunError, RunFolder, Trained, load_trained
 
-LOOK_SECONDS = 1.0  # from one look at the files to the next
-ASK_SECONDS = 0.05  # from one look at the wishes of the page to the next
+READ_SECONDS = 1.0  # between two reads of the files
+POLL_SECONDS = 0.05  # between two checks of the requests of the page
 
 
 def watch_run(
@@ -58,22 +58,22 @@ def watch_run(
     server = Server(board, viewer.act, port=port)
     opened(server.url)
     files = _Files(run, experiment, checkpoint)
-    looked = float("-inf")
+    last_read = float("-inf")
     try:
         board.describe(run=str(run.path))
         while not should_stop():
-            if board.readers and time.monotonic() - looked >= LOOK_SECONDS:
+            if board.readers and time.monotonic() - last_read >= READ_SECONDS:
                 files.read(board)
-                looked = time.monotonic()
+                last_read = time.monotonic()
             if files.trained is not None and viewer.due(files.trained.step):
                 viewer.draw(files.trained.step, files.trained.variables)
-            time.sleep(ASK_SECONDS)
+            time.sleep(POLL_SECONDS)
     finally:
         server.close()
 
 
 class _Files:
-    """What was last read of a run's folder."""
+    """The records and the checkpoint that were last read from a run's folder."""
 
     def __init__(self, run: RunFolder, experiment: Experiment, checkpoint: str) -> None:
         self.run, self.experiment, self.checkpoint = run, experiment, checkpoint
@@ -82,24 +82,24 @@ class _Files:
         self._records: list[dict[str, Any]] = []
 
     def read(self, board: Board) -> None:
-        """Reads what is new."""
+        """Reads new records and a new checkpoint."""
         records = self.run.metrics.read()
         if records != self._records:
             self._records = records
             board.replace_epochs(records)
-            board.say(rate=self._rate(records), epoch=records[-1]["epoch"] if records else 0)
+            board.update_state(rate=self._rate(records), epoch=records[-1]["epoch"] if records else 0)
         folder = self.run.checkpoints / self.checkpoint
         names = {path.name for path in folder.iterdir() if path.name.isdecimal()} if folder.is_dir() else set()
         if not names:
-            board.say(status="waiting for the first checkpoint")
+            board.update_state(status="waiting for the first checkpoint")
         elif names != self._names:
             try:
                 self.trained = load_trained(self.run, self.checkpoint, experiment=self.experiment)  # type: ignore[arg-type]
-            except RunError as error:  # the run may delete a checkpoint while it is read; the next look finds another
-                board.say(failure=str(error))
+            except RunError as error:  # the run may delete a checkpoint while it is read; the next read finds another
+                board.update_state(failure=str(error))
                 return
             self._names = names
-            board.say(status=f"{self.checkpoint} checkpoint", step=self.trained.step, failure=None)
+            board.update_state(status=f"{self.checkpoint} checkpoint", step=self.trained.step, failure=None)
 
     def _rate(self, records: list[dict[str, Any]]) -> float | None:
         """Images per second of the last epoch, with its evaluation."""

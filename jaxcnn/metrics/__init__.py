@@ -5,9 +5,9 @@ examples, or leave them out. Measures of classes follow from a ``confusion_matri
 each image.
 
 A running form is a pytree of sums with ``empty``, ``update``, ``merge`` and ``compute``: it works under ``jit`` and in
-``lax.scan``, and keeps no example. ``Mean`` is that of every measure that is a mean over examples, ``ConfusionMatrix``
-that of the measures of classes, ``Calibration`` that of the expected calibration error. ``ScoreHistogram`` is that of
-ROC AUC and average precision, up to an error that it computes.
+``lax.scan``, and keeps no example. ``Mean`` is the running form of every measure that is a mean over examples,
+``ConfusionMatrix`` of the measures of classes, and ``Calibration`` of the expected calibration error.
+``ScoreHistogram`` is the running form of ROC AUC and average precision, up to an error that it computes.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What the measures take: labels, scores and weights, and what they refuse."""
+"""Checks of the arguments of measures: labels, scores and weights."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Whether confidences are the frequencies of being right."""
+"""Whether confidences equal the frequencies of correct predictions."""
 
 import dataclasses
 from typing import NamedTuple

@@ -52,7 +52,7 @@ def in_top_k(labels: ArrayLike, scores: ArrayLike, *, k: int) -> jax.Array:
     Raises:
         ShapeError: scores of another shape.
         ValueError: ``k`` outside its range.
-        TypeError: labels that are not integers, or ``k`` that is not one.
+        TypeError: labels that are not integers, or ``k`` that is not an integer.
 
     Source: ``in_top_k`` of TensorFlow; Russakovsky et al. (2015), section 4.1, for k = 5.
 
@@ -71,7 +71,7 @@ def in_top_k(labels: ArrayLike, scores: ArrayLike, *, k: int) -> jax.Array:
 
 @jax.jit
 def _ahead(labels: jax.Array, scores: jax.Array) -> jax.Array:
-    """The number of classes that come before that of the label; all classes for a label that is none."""
+    """The number of classes that come before that of the label; for a label that is not a class, all classes."""
     classes = scores.shape[-1]
     known = (labels >= 0) & (labels < classes)
     own = jnp.take_along_axis(scores, jnp.where(known, labels, 0)[..., None], -1)
@@ -94,7 +94,7 @@ def top_k_accuracy(labels: ArrayLike, scores: ArrayLike, *, k: int, weights: Arr
     Raises:
         ShapeError: shapes that do not fit each other.
         ValueError: ``k`` outside its range.
-        TypeError: labels that are not integers, or ``k`` that is not one.
+        TypeError: labels that are not integers, or ``k`` that is not an integer.
 
     Source: ``top_k_accuracy_score`` of scikit-learn.
 

@@ -1,4 +1,4 @@
-"""How often each class is taken for each other: the sums from which many measures follow."""
+"""The confusion matrix, from which many measures follow."""
 
 import dataclasses
 

@@ -6,7 +6,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 
 def counts(cells: jax.Array, weights: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """For each cell the sum of its weights, in row-major order; what has a cell outside is left out.
+    """The sum of the weights of each cell; cells are numbered in row-major order, and numbers out of range left out.
 
     Args:
         cells: integers of any shape.

@@ -20,13 +20,13 @@ Match = tuple[np.ndarray, np.ndarray, np.ndarray, int]
 def detection_average_precision(targets: Sequence[Image], predictions: Sequence[Image]) -> dict[str, float]:
     """The twelve numbers of COCO: average precision and recall over overlaps from 0.50 to 0.95, and by size.
 
-    In each image, the detections of a class take, by descending score, the box of highest overlap that is free, at each
-    of ten thresholds. Over all images, precision at 101 recalls is the highest at that recall or beyond; its mean is
-    the average precision. The numbers are means over thresholds and over the classes that have boxes.
+    In each image and at each of ten thresholds, the detections of a class are matched by descending score, each to the
+    free box of highest overlap. Over all images, precision at 101 recalls is the highest at that recall or beyond; its
+    mean is the average precision. The numbers are means over thresholds and over the classes that have boxes.
 
-    Boxes of a crowd, and boxes outside the range of areas, are neither missed nor found: a detection that takes one
-    does not count, and a crowd takes any number. An area is in its range from ``low`` to ``high``, both included. Of
-    each image and class the 100 detections of highest score count, for ``ar1`` and ``ar10`` the first 1 and 10.
+    Boxes of a crowd, and boxes outside the range of areas, are neither missed nor found: a detection that is matched to
+    one does not count, and any number is matched to a crowd. A range of areas includes both ends. For each image and
+    class the 100 detections of highest score count; for ``ar1`` and ``ar10``, the first 1 and 10.
 
     Args:
         targets: for each image ``boxes`` ``(m, 4)`` as ``(x0, y0, x1, y1)`` and ``labels`` ``(m,)``; optional are
@@ -147,7 +147,7 @@ def _match(truth: Arrays, found: Arrays, overlaps: np.ndarray, limits: tuple[flo
     for t, threshold in enumerate(THRESHOLDS):
         taken = np.zeros(len(order), bool)
         for d in range(count):
-            for group in (~ignored, ignored):  # a box that counts is never given up for one that does not
+            for group in (~ignored, ignored):  # a box that counts is preferred to one that does not
                 free = np.where(group & (crowd | ~taken), overlaps[d], -1.0)
                 if free.size and free.max() >= min(threshold, 1 - 1e-10):
                     best = len(free) - 1 - int(np.argmax(free[::-1]))  # of equal overlaps the last
@@ -160,7 +160,7 @@ def _match(truth: Arrays, found: Arrays, overlaps: np.ndarray, limits: tuple[flo
 
 
 def _curve(matches: Sequence[Match], most: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Of one class, the precision at each threshold and recall, and the last recall; None without boxes to find."""
+    """The precision of one class at each threshold and recall, and the last recall; None without boxes to find."""
     boxes = sum(int(match[3]) for match in matches)
     if boxes == 0:
         return None
@@ -181,6 +181,6 @@ def _curve(matches: Sequence[Match], most: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def _mean(values: np.ndarray) -> float:
-    """The mean of what is defined, NaN for none."""
+    """The mean of the values that are defined; NaN if there are none."""
     there = values[~np.isnan(values)]
     return float(there.mean()) if there.size else float("nan")

@@ -91,7 +91,7 @@ def recall(matrix: ArrayLike, *, average: Average | None = "macro") -> jax.Array
 def f1(matrix: ArrayLike, *, average: Average | None = "macro") -> jax.Array:
     """The harmonic mean of precision and recall, ``2 matrix[i, i] / (sum of row i + sum of column i)``.
 
-    Of pixels, it is the Dice coefficient over the whole set; ``dice`` gives that of each mask.
+    For pixels, it is the Dice coefficient over the whole set; ``dice`` computes that of each mask.
 
     Args:
         matrix: as in ``precision``.
@@ -140,7 +140,7 @@ def iou(matrix: ArrayLike) -> jax.Array:
 def mean_iou(matrix: ArrayLike) -> jax.Array:
     """The mean of ``iou`` over the classes that have labels or predictions.
 
-    Of the confusion matrix of a whole split; the mean of the values of single images is another number.
+    Apply it to the confusion matrix of a whole split: the mean over single images is another number.
 
     Args:
         matrix: ``(..., classes, classes)`` of pixels, as ``confusion_matrix`` gives it.

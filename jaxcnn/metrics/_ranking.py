@@ -80,7 +80,7 @@ def _each(
     if floats.ndim == 0:
         raise ShapeError("labels and scores must have a first axis of examples, but they are single numbers.")
     each = as_weights(weights, floats.shape, floats.dtype)
-    floats = jnp.where(each == 0, 0, floats)  # the NaN of a padded example counts for nothing
+    floats = jnp.where(each == 0, 0, floats)  # the NaN of a padded example does not count
     positive, negative = jnp.where(classes == 1, each, 0), jnp.where(classes == 1, 0, each)
     for _ in range(floats.ndim - 1):
         measure = jax.vmap(measure, -1, -1)

@@ -18,7 +18,7 @@ from jaxcnn.metrics._sums import Sum
 
 
 class BinnedRanking(NamedTuple):
-    """Measures of a ranking whose scores are known by their bins.
+    """Measures of a ranking in which only the bin of each score is known.
 
     Attributes:
         roc_auc: that of the scores rounded to their bins.
@@ -38,12 +38,12 @@ class BinnedRanking(NamedTuple):
 class ScoreHistogram:
     """Positive and negative examples by score, in bins: a running form of ``roc_auc`` and ``average_precision``.
 
-    No exact running form exists, since every pair of scores counts. What a histogram leaves open is the order of the
-    examples in one bin. With ``p`` and ``n`` the weights of positive and negative examples in a bin, and ``P`` and
-    ``N`` their totals, the exact area is within ``sum of p n / (2 P N)`` of the one computed. Average
-    precision is highest where all positives of a bin are above its negatives, and lowest where they are below. Both
-    errors are computed from the data. More bins make them smaller, and for probabilities close to 0 and 1 so do bins of
-    logits: ``empty(low=-15, high=15)``.
+    No exact running form exists, since every pair of scores counts. A histogram does not have the order of the examples
+    within a bin. With ``p`` and ``n`` the weights of positive and negative examples in a bin, and ``P`` and ``N`` their
+    totals, the exact area is within ``sum of p n / (2 P N)`` of the one computed. Average precision is highest where
+    all positives of a bin are above its negatives, and lowest where they are below. Both errors are computed from the
+    data. More bins make them smaller, and for probabilities close to 0 and 1 so do bins of logits:
+    ``empty(low=-15, high=15)``.
 
     A pytree of sums, for use under ``jit`` and in ``lax.scan``; states of several devices are added with
     ``jax.lax.psum``, those of several processes or files with ``merge``.
@@ -97,7 +97,7 @@ class ScoreHistogram:
         """The state after more examples, with the arguments of ``roc_auc``: ``(n, *shape)``.
 
         Raises:
-            ShapeError: shapes that differ, or that do not end as that of the state.
+            ShapeError: shapes that differ, or whose axes after the first are not those of the state.
             TypeError: labels that are not integers or booleans.
         """
         classes, floats = as_classes(labels, name="labels"), as_floats(scores, name="scores")
@@ -110,7 +110,7 @@ class ScoreHistogram:
             )
         each = as_weights(weights, floats.shape, self.positive.rounded.dtype)
         place = jnp.floor((floats - self.low) * (num_bins / (self.high - self.low)))
-        # Clipped as a float, since an infinity has no integer; NaN counts nowhere, and spoils the sum of its problem.
+        # Clipped as a float, since an infinity has no integer; NaN is in no bin, and makes the sum of its problem NaN.
         bins = jnp.where(jnp.isnan(place), 0, jnp.clip(place, 0, num_bins - 1)).astype(jnp.int32)
         each = jnp.where((each != 0) & jnp.isnan(place), jnp.nan, each)
         first = np.arange(math.prod(shape), dtype=np.int32).reshape(1, *shape) * num_bins

@@ -1,4 +1,4 @@
-"""Sums that are added to batch by batch without losing digits."""
+"""Sums that are accumulated batch by batch without losing digits."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ class Sum:
 
     Attributes:
         rounded: the sum, rounded at each addition.
-        error: what the rounding has left out.
+        error: the sum of the rounding errors.
     """
 
     rounded: jax.Array
@@ -35,14 +35,14 @@ class Sum:
         new = old + terms
         part = new - old
         lost = (old - (new - part)) + (terms - part)
-        # An infinity or NaN stays what it is in the sum; its rounding error would be NaN.
+        # An infinity or NaN is kept in the sum; its rounding error would be NaN.
         return Sum(new, self.error + jnp.where(jnp.isfinite(new), lost, 0))
 
     def merge(self, other: "Sum") -> "Sum":
         """The sums of both.
 
         Raises:
-            ShapeError: sums of another shape, one of which might be added to all of these.
+            ShapeError: sums of another shape, which might be broadcast.
         """
         if other.rounded.shape != self.rounded.shape:
             raise ShapeError(

@@ -32,9 +32,10 @@ def detection_curves(
 ) -> dict[int, DetectionCurve]:
     """Precision and recall of each class by the rules of Pascal VOC.
 
-    The detections of a class in all images, by descending score, each take the box of highest IoU in their image. A
-    detection is right where this IoU is at least ``iou_threshold`` and no earlier detection took the box. Boxes that
-    are ``difficult``, or ``crowd``, are neither missed nor found: a detection that takes one does not count.
+    The detections of a class in all images are matched by descending score, each to the box of highest IoU in its
+    image. A detection is right if this IoU is at least ``iou_threshold`` and no earlier detection was matched to the
+    box. Boxes that are ``difficult`` or ``crowd`` are neither missed nor found: a detection that is matched to one does
+    not count.
 
     Args:
         targets: as for ``detection_average_precision``; optional is ``difficult`` too, booleans ``(m,)``.
@@ -84,9 +85,9 @@ def voc_average_precision(
 ) -> dict[int, float]:
     """The average precision of each class by the rules of Pascal VOC; their mean is the mAP.
 
-    It is that of ``detection_curves``, whose precision at a recall is the highest at that recall or beyond. Until 2009
-    it was the mean at the eleven recalls 0, 0.1, ..., 1; since 2010 it is the area under the whole curve. Both differ
-    from COCO's 101 recalls, ``ap50`` of ``detection_average_precision``.
+    It follows from ``detection_curves``; the precision at a recall is the highest one at that recall or beyond. Until
+    2009 it was the mean at the eleven recalls 0, 0.1, ..., 1; since 2010 it is the area under the whole curve. Both
+    differ from COCO's 101 recalls, ``ap50`` of ``detection_average_precision``.
 
     Args:
         targets: as for ``detection_curves``.

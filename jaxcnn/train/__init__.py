@@ -1,4 +1,4 @@
-"""Training: what an experiment is, the loop that runs it, and the folder that a run leaves behind."""
+"""Training: experiments, the training loop, and run folders."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Calls of the functions of an experiment, with their mistakes explained at the place where they are made."""
+"""Calls of the functions of an experiment, with checks of the values that they return."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,17 +9,17 @@ import jax.numpy as jnp
 from jaxcnn._hints import did_you_mean
 from jaxcnn.train._experiment import Aux, Batch, Experiment, Variables
 
-# What the record of an epoch has under ``train/`` besides the metrics of the objective.
+# Entries of the record of an epoch under ``train/`` in addition to the metrics of the objective.
 RESERVED = {"loss", "skipped", "went_back_to"}
 
 
 def prepared(experiment: Experiment, batch: Batch) -> dict[str, Any]:
-    """The batch as evaluation and prediction see it."""
+    """The batch as evaluation and prediction receive it."""
     return _as_batch("prepare", _call("prepare", experiment.prepare, dict(batch), batch=batch))
 
 
 def augmented(experiment: Experiment, key: jax.Array, batch: Batch) -> dict[str, Any]:
-    """The prepared batch as training sees it."""
+    """The prepared batch as training receives it."""
     if experiment.augment is None:
         return dict(batch)
     return _as_batch("augment", _call("augment", experiment.augment, key, dict(batch), batch=batch))
@@ -48,9 +48,9 @@ def loss_and_aux(
 
     Raises:
         TypeError: the objective returned something other than ``(loss, Aux(...))``.
-        ValueError: the loss is neither a number nor one for each example, an update is of a collection that does not
-            exist or changes its tree, or a metric does not have one number for each example, or has a name that
-            records use for something else.
+        ValueError: the loss is neither one number nor one number for each example; an update is of a collection that
+            does not exist, or changes its tree; or a metric does not have one number for each example, or has a name
+            that is reserved in records.
     """
     returned = _call("objective", experiment.objective, dict(variables), dict(batch), key, batch=batch, also=variables)
     if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[1], Aux):
@@ -102,14 +102,14 @@ def _shapes(tree: Any) -> Any:
 
 
 def evaluated(experiment: Experiment, variables: Variables, batch: Batch) -> dict[str, jax.Array]:
-    """What ``evaluate`` makes of a batch that is not prepared yet."""
+    """The result of ``evaluate`` for a batch that is not prepared yet."""
     batch = prepared(experiment, batch)
     found = _call("evaluate", experiment.evaluate, dict(variables), dict(batch), batch=batch, also=variables)
     return per_example("evaluate", found, _length(batch))
 
 
 def predicted(experiment: Experiment, variables: Variables, batch: Batch) -> Any:
-    """What ``predict`` makes of a batch that is not prepared yet.
+    """The result of ``predict`` for a batch that is not prepared yet.
 
     Raises:
         ValueError: there is no ``predict``, or one of its outputs does not have an entry for each example.
@@ -165,7 +165,7 @@ def _length(batch: Batch, *, role: str = "batch") -> int:
     """The number of examples.
 
     Raises:
-        ValueError: the arrays differ in it.
+        ValueError: the arrays differ in length.
     """
     lengths = {name: jnp.shape(array)[0] if jnp.ndim(array) else None for name, array in batch.items()}
     if len(set(lengths.values())) != 1 or None in lengths.values():
@@ -179,10 +179,10 @@ def _length(batch: Batch, *, role: str = "batch") -> int:
 def _call(
     role: str, function: Callable[..., Any], *arguments: Any, batch: Batch, also: Mapping[str, Any] | None = None
 ) -> Any:
-    """Calls a function of the experiment; a key that does not exist is answered by the keys that do.
+    """Calls a function of the experiment; the error for a missing key lists the keys that exist.
 
     Raises:
-        ValueError: the function asked a dict for a key that it does not have.
+        ValueError: the function reads a key that a dict does not have.
     """
     try:
         return function(*arguments)

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 
 class Chip(NamedTuple):
-    """What a chip does at most.
+    """The peak figures of a chip.
 
     Attributes:
-        operations: in a second in bfloat16; a multiply-add is two.
-        bandwidth: bytes of its memory read and written in a second.
-        memory: bytes.
+        operations: per second in bfloat16; a multiply-add is two.
+        bandwidth: of its memory, in bytes per second.
+        memory: in bytes.
     """
 
     operations: float
@@ -22,7 +22,7 @@ class Chip(NamedTuple):
     memory: float
 
 
-# By a part of what JAX calls the device; the first one that fits.
+# By a part of JAX's name of the device; the first part that occurs in the name is used.
 CHIPS = {
     "TPU v4": Chip(275e12, 1200e9, 32 * 2**30),
     "TPU v5 lite": Chip(197e12, 819e9, 16e9),

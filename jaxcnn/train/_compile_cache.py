@@ -23,20 +23,20 @@ class CacheHits:
         self.count = 0
 
     def __enter__(self) -> "CacheHits":
-        jax.monitoring.register_event_listener(self._hear)
+        jax.monitoring.register_event_listener(self._count_hit)
         return self
 
     def __exit__(self, *_: object) -> None:
-        jax.monitoring.unregister_event_listener(self._hear)
+        jax.monitoring.unregister_event_listener(self._count_hit)
 
-    def _hear(self, event: str, **_: object) -> None:
+    def _count_hit(self, event: str, **_: object) -> None:
         self.count += event == HIT_EVENT
 
 
 def keep_compiled_programs() -> Path | None:
     """Turns JAX's persistent compilation cache on, unless the user has set a folder or turned it off.
 
-    An entry is a program that will be run. So the folder and the one that holds it must belong to the user, must not be
+    An entry is a program that will be run. So the folder and its parent must belong to the user, must not be
     links of another user, and must not be writable by others; the folder has the permissions 0700. An entry that cannot
     be read, such as one that a killed process wrote half of, is removed, and JAX writes it again. The environment's
     ``JAX_COMPILATION_CACHE_DIR`` names another folder; ``JAX_ENABLE_COMPILATION_CACHE=false`` turns the cache off.

@@ -1,4 +1,4 @@
-"""The files that a run was trained with, so that it can say which of them are others when it is resumed."""
+"""The data files that a run was trained with, so that an error on resuming can name the files that have changed."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ NAMED = 3  # files of each kind that a message names
 
 
 def record_files(run: RunFolder, experiment: Experiment) -> None:
-    """Writes ``data.json`` where the examples are files; once something is saved, only if it is missing.
+    """Writes ``data.json`` if the examples are files; after the first checkpoint, only if the file is missing.
 
     The caller has checked that the data are those of the checkpoints.
     """
@@ -31,7 +31,7 @@ def record_files(run: RunFolder, experiment: Experiment) -> None:
 
 @contextlib.contextmanager
 def naming_changed_files(run: RunFolder, experiment: Experiment) -> Iterator[None]:
-    """Adds to the error about other data which files are others.
+    """Adds the names of the changed files to the error about other data.
 
     Raises:
         RunError: the run is resumed with other data.
@@ -48,7 +48,7 @@ def naming_changed_files(run: RunFolder, experiment: Experiment) -> Iterator[Non
 
 
 def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """A sentence about the files that are others.
+    """A sentence about the files that were added, removed or changed.
 
     >>> changed_files({"a.png": "10", "b.png": "20", "c.png": "30"}, {"a.png": "10", "b.png": "21", "d.png": "40"})
     'Since then 1 file was added (d.png), 1 file was removed (c.png), 1 file was changed (b.png).'

@@ -76,8 +76,8 @@ def detection(
     def init(key: jax.Array, batch: Batch) -> Any:
         return model.init(key, normalize(batch["image"]), train=False)
 
-    def there(batch: Batch) -> jax.Array:
-        """Which boxes are objects to find."""
+    def is_target(batch: Batch) -> jax.Array:
+        """Whether each box is an object to be found."""
         found = batch[mask] if mask in batch else batch[target] > 0
         found = found & ~batch[crowd] if crowd in batch else found
         return found & (batch[boxes][..., 2:] > batch[boxes][..., :2]).all(-1)
@@ -93,7 +93,7 @@ def detection(
             batch[boxes],
             batch[target],
             train,
-            mask=there(batch),
+            mask=is_target(batch),
             image_sizes=batch.get(size),
             method="losses",
             mutable=others if train else [],
@@ -111,7 +111,7 @@ def detection(
         found: Any = model.apply(
             variables, normalize(batch["image"]), image_sizes=batch.get(size), train=False, method="proposals"
         )
-        objects = there(batch)
+        objects = is_target(batch)
         overlap = F.box_iou(batch[boxes].astype(jnp.float32), found["boxes"])
         reached = (jnp.where(found["mask"][:, None], overlap, 0).max(-1) >= RECALL_OVERLAP) & objects
         number = objects.sum(-1)

@@ -1,4 +1,4 @@
-"""One step on many devices: a mesh, the spelling of the step, and what batch statistics are over."""
+"""One step on many devices: a mesh, the spelling of the step, and the scope of batch statistics."""
 
 import contextlib
 import dataclasses
@@ -26,7 +26,7 @@ from jaxcnn.train._step import Gradient, GradientFunction, train_step
 
 Spelling = Literal["jit", "shard_map", "pmap"]
 Scope = Literal["global", "per_device"]
-# Arrays of fewer numbers are whole on every device even with ``fsdp``: to gather them costs more than to hold them.
+# Smaller arrays are replicated even with ``fsdp``: gathering them costs more than storing them on every device.
 SPLIT_FROM = 4096
 WHOLE = PartitionSpec()
 
@@ -38,12 +38,12 @@ Step = Callable[[TrainState, dict[str, jax.Array], jax.Array], Any]
 class Parallel:
     """How a training step is split over devices.
 
-    A batch is split evenly over all axes of the mesh; parameters are whole on every device. Loss, gradients, random
-    draws and, with ``batch_stats="global"``, batch statistics are those of the whole batch. So runs with different
-    numbers of devices or different spellings differ only by the rounding of sums. There are two exceptions:
+    A batch is split evenly over all axes of the mesh; parameters are replicated on every device. Loss, gradients,
+    random draws and, with ``batch_stats="global"``, batch statistics are those of the whole batch. So runs with
+    different numbers of devices or different spellings differ only by the rounding of sums. There are two exceptions:
     ``batch_stats="per_device"``, and losses that compare the examples of a batch with each other. Such a loss compares
-    only the examples of one device under ``"shard_map"``, ``"pmap"`` and ``batch_stats="per_device"``, and all
-    examples under ``"jit"``.
+    only the examples of one device under ``"shard_map"``, ``"pmap"`` and ``batch_stats="per_device"``, and all examples
+    under ``"jit"``.
 
     Attributes:
         mesh: the devices; axes of type Auto or Explicit. ``jax.make_mesh((8,), ("data",))``, or ``Parallel.over(8)``.
@@ -117,7 +117,7 @@ class Parallel:
 
     @property
     def devices(self) -> int:
-        """How many there are."""
+        """The number of devices."""
         return self.mesh.size
 
     @property
@@ -138,7 +138,7 @@ class Parallel:
         """Refuses a batch that cannot be split evenly.
 
         Raises:
-            ConfigError: it cannot.
+            ConfigError: the batch cannot be split evenly.
         """
         parts = self.devices * self.accumulate
         if batch_size % parts:
@@ -161,7 +161,7 @@ class Parallel:
         return PartitionSpec(*(self.mesh.axis_names if axis == longest else None for axis in range(len(shape))))
 
     def place(self, tree: Any) -> Any:
-        """A state, equal in all processes, on the mesh."""
+        """Places a state, which is equal in all processes, on the mesh."""
         return jax.tree.map(self._put, tree, self.specs(tree))
 
     def template(self, tree: Any) -> Any:
@@ -180,7 +180,7 @@ class Parallel:
         return {name: jax.ShapeDtypeStruct(shape, dtype, sharding=sharding) for name, (shape, dtype) in fields.items()}
 
     def replicate(self, tree: Any) -> Any:
-        """Arrays, equal in all processes, whole on every device."""
+        """Replicates arrays, which are equal in all processes, on every device."""
         return jax.tree.map(lambda leaf: self._put(leaf, WHOLE), tree)
 
     def _put(self, array: Any, spec: PartitionSpec) -> jax.Array:
@@ -193,7 +193,8 @@ class Parallel:
     def jit(self, function: Callable[..., Any], *, results: Any = WHOLE, **options: Any) -> Any:
         """``jax.jit`` with the given shardings of its results; inside, the axes of the mesh are of type Auto.
 
-        Flax's own dropout refuses Explicit axes, so models see none. Call it, or lower it, under ``self.context()``.
+        Flax's dropout does not support Explicit axes, so models receive Auto axes. Call or lower the result under
+        ``self.context()``.
         """
         if AxisType.Explicit in self.mesh.axis_types:
             function = jax.sharding.auto_axes(function, out_sharding=results)
@@ -201,7 +202,7 @@ class Parallel:
         return jax.jit(function, out_shardings=placed, **options)
 
     def context(self) -> contextlib.AbstractContextManager[Any]:
-        """The mesh as JAX's current one, where there is something to split."""
+        """A context in which the mesh is JAX's current mesh, if it has several devices."""
         return jax.set_mesh(self.mesh) if self.devices > 1 else contextlib.nullcontext()
 
     def constrain(self, tree: Any, specs: Any) -> Any:
@@ -234,7 +235,7 @@ def compile_step(
 def lowered_step(
     experiment: Experiment, parallel: Parallel, state: TrainState, arrays: dict[str, Any], order: Any
 ) -> Any:
-    """The step of ``jit`` and ``shard_map`` before its compilation; arrays or their shapes and shardings."""
+    """The lowered step of ``jit`` or ``shard_map``; the arguments are arrays, or their shapes and shardings."""
     by_device = parallel.spelling == "shard_map" or parallel.batch_stats == "per_device"
     spread = _in_parts if by_device and parallel.devices > 1 else _as_a_whole
     step = functools.partial(
@@ -260,7 +261,7 @@ def _as_a_whole(parallel: Parallel, gradient: GradientFunction) -> GradientFunct
 
 
 def _in_parts(parallel: Parallel, gradient: GradientFunction) -> GradientFunction:
-    """The gradient of each device's part, in a ``shard_map``, and the mean of those."""
+    """The gradient of each device's part, in a ``shard_map``, and the mean over the devices."""
     axes = parallel.mesh.axis_names
 
     def local(params: Any, *others: Any) -> Gradient:
@@ -282,7 +283,7 @@ def _of_part(
     key: jax.Array,
     loss_scale: jax.Array | None,
 ) -> Gradient:
-    """The gradient over all devices, computed by the one of them that has this part of the batch."""
+    """The gradient over all devices, computed on the device that has this part of the batch."""
     rows = len(next(iter(batch.values())))
     key = part_key(key, index, parts=parallel.devices, rows=rows)
     shared = batch_norm_axis(axes) if parallel.batch_stats == "global" else contextlib.nullcontext()
@@ -290,7 +291,7 @@ def _of_part(
         found = gradient(params, collections, batch, key, loss_scale)
 
     def mean(leaf: jax.Array) -> jax.Array:
-        """Of floats; counters and the like are equal on all devices."""
+        """The mean of a float array; counters and other integers are equal on all devices."""
         return (lax.pmean if jnp.issubdtype(leaf.dtype, jnp.inexact) else lax.pmax)(leaf, axes)
 
     loss, grads = lax.pmean((found.loss, found.grads), axes)
@@ -305,7 +306,7 @@ def _of_part(
 def _compile_pmap(
     experiment: Experiment, parallel: Parallel, state: TrainState, arrays: dict[str, Any], order: Any
 ) -> Step:
-    """The whole step on every device, whose gradient is that of its part of the batch."""
+    """The whole step on every device; each device computes the gradient of its part of the batch."""
     parts = parallel.devices
 
     def step(state: TrainState, arrays: dict[str, jax.Array], order: jax.Array, index: jax.Array) -> Any:

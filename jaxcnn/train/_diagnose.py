@@ -25,7 +25,7 @@ def first_not_finite(
     order: jax.Array,
     step: int,
 ) -> str:
-    """Runs the batch of a step again, on the current state, and says in words what is first not finite.
+    """Runs the batch of a step again, on the current state, and describes the first value that is not finite.
 
     Examined in turn: the batch, parameters and other variables, the output of every module in the order in which they
     are called, the loss, the gradients from the last layer back to the first, and the parameters after the update.
@@ -44,7 +44,7 @@ def first_not_finite(
         found = gradient(experiment, state.params, state.collections, batch, key, None)
         after, _ = optimized(experiment, state, found)
         found_in = {"batch": batch, "held": state.variables, "loss": found.loss, "grads": found.grads, "after": after}
-        return jax.tree.map(_bad, found_in) | {"outputs": outputs}
+        return jax.tree.map(_count_not_finite, found_in) | {"outputs": outputs}
 
     with parallel.context():
         bad = jax.tree.map(np.asarray, parallel.jit(examine)(state, arrays, order))
@@ -52,21 +52,21 @@ def first_not_finite(
 
 
 def _recorder(modules: list[tuple[Path, str]], outputs: list[jax.Array]) -> Callable[..., Any]:
-    """Notes which modules are done, in order, and how much of what they gave is not finite."""
+    """Records the modules in the order in which they finish, and the number of their outputs that are not finite."""
 
     def note(call: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         result = call(*args, **kwargs)
         arrays = [leaf for leaf in jax.tree.leaves(result) if isinstance(leaf, jax.Array)]
         if arrays and context.method_name != "setup":
             modules.append((context.module.path, type(context.module).__name__))
-            outputs.append(jnp.sum(jnp.stack([_bad(leaf) for leaf in arrays]), 0))
+            outputs.append(jnp.sum(jnp.stack([_count_not_finite(leaf) for leaf in arrays]), 0))
         return result
 
     return note
 
 
-def _bad(array: jax.Array) -> jax.Array:
-    """How many numbers of an array are not finite, and how many there are."""
+def _count_not_finite(array: jax.Array) -> jax.Array:
+    """The number of entries of an array that are not finite, and the number of its entries."""
     count = jnp.sum(~jnp.isfinite(array), dtype=jnp.int32) if jnp.issubdtype(array.dtype, jnp.inexact) else 0
     return jnp.stack([jnp.asarray(count, jnp.int32), jnp.asarray(array.size, jnp.int32)])
 
@@ -88,7 +88,7 @@ def _sentence(bad: dict[str, Any], modules: list[tuple[Path, str]]) -> str:
         return "the loss, of outputs that are finite"
     done = {path: number for number, (path, _) in enumerate(modules)}
     wrong = [(path, entry) for path, entry in _leaves(bad["grads"]) if entry[0]]
-    if wrong:  # the way back begins with the last layer
+    if wrong:  # the backward pass begins with the last layer
         path, entry = max(wrong, key=lambda leaf: done.get(leaf[0][:-1], -1))
         return of(f"the gradient of {'/'.join(path)}", entry)
     for path, entry in _leaves(bad["after"]):

@@ -1,4 +1,4 @@
-"""A run of several processes, each with its own devices: joining them, and what they have to agree upon."""
+"""A run of several processes, each with its own devices: joining them, and comparing values that must be equal."""
 
 import contextlib
 import json
@@ -59,7 +59,7 @@ def join_processes(
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes metrics and pictures, and draws the display: of one, that one.
+    """Whether this process writes metrics and pictures and shows the display; true if it is the only process.
 
     >>> is_first()
     True
@@ -80,7 +80,7 @@ def agreed(flag: bool) -> bool:
 
 @contextlib.contextmanager
 def together(doing: str) -> Iterator[dict[str, Any]]:
-    """A part of the work that all processes finish, or none does; entered and left by all of them.
+    """A part of the work that is finished by all processes or by none; all processes enter and leave it.
 
     What the processes write into the dictionary has to be equal in all of them. Inside, no process waits for another.
 
@@ -137,6 +137,6 @@ def _gather(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def wait_for_all(where: str) -> None:
-    """Returns when every process is here."""
+    """Returns when every process has called this."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(where)

@@ -18,8 +18,8 @@ def dry_run(experiment: Experiment) -> TrainState:
     """Traces initialisation, a step, an evaluation and a prediction; gives the state's shapes and types.
 
     Raises:
-        ValueError: whatever the functions of the experiment refuse, such as an image size; or a step whose state is not
-            of the shapes and types that it was given.
+        ValueError: a function of the experiment refuses its input, such as images of a wrong size; or a step changes
+            the shapes or types of the state.
         TypeError: a function of the experiment returned a value of another type.
 
     >>> import optax
@@ -70,7 +70,7 @@ def _check_classes(experiment: Experiment, outputs: Any) -> None:
     """Refuses probabilities of another number of classes than the data set has.
 
     Raises:
-        ValueError: says both numbers.
+        ValueError: the numbers differ; the message has both.
     """
     names = experiment.data.class_names
     found = outputs.get("probabilities") if isinstance(outputs, dict) else None

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from jaxcnn.train._errors import ConfigError
 
-# What the record of an epoch has of it.
+# Its entries in the record of an epoch.
 WITHOUT_IMPROVEMENT, STOPPED = "early_stopping/epochs_without_improvement", "early_stopping/stopped"
 # Words in the names of measures of which less, or more, is better.
 _LESS = {"brier", "distance", "error", "loss", "mae", "mse", "nll", "perplexity", "rmse"}
@@ -72,10 +72,10 @@ class EarlyStopping:
 
     @property
     def sign(self) -> int:
-        """1 where more is better, -1 where less is.
+        """1 if larger is better, -1 if smaller is better.
 
         Raises:
-            ValueError: ``mode`` is not given and the name of the metric does not say it.
+            ValueError: ``mode`` is not given and does not follow from the name of the metric.
         """
         if self.mode is not None:
             return 1 if self.mode == "max" else -1
@@ -89,7 +89,7 @@ class EarlyStopping:
         """Refuses a metric that the evaluation does not have.
 
         Raises:
-            ConfigError: it has other measures.
+            ConfigError: the evaluation has no measure of this name.
         """
         if (plain := self.name.removeprefix("val/")) not in measures:
             raise ConfigError(

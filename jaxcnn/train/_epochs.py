@@ -18,17 +18,17 @@ from jaxcnn.train._runs import Record, RunFolder
 from jaxcnn.train._state import TrainState
 from jaxcnn.train._watch import Watchers
 
-# Of a split that is chosen by, in metrics.jsonl.
+# Names of the splits in metrics.jsonl; one of them selects the best checkpoint.
 VALIDATION, TEST = "val", "test"
 
-# A save takes up to half a second: after each epoch it would be most of the time of a run whose epochs are shorter.
+# A save takes up to half a second. If epochs are shorter, a save after each would take most of the time of the run.
 SAVE_SECONDS = 5.0
 
 
 class Epochs:
     """Finishes the epochs of one call of ``fit``.
 
-    Where there is a validation split, every evaluation is of that, and of the test split only after the last epoch.
+    With a validation split, this split is evaluated each time, and the test split only after the last epoch.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class Epochs:
         self.chosen_by = TEST if data.validation is None else VALIDATION
 
     def finish(self, epoch: int, state: TrainState) -> tuple[TrainState, Record]:
-        """Goes back or evaluates where that is due, records, and saves; a checkpoint is only ever of a recorded epoch.
+        """Rolls back or evaluates if due, records the epoch, and saves; only states of recorded epochs are saved.
 
-        The state is saved unless another one was in the last ``SAVE_SECONDS``; that of the last epoch is in any case.
-        A state that is saved as another kind is saved as the last one too: a run is never resumed from before it.
-        Means over the steps of an epoch that were taken are NaN where none was.
+        The state is saved unless a state was saved within ``SAVE_SECONDS``; the state of the last epoch is always
+        saved. A state that is saved as another kind is also saved as ``last``, so a run is never resumed from before
+        it. Means over the steps that were taken in an epoch are NaN if no step was taken.
         """
         taken, batch = int(state.taken), self.experiment.batch_size
         steps = taken or math.nan
@@ -83,7 +83,8 @@ class Epochs:
             self.roll_back.keep(state)
         kept, best = epoch in self.keeps, self.is_best(state)
         if kept:
-            # Before the last one: saves are finished in order, so a run never continues after an epoch that it lacks.
+            # Before ``last``: saves finish in order, so a run is never resumed after an epoch whose kept variables are
+            # missing.
             self.checkpoints.save(KEPT, kept_state(state))
         ended = epoch == self.experiment.epochs or STOPPED in record
         if ended or kept or best or self.roll_back.limit is not None or self.save_is_due():
@@ -109,7 +110,7 @@ class Epochs:
         return {f"{split}/{name}": value for name, value in self.evaluators[split](state.eval_variables).items()}
 
     def _stopping(self, epoch: int, found: Record) -> Record:
-        """What early stopping records of an epoch with these measures."""
+        """The entries of early stopping in the record of an epoch with these measures."""
         rule = self.experiment.early_stopping
         if rule is None or not found:
             return {}
@@ -124,7 +125,7 @@ class Epochs:
         return rule is not None and agreed(rule.stops(self.run.metrics.read()) and is_first())
 
     def save_if_best(self, state: TrainState) -> None:
-        """Saves the state of a recorded epoch as the best one if it is."""
+        """Saves the state of a recorded epoch as the best one if its score is the best."""
         if self.is_best(state):
             self.checkpoints.save("best", state)
 
@@ -153,10 +154,10 @@ class Epochs:
 
 
 def best_measure(best: str | None, measures: dict[str, float]) -> str | None:
-    """The measure to choose by, with a minus where less is better; None where there is none.
+    """The measure that selects the best checkpoint, with a minus if smaller is better; None if there is none.
 
     Raises:
-        ConfigError: the named one does not exist.
+        ConfigError: the named measure does not exist.
 
     >>> best_measure(None, {"loss": 0.1, "accuracy": 0.9}), best_measure(None, {"loss": 0.1})
     ('accuracy', '-loss')

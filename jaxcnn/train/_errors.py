@@ -1,4 +1,4 @@
-"""Mistakes that end a run with a sentence instead of a traceback."""
+"""Errors that end a run with a message instead of a traceback."""
 
 
 class ConfigError(ValueError):
@@ -10,7 +10,7 @@ class RunError(RuntimeError):
 
 
 class DamageError(RunError):
-    """What is on the disk is not what was saved."""
+    """The content of the disk differs from what was saved."""
 
 
 class OtherDataError(RunError):

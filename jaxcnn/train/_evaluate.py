@@ -25,13 +25,13 @@ INPUTS = ("image", "video")
 # The examples of an evaluated batch.
 BATCH_SIZE = 500
 
-# What a function makes of a batch, and which of its examples count.
+# The result of a function for a batch, and whether each of its examples counts.
 Results = list[tuple[Any, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Inference:
-    """What evaluation and prediction need: functions of variables and batches that are not prepared yet.
+    """The functions of evaluation and prediction, of variables and of batches that are not prepared yet.
 
     Attributes:
         evaluate: ``(variables, batch) -> {name: array}``, one number for each example.
@@ -45,7 +45,7 @@ class Inference:
 
     @staticmethod
     def of(experiment: Experiment) -> "Inference":
-        """That of an experiment."""
+        """The functions of an experiment."""
         return Inference(
             evaluate=functools.partial(evaluated, experiment),
             predict=None if experiment.predict is None else functools.partial(predicted, experiment),
@@ -56,8 +56,8 @@ class Inference:
 class Evaluator:
     """Evaluates variables on one split; compiled once, each batch split over the devices.
 
-    Arrays in memory are whole on every device; those of a stream come batch by batch, and what cannot be read is left
-    out.
+    Arrays in memory are replicated on every device. A stream is read batch by batch; examples that cannot be read are
+    left out.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Evaluator:
         self._predict = _program(functools.partial(_outputs, inference), parallel, streamed=streamed)
 
     def __call__(self, variables: Variables) -> dict[str, float]:
-        """The mean of each measure over the split, and what ``summarize`` makes of all outputs."""
+        """The mean of each measure over the split, and the result of ``summarize`` for all outputs."""
         results = self._results(self._measure, variables)
         measures = self._collected(results, "measures")
         found = {name: float(np.mean(values, dtype=np.float64)) for name, values in measures.items()}
@@ -88,7 +88,7 @@ class Evaluator:
         return found | checked_summary(self._inference.summarize(outputs, targets))
 
     def outputs(self, variables: Variables) -> tuple[Any, dict[str, np.ndarray]]:
-        """What ``predict`` returns for the whole split, and the split's own arrays without images.
+        """The results of ``predict`` for the whole split, and the arrays of the split without its images.
 
         Raises:
             ValueError: there is no ``predict``.
@@ -99,14 +99,14 @@ class Evaluator:
         return self._collected(results, "outputs"), self._collected(results, "targets")
 
     def _results(self, function: Callable[..., Any], variables: Variables) -> Results:
-        """What the function makes of all batches; the padding of the last batch does not count."""
+        """The results of the function for all batches; the padding of the last batch does not count."""
         with self._parallel.context():
             if self._resident is None:
                 return self._streamed(function, variables)
             return [(function(variables, self._resident, index), mask) for index, mask in self._batches]
 
     def _streamed(self, function: Callable[..., Any], variables: Variables) -> Results:
-        """The same for a stream, of which a batch is read while others are computed."""
+        """The same for a stream; batches are read while others are computed."""
         found: list[tuple[Any, Any, np.ndarray]] = []
         split: Any = self._split
         feed = Feed(
@@ -126,7 +126,7 @@ class Evaluator:
         return [(result, mask & np.asarray(good)) for result, good, mask in found]
 
     def _collected(self, results: Results, name: str) -> Any:
-        """One of the results, whose arrays have the entries of all batches that count, in order."""
+        """One of the results, concatenated over the batches, without the examples that do not count."""
 
         def joined(*parts: jax.Array) -> np.ndarray:
             return np.concatenate([np.asarray(part)[keep] for part, (_, keep) in zip(parts, results, strict=True)])
@@ -135,11 +135,11 @@ class Evaluator:
 
 
 def lowered_evaluation(experiment: Experiment, parallel: Parallel, variables: Variables) -> Any:
-    """The program that measures a batch of the test split, before its compilation.
+    """The lowered program that evaluates a batch of the test split.
 
     Args:
         experiment: its functions and data.
-        parallel: the devices, which may be described ones.
+        parallel: the devices, present or only described.
         variables: shapes, types and shardings.
     """
     split = experiment.data.test
@@ -155,7 +155,7 @@ def lowered_evaluation(experiment: Experiment, parallel: Parallel, variables: Va
 
 
 def evaluation_size(split: Split | StreamedSplit, parallel: Parallel, batch_size: int = BATCH_SIZE) -> int:
-    """The examples of a batch, a multiple of the number of devices."""
+    """The number of examples of a batch, a multiple of the number of devices."""
     return math.ceil(min(batch_size, len(split)) / parallel.devices) * parallel.devices
 
 
@@ -171,7 +171,7 @@ def _outputs(inference: Inference, variables: Variables, batch: dict[str, Any]) 
 
 
 def _program(function: Callable[..., Any], parallel: Parallel, *, streamed: bool) -> Any:
-    """The function of variables and a batch, as a program of the arrays that are there."""
+    """The function of variables and a batch, compiled for arrays in memory or for a batch of a stream."""
 
     # The arrays are an argument: as a constant of the program they would be compiled into it.
     def of_resident(variables: Variables, arrays: dict[str, jax.Array], index: jax.Array) -> Any:
@@ -185,7 +185,7 @@ def _program(function: Callable[..., Any], parallel: Parallel, *, streamed: bool
 
 
 def checked_summary(found: Any) -> dict[str, float]:
-    """What ``summarize`` returned, as numbers.
+    """The result of ``summarize`` as numbers.
 
     Raises:
         TypeError: it is not a dict of numbers.

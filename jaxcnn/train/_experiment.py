@@ -1,4 +1,4 @@
-"""What an experiment's ``build(config)`` returns: everything a run needs, as ordinary objects."""
+"""The experiment that ``build(config)`` returns: everything that a run requires, as ordinary objects."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -65,7 +65,7 @@ def standardize(mean: ArrayLike, std: ArrayLike) -> Callable[[jax.Array], jax.Ar
 
 @struct.dataclass
 class Aux:
-    """What an objective returns with its loss.
+    """The second result of an objective, after the loss.
 
     Attributes:
         updates: new values of whole collections other than ``params``, such as
@@ -87,9 +87,9 @@ class Experiment:
 
     A batch is a dict of arrays with a common leading axis. A training step is ``prepare`` -> ``augment`` ->
     ``objective`` -> gradient with respect to ``variables["params"]`` -> ``optimizer``. Evaluation and prediction are
-    ``prepare`` -> ``evaluate`` or ``predict``. ``train.classification`` and its siblings make ``init``, ``objective``,
-    ``evaluate``, ``predict`` and ``summarize`` for the usual tasks; several networks with several optimizers are one
-    ``variables`` dict, one objective, and ``optax.multi_transform``.
+    ``prepare`` -> ``evaluate`` or ``predict``. ``train.classification`` and similar functions make ``init``,
+    ``objective``, ``evaluate``, ``predict`` and ``summarize`` for the usual tasks; several networks with several
+    optimizers are one ``variables`` dict, one objective, and ``optax.multi_transform``.
 
     Attributes:
         init: ``(key, batch) -> variables``: a dict of Flax collections. ``params`` is trained; others, such as
@@ -223,7 +223,7 @@ class Experiment:
 
 
 def _check_weights(weights: np.ndarray, count: int) -> None:
-    """Refuses what cannot be the weights of ``count`` examples.
+    """Refuses invalid weights of ``count`` examples.
 
     Raises:
         ValueError: another shape, a weight that is negative or not finite, or weights that are all zero.

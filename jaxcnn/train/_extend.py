@@ -20,7 +20,7 @@ from jaxcnn.train._step import Gradient, optimized
 def extend_run(run: RunFolder, experiment: Experiment, settings: dict[str, Any], parallel: Parallel) -> str:
     """Records that a run continues with other settings from its newest checkpoint on.
 
-    The steps before are those of the old settings, which stay in ``config.json``. The caller holds the run's lock.
+    The steps before keep the old settings, which stay in ``config.json``. The caller holds the run's lock.
 
     Args:
         run: the folder of the run.
@@ -64,8 +64,8 @@ def extend_run(run: RunFolder, experiment: Experiment, settings: dict[str, Any],
 def continue_with(run: RunFolder, experiment: Experiment, settings: dict[str, Any], parallel: Parallel) -> None:
     """Records the settings of an experiment with which a run without ``experiment.py`` is started or continued.
 
-    Of a run of which nothing is saved they are its settings from the start; otherwise from its newest checkpoint on,
-    where steps are left to do. The caller holds the run's lock.
+    If nothing is saved, they replace the settings of the run; otherwise they apply from its newest checkpoint on, if
+    steps are left. The caller holds the run's lock.
 
     Raises:
         RunError: the checkpoint is of other data, of another batch size or seed, or does not fit the model.
@@ -98,7 +98,7 @@ def next_rates(experiment: Experiment, state: TrainState) -> dict[str, float]:
 
 
 def _in_words(before: dict[str, float], after: dict[str, float]) -> str:
-    """The learning rates, which a schedule of the number of steps changes; empty where none is recorded."""
+    """A sentence about the learning rates, which may depend on the number of steps; empty if none is recorded."""
     return "".join(
         f"; {name.replace('_', ' ')} was {before[name]:.3g} in the last step and is {rate:.3g} in the next"
         for name, rate in after.items()

@@ -1,4 +1,4 @@
-"""What each step reads: the training split, resident on the devices, or its batch of a stream, placed ahead of it."""
+"""The input of each step: the training split, resident on the devices, or a batch of a stream, placed in advance."""
 
 import functools
 import time
@@ -17,8 +17,8 @@ from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._step import epoch_order
 
-# Batches on the devices or on their way there, in addition to the one that is computed. A step starts only when the one
-# this number before it is done, or batches would accumulate on the devices.
+# Batches on the devices or on their way there, in addition to the one that is computed. A step starts only when the
+# step this number before it is done; otherwise batches would accumulate on the devices.
 AHEAD = 2
 
 
@@ -30,7 +30,7 @@ class Placed(NamedTuple):
 
 
 def rows_on(parallel: Parallel, parts: int, rows: int, devices: Iterable[jax.Device] | None = None) -> np.ndarray:
-    """Which images of a batch some devices compute on, in order: unless given, the devices of this process.
+    """The indices of the images of a batch on the given devices, in order; by default the devices of this process.
 
     A batch of ``parts * rows`` images is cut into parts, and each part is split over all devices.
 
@@ -55,7 +55,7 @@ def _sharding(parallel: Parallel) -> NamedSharding:
 class Feed:
     """The batches of a stream from one step to another, read, decoded and placed by threads.
 
-    Of several processes each reads the images of its own devices. Use in ``contextlib.closing``.
+    With several processes, each reads the images of its own devices. Use in ``contextlib.closing``.
 
     Attributes:
         waited: seconds in which the devices had nothing to do because the next batch was not there.
@@ -84,9 +84,9 @@ class Feed:
         self._running: deque[Any] = deque()
         self.waited = 0.0
         for _ in range(AHEAD):
-            self._order_one()
+            self._request_batch()
 
-    def _order_one(self) -> None:
+    def _request_batch(self) -> None:
         if self._left:
             self._left -= 1
             self._pending.append(self._thread.submit(lambda: self._place(next(self._batches))))
@@ -109,7 +109,7 @@ class Feed:
             start = time.perf_counter()
             future.exception()
             self.waited += time.perf_counter() - start
-        self._order_one()
+        self._request_batch()
         return future.result()
 
     def reread(self, step: int) -> Placed:
@@ -178,7 +178,8 @@ class Streamed:
         if parallel.spelling == "pmap":
             raise ConfigError("images that are streamed are split before the step; take spelling='jit' for them.")
         split: Any = experiment.data.train
-        # Each process draws the order for itself, for threads of several could not agree on when to do it together.
+        # Each process draws the order by itself, since the threads of several processes cannot synchronise a joint
+        # draw.
         draw = jax.jit(functools.partial(epoch_order, experiment))
         order = functools.lru_cache(maxsize=2)(lambda epoch: np.asarray(draw(np.int32(epoch))))
         self._shapes = input_structs(experiment, parallel)
@@ -199,7 +200,7 @@ class Streamed:
         return self._feed.waited
 
     def shapes(self) -> dict[str, Any]:
-        """Of one batch."""
+        """The shapes of one batch."""
         return self._shapes
 
     def next(self, running: Any) -> dict[str, jax.Array]:
@@ -224,7 +225,7 @@ def input_structs(experiment: Experiment, parallel: Parallel) -> dict[str, jax.S
 
 
 def open_input(experiment: Experiment, parallel: Parallel, *, start: int) -> Input:
-    """What the training steps from ``start`` on read."""
+    """The input of the training steps from ``start`` on."""
     if experiment.streams:
         return Streamed(experiment, parallel, start=start)
     return Resident(experiment, parallel)

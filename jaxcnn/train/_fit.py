@@ -42,8 +42,8 @@ def fit(
     the command: ``jaxcnn predict``, ``jaxcnn evaluate`` and ``jaxcnn list`` work with it, and ``jaxcnn.load`` reads it.
     A run whose folder is made here has no ``experiment.py``; to continue it, call this with the same experiment and
     the same folder. Numbers and texts of the experiment that have changed are recorded with the step from which they
-    hold. ``start_run`` makes the folder of an experiment file. Of several processes each calls this with
-    the same arguments, and the first one writes.
+    hold. ``start_run`` makes the folder of an experiment file. With several processes, each calls this with the same
+    arguments, and the first one writes.
 
     Args:
         experiment: what is trained.
@@ -56,7 +56,7 @@ def fit(
         checkpoint_minutes: the interval in minutes at which the state is saved within an epoch.
         callbacks: called with the records of steps and epochs, see ``train.Callback``.
         keep_epochs: epochs, counted from 1, whose variables are kept in the folder for ``load_kept``, in addition to
-            the last and the best checkpoint. A run that is continued keeps those that it was started with too.
+            the last and the best checkpoint. A run that is continued also keeps the epochs that it was started with.
 
     Returns:
         the outcome, with variables, the records of all epochs, and the folder. What the experiment measures after
@@ -131,7 +131,7 @@ def _folder(experiment: Experiment, run: str | os.PathLike[str] | RunFolder | No
 
 
 def _settings(experiment: Experiment) -> dict[str, Any]:
-    """What ``config.json`` records of an experiment that has no ``Config``: its numbers and texts."""
+    """The numbers and texts of an experiment without a ``Config``, which ``config.json`` records."""
     values = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
     found = {name: value for name, value in values.items() if isinstance(value, int | float | str | None)}
     return found | {

@@ -1,4 +1,4 @@
-"""The variables of chosen epochs, which a run keeps besides its last and best checkpoint."""
+"""The variables of selected epochs, which a run keeps in addition to its last and best checkpoint."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def check_epochs(epochs: Iterable[Any]) -> frozenset[int]:
 
 
 def epochs_to_keep(run: RunFolder, epochs: Iterable[int]) -> frozenset[int]:
-    """These epochs and those that the run was started with, which its folder has."""
+    """These epochs, and the epochs that the run was started with, which its folder records."""
     file = run.path / FILE
     earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
     found = check_epochs(epochs) | check_epochs(earlier)
@@ -43,14 +43,14 @@ def epochs_to_keep(run: RunFolder, epochs: Iterable[int]) -> frozenset[int]:
 
 
 def kept_state(state: TrainState) -> TrainState:
-    """What is kept of a state: the variables that are evaluated, without optimizer and average."""
+    """The part of a state that is kept: the variables that are evaluated, without optimizer and average."""
     return state.replace(params=state.eval_variables["params"], ema_params=None, opt_state=())
 
 
 def load_kept(
     run: str | os.PathLike[str] | RunFolder, *, experiment: Experiment | None = None, trust: bool = False
 ) -> list[Trained]:
-    """The variables that a run keeps of chosen epochs, in order: how its network developed.
+    """The variables that a run keeps of selected epochs, in order: how its network developed.
 
     ``fit(..., keep_epochs=[1, 2, 5, 10])`` and ``jaxcnn train --keep-epochs 1,2,5,10`` choose them. The epoch of an
     entry is ``entry.step // experiment.steps_per_epoch``.

@@ -1,4 +1,4 @@
-"""The loop: steps, epochs, evaluation, checkpoints, and a stop that loses nothing."""
+"""The training loop: steps, epochs, evaluation, checkpoints, and stops without loss of work."""
 
 import contextlib
 import dataclasses
@@ -37,7 +37,7 @@ from jaxcnn.train._state import TrainState, create_state
 from jaxcnn.train._step import StepMetrics, epoch_order
 from jaxcnn.train._watch import Callback, RunInfo, Watchers
 
-# The interval at which a step's metrics are fetched for the display: to fetch them is to wait for the device.
+# The interval at which a step's metrics are fetched for the display, which waits for the device.
 DISPLAY_SECONDS = 0.25
 
 # The interval, in steps, at which several processes ask each other whether one of them has received a signal to stop.
@@ -102,7 +102,7 @@ def train_run(
     """Trains from the run's last checkpoint, or from the start, to the end or until ``should_stop``.
 
     ``parallel`` selects the devices, one unless given (or all, where there are several processes); a run may be
-    resumed on others. Of several processes each calls this with the same arguments, and the first one writes.
+    resumed on others. With several processes, each calls this with the same arguments, and the first one writes.
     The state is saved at the end of an epoch, but not twice in five seconds unless it is the best so far, kept, or that
     of the last epoch. Within an epoch it is saved every ``checkpoint_minutes``.
 
@@ -111,7 +111,7 @@ def train_run(
     run was stopped or killed in between. Where one of these has changed, a warning names it and training continues.
 
     Raises:
-        RunError: steps are no longer finite, checkpoints cannot be saved, or none of those that are there can be used.
+        RunError: steps are no longer finite, checkpoints cannot be saved, or no existing checkpoint can be used.
         ConfigError: the batch cannot be split evenly over the devices; or data, settings, versions or the compiled
             step are not the same in all processes.
     """
@@ -172,7 +172,7 @@ def _info(experiment: Experiment, run: RunFolder, state: TrainState) -> RunInfo:
 
 
 def comparable(experiment: Experiment, parallel: Parallel) -> dict[str, Any]:
-    """What has to be equal in all processes of a run, apart from its program: versions, data, and how it is split."""
+    """The values other than the program that must be equal in all processes of a run: versions, data, and split."""
     scalars = (int, float, str, bool, type(None))
     values = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
     return {
@@ -186,7 +186,7 @@ def comparable(experiment: Experiment, parallel: Parallel) -> dict[str, Any]:
 
 @dataclasses.dataclass(kw_only=True)
 class _Fit:
-    """What stays the same during one call of ``train_run``."""
+    """The objects that one call of ``train_run`` uses."""
 
     experiment: Experiment
     run: RunFolder
@@ -237,7 +237,7 @@ class _Fit:
             # With a loss scale, all steps of a short epoch may overflow before the scale is small enough.
             none_taken = not int(state.taken) and self.experiment.loss_scale is None
             if none_taken or int(state.skipped_in_row) >= self.experiment.max_skipped:
-                raise self.went_wrong(state)
+                raise self.not_finite_error(state)
             waiting = (self.source.waited - waited) / seconds
             state, record = self.epochs.finish(epoch + 1, state)
             self.progress.epoch(record, waited=waiting if self.experiment.streams else None)
@@ -260,7 +260,7 @@ class _Fit:
             return self.draw_order(np.int32(epoch))
 
     def stop_at(self, step: int) -> bool:
-        """Whether to stop before this step; several processes agree on it, now and then, since that takes time."""
+        """Whether to stop before this step; several processes agree on it only at intervals, since that takes time."""
         if jax.process_count() == 1:
             return self.should_stop()
         return step % AGREE_EVERY == 0 and agreed(self.should_stop())
@@ -282,11 +282,11 @@ class _Fit:
         """Compiles the step ahead of time, so that its time is known and a second compilation impossible."""
         self.progress.compiling()
         start = time.perf_counter()
-        order = self.order(0)  # a program of its own, whose cache hit is not the step's
+        order = self.order(0)  # a separate program, whose cache hit is not the step's
         with CacheHits() as hits:
             compiled = compile_step(self.experiment, self.parallel, state, self.source.shapes(), order)
         self.compile_seconds = time.perf_counter() - start
-        release_freed_memory()  # to compile may have needed more memory than the steps will
+        release_freed_memory()  # compilation may have used more memory than the steps
         self.progress.compiled(self.compile_seconds, from_cache=hits.count > 0)
         return compiled
 
@@ -301,10 +301,10 @@ class _Fit:
         Reading the state waits for the device, so it is rare; a state that is past the limit does not change.
         """
         if step % self.look_every == 0 and int(state.skipped_in_row) >= self.experiment.max_skipped:
-            raise self.went_wrong(state)
+            raise self.not_finite_error(state)
 
-    def went_wrong(self, state: TrainState) -> RunError:
-        """The error of a run that takes no more steps; runs the last batch again to see where it began."""
+    def not_finite_error(self, state: TrainState) -> RunError:
+        """The error of a run that takes no more steps; runs the last batch again to find the cause."""
         step, in_row = int(state.step), int(state.skipped_in_row)
         epoch = (step - 1) // self.experiment.steps_per_epoch
         arrays, order = self.source.reread(step - 1), self.order(epoch)

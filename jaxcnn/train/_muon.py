@@ -34,9 +34,9 @@ def muon(
     """Kernels of fixed norm that move by orthogonalised momentum: ``w <- sqrt(out) w / |w| - lr O(g + m buf)``.
 
     ``buf <- m buf + g``; without ``nesterov`` it is ``O(buf)``. ``O`` is ``orthogonalize`` of the kernel as a matrix
-    of its outputs by everything else, and ``|w|`` the root of the sum of squares over the whole kernel. There is no
-    weight decay, which the fixed norm replaces, and no factor for the kernel's shape: ``optax.contrib.muon`` has five
-    rounds, such a factor, and no fixed norm.
+    whose rows are its outputs, and ``|w|`` the root of the sum of squares over the whole kernel. There is no weight
+    decay, which the fixed norm replaces, and no factor for the kernel's shape: ``optax.contrib.muon`` has five rounds,
+    such a factor, and no fixed norm.
 
     Only kernels are supported; ``by_pattern`` or ``optax.partition`` gives other parameters another optimizer.
 

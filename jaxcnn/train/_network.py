@@ -13,7 +13,7 @@ from jaxcnn.train._state import blank
 def networks(experiment: Experiment) -> list[tuple[nn.Module, jax.ShapeDtypeStruct]]:
     """Each Linen module that ``init`` calls, with the shape and the dtype of its input for one example.
 
-    ``init`` is traced; modules within modules are left out, and so are those that read something other than one array.
+    ``init`` is traced. Modules within modules, and modules that do not read exactly one array, are left out.
 
     Args:
         experiment: the one whose ``init`` is traced.

@@ -1,4 +1,4 @@
-"""Examples that are in the training split and in the validation split, whose figures then say too little."""
+"""Examples that are in both the training and the validation split, which bias the figures of the latter."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from jaxcnn.data import Dataset, Split
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._reports import log
 
-# What is compared of each example at first, in entries of its array; and of how many training examples at most.
+# The largest number of entries of each array of an example that are hashed, and of examples that are compared.
 ENTRIES, MOST = 1024, 500_000
 
 _SHARED = (

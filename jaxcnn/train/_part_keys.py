@@ -1,4 +1,4 @@
-"""Keys that draw for a whole batch and keep one device's part: the same noise however many devices there are."""
+"""Keys that draw for a whole batch and keep one device's part: the same noise for any number of devices."""
 
 import functools
 from typing import Any
@@ -14,9 +14,9 @@ _BASE = "threefry2x32"
 def part_key(key: jax.Array, part: jax.Array, *, parts: int, rows: int) -> jax.Array:
     """A key for part number ``part`` of a batch of ``parts`` times ``rows`` examples.
 
-    What is drawn with it in a shape that begins with ``rows``, one for each example, is that part of what ``key``
-    would draw for all examples; every other shape is drawn as by ``key`` itself. So dropout inside of ``shard_map``
-    or ``pmap`` gives the numbers of one device. Keys that are split or folded from it behave in the same way.
+    A draw whose shape begins with ``rows``, one for each example, is that part of the draw of ``key`` for all examples;
+    a draw of any other shape is that of ``key`` itself. So dropout inside of ``shard_map`` or ``pmap`` draws the same
+    numbers as on one device. Keys that are split or folded from it behave in the same way.
 
     >>> key = jax.random.key(0)
     >>> parts = [part_key(key, jnp.uint32(part), parts=2, rows=3) for part in (0, 1)]

@@ -23,7 +23,7 @@ def share_of_peak(macs: int, images_per_second: float, device_kind: str) -> floa
     """The fraction of a device's peak that training uses: ``3 macs rate / peak``; NaN where the peak is not known.
 
     A step counts three times the multiply-adds of the model, once forward and twice back: for the gradient of the
-    inputs and for that of the kernels. Whatever type is computed in, the peak is bfloat16's.
+    inputs and for that of the kernels. The peak is always that of bfloat16, even if the computation has another dtype.
 
     Args:
         macs: of the model, for one image.

@@ -20,7 +20,7 @@ from jaxcnn.train._start import started_again, starting_from
 
 
 class Start(NamedTuple):
-    """What ``fit`` trains: ``fit(start.experiment, start.run, parallel=start.parallel)``.
+    """The arguments of ``fit``: ``fit(start.experiment, start.run, parallel=start.parallel)``.
 
     Attributes:
         experiment: what is trained.
@@ -48,7 +48,7 @@ def start_run(
 ) -> Start:
     """Makes the folder of a new run of an experiment file, as ``jaxcnn train`` does.
 
-    The experiment is traced first, so a mistake is found before the folder is made. Of several processes each calls
+    The experiment is traced first, so a mistake is found before the folder is made. With several processes, each calls
     this with the same arguments.
 
     Args:
@@ -83,7 +83,7 @@ def start_run(
         else:
             file, config = source.load_experiment(trust=trust)
             config = with_settings(config, settings)
-        recorded = settings_to_json(config)  # before the first step: a run must be able to read them back
+        recorded = settings_to_json(config)  # refuses settings that cannot be read back
         experiment, started = file.build(config), None
         if source is not None:
             experiment, started = starting_from(experiment, source, checkpoint)
@@ -107,7 +107,7 @@ def resume_run(
 ) -> Start:
     """Builds the experiment of a run from its recorded code and settings, to continue it.
 
-    Of several processes each calls this with the same arguments.
+    With several processes, each calls this with the same arguments.
 
     Args:
         run_dir: the folder of the run.
@@ -140,7 +140,7 @@ def resume_run(
 
 
 def _extend(run: RunFolder, experiment: Experiment, settings: dict[str, Any], parallel: Parallel) -> str:
-    """Records other settings of a run that no other process trains; a sentence about them."""
+    """Records other settings of a run that no other process trains; returns a sentence about them."""
     with contextlib.ExitStack() as stack:
         with together("lock the run folder"):
             if is_first():
@@ -149,7 +149,7 @@ def _extend(run: RunFolder, experiment: Experiment, settings: dict[str, Any], pa
 
 
 def found_by_all(path: Path) -> RunFolder:
-    """The run in a folder, which is the same run in all processes.
+    """The run in a folder, checked to be the same run in all processes.
 
     Raises:
         RunError: there is no run.
@@ -164,7 +164,7 @@ def found_by_all(path: Path) -> RunFolder:
 def _comparable(
     file: ExperimentFile, settings: dict[str, Any], experiment: Experiment, parallel: Parallel
 ) -> dict[str, Any]:
-    """What has to be equal in all processes before a folder is made."""
+    """The values that must be equal in all processes before a folder is made."""
     digest = hashlib.sha256(file.source.encode()).hexdigest()[:16]
     about = {"experiment": file.name, "text of the experiment": digest}
     return about | settings | comparable(experiment, parallel)

@@ -22,7 +22,7 @@ from jaxcnn.train._runs import RunFolder
 from jaxcnn.train._state import TrainState, abstract_state
 from jaxcnn.train._step import PARTS, epoch_order
 
-# What runs other instructions, which are in the trace themselves.
+# Instructions that only run others, which are in the trace themselves.
 CONTAINERS = ("while", "conditional", "call", "async-start", "async-done", "async-update")
 BETWEEN = "between layers"
 OTHER = "other"
@@ -41,7 +41,7 @@ class Row:
 
     @property
     def total(self) -> float:
-        """Both directions."""
+        """The sum of both directions."""
         return self.forward + self.backward
 
 
@@ -115,7 +115,7 @@ def profile_steps(
     if parallel.spelling == "pmap":
         raise ConfigError("the program of a pmap cannot be read; profile with --spelling jit or shard_map.")
     start, warm = int(state.step), 2
-    # Steps beyond the end of a finished run are as good as any.
+    # Steps beyond the end of a finished run take the same time as others.
     more = dataclasses.replace(experiment, epochs=start // experiment.steps_per_epoch + 1 + warm + steps)
     source = open_input(more, parallel, start=start)
     try:
@@ -165,7 +165,7 @@ def layers_of(params: Any) -> set[tuple[str, ...]]:
 
 
 def operation_names(program: str) -> dict[str, str]:
-    """What JAX calls each instruction of a compiled program, without those that only run others.
+    """JAX's name of each instruction of a compiled program, without instructions that only run others.
 
     >>> operation_names('  %fusion.1 = f32[2]{0} fusion(%p), calls=%f, metadata={op_name="jit(step)/conv/add"}')
     {'fusion.1': 'jit(step)/conv/add'}
@@ -179,7 +179,7 @@ def operation_names(program: str) -> dict[str, str]:
 
 
 def place_of(name: str, layers: set[tuple[str, ...]]) -> tuple[str, bool]:
-    """The layer or part of the step that an operation belongs to, and whether it is on the way back.
+    """The layer or part of the step that an operation belongs to, and whether it is in the backward pass.
 
     >>> place_of("jit(step)/transpose(jvp(Net))/block/norm/mul", {("block", "norm")})
     ('block/norm', True)
@@ -214,7 +214,7 @@ def _by_operation(file: Path) -> dict[str, float]:
 def _events(data: Any) -> Iterator[tuple[str, float]]:
     for plane in data.planes:
         lines = list(plane.lines)
-        # A GPU's or TPU's plane lists each operation once by name, and its kernels by stream besides.
+        # A GPU's or TPU's plane lists each operation once by name, and also its kernels by stream.
         for line in [line for line in lines if line.name == "XLA Ops"] or lines:
             for event in line.events:
                 name = dict(event.stats).get("hlo_op")

@@ -43,7 +43,7 @@ FILE = "model.json"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 # Where a model does not trace with a batch of unknown size, its program takes batches of this size.
 BATCH = 16
-# What reading a file of JSON may raise that is damaged or was made by somebody else.
+# Exceptions of reading a JSON file that is damaged or was not written by jaxcnn.
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, RecursionError, RunError)
 # Operations outside of StableHLO that compute on arrays only. Any other could call into the process.
 ALLOWED_CALLS = {"Sharding", "shape_assertion", "stablehlo.dynamic_reduce_window", "stablehlo.dynamic_top_k"}
@@ -165,7 +165,7 @@ class RecordedModel:
         """The run's test split, if it can be found by name; its fingerprint shows that it is the same."""
         name = self.dataset
         if name not in names() or (name != "digits" and not is_prepared(name)):
-            return None  # to load others would download them
+            return None  # loading other data sets would download them
         if "image" not in self.fields:
             return None
         height, width, channels = self.fields["image"][0]
@@ -208,7 +208,7 @@ def inputs_of(experiment: Experiment) -> tuple[str, ...]:
         rest = {other: struct for other, struct in batch.items() if other != name}
         try:
             jax.eval_shape(functools.partial(predicted, experiment), variables, rest)
-        except Exception:  # whatever a function raises that misses an array
+        except Exception:  # a function may raise any exception if an array is missing
             continue
         batch = rest
     return tuple(batch)
@@ -217,8 +217,9 @@ def inputs_of(experiment: Experiment) -> tuple[str, ...]:
 def record_model(experiment: Experiment, run: RunFolder) -> None:
     """Writes ``model.json``; warns where the functions cannot be exported.
 
-    Programs that are there are written again if they were made by another version of JAX, since programs are read for
-    half a year only, or if nothing is saved yet: an earlier start of the run may have been of another experiment.
+    Existing programs are written again if they were made by another version of JAX, since JAX guarantees to read
+    programs for half a year only, or if nothing is saved yet: an earlier start of the run may have been of another
+    experiment.
     """
     file = run.path / FILE
     with contextlib.suppress(*UNREADABLE):
@@ -337,7 +338,7 @@ def _function(exported: export.Exported) -> Callable[..., Any]:
     rows = next(iter(batch.values())).shape[0]
 
     def call(variables: Variables, arrays: dict[str, jax.Array]) -> Any:
-        arrays = {name: arrays[name] for name in batch}  # targets that prediction does not read may be there
+        arrays = {name: arrays[name] for name in batch}  # targets that prediction does not read may be among them
         if not isinstance(rows, int):
             return exported.call(variables, arrays)
         count = len(next(iter(arrays.values())))

@@ -1,10 +1,10 @@
 """Going back where an epoch's loss jumped: its updates are undone, and its images are skipped.
 
-Runs of large networks now and then leave a good place for a bad one, by a few batches that would do no harm in any
-other state. Chowdhery et al. (2022, "PaLM", section 5.1) went back by hand to a checkpoint from before the jump and
-left out the batches around it. Here the state of the last epoch that was in order takes the place of the one that was
-not, while steps are counted on: so the order of the images, a function of the step, is that of the next epoch, and a
-run that is killed in between does the same again.
+In runs of large networks the loss occasionally jumps at a few batches that do no harm in another state. Chowdhery et
+al. (2022, "PaLM", section 5.1) restarted by hand from a checkpoint before the jump and skipped the batches around it.
+Here the state of the last epoch without a jump replaces the current state, but the step counter is not reset. So the
+order of the images, a function of the step, is that of the next epoch, and a run that is killed in between repeats the
+same steps.
 """
 
 from jaxcnn.train._checkpoints import KINDS, Checkpoints, restore, saved
@@ -15,7 +15,7 @@ from jaxcnn.train._reports import log
 from jaxcnn.train._runs import RunFolder
 from jaxcnn.train._state import TrainState
 
-# The checkpoint to go back to, and what an epoch's record says of having done so.
+# The kind of the checkpoint to go back to, and the entry of an epoch's record with the step that a run went back to.
 CALM, WENT_BACK = "calm", "train/went_back_to"
 IN_ROW = 3
 
@@ -32,7 +32,7 @@ class RollBack:
         self.limit, self.run, self.checkpoints = experiment.max_loss_jump, run, checkpoints
 
     def after_epoch(self, epoch: int, state: TrainState, loss: float) -> tuple[TrainState, int | None]:
-        """The state to go on from, and the step that it goes back to; None where the epoch was in order.
+        """The state to continue from, and the step that it goes back to; None if the loss did not jump.
 
         Raises:
             RunError: the loss jumped in several epochs one after the other, or the checkpoint to go back to is damaged.
@@ -62,7 +62,7 @@ class RollBack:
         return back.replace(**{name: getattr(state, name) for name in counters}), step
 
     def keep(self, state: TrainState) -> None:
-        """Saves the state of an epoch that was in order."""
+        """Saves the state of an epoch without a jump."""
         if self.limit is not None:
             self.checkpoints.save(CALM, state)
 

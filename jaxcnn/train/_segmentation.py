@@ -72,13 +72,13 @@ def segmentation(
         return model.init(key, normalize(batch["image"]), train=False)
 
     def labels_of(batch: Batch) -> tuple[jax.Array, jax.Array]:
-        """The labels, 0 where there is none, and where there is one."""
+        """The labels, 0 for pixels without one, and whether each pixel has one."""
         labels = batch[target]
-        there = jnp.ones(labels.shape, bool) if ignored is None else labels != ignored
-        return jnp.where(there, labels, jnp.zeros_like(labels)).astype(jnp.int32), there
+        valid = jnp.ones(labels.shape, bool) if ignored is None else labels != ignored
+        return jnp.where(valid, labels, jnp.zeros_like(labels)).astype(jnp.int32), valid
 
     def losses_of(logits: jax.Array, batch: Batch, weights: np.ndarray | None) -> jax.Array:
-        labels, there = labels_of(batch)
+        labels, valid = labels_of(batch)
         losses = loss_of(as_logits(logits, labels), labels)
         if weights is not None:
             if weights.shape != logits.shape[-1:]:
@@ -87,11 +87,11 @@ def segmentation(
                     f"{len(weights)}."
                 )
             losses = losses * jnp.asarray(weights)[labels]
-        return _mean_over(losses, there)
+        return _mean_over(losses, valid)
 
     def hits(logits: jax.Array, batch: Batch) -> jax.Array:
-        labels, there = labels_of(batch)
-        return _mean_over(logits.argmax(-1) == labels, there)
+        labels, valid = labels_of(batch)
+        return _mean_over(logits.argmax(-1) == labels, valid)
 
     def objective(variables: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Aux]:
         others = [name for name in variables if name != "params"]
@@ -119,8 +119,8 @@ def segmentation(
 
     def evaluate(variables: Any, batch: Batch) -> dict[str, jax.Array]:
         logits = as_logits(logits_of(variables, batch), batch[target])
-        labels, there = labels_of(batch)
-        return {"loss": _mean_over(cross_entropy()(logits, labels), there), "accuracy": hits(logits, batch)}
+        labels, valid = labels_of(batch)
+        return {"loss": _mean_over(cross_entropy()(logits, labels), valid), "accuracy": hits(logits, batch)}
 
     def predict(variables: Any, batch: Batch) -> dict[str, jax.Array]:
         return {target: logits_of(variables, batch).argmax(-1)}
@@ -147,8 +147,8 @@ def segmentation(
     }
 
 
-def _mean_over(values: jax.Array, there: jax.Array) -> jax.Array:
-    """The mean of each example over the places that are there; 0 where there is none."""
-    axes = tuple(range(1, there.ndim))
-    total = jnp.where(there, values.astype(jnp.float32), 0).sum(axes)
-    return total / jnp.maximum(there.sum(axes), 1).astype(jnp.float32)
+def _mean_over(values: jax.Array, valid: jax.Array) -> jax.Array:
+    """The mean of each example over its valid pixels; 0 if it has none."""
+    axes = tuple(range(1, valid.ndim))
+    total = jnp.where(valid, values.astype(jnp.float32), 0).sum(axes)
+    return total / jnp.maximum(valid.sum(axes), 1).astype(jnp.float32)

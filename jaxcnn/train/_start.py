@@ -15,7 +15,7 @@ from jaxcnn.train._state import abstract_variables
 
 
 def starting_from(experiment: Experiment, run: RunFolder, kind: CheckpointKind) -> tuple[Experiment, dict[str, Any]]:
-    """The experiment, starting from the evaluated variables of a run, and what to record of that.
+    """The experiment, starting from the evaluated variables of a run, and the record of this run.
 
     Neither the code nor the data of the run are needed.
 

@@ -28,8 +28,8 @@ class TrainState(struct.PyTreeNode):
     ``collections`` are all variables but the parameters. ``ema_params`` is None where no average is kept. ``loss_sum``
     adds up the losses of the ``taken`` steps of the epoch so far, ``metric_sums`` the metrics of their examples, so
     that a run resumed within an epoch reports the same epoch; float32 counts to 16 million exactly. ``skipped`` counts
-    the steps of the run whose update was left out because something in it was not finite, ``skipped_in_row`` the last
-    ones without a good one between. ``loss_scale`` is None where the loss is not scaled.
+    the steps of the run whose update was left out because something in it was not finite, ``skipped_in_row`` the
+    skipped steps since the last good one. ``loss_scale`` is None where the loss is not scaled.
     """
 
     step: jax.Array
@@ -51,14 +51,14 @@ class TrainState(struct.PyTreeNode):
 
     @property
     def eval_variables(self) -> Variables:
-        """The variables that are evaluated and shipped: the averaged parameters where there are some."""
+        """The variables that are evaluated and exported, with the averaged parameters if there are any."""
         return self.variables if self.ema_params is None else {**self.variables, "params": self.ema_params}
 
     @property
     def learning_rates(self) -> dict[str, float]:
         """The rates of the last step that the optimizer's state records, as ``optax.inject_hyperparams`` does.
 
-        One is called ``learning_rate``; of several optimizers each has the place in the state behind its name.
+        A single rate is called ``learning_rate``; with several optimizers the name ends with the place in the state.
         """
         found = optax.tree_utils.tree_get_all_with_path(self.opt_state, "learning_rate")
         rates = {_labels(path): float(value) for path, value in found if getattr(value, "shape", None) == ()}
@@ -75,8 +75,8 @@ def _labels(path: Any) -> str:
 
 def create_state(experiment: Experiment) -> TrainState:
     """The state before the first step: a function of the experiment and its seed."""
-    # It runs once, so on the CPU it is compiled fast and not well; the random numbers are the same. XLA takes longer
-    # over a large model whose initialisation it optimises.
+    # It runs once, so on the CPU it is compiled with few optimisations; the random numbers are the same. For large
+    # models, optimising the initialisation takes longer than it saves.
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
     variables = jax.jit(functools.partial(_initial, experiment), compiler_options=options)()
     return jax.jit(functools.partial(_state, experiment))(experiment.start(variables))

@@ -18,7 +18,7 @@ from jaxcnn.train._calls import augmented, loss_and_aux, prepared
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._state import ORDER, STEP, TrainState, Variables, stream
 
-# The parts of a step next to the layers, by their names in a profile; the second one is in the losses of tasks.
+# The parts of a step other than the layers, by their names in a profile; the second one is in the losses of tasks.
 INPUT, LOSS, UPDATE = PARTS = ("prepare_input", "compute_loss", "update_state")
 
 # The interval in steps at which a loss scale that an overflow has halved is doubled again.
@@ -34,7 +34,7 @@ class StepMetrics(struct.PyTreeNode):
 
 
 class Gradient(struct.PyTreeNode):
-    """Of a batch: its mean loss, the gradient of that, the other collections after it, and the sums of its metrics."""
+    """The results of a batch: mean loss, its gradient, the updated other collections, and the sums of the metrics."""
 
     loss: jax.Array
     grads: Any
@@ -106,9 +106,10 @@ def train_batch(
     part: jax.Array | int | None,
     key: jax.Array,
 ) -> tuple[dict[str, Any], jax.Array]:
-    """The batch that the objective is given, and the key for what it draws.
+    """The batch that the objective receives, and its random key.
 
-    ``part`` is the part of the step's batch, of which each draws numbers of its own; None is the whole batch.
+    ``part`` is the number of a part of the step's batch, since each part draws its own random numbers; None is the
+    whole batch.
     """
     if experiment.streams:
         whole = {name: array.reshape(-1, *array.shape[2:]) for name, array in arrays.items()}
@@ -144,7 +145,7 @@ def gradient(
 
 
 def _accumulated(of_part: Callable[..., Gradient], state: TrainState, rows: jax.Array, key: jax.Array) -> Gradient:
-    """The gradient of all parts as of one batch; each part moves the collections on."""
+    """The gradient of all parts as of one batch; the parts update the collections one after the other."""
     parts = len(rows)
 
     def add(total: Gradient, part: jax.Array) -> tuple[Gradient, None]:
@@ -215,8 +216,8 @@ def is_finite(tree: Any) -> jax.Array:
     """
     leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     found = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])
-    # Outside of a branch XLA would find this out anew for every array that is chosen by it: a program whose size, and
-    # time to compile, grow with the square of the number of layers.
+    # Outside of a branch, XLA would compute this again for every array that is selected by it: the size of the program,
+    # and the time to compile it, would grow with the square of the number of layers.
     return lax.cond(found[0], jnp.all, lambda found: found[0], found)
 
 
@@ -225,7 +226,7 @@ def _choose(condition: jax.Array, left: TrainState, right: TrainState) -> TrainS
 
 
 def _counts(loss_scale: jax.Array | None) -> jax.Array | int:
-    """1 where a skipped step is a sign of trouble; an overflow that a smaller loss scale may mend is none."""
+    """1 if a skipped step counts towards the limit; 0 for an overflow that a smaller loss scale may prevent."""
     return 1 if loss_scale is None else (loss_scale <= 1).astype(jnp.int32)
 
 

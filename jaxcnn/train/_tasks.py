@@ -60,7 +60,7 @@ def by_example(values: jax.Array) -> jax.Array:
 
 
 def check_model(model: nn.Module) -> None:
-    """Refuses what cannot be called as ``model.apply(variables, x, train=...)``.
+    """Refuses a model that cannot be called as ``model.apply(variables, x, train=...)``.
 
     Raises:
         TypeError: it is not a Linen module, or its ``__call__`` has no argument ``train``.
@@ -146,7 +146,7 @@ def classification(
 
 
 def as_logits(returned: Any, labels: jax.Array | None = None) -> jax.Array:
-    """What a model returned as logits in float32, which models in bfloat16 and float16 do not return.
+    """The output of a model as logits in float32, to which the output of models in bfloat16 and float16 is converted.
 
     Raises:
         TypeError: it is not an array, such as the tuple of a model with auxiliary heads.

@@ -48,7 +48,7 @@ class Trained:
             arrays: other arrays by name, as the experiment's splits have them; targets may be left out.
 
         Raises:
-            TypeError: ``examples`` are given, but which array they are is not clear, or it is given by name too.
+            TypeError: ``examples`` are given, but their array is ambiguous, or is also given by name.
         """
         if examples is not None:
             fields = list(self.experiment.data.train.fields)
@@ -60,7 +60,7 @@ class Trained:
         return jax.tree.map(np.asarray, outputs)
 
     def measured(self) -> dict[str, np.ndarray]:
-        """What the experiment measures after training, by name; empty where it measures nothing.
+        """The measurements of the experiment after training, by name; empty if it measures nothing.
 
         Raises:
             TypeError: ``measure`` returned something other than a dict of arrays of real numbers.
@@ -71,7 +71,7 @@ class Trained:
             raise TypeError(f"measure: expected a dict of arrays by name, got {what}.")
         arrays = {str(name): np.asarray(value) for name, value in found.items()}
         for name, array in arrays.items():
-            if array.dtype.kind in "cmMOS":  # what JSON does not hold
+            if array.dtype.kind in "cmMOS":  # kinds that JSON has no form for
                 raise TypeError(f"measure: expected real numbers in {name!r}, got an array of dtype {array.dtype}.")
         return arrays
 
@@ -92,7 +92,7 @@ class Trained:
     def outputs(
         self, split: Split | StreamedSplit | str = "test", *, parallel: Parallel | None = None
     ) -> tuple[Any, dict[str, np.ndarray]]:
-        """What ``predict`` returns for a whole split, and the arrays of the split without its images.
+        """The results of ``predict`` for a whole split, and the arrays of the split without its images.
 
         Args:
             split: ``"train"``, ``"validation"``, ``"test"``, or examples.
@@ -117,9 +117,10 @@ class Trained:
 
 
 def write_measured(run: RunFolder, trained: Trained) -> list[str]:
-    """Writes what the experiment measures after training into ``measured.json`` of the run; the names of it.
+    """Writes what the experiment measures after training into ``measured.json`` of the run; returns the names.
 
-    Of several processes none measures, since each holds a part of the run: resume the finished run in one process.
+    With several processes nothing is measured, since each holds a part of the run: resume the finished run in one
+    process.
     """
     if jax.process_count() > 1:
         return []

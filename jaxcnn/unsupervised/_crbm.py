@@ -125,7 +125,7 @@ class CRBM:
         """Probabilities of the hidden units and of the pooling units, given the visible ones.
 
         ``P(h[i] = 1 | v) = exp(I[i]) / (1 + sum of exp(I) over the block)``, with the input ``I`` of ``E``, and
-        ``P(pooled = 1 | v)`` is their sum over the block.
+        ``P(pooled = 1 | v)`` is the sum of these probabilities over the block.
 
         Args:
             params: of the machine.

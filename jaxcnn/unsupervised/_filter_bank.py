@@ -12,7 +12,7 @@ import numpy as np
 from jaxcnn._axes import as_int, int_per_axis
 from jaxcnn.functional.filters import gabor
 
-LEAST_LENGTH = 1e-4  # of a filter without its mean; rounding makes up shorter ones
+LEAST_LENGTH = 1e-4  # of a filter without its mean; a shorter one is only rounding error
 
 
 def filter_bank(

@@ -1,4 +1,4 @@
-"""A linear classifier of features: how much of the classes can be read from them without changing them."""
+"""A linear classifier of fixed features, which measures how well they separate the classes."""
 
 import dataclasses
 

@@ -150,9 +150,9 @@ def _one_pass(model: Neocognitron, index: int, params: dict[str, Any], images: j
         learning = dataclasses.replace(learning, selectivity=learning.learning_selectivity)
         model = model.clone(stages=(*model.stages[: index - 1], learning, *model.stages[index:]))
 
-    def see(layer: dict[str, jax.Array], image: jax.Array) -> tuple[dict[str, jax.Array], None]:
+    def learn_image(layer: dict[str, jax.Array], image: jax.Array) -> tuple[dict[str, jax.Array], None]:
         found: Any = model.apply({"params": {**params, f"s{index}": layer}}, image, method="features")
         read = image if index == 1 else found[f"c{index - 1}"]
         return reinforce(layer, read, found[f"s{index}"], rate=rate, window=window), None
 
-    return lax.scan(see, params[f"s{index}"], images)[0]
+    return lax.scan(learn_image, params[f"s{index}"], images)[0]

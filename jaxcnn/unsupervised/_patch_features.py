@@ -113,8 +113,8 @@ def _whitened_patches(x: jax.Array, whitening: Whitening, window: tuple[int, ...
 def grid_pool(x: ArrayLike, *, grid: int = 2) -> jax.Array:
     """The sums of each channel over the cells of a grid, flattened.
 
-    A cell has ``ceil(size / grid)`` rows and columns, the last one those that are left: of 27 rows and ``grid=2``, rows
-    0 to 13 and 14 to 26.
+    A cell has ``ceil(size / grid)`` rows and columns, the last cell the remaining ones: with 27 rows and ``grid=2``,
+    rows 0 to 13 and 14 to 26.
 
     Args:
         x: ``(*batch, height, width, channels)``.

@@ -156,7 +156,7 @@ def psd_loss(
     ``1/2 |x - conv_transpose(z, decoder)|**2 + penalty |z|_1 + alpha |z - psd_encode(x)|**2`` of each image, with ``z``
     from ``psd_codes``, which the gradient treats as constant: at the minimum the derivative with respect to them is 0.
     Each kernel of the decoder is scaled to length 1 first. On patches of the size of the window this is the method of
-    2008, on whole images the convolutional one of 2010.
+    2008, on whole images the convolutional method of 2010.
 
     Args:
         params: as from ``init_psd``.

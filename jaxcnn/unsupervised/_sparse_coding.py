@@ -215,7 +215,7 @@ def check_steps(penalty: float, steps: int) -> None:
 
 
 def analysis(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The correlation of images with a kernel at every position of the window inside of them."""
+    """The correlation of images with a kernel, without padding."""
     if x.shape[-3:] == kernel.shape[:3]:  # a patch: a matrix product
         flat = x.reshape(*x.shape[:-3], 1, 1, math.prod(kernel.shape[:3]))
         return jnp.matmul(flat, kernel.reshape(-1, kernel.shape[-1]), precision="highest")
@@ -234,7 +234,8 @@ def largest_curvature(kernel: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """A bound of the largest eigenvalue of ``analysis`` of ``synthesis`` for images of a shape, exact for patches.
 
     Images are long enough for the convolution to be a part of a circular one, whose eigenvalues are those of a matrix
-    ``(channels, channels)`` at each frequency. Of a kernel of zeros it is positive too, since steps are its inverse.
+    ``(channels, channels)`` at each frequency. It is positive even for a kernel of zeros, since the step size is its
+    inverse.
     """
     least = jnp.finfo(kernel.dtype).tiny
     channels, features = kernel.shape[2:]

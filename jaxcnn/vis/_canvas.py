@@ -1,4 +1,4 @@
-"""What all pictures share: the style, independent of the user's settings, colours, and atomic writing of files.
+"""Shared by all pictures: the style, independent of the user's settings, colours, and atomic writing of files.
 
 Matplotlib is imported only when something is drawn, and without pyplot, which keeps a list of figures and looks for a
 display.

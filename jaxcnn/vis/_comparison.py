@@ -42,8 +42,8 @@ def draw_comparison(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: str |
 def comparison_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Figure":
     """Draws one panel for each measure that all runs have, with one line for each run over the epochs.
 
-    A measure is drawn of the validation split where all runs have it of that, else of the test split, else of the
-    training split; a split of which a run has only one value comes last. Values that are not finite leave gaps.
+    The values of a measure are those of the validation split if all runs have them, else of the test split, else of the
+    training split; a split for which a run has only one value comes last. Values that are not finite leave gaps.
 
     Args:
         runs: the records of ``metrics.jsonl`` of each run by the name to be shown.
@@ -86,7 +86,7 @@ def comparison_figure(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Figur
 
 
 def _measures(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    """What is drawn, such as ``val/loss``: each measure of one split, losses first."""
+    """The measures to draw, each of one split, such as ``val/loss``; losses come first."""
     counts = [Counter(name for record in records for name in record) for records in runs.values()]
     shared = {name: min(count[name] for count in counts) for name in counts[0]}
     curves = [name for name, least in shared.items() if least > 1]

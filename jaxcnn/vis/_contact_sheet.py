@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDTH = 7.2  # inches; the width of a page's text
-_GAP = 0.12  # between two images, in widths of one
+_GAP = 0.12  # between two images, in widths of an image
 _LARGEST_TILE = 1.2  # inches
 
 

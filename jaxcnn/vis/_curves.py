@@ -18,7 +18,7 @@ _NEEDED = ("step", "epoch", "train/loss")
 _RATE = "learning_rate"
 _MOST_MEASURES = 3  # panels of a run without accuracy, after its loss
 _COLOURS = {"train": TRAIN, "val": TEST, "test": TEST}
-# Below the picture, since the two losses of one epoch are not of the same thing.
+# Below the picture, since the two losses of an epoch are computed differently.
 _CAPTION = (
     "train: means over the epoch while it is trained, with augmentation, dropout and label smoothing where used\n"
 )
@@ -127,7 +127,7 @@ def _name_time(axes: "list[Axes]", time: np.ndarray, unit: str) -> None:
 
 
 def _words(held: str, last: Mapping[str, Any]) -> str:
-    """The error that is drawn, after that of the test split where it is another one and was evaluated."""
+    """The words for the error that is drawn, after the error of the test split if that is another split."""
     tested = held != "test" and "test/accuracy" in last
     return (f"test error {100 * (1 - last['test/accuracy']):.2f} %; " if tested else "") + f"{held} error"
 

@@ -42,9 +42,9 @@ def draw_detection_curves(
 def detection_curves_figure(
     curves: Mapping[int, DetectionCurve], class_names: Sequence[str], *, title: str
 ) -> "Figure":
-    """Draws precision over recall of each class, in the colours of the classes; of more than ten, the first ten.
+    """Draws precision over recall of each class, with colours for the first ten classes.
 
-    Further classes are grey. A curve begins at the detection of highest score, and its dot is where it ends.
+    Further classes are grey. A curve begins at the detection of highest score, and ends at its dot.
 
     Args:
         curves: by label, as ``metrics.detection_curves`` returns them.

@@ -1,4 +1,4 @@
-"""An image with maps of what a network looks at, and its most probable classes."""
+"""An image with attribution maps, and its most probable classes."""
 
 import os
 from collections.abc import Mapping, Sequence

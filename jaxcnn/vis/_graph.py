@@ -46,8 +46,8 @@ def graph_figure(f: Callable[..., Any], *args: Any, title: str = "") -> "Figure"
 
     Below each node are its value (blue) and its gradient (red); of arrays, the shape and the norm of the gradient.
     Each edge has the local derivative times the gradient from upstream and their product; for arrays, the norm of the
-    product. Operations of a Flax module, or in a ``jax.named_scope``, are in a box with its name where no others are
-    between them.
+    product. Operations of a Flax module, or in a ``jax.named_scope``, are in a box with its name if no other operations
+    are between them.
 
     Args:
         f: a function of arrays or pytrees of arrays whose result is a single number.

@@ -28,9 +28,9 @@ class Layout:
 def layout(count: int, edges: Sequence[tuple[int, int]]) -> Layout:
     """The layout of ``count`` nodes, each of which comes after the nodes that it reads.
 
-    A node is in the column after the last of the nodes that it reads; one that reads none is just before the first
-    that reads it. An edge over several columns takes a place in each, so that no node is drawn over it. In each column
-    the order is that of the mean rows of the neighbours, by sweeps to the right and to the left.
+    A node is in the column after the last of the nodes that it reads. A node that reads none is in the column before
+    the first node that reads it. An edge over several columns takes a place in each, so that no node is drawn over it.
+    In each column the order is that of the mean rows of the neighbours, by sweeps to the right and to the left.
 
     >>> layout(3, [(0, 2), (1, 2)]).nodes
     [(0, 0.0), (0, 1.0), (1, 0.5)]

@@ -1,4 +1,4 @@
-"""Sheets of what the units of a layer respond to, of kernels, and of the maps of a layer."""
+"""Sheets of images to which the units of a layer respond, of kernels, and of the maps of a layer."""
 
 import math
 import os

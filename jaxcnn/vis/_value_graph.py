@@ -12,7 +12,7 @@ import numpy as np
 from jaxcnn._errors import ShapeError
 from jaxcnn._programs import Operation, Program, Value, trace
 
-# These leave the number and the order of entries as they are, and are not drawn.
+# These operations do not change the number and the order of entries, and are not drawn.
 _HIDDEN = {"convert_element_type", "copy", "copy_p", "expand_dims", "name", "reshape", "squeeze"}
 _SYMBOLS = {
     "add": "+",
@@ -66,7 +66,7 @@ class GraphEdge:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ValueGraph:
-    """What ``value_graph`` returns.
+    """The result of ``value_graph``.
 
     Attributes:
         nodes: the inputs, then the operations in the order in which they run.
@@ -80,9 +80,9 @@ class ValueGraph:
 def value_graph(f: Callable[..., Any], *args: Any) -> ValueGraph:
     """The operations of a function at one point, with values, and gradients by the chain rule along each edge.
 
-    Each operation multiplies the gradient of its result (upstream) by its own derivative (local); what reaches a value
-    along several edges is added up. Operations that depend on no input and those that only change a shape are left out.
-    Loops, and functions with their own derivative such as ``jax.nn.relu``, are single operations.
+    Each operation multiplies the gradient of its result (upstream) by its own derivative (local); the products along
+    several edges are summed. Operations that depend on no input and those that only change a shape are left out. Loops,
+    and functions with their own derivative such as ``jax.nn.relu``, are single operations.
 
     Args:
         f: a function of arrays or pytrees of arrays whose result is a single number.
@@ -144,7 +144,7 @@ class _Builder:
         self.messages: dict[tuple[int, int], tuple[np.ndarray | None, np.ndarray]] = messages
 
     def computed(self, inputs: Sequence[Any]) -> Any:
-        """The values, the gradients, and for each operation and place of an operand what ``backward`` gives."""
+        """The values, the gradients, and the results of ``backward`` for each operation and place of an operand."""
         value = dict(zip(self.shown, self.program.run(inputs, wanted=self.shown), strict=True))
         last = self.program.outputs[0]
         gradients: dict[Value, Any] = {last: jnp.ones_like(value[last])}
@@ -158,7 +158,7 @@ class _Builder:
         return values, [gradients.get(each, jnp.zeros_like(value[each])) for each in self.shown], messages
 
     def backward(self, operation: Operation, value: dict[Value, Any], gradients: dict[Value, Any]) -> list[Any]:
-        """For each differentiable operand its place, the local derivative, and the product with what is upstream."""
+        """For each differentiable operand its place, its local derivative, and the product with the gradient."""
         operands = [jnp.asarray(value[each]) for each in operation.inputs]
         outputs = [place for place, each in enumerate(operation.outputs) if _is_floating(each.aval)]
         places = [

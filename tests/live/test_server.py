@@ -74,7 +74,7 @@ def test_the_stream_has_the_latest_news_and_counts_its_readers(server: Server, m
     monkeypatch.setattr(_board, "PAUSE_SECONDS", 0.0)
     board = server.board
     board.describe(name="mine")
-    board.say(step=1)
+    board.update_state(step=1)
     for step in (1, 2):
         board.add_point(step, {"batch/loss": float("nan") if step == 1 else 0.5})
         board.show({"step": step})

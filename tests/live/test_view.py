@@ -55,7 +55,7 @@ def test_the_page_pauses_a_run_and_a_paused_run_is_shown_at_once(experiment: tra
         viewer = view._viewer
         assert not viewer.due(4), "nobody looks"
         viewer.board.readers = 1
-        viewer._asked, viewer._shown, viewer._next = False, 3, float("inf")  # a frame of step 3 that took long
+        viewer._requested, viewer._shown, viewer._next = False, 3, float("inf")  # a frame of step 3 that took long
         assert not view.holds(4) and not view.looks(4)
         viewer.act({"do": "pause"})  # while step 5 is computed
         viewer.act({"do": "pause"})

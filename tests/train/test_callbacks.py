@@ -216,7 +216,7 @@ def test_a_run_that_is_held_is_looked_at_and_stops_when_it_is_asked_to(
             looked.append(step)
             raise ArithmeticError("no answer")
 
-    monkeypatch.setattr(_watchers, "ASK_SECONDS", 0.0)
+    monkeypatch.setattr(_watchers, "POLL_SECONDS", 0.0)
     looked: list[int] = []
     asked = iter(range(10))
     info = train.RunInfo(Path(), "", "", {}, 0, 1, 1, ())

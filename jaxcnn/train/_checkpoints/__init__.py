@@ -1,4 +1,4 @@
-"""Checkpoints: saving, verified reading, and what they record of the run."""
+"""Checkpoints: saving, verified reading, and the record of the run in each checkpoint."""
 
 from jaxcnn.train._checkpoints._checksums import check_seal, named_leaves, seal
 from jaxcnn.train._checkpoints._provenance import provenance

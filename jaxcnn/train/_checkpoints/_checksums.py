@@ -53,7 +53,7 @@ def checksums(tree: Any) -> Record:
 
 
 def check_arrays(arrays: Record, tree: Any) -> None:
-    """Compares what was read with what was saved.
+    """Compares the arrays that were read with the checksums that were saved.
 
     Raises:
         DamageError: arrays differ; the message names them.
@@ -94,7 +94,7 @@ def seal(content: Record) -> Record:
 
 
 def check_seal(record: Any) -> Record:
-    """The content that was sealed.
+    """The content of a sealed record.
 
     Raises:
         DamageError: the content has changed.

@@ -1,4 +1,4 @@
-"""What a run is trained with, as its checkpoints record it, and what of it has changed since."""
+"""The provenance of a run, as its checkpoints record it, and what has changed since a checkpoint was saved."""
 
 import hashlib
 import platform
@@ -11,15 +11,16 @@ from jaxcnn.train._runs import RunFolder, cpu_kind, installed_packages
 
 Record = dict[str, Any]
 
-# A change in these makes the steps mean other images, or is another run; a change in the rest may change the numbers.
+# If one of these entries changes, the steps read other images, or the run is another one. Changes of the other entries
+# may change the numbers.
 ORIGIN = "origin"
 
 
 def provenance(experiment: Experiment, run: RunFolder, parallel: Parallel) -> Record:
     """The run's identity, data, settings, code, devices and versions.
 
-    ``origin`` is what decides which images a step reads. ``environment`` is the rest of what decides the numbers: with
-    the same environment a run that is stopped and resumed ends the same bit for bit on the CPU.
+    ``origin`` determines which images a step reads. ``environment`` has everything else that determines the numbers:
+    with the same environment, a run that is stopped and resumed has the same result bit for bit on the CPU.
     """
     code = run.path / "experiment.py"
     return {

@@ -1,8 +1,8 @@
 """Reading checkpoints: every array is compared with its checksum, and an older checkpoint replaces a damaged one.
 
 A checkpoint is a folder ``KIND/STEP`` with two entries: ``state``, the arrays as Orbax writes them, and
-``record.json``, what jaxcnn knows about them, with a checksum of its own: format, kind, step, the run it belongs to,
-what that run was trained with, the metrics up to this step, and the checksum of every array.
+``record.json``, a record with its own checksum: format, kind, step, the identity and the provenance of the run, the
+metrics up to this step, and the checksum of every array.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ T = TypeVar("T")
 FORMAT = 3
 CheckpointKind = Literal["last", "best"]
 KINDS: tuple[CheckpointKind, ...] = get_args(CheckpointKind)
-# The variables of chosen epochs; nothing continues from them.
+# The variables of selected epochs; no run is resumed from them.
 KEPT = "kept"
 STATE, RECORD = "state", "record.json"
 DAMAGED = "damaged"
@@ -91,11 +91,11 @@ def read_record(place: Path) -> Record:
 def read_arrays(place: Path, arrays: Record, template: Any, *, some: bool = False) -> Any:
     """The state in a checkpoint's folder, every array checked.
 
-    ``template`` has the shapes and types, and says where the arrays go: NumPy arrays, or a sharding for each. With
-    ``some`` it is a dict of some of the arrays, as NumPy arrays, and no others are read.
+    ``template`` has the shapes and types of the arrays, and their placement: NumPy arrays, or a sharding for each
+    array. With ``some`` it is a dict of NumPy arrays, and only the arrays that it names are read.
 
     Raises:
-        DamageError: something is missing, cannot be read, or is not what was saved.
+        DamageError: something is missing, cannot be read, or differs from what was saved.
     """
     file = place / STATE
     if not file.is_dir():
@@ -106,7 +106,7 @@ def read_arrays(place: Path, arrays: Record, template: Any, *, some: bool = Fals
         wanted = ocp.args.PyTreeRestore(item=template, restore_args=numpy, partial_restore=True)
     else:
         reader, wanted = _reader(template), ocp.args.StandardRestore(template)
-    held = HeldFolder(place)  # not the file: several processes wait for each other by the last part of its path
+    held = HeldFolder(place)  # not the file: Orbax names its barriers between processes by the last part of the path
     try:
         state = reader.restore(held.place / STATE, args=wanted)
     except (MemoryError, jax.errors.JaxRuntimeError):
@@ -139,7 +139,7 @@ def _first_line(error: BaseException) -> str:
 def restore(folder: Path, kind: str, template: TrainState) -> TrainState:
     """Reads the newest good state of a kind (``"last"`` or ``"best"``), placed as ``template``'s arrays are.
 
-    Where the last checkpoints are damaged, the best is taken if it is newer than any good one of them.
+    If checkpoints of the kind ``"last"`` are damaged, ``"best"`` is read if it is newer than the newest good one.
 
     Raises:
         RunError: there is no checkpoint, all are damaged, or it does not fit the template.
@@ -148,10 +148,10 @@ def restore(folder: Path, kind: str, template: TrainState) -> TrainState:
 
 
 def present(folder: Path, kind: str) -> list[Saved]:
-    """The checkpoints that are read as a kind: for the last also the best, which may be newer than a good one of them.
+    """The checkpoints that can be read for a kind. For ``"last"`` these include ``"best"``, which may be newer.
 
     Raises:
-        RunError: there is none.
+        RunError: there is no checkpoint.
     """
     there = saved(folder, KINDS if kind == "last" else [kind])
     if not there:
@@ -179,11 +179,11 @@ def resume(folder: Path, template: TrainState, now: Record) -> Resumed | None:
     Raises:
         RunError: all are damaged, or the newest good one has other data or another model.
     """
-    there = saved(folder, KINDS)
-    if not there:
+    candidates = saved(folder, KINDS)
+    if not candidates:
         return None
-    found = newest_good(there, functools.partial(_read_state, template, now.get(ORIGIN, {})))
-    damaged = found.damaged + _not_ours(there[len(found.damaged) + 1 :])
+    found = newest_good(candidates, functools.partial(_read_state, template, now.get(ORIGIN, {})))
+    damaged = found.damaged + _unusable(candidates[len(found.damaged) + 1 :])
     wait_for_all("checkpoints are read")
     if is_first():
         for one in damaged:
@@ -199,8 +199,10 @@ def read_newest(folder: Path, template: TrainState, now: Record) -> TrainState |
     Raises:
         RunError: all are damaged, or the newest good one has other data or another model.
     """
-    there = saved(folder, KINDS)
-    return newest_good(there, functools.partial(_read_state, template, now.get(ORIGIN, {}))).content if there else None
+    candidates = saved(folder, KINDS)
+    if not candidates:
+        return None
+    return newest_good(candidates, functools.partial(_read_state, template, now.get(ORIGIN, {}))).content
 
 
 def _read_state(template: TrainState, origin: Record, one: Saved, record: Record) -> TrainState:
@@ -218,7 +220,7 @@ def _read_state(template: TrainState, origin: Record, one: Saved, record: Record
 
 @dataclasses.dataclass(frozen=True)
 class Found(Generic[T]):
-    """What was read from the newest good checkpoint, its record, and the newer ones, which are damaged."""
+    """The content of the newest good checkpoint, its step, its record, and the newer checkpoints, which are damaged."""
 
     content: T
     step: int
@@ -226,18 +228,18 @@ class Found(Generic[T]):
     damaged: list[Saved]
 
 
-def newest_good(there: Sequence[Saved], read: Callable[[Saved, Record], T]) -> Found[T]:
-    """Reads the first checkpoint that is good; warns of those before it, which are damaged.
+def newest_good(candidates: Sequence[Saved], read: Callable[[Saved, Record], T]) -> Found[T]:
+    """Reads the first checkpoint that is good; warns of the damaged checkpoints before it.
 
     Args:
-        there: checkpoints, the newest first.
+        candidates: checkpoints, the newest first.
         read: the content of a checkpoint, given its record; raises a ``DamageError`` where it is damaged.
 
     Raises:
-        RunError: all are damaged; says what is wrong with each.
+        RunError: all are damaged; the message says what is wrong with each.
     """
     problems: list[str] = []
-    for index, one in enumerate(there):
+    for index, one in enumerate(candidates):
         try:
             record = _read_own_record(one)
             content = read(one, record)
@@ -246,16 +248,16 @@ def newest_good(there: Sequence[Saved], read: Callable[[Saved, Record], T]) -> F
             continue
         for problem in problems:
             log.warning("%s; using the %s instead", problem, one)
-        return Found(content, one.step, record, list(there[:index]))
+        return Found(content, one.step, record, list(candidates[:index]))
     listed = "\n".join(f"  {problem}" for problem in problems)
-    folder = there[0].folder
-    others = saved(folder, set(KINDS) - {one.kind for one in there})
+    folder = candidates[0].folder
+    others = saved(folder, set(KINDS) - {one.kind for one in candidates})
     advice = f" Try --checkpoint {others[0].kind}." if others else ""
     raise RunError(f"no checkpoint in {folder} can be used:\n{listed}\nRestore one from a copy.{advice}")
 
 
-def _not_ours(older: Sequence[Saved]) -> list[Saved]:
-    """Those of the older checkpoints whose record is damaged or not of this run; the arrays are not read."""
+def _unusable(older: Sequence[Saved]) -> list[Saved]:
+    """The older checkpoints whose record is damaged or belongs to another run; the arrays are not read."""
     bad = []
     for one in older:
         try:
@@ -288,7 +290,7 @@ def _check_belongs(one: Saved, record: Record, template: Any, origin: Record) ->
     """Refuses to continue with other data, another batch size or seed, or another model.
 
     Raises:
-        RunError: says what differs.
+        RunError: one of these differs; the message names it.
     """
     for name, value in origin.items():
         if record[ORIGIN][name] != value:
@@ -309,7 +311,7 @@ def read_variables(folder: Path, kind: str, wanted: Variables) -> tuple[Variable
     ``wanted`` has their structure and shapes.
 
     Raises:
-        RunError: there is no good checkpoint, or its variables have other names or shapes; says which.
+        RunError: there is no good checkpoint, or its variables have other names or shapes; the message names them.
     """
     found = newest_good(present(folder, kind), functools.partial(_read_variables, wanted))
     return found.content, found.step
@@ -319,7 +321,7 @@ def read_kept(folder: Path, wanted: Variables) -> list[tuple[Variables, int]]:
     """The variables of all checkpoints of chosen epochs, each with its step, in order.
 
     Raises:
-        RunError: one of them is damaged, or its variables have other names or shapes; says which.
+        RunError: a checkpoint is damaged, or its variables have other names or shapes; the message names them.
     """
     each = [newest_good([one], functools.partial(_read_variables, wanted)) for one in saved(folder, [KEPT])]
     return [(found.content, found.step) for found in reversed(each)]

@@ -1,7 +1,7 @@
-"""Saving checkpoints through Orbax: the last two states, and the best by test accuracy, each read back and checked.
+"""Saving checkpoints through Orbax: the last two states, the best state, and others; each is read back and checked.
 
 A state is written to a temporary folder and read back from the disk. Only then is the folder renamed to its step, and
-only after that is an older checkpoint deleted. Each of these is on the disk before the next one begins.
+only after that is an older checkpoint deleted. The result of each step is on the disk before the next step begins.
 """
 
 import contextlib
@@ -31,18 +31,18 @@ from jaxcnn.train._reports import log
 from jaxcnn.train._runs import HeldFolder, make_folder, sync_tree
 from jaxcnn.train._state import TrainState
 
-# Two of the last, so that one is whole whatever happens to the other; all of the epochs that a user chooses.
+# Two checkpoints of the kind ``last``, so that one remains if the other is damaged; all epochs that a user selects.
 KEEP = {"last": 2, "best": 1, "calm": 1, KEPT: math.inf}
-# A user may make room on a full disk: a run continues without checkpoints, but not for long.
+# The number of failed saves in a row after which a run stops; until then a user may free space on a full disk.
 FAILURES_IN_ROW = 3
-# What begins with a dot is not a checkpoint: being written, or being deleted.
+# A folder whose name begins with a dot is being written or deleted, and is not a checkpoint.
 WRITING, DELETING = ".writing", ".deleting"
 FAILURES = (OSError, ValueError, RuntimeError, MemoryError)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Save:
-    """A save that has begun: its step, the folder that is written, and the rest of the work."""
+    """A save that has begun: its step, the folder that is written, and the future of the work in the background."""
 
     step: int
     place: Path
@@ -68,7 +68,8 @@ class Checkpoints:
         kinds: Sequence[str] = KINDS,
         metrics: Callable[[], list[Record]] = list,
     ) -> None:
-        # Orbax logs a failure with all its tracebacks, twice; here each becomes one sentence, or an error.
+        # Orbax logs each failure twice with all tracebacks; here a failure becomes a warning of one sentence, or an
+        # error.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self.folder, self.provenance, self.metrics = folder, provenance or {}, metrics
         if is_first():
@@ -88,13 +89,13 @@ class Checkpoints:
 
     @property
     def seconds_since_last(self) -> float:
-        """Since the newest save of the kind ``"last"`` began; infinite where there is none, or where it failed."""
+        """The seconds since the newest save of the kind ``"last"`` began; infinite without one, or if it failed."""
         return time.perf_counter() - self._last_began
 
     def save(self, kind: str, state: TrainState) -> None:
         """Starts to save a state under its step; does nothing where that step is saved already.
 
-        Waits for the previous save of this kind. That a save failed is logged then, or by ``check``.
+        Waits for the previous save of this kind. A failed save is logged then, or by ``check``.
 
         Raises:
             RunError: several saves failed in a row, or the folder's path no longer leads to it.
@@ -128,9 +129,9 @@ class Checkpoints:
         return {*self._steps[kind], *(save.step for other, save in self._pending.items() if other == kind)}
 
     def check(self) -> None:
-        """Handles the saves that have ended; costs next to nothing, so every step may call it.
+        """Handles the saves that have ended; cheap enough to be called before every step.
 
-        Of several processes each learns of its own failures only in ``save``, where all wait for each other.
+        With several processes, failures are handled only in ``save``, where the processes wait for each other.
 
         Raises:
             RunError: several saves failed in a row, or the folder's path no longer leads to it.
@@ -182,10 +183,10 @@ class Checkpoints:
                 self._held.close()
 
     def _finish(self, kind: str, step: int, place: Path, record: Record, template: Any) -> None:
-        """In the background: waits for the disk, reads back what is on it, and makes it a checkpoint.
+        """In the background: waits until the state is on the disk, reads it back, and renames its folder to its step.
 
         Raises:
-            DamageError: what is on the disk is not what was saved.
+            DamageError: the content of the disk differs from the state.
             FolderLostError: the folder's path no longer leads to it.
             OSError: it could not be written.
         """
@@ -201,14 +202,14 @@ class Checkpoints:
                 sync(place.parent)
 
     def _delete(self, kind: str, step: int) -> None:
-        """Renamed first: a folder that has the name of a step is whole, also if the process is killed here."""
+        """Renames the folder first: a folder named by a step is complete, even if the process is killed here."""
         old = self._held.place / kind / str(step)
         if is_first():
             with contextlib.suppress(OSError):  # deleted by somebody else, or the disk is read-only meanwhile
                 shutil.rmtree(old.rename(old.with_name(f"{DELETING}-{step}")))
 
     def _remove_temporary(self) -> None:
-        """Removes what failed saves and killed processes have left."""
+        """Removes the folders that failed saves and killed processes have left."""
         writing = {save.place for save in self._pending.values()}
         for kind in self._savers if is_first() else ():
             for name in (WRITING, DELETING):
@@ -249,7 +250,7 @@ def open_checkpoints(
     kinds: Sequence[str] = KINDS,
     metrics: Callable[[], list[Record]] = list,
 ) -> Iterator[Checkpoints]:
-    """Checkpoints to write to; closed, and so finished, whatever happens inside. Arguments as for ``Checkpoints``."""
+    """A context with ``Checkpoints``, whose arguments it takes; finishes the saves on exit, also after an error."""
     checkpoints = Checkpoints(folder, provenance, kinds, metrics)
     try:
         yield checkpoints

@@ -1,4 +1,4 @@
-"""Programs compiled for accelerators that are not there, and what the compilers report of them."""
+"""Compilation for accelerators that need not be present, and the reports of the compilers."""
 
 from jaxcnn.train._compile._collectives import Collective
 from jaxcnn.train._compile._report import CompileReport, compile_for, largest_batch

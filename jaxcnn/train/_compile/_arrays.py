@@ -16,7 +16,7 @@ class Array(NamedTuple):
 
 
 def arrays(text: str) -> list[Array]:
-    """All of a type.
+    """All arrays of a type.
 
     >>> arrays("(bf16[2,3]{1,0}, u32[])")
     [Array(size=6, bytes=12), Array(size=1, bytes=4)]
@@ -29,7 +29,7 @@ def arrays(text: str) -> list[Array]:
 
 
 def array_bytes(text: str) -> int:
-    """Of all arrays of a type.
+    """The bytes of all arrays of a type.
 
     >>> array_bytes("(bf16[2,3]{1,0}, u32[])")
     16
@@ -38,7 +38,7 @@ def array_bytes(text: str) -> int:
 
 
 def memory_bytes(text: str) -> int:
-    """Of all arrays of a type in the main memory of a device, with the padding to whole tiles of its layout.
+    """The bytes of all arrays of a type in the main memory of a device, padded to whole tiles of their layouts.
 
     Arrays in another memory space, such as the memory on a chip of a TPU, are not counted.
 
@@ -51,7 +51,7 @@ def memory_bytes(text: str) -> int:
             continue
         sizes = _numbers(shape)
         if tile := _TILE.match(layout):
-            sizes = [sizes[axis] for axis in _numbers(order)]  # the axis with neighbours in memory first
+            sizes = [sizes[axis] for axis in _numbers(order)]  # the axis that is contiguous in memory first
             for place, side in zip(range(len(sizes)), reversed(_numbers(tile[1])), strict=False):
                 sizes[place] = math.ceil(sizes[place] / side) * side
         total += math.ceil(math.prod(sizes) * bits(dtype) / 8)
@@ -63,7 +63,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def bits(dtype: str) -> int:
-    """Of one element; the first number in XLA's name of a type.
+    """The bits of one element: the first number in XLA's name of a type.
 
     >>> bits("bf16"), bits("f8e4m3fn"), bits("pred")
     (16, 8, 8)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from jaxcnn.train._compile._arrays import arrays
 
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
-# Operations that place parts of an array on other devices, where a sum over devices has one shape on all of them.
+# Operations that move parts of an array to other devices. A sum over devices moves none: its shape is the same on all.
 MOVES = ("all-gather", "all-to-all", "collective-permute")
 _INSTRUCTION = re.compile(rf"^\s*(?:ROOT )?%?[\w.\-]+ = (.+?) ({'|'.join(KINDS)})(-start)?\(")
 _NAME = re.compile(r'op_name="([^"]*)"')
@@ -19,8 +19,8 @@ class Collective:
 
     Attributes:
         kind: one of ``KINDS``.
-        sizes: the number of elements of each array that results on a device.
-        bytes: of these arrays together.
+        sizes: the number of elements of each result on a device.
+        bytes: of all results on a device.
         name: what JAX calls the operation, with the layer that it belongs to.
     """
 
@@ -62,7 +62,7 @@ def collectives(program: str) -> list[Collective]:
 
 
 def by_kind(found: Collection[Collective]) -> dict[str, dict[str, int]]:
-    """The number and the bytes of each kind that there is.
+    """The number and the bytes of the collectives of each kind.
 
     >>> by_kind([Collective("all-reduce", (2,), 8, ""), Collective("all-reduce", (1, 1), 8, "")])
     {'all-reduce': {'count': 2, 'bytes': 16}}
@@ -76,7 +76,7 @@ def by_kind(found: Collection[Collective]) -> dict[str, dict[str, int]]:
 
 
 def moved(found: Collection[Collective], parameters: Collection[int] = ()) -> list[Collective]:
-    """Those that move activations between devices, which data parallelism has no reason to do.
+    """The collectives that move activations between devices, which data parallelism does not require.
 
     Args:
         found: of one program.

@@ -20,7 +20,7 @@ _CONTRACTED = re.compile(r"lhs_contracting_dims=\{([\d,]*)\}")
 _BODY = re.compile(r"(?:body|to_apply)=%?([\w.\-]+)")
 _FUSED = re.compile(r"calls=%?([\w.\-]+)")
 _SLICES = ("slice", "dynamic-slice")
-# What moves no data.
+# Operations that move no data.
 FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "replica-id")
 
 
@@ -34,10 +34,10 @@ class Instruction(NamedTuple):
 
 
 def costs(lowered: Any, compiled: Any, devices: int) -> tuple[float, float]:
-    """Operations and bytes accessed, of one device.
+    """The operations and the bytes accessed of one device.
 
-    The operations are those that the compiler reports if it does. The compiler for GPUs does not; then they are those
-    of convolutions and matrix products. Those in loops are counted once.
+    The operations are those that the compiler reports. The compiler for GPUs reports none; then the operations of
+    convolutions and matrix products are counted, those in loops once.
     """
     reported = compiled.cost_analysis()
     flops = reported.get("flops", 0.0) if reported else products(lowered.as_text("hlo")) / devices
@@ -75,7 +75,7 @@ def products(program: str) -> float:
 def traffic(program: str) -> float:
     """The bytes of the operands and results in memory of all instructions of a compiled program, as text.
 
-    Padding is included. Of an operand of which only slices are read, these slices are counted.
+    Padding is included. If an instruction reads only slices of an operand, these slices are counted.
 
     >>> text = '''ENTRY %main {
     ...   %x = f32[8,3]{1,0} parameter(0)

@@ -1,4 +1,4 @@
-"""Descriptions of NVIDIA GPUs for XLA's compiler, which otherwise asks the driver of the GPU that is present."""
+"""Descriptions of NVIDIA GPUs for XLA's compiler, which otherwise queries the driver of the GPU that is present."""
 
 import importlib.util
 from typing import Any, NamedTuple
@@ -41,20 +41,20 @@ device_description_str: "{name}"
 
 
 class Gpu(NamedTuple):
-    """What the compiler asks of a GPU.
+    """The properties of a GPU that the compiler requires.
 
     Attributes:
         name: as JAX names the device.
         capability: the major number of its compute capability; the minor one is 0.
         features: further fields of the capability.
         cores: streaming multiprocessors.
-        units: of a core that multiply and add numbers of single precision.
+        units: the number of units of a core that multiply and add in single precision.
         clock: in GHz, the highest.
         bandwidth: of its memory, in bytes a second.
         memory: in bytes.
         cache: of the second level, in bytes.
-        shared: memory of a core that its threads share, in bytes.
-        shared_of_block: the largest part of it for one block.
+        shared: the shared memory of a core, in bytes.
+        shared_of_block: the largest part of the shared memory for one block.
     """
 
     name: str

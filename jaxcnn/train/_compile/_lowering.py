@@ -47,7 +47,8 @@ def with_batch_size(experiment: Experiment, batch_size: int, *, streamed: bool =
     Args:
         experiment: with any data.
         batch_size: of a step.
-        streamed: compile as if the data were a stream, of which a step is given its batch alone; nothing can be read.
+        streamed: whether to compile as if the data were a stream, whose batch is the argument of a step; the examples
+            cannot be read.
 
     Raises:
         ConfigError: the training split is in memory and has fewer examples.
@@ -64,12 +65,12 @@ def with_batch_size(experiment: Experiment, batch_size: int, *, streamed: bool =
             f"a batch of {batch_size} examples does not fit the {len(data.train)} examples of {data.name}; take a "
             f"smaller one, or compile the step of a stream with --streamed."
         )
-    # The weights decide which examples a step reads, and are no part of its program.
+    # The weights determine which examples a step reads, and are not part of its program.
     return dataclasses.replace(experiment, data=data, batch_size=batch_size, sample_weights=None)
 
 
 class _Described:
-    """A number of examples that cannot be read."""
+    """A source that has a number of examples but cannot read them."""
 
     def __init__(self, count: int) -> None:
         self.count = count

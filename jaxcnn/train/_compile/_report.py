@@ -1,4 +1,4 @@
-"""What a compiler reports of a program, and the least time that the program takes."""
+"""The report of a compiler about a program, and a lower bound of the time of the program."""
 
 import dataclasses
 import re
@@ -28,22 +28,22 @@ _USED = re.compile(r"\(([\d.]+\w?)\) exceeds available HBM \(([\d.]+\w?)\)")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CompileReport:
-    """What a compiler reports of one program; all figures are of one device.
+    """The report of a compiler about one program; all figures are of one device.
 
     Attributes:
         program: ``"training step"`` or ``"evaluation"``.
         batch_size: examples that the program computes, over all devices.
-        devices: their number.
-        device_kind: their kind, as JAX names it.
-        lower_seconds: to trace and lower the program.
-        compile_seconds: to compile it.
+        devices: the number of devices.
+        device_kind: the kind of the devices, as JAX names it.
+        lower_seconds: the time to trace and lower the program.
+        compile_seconds: the time to compile it.
         too_large: why the memory of a device does not suffice, with all figures 0; None if it does.
         arguments: bytes of the arguments: state, and the batch or the whole training set.
         outputs: bytes of the results that do not reuse the memory of an argument.
         temporaries: bytes of intermediate results.
-        flops: operations; a multiply-add is two. A loop counts once for each iteration, if the compiler knows their
-            number. For GPUs, whose compiler reports none, the operations of convolutions and matrix products, with
-            loops counted once.
+        flops: operations; a multiply-add is two. The operations of a loop count once for each iteration if the number
+            of iterations is known to the compiler. For GPUs, whose compiler reports none, the operations of
+            convolutions and matrix products, with loops counted once.
         bytes_accessed: the operands and results of all instructions in the memory of the device, with padding. Arrays
             that stay in the memory on the chip of a TPU are not counted.
         collectives: the operations by which devices exchange arrays.
@@ -230,7 +230,7 @@ def memory_reason(message: str) -> str | None:
 def largest_batch(
     experiment: Experiment, parallel: Parallel, *, start: int | None = None, streamed: bool = False
 ) -> int:
-    """The largest batch of a device whose training step fits in its memory, found to a sixteenth; 0 if there is none.
+    """The largest batch of a device whose training step fits in its memory, to within a sixteenth; 0 if there is none.
 
     Compiles the step about ten times.
 
@@ -253,11 +253,11 @@ def largest_batch(
 
 
 def largest_that_fits(fits: Callable[[int], bool], start: int, most: int | None = None) -> int:
-    """The largest number for which ``fits`` holds, up to a sixteenth; 0 if there is none.
+    """The largest number for which ``fits`` holds, to within a sixteenth; 0 if there is none.
 
     Args:
         fits: true up to some number, and false above.
-        start: the first number that is tried. It is doubled until one does not fit, then the interval is bisected.
+        start: the first number that is tried. It is doubled until a number does not fit, then the interval is bisected.
         most: the largest number that is tried.
 
     >>> largest_that_fits(lambda number: number <= 13, 8)

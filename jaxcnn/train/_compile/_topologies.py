@@ -17,7 +17,7 @@ from jaxcnn.train._compile._gpus import GPUS, gpu_devices
 from jaxcnn.train._errors import ConfigError
 
 GENERATIONS = ("v4", "v5e", "v5p", "v6e")
-# One device for each chip of v4, as JAX has it on a TPU; the others are described so anyway.
+# One device for each chip of v4, as in JAX on a TPU; the descriptions of other generations have this by default.
 MEGACORE = {"v4": {"chip_config_name": "megacore"}}
 _TOPOLOGY = re.compile(r"(\w+):(\d+(?:x\d+){1,2})(?:\*(\d+))?")
 EXAMPLE = (
@@ -69,7 +69,7 @@ def _tpu_devices(generation: str, chips: str, slices: int) -> list[Any]:
             "compiling for a TPU requires the package libtpu, which is not installed: "
             "pip install 'jaxcnn[tpu-compile]'. No TPU is required."
         )
-    # libtpu would ask a metadata server that only TPU hosts have, and only one process could compile at a time.
+    # libtpu would query a metadata server that only TPU hosts have, and only one process could compile at a time.
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
     options: dict[str, Any] = MEGACORE.get(generation, {}) | ({} if slices == 1 else {"num_slices": slices})

@@ -1,4 +1,4 @@
-"""What a run shows while it trains: progress and warnings."""
+"""The output of a run while it trains: progress and warnings."""
 
 from jaxcnn.train._reports._notebook import NotebookProgress, in_notebook
 from jaxcnn.train._reports._progress import ConsoleProgress, Progress, new_console

@@ -15,11 +15,11 @@ from jaxcnn.train._experiment import Experiment
 Record = dict[str, Any]
 NOT_MEASURES = ("skipped", "went_back_to")
 SHOWN_OF_A_STEP, SHOWN_OF_AN_EPOCH = 3, 3
-COLUMNS = 80  # of the line of an epoch
+COLUMNS = 80  # the width of the line of an epoch
 
 
 class Progress(Protocol):
-    """What the loop reports while it trains."""
+    """The methods by which the loop reports progress."""
 
     def compiling(self) -> None:
         """The step is about to be compiled."""
@@ -37,7 +37,7 @@ class Progress(Protocol):
         """A step is done; the loss and the metrics of its batch."""
 
     def epoch(self, record: Record, *, waited: float | None = None) -> None:
-        """An epoch is done and evaluated; ``waited``: of streams, the share of the steps' time spent on waiting."""
+        """An epoch is done and evaluated; ``waited``: for streams, the share of the steps' time spent on waiting."""
 
 
 def epoch_line(
@@ -45,8 +45,8 @@ def epoch_line(
 ) -> str:
     """One epoch in one line of at most 80 columns: measures of training, then of validation and test.
 
-    Of streams it has the share of the steps' time in which the devices waited for data. Where the line would be too
-    long, it lacks the speed, then the measures of training other than the first, then the time that is left.
+    For streams it has the share of the steps' time in which the devices waited for data. If the line would be too long,
+    the speed is left out, then the measures of training other than the first, then the time that is left.
 
     >>> record = {"epoch": 3, "step": 33, "train/loss": 0.61, "train/accuracy": 0.95, "test/accuracy": 0.9722}
     >>> epoch_line(record, epochs=40, speed=10512.0, left=12.0)
@@ -73,18 +73,18 @@ def epoch_line(
 
 
 def _of_split(record: Record, split: str) -> Record:
-    """The measures of a split by their own names, the number of skipped steps and the like left out."""
+    """The measures of a split by their own names, without counters such as the number of skipped steps."""
     named = {name.removeprefix(f"{split}/"): value for name, value in record.items() if name.startswith(f"{split}/")}
     return {name: value for name, value in named.items() if name not in NOT_MEASURES}
 
 
 def _short(measures: Record) -> Record:
-    """The measures without the loss, where there are others: lines are to fit into a terminal."""
+    """The measures without the loss, if there are others: a line must fit into a terminal."""
     return {name: value for name, value in measures.items() if name != "loss"} or measures
 
 
 def in_words(measures: Record, most: int = SHOWN_OF_AN_EPOCH) -> str:
-    """The first few measures; those that are shares, by their names, in per cent.
+    """The first few measures; measures whose names are those of shares are in per cent.
 
     >>> in_words({"loss": 0.61, "accuracy": 0.95})
     'loss 0.6100 acc 95.00%'
@@ -122,7 +122,7 @@ class ConsoleProgress:
 
     @classmethod
     def of(cls, experiment: Experiment, console: Console) -> "ConsoleProgress":
-        """That of the steps, the batches and the examples of an experiment."""
+        """The display for an experiment."""
         unit = "images" if "image" in experiment.data.train.fields else "examples"
         return cls(console, steps_per_epoch=experiment.steps_per_epoch, batch_size=experiment.batch_size, unit=unit)
 
@@ -138,11 +138,11 @@ class ConsoleProgress:
             self._live.stop()
 
     def compiling(self) -> None:
-        """Says that the first step is being compiled."""
+        """Prints that the first step is being compiled."""
         self._update(description="compiling the training step", total=None, figures="")
 
     def compiled(self, seconds: float, *, from_cache: bool) -> None:
-        """Says how long the compilation took."""
+        """Prints how long the compilation took."""
         origin = ", compiled by an earlier start" if from_cache else ""
         self._print(f"{'loaded' if from_cache else 'compiled'} the training step in {seconds:.1f} s{origin}")
 

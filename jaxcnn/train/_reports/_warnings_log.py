@@ -9,7 +9,7 @@ log = logging.getLogger("jaxcnn")
 
 
 class _Quiet(logging.FileHandler):
-    """Writes to a file from the first warning on; a disk that is full takes nothing else down with it."""
+    """Creates its file with the first warning; errors of writing, such as a full disk, are ignored."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, delay=True, encoding="utf-8")
@@ -20,14 +20,14 @@ class _Quiet(logging.FileHandler):
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Nothing: the warning is printed besides."""
+        """Does nothing: the warning is also printed."""
 
 
 @contextlib.contextmanager
 def warnings_kept(path: Path) -> Iterator[None]:
-    """Appends warnings to a file, and prints them to standard error where nobody else does."""
+    """Appends warnings to a file, and prints them to standard error if no other handler does."""
     handlers: list[logging.Handler] = [_Quiet(path)]
-    # Absl, which comes with Orbax, prints to standard error; without it a logger with a handler would print no more.
+    # Absl, which Orbax imports, prints to standard error; without it a logger with a handler would not print.
     if not log.hasHandlers() and logging.lastResort is not None:
         handlers.append(logging.lastResort)
     for handler in handlers:

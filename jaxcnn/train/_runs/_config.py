@@ -139,7 +139,7 @@ def _parse(text: str, kind: Any) -> Any:
     """The text as a value of a type.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a value of this type.
     """
     arguments = typing.get_args(kind)
     if _is_union(kind):
@@ -165,12 +165,12 @@ def _parse(text: str, kind: Any) -> Any:
 
 
 def _entries(arguments: tuple[Any, ...], count: int) -> tuple[Any, ...]:
-    """The type of each of a number of entries of a tuple."""
+    """The types of ``count`` entries of a tuple."""
     return arguments[:1] * count if arguments[1:] == (Ellipsis,) else arguments
 
 
 def check_value(value: Any, setting: Setting) -> Any:
-    """The value of a setting from what JSON holds of it (an int is a float, too).
+    """The value of a setting from its JSON value (an int is also a float).
 
     Raises:
         ConfigError: it is of another type.
@@ -185,10 +185,10 @@ def check_value(value: Any, setting: Setting) -> Any:
 
 
 def _from_json(value: Any, kind: Any) -> Any:
-    """What JSON holds as a value of a type.
+    """A JSON value as a value of a type.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a value of this type.
     """
     arguments = typing.get_args(kind)
     if _is_union(kind):
@@ -245,7 +245,7 @@ def settings_to_json(config: Any) -> dict[str, Any]:
 
 
 def find_setting(config_class: type, name: str) -> Setting:
-    """The setting of a ``Config`` class that has a name.
+    """The setting of a ``Config`` class with a given name.
 
     Args:
         config_class: a dataclass, as an experiment file declares it.

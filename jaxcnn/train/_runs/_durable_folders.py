@@ -1,4 +1,4 @@
-"""Folders that survive a power cut: when a function returns, the names of what it made are on the disk."""
+"""Folders that survive a power cut: when a function returns, the directory entries it made are on the disk."""
 
 import contextlib
 import os
@@ -23,14 +23,14 @@ def make_folder(folder: Path) -> None:
         sync(folder.parent)
 
 
-def new_folder(wish: Path) -> Path:
-    """Makes a folder that nobody else has: the one wished for, or the first free one of ``wish-2``, ``wish-3``, ..."""
-    make_folder(wish.parent)
-    folder, number = wish, 1
+def new_folder(path: Path) -> Path:
+    """Makes a new folder: ``path``, or the first of ``path-2``, ``path-3``, ... that does not exist."""
+    make_folder(path.parent)
+    folder, number = path, 1
     while True:
         with contextlib.suppress(FileExistsError):
             folder.mkdir()
             sync(folder.parent)
             return folder
         number += 1
-        folder = wish.with_name(f"{wish.name}-{number}")
+        folder = path.with_name(f"{path.name}-{number}")

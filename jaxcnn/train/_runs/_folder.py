@@ -178,7 +178,7 @@ class RunFolder:
 
     @property
     def origin(self) -> dict[str, Any] | None:
-        """The run whose variables this one started from: its folder, identity, checkpoint and step."""
+        """The run from whose variables this run started: its folder, identity, checkpoint and step."""
         origin: dict[str, Any] | None = self.recorded().get(FROM)
         return origin
 
@@ -236,7 +236,7 @@ class RunFolder:
         return (self.path / "model.json").exists()
 
     def measured(self) -> dict[str, Any]:
-        """What the experiment measured after training, the content of ``measured.json``; empty without that file."""
+        """The measurements of the experiment after training, from ``measured.json``; empty without that file."""
         file = self.path / "measured.json"
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         return found

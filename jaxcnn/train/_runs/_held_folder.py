@@ -46,7 +46,7 @@ class HeldFolder:
         check_same(self.path, os.fstat(self._handle))
 
     def close(self) -> None:
-        """Closes the folder; ``place`` has no meaning any more."""
+        """Closes the folder; ``place`` is invalid afterwards."""
         os.close(self._handle)
 
 

@@ -1,4 +1,4 @@
-"""``metrics.jsonl``: one JSON object a line, on the disk when the epoch is, readable after any kill."""
+"""``metrics.jsonl``: one JSON object per line, synchronised with the disk for each epoch, readable after any kill."""
 
 import json
 import os
@@ -54,7 +54,7 @@ class MetricsLog:
             self._write("")
 
     def _write(self, text: str) -> None:
-        """Appends a text, or writes all records where the file is not as it was left."""
+        """Appends a text, or writes all records if the file has changed since the last write."""
         assert self._records is not None
         try:
             if self._folder is None:

@@ -1,6 +1,6 @@
 """Variants: settings that belong together, named in ``VARIANTS`` of an experiment.
 
-An experiment that compares ways of doing one thing names them::
+An experiment that compares several methods names them::
 
     VARIANTS = {"max": {}, "mean": {"pooling": "mean"}}
 

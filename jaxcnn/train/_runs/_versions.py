@@ -1,4 +1,4 @@
-"""What a run was made with: packages, Python, device, and the state of the checkout."""
+"""The versions that a run is trained with: packages, Python, device, and the state of the checkout."""
 
 import importlib.metadata
 import platform
@@ -57,7 +57,7 @@ def cpu_kind() -> str:
 
 
 def versions(source: Path) -> dict[str, Any]:
-    """Versions of everything that decides a run's numbers, for ``versions.json`` and results files."""
+    """Versions of everything that determines a run's numbers, for ``versions.json`` and results files."""
     return {
         "python": platform.python_version(),
         "packages": installed_packages(),

@@ -1,4 +1,4 @@
-"""Watching a run: callbacks, which are given records and cannot change it, and those that write them somewhere."""
+"""Callbacks, which receive the records of a run and cannot change it; some write the records to files or services."""
 
 from jaxcnn.train._watch._callback import Callback, RunInfo
 from jaxcnn.train._watch._csv import CSV

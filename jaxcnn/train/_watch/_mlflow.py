@@ -75,7 +75,7 @@ class MLflow(Callback):
             self._client.log_batch(self._id, metrics=new)
 
     def _steps(self, name: str) -> set[int]:
-        """The steps of which MLflow had a figure before this start."""
+        """The steps for which MLflow had a figure before this start."""
         if self._resumed and name not in self._known:
             self._known[name] = {metric.step for metric in self._client.get_metric_history(self._id, name)}
         return self._known.get(name, set())

@@ -11,23 +11,23 @@ from jaxcnn.train._reports import log
 from jaxcnn.train._state import TrainState
 from jaxcnn.train._watch._callback import Callback, RunInfo, Status
 
-# The interval at which a callback that holds the run is asked again.
-ASK_SECONDS = 0.02
+# The interval at which a callback that holds the run is called again.
+POLL_SECONDS = 0.02
 
 _RAISED = "the callback %s raised %s: %s. Training continues%s"
 
 
 def check_callbacks(callbacks: Iterable[Any]) -> tuple[Callback, ...]:
-    """The callbacks, of which each is one.
+    """The callbacks as a tuple, after their types are checked.
 
     Raises:
-        TypeError: an entry is not an instance of ``Callback``, or its ``every`` is not an int; or a callback in place
-            of several.
+        TypeError: an entry is not an instance of ``Callback``, or its ``every`` is not an int; or a single callback is
+            passed in place of a sequence.
         ValueError: its ``every`` is less than 1.
     """
     if isinstance(callbacks, Callback):
         raise TypeError(f"callbacks: expected a list, got a {type(callbacks).__name__}. Write callbacks=[...].")
-    callbacks = tuple(callbacks)  # of a generator nothing would be left after the checks
+    callbacks = tuple(callbacks)  # the checks would exhaust a generator
     for each in callbacks:
         if not isinstance(each, Callback):
             what = f"the class {each.__name__}; call it" if isinstance(each, type) else f"a {type(each).__name__}"
@@ -40,7 +40,7 @@ def check_callbacks(callbacks: Iterable[Any]) -> tuple[Callback, ...]:
 
 
 class Watchers:
-    """The callbacks of one call of ``train_run``; false where there are none.
+    """The callbacks of one call of ``train_run``; its truth value is False if there are none.
 
     The arrays of a step are copied to the host while later steps run, and passed on once they have arrived.
 
@@ -64,7 +64,7 @@ class Watchers:
     def __enter__(self) -> "Watchers":
         for each in list(self._callbacks):
             if not self._call(each, functools.partial(each.start, self._run), " without it"):
-                self._forget(each)
+                self._remove(each)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -79,21 +79,21 @@ class Watchers:
         self.flush()
         began = time.perf_counter()
         while self._is_held(step) and not should_stop():
-            time.sleep(ASK_SECONDS)
+            time.sleep(POLL_SECONDS)
             self._look(step, state)
         self.held_seconds += time.perf_counter() - began
 
     def _look(self, step: int, state: TrainState) -> None:
         for each in self._lookers:
-            if self._answer(each, functools.partial(each.looks, step)):
+            if self._result(each, functools.partial(each.looks, step)):
                 shown = MappingProxyType(state.eval_variables)
                 self._call(each, functools.partial(each.look, step, shown))
 
     def _is_held(self, step: int) -> bool:
-        return any(self._answer(each, functools.partial(each.holds, step)) for each in self._holders)
+        return any(self._result(each, functools.partial(each.holds, step)) for each in self._holders)
 
     def step(self, step: int, measures: dict[str, Any]) -> None:
-        """Notes the loss and the metrics of a step that was dispatched, and passes on those that have arrived."""
+        """Queues the loss and the metrics of a dispatched step, and passes on those that have arrived."""
         self._step = step
         if any(step % every == 0 for every in self._every.values()):
             for value in measures.values():
@@ -108,15 +108,15 @@ class Watchers:
             self._pass_on(*self._pending.popleft())
 
     def evaluation(self, record: dict[str, Any]) -> None:
-        """Passes on the record of an epoch, after the steps of it."""
+        """Passes on the record of an epoch, after its steps."""
         self.flush()
         shown = MappingProxyType(dict(record))
         self._call_each(self._callbacks, lambda each: each.evaluation(shown))
 
     def end(self, status: Status, step: int) -> None:
-        """Says how training ended."""
+        """Passes on how training ended."""
         self._ended = True
-        if status != "failed":  # after an error the device may never answer
+        if status != "failed":  # after an error the device may not respond
             self.flush()
         self._call_each(self._callbacks, lambda each: each.end(status, step))
 
@@ -131,17 +131,17 @@ class Watchers:
         for each in callbacks:
             self._call(each, functools.partial(function, each))
 
-    def _forget(self, callback: Callback) -> None:
-        """Does not call a callback again."""
+    def _remove(self, callback: Callback) -> None:
+        """Removes a callback, so that it is not called again."""
         for group in (self._callbacks, self._lookers, self._holders):
             if callback in group:
                 group.remove(callback)
 
-    def _answer(self, callback: Callback, function: Callable[[], bool]) -> bool:
-        """The answer of a callback; False where it raises an exception."""
-        answers: list[bool] = []
-        self._call(callback, lambda: answers.append(function()))
-        return bool(answers and answers[0])
+    def _result(self, callback: Callback, function: Callable[[], bool]) -> bool:
+        """The result of a callback; False if it raises an exception."""
+        results: list[bool] = []
+        self._call(callback, lambda: results.append(function()))
+        return bool(results and results[0])
 
     def _call(self, callback: Callback, function: Callable[[], object], without: str = "") -> bool:
         """Whether the function of a callback returned; the first exception of each callback is a warning."""
