@@ -11,7 +11,7 @@ from jaxcnn._extras import with_hint
 from jaxcnn._hints import missing_name
 from jaxcnn._other_names import NAMES
 
-if TYPE_CHECKING:  # what type checkers and the reference read; __getattr__ imports the same
+if TYPE_CHECKING:  # for type checkers and the reference; __getattr__ imports the same names
     from jaxcnn import attribution, augment, data, export, functional, live, metrics, models, nn, shapes, train, vis
     from jaxcnn._check_gradients import check_gradients
     from jaxcnn._freed_memory import keep_freed_memory, release_freed_memory

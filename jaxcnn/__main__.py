@@ -17,7 +17,7 @@ def command() -> None:
 
     keep_freed_memory()
     status = main()
-    silence_hooks()  # what threads of libraries report while the process ends has been reported
+    silence_hooks()  # errors of library threads while the process ends have been reported already
     sys.exit(status)
 
 

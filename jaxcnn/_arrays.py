@@ -1,4 +1,4 @@
-"""Arguments as arrays, and the dtypes that arithmetic happens in, the same under every promotion setting of JAX."""
+"""Conversion of arguments to arrays, and dtypes of arithmetic, the same under every promotion setting of JAX."""
 
 from typing import Any, TypeAlias
 
@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import jax.typing
 import numpy as np
 
-# What public functions accept as an array: JAX's own type does not include lists, which as_array accepts too.
+# The array arguments of public functions. JAX's own type does not include lists, which as_array accepts too.
 ArrayLike: TypeAlias = jax.typing.ArrayLike | list[Any] | tuple[Any, ...]
 
 
 def as_arrays(**arrays: ArrayLike) -> tuple[jax.Array, ...]:
-    """Each argument as a JAX array, in the order given: the first line of a public function of arrays.
+    """Each argument as a JAX array, in the given order; called in the first line of a public function of arrays.
 
     Raises:
         TypeError: something that is not made of numbers.
@@ -56,7 +56,7 @@ def as_array(value: ArrayLike, *, name: str) -> jax.Array:
 
 
 def _kind(value: Any) -> str:
-    """What an argument is, for a message."""
+    """The type of an argument, for an error message."""
     if isinstance(value, np.ndarray | np.generic):
         return f"an array of dtype {value.dtype}"
     if isinstance(value, list | tuple) and value:
@@ -76,7 +76,7 @@ def common_dtype(*arrays: Any) -> Any:
 
 
 def accumulator_dtype(dtype: Any) -> Any:
-    """Where sums of products of this dtype fit: int32 for narrower integers, float32 for half precision.
+    """The dtype in which products of this dtype are summed: int32 for narrower integers, float32 for half precision.
 
     >>> accumulator_dtype("uint8"), accumulator_dtype("bfloat16"), accumulator_dtype("float64")
     (dtype('int32'), dtype('float32'), dtype('float64'))
@@ -88,7 +88,7 @@ def accumulator_dtype(dtype: Any) -> Any:
 
 
 def kind_of_dtype(dtype: Any) -> str:
-    """``integer`` (booleans count), ``floating`` or ``complex``; NumPy's ``dtype.kind`` does not support bfloat16."""
+    """``integer`` (for booleans too), ``floating`` or ``complex``; NumPy's ``dtype.kind`` does not support bfloat16."""
     if jnp.issubdtype(dtype, jnp.complexfloating):
         return "complex"
     return "floating" if jnp.issubdtype(dtype, jnp.floating) else "integer"

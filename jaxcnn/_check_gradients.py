@@ -10,18 +10,18 @@ import numpy as np
 
 Mode = Literal["reverse", "forward"]
 
-# Differences over steps of these fractions of the first one. An entry is right when one of them agrees: a smaller step
-# has a smaller truncation error and may leave a kink outside, a larger one has less rounding error.
+# The steps of the central differences, as fractions of the first step. An entry is right if the difference of one step
+# agrees: a smaller step has a smaller truncation error and may exclude a kink, a larger step has less rounding error.
 _FRACTIONS = (1.0, 1 / 8, 1 / 64)
 
 
 class GradientError(AssertionError):
-    """A gradient that central differences contradict."""
+    """A gradient that differs from central differences."""
 
 
 @dataclasses.dataclass(frozen=True)
 class GradientCheck:
-    """What ``check_gradients`` found in gradients that are right.
+    """The result of ``check_gradients`` for gradients that are right.
 
     Attributes:
         checked: the number of entries that were compared.
@@ -52,17 +52,19 @@ def check_gradients(
     wrong where ``|g - n| > rtol * max(|g|, |n|)`` plus the rounding error of ``n``, for each ``h``. It is a kink, and
     not wrong, where the derivatives from the left and the right differ for each ``h`` and ``g`` is between them.
 
-    ``jax.test_util.check_grads`` compares a single projection onto a random direction, so it does not see one entry of
-    many that is 1 % wrong, and it does not say which argument is wrong.
+    ``jax.test_util.check_grads`` compares a single projection onto a random direction. So it can miss an error of 1 % in
+    one of many entries, and it does not report which argument is wrong.
 
     Args:
         f: a function of arrays and pytrees of arrays that ``jax.jit`` compiles; its results are arrays or pytrees.
-        *args: where to check. Floating entries are checked, in float64; integers, booleans and keys stay as they are.
+        *args: the point at which derivatives are compared. Floating entries are checked, in float64; integers, booleans
+            and keys stay as they are.
         modes: ``"reverse"`` checks the rules of ``jax.grad``; ``"forward"`` those of ``jax.jvp``, along random
             directions, one for each argument.
-        rtol: the largest relative difference; None is 1e-6, or 5e-4 where ``f`` computes in float32 all the same.
-        max_entries: of each array; of larger ones, that many entries are drawn at random.
-        seed: of what is drawn.
+        rtol: the largest relative difference; None is 1e-6, or 5e-4 if ``f`` converts to float32.
+        max_entries: the largest number of entries to check in each array. In a larger array, this number of entries is
+            drawn at random.
+        seed: of the random numbers.
 
     Returns:
         the number of entries, the largest difference with its place, and the kinks.
@@ -70,7 +72,7 @@ def check_gradients(
     Raises:
         GradientError: a wrong derivative; names the argument, the index and both values.
         TypeError: no floating entry among the arguments or the results.
-        ValueError: ``max_entries`` below 1, no mode, or one that does not exist.
+        ValueError: ``max_entries`` below 1, no mode, or an unknown mode.
 
     Source: central differences as in the notes of Stanford's CS231n, "Gradient checks".
 
@@ -93,7 +95,7 @@ def check_gradients(
 
 
 class _Checker:
-    """One function at one point."""
+    """The check of one function at one point."""
 
     def __init__(
         self, f: Callable[..., Any], args: Sequence[Any], *, rtol: float | None, max_entries: int, seed: int
@@ -118,7 +120,7 @@ class _Checker:
             raise TypeError("check_gradients: the function has no floating result, so there is no gradient to check.")
         self.weights = [jnp.asarray(self.generator.uniform(0.5, 1.5, each.shape)) for each in outputs]
         self.eps = max(
-            float(jnp.finfo(dtype).eps) for dtype in [*(each.dtype for each in outputs), *_narrowed(program)]
+            float(jnp.finfo(dtype).eps) for dtype in [*(each.dtype for each in outputs), *_narrowed_dtypes(program)]
         )
         self.rtol = rtol if rtol is not None else 1e-6 if self.eps < 1e-12 else 5e-4
         self.differences = [jax.jit(self._difference, static_argnums=0)] * len(self.floating)
@@ -143,13 +145,13 @@ class _Checker:
             moved = [value + offset * direction if place == which else value for place, value in enumerate(values)]
             return self._outputs(moved)
 
-        # A loop, so that one copy of the program computes all three, with the same rounding where nothing changes.
-        three = jax.lax.map(at, jnp.stack([step, jnp.zeros(()), -step]))
+        # A loop, so that one copy of the program computes all three points, with the same rounding where nothing changes.
+        outputs = jax.lax.map(at, jnp.stack([step, jnp.zeros(()), -step]))
         right = left = scale = jnp.zeros(())
-        for c, each in zip(self.weights, three, strict=True):
+        for c, each in zip(self.weights, outputs, strict=True):
             up, middle, down = each.astype(c.dtype)
             right, left = right + jnp.sum(c * (up - middle)), left + jnp.sum(c * (middle - down))
-            # Results that do not change have no rounding error; of those that do, intermediate values may be larger.
+            # Results that do not change have no rounding error. Results that change may have larger intermediate values.
             changed = up != down
             scale = scale + jnp.sqrt(jnp.sum(jnp.where(changed, c * middle, 0.0) ** 2))
             scale = scale + jnp.where(jnp.any(changed), jnp.max(jnp.abs(c * middle), initial=0.0), 0.0)
@@ -220,8 +222,8 @@ class _Checker:
         )
 
 
-def _narrowed(program: Any) -> Iterator[Any]:
-    """The floating dtypes to which a program converts wider ones, whatever its results are."""
+def _narrowed_dtypes(program: Any) -> Iterator[Any]:
+    """The floating dtypes to which operations of a program convert wider floating dtypes."""
     for equation in getattr(program, "jaxpr", program).eqns:
         if equation.primitive.name == "convert_element_type":
             old, new = equation.invars[0].aval.dtype, equation.params["new_dtype"]
@@ -229,7 +231,7 @@ def _narrowed(program: Any) -> Iterator[Any]:
                 yield new
         for value in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda each: hasattr(each, "eqns")):
             if hasattr(getattr(value, "jaxpr", value), "eqns"):
-                yield from _narrowed(value)
+                yield from _narrowed_dtypes(value)
 
 
 def _is_key(leaf: Any) -> bool:

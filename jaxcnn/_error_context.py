@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _MARK = "_jaxcnn_context"
-_INTEGERS = "shapes"  # what calls a function of this package is named in its place
+_SHAPES = "shapes"  # in errors of functions of this package, the calling function is named instead
 
 
 @contextmanager
 def error_context(name: str, *, package: str | None = None) -> Iterator[None]:
     """Adds ``name`` to the message of an error that jaxcnn raises inside. Also a decorator.
 
-    Of the public functions of one package that call each other, the outermost is named. A name that another package, or
-    a module, added is left, except that of a function of ``jaxcnn.shapes``.
+    If public functions of one package call each other, the message names the outermost one. A name that another package
+    or a module has added is kept, unless it is a function of ``jaxcnn.shapes``.
 
     Args:
-        name: the public function, class or kind of thing.
-        package: the package of the function, such as ``"functional"``. None is a name that no other replaces.
+        name: the name to add: of a public function, a class, or a kind of object.
+        package: the package of the function, such as ``"functional"``. With None, no other context replaces the name.
 
     >>> @error_context("halve")
     ... def halve(size: int) -> int:
@@ -35,8 +35,8 @@ def error_context(name: str, *, package: str | None = None) -> Iterator[None]:
     except (TypeError, ValueError, FileNotFoundError) as error:
         message, inner = getattr(error, _MARK, (None, None))
         if message is None and _is_ours(error):
-            message, inner = error.args[0], _INTEGERS
-        if message is not None and inner in (package or _INTEGERS, _INTEGERS):
+            message, inner = error.args[0], _SHAPES
+        if message is not None and inner in (package or _SHAPES, _SHAPES):
             error.args = (f"{name}: {message}",)
             setattr(error, _MARK, (message, package))
         raise

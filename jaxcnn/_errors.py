@@ -1,6 +1,6 @@
 """The error of shapes, and checks that packages share.
 
-A message says what was expected, what came, and what to try; ``jaxcnn._error_context`` adds the public function's name.
+A message states what was expected, what was passed, and what to try; ``jaxcnn._error_context`` adds the public function's name.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ ShapeError.__module__ = "jaxcnn"  # the public name, also in tracebacks
 
 
 def check_choice(value: object, known: Iterable[str], *, name: str) -> None:
-    """Raises unless a value is one of the known ones.
+    """Raises unless a value is one of the known values.
 
     Raises:
         ValueError: an unknown value; the message suggests the nearest.

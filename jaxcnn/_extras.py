@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-# What ``pip install 'jaxcnn[train]'`` adds to the core, by the names of the modules.
+# The modules that ``pip install 'jaxcnn[train]'`` installs in addition to the core.
 TRAIN = {
     "google_crc32c",
     "grain",
@@ -15,8 +15,8 @@ TRAIN = {
     "rich",
     "tensorflow_datasets",
 }
-# What to install for each module.
-_SOURCES = dict.fromkeys(TRAIN, "'jaxcnn[train]'") | {
+# The argument of ``pip install`` for each module.
+_REQUIREMENTS = dict.fromkeys(TRAIN, "'jaxcnn[train]'") | {
     "ai_edge_litert": "'jaxcnn[tflite]'",
     "coremltools": "'jaxcnn[coreml]'",
     "litert_converter": "'jaxcnn[tflite]'",
@@ -36,7 +36,7 @@ def is_optional(error: ModuleNotFoundError) -> bool:
     >>> is_optional(ModuleNotFoundError(name="optax")), is_optional(ModuleNotFoundError(name="mine"))
     (True, False)
     """
-    return (error.name or "").split(".")[0] in _SOURCES
+    return (error.name or "").split(".")[0] in _REQUIREMENTS
 
 
 def with_hint(error: ModuleNotFoundError) -> ModuleNotFoundError:
@@ -47,7 +47,7 @@ def with_hint(error: ModuleNotFoundError) -> ModuleNotFoundError:
     """
     if not is_optional(error):
         return error
-    source = _SOURCES[(error.name or "").split(".")[0]]
+    source = _REQUIREMENTS[(error.name or "").split(".")[0]]
     return ModuleNotFoundError(f"{error.msg}: it comes with pip install {source}", name=error.name)
 
 

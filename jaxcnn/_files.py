@@ -1,6 +1,6 @@
 """Atomic writing: after a kill, a power cut or with a full disk, a file has its old or its new content, never a part.
 
-When a function returns, what it wrote is on the disk: the content of the file, and its name in the folder.
+When a function returns, the content of the file and its name in the folder are on the disk.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with _opened(temporary, path) as file:
+        with _open_temporary(temporary, path) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -59,7 +59,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
-def _opened(temporary: Path, path: Path) -> BinaryIO:
+def _open_temporary(temporary: Path, path: Path) -> BinaryIO:
     """The temporary file, open for writing.
 
     Raises:
@@ -67,7 +67,7 @@ def _opened(temporary: Path, path: Path) -> BinaryIO:
     """
     try:
         temporary.unlink(missing_ok=True)
-        return temporary.open("xb")  # x: a link of that name would be written through
+        return temporary.open("xb")  # x: "wb" would follow a link of this name
     except OSError as error:
         known = type(error)(f"{path} cannot be written: {error.strerror}")
         known.errno = error.errno

@@ -12,14 +12,14 @@ import warnings
 
 VARIABLE = "JAXCNN_KEEP_FREED_MEMORY"
 # The parameters of mallopt(3), from malloc.h, and their values: one heap, no blocks outside of it, nothing returned
-# from its end, and 64 MB more than asked for each time it grows.
+# from its end, and 64 MB more than requested each time it grows.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 _SETTINGS = {_M_ARENA_MAX: 1, _M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: -1, _M_TOP_PAD: 64 * 2**20}
 
 
 @dataclasses.dataclass
 class _Policy:
-    """Of this process: the allocator cannot be asked for its settings."""
+    """The settings of this process, stored because the allocator has no function that returns them."""
 
     active: bool = False
 
@@ -32,8 +32,8 @@ def keep_freed_memory() -> bool:
 
     Call it before anything computes: it has no effect on what JAX has allocated before. The command line calls it.
     Results do not change. The process then keeps the most memory that it has needed so far, and may need more than
-    before, since a block that it frees is not always one that fits the next request. To compile a step may need more
-    than to run it, so call ``release_freed_memory`` once between the two; the loop of ``jaxcnn.train`` does.
+    before, since a freed block does not always fit the next request. Compiling a step may need more memory than running
+    it, so call ``release_freed_memory`` once between the two; the loop of ``jaxcnn.train`` does.
 
     Nothing happens on systems without glibc, where another allocator is preloaded (``LD_PRELOAD``), and where the
     environment variable ``JAXCNN_KEEP_FREED_MEMORY`` is 0.
@@ -85,7 +85,7 @@ def release_freed_memory() -> bool:
 def _has_glibc() -> bool:
     try:
         return sys.platform == "linux" and (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
-    except (ValueError, OSError):  # musl does not know the name
+    except (ValueError, OSError):  # musl has no such name
         return False
 
 

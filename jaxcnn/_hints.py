@@ -74,18 +74,18 @@ def missing_name(package: str, public: Sequence[str], hints: Mapping[str, str], 
 
 
 def _hint(name: str, public: Sequence[str], hints: Mapping[str, str]) -> str:
-    key = _plain(name)
+    key = _normalized_name(name)
     for known in public:
-        if _plain(known) == key:
+        if _normalized_name(known) == key:
             return f" Use {known}" + (", for any number of spatial axes." if re.search("[123][dD]", name) else ".")
-    found = {_plain(known): hint for known, hint in hints.items()}
+    found = {_normalized_name(known): hint for known, hint in hints.items()}
     if key in found:
         return f" Use {found[key]}."
     near = difflib.get_close_matches(name, public, n=1, cutoff=0.75)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def _plain(name: str) -> str:
+def _normalized_name(name: str) -> str:
     """A name without upper case, underscores and a number of axes: ``conv`` for ``Conv2D``, ``conv_2d``, ``conv3d``."""
     return re.sub("[123]d", "", name.replace("_", "").lower())
 

@@ -1,4 +1,4 @@
-"""Names from PyTorch, torchvision, timm, Keras, SciPy and JAX itself, and what to use for them here.
+"""Names from PyTorch, torchvision, timm, Keras, SciPy and JAX itself, and their equivalents here.
 
 A hint begins with a dotted name: of the package, or absolute. A test imports each of them. Case, underscores and the
 number of axes are ignored, so a name that differs from a public one only in these needs no entry: ``Conv2D``.
@@ -217,7 +217,7 @@ NAMES: dict[str, dict[str, str]] = {
     "jaxcnn.vis": {"confusion_matrix": "jaxcnn.metrics.confusion_matrix", "make_grid": "contact_sheet"},
 }
 
-# The argument of another library, and the arguments for it here: the first that a function takes is suggested.
+# Arguments of other libraries, and the equivalent arguments here; the first one that the function has is suggested.
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "bias_initializer": ("bias_init",),
     "bias": ("use_bias",),
@@ -253,7 +253,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "window_strides": ("strides",),
 }
 
-# Arguments of other libraries for which there is none here.
+# Arguments of other libraries that have no equivalent here, and what to do instead.
 ARGUMENT_NOTES: dict[str, str] = {
     "activation": "Apply it to the result: jax.nn.relu(y).",
     "checkpoint_path": _WEIGHTS,

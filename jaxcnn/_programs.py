@@ -27,7 +27,7 @@ class Value:
 
     Attributes:
         aval: shape and dtype.
-        constant: what it holds; None where that depends on the inputs.
+        constant: the array, if it is known; None if it depends on the inputs.
     """
 
     aval: Any
@@ -41,7 +41,7 @@ class Operation:
     Attributes:
         name: of the primitive.
         equation: of the jaxpr, with its parameters.
-        inputs: what it reads.
+        inputs: its operands.
         outputs: its results.
         scope: names of the enclosing ``jax.named_scope`` contexts, which Flax opens for each module.
     """
@@ -82,13 +82,13 @@ class Program:
     structure: Any = None
 
     @functools.cached_property
-    def maker(self) -> dict[Value, Operation]:
-        """The operation of which a value is a result."""
+    def producer(self) -> dict[Value, Operation]:
+        """The operation that produces each value."""
         return {value: operation for operation in self.operations for value in operation.outputs}
 
     @functools.cached_property
     def readers(self) -> dict[Value, list[Operation]]:
-        """The operations that read a value."""
+        """The operations that read each value."""
         found: dict[Value, list[Operation]] = {}
         for operation in self.operations:
             for value in dict.fromkeys(operation.inputs):
@@ -96,7 +96,7 @@ class Program:
         return found
 
     def depending_on(self, values: Iterable[Value]) -> set[Value]:
-        """The values that are computed from some of these values, with these themselves."""
+        """These values, and all values that are computed from at least one of them."""
         found = set(values)
         for operation in self.operations:
             if not found.isdisjoint(operation.inputs):
@@ -104,7 +104,7 @@ class Program:
         return found
 
     def operations_for(self, wanted: Iterable[Value], given: Collection[Value]) -> list[Operation]:
-        """The operations that computing some values from others requires, in order, and the names of these values."""
+        """The operations required to compute ``wanted`` from ``given``, in order, with the ``name`` operations on them."""
         missing, needed = set(wanted) - set(given), set()
         for operation in reversed(self.operations):
             if not missing.isdisjoint(operation.outputs):
@@ -125,16 +125,16 @@ class Program:
         """Values of the program.
 
         Args:
-            inputs: one for each of the program's.
+            inputs: one value for each input of the program.
             wanted: the values to compute; by default the outputs.
             given: values to use in place of those that the program computes.
-            rules: what replaces some operations.
+            rules: functions to call in place of some operations.
         """
         wanted = self.outputs if wanted is None else wanted
         found = {**dict(zip(self.inputs, inputs, strict=True)), **(given or {})}
 
         def read(value: Value) -> Any:
-            # Arrays of NumPy in a jaxpr are of a type that not every primitive accepts outside of jit.
+            # NumPy arrays in a jaxpr have a type that some primitives do not accept outside of jit.
             return found[value] if value in found else _as_operand(value.constant)
 
         for operation in self.operations_for(wanted, found):
@@ -149,10 +149,10 @@ class Program:
         return [read(value) for value in wanted]
 
     def constant(self, value: Value) -> Any:
-        """What a value holds that depends on no input; None where that is not known while tracing."""
+        """The array of a value that depends on no input; None if it is not known while tracing."""
         needed = self.operations_for([value], self.inputs)
-        made = {result for operation in needed for result in operation.outputs}
-        leaves = {read for operation in needed for read in operation.inputs if read not in made} or {value}
+        produced = {result for operation in needed for result in operation.outputs}
+        leaves = {read for operation in needed for read in operation.inputs if read not in produced} or {value}
         if any(leaf.constant is None or isinstance(leaf.constant, jax.core.Tracer) for leaf in leaves):
             return None
         with jax.ensure_compile_time_eval():
@@ -164,7 +164,7 @@ def trace(function: Callable[..., Any], *arguments: Any, keep: Collection[str] =
     """The program of a function at these arguments, which are arrays or pytrees of arrays.
 
     Args:
-        function: what ``jax.jit`` accepts.
+        function: a function that ``jax.jit`` accepts.
         *arguments: concrete or abstract.
         keep: names of functions under ``jit`` that stay single operations.
     """
@@ -175,7 +175,7 @@ def trace(function: Callable[..., Any], *arguments: Any, keep: Collection[str] =
 def flattened(jaxpr: Any, *, keep: Collection[str] = ()) -> Program:
     """The program of a jaxpr."""
     operations: list[Operation] = []
-    inner = _open(jaxpr)
+    inner = _open_jaxpr(jaxpr)
     inputs = tuple(Value(variable.aval) for variable in inner.invars)
     outputs = _append(jaxpr, inputs, operations, frozenset(keep), ())
     return Program(inputs, tuple(operations), outputs)
@@ -186,7 +186,7 @@ def inner_jaxprs(operation: Operation) -> list[Any]:
     found = []
     for value in operation.params.values():
         for each in value if isinstance(value, tuple | list) else [value]:
-            if hasattr(_open(each), "eqns"):
+            if hasattr(_open_jaxpr(each), "eqns"):
                 found.append(each)
     return found
 
@@ -203,18 +203,18 @@ def _as_operand(constant: Any) -> Any:
     return constant if isinstance(constant, jax.Array) or not np.ndim(constant) else jnp.asarray(np.asarray(constant))
 
 
-def _open(jaxpr: Any) -> Any:
-    """The program without its constants."""
+def _open_jaxpr(jaxpr: Any) -> Any:
+    """The jaxpr of a ``ClosedJaxpr``; another jaxpr is returned unchanged."""
     return getattr(jaxpr, "jaxpr", jaxpr)
 
 
 def _append(
     jaxpr: Any, inputs: Sequence[Value], operations: list[Operation], keep: frozenset[str], scope: tuple[str, ...]
 ) -> tuple[Value, ...]:
-    """Appends the operations of a jaxpr with these inputs; its outputs."""
-    inner, held = _open(jaxpr), getattr(jaxpr, "consts", ())
+    """Appends the operations of a jaxpr with these inputs, and returns its outputs."""
+    inner, constants = _open_jaxpr(jaxpr), getattr(jaxpr, "consts", ())
     values: dict[Any, Value] = dict(zip(inner.invars, inputs, strict=True))
-    for variable, constant in zip(inner.constvars, held, strict=True):
+    for variable, constant in zip(inner.constvars, constants, strict=True):
         values[variable] = Value(variable.aval, constant)
 
     def read(variable: Any) -> Value:

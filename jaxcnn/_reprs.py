@@ -25,7 +25,7 @@ def measure_in_words(name: str) -> str:
 
 
 def short_repr(value: Any) -> str:
-    """The fields of a dataclass or a NamedTuple, without those that have their default; the ``__repr__`` of a class.
+    """The fields of a dataclass or a NamedTuple, without those with their default value; the ``__repr__`` of a class.
 
     Arrays are shown by dtype and shape, functions and modules by name, long tuples and texts by their beginning.
 
@@ -117,7 +117,7 @@ def setting_text(value: Any) -> str:
 
 
 def text_table(rows: Sequence[Sequence[str]], *, right: Sequence[bool]) -> list[str]:
-    """The lines of a table with aligned columns; ``right`` selects those that are aligned to the right.
+    """The lines of a table with aligned columns; ``right`` selects the columns that are aligned to the right.
 
     >>> text_table([["layer", "size"], ["c1", "156"]], right=[False, True])
     ['layer  size', 'c1      156']

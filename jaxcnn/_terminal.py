@@ -1,4 +1,4 @@
-"""Whether output can be changed after it was written: on a terminal, but not in a file, a pipe or a notebook's cell.
+"""Detection of terminals, on which written output can be changed, unlike in a file, a pipe or a notebook's cell.
 
 The consoles are those of rich, which is not imported here.
 """
@@ -10,8 +10,8 @@ from typing import Any
 def can_redraw(console: Any) -> bool:
     """Whether a console is a terminal, which can replace what it shows.
 
-    What a cell of a notebook runs with ``!`` has a terminal, but the notebook keeps all that was ever written there.
-    Jupyter sets ``JPY_PARENT_PID`` for such programs.
+    A program that a cell of a notebook runs with ``!`` has a terminal, but the notebook keeps all of its output. Jupyter
+    sets ``JPY_PARENT_PID`` for such programs.
     """
     return bool(console.is_terminal) and "JPY_PARENT_PID" not in os.environ
 

@@ -35,7 +35,7 @@ OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0],
 
 @dataclasses.dataclass(frozen=True)
 class Tiling:
-    """How many tiles cover the output, and how many images make a block."""
+    """The rows and columns of tiles that cover the output, and the number of images in a block."""
 
     rows: int
     columns: int
@@ -43,19 +43,19 @@ class Tiling:
     blocks: int = 1
 
 
-def both(matrix: np.ndarray) -> np.ndarray:
-    """The transform along both axes at once."""
+def along_both_axes(matrix: np.ndarray) -> np.ndarray:
+    """The matrix of a transform along both axes of a tile."""
     return np.kron(matrix, matrix).astype(np.float32)
 
 
 def transform(matrix: np.ndarray, a: jax.Array, precision: Any) -> jax.Array:
-    """The matrix along the first axis."""
+    """The product of the matrix with the first axis of an array."""
     return lax.dot_general(jnp.asarray(matrix), a, (((1,), (0,)), ((), ())), precision=precision)
 
 
 def transformed_kernel(kernel: jax.Array, precision: Any) -> jax.Array:
     """``U`` ``(36, channels, out_channels)`` of a kernel ``(3, 3, channels, out_channels)``."""
-    return transform(both(KERNEL), lax.reshape(kernel, (9, *kernel.shape[2:])), precision)
+    return transform(along_both_axes(KERNEL), lax.reshape(kernel, (9, *kernel.shape[2:])), precision)
 
 
 def tiled_sizes(tiling: Tiling) -> tuple[int, int]:
@@ -64,14 +64,14 @@ def tiled_sizes(tiling: Tiling) -> tuple[int, int]:
 
 
 def padded(a: jax.Array, pads: Any, sizes: tuple[int, int]) -> jax.Array:
-    """Zeros before as the geometry pads, and after up to the sizes that the tiles read."""
+    """The input with zeros before, as in the geometry, and after, up to the sizes that the tiles read."""
     spatial = [(before, n - size - before, 0) for n, size, (before, _) in zip(sizes, a.shape[1:3], pads, strict=True)]
     return lax.pad(a, jnp.zeros((), a.dtype), [(0, 0, 0), *spatial, (0, 0, 0)])
 
 
 def input_tiles(z: jax.Array, tiling: Tiling, precision: Any) -> jax.Array:
     """``V`` ``(36, tiles, channels)`` of a padded input."""
-    return transform(both(INPUT)[:, _ORDER], overlapping_tiles(z, tiling), precision)
+    return transform(along_both_axes(INPUT)[:, _ORDER], overlapping_tiles(z, tiling), precision)
 
 
 def _order() -> np.ndarray:
@@ -123,7 +123,7 @@ def join(products: jax.Array, tiling: Tiling) -> jax.Array:
 
 
 def convolve(x: jax.Array, u: jax.Array, pads: Any, tiling: Tiling, precision: Any) -> jax.Array:
-    """The convolution of one block of images ``(images, 4 * rows, 4 * columns, out_channels)``, whole tiles of it."""
+    """The convolution of one block of images ``(images, 4 * rows, 4 * columns, out_channels)``, in whole tiles."""
     v = input_tiles(padded(x, pads, tiled_sizes(tiling)), tiling, precision)
     products = lax.dot_general(v, u, (((2,), (1,)), ((0,), (0,))), precision=precision)
-    return join(transform(both(OUTPUT), products, precision), tiling)
+    return join(transform(along_both_axes(OUTPUT), products, precision), tiling)

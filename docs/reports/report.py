@@ -1,4 +1,4 @@
-"""What a report shows of its experiment, computed from the files in ``experiments/results``.
+"""The tables, numbers and pictures of a report, computed from the files in ``experiments/results``.
 
 A module next to this one has the name of a page and a function ``report``. From the root of a checkout,
 

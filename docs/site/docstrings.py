@@ -1,4 +1,4 @@
-"""What the reference changes in docstrings: examples are code blocks, and arguments of modules have types."""
+"""Changes to docstrings for the reference: examples are code blocks, and arguments of modules have types."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ class Docstrings(griffe.Extension):
     """Puts each example between fences, and describes the fields of Flax modules as attributes.
 
     Markdown would show lines that begin with ``>>>`` as quotations. A Flax module has no ``__init__`` in its source, so
-    that the types of its arguments are those of its attributes.
+    the types of its arguments are the types of its attributes.
     """
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:

@@ -4,7 +4,7 @@
 """
 
 from jaxcnn._geometry._adaptive_pool import adaptive_bins, adaptive_output, pyramid_levels, spatial_sizes
-from jaxcnn._geometry._batch_norm import check_per_channel, feature_axes, fold_shape, full_rank_mask
+from jaxcnn._geometry._batch_norm import check_per_channel, feature_axes, full_rank_mask, group_in_channels
 from jaxcnn._geometry._boundary import boundary_position, boundary_runs
 from jaxcnn._geometry._conv import (
     ConvGeometry,
@@ -105,8 +105,8 @@ __all__ = [
     "feature_groups",
     "filter_axis",
     "filter_ndim",
-    "fold_shape",
     "full_rank_mask",
+    "group_in_channels",
     "groups_per_block",
     "local_conv_kernel_shape",
     "norm_exponent",

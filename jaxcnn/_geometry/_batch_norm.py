@@ -50,13 +50,13 @@ def full_rank_mask(mask_shape: Sizes, x_shape: Sizes) -> Sizes:
     return full
 
 
-def fold_shape(kernel_shape: Sizes, channels: int, *, transposed: bool, groups: int) -> int:
+def group_in_channels(kernel_shape: Sizes, channels: int, *, transposed: bool, groups: int) -> int:
     """The number of input channels that a group of a kernel reads, for a kernel whose outputs are normalised.
 
     Raises:
         ShapeError: the kernel does not have ``channels`` output channels, or the groups do not divide the channels.
 
-    >>> fold_shape((3, 3, 2, 8), 4, transposed=True, groups=2)
+    >>> group_in_channels((3, 3, 2, 8), 4, transposed=True, groups=2)
     4
     """
     if groups < 1:

@@ -104,10 +104,10 @@ class ConvGeometry:
         )
 
     def of_kernel_grad(self) -> "ConvGeometry":
-        """The convolution of ``x`` with a cotangent of ``y`` that is the kernel gradient of one with one batch axis.
+        """The convolution of ``x`` with a cotangent of ``y`` that computes the kernel gradient, for one batch axis.
 
-        Images are summed over as channels, and channels of ``x`` are separate as images. The cotangent is the kernel:
-        strides and kernel dilation are exchanged.
+        Batch and channels of ``x`` are exchanged: the sum is over images, and channels of ``x`` are separate. The
+        cotangent is the kernel, so strides and kernel dilation are exchanged.
         """
         (batch,) = self.batch_shape
         pads = []
@@ -302,8 +302,8 @@ def spatial_rank(x_shape: Sizes, kernel_shape: Sizes, *, channels: str) -> int:
     """The number of spatial axes, which the kernel determines.
 
     Raises:
-        ShapeError: a kernel without a window; the message has its last two axes from ``channels``. Or ``x`` has too few
-            axes.
+        ShapeError: a kernel without a window (``channels`` names its last two axes in the message), or an ``x`` with too
+            few axes.
     """
     if len(kernel_shape) < 3:
         raise ShapeError(

@@ -21,7 +21,7 @@ def conv_transpose_geometry(
     kernel_dilation: IntPerAxis = 1,
     feature_group_count: int = 1,
 ) -> ConvGeometry:
-    """The convolution whose adjoint is computed: its output has the shape of ``x``, its input that of the result.
+    """The convolution whose adjoint is computed: its output has the shape of ``x``, its input the shape of the result.
 
     Raises:
         ShapeError: shapes or options that do not fit together, or an empty result.
@@ -90,8 +90,8 @@ def conv_transpose_output_shape(
     Per axis ``(n - 1)*s + d*(k - 1) + 1 - before - after + output_padding``, and ``n * s`` for ``"SAME"``.
 
     Args:
-        x_shape: of the input, ``(*batch, *spatial, channels)``.
-        kernel_shape: of the kernel of that function.
+        x_shape: ``(*batch, *spatial, in_channels)``.
+        kernel_shape: ``(*window, out_channels // feature_group_count, in_channels)``.
         strides: as in ``conv_transpose``, like ``padding``, ``output_padding``, ``kernel_dilation`` and
             ``feature_group_count``.
 
@@ -128,8 +128,8 @@ def conv_transpose_output_padding(
     The number of positions that the strides skip at the end of each axis: ``(n + before + after - d*(k-1) - 1) mod s``.
 
     Args:
-        x_shape: of the input, ``(*batch, *spatial, channels)``.
-        kernel_shape: of the kernel of that function.
+        x_shape: the input of ``conv``, ``(*batch, *spatial, in_channels)``.
+        kernel_shape: ``(*window, in_channels // feature_group_count, out_channels)``.
         strides: as in ``conv``, like ``padding``, ``kernel_dilation`` and ``feature_group_count``.
 
     Raises:

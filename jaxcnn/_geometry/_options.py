@@ -18,9 +18,9 @@ ConvAlgorithm = Literal[
     "depth",
     "fft",
 ]
-# What a pool keeps of a bin.
+# The reduction of a pool over the entries of a bin.
 PoolKind = Literal["max", "avg"]
-# How images of another shape are brought to the size of a network.
+# How images of another shape are resized for a network: all of the image fits, or the image covers the whole input.
 Resize = Literal["fit", "cover"]
 SignalMode = Literal["full", "same", "valid"]
 # The window of the first convolution of a network.

@@ -46,7 +46,7 @@ class PoolAxis:
 
     @property
     def trivial(self) -> bool:
-        """Whether each window is one entry of the input, and all entries have one."""
+        """Whether the windows are the single entries of the input, each entry once."""
         return self.window == 1 and self.stride == 1 and self.before == self.after == 0
 
     @property
@@ -69,7 +69,7 @@ class PoolAxis:
         return position * self.stride - self.before + tap * self.dilation
 
     def bounds(self, *, include_pad: bool = False) -> tuple[int, int]:
-        """The first index of the input that is not cropped and the end of these, or those of the padded input.
+        """Start and end of the input that is not cropped; with ``include_pad``, start and end of the padded input.
 
         >>> axis = plan_pool((5,), (3,), strides=2, padding=((-1, 2),))[0]
         >>> axis.bounds(), axis.bounds(include_pad=True)
@@ -80,7 +80,7 @@ class PoolAxis:
         return larger(0, -self.before), self.size + smaller(0, self.after)
 
     def positions_inside(self, tap: int) -> tuple[int, int]:
-        """The first position whose window reads the input with this tap, and the end of these.
+        """Start and end of the positions at which this tap of the window reads the input.
 
         >>> axis = plan_pool((5,), (3,), strides=2, padding=1)[0]
         >>> [axis.positions_inside(tap) for tap in range(3)]
@@ -163,12 +163,12 @@ def pool_positions(
     positions = (excess + stride) // stride
     if ceil_mode:
         positions = rounded_up = -(-(excess + stride) // stride)
-        # Otherwise the last window always starts inside. The minimum has three terms of a symbolic size, so that after
-        # several pools JAX would compare expressions of thousands of terms.
+        # In all other cases the last window starts inside. The minimum is not computed for them: it has three terms of a
+        # symbolic size, so after several pools JAX would compare expressions of thousands of terms.
         if not is_less(stride + larger(after, 0), reach(window, dilation) + 1):
             starts_inside = -(-(size + before + smaller(after, 0)) // stride)
             positions = smaller(rounded_up, larger(rounded_up - 1, larger(starts_inside, 1)))
-    if is_less(positions, 1):  # which raises the error
+    if is_less(positions, 1):  # output_size raises the error
         return output_size(size, window, stride=stride, dilation=dilation, pads=pads, axis=axis)
     if not is_less(0, positions):
         raise ShapeError(

@@ -1,4 +1,4 @@
-"""The part of a full correlation that a mode returns, and the padding that gives it."""
+"""The part of a full correlation that a mode returns, and the padding with which it is computed."""
 
 import dataclasses
 import math

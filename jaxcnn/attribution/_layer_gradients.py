@@ -70,7 +70,7 @@ def layer_gradients(
     def score(offsets: list[jax.Array]) -> tuple[jax.Array, list[jax.Array]]:
         """The sum of the scores with these arrays added to the layers, and the values of the layers."""
         by_place = dict(zip(wanted, offsets, strict=True))
-        makers = {program.maker[place] for place in wanted if place in program.maker}
+        makers = {program.producer[place] for place in wanted if place in program.producer}
         moved = {operation: _moved(operation, by_place) for operation in makers}
         start = x + by_place.get(program.inputs[0], 0)
         *values, scores = program.run([start], wanted=[*wanted, *program.outputs], rules=moved)

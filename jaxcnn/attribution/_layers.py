@@ -62,7 +62,7 @@ def traced(f: Function, x: jax.Array) -> Traced:
     for operation in program.operations:
         if operation.name == "name":
             value = operation.inputs[0]
-            while (made := program.maker.get(value)) is not None and made.name == "name":
+            while (made := program.producer.get(value)) is not None and made.name == "name":
                 value = made.inputs[0]  # named before, by a call of a method inside of the function
             layers.setdefault(operation.params["name"], []).append(value)
     return Traced(program, layers)

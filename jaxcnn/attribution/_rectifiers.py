@@ -185,7 +185,7 @@ class _Search:
             raise UnclearRectifier(f"{error.what}, inside of {name!r}, which has its own derivative") from None
         if not rules:
             return None
-        if len(inner.outputs) == 1 and (last := inner.maker.get(search.source(inner.outputs[0]))) is not None:
+        if len(inner.outputs) == 1 and (last := inner.producer.get(search.source(inner.outputs[0]))) is not None:
             operand = search.rectified.get(last)
             if operand in inner.inputs:
                 return self.rectify(operation, inner.inputs.index(operand))
@@ -246,13 +246,13 @@ class _Search:
             raise UnclearRectifier("the sign of a computed array")
         if operation.name == "add":
             for one, other in (operation.inputs, operation.inputs[::-1]):
-                made = self.program.maker.get(self.source(one))
+                made = self.program.producer.get(self.source(one))
                 if made is not None and made.name == "abs" and self.source(made.inputs[0]) is self.source(other):
                     raise UnclearRectifier("x + abs(x), which is twice a rectifier")
 
     def comparisons(self, value: Value) -> list[Operation]:
         """The comparisons of a computed floating array with a constant from which booleans or integers are computed."""
-        made = self.program.maker.get(value)
+        made = self.program.producer.get(value)
         if made is None or value not in self.depending:
             return []
         if made.name in _COMPARISONS:
@@ -264,7 +264,7 @@ class _Search:
 
     def compared(self, predicate: Value) -> tuple[Value, bool] | None:
         """The array that a predicate compares with 0, and whether the predicate holds for positive entries."""
-        made = self.program.maker.get(self.source(predicate))
+        made = self.program.producer.get(self.source(predicate))
         if made is None or made.name not in _COMPARISONS:
             return None
         place = 0 if made.inputs[0] in self.depending else 1
@@ -275,12 +275,12 @@ class _Search:
 
     def source(self, value: Value) -> Value:
         """The value before operations that leave its shape, its dtype and its entries as they are."""
-        made = self.program.maker.get(value)
+        made = self.program.producer.get(value)
         while made is not None and made.name in _UNCHANGED and len(made.inputs) == 1:
             before, after = made.inputs[0].aval, made.outputs[0].aval
             if before.shape != after.shape or before.dtype != after.dtype:
                 break
-            value, made = made.inputs[0], self.program.maker.get(made.inputs[0])
+            value, made = made.inputs[0], self.program.producer.get(made.inputs[0])
         return value
 
     def zero(self, value: Value) -> bool | None:

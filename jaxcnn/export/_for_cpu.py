@@ -26,7 +26,7 @@ from jax import lax
 
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn._winograd import KERNEL as OF_KERNEL
-from jaxcnn._winograd import STEP, TILE, Tiling, both, convolve
+from jaxcnn._winograd import STEP, TILE, Tiling, along_both_axes, convolve
 from jaxcnn.export._fold import out_axis
 from jaxcnn.export._operations import Operation
 from jaxcnn.functional import conv, extract_patches
@@ -113,7 +113,7 @@ def _prepared(operation: Operation, kernel: np.ndarray) -> Convolve | None:
 
 def _winograd(kernel: np.ndarray, pads: Any, tiling: Tiling, shape: Sequence[int]) -> Convolve:
     """Minimal filtering with the transformed kernel."""
-    u = (both(OF_KERNEL).astype(np.float64) @ kernel.reshape(9, -1)).astype(np.float32)
+    u = (along_both_axes(OF_KERNEL).astype(np.float64) @ kernel.reshape(9, -1)).astype(np.float32)
     u = u.reshape(TILE**2, *kernel.shape[2:])
     return lambda x: lax.slice(convolve(x, jnp.asarray(u), pads, tiling, None), (0,) * 4, shape)
 

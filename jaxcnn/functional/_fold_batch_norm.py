@@ -6,7 +6,7 @@ from jax import lax
 
 from jaxcnn._arrays import ArrayLike, accumulator_dtype, as_array, as_arrays, as_optional_arrays
 from jaxcnn._axes import as_int
-from jaxcnn._geometry import check_per_channel, fold_shape
+from jaxcnn._geometry import check_per_channel, group_in_channels
 from jaxcnn.functional._batch_norm import BatchStats
 
 
@@ -68,7 +68,7 @@ def fold_batch_norm(
     shapes = {name: vector.shape for name, vector in vectors.items() if vector is not None}
     check_per_channel(mean.shape, shapes)
     groups = as_int(feature_group_count, name="feature_group_count")
-    group_in = fold_shape(kernel.shape, mean.size, transposed=transposed, groups=groups)
+    group_in = group_in_channels(kernel.shape, mean.size, transposed=transposed, groups=groups)
 
     work = accumulator_dtype(kernel.dtype)
     factor = lax.rsqrt(var.astype(work) + epsilon)

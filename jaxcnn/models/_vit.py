@@ -121,7 +121,7 @@ class ViT(nn.Module):
         x = x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2], self.width)
         first = self.param("class_token", nn.initializers.zeros, (self.width,)).astype(x.dtype)
         x = jnp.concatenate([jnp.broadcast_to(first, (*x.shape[:-2], 1, self.width)), x], -2)
-        places = self._places(x.shape[-2]).astype(x.dtype)
+        places = self._position_embeddings(x.shape[-2]).astype(x.dtype)
         x = x + places.reshape((1,) * (x.ndim - 2) + places.shape)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         for index in range(self.depth):
@@ -143,7 +143,7 @@ class ViT(nn.Module):
         if self.width % self.num_heads:
             raise ShapeError(f"num_heads={self.num_heads} does not divide width={self.width}.")
 
-    def _places(self, tokens: int) -> jax.Array:
+    def _position_embeddings(self, tokens: int) -> jax.Array:
         """The learned places, of which there must be one for each token."""
         if self.has_variable("params", "places"):
             known: int = self.get_variable("params", "places").shape[0]

@@ -50,11 +50,11 @@ class FrozenBatchNorm(nn.Module):
         scale, bias = constant("scale", self.scale_init), constant("bias", nn.initializers.zeros)
         mean, var = constant("mean", nn.initializers.zeros), constant("var", nn.initializers.ones)
         factor = scale * jax.lax.rsqrt(var + self.epsilon)
-        y = x.astype(jnp.float32) * _for(x, factor) + _for(x, bias - mean * factor)
+        y = x.astype(jnp.float32) * _per_channel(x, factor) + _per_channel(x, bias - mean * factor)
         return y.astype(x.dtype if self.dtype is None else self.dtype)
 
 
-def _for(x: jax.Array, values: jax.Array) -> jax.Array:
+def _per_channel(x: jax.Array, values: jax.Array) -> jax.Array:
     """Numbers of channels, in a shape that broadcasts with x."""
     return values.reshape((1,) * (x.ndim - 1) + values.shape)
 

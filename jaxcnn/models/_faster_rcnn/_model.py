@@ -18,7 +18,7 @@ from jaxcnn.models._faster_rcnn._backbones import ResNetPyramid
 from jaxcnn.models._faster_rcnn._heads import DenseHead, Predictor, ProposalHead
 from jaxcnn.models._faster_rcnn._losses import proposal_losses, region_losses
 from jaxcnn.models._faster_rcnn._select import Boxes, Four, detect, propose
-from jaxcnn.models._faster_rcnn._targets import real_boxes, sample_anchors, sample_regions
+from jaxcnn.models._faster_rcnn._targets import sample_anchors, sample_regions, valid_boxes
 from jaxcnn.models._layers import as_images
 
 Maps = list[jax.Array]
@@ -118,9 +118,9 @@ class FasterRCNN(nn.Module):
         if len({len(sizes) for sizes in self.anchor_sizes}) != 1:
             raise ValueError(f"anchor_sizes={self.anchor_sizes} must have as many sizes for each map as for any other.")
         of_position = len(self.anchor_sizes[0]) * len(self.anchor_ratios)
-        self.maps_of = self.backbone(dtype=self.dtype, name="backbone")
+        self.backbone_module = self.backbone(dtype=self.dtype, name="backbone")
         self.anchor_head = ProposalHead(of_position, dtype=self.dtype, name="rpn")
-        self.vectors_of = self.head(dtype=self.dtype, name="head")
+        self.head_module = self.head(dtype=self.dtype, name="head")
         self.predictor = Predictor(self.num_classes, dtype=self.dtype)
 
     def __call__(self, x: jax.Array, train: bool = False, *, image_sizes: ArrayLike | None = None) -> Boxes:
@@ -146,13 +146,13 @@ class FasterRCNN(nn.Module):
             nms_threshold=self.nms_threshold,
             count=self.max_detections,
         )
-        return _unflattened(detections, batch)
+        return _with_batch_axes(detections, batch)
 
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps of the backbone, ``map1`` and so on, from fine to coarse."""
         images, _, batch = self._images(x, None)
         maps = self._maps(images, train)
-        return _unflattened({f"map{index}": each for index, each in enumerate(maps, 1)}, batch)
+        return _with_batch_axes({f"map{index}": each for index, each in enumerate(maps, 1)}, batch)
 
     def proposals(self, x: jax.Array, train: bool = False, *, image_sizes: ArrayLike | None = None) -> Boxes:
         """The proposals of images: ``boxes``, ``scores`` and ``mask``, as many as inference reads.
@@ -163,7 +163,7 @@ class FasterRCNN(nn.Module):
             image_sizes: as in the call of the model.
         """
         images, sizes, batch = self._images(x, image_sizes)
-        return _unflattened(self._propose(self._maps(images, train), images, sizes, training=False)[0], batch)
+        return _with_batch_axes(self._propose(self._maps(images, train), images, sizes, training=False)[0], batch)
 
     def losses(
         self,
@@ -224,7 +224,7 @@ class FasterRCNN(nn.Module):
         class_logits, class_deltas = self._predict(maps, images, regions, train)
         targets = encode_boxes(chosen.box, regions, weights=self.box_weights)
         second = region_losses(class_logits, class_deltas, chosen.label, targets, chosen.weight)
-        return _unflattened(first | second, batch)
+        return _with_batch_axes(first | second, batch)
 
     def _images(self, x: Any, image_sizes: Any) -> tuple[jax.Array, jax.Array, tuple[int, ...]]:
         """Images with one batch axis and zeros where they are padded, their true sizes, and the batch axes."""
@@ -268,10 +268,10 @@ class FasterRCNN(nn.Module):
                 jnp.zeros((count, 1), jnp.int32),
                 jnp.zeros((count, 1), bool),
             )
-        return truth, classes, real_boxes(truth, exists)
+        return truth, classes, valid_boxes(truth, exists)
 
     def _maps(self, images: jax.Array, train: bool) -> Maps:
-        maps: Maps = list(self.maps_of(images, train))
+        maps: Maps = list(self.backbone_module(images, train))
         if len(maps) != len(self.anchor_sizes) or len(maps) < self.pooled_maps:
             raise ShapeError(
                 f"the backbone gives {len(maps)} maps, but there are anchor_sizes for {len(self.anchor_sizes)} and "
@@ -332,10 +332,10 @@ class FasterRCNN(nn.Module):
                 aligned=False,
                 canonical_size=self.canonical_size,
             )
-        logits, deltas = self.predictor(self.vectors_of(pooled, train))
+        logits, deltas = self.predictor(self.head_module(pooled, train))
         return logits, deltas
 
 
-def _unflattened(arrays: dict[str, jax.Array], batch: tuple[int, ...]) -> dict[str, jax.Array]:
+def _with_batch_axes(arrays: dict[str, jax.Array], batch: tuple[int, ...]) -> dict[str, jax.Array]:
     """Arrays with the batch axes of the images in place of one."""
     return {name: array.reshape(*batch, *array.shape[1:]) for name, array in arrays.items()}

@@ -51,11 +51,11 @@ def propose(
         boxes,
         scores,
         classes=levels,
-        mask=_is_at_least(boxes, SMALLEST_PROPOSAL),
+        mask=_has_sides(boxes, SMALLEST_PROPOSAL),
         iou_threshold=nms_threshold,
         max_output=min(count, scores.shape[-1]),
     )
-    return _taken({"boxes": boxes, "scores": scores}, index, mask)
+    return _gathered({"boxes": boxes, "scores": scores}, index, mask)
 
 
 def detect(
@@ -92,7 +92,7 @@ def detect(
     shape = (batch, number, classes - 1, 4)
     about = jnp.broadcast_to(proposals[:, :, None], shape)
     boxes = clip_boxes(decode_boxes(deltas[:, :, 1:], about, weights=weights), image_sizes)
-    counts = (scores > score_threshold) & exists[..., None] & _is_at_least(boxes, SMALLEST_DETECTION)
+    counts = (scores > score_threshold) & exists[..., None] & _has_sides(boxes, SMALLEST_DETECTION)
     labels = jnp.broadcast_to(jnp.arange(1, classes, dtype=jnp.int32), shape[:-1])
     flat = {
         "boxes": boxes.reshape(batch, -1, 4),
@@ -107,15 +107,15 @@ def detect(
         iou_threshold=nms_threshold,
         max_output=count,
     )
-    return _taken(flat, index, mask)
+    return _gathered(flat, index, mask)
 
 
-def _is_at_least(boxes: jax.Array, side: float) -> jax.Array:
+def _has_sides(boxes: jax.Array, side: float) -> jax.Array:
     """Whether both sides of each box are at least so long."""
     return (boxes[..., 2:] - boxes[..., :2] >= side).all(-1)
 
 
-def _taken(arrays: Boxes, index: jax.Array, mask: jax.Array) -> Boxes:
+def _gathered(arrays: Boxes, index: jax.Array, mask: jax.Array) -> Boxes:
     """The entries of each image at an index, zeros where the mask is False; and the mask."""
     found = {}
     for name, array in arrays.items():

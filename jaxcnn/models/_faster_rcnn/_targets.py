@@ -30,7 +30,7 @@ class Sample(NamedTuple):
     box: jax.Array
 
 
-def real_boxes(boxes: jax.Array, mask: jax.Array) -> jax.Array:
+def valid_boxes(boxes: jax.Array, mask: jax.Array) -> jax.Array:
     """Which boxes are trained for: those of the mask with positive sides."""
     return mask & (boxes[..., 2:] > boxes[..., :2]).all(-1)
 

@@ -193,9 +193,9 @@ def summary(
     x = jax.ShapeDtypeStruct(shape, dtype)
     variables = abstract_variables(model, x, options)
     trace = trace_model(model, variables, x, spatial, options)
-    held = _parameters_by_path(variables.get("params", {}))
-    total = sum(held.values())
-    layers = _layers(trace.calls, held)
+    counts = _parameters_by_path(variables.get("params", {}))
+    total = sum(counts.values())
+    layers = _layers(trace.calls, counts)
     macs = trace.outside + sum(call.macs for call in trace.calls)
     return Summary(
         name=type(model).__name__,
@@ -225,21 +225,21 @@ def _spatial_axes(shape: tuple[int, ...], spatial_ndim: int | None) -> range:
 
 def _parameters_by_path(params: Mapping[str, Any]) -> dict[tuple[str, ...], int]:
     """The number of parameters of each module, without submodules."""
-    held: dict[tuple[str, ...], int] = {}
+    counts: dict[tuple[str, ...], int] = {}
     for place, leaf in jax.tree_util.tree_leaves_with_path(params):
         path = tuple(str(getattr(key, "key", key)) for key in place[:-1])
-        held[path] = held.get(path, 0) + prod(leaf.shape)
-    return held
+        counts[path] = counts.get(path, 0) + prod(leaf.shape)
+    return counts
 
 
-def _layers(calls: Sequence[Call], held: dict[tuple[str, ...], int]) -> list[LayerSummary]:
+def _layers(calls: Sequence[Call], counts: dict[tuple[str, ...], int]) -> list[LayerSummary]:
     """The calls with parameters or multiply-adds or without submodules, and parameters that no call uses."""
     layers = []
     for call in calls:
-        parameters = held.pop(call.path, 0)
+        parameters = counts.pop(call.path, 0)
         if parameters or call.macs or not call.inside:
             layers.append(_layer(call, parameters))
-    for path, parameters in held.items():
+    for path, parameters in counts.items():
         layers.append(
             LayerSummary(
                 path="/".join(path),

@@ -153,7 +153,7 @@ class _Walk:
         if name == "scan" and params["length"] <= MOST_ITERATIONS:
             return self.iterate(equation, views, times)
         if name == "scan":
-            self.run(_open(params["jaxpr"]), _body_operands(equation, views), times=times * params["length"])
+            self.run(_open_jaxpr(params["jaxpr"]), _body_operands(equation, views), times=times * params["length"])
             return _loop_results(equation, views)
         if name == "while":
             self.check_while(equation)
@@ -194,10 +194,10 @@ class _Walk:
         for program in equation.params["branches"]:
             walk = _Walk(Trace(calls=[dataclasses.replace(call, macs=0) for call in self.trace.calls]))
             walk.around = list(self.around)
-            found.append(walk.run(_open(program), views[1:], times=times))
+            found.append(walk.run(_open_jaxpr(program), views[1:], times=times))
             costs.append(walk.trace.outside + sum(call.macs for call in walk.trace.calls))
         costliest = equation.params["branches"][costs.index(max(costs))]
-        self.run(_open(costliest), views[1:], times=times)
+        self.run(_open_jaxpr(costliest), views[1:], times=times)
         results = []
         for result, *each in zip(equation.outvars, *found, strict=True):
             known = [view for view in each if view is not None]
@@ -213,7 +213,7 @@ class _Walk:
         for iteration in range(params["length"]):
             place = params["length"] - 1 - iteration if params["reverse"] else iteration
             inside = [view and tuple(_entry(span, place) for span in view) for view in rows]
-            results = self.run(_open(params["jaxpr"]), [*constants, *carry, *inside], times=times)
+            results = self.run(_open_jaxpr(params["jaxpr"]), [*constants, *carry, *inside], times=times)
             carry = results[:carried]
             stacked.append(results[carried:])
         outputs = enumerate(equation.outvars[carried:])
@@ -223,7 +223,7 @@ class _Walk:
     def check_while(self, equation: Any) -> None:
         """Raises for a while loop with multiply-adds, whose number of iterations is unknown."""
         walk = _Walk(Trace(calls=[dataclasses.replace(call, macs=0) for call in self.trace.calls]))
-        body = _open(equation.params["body_jaxpr"])
+        body = _open_jaxpr(equation.params["body_jaxpr"])
         walk.run(body, [None] * len(body.invars))
         if walk.trace.outside + sum(call.macs for call in walk.trace.calls):
             raise ValueError(
@@ -236,11 +236,11 @@ def _body(params: Mapping[str, Any]) -> Any:
     """The inner program of an equation that calls one: jit, remat, a function with a custom derivative."""
     for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
         if name in params:
-            return _open(params[name])
+            return _open_jaxpr(params[name])
     return None
 
 
-def _open(program: Any) -> Any:
+def _open_jaxpr(program: Any) -> Any:
     """The program without its constants."""
     return getattr(program, "jaxpr", program)
 
@@ -258,7 +258,7 @@ def _stack(views: Sequence[View | None], shape: Sequence[int]) -> View | None:
 
 def _body_operands(equation: Any, views: Sequence[View | None]) -> list[View | None]:
     """The operands of the body of a loop: each may depend on everything that any operand depends on."""
-    ranks = [len(variable.aval.shape) for variable in _open(equation.params["jaxpr"]).invars]
+    ranks = [len(variable.aval.shape) for variable in _open_jaxpr(equation.params["jaxpr"]).invars]
     union = _union_of_operands(equation, views)
     return [union and tuple(cover([span], [()], rank) for span in union) for rank in ranks]
 

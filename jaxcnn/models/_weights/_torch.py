@@ -95,7 +95,7 @@ def load_torch(
     if num_classes is not None and num_classes != in_file:
         tensors = {name: tensor for name, tensor in tensors.items() if name not in heads.values()}
         specs = {path: spec for path, spec in specs.items() if path not in heads}
-        fresh = _drawn(model, x, heads, jax.random.key(0) if key is None else key)
+        fresh = _initialized(model, x, heads, jax.random.key(0) if key is None else key)
     found = match_tensors(specs, tensors, where=f"{where}, read as {names.source}'s {name}")
     return model, as_variables(shapes, {**found, **fresh})
 
@@ -154,7 +154,7 @@ def _tables(name: str) -> tuple[TorchNames, ...]:
     return tables
 
 
-def _drawn(model: nn.Module, x: jax.Array, heads: Mapping[str, str], key: jax.Array) -> dict[str, jax.Array]:
+def _initialized(model: nn.Module, x: jax.Array, heads: Mapping[str, str], key: jax.Array) -> dict[str, jax.Array]:
     """The initial parameters of the last layer; the compiled program does not compute the others."""
 
     def draw(key: jax.Array) -> dict[str, Any]:

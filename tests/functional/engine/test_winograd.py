@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn._geometry import ConvGeometry, conv_geometry
-from jaxcnn._winograd import INPUT, KERNEL, OUTPUT, Tiling, both, input_tiles
+from jaxcnn._winograd import INPUT, KERNEL, OUTPUT, Tiling, along_both_axes, input_tiles
 from jaxcnn.functional._engine._algorithms import _winograd, _xla
 from tests.compiled import compiled
 from tests.examples import examples
@@ -75,7 +75,7 @@ def test_tiles_are_windows_of_the_input_in_the_order_of_the_transform() -> None:
     tiling = Tiling(2, 3, 2)
     z = np.random.default_rng(0).standard_normal((2, 12, 16, 5), dtype=np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(z, (6, 6), (1, 2))[:, ::4, ::4][:, :2, :3]
-    expected = both(INPUT) @ np.moveaxis(windows.reshape(12, 5, 36), 2, 0).reshape(36, -1)
+    expected = along_both_axes(INPUT) @ np.moveaxis(windows.reshape(12, 5, 36), 2, 0).reshape(36, -1)
     found = input_tiles(jnp.asarray(z), tiling, None)
     np.testing.assert_allclose(found, expected.reshape(36, 12, 5), atol=1e-4)
 

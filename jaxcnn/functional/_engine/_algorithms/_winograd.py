@@ -18,7 +18,7 @@ from jaxcnn._winograd import (
     STEP,
     TILE,
     Tiling,
-    both,
+    along_both_axes,
     convolve,
     input_tiles,
     padded,
@@ -84,7 +84,7 @@ def kernel_grad(x: jax.Array, g: jax.Array, plan: ConvPlan) -> jax.Array:
     def compute(x: jax.Array, g: jax.Array) -> jax.Array:
         z = padded(x, geometry.pads, tiled_sizes(tiling))
         g = padded(g, ((0, 0), (0, 0)), (STEP * tiling.rows, STEP * tiling.columns))
-        cotangents = transform(both(OUTPUT).T, tiles(g, tiling), precision)
+        cotangents = transform(along_both_axes(OUTPUT).T, tiles(g, tiling), precision)
         return lax.dot_general(
             input_tiles(z, tiling, precision), cotangents, (((1,), (1,)), ((0,), (0,))), precision=precision
         )
@@ -99,7 +99,7 @@ def kernel_grad(x: jax.Array, g: jax.Array, plan: ConvPlan) -> jax.Array:
 
         shape = (TILE * TILE, geometry.in_channels, geometry.out_channels)
         du = lax.fori_loop(0, tiling.blocks, body, zeros_like_product(shape, x, g))
-    dk = lax.reshape(transform(both(KERNEL).T, du, precision), geometry.kernel_shape)
+    dk = lax.reshape(transform(along_both_axes(KERNEL).T, du, precision), geometry.kernel_shape)
     # An entry at the border is not read by every tap, but is part of the transforms of all of them.
     return recompute_unless_finite(dk, dk, lambda _, x, g: _xla.kernel_grad(x, g, plan), x, g)
 
