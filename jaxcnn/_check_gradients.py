@@ -52,7 +52,7 @@ def check_gradients(
     wrong where ``|g - n| > rtol * max(|g|, |n|)`` plus the rounding error of ``n``, for each ``h``. It is a kink, and
     not wrong, where the derivatives from the left and the right differ for each ``h`` and ``g`` is between them.
 
-    ``jax.test_util.check_grads`` compares a single projection onto a random direction. So it can miss an error of 1 % in
+    ``jax.test_util.check_grads`` compares a single projection onto a random direction. It can miss an error of 1 % in
     one of many entries, and it does not report which argument is wrong.
 
     Args:
@@ -145,13 +145,13 @@ class _Checker:
             moved = [value + offset * direction if place == which else value for place, value in enumerate(values)]
             return self._outputs(moved)
 
-        # A loop, so that one copy of the program computes all three points, with the same rounding where nothing changes.
+        # A loop: one copy of the program computes all three points, with the same rounding where nothing changes.
         outputs = jax.lax.map(at, jnp.stack([step, jnp.zeros(()), -step]))
         right = left = scale = jnp.zeros(())
         for c, each in zip(self.weights, outputs, strict=True):
             up, middle, down = each.astype(c.dtype)
             right, left = right + jnp.sum(c * (up - middle)), left + jnp.sum(c * (middle - down))
-            # Results that do not change have no rounding error. Results that change may have larger intermediate values.
+            # Results that do not change have no rounding error. The others may have larger intermediate values.
             changed = up != down
             scale = scale + jnp.sqrt(jnp.sum(jnp.where(changed, c * middle, 0.0) ** 2))
             scale = scale + jnp.where(jnp.any(changed), jnp.max(jnp.abs(c * middle), initial=0.0), 0.0)

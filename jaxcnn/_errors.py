@@ -1,6 +1,7 @@
 """The error of shapes, and checks that packages share.
 
-A message states what was expected, what was passed, and what to try; ``jaxcnn._error_context`` adds the public function's name.
+A message states what was expected, what was passed, and what to try. ``jaxcnn._error_context`` adds the name of the
+public function.
 """
 
 from collections.abc import Iterable

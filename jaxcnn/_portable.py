@@ -1,8 +1,8 @@
 """The switch for portable operations: ``jaxcnn.export`` sets it while it traces, ``jaxcnn.functional`` reads it.
 
 A portable program has one operation of ``jax.lax`` for each convolution and each pool, so that other runtimes recognise
-them. The switch is not part of the cache keys of ``jax.jit``. Code that sets it must therefore also trace under a setting
-of JAX that is part of these keys, see ``jaxcnn/export/_trace.py``.
+them. The switch is not part of the cache keys of ``jax.jit``. Code that sets it must therefore also trace under a
+setting of JAX that is part of these keys, see ``jaxcnn/export/_trace.py``.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """A function as a flat list of primitive operations, which can be searched, changed and run.
 
-``jax.make_jaxpr`` gives a program with programs inside. Here the calls of ``jit`` and ``remat`` are replaced by their
+``jax.make_jaxpr`` returns a program with programs inside. Here the calls of ``jit`` and ``remat`` are replaced by their
 content, so that data can be followed through the whole function. Loops, branches, and functions with their own
 derivatives remain single operations.
 """
@@ -104,7 +104,7 @@ class Program:
         return found
 
     def operations_for(self, wanted: Iterable[Value], given: Collection[Value]) -> list[Operation]:
-        """The operations required to compute ``wanted`` from ``given``, in order, with the ``name`` operations on them."""
+        """The operations that compute ``wanted`` from ``given``, in order, with the ``name`` operations on them."""
         missing, needed = set(wanted) - set(given), set()
         for operation in reversed(self.operations):
             if not missing.isdisjoint(operation.outputs):

@@ -10,8 +10,8 @@ from typing import Any
 def can_redraw(console: Any) -> bool:
     """Whether a console is a terminal, which can replace what it shows.
 
-    A program that a cell of a notebook runs with ``!`` has a terminal, but the notebook keeps all of its output. Jupyter
-    sets ``JPY_PARENT_PID`` for such programs.
+    A program that a cell of a notebook runs with ``!`` has a terminal, but the notebook keeps all of its output.
+    Jupyter sets ``JPY_PARENT_PID`` for such programs.
     """
     return bool(console.is_terminal) and "JPY_PARENT_PID" not in os.environ
 

@@ -302,8 +302,8 @@ def spatial_rank(x_shape: Sizes, kernel_shape: Sizes, *, channels: str) -> int:
     """The number of spatial axes, which the kernel determines.
 
     Raises:
-        ShapeError: a kernel without a window (``channels`` names its last two axes in the message), or an ``x`` with too
-            few axes.
+        ShapeError: a kernel without a window (``channels`` names its last two axes in the message), or too few axes of
+            ``x``.
     """
     if len(kernel_shape) < 3:
         raise ShapeError(

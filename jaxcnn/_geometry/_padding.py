@@ -1,9 +1,9 @@
 """The grammar of ``padding``, for every function of the library.
 
 ``"VALID"``: no padding. ``"SAME"``: the output has ``ceil(size / stride)`` positions; of an odd number of zeros, the
-extra zero is after. ``"SAME_LOWER"``: the same, with the extra zero before. ``"FULL"``: every position where window and input overlap.
-``"CAUSAL"``: all padding is before, so that no output depends on later input. Otherwise an int, one int per axis, or
-one ``(before, after)`` per axis. Negative counts crop.
+extra zero is after. ``"SAME_LOWER"``: the same, with the extra zero before. ``"FULL"``: every position where window and
+input overlap. ``"CAUSAL"``: all padding is before, so that no output depends on later input. Otherwise an int, one int
+per axis, or one ``(before, after)`` per axis. Negative counts crop.
 """
 
 from collections.abc import Sequence

@@ -163,8 +163,8 @@ def pool_positions(
     positions = (excess + stride) // stride
     if ceil_mode:
         positions = rounded_up = -(-(excess + stride) // stride)
-        # In all other cases the last window starts inside. The minimum is not computed for them: it has three terms of a
-        # symbolic size, so after several pools JAX would compare expressions of thousands of terms.
+        # Otherwise the last window starts inside, and the minimum is not computed: it has three terms of a symbolic
+        # size, so after several pools JAX would compare expressions of thousands of terms.
         if not is_less(stride + larger(after, 0), reach(window, dilation) + 1):
             starts_inside = -(-(size + before + smaller(after, 0)) // stride)
             positions = smaller(rounded_up, larger(rounded_up - 1, larger(starts_inside, 1)))

@@ -35,7 +35,7 @@ class AlexNet2012(nn.Module):
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
         hidden: units of each hidden dense layer.
-        dropout_rate: share of the hidden units that training leaves out; requires an rng named ``dropout``.
+        dropout_rate: fraction of the hidden units dropped in training; requires an rng named ``dropout``.
 
     >>> import jax.numpy as jnp
     >>> variables = jax.eval_shape(AlexNet2012().init, jax.random.key(0), jnp.zeros((1, 227, 227, 3)))
@@ -69,8 +69,8 @@ class AlexNet2012(nn.Module):
         fc7 = nn.relu(dense(self.hidden, bias_init=ones, name="fc7")(dropout(fc6)))
         head = classifier(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01), name="fc8")
         logits = head(dropout(fc7))
-        found = {"conv1": conv1, "pool1": pool1, "conv2": conv2, "pool2": pool2, "conv3": conv3, "conv4": conv4}
-        return found | {"conv5": conv5, "pool5": pool5, "fc6": fc6, "fc7": fc7, "logits": logits}
+        outputs = {"conv1": conv1, "pool1": pool1, "conv2": conv2, "pool2": pool2, "conv3": conv3, "conv4": conv4}
+        return outputs | {"conv5": conv5, "pool5": pool5, "fc6": fc6, "fc7": fc7, "logits": logits}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
@@ -92,7 +92,7 @@ class AlexNet(nn.Module):
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
         hidden: units of each hidden dense layer.
-        dropout_rate: share of the inputs of hidden dense layers that training leaves out; requires an rng ``dropout``.
+        dropout_rate: fraction of the inputs of hidden dense layers dropped in training; requires an rng ``dropout``.
 
     >>> import jax.numpy as jnp
     >>> variables = jax.eval_shape(AlexNet().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
@@ -134,8 +134,8 @@ class AlexNet(nn.Module):
         fc6 = nn.relu(dense(self.hidden, dropout(flat), name="fc6"))
         fc7 = nn.relu(dense(self.hidden, dropout(fc6), name="fc7"))
         logits = dense(self.num_classes, fc7, name="fc8")
-        found = {"conv1": conv1, "pool1": pool1, "conv2": conv2, "pool2": pool2, "conv3": conv3, "conv4": conv4}
-        return found | {"conv5": conv5, "pool5": pool5, "fc6": fc6, "fc7": fc7, "logits": logits}
+        outputs = {"conv1": conv1, "pool1": pool1, "conv2": conv2, "pool2": pool2, "conv3": conv3, "conv4": conv4}
+        return outputs | {"conv5": conv5, "pool5": pool5, "fc6": fc6, "fc7": fc7, "logits": logits}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""

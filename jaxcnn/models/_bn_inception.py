@@ -90,7 +90,7 @@ class BNInception(nn.Module):
             for images as small as those of CIFAR.
         separable_stem: whether the 7x7 convolution is separable.
         response_norm: whether the stem has local response normalisation.
-        dropout_rate: share of the pooled features that training leaves out; requires an rng named ``dropout``.
+        dropout_rate: fraction of the pooled features dropped in training; requires an rng named ``dropout``.
         activation: the nonlinearity.
         width: multiplies the channels of every layer.
         blocks: rows of the paper's figure 5 to build.
@@ -125,13 +125,13 @@ class BNInception(nn.Module):
             x = unit(scaled(64, self.width), 1, name="conv2")(x)
             x = unit(scaled(192, self.width), 3, name="conv3")(x)
         x = self._response_norm(x)
-        found = {"stem": x}
+        outputs = {"stem": x}
         x = max_pool(x, (3, 3), strides=2, ceil_mode=True)
         for name, row in self.blocks:
-            found[f"inception{name}"] = x = self._block(name, row, unit)(x)
-        found["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
+            outputs[f"inception{name}"] = x = self._block(name, row, unit)(x)
+        outputs["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
-        return found | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
+        return outputs | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
 
     def _unit(self, train: bool) -> Callable[..., nn.Module]:
         norm = None

@@ -32,7 +32,7 @@ class C3D(nn.Module):
         stage_sizes: number of convolutions of each of the five stages.
         widths: channels of each stage.
         hidden: units of each hidden dense layer.
-        dropout_rate: share of the hidden units that training leaves out; requires an rng named ``dropout``.
+        dropout_rate: fraction of the hidden units dropped in training; requires an rng named ``dropout``.
 
     >>> import jax.numpy as jnp
     >>> variables = jax.eval_shape(C3D(num_classes=101).init, jax.random.key(0), jnp.zeros((1, 16, 112, 112, 3)))
@@ -52,23 +52,23 @@ class C3D(nn.Module):
         """Every named map of the network, from ``conv1_1`` to ``logits``."""
         x = as_videos(x, smallest=(1, 97, 97), largest=(16, 128, 128))
         normal, ones = nn.initializers.normal, nn.initializers.ones
-        found = {}
+        outputs = {}
         for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True), 1):
             for index in range(1, size + 1):
                 name = f"conv{stage}_{index}"
                 conv = Conv(
                     width, (3, 3, 3), 1, 1, dtype=self.dtype, kernel_init=normal(0.01), bias_init=ones, name=name
                 )
-                found[name] = x = nn.relu(conv(x))
+                outputs[name] = x = nn.relu(conv(x))
             window = (1, 2, 2) if stage == 1 else (2, 2, 2)
-            found[f"pool{stage}"] = x = max_pool(x, window, strides=window, ceil_mode=True)
+            outputs[f"pool{stage}"] = x = max_pool(x, window, strides=window, ceil_mode=True)
         dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=normal(0.005), bias_init=ones)
         dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
         x = x.reshape(*x.shape[:-4], 4 * 4 * x.shape[-1])
-        found["fc6"] = x = nn.relu(dense(self.hidden, name="fc6")(x))
-        found["fc7"] = x = nn.relu(dense(self.hidden, name="fc7")(dropout(x)))
+        outputs["fc6"] = x = nn.relu(dense(self.hidden, name="fc6")(x))
+        outputs["fc7"] = x = nn.relu(dense(self.hidden, name="fc7")(dropout(x)))
         head = classifier(self.num_classes, dtype=self.dtype, kernel_init=normal(0.01), name="fc8")
-        return found | {"logits": head(dropout(x))}
+        return outputs | {"logits": head(dropout(x))}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of videos ``(*batch, frames, height, width, channels)``."""

@@ -62,7 +62,7 @@ def whitening_kernel(images: ArrayLike, *, window_shape: Sequence[int] = (2, 2),
     """
     images = as_array(images, name="images")
     check_images(images.shape, smallest=max(window_shape))
-    images = images.astype(common_dtype(images, jnp.float32))  # products of bytes are no bytes
+    images = images.astype(common_dtype(images, jnp.float32))  # products of uint8 values overflow
     patches = extract_patches(images, tuple(window_shape), strides=1)
     shape = patches.shape[-3:]
     flat = patches.reshape(-1, math.prod(shape))
@@ -104,7 +104,7 @@ class ConvGroup(nn.Module):
 
     Attributes:
         features: output channels of both convolutions.
-        norm: makes a norm.
+        norm: creates a norm.
         dtype: type of the computation.
     """
 
@@ -132,9 +132,10 @@ class CifarSpeedrun(nn.Module):
 
     The whitening filters are the parameter ``whiten/kernel``. They are computed from the training images:
     ``params["whiten"]["kernel"] = whitening_kernel(images[:5000])``; ``init`` creates an ordinary initial kernel. With
-    ``freeze_whitening`` their gradient is 0, but weight decay would still change them: mask them. The reference trains
-    their bias for the first three of eight epochs, which the schedule of its learning rate does. A bias that is never
-    trained (``freeze_whitening_bias``) saves the gradient of the largest map, a tenth of the time of a step.
+    ``freeze_whitening`` their gradient is 0, but weight decay would still change them, so exclude them from it. The
+    reference trains their bias for the first three of eight epochs; use a learning rate of 0 for it after that. A bias
+    that is never trained (``freeze_whitening_bias``) saves the gradient of the largest map, a tenth of the time of a
+    step.
 
     Images are 25x25 to 48x48. ``features`` returns ``whitened``, ``group1`` to ``group3``, ``pooled``, ``logits``.
 
@@ -145,7 +146,7 @@ class CifarSpeedrun(nn.Module):
         freeze_whitening: stops the gradient of the whitening filters.
         freeze_whitening_bias: stops the gradient of their bias.
         logit_divisor: divisor of the dense layer's output.
-        norm: makes a norm; replace it to share statistics over ``axis_name``.
+        norm: creates a norm; replace it to share statistics over ``axis_name``.
 
     >>> variables = jax.eval_shape(CifarSpeedrun().init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     >>> sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
@@ -169,14 +170,14 @@ class CifarSpeedrun(nn.Module):
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
         whiten = Whitening(self.freeze_whitening, self.freeze_whitening_bias, self.dtype, name="whiten")
         x = nn.gelu(whiten(x), approximate=False)
-        found = {"whitened": x}
+        outputs = {"whitened": x}
         for group, width in enumerate(self.widths, 1):
             x = ConvGroup(width, norm, self.dtype, name=f"group{group}")(x)
-            found[f"group{group}"] = x
+            outputs[f"group{group}"] = x
         x = max_pool(x, (3, 3), strides=3)
-        found["pooled"] = x = x.reshape(*x.shape[:-3], x.shape[-1])
+        outputs["pooled"] = x = x.reshape(*x.shape[:-3], x.shape[-1])
         head = classifier(self.num_classes, use_bias=False, dtype=self.dtype, kernel_init=unit_kernel, name="head")
-        return found | {"logits": head(x) / self.logit_divisor if self.num_classes else x}
+        return outputs | {"logits": head(x) / self.logit_divisor if self.num_classes else x}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""

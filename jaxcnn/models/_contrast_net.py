@@ -63,7 +63,7 @@ class ContrastNet(nn.Module):
     Args:
         num_classes: number of logits; 0 returns the flattened features.
         dtype: type of the computation; parameters stay float32.
-        stages: from the image on.
+        stages: the stages, in order from the image.
 
     >>> model = ContrastNet(num_classes=2, stages=[ContrastStage(features=3, kernel_size=3, pool_window=2)])
     >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
@@ -83,7 +83,7 @@ class ContrastNet(nn.Module):
         """The maps of every stage, and the logits."""
         x = as_images(x, known_because="the last layer has weights for each position of the map")
         x = x.astype(self.dtype or (x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32))
-        found: dict[str, jax.Array] = {}
+        outputs: dict[str, jax.Array] = {}
         for index, stage in enumerate(self.stages, 1):
             smallest = stage.kernel_size + stage.pool_window - 1
             if min(x.shape[-3:-1]) < smallest:
@@ -91,10 +91,10 @@ class ContrastNet(nn.Module):
                     f"stage {index} reads maps of at least {smallest} x {smallest}, for kernels of "
                     f"{stage.kernel_size} and pools of {stage.pool_window}, but got {x.shape[-3]} x {x.shape[-2]}."
                 )
-            found[f"filters{index}"], found[f"pool{index}"] = _Stage(stage, self.dtype, name=f"stage{index}")(x)
-            x = found[f"pool{index}"]
+            outputs[f"filters{index}"], outputs[f"pool{index}"] = _Stage(stage, self.dtype, name=f"stage{index}")(x)
+            x = outputs[f"pool{index}"]
         x = x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2] * x.shape[-1])
-        return found | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
+        return outputs | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""

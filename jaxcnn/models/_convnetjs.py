@@ -42,15 +42,15 @@ class ConvNetJS(nn.Module):
         """Every named map of the network, from ``conv1`` to ``logits``."""
         because = "the last layer has weights for each position of the map"
         x = as_images(x, smallest=2 ** len(self.widths), known_because=because)
-        found, init = {}, nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+        outputs, init = {}, nn.initializers.variance_scaling(1.0, "fan_in", "normal")
         bias = nn.initializers.constant(0.1)
         for index, width in enumerate(self.widths, 1):
             name = f"conv{index}"
             conv = Conv(width, (5, 5), 1, 2, dtype=self.dtype, kernel_init=init, bias_init=bias, name=name)
-            found[name] = x = nn.relu(conv(x))
-            found[f"pool{index}"] = x = max_pool(x, (2, 2), strides=2)
+            outputs[name] = x = nn.relu(conv(x))
+            outputs[f"pool{index}"] = x = max_pool(x, (2, 2), strides=2)
         x = x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2] * x.shape[-1])
-        return found | {"logits": classifier(self.num_classes, dtype=self.dtype, kernel_init=init, name="head")(x)}
+        return outputs | {"logits": classifier(self.num_classes, dtype=self.dtype, kernel_init=init, name="head")(x)}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""

@@ -88,7 +88,7 @@ class ConvNeXt(nn.Module):
         widths: channels of each stage.
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
-        drop_rate: share of the images for which training leaves the last block out; requires an rng named ``dropout``.
+        drop_rate: fraction of images for which training drops the last block; requires an rng named ``dropout``.
         layer_scale_init: initial factor of each block's branch.
 
     >>> import jax.numpy as jnp
@@ -110,7 +110,7 @@ class ConvNeXt(nn.Module):
         """The maps after the stem and after each stage, the pooled and normalised vector, and the logits."""
         x = as_images(x, smallest=2 ** (len(self.stage_sizes) + 1))
         x = Conv(self.widths[0], (4, 4), 4, "VALID", dtype=self.dtype, kernel_init=normal_init, name="stem_conv")(x)
-        found = {"stem": (x := make_norm(self.dtype, "stem_norm")(x))}
+        outputs = {"stem": (x := make_norm(self.dtype, "stem_norm")(x))}
         done, last = 0, sum(self.stage_sizes) - 1
         for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True), 1):
             rates = tuple(self.drop_rate * (done + index) / max(last, 1) for index in range(size))
@@ -118,9 +118,9 @@ class ConvNeXt(nn.Module):
             x = ConvNeXtStage(width, rates, stage > 1, self.layer_scale_init, self.dtype, name=f"stage{stage}")(
                 x, train
             )
-            found[f"stage{stage}"] = x
-        found["pooled"] = x = make_norm(self.dtype, "head_norm")(global_avg_pool(x, spatial_ndim=2))
-        return found | {
+            outputs[f"stage{stage}"] = x
+        outputs["pooled"] = x = make_norm(self.dtype, "head_norm")(global_avg_pool(x, spatial_ndim=2))
+        return outputs | {
             "logits": classifier(self.num_classes, dtype=self.dtype, kernel_init=normal_init, name="head")(x)
         }
 

@@ -152,11 +152,11 @@ class FCNResNet(nn.Module):
             name="backbone",
         )
         maps = backbone.features(x, train)
-        found = {name: maps[name] for name in ("stage3", "stage4")}
+        outputs = {name: maps[name] for name in ("stage3", "stage4")}
         if self.aux_head and (train or self.is_initializing()):
-            scores = self._head(found["stage3"].shape[-1] // 4, "aux", 0.1)(found["stage3"], train)
-            found["aux"] = _resized(scores, x.shape)
-        return found | {"logits": _resized(self._scores(found["stage4"], train), x.shape)}
+            scores = self._head(outputs["stage3"].shape[-1] // 4, "aux", 0.1)(outputs["stage3"], train)
+            outputs["aux"] = _resized(scores, x.shape)
+        return outputs | {"logits": _resized(self._scores(outputs["stage4"], train), x.shape)}
 
     def _scores(self, x: jax.Array, train: bool) -> jax.Array:
         return self._head(x.shape[-1] // 4, "head", self.dropout_rate)(x, train)
@@ -206,7 +206,7 @@ def _resized(scores: jax.Array, shape: Sequence[int]) -> jax.Array:
 
 
 def _names_of_head(ours: str, theirs: str) -> dict[str, str]:
-    """The names of the layers of a head at ours, whose layers torchvision numbers."""
+    """torchvision's names of the layers of the head ``ours``, which are numbers below ``theirs``."""
     return {f"{ours}/unit/conv": f"{theirs}.0", f"{ours}/unit/norm": f"{theirs}.1", f"{ours}/score": f"{theirs}.4"}
 
 

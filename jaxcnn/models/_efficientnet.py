@@ -55,7 +55,7 @@ class MBConv(nn.Module):
         window: side of the depthwise kernel.
         strides: step of the depthwise convolution.
         drop_rate: probability with which training drops the branch of an image.
-        norm: makes a norm.
+        norm: creates a norm.
         dtype: type of the computation.
     """
 
@@ -105,9 +105,9 @@ class EfficientNet(nn.Module):
         width: multiplies the channels of every layer.
         depth: multiplies the blocks of every stage.
         stages: for each its expansion, side of the window, stride of its first block, channels, and blocks.
-        dropout_rate: share of the pooled features that training leaves out; requires an rng named ``dropout``.
+        dropout_rate: fraction of the pooled features dropped in training; requires an rng named ``dropout``.
         drop_rate: probability with which training drops the last block's branch; it increases linearly with depth.
-        norm: makes a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
+        norm: creates a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
 
     >>> import jax.numpy as jnp
     >>> variables = jax.eval_shape(EfficientNet().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
@@ -131,7 +131,7 @@ class EfficientNet(nn.Module):
         conv = functools.partial(Conv, use_bias=False, dtype=self.dtype, kernel_init=he_fan_out)
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
         x = conv(scaled_width(32, self.width), (3, 3), 2, 1, name="stem_conv")(x)
-        found = {"stem": (x := nn.silu(norm(name="stem_norm")(x)))}
+        outputs = {"stem": (x := nn.silu(norm(name="stem_norm")(x)))}
         sizes = [math.ceil(blocks * self.depth) for *_, blocks in self.stages]
         done, total = 0, sum(sizes)
         for stage, (expansion, window, strides, channels, _) in enumerate(self.stages, 1):
@@ -147,13 +147,13 @@ class EfficientNet(nn.Module):
                     name=f"stage{stage}_block{index}",
                 )(x, train)
                 done += 1
-            found[f"stage{stage}"] = x
+            outputs[f"stage{stage}"] = x
         x = conv(4 * x.shape[-1], (1, 1), name="last_conv")(x)
-        found["last"] = x = nn.silu(norm(name="last_norm")(x))
-        found["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
+        outputs["last"] = x = nn.silu(norm(name="last_norm")(x))
+        outputs["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         kernel_init = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
-        return found | {
+        return outputs | {
             "logits": classifier(self.num_classes, dtype=self.dtype, kernel_init=kernel_init, name="head")(x)
         }
 

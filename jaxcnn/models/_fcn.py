@@ -48,8 +48,8 @@ class FCN(nn.Module):
     networks the image is padded by 100 on every side, pools round up, and the result is cropped to the image.
 
     Up-convolutions are initialised as bilinear interpolation and have no bias. All of them are trained; the paper keeps
-    the last one fixed, which a mask in the optimizer does. Score layers are initialised with zero, so that the initial
-    network with more skips equals the one with fewer. Convolutions have the names of those of ``vgg16``, and
+    the last one fixed, for which a mask in the optimizer is required. Score layers are initialised with zero, so that
+    an additional skip does not change the initial network. Convolutions have the same names as in ``vgg16``, and
     ``params_from_vgg`` converts the parameters of a trained VGG-16.
 
     ``features`` returns ``pool1`` to ``pool5``, ``fc6``, ``fc7``, ``score`` and ``logits``.
@@ -86,23 +86,23 @@ class FCN(nn.Module):
         require_classes(self.num_classes, instead='method="features" of a model with classes gives its maps')
         if self.stride not in OFFSETS:
             raise ValueError(f"stride={self.stride!r} is not known. Known: 32, 16, 8.")
-        image, found = x.shape, {}
+        image, outputs = x.shape, {}
         conv = functools.partial(Conv, dtype=self.dtype, kernel_init=he_fan_out)
         for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True), 1):
             for index in range(1, size + 1):
                 padding = 100 if (stage, index) == (1, 1) else 1
                 x = nn.relu(conv(width, (3, 3), 1, padding, name=f"conv{stage}_{index}")(x))
-            found[f"pool{stage}"] = x = max_pool(x, (2, 2), strides=2, ceil_mode=True)
+            outputs[f"pool{stage}"] = x = max_pool(x, (2, 2), strides=2, ceil_mode=True)
         dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
-        found["fc6"] = x = nn.relu(conv(self.hidden, (7, 7), padding="VALID", name="fc6")(x))
-        found["fc7"] = x = nn.relu(conv(self.hidden, (1, 1), name="fc7")(dropout(x)))
-        found["score"] = x = self._score("score")(dropout(x))
+        outputs["fc6"] = x = nn.relu(conv(self.hidden, (7, 7), padding="VALID", name="fc6")(x))
+        outputs["fc7"] = x = nn.relu(conv(self.hidden, (1, 1), name="fc7")(dropout(x)))
+        outputs["score"] = x = self._score("score")(dropout(x))
         for pool in {32: (), 16: (4,), 8: (4, 3)}[self.stride]:
             x = self._enlarge(4, 2, f"upscore_pool{pool + 1}")(x)
-            scores = self._score(f"score_pool{pool}")(found[f"pool{pool}"])
+            scores = self._score(f"score_pool{pool}")(outputs[f"pool{pool}"])
             x = x + _crop(scores, SKIP_OFFSETS[pool], x.shape)
         x = self._enlarge(2 * self.stride, self.stride, "upscore")(x)
-        return found | {"logits": _crop(x, OFFSETS[self.stride], image)}
+        return outputs | {"logits": _crop(x, OFFSETS[self.stride], image)}
 
     def _score(self, name: str) -> nn.Module:
         return Conv(self.num_classes, (1, 1), dtype=self.dtype, kernel_init=nn.initializers.zeros, name=name)

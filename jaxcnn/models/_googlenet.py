@@ -112,7 +112,7 @@ class GoogLeNet(nn.Module):
         norm: creates a norm; None for the published form without norms.
         large_window: side of the windows in the third branch.
         last_pool: window of the pool before block 5a.
-        dropout_rate: share of the pooled features that training leaves out; requires an rng named ``dropout``.
+        dropout_rate: fraction of the pooled features dropped in training; requires an rng named ``dropout``.
         width: multiplies the channels of every layer.
         blocks: rows of table 1 to build; there is a pool before each new leading digit.
 
@@ -147,19 +147,19 @@ class GoogLeNet(nn.Module):
         x = self._response_norm(max_pool(x, (3, 3), strides=2, ceil_mode=True))
         x = unit(scaled(64, self.width), 1, name="conv2")(x)
         x = self._response_norm(unit(scaled(192, self.width), 3, name="conv3")(x))
-        found, stage, auxiliary = {"stem": x}, "", {}
+        outputs, stage, auxiliary = {"stem": x}, "", {}
         for name, row in self.blocks:
             if name[0] != stage:
                 window = self.last_pool if name[0] == "5" else 3
                 x = max_pool(x, (window, window), strides=2, ceil_mode=True)
                 stage = name[0]
             x = self._block(name, row, unit)(x)
-            found[f"inception{name}"] = x
+            outputs[f"inception{name}"] = x
             if self.aux_heads and name in AUXILIARY and (train or self.is_initializing()):
                 auxiliary[AUXILIARY[name]] = self._auxiliary(AUXILIARY[name], unit)(x, train)
-        found["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
+        outputs["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
-        return found | auxiliary | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
+        return outputs | auxiliary | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
 
     def _unit(self, train: bool) -> Callable[..., nn.Module]:
         if self.norm is None:

@@ -19,11 +19,11 @@ from jaxcnn.nn import Conv
 class InceptionTime(nn.Module):
     """One network of the ensemble InceptionTime: modules of parallel convolutions, and the mean over time.
 
-    Each module has a convolution of one entry that reduces the channels (unless there is one), convolutions of 40, 20
-    and 10 entries on its result, and a max pool over 3 entries with a convolution of one entry, all without biases;
-    their channels are concatenated, and a batch norm and a rectifier follow. After every third module the input of the
-    first of them is added, through a convolution of one entry and a norm. The paper trains five networks from different
-    initial values and averages their probabilities (``mean_of_scores``).
+    Each module has a convolution of one entry that reduces the channels (unless there is only one channel),
+    convolutions of 40, 20 and 10 entries on its result, and a max pool over 3 entries with a convolution of one entry,
+    all without biases. Their channels are concatenated, and a batch norm and a rectifier follow. After every third
+    module the input of the last three modules is added, through a convolution of one entry and a norm. The paper trains
+    five networks from different initial values and averages their probabilities (``mean_of_scores``).
 
     Series are ``(*batch, length, channels)`` of any length; masks are as in ``FCN1D``. ``features`` returns ``module1``
     to ``module6``, ``pooled`` and ``logits``.
@@ -32,8 +32,8 @@ class InceptionTime(nn.Module):
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
         depth: number of modules.
-        width: channels of each convolution of a module, which gives four times as many.
-        windows: entries that the convolutions of a module read.
+        width: channels of each convolution of a module, whose result has four times this number of channels.
+        windows: window sizes of the parallel convolutions of a module.
         norm: creates a norm.
 
     >>> variables = jax.eval_shape(InceptionTime().init, jax.random.key(0), jnp.zeros((1, 150, 1)))
@@ -56,7 +56,7 @@ class InceptionTime(nn.Module):
         conv = functools.partial(Conv, use_bias=False, dtype=self.dtype, kernel_init=KERNEL_INIT)
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
         x = shortcut = masked(x, valid)
-        found = {}
+        outputs = {}
         for index in range(1, self.depth + 1):
             name = f"module{index}"
             y = x if x.shape[-1] == 1 else conv(self.width, (1,), name=f"{name}_bottleneck")(x)
@@ -68,10 +68,10 @@ class InceptionTime(nn.Module):
                 shortcut = conv(x.shape[-1], (1,), name=f"{name}_shortcut_conv")(shortcut)
                 shortcut = norm(name=f"{name}_shortcut_norm")(shortcut, mask=valid)
                 x = shortcut = masked(nn.relu(x + shortcut), valid)
-            found[name] = x
+            outputs[name] = x
         pooled = masked_mean(x, valid)
         head = classifier(self.num_classes, dtype=self.dtype, kernel_init=KERNEL_INIT, name="head")
-        return found | {"pooled": pooled, "logits": head(pooled)}
+        return outputs | {"pooled": pooled, "logits": head(pooled)}
 
     def __call__(self, x: jax.Array, train: bool = False, mask: ArrayLike | None = None) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of series ``(*batch, length, channels)``."""

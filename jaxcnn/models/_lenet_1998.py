@@ -146,18 +146,18 @@ class LeNet5of1998(nn.Module):
             )
         if not 1 <= self.num_classes <= len(DIGITS):
             raise ValueError(f"there are codes for 1 to {len(DIGITS)} classes, not {self.num_classes}.")
-        found = {"c1": squash(self._conv("c1", 6, 25 * x.shape[-1])(x))}
-        found["s2"] = Subsampling(self.dtype, name="s2")(found["c1"])
-        found["c3"] = squash(SparseConv(C3_READS, 5, self.dtype, name="c3")(found["s2"]))
-        found["s4"] = Subsampling(self.dtype, name="s4")(found["c3"])
-        found["c5"] = squash(self._conv("c5", 120, 25 * 16)(found["s4"]))
+        outputs = {"c1": squash(self._conv("c1", 6, 25 * x.shape[-1])(x))}
+        outputs["s2"] = Subsampling(self.dtype, name="s2")(outputs["c1"])
+        outputs["c3"] = squash(SparseConv(C3_READS, 5, self.dtype, name="c3")(outputs["s2"]))
+        outputs["s4"] = Subsampling(self.dtype, name="s4")(outputs["c3"])
+        outputs["c5"] = squash(self._conv("c5", 120, 25 * 16)(outputs["s4"]))
         init = uniform_over_fan_in(120)
         f6 = nn.Dense(84, dtype=self.dtype, kernel_init=init, bias_init=init, name="f6")
-        found["f6"] = squash(f6(found["c5"].reshape(*x.shape[:-3], 120)))
-        codes = jnp.asarray(DIGITS[: self.num_classes].reshape(self.num_classes, -1), found["f6"].dtype)
-        ones = (1,) * (found["f6"].ndim - 1)
-        distance = jnp.square(found["f6"][..., None, :] - codes.reshape(*ones, *codes.shape))
-        return found | {"logits": -distance.sum(-1)}
+        outputs["f6"] = squash(f6(outputs["c5"].reshape(*x.shape[:-3], 120)))
+        codes = jnp.asarray(DIGITS[: self.num_classes].reshape(self.num_classes, -1), outputs["f6"].dtype)
+        ones = (1,) * (outputs["f6"].ndim - 1)
+        distance = jnp.square(outputs["f6"][..., None, :] - codes.reshape(*ones, *codes.shape))
+        return outputs | {"logits": -distance.sum(-1)}
 
     def _conv(self, name: str, features: int, fan_in: int) -> nn.Module:
         init = uniform_over_fan_in(fan_in)

@@ -31,7 +31,7 @@ class InvertedResidual(nn.Module):
         features: output channels.
         expansion: ratio of the intermediate to the input channels; 1 omits the first convolution.
         strides: step of the depthwise convolution.
-        norm: makes a norm.
+        norm: creates a norm.
         dtype: type of the computation.
     """
 
@@ -78,8 +78,8 @@ class MobileNetV2(nn.Module):
         dtype: type of the computation; parameters stay float32.
         width: multiplies the channels of every layer; the last convolution never has fewer than 1280.
         stages: for each its expansion, channels, blocks, and the stride of its first block.
-        dropout_rate: share of the pooled features that training leaves out; requires an rng named ``dropout``.
-        norm: makes a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
+        dropout_rate: fraction of the pooled features dropped in training; requires an rng named ``dropout``.
+        norm: creates a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
 
     >>> import jax.numpy as jnp
     >>> variables = jax.eval_shape(MobileNetV2().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
@@ -102,7 +102,7 @@ class MobileNetV2(nn.Module):
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
         x = conv(scaled_width(32, self.width), (3, 3), 2, 1, name="stem_conv")(x)
         x = nn.relu6(norm(name="stem_norm")(x))
-        found = {"stem": x}
+        outputs = {"stem": x}
         for stage, (expansion, channels, blocks, strides) in enumerate(self.stages, 1):
             for index in range(blocks):
                 x = InvertedResidual(
@@ -113,13 +113,13 @@ class MobileNetV2(nn.Module):
                     self.dtype,
                     name=f"stage{stage}_block{index}",
                 )(x)
-            found[f"stage{stage}"] = x
+            outputs[f"stage{stage}"] = x
         x = conv(scaled_width(1280, max(1.0, self.width)), (1, 1), name="last_conv")(x)
-        found["last"] = x = nn.relu6(norm(name="last_norm")(x))
-        found["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
+        outputs["last"] = x = nn.relu6(norm(name="last_norm")(x))
+        outputs["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         head = classifier(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01), name="head")
-        return found | {"logits": head(x)}
+        return outputs | {"logits": head(x)}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""

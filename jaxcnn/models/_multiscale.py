@@ -72,15 +72,15 @@ class Multiscale(nn.Module):
         if x.shape[-1] == 3:
             image = jnp.einsum("...c,cd->...d", image, jnp.asarray(YUV, dtype), precision=jax.lax.Precision.HIGHEST)
         network = _Network(tuple(self.widths), self.dtype, name="network")
-        found: dict[str, jax.Array] = {}
+        outputs: dict[str, jax.Array] = {}
         for index, level in enumerate(laplacian_pyramid(image, self.scales), 1):
             channels = [local_contrast_norm(level[..., c : c + 1], window_shape=WINDOW) for c in range(level.shape[-1])]
-            found[f"scale{index}"] = network(jnp.concatenate(channels, -1))
-        finest = found["scale1"].shape
-        maps = jnp.concatenate([_resized(found[f"scale{index}"], finest) for index in range(1, self.scales + 1)], -1)
-        found["hidden"] = jnp.tanh(Conv(self.hidden, (1, 1), dtype=self.dtype, name="hidden")(maps))
-        scores = Conv(self.num_classes, (1, 1), dtype=self.dtype, name="head")(found["hidden"])
-        return found | {"logits": _resized(scores, x.shape)}
+            outputs[f"scale{index}"] = network(jnp.concatenate(channels, -1))
+        finest = outputs["scale1"].shape
+        maps = jnp.concatenate([_resized(outputs[f"scale{index}"], finest) for index in range(1, self.scales + 1)], -1)
+        outputs["hidden"] = jnp.tanh(Conv(self.hidden, (1, 1), dtype=self.dtype, name="hidden")(maps))
+        scores = Conv(self.num_classes, (1, 1), dtype=self.dtype, name="head")(outputs["hidden"])
+        return outputs | {"logits": _resized(scores, x.shape)}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, height, width, num_classes)`` of images ``(*batch, height, width, 1 or 3)``."""
@@ -103,22 +103,23 @@ class _Network(nn.Module):
 
 
 def laplacian_pyramid(x: jax.Array, levels: int) -> list[jax.Array]:
-    """Differences of an image and its enlarged half, of that half and its own, and so on; the last level is the rest.
+    """Differences between an image and its half-size version, enlarged, level by level; the last is the smallest image.
 
-    Each half is blurred by a binomial filter of five taps and is every second pixel of that. The levels, each enlarged
-    and added to the one before from the last on, give the image back.
+    The half-size version is every second pixel of the image, blurred by a binomial filter of five taps; the next level
+    is computed from it. To reconstruct the image, start with the last level, and repeatedly enlarge the result and add
+    the level before.
 
     >>> levels = laplacian_pyramid(jnp.ones((8, 8, 1)), 2)
     >>> [level.shape for level in levels], float(jnp.abs(levels[0]).max())
     ([(8, 8, 1), (4, 4, 1)], 0.0)
     """
-    found = []
+    differences = []
     for _ in range(levels - 1):
         kernel = jnp.asarray(np.outer(TAPS, TAPS), x.dtype)
         half = apply_filter(x, kernel, padding_mode="edge")[..., ::2, ::2, :]
-        found.append(x - _resized(half, x.shape))
+        differences.append(x - _resized(half, x.shape))
         x = half
-    return [*found, x]
+    return [*differences, x]
 
 
 def _resized(maps: jax.Array, shape: Sequence[int]) -> jax.Array:

@@ -24,8 +24,8 @@ def window_weights(size: int, decay: float) -> np.ndarray:
     >>> window_weights(3, 0.5).round(2)[1]
     array([0.11, 0.22, 0.11])
     """
-    place = np.arange(size) - (size - 1) / 2
-    weights = decay ** np.hypot(place[:, None], place)
+    offset = np.arange(size) - (size - 1) / 2
+    weights = decay ** np.hypot(offset[:, None], offset)
     return weights / weights.sum()
 
 
@@ -74,7 +74,7 @@ class Stage:
         return jnp.sqrt(total + jnp.finfo(x.dtype).tiny)  # the square root has no derivative at zero
 
 
-# Three stages as in the paper, which reduces the number of cells of a C-layer less than a stride of 2 does.
+# Three stages as in the paper. With a stride of 2, C-layers have fewer cells than in the paper.
 STAGES = (
     Stage(selectivity=4.0, c_strides=2),
     Stage(c_strides=2),
@@ -92,7 +92,7 @@ class SCells(nn.Module):
     and ``b`` ``(planes,)``, which is 0.
 
     Attributes:
-        stage: of the network.
+        stage: the stage of the network.
         dtype: type of the computation.
     """
 
@@ -119,7 +119,7 @@ class CCells(nn.Module):
         u = psi((1 + sum of d * s) / (1 + v) - 1),   v = mean over planes of sum of d * s,   psi(x) = x+ / (alpha + x+)
 
     Attributes:
-        stage: of the network.
+        stage: the stage of the network.
         alpha: the input at which the response is half of its limit.
     """
 
@@ -152,7 +152,7 @@ class Neocognitron(nn.Module):
     Args:
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
-        stages: the layers, from the image on.
+        stages: the stages, in order from the image.
 
     >>> variables = jax.eval_shape(Neocognitron().init, jax.random.key(0), jnp.zeros((1, 16, 16, 1)))
     >>> {name: leaf.shape for name, leaf in variables["params"]["s2"].items()}
@@ -173,12 +173,12 @@ class Neocognitron(nn.Module):
                 f"x must be floating, in [0, 1] with ink on a background of 0, not {x.dtype}. "
                 f"Convert it first: x / 255 for uint8."
             )
-        found: dict[str, jax.Array] = {}
+        outputs: dict[str, jax.Array] = {}
         for index, stage in enumerate(self.stages, 1):
-            found[f"s{index}"] = x = SCells(stage, self.dtype, name=f"s{index}")(x)
-            found[f"c{index}"] = x = CCells(stage, name=f"c{index}")(x)
+            outputs[f"s{index}"] = x = SCells(stage, self.dtype, name=f"s{index}")(x)
+            outputs[f"c{index}"] = x = CCells(stage, name=f"c{index}")(x)
         x = x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2] * x.shape[-1])
-        return found | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
+        return outputs | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""

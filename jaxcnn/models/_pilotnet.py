@@ -1,4 +1,4 @@
-"""PilotNet, which steers a car from the picture of its camera (Bojarski et al. 2016)."""
+"""PilotNet, which steers a car from the image of a front camera (Bojarski et al. 2016)."""
 
 import functools
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class PilotNet(nn.Module):
 
     Three convolutions of 5x5 with stride 2 and two of 3x3, all without padding, and dense layers of 100, 50, 10 and 1
     units. The paper's input is in YUV and normalised by a fixed layer; the figure's 1164 flattened values are 1152,
-    64 * 1 * 18. The paper does not say which nonlinearity it uses.
+    64 * 1 * 18. The paper does not state the nonlinearity.
 
     Images have 61 to 68 rows and 197 to 204 columns. ``features`` returns ``conv1`` to ``conv5`` and ``dense1`` to
     ``dense3`` after the nonlinearity, and ``logits``, the predicted numbers.
@@ -49,18 +49,18 @@ class PilotNet(nn.Module):
                 f"expected images (*batch, height, width, channels) of {ROWS[0]} to {ROWS[1]} rows and {COLUMNS[0]} to "
                 f"{COLUMNS[1]} columns; got x.shape={x.shape}. The dense layers require a map of 1x18."
             )
-        found = {}
+        outputs = {}
         conv = functools.partial(Conv, padding="VALID", dtype=self.dtype)
         for index, (width, window, strides) in enumerate(
             ((24, 5, 2), (36, 5, 2), (48, 5, 2), (64, 3, 1), (64, 3, 1)), 1
         ):
             name = f"conv{index}"
-            found[name] = x = self.activation(conv(width, (window, window), strides, name=name)(x))
+            outputs[name] = x = self.activation(conv(width, (window, window), strides, name=name)(x))
         x = x.reshape(*x.shape[:-3], 18 * 64)
         for index, units in enumerate((100, 50, 10), 1):
             name = f"dense{index}"
-            found[name] = x = self.activation(nn.Dense(units, dtype=self.dtype, name=name)(x))
-        return found | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
+            outputs[name] = x = self.activation(nn.Dense(units, dtype=self.dtype, name=name)(x))
+        return outputs | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Numbers ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""

@@ -15,10 +15,10 @@ class Refinement(nn.Module):
     r"""A per-pixel network applied several times, each time to the image and to its own previous label map.
 
     Repetition ``p`` computes ``logits_p = network([x, softmax(logits_{p-1})])``, with a map of zeros at first (Pinheiro
-    and Collobert 2014, section 3.2). All repetitions share the parameters, and each one sees a larger part of the image
-    than the one before. The paper trains on the sum of the losses of all repetitions, which ``features`` returns as
-    ``step1``, ``step2``, ...; the last of them is ``logits``. In training, batch statistics are updated in each
-    repetition.
+    and Collobert 2014, section 3.2). All repetitions share the parameters, and each depends on a larger part of the
+    image than the previous one. The paper trains on the sum of the losses of all repetitions. ``features`` returns the
+    logits of the repetitions as ``step1``, ``step2``, ... and those of the last one also as ``logits``. In training,
+    batch statistics are updated in each repetition.
 
     Args:
         network: maps images ``(*batch, height, width, channels + num_classes)`` to logits
@@ -48,13 +48,13 @@ class Refinement(nn.Module):
     stop_gradient: bool = False
 
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
-        """The logits of every repetition, and those of the last one as ``logits``."""
+        """The logits of every repetition, and the logits of the last repetition as ``logits``."""
         x = as_images(x)
         if as_int(self.repetitions, name="repetitions") < 1:
             raise ValueError(f"repetitions={self.repetitions} must be at least 1.")
         network: Any = self.network
         labels = jnp.zeros((*x.shape[:-1], self.num_classes), x.dtype)
-        found: dict[str, jax.Array] = {}
+        outputs: dict[str, jax.Array] = {}
         for index in range(1, self.repetitions + 1):
             logits = network(jnp.concatenate([x, labels], axis=-1), train)
             if logits.shape != labels.shape:
@@ -62,10 +62,10 @@ class Refinement(nn.Module):
                     f"the network must return a map of the image's size with num_classes={self.num_classes} channels, "
                     f"{labels.shape}; got {logits.shape}. Networks with padding='SAME' keep the size."
                 )
-            found[f"step{index}"] = logits
+            outputs[f"step{index}"] = logits
             labels = nn.softmax(logits.astype(jnp.float32)).astype(x.dtype)
             labels = jax.lax.stop_gradient(labels) if self.stop_gradient else labels
-        return found | {"logits": logits}
+        return outputs | {"logits": logits}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits of the last repetition, ``(*batch, height, width, num_classes)``."""

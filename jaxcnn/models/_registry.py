@@ -26,7 +26,7 @@ class ModelInfo:
         parameters: number of trainable parameters of this form.
         macs: multiply-adds of convolutions and dense layers for one example.
         accuracy: published top-1 accuracy with its data set, as text; empty if there is none.
-        task: what the model gives: ``"logits"``, of images or of pixels, or ``"detection"``, a dict of boxes.
+        task: the output of the model: ``"logits"``, of images or of pixels, or ``"detection"``, a dict of boxes.
         options: names of the options of ``create`` for this model; its class describes them.
     """
 
@@ -49,13 +49,13 @@ class TorchNames:
 
     Attributes:
         source: the library.
-        modules: from the path of a layer or of a single parameter to its name there; ``\\1`` is the first group. The
-            library's name of ``kernel``, ``bias`` and so on replaces ``{leaf}``, or is appended after a dot.
+        modules: from the path of a layer or of a single parameter to its name in the library; ``\\1`` is the first
+            group. The library's name of ``kernel``, ``bias`` and so on replaces ``{leaf}``, or is appended after a dot.
         head: path of the layer whose outputs are the classes, or of all such layers, as a regular expression.
         flattened: from the path of a dense layer that reads a flattened map to the height and width of that map.
             PyTorch flattens channels first.
-        shapes: from the path of a parameter to its shape there, if the layout alone does not determine it; one entry
-            may be -1.
+        shapes: from the path of a parameter to its shape in the library, if the layout alone does not determine it; one
+            entry may be -1.
     """
 
     source: str
@@ -71,8 +71,8 @@ _TORCH_NAMES: dict[str, tuple[TorchNames, ...]] = {}
 
 def register(info: ModelInfo, build: Callable[..., nn.Module], *, torch_names: tuple[TorchNames, ...] = ()) -> None:
     """Registers a model, and the names of its parameters in PyTorch libraries."""
-    every = inspect.signature(build).parameters
-    options = tuple(sorted(set(every) - {"num_classes", "dtype", "parent", "name"}))
+    arguments = inspect.signature(build).parameters
+    options = tuple(sorted(set(arguments) - {"num_classes", "dtype", "parent", "name"}))
     _MODELS[info.name] = (dataclasses.replace(info, options=options), build)
     _TORCH_NAMES[info.name] = torch_names
 

@@ -179,21 +179,21 @@ class ResNet(nn.Module):
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
         if self.stem == "7x7":
             x = nn.relu(norm(name="stem_norm")(conv(self.width, (7, 7), 2, 3, name="stem_conv")(x)))
-            found = {"stem": x}
+            outputs = {"stem": x}
             x = max_pool(x, (3, 3), strides=2, padding="SAME" if self.same_padding else 1)
         else:
             x = nn.relu(norm(name="stem_norm")(conv(self.width, (3, 3), 1, 1, name="stem_conv")(x)))
-            found = {"stem": x}
+            outputs = {"stem": x}
         for stage, size in enumerate(self.stage_sizes, 1):
             for index in range(size):
                 x = self._make_block(stage, index, conv, norm)(x)
-            found[f"stage{stage}"] = x
+            outputs[f"stage{stage}"] = x
         pooled = global_avg_pool(x, spatial_ndim=2)
         bias_init = torch_bias(pooled.shape[-1])
         head = classifier(
             self.num_classes, dtype=self.dtype, kernel_init=torch_kernel, bias_init=bias_init, name="head"
         )
-        return found | {"pooled": pooled, "logits": head(pooled)}
+        return outputs | {"pooled": pooled, "logits": head(pooled)}
 
     def _make_block(self, stage: int, index: int, conv: Any, norm: Any) -> nn.Module:
         strided = stage > 1 and 2 ** (stage + 1) <= self.output_stride

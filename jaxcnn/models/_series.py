@@ -1,4 +1,4 @@
-"""Networks that classify time series: a plain and a residual one (Wang, Yan and Oates 2017)."""
+"""Networks that classify time series, without and with shortcuts (Wang, Yan and Oates 2017)."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -26,14 +26,14 @@ class FCN1D(nn.Module):
 
     Each convolution is followed by a batch norm and a rectifier. Series are ``(*batch, length, channels)`` of any
     length. With ``mask`` ``(*batch, length)``, entries for which it is false are padding: they are 0 for every
-    convolution, and no statistics of a norm and no mean include them, so that a padded series has the logits of the
-    series alone. ``features`` returns ``conv1`` to ``conv3`` after the rectifier, ``pooled`` and ``logits``.
+    convolution, and no statistics of a norm and no mean include them, so that padding does not change the logits of a
+    series. ``features`` returns ``conv1`` to ``conv3`` after the rectifier, ``pooled`` and ``logits``.
 
     Args:
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
         widths: channels of each convolution.
-        windows: entries that each convolution reads.
+        windows: window size of each convolution.
         norm: creates a norm.
 
     >>> import jax.numpy as jnp
@@ -53,14 +53,14 @@ class FCN1D(nn.Module):
         """The series after each convolution, their mean over time, and the logits."""
         x = as_series(x)
         valid = as_series_mask(mask, x)
-        found = {}
+        outputs = {}
         for index, (width, window) in enumerate(zip(self.widths, self.windows, strict=True), 1):
             conv = Conv(width, (window,), dtype=self.dtype, kernel_init=KERNEL_INIT, name=f"conv{index}")
             norm = self.norm(use_running_average=not train, dtype=self.dtype, name=f"norm{index}")
-            found[f"conv{index}"] = x = masked(nn.relu(norm(conv(masked(x, valid)), mask=valid)), valid)
+            outputs[f"conv{index}"] = x = masked(nn.relu(norm(conv(masked(x, valid)), mask=valid)), valid)
         pooled = masked_mean(x, valid)
         head = classifier(self.num_classes, dtype=self.dtype, kernel_init=KERNEL_INIT, name="head")
-        return found | {"pooled": pooled, "logits": head(pooled)}
+        return outputs | {"pooled": pooled, "logits": head(pooled)}
 
     def __call__(self, x: jax.Array, train: bool = False, mask: ArrayLike | None = None) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of series ``(*batch, length, channels)``."""
@@ -98,7 +98,7 @@ class ResNet1D(nn.Module):
         valid = as_series_mask(mask, x)
         conv = functools.partial(Conv, dtype=self.dtype, kernel_init=KERNEL_INIT)
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
-        found, x = {}, masked(x, valid)
+        outputs, x = {}, masked(x, valid)
         for block, width in enumerate(self.widths, 1):
             y, name = x, f"block{block}"
             for index, window in enumerate(WINDOWS, 1):
@@ -108,10 +108,10 @@ class ResNet1D(nn.Module):
             if x.shape[-1] != width:
                 x = conv(width, (1,), name=f"{name}_shortcut_conv")(x)
             x = norm(name=f"{name}_shortcut_norm")(x, mask=valid)
-            found[name] = x = masked(nn.relu(x + y), valid)
+            outputs[name] = x = masked(nn.relu(x + y), valid)
         pooled = masked_mean(x, valid)
         head = classifier(self.num_classes, dtype=self.dtype, kernel_init=KERNEL_INIT, name="head")
-        return found | {"pooled": pooled, "logits": head(pooled)}
+        return outputs | {"pooled": pooled, "logits": head(pooled)}
 
     def __call__(self, x: jax.Array, train: bool = False, mask: ArrayLike | None = None) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of series ``(*batch, length, channels)``."""

@@ -12,7 +12,7 @@ from jaxcnn._hints import warn_user
 
 
 def warn_without_train(classes: Iterable[Any]) -> None:
-    """Adds a warning about ``apply(..., mutable=["batch_stats"])`` without ``train`` to the models among some objects.
+    """Adds a warning about ``apply(..., mutable=["batch_stats"])`` without ``train`` to the models in ``classes``.
 
     Evaluation mode is the default and does not update the statistics, so the returned statistics would be unchanged.
     An explicit ``train=False`` gives no warning, and neither does ``mutable=True``, which names no collection.

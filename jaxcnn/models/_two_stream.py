@@ -29,7 +29,7 @@ def stack_flows(flows: ArrayLike, *, subtract_mean: bool = True) -> jax.Array:
     rows (equation 1 of the paper).
 
     Args:
-        flows: ``(*batch, frames, height, width, 2)``, as ``functional.optical_flow`` gives it for pairs of frames.
+        flows: ``(*batch, frames, height, width, 2)``, as ``functional.optical_flow`` returns it for pairs of frames.
         subtract_mean: whether the mean displacement of each flow is subtracted, which removes most of the motion of a
             camera.
 
@@ -54,7 +54,7 @@ def stack_flows(flows: ArrayLike, *, subtract_mean: bool = True) -> jax.Array:
 
 
 def mean_of_scores(logits: Sequence[ArrayLike]) -> jax.Array:
-    """The mean of the probabilities that several networks give to each class: late fusion, or an ensemble.
+    """The mean over several networks of the probability of each class: late fusion, or an ensemble.
 
     Args:
         logits: of each network, ``(*batch, classes)``, all of one shape.
@@ -91,7 +91,7 @@ class CNNM2048(nn.Module):
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
         second_norm: whether the second convolution has a response normalisation; in the temporal stream it has none.
-        dropout_rate: share of the hidden units that training leaves out; requires an rng named ``dropout``. 0.9 in the
+        dropout_rate: fraction of the hidden units dropped in training; requires an rng named ``dropout``. 0.9 in the
             paper for networks trained on video alone.
         hidden: units of the first two dense layers.
 
@@ -128,8 +128,8 @@ class CNNM2048(nn.Module):
         full6 = nn.relu(dense(self.hidden[0], name="full6")(pool5.reshape(*x.shape[:-3], 6 * 6 * 512)))
         full7 = nn.relu(dense(self.hidden[1], name="full7")(dropout(full6)))
         logits = classifier(self.num_classes, dtype=self.dtype, kernel_init=normal, name="head")(dropout(full7))
-        found = {"conv1": conv1, "pool1": pool1, "conv2": conv2, "pool2": pool2, "conv3": conv3, "conv4": conv4}
-        return found | {"conv5": conv5, "pool5": pool5, "full6": full6, "full7": full7, "logits": logits}
+        outputs = {"conv1": conv1, "pool1": pool1, "conv2": conv2, "pool2": pool2, "conv3": conv3, "conv4": conv4}
+        return outputs | {"conv5": conv5, "pool5": pool5, "full6": full6, "full7": full7, "logits": logits}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""

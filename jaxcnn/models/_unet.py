@@ -39,7 +39,7 @@ class UNet(nn.Module):
         dtype: type of the computation; parameters stay float32.
         padding: ``"VALID"`` or ``"SAME"``.
         widths: channels of each level; the number of pools is one less.
-        dropout_rate: share of units that training leaves out; requires an rng named ``dropout``.
+        dropout_rate: fraction of units dropped in training; requires an rng named ``dropout``.
         norm: creates a norm after each convolution; None for no norms, as in the paper.
 
     >>> x = jnp.zeros((1, 572, 572, 1))
@@ -65,23 +65,23 @@ class UNet(nn.Module):
         require_classes(self.num_classes, instead='method="features" of a model with classes gives its maps')
         for size in x.shape[-3:-1]:
             check_size(size, depth=len(self.widths) - 1, padding=self.padding)
-        found: dict[str, jax.Array] = {}
+        outputs: dict[str, jax.Array] = {}
         depth = len(self.widths) - 1
         dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
         for level in range(1, depth + 1):
             x = self._two_convolutions(f"down{level}", x, self.widths[level - 1], train)
-            found[f"down{level}"] = x = dropout(x) if level == depth else x
+            outputs[f"down{level}"] = x = dropout(x) if level == depth else x
             x = max_pool(x, (2, 2), strides=2)
-        found["bottom"] = x = dropout(self._two_convolutions("bottom", x, self.widths[depth], train))
+        outputs["bottom"] = x = dropout(self._two_convolutions("bottom", x, self.widths[depth], train))
         for level in range(depth, 0, -1):
             width = self.widths[level - 1]
             up = ConvTranspose(
                 width, (2, 2), (2, 2), "VALID", dtype=self.dtype, kernel_init=HE_FAN_IN, name=f"up{level}_conv"
             )
             x = nn.relu(up(x))
-            x = jnp.concatenate([centre_crop(found[f"down{level}"], x.shape), x], -1)
-            found[f"up{level}"] = x = self._two_convolutions(f"up{level}", x, width, train)
-        return found | {"logits": Conv(self.num_classes, (1, 1), dtype=self.dtype, name="head")(x)}
+            x = jnp.concatenate([centre_crop(outputs[f"down{level}"], x.shape), x], -1)
+            outputs[f"up{level}"] = x = self._two_convolutions(f"up{level}", x, width, train)
+        return outputs | {"logits": Conv(self.num_classes, (1, 1), dtype=self.dtype, name="head")(x)}
 
     def _two_convolutions(self, level: str, x: jax.Array, width: int, train: bool) -> jax.Array:
         for index in (1, 2):

@@ -35,7 +35,7 @@ class VGG(nn.Module):
         norm: creates a norm; None for no norms.
         widths: channels of each stage.
         hidden: units of each hidden dense layer.
-        dropout_rate: share of the hidden units that training leaves out; requires an rng named ``dropout``.
+        dropout_rate: fraction of the hidden units dropped in training; requires an rng named ``dropout``.
 
     >>> import jax.numpy as jnp
     >>> from jaxcnn.models import create
@@ -56,17 +56,17 @@ class VGG(nn.Module):
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1_1`` to ``logits``."""
         x = as_images(x, smallest=2 ** len(self.stage_sizes))
-        found = vgg_stages(
+        outputs = vgg_stages(
             x, stage_sizes=self.stage_sizes, widths=self.widths, dtype=self.dtype, norm=self.norm, train=train
         )
-        x = found[f"pool{len(self.stage_sizes)}"]
+        x = outputs[f"pool{len(self.stage_sizes)}"]
         dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01))
         dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
         x = adaptive_avg_pool(x, (7, 7)).reshape(*x.shape[:-3], 7 * 7 * x.shape[-1])
-        found["fc6"] = x = nn.relu(dense(self.hidden, name="fc6")(x))
-        found["fc7"] = x = nn.relu(dense(self.hidden, name="fc7")(dropout(x)))
+        outputs["fc6"] = x = nn.relu(dense(self.hidden, name="fc6")(x))
+        outputs["fc7"] = x = nn.relu(dense(self.hidden, name="fc7")(dropout(x)))
         head = classifier(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01), name="fc8")
-        return found | {"logits": head(dropout(x))}
+        return outputs | {"logits": head(dropout(x))}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of images ``(*batch, height, width, channels)``."""
@@ -83,16 +83,16 @@ def vgg_stages(
     train: bool,
 ) -> dict[str, jax.Array]:
     """The maps of the stages of 3x3 convolutions by name, within a module that is compact."""
-    found = {}
+    outputs = {}
     for stage, (size, width) in enumerate(zip(stage_sizes, widths, strict=True), 1):
         for index in range(1, size + 1):
             place = f"{stage}_{index}"
             x = Conv(width, (3, 3), 1, 1, dtype=dtype, kernel_init=he_fan_out, name=f"conv{place}")(x)
             if norm is not None:
                 x = norm(use_running_average=not train, dtype=dtype, name=f"norm{place}")(x)
-            found[f"conv{place}"] = x = nn.relu(x)
-        found[f"pool{stage}"] = x = max_pool(x, (2, 2), strides=2)
-    return found
+            outputs[f"conv{place}"] = x = nn.relu(x)
+        outputs[f"pool{stage}"] = x = max_pool(x, (2, 2), strides=2)
+    return outputs
 
 
 # name: convolutions per stage, parameters without and with norms, multiply-adds, top-1 accuracy without and with
@@ -105,7 +105,7 @@ FORMS = {
 
 
 def _names(sizes: Sequence[int], *, norms: bool) -> tuple[TorchNames, ...]:
-    """Both libraries number all layers of the convolutional part: convolutions, norms, rectifiers and pools."""
+    """The names in torchvision and timm. Both number convolutions, norms, rectifiers and pools consecutively."""
     modules, number = {}, 0
     for stage, size in enumerate(sizes, 1):
         for index in range(1, size + 1):

@@ -24,7 +24,7 @@ TimePadding = Literal["zeros", "edge"]
 
 
 def middle_features(in_features: int, features: int) -> int:
-    """Channels between the two convolutions of a (2+1)-D one that has the parameters of a 3-D one (section 3.5).
+    """Channels within a (2+1)-D convolution that has the number of parameters of a 3-D convolution (section 3.5).
 
     >>> middle_features(64, 64), middle_features(64, 128)
     (144, 230)
@@ -56,7 +56,7 @@ def video_conv(
 
 
 class VideoBlock(nn.Module):
-    """Two convolutions over 3x3x3 entries, or what replaces them, and a shortcut around them.
+    """Two 3x3x3 convolutions, or their 2-D or (2+1)-D replacements, and a shortcut around them.
 
     Attributes:
         features: output channels.
@@ -100,9 +100,10 @@ class VideoBlock(nn.Module):
 class VideoResNet(nn.Module):
     """A residual network of 18 layers for video, in the form of torchvision, whose weights load.
 
-    ``r3d_18`` has 3-D convolutions; ``mc3_18`` has them in the stem and the first stage, and 2-D ones of each frame
-    after that; ``r2plus1d_18`` replaces each by a convolution of each frame and one over time. Stages after the first
-    halve the height and the width, and the number of frames where their convolutions cover several frames.
+    ``r3d_18`` has 3-D convolutions; ``mc3_18`` has them in the stem and the first stage, and then 2-D convolutions of
+    each frame; ``r2plus1d_18`` replaces each 3-D convolution by a convolution of each frame and a convolution over
+    time. Stages after the first halve the height and the width, and the number of frames where their convolutions cover
+    several frames.
 
     Videos are ``(*batch, frames, height, width, channels)`` of any size; those of the paper are 16x112x112. Kernels are
     initialised from He's normal distribution with fan-out, the dense layer from a normal distribution with standard
@@ -154,7 +155,7 @@ class VideoResNet(nn.Module):
         else:
             x = conv(self.width, (3, 7, 7), (1, 2, 2), name="stem_conv")(x)
         x = nn.relu(norm(name="stem_norm")(x))
-        found = {"stem": x}
+        outputs = {"stem": x}
         if self.stem_pool:
             x = max_pool(x, (1, 3, 3), strides=(1, 2, 2), padding=(0, 1, 1))
         for stage, (kind, size) in enumerate(zip(self.kinds, self.stage_sizes, strict=True), 1):
@@ -167,10 +168,10 @@ class VideoResNet(nn.Module):
                     norm=norm,
                     name=f"stage{stage}_block{index}",
                 )(x)
-            found[f"stage{stage}"] = x
+            outputs[f"stage{stage}"] = x
         pooled = global_avg_pool(x, spatial_ndim=3)
         head = classifier(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01), name="head")
-        return found | {"pooled": pooled, "logits": head(pooled)}
+        return outputs | {"pooled": pooled, "logits": head(pooled)}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, num_classes)`` of videos ``(*batch, frames, height, width, channels)``."""

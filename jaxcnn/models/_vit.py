@@ -50,7 +50,7 @@ class EncoderBlock(nn.Module):
     Attributes:
         num_heads: number of heads.
         mlp_width: hidden units of the perceptron.
-        dropout_rate: share of units that training leaves out.
+        dropout_rate: fraction of units dropped in training.
         dtype: type of the computation.
     """
 
@@ -94,7 +94,7 @@ class ViT(nn.Module):
         depth: number of blocks.
         num_heads: number of heads in each.
         mlp_width: hidden units of each block's perceptron.
-        dropout_rate: share of units that training leaves out; requires an rng named ``dropout``.
+        dropout_rate: fraction of units dropped in training; requires an rng named ``dropout``.
 
     >>> variables = jax.eval_shape(ViT().init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
     >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
@@ -117,23 +117,23 @@ class ViT(nn.Module):
         self._check(x.shape)
         window = (self.patch, self.patch)
         x = Conv(self.width, window, window, "VALID", dtype=self.dtype, name="patches")(x)
-        found = {"patches": x}
+        outputs = {"patches": x}
         x = x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2], self.width)
         first = self.param("class_token", nn.initializers.zeros, (self.width,)).astype(x.dtype)
         x = jnp.concatenate([jnp.broadcast_to(first, (*x.shape[:-2], 1, self.width)), x], -2)
-        places = self._position_embeddings(x.shape[-2]).astype(x.dtype)
-        x = x + places.reshape((1,) * (x.ndim - 2) + places.shape)
+        embeddings = self._position_embeddings(x.shape[-2]).astype(x.dtype)
+        x = x + embeddings.reshape((1,) * (x.ndim - 2) + embeddings.shape)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         for index in range(self.depth):
             block = EncoderBlock(self.num_heads, self.mlp_width, self.dropout_rate, self.dtype, name=f"block{index}")
-            found[f"block{index}"] = x = block(x, train)
+            outputs[f"block{index}"] = x = block(x, train)
         norm = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")
-        found["pooled"] = x = norm(x)[..., 0, :]
+        outputs["pooled"] = x = norm(x)[..., 0, :]
         head = classifier(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="head")
-        return found | {"logits": head(x)}
+        return outputs | {"logits": head(x)}
 
     def _check(self, shape: tuple[int, ...]) -> None:
-        """Refuses images that patches do not tile, and heads that do not share out the channels."""
+        """Raises unless patches tile the images and the number of heads divides the channels."""
         check_images(shape, smallest=self.patch, known_because="each patch has a place of its own among the parameters")
         if any(size % self.patch for size in shape[-3:-1]):
             raise ShapeError(
@@ -144,7 +144,7 @@ class ViT(nn.Module):
             raise ShapeError(f"num_heads={self.num_heads} does not divide width={self.width}.")
 
     def _position_embeddings(self, tokens: int) -> jax.Array:
-        """The learned places, of which there must be one for each token."""
+        """The learned position embeddings ``(tokens, width)``; raises if the parameters are for other sizes."""
         if self.has_variable("params", "places"):
             known: int = self.get_variable("params", "places").shape[0]
             if known != tokens:

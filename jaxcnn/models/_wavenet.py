@@ -1,4 +1,4 @@
-"""Stacks of dilated causal convolutions, which predict each entry of a series from those before (Oord et al. 2016)."""
+"""Stacks of dilated causal convolutions, which predict each entry of a series from earlier ones (Oord et al. 2016)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ Cache = dict[str, Any]
 
 
 class CausalConv(nn.Module):
-    """A convolution of two entries at a distance, which reads no later entry; of a series, or of its next entry."""
+    """A causal convolution with two taps at the distance ``dilation``, of a whole series or of its next entry."""
 
     in_features: int
     features: int
@@ -28,7 +28,7 @@ class CausalConv(nn.Module):
     dtype: Any
 
     def setup(self) -> None:
-        """The parameters of both calls."""
+        """The parameters of ``__call__`` and ``step``."""
         shape = (2, self.in_features, self.features)
         self.kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
@@ -39,14 +39,14 @@ class CausalConv(nn.Module):
         return conv(x, kernel, bias=bias, padding="CAUSAL", kernel_dilation=self.dilation)
 
     def step(self, x: jax.Array, before: jax.Array) -> jax.Array:
-        """The result for an entry ``(*batch, in_features)`` and the one ``dilation`` before."""
+        """The result for an entry ``(*batch, in_features)``, with the entry ``dilation`` positions before it."""
         window = jnp.stack([before, x], axis=-2)
         window, kernel, bias = promote_dtype(window, self.kernel, self.bias, dtype=self.dtype)
         return conv(window, kernel, bias=bias, padding="VALID")[..., 0, :]
 
 
 class ResidualLayer(nn.Module):
-    """``tanh(filter * x) sigmoid(gate * x)``, added to ``x`` through one convolution and skipped through another."""
+    """``tanh(filter * x) sigmoid(gate * x)``, added to ``x`` and to the output, each through a dense layer."""
 
     width: int
     skip_width: int
@@ -54,17 +54,17 @@ class ResidualLayer(nn.Module):
     dtype: Any
 
     def setup(self) -> None:
-        """The three convolutions; filter and gate are one of twice as many channels."""
+        """The three convolutions; filter and gate are one convolution with ``2 * width`` channels."""
         self.gated = CausalConv(self.width, 2 * self.width, self.dilation, self.dtype)
         self.residual = nn.Dense(self.width, dtype=self.dtype)
         self.skip = nn.Dense(self.skip_width, dtype=self.dtype)
 
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The next layer's input, and the part of the output that skips it."""
+        """The next layer's input, and the layer's part of the output."""
         return self._combined(x, self.gated(x))
 
     def step(self, x: jax.Array, before: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """As ``__call__``, of one entry and the one ``dilation`` before."""
+        """As ``__call__``, for one entry, with the entry ``dilation`` positions before it."""
         return self._combined(x, self.gated.step(x, before))
 
     def _combined(self, x: jax.Array, filter_and_gate: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -77,12 +77,12 @@ class WaveNetStack(nn.Module):
     """Stacks of gated causal convolutions of two entries, with dilations that double from layer to layer.
 
     A convolution of one entry maps the series to ``width`` channels. Each layer computes ``tanh(filter * x)
-    sigmoid(gate * x)``, which a convolution of one entry adds to its input and another to the output. Output ``t``
-    depends on the inputs up to ``t`` only: on the last ``1 + stacks * sum(dilations)`` of them, 3,070 by default. To
-    predict the next entry, the target of entry ``t`` is entry ``t + 1``.
+    sigmoid(gate * x)``. One convolution of one entry adds this to the input of the layer, another one to the output of
+    the network. Output ``t`` depends only on inputs up to ``t``: on the last ``1 + stacks * sum(dilations)`` of them,
+    3,070 by default. To predict the next entry, the target of entry ``t`` is entry ``t + 1``.
 
-    ``__call__`` gives the logits of every entry. ``step`` gives those of the next one from a cache of the inputs of the
-    layers, with the same parameters and results, in time that does not depend on the length:
+    ``__call__`` returns the logits of every entry. ``step`` returns the logits of the next entry from a cache of the
+    inputs of the layers. Parameters and results are the same, and its time does not depend on the length of the series:
 
         cache = model.initial_cache(batch_shape)
         logits, cache = model.apply(variables, x[..., 0, :], cache, method="step")
@@ -114,7 +114,7 @@ class WaveNetStack(nn.Module):
     skip_width: int = 64
 
     def setup(self) -> None:
-        """The layers that the call and the step share."""
+        """The layers of ``__call__`` and ``step``."""
         require_classes(self.num_classes, instead="pass the number of values that an entry takes")
         self.input = nn.Dense(self.width, dtype=self.dtype)
         self.layers = [

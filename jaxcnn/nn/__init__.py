@@ -1,4 +1,4 @@
-"""Flax Linen modules: each makes parameters and calls one function of ``jaxcnn.functional``."""
+"""Flax Linen modules: each creates parameters and calls one function of ``jaxcnn.functional``."""
 
 from typing import TYPE_CHECKING
 

@@ -37,7 +37,7 @@ def flax_conv_padding(
 ) -> tuple[Padding, PaddingMode]:
     """``padding`` and ``padding_mode`` of the library for Flax's argument ``padding``.
 
-    For every stride, Flax's ``"CIRCULAR"`` and ``"REFLECT"`` pad as much as preserves the size at stride 1.
+    For every stride, Flax's ``"CIRCULAR"`` and ``"REFLECT"`` apply the padding that preserves the size at stride 1.
 
     Raises:
         ValueError: an unknown name, or a name that contradicts ``padding_mode``.

@@ -29,7 +29,7 @@ class LocalConv(linen.Module):
     Flax flattens the window and the input channels, channels first, into one axis. To convert Flax's kernel, reshape it
     to ``(*out_spatial, in_features, *kernel_size, features)`` and move the ``in_features`` axis after the window.
     ``kernel_init`` initialises each filter separately, like that of a convolution. Flax calls it with the shape of the
-    whole kernel, so that the fan-in includes the positions and the initial outputs are too small.
+    whole kernel, so the fan-in includes the positions, and the initial outputs are too small.
 
     The parameters determine the spatial size of the input. The bias is ``(*out_spatial, features)``.
 

@@ -18,15 +18,15 @@ from jaxcnn.nn import Conv
 class FrozenBatchNorm(nn.Module):
     """A batch norm whose scale and bias are constants like its statistics: ``(x - mean) / sqrt(var + epsilon)``.
 
-    All four arrays are in ``batch_stats``, so that no optimizer changes them. Detectors are trained on a few images a
-    step, of which statistics would be poor; the four come from weights of a classifier. The weights of torchvision's
-    ``COCO_V1`` detectors were trained with ``epsilon=0``.
+    All four arrays are in ``batch_stats``, so that no optimizer changes them. Detectors are trained on few images per
+    step, whose statistics would be noisy; the four arrays are loaded with the weights of a classifier. The weights of
+    torchvision's ``COCO_V1`` detectors were trained with ``epsilon=0``.
 
     Attributes:
         epsilon: added to the variance.
         dtype: of the result; None keeps that of the input.
-        scale_init: of the scale, one that draws nothing.
-        use_running_average: has no effect; the call of a batch norm has it.
+        scale_init: initializer of the scale, which is called with key 0.
+        use_running_average: has no effect; accepted for compatibility with ``BatchNorm``.
 
     >>> layer = FrozenBatchNorm()
     >>> variables = layer.init(jax.random.key(0), jnp.ones((1, 2)))
@@ -55,7 +55,7 @@ class FrozenBatchNorm(nn.Module):
 
 
 def _per_channel(x: jax.Array, values: jax.Array) -> jax.Array:
-    """Numbers of channels, in a shape that broadcasts with x."""
+    """One value per channel, in a shape that broadcasts with ``x``."""
     return values.reshape((1,) * (x.ndim - 1) + values.shape)
 
 

@@ -13,7 +13,7 @@ PAPER = "Ren, He, Girshick, Sun: Faster R-CNN: Towards Real-Time Object Detectio
 
 
 def _names(source: str, *, fpn: str, rpn: str) -> TorchNames:
-    """Names of torchvision, where convolutions of the pyramid and of the proposals are followed by a suffix."""
+    """The names in torchvision, with the suffixes of convolutions of the pyramid and of the proposal head."""
     body = {f"backbone/body/{ours}": f"backbone.body.{theirs}" for ours, theirs in RESNET_NAMES.modules.items()}
     stages = range(1, 5)
     return TorchNames(

@@ -19,7 +19,7 @@ class ProposalHead(nn.Module):
     The same layers read every map.
 
     Attributes:
-        num_anchors: of a position.
+        num_anchors: number of anchors per position.
         dtype: type of the computation; parameters stay float32.
     """
 
@@ -28,7 +28,7 @@ class ProposalHead(nn.Module):
 
     @nn.compact
     def __call__(self, maps: Sequence[jax.Array]) -> tuple[list[jax.Array], list[jax.Array]]:
-        """Of each map, logits ``(batch, anchors)`` and encoded boxes ``(batch, anchors, 4)``, in float32.
+        """Logits ``(batch, anchors)`` and encoded boxes ``(batch, anchors, 4)`` of each map, in float32.
 
         Anchors are ordered by row, column and anchor of a position, as ``functional.anchors`` orders them.
         """
@@ -48,7 +48,7 @@ class DenseHead(nn.Module):
 
     Attributes:
         hidden: units of each layer.
-        dropout_rate: share of the units of each layer that training leaves out; requires an rng named ``dropout``.
+        dropout_rate: fraction of the units of each layer dropped in training; requires an rng named ``dropout``.
         dtype: type of the computation; parameters stay float32.
 
     >>> head = DenseHead(hidden=(8, 5))

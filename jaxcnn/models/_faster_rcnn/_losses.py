@@ -1,8 +1,8 @@
 """The four losses of a two-stage detector, of samples with weights.
 
-Each is ``(batch,)``, with a mean over the batch that is the loss of torchvision: a sum over the samples of all images,
-divided by the number of samples. Images with more samples therefore have a larger part in it. The losses are written
-with ``jax.nn``, since the core does not require Optax.
+Each loss has the shape ``(batch,)``. Its mean over the batch is the loss of torchvision: the sum over the samples of
+all images, divided by the number of samples. Images with more samples therefore have a larger weight. The losses are
+written with ``jax.nn``, since the core does not require Optax.
 """
 
 import jax
@@ -57,6 +57,6 @@ def smooth_l1(values: jax.Array, targets: jax.Array) -> jax.Array:
 
 
 def _by_image(losses: jax.Array, counted: jax.Array, weights: jax.Array) -> jax.Array:
-    """Sums of each image over the mean number of samples of an image; a NaN where nothing counts is no loss."""
+    """The sum of each image, divided by the mean number of samples; entries that do not count may be NaN."""
     mean_count = jnp.maximum(weights.sum(), 1) / len(weights)
     return jnp.where(counted > 0, losses * counted, 0).sum(-1) / mean_count

@@ -28,13 +28,13 @@ RegionPooling = Literal["align", "max"]
 class FasterRCNN(nn.Module):
     """A two-stage detector: proposals from anchors, and a class and a box for each proposal.
 
-    ``model.apply(variables, x)`` gives ``boxes`` ``(*batch, max_detections, 4)`` in pixels, ``labels``, ``scores`` and
-    ``mask``, ``(*batch, max_detections)``, by descending score; entries are zeros where the mask is False. Class 0 is
-    the background and no label of a detection. All shapes are static: one compiled program fits all images of a
-    size. ``method="proposals"`` gives the boxes of the first stage, ``method="losses"`` the four losses of training,
+    ``model.apply(variables, x)`` returns ``boxes`` ``(*batch, max_detections, 4)`` in pixels, ``labels``, ``scores``
+    and ``mask``, ``(*batch, max_detections)``, by descending score; entries are zeros where the mask is False. Class 0
+    is the background and no label of a detection. All shapes are static: one compiled program fits all images of a
+    size. ``method="proposals"`` returns the boxes of the first stage, ``method="losses"`` the four losses of training,
     and ``method="features"`` the maps of the backbone.
 
-    Images of different sizes are one batch, padded at the bottom and at the right, with their true ``image_sizes``:
+    Images of different sizes form one batch, padded at the bottom and at the right, with their true ``image_sizes``:
     pixels beyond them are set to zero, and boxes are clipped to them. Without batch statistics the
     detections of an image do not depend on the other images of the batch.
 
@@ -44,9 +44,9 @@ class FasterRCNN(nn.Module):
         num_classes: number of classes, background included.
         dtype: type of the layers; parameters, boxes and scores stay float32.
         backbone: creates the backbone: a module that is called with images ``(batch, height, width, channels)`` and
-            ``train``, and gives a list of maps from fine to coarse with one number of channels.
+            ``train``, and returns a list of maps from fine to coarse with equal numbers of channels.
         head: creates the head: a module that is called with regions ``(batch, n, pool_size, pool_size, channels)`` and
-            ``train``, and gives vectors ``(batch, n, units)``.
+            ``train``, and returns vectors ``(batch, n, units)``.
         anchor_sizes: of each map, the sizes of its anchors.
         anchor_ratios: heights over widths of the anchors.
         anchor_offset: of the anchors' centres in a position, as in ``functional.anchors``.
@@ -63,10 +63,10 @@ class FasterRCNN(nn.Module):
         proposal_nms_threshold: greater overlaps drop a proposal.
         anchor_thresholds: anchors are trained as background below the first overlap, as objects from the second on.
         anchor_samples: anchors of an image that a step is trained on.
-        anchor_positive_share: largest share of anchors of objects among them.
+        anchor_positive_share: largest fraction of anchors of objects among them.
         region_threshold: regions are trained for the class of a box from this overlap on, else as background.
         region_samples: regions of an image that a step is trained on.
-        region_positive_share: largest share of regions of objects among them.
+        region_positive_share: largest fraction of regions of objects among them.
         box_weights: of the encoded boxes of the second stage.
         score_threshold: detections have a greater probability.
         nms_threshold: greater overlaps drop a detection of the same class.
@@ -155,7 +155,7 @@ class FasterRCNN(nn.Module):
         return _with_batch_axes({f"map{index}": each for index, each in enumerate(maps, 1)}, batch)
 
     def proposals(self, x: jax.Array, train: bool = False, *, image_sizes: ArrayLike | None = None) -> Boxes:
-        """The proposals of images: ``boxes``, ``scores`` and ``mask``, as many as inference reads.
+        """The proposals of images in inference: ``boxes``, ``scores`` and ``mask``.
 
         Args:
             x: as in the call of the model.
@@ -182,8 +182,8 @@ class FasterRCNN(nn.Module):
 
         Args:
             x: ``(*batch, height, width, channels)``.
-            boxes: ``(*batch, m, 4)`` as ``(x0, y0, x1, y1)`` in pixels, padded to one number. Boxes without area and
-                inverted boxes are left out like padding. Of an image without boxes all anchors and regions are
+            boxes: ``(*batch, m, 4)`` as ``(x0, y0, x1, y1)`` in pixels, padded to ``m`` boxes. Boxes without area and
+                inverted boxes are left out like padding. In an image without boxes all anchors and regions are
                 background.
             labels: ``(*batch, m)``, integers from 1.
             train: whether batch norms and dropout are those of training.
@@ -193,7 +193,7 @@ class FasterRCNN(nn.Module):
         images, sizes, batch = self._images(x, image_sizes)
         truth, classes, exists = self._truth(boxes, labels, mask, batch, len(images))
         maps = self._maps(images, train)
-        found, logits, deltas, about = self._propose(maps, images, sizes, training=True)
+        found, logits, deltas, anchor_boxes = self._propose(maps, images, sizes, training=True)
         keys = jax.random.split(self.make_rng("sampling"), (2, len(images)))
         draw = functools.partial(
             sample_anchors,
@@ -202,12 +202,12 @@ class FasterRCNN(nn.Module):
             positive_share=self.anchor_positive_share,
             crossing=self.crossing_anchors,
         )
-        chosen = jax.vmap(draw, (0, None, 0, 0, 0))(keys[0], about, truth, exists, sizes)
+        chosen = jax.vmap(draw, (0, None, 0, 0, 0))(keys[0], anchor_boxes, truth, exists, sizes)
         first = proposal_losses(
             jnp.take_along_axis(logits, chosen.place, 1),
             jnp.take_along_axis(deltas, chosen.place[..., None], 1),
             chosen.label,
-            encode_boxes(chosen.box, about[chosen.place]),
+            encode_boxes(chosen.box, anchor_boxes[chosen.place]),
             chosen.weight,
         )
         # True boxes are regions too, so that there are regions of objects before the proposals are good.
@@ -251,7 +251,7 @@ class FasterRCNN(nn.Module):
     def _truth(
         self, boxes: Any, labels: Any, mask: Any, batch: tuple[int, ...], count: int
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Boxes, classes, and which of them are trained for, with one batch axis and at least one entry."""
+        """Boxes, classes, and the mask of the boxes to train on, with one batch axis and at least one entry."""
         truth, classes = as_array(boxes, name="boxes"), as_array(labels, name="labels")
         exists = classes > 0 if mask is None else as_array(mask, name="mask").astype(bool)
         if truth.shape != (*classes.shape, 4) or classes.shape[:-1] != batch or exists.shape != classes.shape:
@@ -284,7 +284,7 @@ class FasterRCNN(nn.Module):
     ) -> tuple[Boxes, jax.Array, jax.Array, jax.Array]:
         """The proposals, and logits, encoded boxes and anchors of all maps."""
         logits, deltas = self.anchor_head(maps)
-        about = [
+        anchor_boxes = [
             anchors(
                 each.shape[1:3],
                 strides=(images.shape[1] // each.shape[1], images.shape[2] // each.shape[2]),
@@ -298,13 +298,13 @@ class FasterRCNN(nn.Module):
         found = propose(
             logits,
             deltas,
-            about,
+            anchor_boxes,
             sizes,
             candidates=self.candidates[which],
             count=self.max_proposals[which],
             nms_threshold=self.proposal_nms_threshold,
         )
-        return found, jnp.concatenate(logits, 1), jnp.concatenate(deltas, 1), jnp.concatenate(about)
+        return found, jnp.concatenate(logits, 1), jnp.concatenate(deltas, 1), jnp.concatenate(anchor_boxes)
 
     def _predict(self, maps: Maps, images: jax.Array, regions: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
         """Logits and encoded boxes of regions ``(batch, n, 4)``."""
@@ -337,5 +337,5 @@ class FasterRCNN(nn.Module):
 
 
 def _with_batch_axes(arrays: dict[str, jax.Array], batch: tuple[int, ...]) -> dict[str, jax.Array]:
-    """Arrays with the batch axes of the images in place of one."""
+    """The arrays with the batch axes of the images in place of the first axis."""
     return {name: array.reshape(*batch, *array.shape[1:]) for name, array in arrays.items()}

@@ -11,7 +11,7 @@ from jaxcnn.functional import clip_boxes, decode_boxes, nms
 Boxes = dict[str, jax.Array]
 Four = tuple[float, float, float, float]
 
-# Boxes with a shorter side are left out, of proposals and of detections, in pixels.
+# The least side of a proposal and of a detection in pixels; smaller boxes are left out.
 SMALLEST_PROPOSAL, SMALLEST_DETECTION = 1e-3, 1e-2
 
 
@@ -25,7 +25,7 @@ def propose(
     count: int,
     nms_threshold: float,
 ) -> Boxes:
-    """The proposals of each image: the best boxes of each map, without those that overlap a better one of their map.
+    """The proposals of each image: the best boxes of each map, without those that overlap a better box of their map.
 
     Args:
         logits: of each map ``(batch, anchors)``.
@@ -41,10 +41,10 @@ def propose(
         the mask is False. ``count`` is smaller where the maps have fewer candidates. Without gradient.
     """
     found = []
-    for level, (scores, encoded, about) in enumerate(zip(logits, deltas, anchors, strict=True)):
+    for level, (scores, encoded, reference) in enumerate(zip(logits, deltas, anchors, strict=True)):
         best, index = lax.top_k(lax.stop_gradient(scores), min(candidates, scores.shape[-1]))
         moved = jnp.take_along_axis(lax.stop_gradient(encoded), index[..., None], 1)
-        boxes = clip_boxes(decode_boxes(moved, about[index]), image_sizes)
+        boxes = clip_boxes(decode_boxes(moved, reference[index]), image_sizes)
         found.append((boxes, jax.nn.sigmoid(best), jnp.full_like(index, level)))
     boxes, scores, levels = (jnp.concatenate(each, 1) for each in zip(*found, strict=True))
     index, mask = nms(
@@ -70,16 +70,16 @@ def detect(
     nms_threshold: float,
     count: int,
 ) -> Boxes:
-    """The detections of each image: the best boxes of all classes, without those that overlap a better one of theirs.
+    """The detections of each image: the best boxes, without those that overlap a better box of the same class.
 
     Args:
         logits: ``(batch, n, classes)``; class 0 is the background.
         deltas: ``(batch, n, classes, 4)``, boxes relative to the proposals.
         proposals: ``(batch, n, 4)``.
-        exists: ``(batch, n)``, which proposals there are.
+        exists: booleans ``(batch, n)``, False for padding.
         image_sizes: ``(batch, 2)``, heights and widths; boxes are clipped to them.
         weights: of the encoded boxes.
-        score_threshold: only boxes with a greater probability count.
+        score_threshold: boxes without a greater probability are left out.
         nms_threshold: greater overlaps drop the box of the lower score.
         count: the largest number of detections of an image.
 
@@ -90,8 +90,8 @@ def detect(
     batch, number, classes = logits.shape
     scores = jax.nn.softmax(logits)[..., 1:]
     shape = (batch, number, classes - 1, 4)
-    about = jnp.broadcast_to(proposals[:, :, None], shape)
-    boxes = clip_boxes(decode_boxes(deltas[:, :, 1:], about, weights=weights), image_sizes)
+    reference = jnp.broadcast_to(proposals[:, :, None], shape)
+    boxes = clip_boxes(decode_boxes(deltas[:, :, 1:], reference, weights=weights), image_sizes)
     counts = (scores > score_threshold) & exists[..., None] & _has_sides(boxes, SMALLEST_DETECTION)
     labels = jnp.broadcast_to(jnp.arange(1, classes, dtype=jnp.int32), shape[:-1])
     flat = {
@@ -111,12 +111,12 @@ def detect(
 
 
 def _has_sides(boxes: jax.Array, side: float) -> jax.Array:
-    """Whether both sides of each box are at least so long."""
+    """Whether both sides of each box are at least ``side``."""
     return (boxes[..., 2:] - boxes[..., :2] >= side).all(-1)
 
 
 def _gathered(arrays: Boxes, index: jax.Array, mask: jax.Array) -> Boxes:
-    """The entries of each image at an index, zeros where the mask is False; and the mask."""
+    """The entries of each image at ``index``, with zeros where the mask is False, and the mask."""
     found = {}
     for name, array in arrays.items():
         more = (1,) * (array.ndim - 2)

@@ -1,6 +1,6 @@
-"""What anchors and regions are trained for: the box that each is matched with, and the sample that the losses read.
+"""Targets of anchors and regions in training: their matches with true boxes, and the random samples for the losses.
 
-All functions are of one image and of static shape: a sample is a list of fixed length with a weight of 0 or 1.
+All functions are for one image. Shapes are static: a sample has a fixed length, and entries with a weight of 1 or 0.
 """
 
 from typing import NamedTuple
@@ -18,10 +18,10 @@ class Sample(NamedTuple):
     """A fixed number of anchors or regions of an image.
 
     Attributes:
-        place: ``(n,)``, of each in the list that it is drawn from.
-        weight: ``(n,)``, 1 or 0; 0 fills up the list.
-        label: ``(n,)``, its class, 0 for the background.
-        box: ``(n, 4)``, the box that it is matched with.
+        place: ``(n,)``, the index of each entry among all anchors or regions.
+        weight: ``(n,)``, 1, or 0 for padding.
+        label: ``(n,)``, the class of each entry, 0 for the background.
+        box: ``(n, 4)``, the true box with which each entry is matched.
     """
 
     place: jax.Array
@@ -31,31 +31,31 @@ class Sample(NamedTuple):
 
 
 def valid_boxes(boxes: jax.Array, mask: jax.Array) -> jax.Array:
-    """Which boxes are trained for: those of the mask with positive sides."""
+    """The mask without boxes whose width or height is not positive."""
     return mask & (boxes[..., 2:] > boxes[..., :2]).all(-1)
 
 
 def match(
     overlaps: jax.Array, exists: jax.Array, candidate: jax.Array, *, low: float, high: float, best_too: bool
 ) -> jax.Array:
-    """The box that each candidate is matched with: the one of highest overlap, if that is at least ``high``.
+    """The box with which each candidate is matched: the box of highest overlap, if this overlap is at least ``high``.
 
-    With ``best_too`` each box also takes the candidates of its own highest overlap, ties included; such a candidate is
-    matched with its best box all the same. A box that no candidate overlaps takes none, where torchvision matches every
-    candidate of overlap 0.
+    With ``best_too``, the candidates that have the highest overlap with some box, ties included, are matched too, each
+    with the box that it overlaps most. A box that no candidate overlaps has no such candidates; torchvision matches
+    every candidate of overlap 0 in this case.
 
     Args:
         overlaps: ``(boxes, candidates)``.
-        exists: ``(boxes,)``, which boxes there are; none is an image without boxes.
+        exists: booleans ``(boxes,)``, False for padding; all False for an image without boxes.
         candidate: ``(candidates,)``; those that are False are ignored.
         low: below this overlap a candidate is negative.
         high: from ``low`` to this overlap it is ignored.
-        best_too: whether the best candidates of a box count below ``high``.
+        best_too: whether the best candidates of a box are matched below ``high``.
 
     Returns:
         ``(candidates,)``: the index of a box, ``NEGATIVE`` or ``IGNORED``.
     """
-    # One array, or a compiler might compute the overlaps twice with different rounding and find no tie.
+    # The barrier prevents XLA from computing the overlaps twice with different rounding, so that ties would be missed.
     overlaps = lax.optimization_barrier(jnp.where(exists[:, None] & candidate[None, :], overlaps, -1.0))
     best, box = overlaps.max(0), overlaps.argmax(0).astype(jnp.int32)
     matched = best >= high
@@ -67,16 +67,16 @@ def match(
 
 
 def draw(key: jax.Array, matched: jax.Array, *, count: int, positive_share: float) -> tuple[jax.Array, jax.Array]:
-    """A random sample of matches: positive ones up to a share, and negative ones.
+    """A random sample of matches: positive ones up to a fraction, and negative ones.
 
     Args:
-        key: of the draw.
+        key: random key.
         matched: ``(n,)``, from ``match``.
         count: the length of the sample, at most that of the list.
-        positive_share: positive entries are at most this share of ``count``; negative ones fill up the rest.
+        positive_share: positive entries are at most this fraction of ``count``; the others are negative.
 
     Returns:
-        ``index`` ``(count,)``, positive entries first, and ``weight`` ``(count,)``, 0 where there are no more.
+        ``index`` ``(count,)``, positive entries first, and ``weight`` ``(count,)``, 0 for padding.
     """
     number = len(matched)
     most_positive = min(int(count * positive_share), number)
@@ -104,7 +104,7 @@ def sample_anchors(
     positive_share: float,
     crossing: bool,
 ) -> Sample:
-    """The anchors that are trained to find objects; without ``crossing`` none that crosses the border of the image."""
+    """A sample of anchors with label 1 for objects; without ``crossing``, of anchors within the image."""
     border = jnp.concatenate([jnp.zeros(2), image_size[::-1].astype(jnp.float32)])
     inside = (anchors[:, :2] >= border[None, :2]).all(-1) & (anchors[:, 2:] <= border[None, 2:]).all(-1)
     matched = match(
@@ -126,7 +126,7 @@ def sample_regions(
     count: int,
     positive_share: float,
 ) -> Sample:
-    """The regions that are trained for a class: that of their box, or the background below the threshold."""
+    """A sample of regions with the class of the matched box, or the background below the threshold."""
     matched = match(box_iou(boxes, regions), exists, there, low=threshold, high=threshold, best_too=False)
     index, weight = draw(key, matched, count=count, positive_share=positive_share)
     at = jnp.maximum(matched, 0)

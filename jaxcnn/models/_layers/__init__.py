@@ -1,4 +1,4 @@
-"""What several families of networks have in common: blocks, heads, initializers and checks of their input."""
+"""Parts that several families of networks share: blocks, heads, initializers and checks of the input."""
 
 from jaxcnn.models._layers._grids import as_series, as_videos
 from jaxcnn.models._layers._head import check_classes, classifier, require_classes

@@ -33,11 +33,11 @@ def check_images(
         smallest: the smallest height and width.
         largest: the largest height and width; None for no limit.
         advice: the end of the message, a sentence.
-        known_because: the reason why sides may not be symbolic, if they may not.
+        known_because: for models that do not support symbolic sides, the reason.
 
     Raises:
-        ShapeError: the input has fewer than three axes, no channels, or a side that is outside of the range, or may be
-            where it is symbolic.
+        ShapeError: the input has fewer than three axes, no channels, a side outside of the range, or a symbolic side
+            that may be outside of the range.
 
     >>> check_images((8, 224, 224, 3))
     >>> check_images((224, 224))

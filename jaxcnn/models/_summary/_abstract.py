@@ -75,7 +75,7 @@ class BlankParameters:
 def _shapes_of(init: functools.partial[Any]) -> Any:
     """The shapes of an initializer's result: the requested shape for JAX's own, a trace for others.
 
-    An ``rbg`` key needs the fewest traced operations.
+    An ``rbg`` key requires the fewest traced operations.
     """
     shape, dtype = init.args if len(init.args) == 2 and not init.keywords else (None, None)
     if dtype is not None and getattr(init.func, "__module__", "") in JAX_INITIALIZERS:

@@ -164,7 +164,7 @@ def summary(
         input_shape: of that array, ``(*batch, *spatial, channels)``.
         dtype: of that array.
         spatial_ndim: number of axes before the last that are spatial; None selects all but the first and the last.
-        **options: for the call of the model; ``train=False`` is passed to a model that takes ``train``.
+        **options: arguments of the call of the model; ``train=False`` is passed to a model with an argument ``train``.
 
     Raises:
         ShapeError: an input shape that the model does not support, with a size of 0, or with too few axes.
@@ -264,7 +264,7 @@ def _layer(call: Call, parameters: int) -> LayerSummary:
         dtype="" if first is None else str(first.dtype),
         parameters=parameters,
         macs=call.macs,
-        # The result of a module with submodules is usually that of a submodule, which is counted there.
+        # The result of a module with submodules is usually the result of a submodule, where it is counted.
         activation_bytes=0 if call.inside else sum(prod(each.shape) * each.dtype.itemsize for each in call.outputs),
         receptive_field=_receptive_field(call.views[0]) if call.views else None,
     )

@@ -241,7 +241,7 @@ def _body(params: Mapping[str, Any]) -> Any:
 
 
 def _open_jaxpr(program: Any) -> Any:
-    """The program without its constants."""
+    """The jaxpr of a ``ClosedJaxpr``; another jaxpr is returned unchanged."""
     return getattr(program, "jaxpr", program)
 
 

@@ -110,7 +110,7 @@ def _prefixes(names: list[str], known: Collection[str]) -> collections.Counter[s
 def _starts(name: str) -> Iterator[int]:
     """The positions in a name at which a component begins."""
     yield 0
-    yield from (place + 1 for place, character in enumerate(name) if character == ".")
+    yield from (index + 1 for index, character in enumerate(name) if character == ".")
 
 
 def _without_infixes(name: Any) -> Any:
@@ -158,6 +158,6 @@ def _read_pickled(path: Path) -> Any:
             f"runs code from the file. Where the code of the model is installed, write its tensors alone: "
             f"torch.save({STATE_DICT}, 'weights.pth')."
         ) from error
-    except Exception as error:  # PyTorch raises what its readers of zip files, pickles and tensors raise
+    except Exception as error:  # PyTorch passes on all errors of its readers of zip files and pickles
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} is damaged or cut off ({reason}). Copy it again from its source.") from error

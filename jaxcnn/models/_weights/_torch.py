@@ -155,7 +155,7 @@ def _tables(name: str) -> tuple[TorchNames, ...]:
 
 
 def _initialized(model: nn.Module, x: jax.Array, heads: Mapping[str, str], key: jax.Array) -> dict[str, jax.Array]:
-    """The initial parameters of the last layer; the compiled program does not compute the others."""
+    """The initial parameters of the last layer; the compiled program computes no other parameters."""
 
     def draw(key: jax.Array) -> dict[str, Any]:
         return {path: leaf for path, leaf in paths(model.init(key, x)) if path in heads}
