@@ -2,7 +2,7 @@
 
 The input is divided into tiles of 6 x 6 that overlap by 2. Constant matrices transform the tiles and the kernel, and 36
 matrix products over channels multiply them: ``y = A^T (sum over channels of U * V) A`` with the transforms ``U`` of the
-kernel and ``V`` of the tiles. All of this is matrix products and copies, for which XLA:CPU compiles no code.
+kernel and ``V`` of the tiles. So the algorithm consists of matrix products and copies.
 
 Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), equations 7 to 12 and 5.3.
 """

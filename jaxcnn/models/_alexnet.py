@@ -80,8 +80,8 @@ class AlexNet2012(nn.Module):
 class AlexNet(nn.Module):
     """The form that is usually called AlexNet: 61,100,840 parameters on 224x224x3 images.
 
-    One column without response normalisation, from Krizhevsky's "One weird trick for parallelizing convolutional
-    neural networks" (2014), with the widths of torchvision, whose weights load: dropout is before the two hidden dense
+    One column, from Krizhevsky's "One weird trick for parallelizing convolutional neural networks" (2014), in the form
+    of torchvision, whose weights load: there is no response normalisation, dropout is before the two hidden dense
     layers, images of other sizes are averaged to a 6x6 map, and all parameters are initialised uniformly on
     ``+-1 / sqrt(fan_in)``, PyTorch's default. ``alexnet_2012`` is the network of the 2012 paper.
 

@@ -32,7 +32,7 @@ class InceptionTime(nn.Module):
         num_classes: number of logits.
         dtype: type of the computation; parameters stay float32.
         depth: number of modules.
-        width: channels of each convolution of a module, whose result has four times this number of channels.
+        width: channels of each convolution of a module, whose result has ``len(windows) + 1`` times as many.
         windows: window sizes of the parallel convolutions of a module.
         norm: creates a norm.
 

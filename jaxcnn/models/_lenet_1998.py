@@ -121,7 +121,7 @@ class LeNet5of1998(nn.Module):
     prediction. The loss is ``map_loss``, equation 9 of the paper.
 
     The pictures in figure 3 of the paper are too small to copy every pixel with certainty; the codes here are redrawn
-    from it. As in the paper, pixels are -0.1 for the background and 1.175 for ink.
+    from it. As in the paper, the input is expected to be -0.1 for the background and 1.175 for ink.
 
     Args:
         num_classes: number of logits, at most the number of codes.

@@ -18,9 +18,9 @@ ROWS, COLUMNS = (61, 68), (197, 204)
 class PilotNet(nn.Module):
     """Five convolutions and four dense layers, from a 66x200 image to the inverse of the turning radius.
 
-    Three convolutions of 5x5 with stride 2 and two of 3x3, all without padding, and dense layers of 100, 50, 10 and 1
-    units. The paper's input is in YUV and normalised by a fixed layer; the figure's 1164 flattened values are 1152,
-    64 * 1 * 18. The paper does not state the nonlinearity.
+    Three convolutions of 5x5 with stride 2 and two of 3x3, all without padding, and dense layers of 100, 50, 10 and
+    ``num_classes`` units, 1 in the paper. The paper's input is in YUV and normalised by a fixed layer. The 1164
+    flattened values of its figure are 1152, 64 * 1 * 18. The paper does not state the nonlinearity.
 
     Images have 61 to 68 rows and 197 to 204 columns. ``features`` returns ``conv1`` to ``conv5`` and ``dense1`` to
     ``dense3`` after the nonlinearity, and ``logits``, the predicted numbers.
