@@ -9,7 +9,8 @@ run     jaxcnn repeat localise_digits --seeds 3     (both sets prepared by tenso
         jaxcnn repeat localise_digits --seeds 1 --variant boxes
 cost    not known (several starts, or a busy machine), NVIDIA H200
 result  boxes: 98.40 ± 0.07 % test accuracy, 0.9041 ± 0.0012 IoU, 0.9818 ± 0.0004 localised over 2 seeds
-        The variant shuffled is not trained yet
+result  shuffled: 74.30 % test accuracy, 0.1333 IoU, 0.0000 localised over 1 seed
+        The variant shuffled was trained with --set scenes=12000 --set epochs=4, 5:45 on 1 core
 """
 
 import dataclasses

@@ -9,6 +9,7 @@ repetition. The settings are not tuned.
 run     jaxcnn repeat segment_digits --seeds 3     (both sets prepared by tensorflow-datasets; see docs/your_data.md)
 cost    38:43 a run on 1 core
 result  unet: 99.10 % test accuracy, 0.9910 pixel accuracy, 0.9540 class accuracy, 91.43 % mean IoU over 1 seed
+result  deeplab: 89.22 % test accuracy, 0.8922 pixel accuracy, 0.3423 class accuracy, 28.48 % mean IoU over 1 seed
         The other variants are not trained yet
 """
 
