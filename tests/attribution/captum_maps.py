@@ -1,7 +1,7 @@
-"""Small networks with weights drawn by NumPy, and what captum's attributions of them are.
+"""Small networks with weights drawn by NumPy, and the attributions that captum computes for them.
 
-``python -m tests.attribution.captum_maps``, where captum is installed, writes ``captum.json`` anew. Captum replaces the
-derivative of ``torch.nn.ReLU`` modules only, so the networks are written here with one such module for each use.
+``python -m tests.attribution.captum_maps`` rewrites ``captum.json``; it requires captum. Captum replaces the derivative
+of ``torch.nn.ReLU`` modules only, so each use of a rectifier is a module of its own here.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 STORED = Path(__file__).with_name("captum.json")
-TARGETS = (1, 3)  # of two images
+TARGETS = (1, 3)  # one class for each of the two images
 # Of each network: the shape of the images, the layer of Grad-CAM there and here.
 SETTINGS = {
     "lenet": ((2, 32, 32, 1), "c3", "c3()"),
@@ -24,7 +24,7 @@ KEPT = 8
 
 
 def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The array of a parameter or a statistic, by its path here and its shape here."""
+    """A parameter or a statistic, drawn from a seed that depends on its path in our variables."""
     u = np.random.default_rng(zlib.crc32(name.encode())).random(shape)
     if name.endswith("/var"):
         return 0.5 + 1.5 * u
@@ -132,7 +132,7 @@ def network_there(name: str) -> Any:
 
 
 def _there(network: str, key: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The array of a PyTorch parameter, from the one here."""
+    """A parameter of the PyTorch network, from the corresponding array of our variables."""
     module, _, kind = key.rpartition(".")
     path, norm = module.replace(".", "/"), "norm" in module
     if kind == "num_batches_tracked":
@@ -145,13 +145,13 @@ def _there(network: str, key: str, shape: tuple[int, ...]) -> np.ndarray:
         out, channels, *window = shape
         return drawn(f"{path}/kernel", (*window, channels, out)).transpose(3, 2, 0, 1)
     kernel = drawn(f"{path}/kernel", shape[::-1])
-    if network == "vgg" and path == "fc6":  # flattened as (height, width, channels) here
+    if network == "vgg" and path == "fc6":  # our order is (height, width, channels)
         kernel = kernel.reshape(7, 7, 6, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
     return kernel.T
 
 
 def attributions_there(name: str) -> dict[str, np.ndarray]:
-    """What captum gives, channels last."""
+    """The attributions of captum, with channels last."""
     import captum.attr
     import torch
 
