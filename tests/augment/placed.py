@@ -33,7 +33,7 @@ def check_adjoint(augment: Augment, key: jax.Array) -> None:
 
 
 def check_sharded(augment: Augment, key: jax.Array, images: jax.Array, kind: AxisType) -> None:
-    """A batch in eight parts gives the same, stays in its parts, and moves no image between devices."""
+    """A batch that is split over eight devices gives the same result, and stays split without moving images."""
     grad = jax.jit(jax.grad(lambda images: jnp.sum(augment(key, images) ** 2)))
     mesh = jax.make_mesh((8,), ("data",), axis_types=(kind,))
     with jax.set_mesh(mesh):

@@ -68,7 +68,7 @@ BY_DEFAULT = ["adjust_hue", "affine", "mixup", "random_crop", "random_flip"]
 
 @pytest.mark.parametrize("name", default_rows(list(EACH), keep=BY_DEFAULT))
 def test_batch_axes_are_those_of_the_images(name: str, key: jax.Array) -> None:
-    """Two axes give what one axis of as many images gives, and no axis gives what one image gives."""
+    """Two batch axes give the result of one axis of the same total size; no batch axis gives that of one image."""
     function, own = EACH[name]
     both = jax.jit(function)
 
