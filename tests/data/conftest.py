@@ -83,7 +83,7 @@ def checksum(data: bytes) -> bytes:
 
 @dataclasses.dataclass
 class Internet:
-    """A folder that a server on this machine serves, and the list of its requests."""
+    """A folder that a server on this machine provides, and the list of requests."""
 
     folder: Path
     address: str
