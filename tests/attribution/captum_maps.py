@@ -55,7 +55,7 @@ def kept(values: Any) -> dict[str, list[float]]:
     }
 
 
-def network_there(name: str) -> Any:
+def torch_network(name: str) -> Any:
     """The network in PyTorch, in float64."""
     import torch
     from torch import nn
@@ -126,12 +126,12 @@ def network_there(name: str) -> Any:
     for key, layer in layers[name].items():
         network.add_module(key, layer)
     network.double().eval()
-    state = {key: _there(name, key, tuple(value.shape)) for key, value in network.state_dict().items()}
+    state = {key: _torch_array(name, key, tuple(value.shape)) for key, value in network.state_dict().items()}
     network.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in state.items()})
     return network
 
 
-def _there(network: str, key: str, shape: tuple[int, ...]) -> np.ndarray:
+def _torch_array(network: str, key: str, shape: tuple[int, ...]) -> np.ndarray:
     """A parameter of the PyTorch network, from the corresponding array of our variables."""
     module, _, kind = key.rpartition(".")
     path, norm = module.replace(".", "/"), "norm" in module
@@ -150,12 +150,12 @@ def _there(network: str, key: str, shape: tuple[int, ...]) -> np.ndarray:
     return kernel.T
 
 
-def attributions_there(name: str) -> dict[str, np.ndarray]:
+def captum_attributions(name: str) -> dict[str, np.ndarray]:
     """The attributions of captum, with channels last."""
     import captum.attr
     import torch
 
-    network = network_there(name)
+    network = torch_network(name)
     x = torch.from_numpy(np.ascontiguousarray(images(name).transpose(0, 3, 1, 2)))
     layer, target = network.get_submodule(SETTINGS[name][1]), torch.tensor(TARGETS)
     channels = x.shape[1]
@@ -184,7 +184,7 @@ def attributions_there(name: str) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    found = {name: {key: kept(each) for key, each in attributions_there(name).items()} for name in SETTINGS}
+    found = {name: {key: kept(each) for key, each in captum_attributions(name).items()} for name in SETTINGS}
     STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

@@ -21,7 +21,7 @@ def on_a_tpu(over: _Axis, x: jax.Array, *others: Any) -> Any:
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("mean", default_rows([0.0, 1.0, 1e4, 1e19], keep=[1e4, 1e19]))
 def test_what_each_platform_sums_gives_mean_and_variance(moments: Any, masked: bool, mean: float) -> None:
-    spread = 1.0 if mean < 1e19 else 1e17  # squares of deviations of 1e17 fit into float32; sums of squares of 1e19 do not
+    spread = 1.0 if mean < 1e19 else 1e17  # squares of 1e17 fit into float32; sums of squares of 1e19 do not
     x = np.float32(mean + spread * np.random.default_rng(0).standard_normal((3, 33, 4, 2)))
     mask = np.arange(3 * 33).reshape(3, 33, 1, 1) % 3 > 0 if masked else None
     counted = np.float64(x)[np.broadcast_to(True if mask is None else mask, x.shape)].reshape(-1, 2)

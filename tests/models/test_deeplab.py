@@ -1,4 +1,4 @@
-"""Dilated residual networks: their maps, auxiliary scores, and what they refuse. Logits: test_torch_weights.py."""
+"""Dilated residual networks: their maps, auxiliary scores, and errors. Logits: test_torch_weights.py."""
 
 import functools
 from typing import Any
@@ -37,7 +37,7 @@ def test_a_smaller_output_stride_keeps_the_maps_large(stride: int, sizes: tuple[
 
 @pytest.mark.gate
 def test_a_dilated_network_computes_the_strided_one_at_every_eighth_pixel() -> None:
-    """Without strides before them, dilated windows read the same pixels as the windows of the strided network."""
+    """Dilated windows without the preceding strides read the same pixels as the windows of the strided network."""
     strided, dilated = (models.create("resnet50", **TINY, output_stride=stride) for stride in (32, 8))
     x = np.random.default_rng(0).standard_normal((1, 64, 64, 3)).astype(np.float32)
     variables = quick_jit(functools.partial(strided.init, train=False))(jax.random.key(0), x)
