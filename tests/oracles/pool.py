@@ -11,7 +11,7 @@ Pads = Sequence[tuple[int, int]]
 
 
 def positions(size: int, window: int, stride: int, dilation: int, pads: tuple[int, int], ceil_mode: bool) -> int:
-    """Counts windows one by one: they fit, or in ceil mode the previous window ended before the padded end."""
+    """Counts windows one by one: a window fits, or in ceil mode the previous one ended before the padded end."""
     before, after = pads
     span = dilation * (window - 1) + 1
     padded, count = size + before + after, 0

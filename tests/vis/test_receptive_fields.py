@@ -1,4 +1,4 @@
-"""The frames stand where the summary says; the picture is a picture."""
+"""The frames are at the positions of the summary, and the picture is complete."""
 
 import jax
 import numpy as np
