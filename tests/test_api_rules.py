@@ -226,7 +226,7 @@ def fields_of(member: Any) -> list[str]:
 
 
 def problems_of_class(name: str, member: Any, *, shown: str, returned: Set[str]) -> list[str]:
-    """What a public class has that the style guide refuses.
+    """The violations of the style guide by a public class.
 
     Args:
         name: with its package.

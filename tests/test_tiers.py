@@ -71,7 +71,7 @@ def test_a_misspelt_mark_is_refused(tmp_path: Path) -> None:
     assert "'gat' not found in `markers`" in collected(tmp_path, FILE.replace("gate", "gat"))
 
 
-# --------------------------------------------------------------------------------- what the default tier covers
+# --------------------------------------------------------------------------------- coverage of the default tier
 
 
 def default_names(source: str) -> set[str]:

@@ -13,7 +13,7 @@ import numpy as np
 
 STORED = Path(__file__).with_name("captum.json")
 TARGETS = (1, 3)  # one class for each of the two images
-# Of each network: the shape of the images, the layer of Grad-CAM there and here.
+# For each network: the shape of the images, and the name of the Grad-CAM layer in PyTorch and in our model.
 SETTINGS = {
     "lenet": ((2, 32, 32, 1), "c3", "c3()"),
     "vgg": ((2, 20, 20, 3), "conv2_2", "conv2_2()"),

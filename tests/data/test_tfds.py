@@ -59,7 +59,7 @@ def test_where_sets_are_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_a_set_imports_no_module_of_its_own(
     sets: Path, mnist: Dataset, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """TFDS would import the module of a class that it does not know, from anywhere on the path."""
+    """TFDS would import the module of an unknown class from anywhere on the path."""
     (sets / "foreign_features.py").write_text("raise SystemExit('imported')", encoding="utf-8")
     monkeypatch.syspath_prepend(sets)
     path = sets / "mnist" / "3.0.1" / "features.json"

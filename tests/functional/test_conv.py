@@ -60,7 +60,7 @@ def test_full_and_causal_padding() -> None:
     full = np.correlate(x[:, 0], kernel[:, 0, 0], "full")
     np.testing.assert_allclose(conv(x, kernel, padding="FULL")[:, 0], full, **CLOSE)
     causal = conv(x, kernel, padding="CAUSAL", kernel_dilation=2)
-    for n in range(5):  # changing what comes later changes nothing
+    for n in range(5):  # later entries have no influence
         later = np.where(np.arange(5)[:, None] > n, 100.0, x).astype(np.float32)
         np.testing.assert_array_equal(
             conv(later, kernel, padding="CAUSAL", kernel_dilation=2)[: n + 1], causal[: n + 1]

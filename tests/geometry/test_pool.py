@@ -56,7 +56,7 @@ def test_the_rules_of_ceil_mode() -> None:
     assert pool_positions(5, 2, stride=2, ceil_mode=True) == 3
     assert pool_positions(4, 2, stride=3, pads=(1, 1)) == 2
     assert pool_positions(4, 2, stride=3, pads=(1, 1), ceil_mode=True) == 2  # a third window would start in the padding
-    assert pool_positions(4, 5, stride=2, ceil_mode=True) == 1  # one window that hangs over, as in PyTorch
+    assert pool_positions(4, 5, stride=2, ceil_mode=True) == 1  # one window that exceeds the input, as in PyTorch
     with pytest.raises(ShapeError, match="the window of 6 is larger than the input of 4"):
         pool_positions(4, 6, stride=2, ceil_mode=True)
 

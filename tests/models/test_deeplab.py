@@ -44,7 +44,7 @@ def test_a_dilated_network_computes_the_strided_one_at_every_eighth_pixel() -> N
     few, many = (
         quick_jit(functools.partial(model.apply, method="features"))(variables, x) for model in (strided, dilated)
     )
-    # The second block of a stage is dilated twice as much as the first, as the stride of the first one requires.
+    # The stride of the first block of a stage becomes the dilation of the second, which is twice that of the first.
     np.testing.assert_allclose(many["stage3"][:, ::2, ::2], few["stage3"], rtol=0, atol=1e-5)
     np.testing.assert_allclose(many["stage4"][:, ::4, ::4], few["stage4"], rtol=0, atol=1e-5)
 

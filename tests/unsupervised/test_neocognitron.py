@@ -18,8 +18,8 @@ from tests.models.small import quick_jit
 def test_of_a_column_one_cell_wins_and_of_a_plane_one_cell() -> None:
     answers = np.zeros((7, 7, 3), np.float32)
     answers[1, 1] = (5, 4, 0)  # plane 0 wins here, so plane 1 does not
-    answers[5, 5, 0] = 3  # plane 0 has a better one
-    answers[5, 1, 1] = 2  # the best of plane 1 that wins its column
+    answers[5, 5, 0] = 3  # plane 0 has a better cell
+    answers[5, 1, 1] = 2  # the best cell of plane 1 among those that win their column
     places, won = compiled(winners)(answers, window=3)
     assert won.tolist() == [True, True, False]
     assert places[:2].tolist() == [[1, 1], [5, 1]]
