@@ -11,7 +11,7 @@ import numpy as np
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function; each call runs under ``jax.jit``, and calls that differ only in array values share a program.
+    """The same function, with each call under ``jax.jit``; calls that differ only in array values share a program.
 
     Arrays among the arguments are traced. All other arguments (options, shapes, functions, numbers) are static.
     """

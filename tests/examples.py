@@ -1,4 +1,4 @@
-"""How many examples a property test draws where each is compiled: 15 % of its count, in `.ci/run` once all."""
+"""The number of examples of property tests that compile each example: 15 % by default, all once in `.ci/run`."""
 
 import os
 from collections.abc import Callable
@@ -9,5 +9,5 @@ SHARE = float(os.environ.get("JAXCNN_EXAMPLES", "0.15"))
 
 
 def examples(count: int) -> Callable:
-    """Hypothesis settings for this number of examples, of which the share ``JAXCNN_EXAMPLES`` is drawn."""
+    """Hypothesis settings for this number of examples, of which the fraction ``JAXCNN_EXAMPLES`` is drawn."""
     return settings(max_examples=max(4, round(SHARE * count)), deadline=None)

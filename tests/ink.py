@@ -1,4 +1,4 @@
-"""Compares two pictures by what is drawn on them, not by their average grey."""
+"""Compares two pictures by their lines and shapes, not by their average grey."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ DIFFERENCE = 40  # of 255, in any of the three colours: less than a pale band di
 
 
 def assert_drawn_alike(new: Path, shown: Path) -> None:
-    """A picture just drawn has the lines, letters and images of one in the documentation."""
+    """Checks that a new picture has the lines, letters and images of a picture in the documentation."""
     one, other = read(new), read(shown)
     assert one.shape == other.shape, f"{shown.name} has another size: draw it again, as its page describes"
     count = unmatched(one, other)
@@ -19,7 +19,7 @@ def assert_drawn_alike(new: Path, shown: Path) -> None:
 
 
 def read(path: Path) -> np.ndarray:
-    """The colours of a picture, ``(height, width, 3)``, on white where it is transparent."""
+    """The colours of a picture, ``(height, width, 3)``, on a white background."""
     with Image.open(path) as image:
         white = Image.new("RGBA", image.size, "white")
         return np.asarray(Image.alpha_composite(white, image.convert("RGBA")).convert("RGB"))

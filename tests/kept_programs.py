@@ -1,4 +1,4 @@
-"""What whole runs compile, kept from one test to the next: most of them train the same tiny experiment."""
+"""Compiled programs of whole runs are reused between tests, most of which train the same tiny experiment."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ NAMES = (
 
 @pytest.fixture(scope="module", autouse=True)
 def keep_compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """JAX's cache in a folder of this process, as a user has it; for a package, import it in its ``conftest.py``."""
+    """Sets JAX's compilation cache to a folder of this process. A package imports this in its ``conftest.py``."""
     before = [getattr(jax.config, name) for name in NAMES]
     switch(True, str(tmp_path_factory.getbasetemp() / "compiled"), 0.2)
     yield
@@ -25,7 +25,7 @@ def keep_compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @contextlib.contextmanager
 def nothing_kept() -> Iterator[None]:
-    """Programs that are compiled in here are not written; those that are there are found."""
+    """Within this context, compiled programs are not written to the cache, but cached programs are used."""
     name = NAMES[-1]
     before = getattr(jax.config, name)
     jax.config.update(name, 1e9)
@@ -36,4 +36,4 @@ def nothing_kept() -> Iterator[None]:
 def switch(*values: object) -> None:
     for name, value in zip(NAMES, values, strict=True):
         jax.config.update(name, value)
-    reset_cache()  # JAX looks at its settings once
+    reset_cache()  # JAX reads its settings only once

@@ -1,4 +1,4 @@
-"""Runs notebooks in a Jupyter kernel of their own."""
+"""Runs notebooks in Jupyter kernels of their own."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-# The kernel is reached through files, so that no port has to be free.
+# The kernel is connected through files, so that no free port is required.
 PROGRAM = """
 import sys, nbformat
 from jupyter_client import AsyncKernelManager
@@ -20,8 +20,8 @@ nbformat.write(notebook, sys.argv[1])
 
 
 def execute(path: Path) -> None:
-    """Runs every cell in the folder of the notebook and writes the outputs into it."""
-    with tempfile.TemporaryDirectory() as short:  # the name of a socket has at most 107 characters
+    """Runs every cell in the folder of the notebook, and stores the outputs in the notebook."""
+    with tempfile.TemporaryDirectory() as short:  # the path of a socket has at most 107 characters
         folders = dict.fromkeys(("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"), short)
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM, str(path)],

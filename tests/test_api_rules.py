@@ -1,4 +1,4 @@
-"""The style guide as a test: what every public function and class of the library has to look like."""
+"""The rules of the style guide for every public function and class of the library."""
 
 import ast
 import dataclasses
@@ -24,9 +24,9 @@ FACES = sorted(face for face in EXPORTS if not any(map(is_private, face.split(".
 # Packages of functions of arrays: their arguments accept NumPy arrays and lists, and have a shape in the docstring.
 OPERATIONS = ("jaxcnn.functional", "jaxcnn.functional.filters", "jaxcnn.metrics", "jaxcnn.unsupervised")
 OF_ARRAYS = (*OPERATIONS, "jaxcnn.augment", "jaxcnn.nn", "jaxcnn.shapes")
-# Of these a source would be the library itself.
+# Packages whose functions need no source, since the library itself would be the source.
 NO_SOURCE = {"accelerate", "batch_stats", "conv_algorithms", "explain_conv", "in_batches", "init_psd", "use_tuning"}
-# Arguments that may be positional although they have a default, and why.
+# Arguments that may be positional although they have a default, and the reasons.
 POSITIONAL_DEFAULTS = {
     ("accelerate", "enabled"): "a switch, accelerate(False)",
     ("cross_entropy", "label_smoothing"): "the only argument",
@@ -39,9 +39,9 @@ POSITIONAL_DEFAULTS = {
     ("select", "pattern"): "the pattern of a search",
     ("start_run", "settings"): "start_run(name, ['epochs=3'])",
 }
-# The key initialises the last layer only if the file has another number of classes.
+# The key initialises the last layer only if the number of classes in the file differs.
 KEY_IS_OPTIONAL = {"load_torch"}
-# Functions and classes that no example shows, and why.
+# Functions and classes without an example, and the reasons.
 NO_EXAMPLE = {
     "ConsoleProgress": "writes to the terminal; the example of fit shows its first line",
     "MLflow": "requires another package",
@@ -54,7 +54,7 @@ NO_EXAMPLE = {
     "profile_run": "runs JAX's profiler",
     "silence_hooks": "changes hooks of the whole process",
 }
-# Parameters and fields of type Any, and why; those of *args and **kwargs are passed on to another function.
+# Parameters and fields of type Any, and the reasons; *args and **kwargs are passed on to another function.
 ANY = {
     ("PortableProgram", "tree"): "a pytree",
     ("Setting", "default"): "of the type of the setting",
@@ -62,14 +62,14 @@ ANY = {
     ("decay_mask", "params"): "a pytree",
     ("settings_to_json", "config"): "an experiment's own dataclass",
 }
-# Parameters without a word in the docstring.
+# Parameters without a description in the docstring.
 NOT_DESCRIBED: set[tuple[str, str]] = set()
 EMPTY = inspect.Parameter.empty
 SHAPE = re.compile(r"``\(|\bshape|\baxes\b|\b(number|integer)\b|: as (in|given)|: as ``|: see|\bper (output )?channel")
 
 
 def public(face: str, kind: Callable[[Any], bool]) -> list[tuple[str, Any]]:
-    """The members of a face under ``__all__`` that are of a kind, with their full names."""
+    """The members of a package in ``__all__`` that are of a kind, with their full names."""
     module = importlib.import_module(face)
     members = [(name, getattr(module, name)) for name in module.__all__]
     return [(f"{face}.{name}", member) for name, member in members if kind(member)]
@@ -88,7 +88,7 @@ def source_of(function: Any) -> str:
 
 
 def problems(function: Any) -> list[str]:
-    """What a public function has that the style guide refuses."""
+    """The violations of the style guide by a public function."""
     found = []
     signature = inspect.signature(function)
     for name, parameter in signature.parameters.items():
@@ -136,7 +136,7 @@ def raises(text: str) -> set[str]:
 
 
 def code_of(source: str) -> str:
-    """A function's source without its docstring."""
+    """The source of a function without its docstring."""
     tree = ast.parse(inspect.cleandoc(source) if source[:1].isspace() else source)
     definition = tree.body[0]
     if isinstance(definition, ast.FunctionDef) and ast.get_docstring(definition) is not None:
@@ -152,12 +152,12 @@ def descriptions(function: Any) -> dict[str, str]:
 
 
 def has_literal(annotation: Any) -> bool:
-    """Whether a type has a Literal in it, such as the names of padding."""
+    """Whether a type contains a Literal, such as the names of padding."""
     return typing.get_origin(annotation) is typing.Literal or any(map(has_literal, typing.get_args(annotation)))
 
 
 def problems_of_arrays(function: Any) -> list[str]:
-    """What the array arguments and the result of a function of arrays lack."""
+    """The missing checks and shapes of the array arguments and results of a function of arrays."""
     found, described = [], descriptions(function)
     signature = inspect.signature(function)
     for name, parameter in signature.parameters.items():
@@ -185,7 +185,7 @@ def test_every_function() -> None:
 
 
 def test_every_operation_names_its_source() -> None:
-    """``Source:`` with a paper and equation, or a textbook section."""
+    """``Source:`` with a paper and an equation, or a section of a textbook."""
     named = [
         (name, function)
         for name, function in FUNCTIONS
@@ -203,7 +203,7 @@ def examples() -> str:
 
 
 def results() -> set[str]:
-    """The names of the classes that public functions and methods return, or that public classes have as fields."""
+    """The names of the classes that public functions and methods return, or that are fields of public classes."""
     functions = [function for _, function in FUNCTIONS]
     functions += [each for _, member in CLASSES for each in vars(member).values() if inspect.isfunction(each)]
     found = [inspect.signature(function).return_annotation for function in functions]
@@ -218,7 +218,7 @@ def results() -> set[str]:
 
 
 def fields_of(member: Any) -> list[str]:
-    """The fields of a dataclass or a named tuple that are public, without those that Flax adds to a module."""
+    """The public fields of a dataclass or a named tuple, without those that Flax adds to a module."""
     fields = [field.name for field in dataclasses.fields(member)] if dataclasses.is_dataclass(member) else []
     fields = fields or list(getattr(member, "_fields", ()))
     flax = {"parent", "name"} if issubclass(member, linen.Module) else set()
@@ -226,7 +226,7 @@ def fields_of(member: Any) -> list[str]:
 
 
 def problems_of_class(name: str, member: Any, *, shown: str, returned: Set[str]) -> list[str]:
-    """What a public class has that the style guide refuses.
+    """The violations of the style guide by a public class.
 
     Args:
         name: with its package.
@@ -236,7 +236,8 @@ def problems_of_class(name: str, member: Any, *, shown: str, returned: Set[str])
     """
     found = []
     text, short = inspect.getdoc(member) or "", name.rpartition(".")[2]
-    if not text or text == inspect.getdoc(member.__mro__[1]) or text.startswith(f"{short}("):  # a dataclass writes one
+    # a dataclass generates its docstring
+    if not text or text == inspect.getdoc(member.__mro__[1]) or text.startswith(f"{short}("):
         found.append("has no docstring of its own")
     found += [f"{field} is not described" for field in fields_of(member) if not re.search(rf"\b{field}\b", text)]
     types = getattr(member, "__annotations__", {})
@@ -266,7 +267,7 @@ def test_every_class() -> None:
 
 
 def test_exceptions_from_the_rules_are_needed() -> None:
-    """An entry of a table of exceptions whose function has followed the rule since is removed."""
+    """An exception for a function that follows the rule must be removed from its table."""
     names = {name.rpartition(".")[2] for name, _ in [*FUNCTIONS, *CLASSES]}
     assert {*NO_EXAMPLE, *NO_SOURCE, *KEY_IS_OPTIONAL} <= names
     parameters = {

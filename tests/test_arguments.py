@@ -1,4 +1,4 @@
-"""What is not made of numbers is refused by the name of the function and of the argument, wherever an array goes in."""
+"""Every array argument that is not made of numbers gives an error that names the function and the argument."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ KEY = jax.random.key(0)
 X, KERNEL, ONES = np.ones((1, 4, 4, 3), np.float32), np.ones((3, 3, 3, 4), np.float32), np.ones(3, np.float32)
 STATS = F.batch_stats(3)
 
-# The function and the argument as a message names them, and a call with a value for it.
+# The function and the argument in the message, and a call with a value for the argument.
 CALLS: dict[str, Callable[[Any], Any]] = {
     "conv: x": lambda value: F.conv(value, KERNEL),
     "conv: kernel": lambda value: F.conv(X, value),

@@ -1,4 +1,4 @@
-"""``jaxcnn.check_gradients``: finds one entry that is slightly wrong, names it, and tells a kink from an error."""
+"""``jaxcnn.check_gradients`` finds and names one wrong entry, and distinguishes a kink from an error."""
 
 import re
 from collections.abc import Callable
@@ -38,13 +38,13 @@ def test_one_wrong_entry_of_a_hundred_is_named_with_both_values(factor: float) -
     with pytest.raises(GradientError, match=r"check_gradients: argument 0\[4, 7\]: the gradient is ") as caught:
         jaxcnn.check_gradients(with_wrong_entry((4, 7), factor), X, Y)
     found, numeric = re.findall(r"(?:is|give) (\S+?),? ", str(caught.value))
-    # Both contain the random weight of the entry.
+    # Both figures contain the random weight of the entry.
     np.testing.assert_allclose(float(found) / float(numeric), factor, rtol=1e-5)
     assert 0.5 <= float(numeric) / right <= 1.5
 
 
 def test_the_check_of_jax_passes_a_wrong_entry() -> None:
-    """The reason for a function of our own. Two per cent are wrong here."""
+    """This is the reason for a separate function. The gradient is wrong by two per cent here."""
     with jax.enable_x64(True):
         check_grads(
             with_wrong_entry((4, 7), 1.02), (jnp.asarray(X), jnp.asarray(Y)), order=1, modes=("rev",), rtol=2e-3
@@ -66,13 +66,13 @@ def test_right_gradients_agree_with_scipy() -> None:
 def test_kinks_are_no_errors() -> None:
     found = jaxcnn.check_gradients(jax.nn.relu, jnp.array([-1.0, 0.0, 2.0]))
     assert found.kinks == ("argument 0[1]",)
-    # Next to a kink a smaller step leaves it outside.
+    # Close to a kink, a smaller step does not cross it.
     assert jaxcnn.check_gradients(jax.nn.relu, jnp.array([-2e-7, 2e-7])).kinks == ()
 
 
 @jax.custom_jvp
 def outside(x: jax.Array) -> jax.Array:
-    """``relu``, whose derivative at 0 is neither that from the left nor that from the right, nor between them."""
+    """``relu`` with a derivative at 0 that is outside of the interval between the left and the right derivative."""
     return jax.nn.relu(x)
 
 

@@ -1,4 +1,4 @@
-"""The pages of the documentation run, and the pictures on them are those that their code draws."""
+"""The code of the documentation runs, and its pictures equal those that the code draws."""
 
 import doctest
 import json
@@ -21,7 +21,8 @@ PAGES = [
     for page in sorted(path for folder in (".", "start", "tasks", "reports") for path in (DOCS / folder).glob("*.md"))
     if ">>>" in page.read_text(encoding="utf-8")
 ]
-# Drawn by verbs, compared in tests/vis/test_augmentations.py and below; or from trained runs by a script of docs/bench.
+# Pictures drawn by commands are compared in tests/vis/test_augmentations.py and below. Others show trained runs, and
+# are drawn by a script of docs/bench.
 OF_COMMANDS = {"augmentations.png", "steps.png", "learned_kmeans.png", "learned_cdbn1.png", "learned_cdbn2.png"}
 
 
@@ -29,7 +30,8 @@ OF_COMMANDS = {"augmentations.png", "steps.png", "learned_kmeans.png", "learned_
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    with jax.numpy_dtype_promotion("standard"):  # as readers have it; Optax raises a float to an integer step
+    # the default setting, which Optax requires: it multiplies a float by an integer step
+    with jax.numpy_dtype_promotion("standard"):
         result = doctest.testfile(str(page), module_relative=False, optionflags=flags)
     assert result.failed == 0 and result.attempted > 0
     drawn = {picture.name for picture in tmp_path.glob("*.png")}

@@ -1,4 +1,4 @@
-"""Public and private: what each package exports, and who may import what.
+"""Public and private names: the exports of each package, and which files may import them.
 
 A name is public if and only if it is in the ``__all__`` of a package without a leading underscore. Every module that is
 not a package starts with an underscore, and only the package that contains it imports it.
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 LIBRARY = sorted((ROOT / "jaxcnn").rglob("*.py"))
 PACKAGES = [path.parent for path in LIBRARY if path.name == "__init__.py"]
 OUTSIDE = [path for folder in ("docs", "experiments", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
-# The pages of measurements and their tests show the tables that verbs print, and compute figures as verbs do.
+# The pages of benchmarks and their tests show the tables that commands print, and compute figures as commands do.
 TABLES_OF_THE_COMMAND = (
     ("docs.bench", "jaxcnn.cli"),
     ("docs.results", "jaxcnn.cli"),
@@ -29,7 +29,7 @@ TABLES_OF_THE_COMMAND = (
 
 
 def dotted(path: Path) -> str:
-    """The module of a file, or the package of a folder or of its ``__init__.py``."""
+    """The dotted name of a module's file, or of the package of a folder or of its ``__init__.py``."""
     relative = path.relative_to(ROOT).with_suffix("")
     return ".".join(relative.parts[:-1] if relative.name == "__init__" else relative.parts)
 
@@ -39,7 +39,7 @@ def is_private(name: str) -> bool:
 
 
 def exports(package: Path) -> list[str] | None:
-    """The ``__all__`` of a package as it is written; None without one."""
+    """The literal ``__all__`` of a package; None without one."""
     for node in ast.parse((package / "__init__.py").read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return [str(entry.value) for entry in getattr(node.value, "elts", []) if isinstance(entry, ast.Constant)]
@@ -58,7 +58,7 @@ def test_every_module_is_private_and_every_package_has_a_door() -> None:
 
 
 def inside(importer: str, package: str) -> bool:
-    """Whether a module may import the private parts of a package: it is part of it, of its tests, or of its tools."""
+    """Whether a module may import the private parts of a package: it belongs to the package, its tests or its tools."""
     if importer == package or importer.startswith(f"{package}."):
         return True
     parts, owner = importer.split("."), package.split(".")
@@ -79,7 +79,7 @@ def trespasses(importer: str, names: list[str]) -> list[str]:
 
 
 def imports(path: Path) -> list[str]:
-    """The modules that a file imports, those of ``from package import _module`` too."""
+    """The modules that a file imports, including those of ``from package import _module``."""
     source = path.read_text(encoding="utf-8")
     return imported_modules(source) + [f"{package}.{name}" for package, name in from_doors(source) if is_private(name)]
 
@@ -115,7 +115,7 @@ def test_names_imported_from_a_package_are_in_its_all() -> None:
 
 
 def test_no_module_has_the_name_of_an_export() -> None:
-    """``import jaxcnn.functional.conv as m`` would give the function."""
+    """``import jaxcnn.functional.conv as m`` would import the function."""
     found = {}
     for package in PACKAGES:
         children = {path.stem for path in package.glob("*.py")}
@@ -137,7 +137,7 @@ def neighbours(package: str, modules: dict[str, list[str]]) -> dict[str, set[str
 
 
 def cycle(graph: dict[str, set[str]]) -> list[str]:
-    """Modules that import each other; empty where an order exists in which each imports earlier ones alone."""
+    """Modules that import each other in a cycle; empty if there is an order of imports without a cycle."""
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:

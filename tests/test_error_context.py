@@ -1,4 +1,4 @@
-"""Each error of a public function begins with the name of that function, once, wherever it is raised."""
+"""Each error of a public function begins with the name of that function exactly once, wherever it is raised."""
 
 import pickle
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def _in_a_model(x: jax.Array) -> Any:
         (lambda: F.conv(X, stride=2), "conv: there is no argument 'stride'"),
         (lambda: F.separable_conv(X, KERNEL, KERNEL), "separable_conv: "),
         (lambda: nn.Conv(4, 3).init(jax.random.key(0), X), "Conv: kernel_size=3"),
-        # The function of the lower package says which of its operations refuses.
+        # The function of the lower package names its operation that refuses.
         (lambda: nn.Conv(4, (3, 3), padding="smae").init(jax.random.key(0), X), "Conv: padding='smae'"),
         (lambda: nn.LocalConv(4, (9, 9), padding="VALID").init(jax.random.key(0), X), "LocalConv: on spatial axis 0"),
         (lambda: _in_a_model(X[0, 0]), "ResNet: "),

@@ -1,4 +1,4 @@
-"""What packages export: sorted lists of names that exist; public definitions are exported or used elsewhere."""
+"""The exports of packages: sorted lists of existing names; public definitions are exported or used elsewhere."""
 
 import ast
 import functools
@@ -10,7 +10,7 @@ from tests.test_api_rules import FACES, ROOT
 
 
 def in_order(names: list[str]) -> list[str]:
-    """Constants, then classes, then the rest, each by the alphabet: the order that ruff keeps."""
+    """Constants, then classes, then other names, each in alphabetical order, as ruff sorts them."""
     return sorted(names, key=lambda name: (0 if name.isupper() else 1 if name[0].isupper() else 2, name))
 
 
@@ -27,7 +27,7 @@ def test_all_is_sorted_and_true() -> None:
 
 @functools.cache
 def imported_names() -> frozenset[str]:
-    """Every name that some module of the library imports from another."""
+    """Every name that a module of the library imports from another module."""
     names: set[str] = set()
     for path in (ROOT / "jaxcnn").rglob("*.py"):
         if path.name == "__init__.py":
@@ -52,7 +52,7 @@ FILES = [
 
 
 def stray(path: Path) -> list[str]:
-    """Names without an underscore that are neither on the face nor imported by another module of the library."""
+    """Names without an underscore that are neither exported nor imported by another module of the library."""
     face = ".".join(path.relative_to(ROOT).parts[:2])
     exported = {name for module in FACES if module.startswith(face) for name in importlib.import_module(module).__all__}
     return [name for name in public_definitions(path) if name not in exported and name not in imported_names()]

@@ -1,4 +1,4 @@
-"""The policy for freed memory: fewer page faults, no growth, and systems that it leaves alone."""
+"""The policy for freed memory: fewer page faults, no growth, and unsupported systems are left unchanged."""
 
 import json
 import os
@@ -49,7 +49,7 @@ needs_glibc = pytest.mark.skipif(not _has_glibc(), reason="the policy is for Lin
 
 
 def run(program: str = PROGRAM, **variables: str) -> dict[str, object]:
-    """What one of the programs above prints, with the environment's variables and these."""
+    """The output of one of the programs above, with these variables added to the environment."""
     inherited = {key: value for key, value in os.environ.items() if key not in (VARIABLE, "XLA_FLAGS")}
     environment = {**inherited, **variables}
     done = subprocess.run(
@@ -101,9 +101,9 @@ def test_a_system_without_glibc_is_left_alone(monkeypatch: pytest.MonkeyPatch, e
 @needs_glibc
 @pytest.mark.gate
 def test_memory_does_not_grow_over_50_epochs(tmp_path: Path) -> None:
-    """The resident set of a run in its last ten epochs is that of its second ten, within 5 %.
+    """The resident set of a run in its last ten epochs equals that of its second ten within 5 %.
 
-    The pictures, which are drawn after the last epoch, are not part of it.
+    The pictures, which are drawn after the last epoch, are not included.
     """
     command = [sys.executable, "-m", "jaxcnn", "train", "lenet5_digits", "--set", "epochs=50"]
     metrics = tmp_path / "run" / "metrics.jsonl"

@@ -1,4 +1,4 @@
-"""Names and arguments of other libraries get a hint, and every hint is true."""
+"""Names and arguments of other libraries get a hint, and every hint is correct."""
 
 import importlib
 import inspect
@@ -166,7 +166,7 @@ def test_an_error_inside_a_function_stays_what_it_is() -> None:
 
 @pytest.mark.parametrize("door", DOORS)
 def test_every_public_function_explains_its_arguments(door: str) -> None:
-    """And it is the one object that its module, its signature and pickle know."""
+    """Its module, its signature and pickle refer to the same object."""
     for member in members(door):
         if isinstance(member, types.FunctionType):
             assert hasattr(member, "_arguments_explained"), member

@@ -1,4 +1,4 @@
-"""Imports go strictly downwards, and folders on one row never import each other."""
+"""Imports go strictly from upper to lower packages, and folders on one level never import each other."""
 
 import ast
 import sys
@@ -29,7 +29,7 @@ def folder_of(path: Path) -> str:
 
 
 def imported_modules(source: str) -> list[str]:
-    """Every module a source imports, wherever in the file; ``from jaxcnn import nn`` counts as ``jaxcnn.nn``."""
+    """Every module that a source imports, anywhere in the file; ``from jaxcnn import nn`` counts as ``jaxcnn.nn``."""
     names = []
     for node in imports_of(source):
         if isinstance(node, ast.Import):
@@ -44,7 +44,7 @@ def imported_modules(source: str) -> list[str]:
 
 
 def upward(folder: str, source: str) -> list[str]:
-    """The imports of a file in ``folder`` that do not go down."""
+    """The imports of a file in ``folder`` that do not go to a lower package."""
     bad = []
     for name in imported_modules(source):
         parts = name.split(".")
@@ -74,7 +74,7 @@ WITH_JAX = {"jaxcnn._arrays", "jaxcnn._check_gradients", "jaxcnn._programs", "ja
 
 
 def above_the_ground(source: str, libraries: Set[str] = frozenset()) -> list[str]:
-    """The imports of a private file next to the packages that are neither such a file nor the standard library's."""
+    """The imports of a private top-level file that are neither another such file nor the standard library."""
     allowed = {f"jaxcnn.{path.stem}" for path in (ROOT / "jaxcnn").glob("_[a-z]*.py")}
     names = imported_modules(source)
     packages = {*libraries, *sys.stdlib_module_names}
@@ -82,7 +82,7 @@ def above_the_ground(source: str, libraries: Set[str] = frozenset()) -> list[str
 
 
 def test_private_files_next_to_the_packages_import_no_package() -> None:
-    """Every package may import them, so they are below all of them."""
+    """Every package may import them, so they are below all packages."""
     found = {
         path.name: above_the_ground(
             path.read_text(encoding="utf-8"), {"jax", "numpy"} if f"jaxcnn.{path.stem}" in WITH_JAX else set()

@@ -1,4 +1,4 @@
-"""Worked cases of two courses, by name.
+"""Worked examples of two courses.
 
 Sources: the CS231n notes on convolutional networks; Goodfellow, Bengio and Courville, Deep Learning, chapter 9.
 """
@@ -30,7 +30,7 @@ def test_7x7_input_with_a_3x3_kernel_and_strides_1_and_2(strides: int, positions
 
 @pytest.mark.gate
 def test_7x7_input_with_a_3x3_kernel_and_stride_3_does_not_fit() -> None:
-    """(7 - 3) / 3 + 1 is 2.33: two positions are taken, and the last row and column are never read."""
+    """(7 - 3) / 3 + 1 is 2.33: there are two positions, and the last row and column are never read."""
     x, kernel = random(7, 7, 1), random(3, 3, 1, 1, seed=1)
 
     def call(x: jax.Array) -> jax.Array:
@@ -40,7 +40,7 @@ def test_7x7_input_with_a_3x3_kernel_and_stride_3_does_not_fit() -> None:
     gradient = jax.grad(lambda x: jnp.sum(call(x)))(x)[..., 0]
     assert np.all(gradient[:6, :6] != 0)
     assert np.all(gradient[6] == 0) and np.all(gradient[:, 6] == 0)
-    assert F.conv(x, kernel, strides=3, padding=1).shape == (3, 3, 1)  # with one zero around it does fit
+    assert F.conv(x, kernel, strides=3, padding=1).shape == (3, 3, 1)  # with padding by one zero it fits
 
 
 @pytest.mark.gate
@@ -84,7 +84,7 @@ def test_a_5x5x3_filter_has_76_parameters_and_ten_have_760() -> None:
 
 @pytest.mark.gate
 def test_2x2_grows_to_5x5_by_a_3x3_transposed_convolution_of_stride_2() -> None:
-    """Each input stamps the kernel, scaled, onto the output; where stamps overlap they add."""
+    """Each input entry adds the scaled kernel to the output."""
     x, kernel = random(2, 2, 1), random(3, 3, 1, 1, seed=1)
     expected = np.zeros((5, 5), np.float32)
     for row in range(2):
@@ -133,7 +133,7 @@ def test_convolution_associates_and_commutes() -> None:
 
 @pytest.mark.gate
 def test_two_flipped_layers_are_one_layer_with_the_convolved_kernel() -> None:
-    """The same law for layers: flipped kernels associate, unflipped ones (correlations) do not."""
+    """The same law for layers: flipped kernels associate; kernels that are not flipped (correlations) do not."""
     x, g, h = random(6, 7), random(3, 2, seed=1), random(2, 4, seed=2)
 
     def layer(x: jax.Array, kernel: jax.Array, flip: bool) -> jax.Array:
@@ -154,7 +154,7 @@ def test_convolution_is_equivariant_to_translation() -> None:
 
     moved = jnp.roll(x, (2, 3), (0, 1))
     np.testing.assert_allclose(call(moved), jnp.roll(call(x), (2, 3), (0, 1)), rtol=1e-4, atol=1e-5)
-    by_stride = jnp.roll(x[:, :8], (2, 4), (0, 1))  # a strided one only to translation by its stride
+    by_stride = jnp.roll(x[:, :8], (2, 4), (0, 1))  # a strided one is equivariant only to translations by its stride
     np.testing.assert_allclose(call(by_stride, 2), jnp.roll(call(x[:, :8], 2), (1, 2), (0, 1)), rtol=1e-4, atol=1e-5)
 
 
@@ -170,7 +170,7 @@ def test_a_dense_layer_and_a_local_one_are_not_equivariant() -> None:
 
 @pytest.mark.gate
 def test_max_pooling_is_nearly_invariant_to_small_shifts() -> None:
-    """Deep Learning, figure 9.8: every input changes, half of the pooled values stay."""
+    """Deep Learning, figure 9.8: every input changes, and half of the pooled values stay the same."""
     detected, shifted = jnp.array([0.1, 1.0, 0.2, 0.1]), jnp.array([0.3, 0.1, 1.0, 0.2])
     pooled = [F.max_pool(row[:, None], (3,), strides=1, padding="SAME")[:, 0] for row in (detected, shifted)]
     np.testing.assert_allclose(pooled[0], [1.0, 1.0, 1.0, 0.2])
@@ -181,7 +181,7 @@ def test_max_pooling_is_nearly_invariant_to_small_shifts() -> None:
 @pytest.mark.gate
 @pytest.mark.parametrize("window", [2, 5, 9])
 def test_how_many_maxima_survive_a_shift_by_one(window: int) -> None:
-    """The maximum of ``k`` random values survives where it is none of the two at the ends: ``(k - 1) / (k + 1)``."""
+    """The maximum of ``k`` random values survives if it is not one of the two at the ends: ``(k - 1) / (k + 1)``."""
     x = random(20_000, 1)
     pooled = F.max_pool(x, (window,), strides=1)
     survived = float(jnp.mean(pooled[1:] == pooled[:-1]))
@@ -202,7 +202,7 @@ def test_four_quadrants_are_the_2x2_level_of_spatial_pyramid_pooling() -> None:
 
 @pytest.mark.gate
 def test_edges_by_two_taps_cost_267960_operations_against_8_billion_matrix_entries() -> None:
-    """Deep Learning, section 9.2: subtract from each pixel its left neighbour, in an image 320 wide and 280 high."""
+    """Deep Learning, section 9.2: each pixel minus its left neighbour, in an image 320 wide and 280 high."""
     image = random(280, 320, 1)
     edges = F.conv(image, jnp.array([-1.0, 1.0]).reshape(1, 2, 1, 1), padding="VALID")
     np.testing.assert_allclose(edges, image[:, 1:] - image[:, :-1], rtol=1e-6, atol=1e-6)

@@ -1,4 +1,4 @@
-"""The core of the library loads neither pictures, checkpoints, readers of data nor terminal output, not even late."""
+"""The core of the library loads no packages for pictures, checkpoints, data or terminals, not even late."""
 
 import ast
 import json
@@ -39,7 +39,7 @@ STAGES = {
 
 
 def found_after(stages: dict[str, tuple[str, set[str]]]) -> dict[str, list[str]]:
-    """For each stage, run one after the other in one new process, the unwanted modules that are loaded after it."""
+    """The unwanted modules that are loaded after each stage; all stages run in one new process."""
     lines = ["import json, sys", "found = {}", "def use(module): [getattr(module, name) for name in module.__all__]"]
     for name, (code, unwanted) in stages.items():
         lines += [code, f"found[{name!r}] = [name for name in {sorted(unwanted)} if name in sys.modules]"]
@@ -59,7 +59,7 @@ def test_a_heavy_import_is_found() -> None:
 
 
 def heavy_imports(source: str) -> list[str]:
-    """The heavy packages that a source imports anywhere, within functions too; for type checkers alone is allowed."""
+    """The heavy packages that a source imports, also within functions; imports for type checkers are allowed."""
     tree = ast.parse(source)
     typing_only = {
         inner
@@ -103,12 +103,12 @@ DISTRIBUTIONS = {
     "orbax": "orbax-checkpoint",
     "tensorflow_datasets": "tensorflow-datasets",
 }
-OPTIONAL = {"IPython", "torch"}  # imported only in a notebook, and only where the user asks for it
+OPTIONAL = {"IPython", "torch"}  # this is imported only in a notebook, and only on the user's request
 NEEDS_TRAIN = ("attribution", "bench", "cli", "data", "export", "live", "train", "unsupervised", "vis")
 
 
 def third_party(folder: Path) -> set[str]:
-    """The distributions that the files of a folder import, late imports included."""
+    """The distributions that the files of a folder import, including late imports."""
     names = set()
     for path in folder.rglob("*.py"):
         for node in imports_of(path.read_text(encoding="utf-8")):
@@ -121,7 +121,7 @@ def third_party(folder: Path) -> set[str]:
 
 
 def required(*extras: str) -> set[str]:
-    """The distributions that pyproject.toml names for the core and for these extras."""
+    """The distributions that pyproject.toml requires for the core and for these extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
     return {re.split(r"[\[<>=~! ]", line)[0] for line in lines}

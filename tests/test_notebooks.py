@@ -1,4 +1,4 @@
-"""The notebooks of the documentation run, and the outputs that they carry are small."""
+"""The notebooks of the documentation run, and their stored outputs are small."""
 
 import ast
 import json

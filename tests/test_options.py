@@ -1,4 +1,4 @@
-"""Options with a fixed set of values are Literals, and each set is written once."""
+"""Options with a fixed set of values are Literals, and each set is defined once."""
 
 import ast
 import importlib
@@ -14,7 +14,7 @@ from jaxcnn.functional import conv_algorithms
 
 ROOT = Path(__file__).parent.parent
 
-# The modes of a boundary are those without zeros; the sources of weights depend on the model.
+# Boundary modes exclude the mode of zeros; the sources of weights depend on the model.
 OPEN_OPTIONS = {
     ("jaxcnn._geometry._boundary", "padding_mode"),
     ("jaxcnn.models._weights._torch", "source"),
@@ -29,16 +29,16 @@ def literals(annotation: object) -> set[str]:
 
 
 def written(values: ast.expr) -> frozenset[object]:
-    """The constants of a tuple, or one constant; empty if there is anything else."""
+    """The values of a tuple of constants, or of one constant; empty for any other expression."""
     entries = values.elts if isinstance(values, ast.Tuple) else [values]
     constants = [entry.value for entry in entries if isinstance(entry, ast.Constant)]
     return frozenset(constants) if len(constants) == len(entries) else frozenset()
 
 
 def literals_in(source: str) -> list[frozenset[object]]:
-    """The values of each Literal that a module writes."""
+    """The values of each Literal in a module."""
     if "Literal" not in source:
-        return []  # most files, which need not be parsed
+        return []  # the string is absent from most files, which need not be parsed
     return [
         written(node.slice)
         for node in ast.walk(ast.parse(source))
@@ -56,7 +56,7 @@ def test_each_literal_is_written_once() -> None:
 
 
 def loose_options(module: types.ModuleType) -> tuple[int, list[str]]:
-    """The number of options that a module checks with ``check_choice``, and those whose annotation has other values.
+    """The number of options that a module checks with ``check_choice``, and the options with another annotation.
 
     Options are parameters of functions, and fields of classes.
     """

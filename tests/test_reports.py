@@ -1,4 +1,4 @@
-"""The reports of ``docs/reports`` show what the files of results say."""
+"""The reports of ``docs/reports`` show the numbers of the results files."""
 
 import importlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a REPL and a notebook show of objects that hold arrays, functions and long tuples."""
+"""The text that a REPL and a notebook show for objects that contain arrays, functions and long tuples."""
 
 import functools
 import re

@@ -1,4 +1,4 @@
-"""Calls that are accepted but very probably mistakes give a warning; others that look alike do not."""
+"""Valid calls that are very probably mistakes give a warning; similar calls that are not mistakes give none."""
 
 import itertools
 import warnings
@@ -56,7 +56,7 @@ def test_a_line_warns_once() -> None:
 
 
 def test_no_plausible_kernel_gives_a_warning() -> None:
-    """Windows up to 7x7, tall and wide ones, one channel, groups, one and three axes, and all usual channel counts."""
+    """Windows up to 7x7, tall and wide windows, one channel, groups, one and three axes, usual channel counts."""
     windows = [*itertools.product((1, 2, 3, 5, 7), repeat=2), (31, 1), (1, 65), (64, 1)]
     channels = (1, 2, 3, 4, 8, 16, 64, 256)
     for window, c, out, transposed in itertools.product(windows, channels, channels, (False, True)):

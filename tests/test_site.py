@@ -1,4 +1,4 @@
-"""The documentation site: all pages are reachable, all public names have entries, nothing is fetched from elsewhere."""
+"""The documentation site: all pages are reachable, all public names have entries, and nothing loads from elsewhere."""
 
 import html
 import importlib
@@ -27,7 +27,7 @@ def packages() -> list[str]:
 
 
 def navigation() -> set[str]:
-    """The pages that ``mkdocs.yml`` lists."""
+    """The pages in the navigation of ``mkdocs.yml``."""
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
     return set(re.findall(r"([\w./-]+\.md)$", text, re.MULTILINE))
 
@@ -69,7 +69,7 @@ def test_the_readme_is_short() -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built from a copy of what it is made of."""
+    """The site, built from a copy of its sources."""
     pytest.importorskip("zensical", reason="Zensical builds the site: pip install 'jaxcnn[docs]'")
     root = tmp_path_factory.mktemp("checkout")
     for name in ("docs", "jaxcnn"):
@@ -82,7 +82,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "site"
 
 
-@pytest.mark.gate  # ten seconds; needs the extra `docs`, as .ci/run has it
+@pytest.mark.gate  # takes ten seconds; requires the extra `docs`, which .ci/run installs
 def test_every_public_name_has_an_entry(site: Path) -> None:
     for package in packages():
         page = site / "api" / package.removeprefix("jaxcnn.") / "index.html"

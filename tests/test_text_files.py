@@ -1,6 +1,6 @@
 """Every text file is read and written as UTF-8, whatever the encoding of the machine.
 
-Ruff's PLW1514 finds the calls on objects that it can tell to be paths; this test finds them on every object.
+Ruff's PLW1514 finds the calls on objects whose type it recognises as a path; this test finds them on every object.
 """
 
 import ast
@@ -11,9 +11,9 @@ FILES = [path for folder in ("jaxcnn", "experiments", "tests") for path in sorte
 
 
 def without_encoding(source: str) -> list[int]:
-    """The lines of calls of ``read_text``, ``write_text`` and ``open`` in text mode that name no encoding."""
+    """The lines of calls of ``read_text``, ``write_text`` and ``open`` in text mode without an encoding."""
     if not any(call in source for call in ("read_text(", "write_text(", "open(")):
-        return []  # most files, which need not be parsed
+        return []  # these names are absent from most files, which need not be parsed
     return [
         node.lineno
         for node in ast.walk(ast.parse(source))
@@ -25,7 +25,7 @@ def without_encoding(source: str) -> list[int]:
 
 
 def opens_text(call: ast.Call) -> bool:
-    """Whether a call of a method ``open`` is that of a path, and in text mode."""
+    """Whether a call of a method ``open`` belongs to a path, and is in text mode."""
     if not call.args:
         return not call.keywords
     mode = call.args[0].value if isinstance(call.args[0], ast.Constant) else None

@@ -1,4 +1,4 @@
-"""The helper that puts rows into tiers, and what pytest makes of the marks."""
+"""The helper that puts rows into tiers, and the effect of the marks in pytest."""
 
 import ast
 import functools
@@ -47,7 +47,7 @@ def test_usual(): pass
 
 
 def collected(folder: Path, content: str, *selection: str) -> str:
-    """What pytest prints when it collects a file with the settings of this project."""
+    """The output of pytest when it collects a file with the settings of this project."""
     file = folder / "test_two.py"
     file.write_text(content, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "--rootdir", folder, "--collect-only"]
@@ -71,11 +71,11 @@ def test_a_misspelt_mark_is_refused(tmp_path: Path) -> None:
     assert "'gat' not found in `markers`" in collected(tmp_path, FILE.replace("gate", "gat"))
 
 
-# --------------------------------------------------------------------------------- what the default tier covers
+# --------------------------------------------------------------------------------- coverage of the default tier
 
 
 def default_names(source: str) -> set[str]:
-    """The identifiers and the whole strings in a file of tests, but for tests that are marked ``gate`` as a whole."""
+    """The identifiers and the whole strings in a test file, without tests that are marked ``gate`` as a whole."""
     tree = ast.parse(source)
     tree.body = [
         node
@@ -94,7 +94,7 @@ def default_names(source: str) -> set[str]:
 
 
 def called_in_doctest(function: Callable[..., Any]) -> bool:
-    """Whether a function is called in its own example, which the default tier runs."""
+    """Whether the example of a function, which the default tier runs, calls the function."""
     lines = [line for line in (inspect.getdoc(function) or "").splitlines() if line.lstrip()[:3] in (">>>", "...")]
     return re.search(rf"\b{function.__name__}\(", "\n".join(lines)) is not None
 
@@ -105,7 +105,7 @@ def names_in(folder: str) -> set[str]:
 
 
 def test_every_public_function_is_used_by_default() -> None:
-    # Those of the command are its verbs, in the next test.
+    # Functions of the command line are tested as commands, in the next test.
     packages = [package for package in EXPORTS if "._" not in package and package != "jaxcnn.cli"]
     functions = {
         name: member
@@ -113,13 +113,13 @@ def test_every_public_function_is_used_by_default() -> None:
         for name in EXPORTS[package] or ()
         if inspect.isfunction(member := getattr(importlib.import_module(package), name))
     }
-    names = names_in("tests") | names_in("jaxcnn/cli")  # what a verb calls
+    names = names_in("tests") | names_in("jaxcnn/cli")  # the functions that a command calls
     unused = [name for name, function in functions.items() if name not in names and not called_in_doctest(function)]
     assert len(functions) > 100 and unused == []
 
 
 def test_every_verb_is_used_by_default() -> None:
-    """In the list of a command's words."""
+    """Its name is in a list of arguments of the command line."""
     files = [path for path in (ROOT / "jaxcnn" / "cli").glob("_*.py") if path.stem != "__init__"]
     verbs = {path.stem[1:] for path in files if re.search(r"^HELP = ", path.read_text(encoding="utf-8"), re.M)}
     assert {"train", "evaluate", "show"} <= verbs and verbs - names_in("tests") == set()

@@ -1,4 +1,4 @@
-"""The two tiers of the suite: what runs by default, and what runs only in the gate (``tests/README.md``)."""
+"""The two tiers of the suite: tests that run by default, and tests that run only in the gate (``tests/README.md``)."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any

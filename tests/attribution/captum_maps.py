@@ -1,7 +1,7 @@
-"""Small networks with weights drawn by NumPy, and what captum's attributions of them are.
+"""Small networks with weights drawn by NumPy, and the attributions that captum computes for them.
 
-``python -m tests.attribution.captum_maps``, where captum is installed, writes ``captum.json`` anew. Captum replaces the
-derivative of ``torch.nn.ReLU`` modules only, so the networks are written here with one such module for each use.
+``python -m tests.attribution.captum_maps`` rewrites ``captum.json``; it requires captum. Captum replaces the derivative
+of ``torch.nn.ReLU`` modules only, so each use of a rectifier is a module of its own here.
 """
 
 import json
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 STORED = Path(__file__).with_name("captum.json")
-TARGETS = (1, 3)  # of two images
-# Of each network: the shape of the images, the layer of Grad-CAM there and here.
+TARGETS = (1, 3)  # one class for each of the two images
+# For each network: the shape of the images, and the name of the Grad-CAM layer in PyTorch and in our model.
 SETTINGS = {
     "lenet": ((2, 32, 32, 1), "c3", "c3()"),
     "vgg": ((2, 20, 20, 3), "conv2_2", "conv2_2()"),
@@ -24,7 +24,7 @@ KEPT = 8
 
 
 def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The array of a parameter or a statistic, by its path here and its shape here."""
+    """A parameter or a statistic, drawn from a seed that depends on its path in our variables."""
     u = np.random.default_rng(zlib.crc32(name.encode())).random(shape)
     if name.endswith("/var"):
         return 0.5 + 1.5 * u
@@ -55,7 +55,7 @@ def kept(values: Any) -> dict[str, list[float]]:
     }
 
 
-def network_there(name: str) -> Any:
+def torch_network(name: str) -> Any:
     """The network in PyTorch, in float64."""
     import torch
     from torch import nn
@@ -126,13 +126,13 @@ def network_there(name: str) -> Any:
     for key, layer in layers[name].items():
         network.add_module(key, layer)
     network.double().eval()
-    state = {key: _there(name, key, tuple(value.shape)) for key, value in network.state_dict().items()}
+    state = {key: _torch_array(name, key, tuple(value.shape)) for key, value in network.state_dict().items()}
     network.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in state.items()})
     return network
 
 
-def _there(network: str, key: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The array of a PyTorch parameter, from the one here."""
+def _torch_array(network: str, key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A parameter of the PyTorch network, from the corresponding array of our variables."""
     module, _, kind = key.rpartition(".")
     path, norm = module.replace(".", "/"), "norm" in module
     if kind == "num_batches_tracked":
@@ -145,17 +145,17 @@ def _there(network: str, key: str, shape: tuple[int, ...]) -> np.ndarray:
         out, channels, *window = shape
         return drawn(f"{path}/kernel", (*window, channels, out)).transpose(3, 2, 0, 1)
     kernel = drawn(f"{path}/kernel", shape[::-1])
-    if network == "vgg" and path == "fc6":  # flattened as (height, width, channels) here
+    if network == "vgg" and path == "fc6":  # our order is (height, width, channels)
         kernel = kernel.reshape(7, 7, 6, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
     return kernel.T
 
 
-def attributions_there(name: str) -> dict[str, np.ndarray]:
-    """What captum gives, channels last."""
+def captum_attributions(name: str) -> dict[str, np.ndarray]:
+    """The attributions of captum, with channels last."""
     import captum.attr
     import torch
 
-    network = network_there(name)
+    network = torch_network(name)
     x = torch.from_numpy(np.ascontiguousarray(images(name).transpose(0, 3, 1, 2)))
     layer, target = network.get_submodule(SETTINGS[name][1]), torch.tensor(TARGETS)
     channels = x.shape[1]
@@ -184,7 +184,7 @@ def attributions_there(name: str) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    found = {name: {key: kept(each) for key, each in attributions_there(name).items()} for name in SETTINGS}
+    found = {name: {key: kept(each) for key, each in captum_attributions(name).items()} for name in SETTINGS}
     STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

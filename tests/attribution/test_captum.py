@@ -1,4 +1,4 @@
-"""Attributions are those of captum, in float64, for networks with random weights."""
+"""Attributions equal those of captum, in float64, for networks with random weights."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from tests.attribution import captum_maps
 from tests.attribution.networks import network
 
 STORED = json.loads(captum_maps.STORED.read_text(encoding="utf-8"))
-# Largest difference, as a part of the largest entry. Captum adds in another order, and its occlusion in float32.
+# The largest difference relative to the largest entry. Captum adds in another order, and computes occlusion in float32.
 TOLERANCES = {"integrated_gradients": 1e-8, "gap": 1e-8, "occlusion": 1e-6}
 
 

@@ -29,7 +29,7 @@ def test_values_and_gradients_are_those_of_the_chain_rule_and_in_order() -> None
         "active": (active, chosen @ SECOND.T),
         "scores": (active @ SECOND, chosen),
     }
-    assert list(found) == list(expected)  # one name of each value, and no integers
+    assert list(found) == list(expected)  # each value has one name, and integers are left out
     for name, (value, gradient) in expected.items():
         np.testing.assert_allclose(found[name].value, value, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(found[name].gradient, gradient, rtol=1e-5, atol=1e-6)

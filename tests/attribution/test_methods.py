@@ -1,4 +1,4 @@
-"""The methods against loops in NumPy, and what they refuse. ``test_captum`` compares them with another library."""
+"""The methods against loops in NumPy, and their errors; ``test_captum`` compares them with another library."""
 
 import re
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def test_integrated_gradients_add_up_to_the_difference_of_the_scores_up_to_the_g
     expected = numpy_scores(X) - numpy_scores(np.broadcast_to(start, X.shape))
     total = np.asarray(found.attributions).sum((1, 2, 3))
     np.testing.assert_allclose(total - found.gap, expected[:, 1], rtol=1e-5)
-    assert (np.abs(found.gap) > 1e-3).all()  # three nodes are too few, and the gap says so
+    assert (np.abs(found.gap) > 1e-3).all()  # three nodes are too few, which the gap shows
 
 
 def test_occlusion_is_the_mean_fall_over_the_windows_that_contain_a_pixel() -> None:
@@ -94,7 +94,7 @@ def test_layers_are_features_results_of_modules_and_named_values() -> None:
             return model.apply(variables, x, train=False)
 
         shapes.update(attribution.layer_shapes(f, x))
-        # A method within a function names its layers again.
+        # A method that is called within a function names the layers of that function again.
         again = attribution.layer_outputs(
             lambda x: attribution.layer_outputs(f, x, layers=["()"])["()"], x, layers=["c3"]
         )
@@ -138,7 +138,7 @@ def test_a_layer_of_features_is_after_its_rectifier_and_that_of_the_module_befor
 
 
 def test_operations_after_a_layer_are_not_run() -> None:
-    """A selection after the layer would be an error of ``deconvnet``."""
+    """A selection after the layer would be an error in ``deconvnet``."""
 
     def f(x: jax.Array) -> jax.Array:
         return jax.nn.leaky_relu(checkpoint_name(jax.nn.relu(x), "map"))
@@ -166,7 +166,7 @@ def test_shuffled_weights_change_what_depends_on_them() -> None:
 
 @pytest.mark.gate
 def test_guided_backprop_depends_less_on_the_upper_layers_than_the_gradient() -> None:
-    """The finding of Adebayo et al. (2018); docs/attribution.md has the figures of a trained network."""
+    """A result of Adebayo et al. (2018); docs/attribution.md has the figures of a trained network."""
     x = jax.image.resize(load("digits").test["image"][:8].astype(np.float32) / 255, (8, 32, 32, 1), "bilinear")
     model = create("lenet5")
     variables = jax.jit(model.init)(jax.random.key(0), x)

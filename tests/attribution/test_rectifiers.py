@@ -1,4 +1,4 @@
-"""Every rectifier is found, in whatever form it is written, or the call is an error."""
+"""Every form of a rectifier is found; a form that is not known is an error."""
 
 import functools
 import re
@@ -44,7 +44,7 @@ def scanned(x: jax.Array) -> jax.Array:
 
 
 ZEROS = np.zeros((1, 4), np.float32)
-# Each is max(x, 0).
+# Every function computes max(x, 0).
 RECTIFIERS: dict[str, Function] = {
     "jax.nn.relu": relu,
     "flax's relu": nn.relu,
@@ -124,7 +124,7 @@ def test_what_may_be_a_rectifier_is_an_error(form: str) -> None:
 
 
 def test_a_threshold_that_is_traced_is_an_error() -> None:
-    """Whether it is 0 is not known."""
+    """Its value is unknown while the function is traced."""
 
     @jax.jit
     def call(x: jax.Array, threshold: jax.Array) -> jax.Array:
@@ -137,11 +137,11 @@ def test_a_threshold_that_is_traced_is_an_error() -> None:
 def test_a_function_without_rectifiers_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"^deconvnet: the function has no rectifier max\(x, 0\) between its input"):
         deconvnet(around(jnp.tanh), X, target=0)
-    with pytest.raises(ValueError, match="has no rectifier"):  # of a constant
+    with pytest.raises(ValueError, match="has no rectifier"):  # the argument of the rectifier is a constant
         guided_backprop(lambda x: x @ WEIGHTS + relu(np.ones((1, 2), np.float32)), X, target=0)
 
 
-# What has a maximum, a selection or a comparison in its code and is left alone.
+# Functions with a maximum, a selection or a comparison that is not a rectifier; their derivatives stay unchanged.
 LEFT: dict[str, Function] = {
     "softplus": jax.nn.softplus,
     "softmax": jax.nn.softmax,
@@ -180,7 +180,7 @@ def test_other_functions_keep_their_derivative() -> None:
 
 
 def test_each_of_the_rectifiers_of_a_model_is_found() -> None:
-    """The backward passes of a network of convolutions are chains, which NumPy can follow."""
+    """The backward passes of a chain of linear layers and rectifiers are easy to compute with NumPy."""
     kernels = np.random.default_rng(0).standard_normal((3, 4, 4)).astype(np.float32)
 
     def f(x: jax.Array) -> jax.Array:

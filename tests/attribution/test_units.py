@@ -1,4 +1,4 @@
-"""What single units respond to: patches of data, images made for them, and how far they see."""
+"""The patches and images that activate single units most, and the receptive fields of units."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from jaxcnn.shapes import ReceptiveField, SlidingWindow, receptive_field
 
 @pytest.fixture(scope="module", autouse=True)
 def strict_dtypes() -> None:
-    """Optax raises a float to an integer step, which strict promotion refuses."""
+    """Disables strict promotion, which Optax violates: it multiplies a float by an integer step."""
 
 
 DRAW = np.random.default_rng(0)
@@ -34,7 +34,7 @@ def strided(x: jax.Array) -> jax.Array:
 
 
 def test_projections_of_a_rectified_convolution_are_its_kernels() -> None:
-    """Of one layer the projection is the gradient: the kernel, where the unit is active, and zeros outside."""
+    """The projection of one layer is its gradient: the kernel where the unit is active, and zeros elsewhere."""
 
     def rectified(x: jax.Array) -> jax.Array:
         y = jax.nn.relu(functional.conv(jnp.asarray(x, jnp.float32), KERNEL, strides=2, padding=1))
@@ -91,7 +91,7 @@ def test_top_patches_are_those_of_a_sort_of_all_activations() -> None:
 
 
 def test_a_filter_of_edges_finds_edges() -> None:
-    """One image of noise has an edge in it."""
+    """Only one of the images of noise contains an edge."""
     images = DRAW.uniform(0.4, 0.6, (5, 9, 9, 1)).astype(np.float32)
     images[3, 2:6, 5:] = 1.0
     images[3, 2:6, :5] = 0.0
@@ -136,11 +136,11 @@ def test_a_linear_score_makes_its_own_weights_visible(parametrization: Any, leas
     assert images.min() >= 0 and images.max() <= 1
     for image in images:
         assert np.corrcoef(image.ravel(), weights.ravel())[0, 1] > least
-    assert np.abs(images[0] - images[1]).max() > 1e-3  # each from a start of its own
+    assert np.abs(images[0] - images[1]).max() > 1e-3  # every image starts from its own draw
 
 
 def test_a_unit_that_is_off_at_the_start_is_turned_on() -> None:
-    """Its rectifier passes no gradient there, and the score stays 0 without the rule of the first steps."""
+    """The rectifier passes no gradient there, so the score would stay 0 without the special rule of the first steps."""
 
     def score(x: jax.Array) -> jax.Array:
         return jax.nn.relu(x.mean((1, 2, 3)) - 0.6)
@@ -164,7 +164,7 @@ def test_a_layer_of_zeros_is_inverted_as_well() -> None:
 
 @pytest.mark.gate
 def test_moves_make_images_that_do_not_depend_on_single_pixels() -> None:
-    """Of a checkerboard, whose score a shift by a pixel turns round, moved images keep nothing."""
+    """A shift by one pixel inverts the score of a checkerboard, so it does not appear in images that are moved."""
     board = (-1.0) ** np.add.outer(np.arange(16), np.arange(16))[None, ..., None].astype(np.float32)
 
     def reached(transformed: bool) -> float:

@@ -1,4 +1,4 @@
-"""The transforms of JAX that every augmentation has to pass."""
+"""The transforms of JAX that every augmentation has to support."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ Augment = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def check_jit_and_vmap(augment: Augment, key: jax.Array, images: jax.Array) -> None:
-    """Compiled, over keys, and over keys and batches; the augmentation is linear."""
+    """Compares ``jit``, ``vmap`` over keys, and ``vmap`` over keys and batches; the augmentation has to be linear."""
     expected = augment(key, images)
     np.testing.assert_allclose(jax.jit(augment)(key, images), expected, atol=1e-5)
     keys = jnp.stack([jax.random.fold_in(key, 1), key])
@@ -22,7 +22,7 @@ def check_jit_and_vmap(augment: Augment, key: jax.Array, images: jax.Array) -> N
 
 
 def check_adjoint(augment: Augment, key: jax.Array) -> None:
-    """Linear in the images: ``<A x, g> = <x, A^T g>``, and forward mode repeats the function."""
+    """Checks linearity in the images: ``<A x, g> = <x, A^T g>``, and the tangent of ``A`` is ``A``."""
     with jax.enable_x64(True):
         x, g = jnp.asarray(np.random.default_rng(0).normal(size=(2, 2, 7, 9, 2)))
         move = jax.jit(lambda images: augment(key, images))
@@ -33,7 +33,7 @@ def check_adjoint(augment: Augment, key: jax.Array) -> None:
 
 
 def check_sharded(augment: Augment, key: jax.Array, images: jax.Array, kind: AxisType) -> None:
-    """A batch in eight parts gives the same, stays in its parts, and moves no image between devices."""
+    """A batch that is split over eight devices gives the same result, and stays split without moving images."""
     grad = jax.jit(jax.grad(lambda images: jnp.sum(augment(key, images) ** 2)))
     mesh = jax.make_mesh((8,), ("data",), axis_types=(kind,))
     with jax.set_mesh(mesh):
@@ -47,7 +47,7 @@ def check_sharded(augment: Augment, key: jax.Array, images: jax.Array, kind: Axi
 
 
 def check_shard_map_and_export(augment: Augment, key: jax.Array, images: jax.Array) -> None:
-    """Under ``shard_map`` each part draws by itself, here the same for each since the key is."""
+    """Under ``shard_map`` each device draws by itself; the draws are equal here since the key is."""
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     each = jax.jit(jax.shard_map(augment, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data")))(key, images)
     size = len(images) // 8

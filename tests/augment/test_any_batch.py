@@ -1,4 +1,4 @@
-"""Any number of batch axes, one number for all images, functions in a chain, and calls with wrong arguments."""
+"""Any number of batch axes, scalar arguments for all images, compositions of functions, and wrong calls."""
 
 import functools
 import re
@@ -22,7 +22,7 @@ FACTORS = np.float32([0.1, 0.5, 0.9, 1.2, 1.5, 2.0])
 TARGETS = np.eye(6, dtype=np.float32)
 MATRIX = np.float32([[0.9, 0.1, 0.5], [-0.1, 1.1, 1.0]])
 
-# Of each function: how it is called with a key, images and whatever belongs to each image.
+# For each function: a call with a key, images and arguments of each image.
 EACH: dict[str, tuple[Callable[..., Any], np.ndarray | None]] = {
     "adjust_brightness": (lambda key, x, factors: augment.adjust_brightness(x, factors), FACTORS),
     "adjust_contrast": (lambda key, x, factors: augment.adjust_contrast(x, factors), FACTORS),
@@ -58,7 +58,7 @@ def test_the_tables_are_complete() -> None:
     assert {*EACH, *VIEWS, *of_batches, "average_over_views", "chain", "color_axes", "on"} == set(augment.__all__)
 
 
-# The heaviest programs, each made of functions of other rows.
+# The programs that take longest to compile; each combines functions of other rows.
 COMPOSED = {"mixup_or_cutmix", "rand_augment", "random_erasing", "random_resized_crop", "trivial_augment"}
 
 
@@ -68,7 +68,7 @@ BY_DEFAULT = ["adjust_hue", "affine", "mixup", "random_crop", "random_flip"]
 
 @pytest.mark.parametrize("name", default_rows(list(EACH), keep=BY_DEFAULT))
 def test_batch_axes_are_those_of_the_images(name: str, key: jax.Array) -> None:
-    """Two axes give what one axis of as many images gives, and no axis gives what one image gives."""
+    """Two batch axes give the result of one axis of the same total size; no batch axis gives that of one image."""
     function, own = EACH[name]
     both = jax.jit(function)
 
@@ -191,7 +191,7 @@ CALLS: list[tuple[Callable[..., Any], str]] = [
 
 @pytest.mark.parametrize(("call", "message"), CALLS)
 def test_a_wrong_call_is_refused_at_the_boundary_under_jit(call: Any, message: str, key: jax.Array) -> None:
-    """No frame of the traceback is below the module that the public function is in."""
+    """The last frame of the traceback is in the module of the public function."""
     with pytest.raises(TypeError, match=re.escape(message)) as caught:
         jax.jit(call)(key, IMAGES)
     last = str(caught.traceback[-1].path)

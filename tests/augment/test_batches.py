@@ -1,4 +1,4 @@
-"""Every function that is not linear in the images, and those that came with it, under the transforms of JAX."""
+"""Functions that are not linear in the images, or that change targets too, under the transforms of JAX."""
 
 import functools
 from collections.abc import Callable
@@ -18,7 +18,7 @@ AXES = np.array([[0.3, 0.1, 0], [0.3, -0.1, 0.02], [0.2, 0, -0.03]], np.float32)
 
 
 def both(function: Callable) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """Images of a function that takes targets along, with the targets in their first row."""
+    """Wraps a function that returns images and targets: the targets become the first row of the images."""
 
     def together(key: jax.Array, images: jax.Array) -> jax.Array:
         targets = jnp.broadcast_to(TARGETS[:1], (len(images), 5)).astype(images.dtype)
@@ -29,7 +29,7 @@ def both(function: Callable) -> Callable[[jax.Array, jax.Array], jax.Array]:
 
 
 def alternating(key: jax.Array, images: jax.Array) -> jax.Array:
-    # The numbers follow from the images, so that a part of a batch is numbered as in the whole.
+    # The index of each image follows from its content, so that a part of a batch has the same indices as the whole.
     return augment.alternating_flip(key, images, (100000 * images[:, 0, 0, 0]).astype(jnp.int32), epoch=1)
 
 
@@ -56,7 +56,10 @@ def images() -> jax.Array:
 
 @pytest.mark.parametrize("name", default_rows(list(AUGMENTS), keep=["mixup_or_cutmix"]))
 def test_compiled_mapped_and_in_eight_parts(name: str, key: jax.Array, images: jax.Array) -> None:
-    """All say the same; a batch in parts stays in its parts, and only what mixes images sends any."""
+    """All results are equal.
+
+    A split batch stays split, and only functions that mix images communicate between devices.
+    """
     function = AUGMENTS[name]
     keys = jnp.stack([jax.random.fold_in(key, 1), key])
     other, expected = jax.jit(jax.vmap(function, (0, None)))(keys, images)

@@ -52,7 +52,7 @@ def test_factors_are_those_of_pillow(name: str) -> None:
 
 
 def pillow(name: str, strength: float) -> Image.Image:
-    """What Pillow makes of the picture; AutoAugment's own calls."""
+    """The picture after Pillow's operation, called as AutoAugment calls it."""
     size, affine = PICTURE.size, Image.Transform.AFFINE
     return {
         "identity": lambda: PICTURE,
@@ -97,7 +97,7 @@ def operated() -> np.ndarray:
 
 @pytest.mark.parametrize(("name", "strength"), CASES)
 def test_operations_are_those_of_pillow(operated: np.ndarray, name: str, strength: float) -> None:
-    """All of them in one batch. Moves, masks and histograms agree exactly; blends but for Pillow's rounding."""
+    """All operations in one batch. Moves, masks and histograms agree exactly, blends up to Pillow's rounding."""
     y = 255 * operated[CASES.index((name, strength))]
     blend = name in ("brightness", "color", "contrast", "sharpness", "auto_contrast")
     np.testing.assert_allclose(y, np.asarray(pillow(name, strength), np.float32), atol=2 if blend else 1e-3)
@@ -110,7 +110,7 @@ def test_equalize_leaves_what_has_no_steps() -> None:
 
 
 def test_tables_are_torchvisions() -> None:
-    """The ends and some middles of ``_augmentation_space``, typed in."""
+    """The first, the last and some middle entries of ``_augmentation_space``, copied by hand."""
     table, signed = strength_table(bins=31, shear=0.3, translate=(14.5, 14.5), rotate=30.0, factor=0.9, bits=4)
     at = {name: table[index] for index, name in enumerate(OPERATIONS)}
     assert at["shear_x"][30] == np.float32(0.3) and at["rotate"][9] == 9.0 and at["translate_y"][30] == 14
@@ -129,7 +129,10 @@ def test_tables_are_torchvisions() -> None:
 
 @pytest.mark.gate
 def test_policies_draw_all_operations_equally_often(key: jax.Array) -> None:
-    """On one grey only brightness and solarize show: 1 of 14 each, brightness darker as often as brighter."""
+    """On a uniform grey image only brightness and solarize have an effect: 1 of 14 operations each.
+
+    Brightness darkens as often as it brightens.
+    """
     grey = np.full((4200, 1, 1, 1), 0.75, np.float32)
     y = np.asarray(augment.rand_augment(key, grey, num_ops=1, magnitude=12, fill=0.75))[:, 0, 0, 0]
     counts = [int((np.abs(y - value) < 1e-3).sum()) for value in (0.75 * 0.64, 1.0, 0.25)]

@@ -1,4 +1,4 @@
-"""Mirrored or not, and how often."""
+"""Random flips: the results, and how often an image is flipped."""
 
 import re
 from typing import Any
@@ -24,7 +24,7 @@ def test_mirrors_so_many(key: jax.Array, axis: str, mirror: Any, probability: fl
     kept = np.array([np.array_equal(after, before) for before, after in zip(IMAGES, y, strict=True)])
     turned = np.array([np.array_equal(after, mirror(before)) for before, after in zip(IMAGES, y, strict=True)])
     assert np.all(kept != turned)
-    # Four standard deviations of a mean of 1000 draws, none where there is nothing to draw.
+    # Four standard deviations of the mean of 1000 draws; no tolerance where the probability is 0 or 1.
     assert abs(turned.mean() - probability) <= 4 * np.sqrt(probability * (1 - probability) / 1000)
 
 

@@ -1,4 +1,4 @@
-"""The bilinear warp against SciPy, and what can be measured of the draws in the images."""
+"""The bilinear warp against SciPy, and the distributions of the draws, measured in the images."""
 
 import re
 from typing import Any
@@ -32,7 +32,7 @@ def random_matrices(count: int, *, seed: int = 0) -> np.ndarray:
 
 
 def scipy_affine(images: np.ndarray, matrices: np.ndarray, *, fill: float) -> np.ndarray:
-    """SciPy counts positions from the corner, so that the centre has to be moved there and back."""
+    """The result of SciPy, which counts positions from the corner: the centre is moved to the origin and back."""
     centre = (np.array(images.shape[1:3]) - 1) / 2
     result = np.empty(images.shape)
     for index, channel in np.ndindex(len(images), images.shape[-1]):
@@ -107,10 +107,11 @@ ALL = {"shift": 4.0, "rotate": 60.0, "scale": 0.5, "shear": 20.0}
 
 
 def recovered(key: jax.Array, **amounts: float) -> dict[str, np.ndarray]:
-    """What was drawn for each image, read off images whose two channels are their own coordinates.
+    """The drawn transform of each image, computed from images whose two channels are their own coordinates.
 
-    Such an image, sampled, says where it was sampled. The map of the content is the inverse of that; without its
-    shift it is a turn, times a factor, times ``[[1, 0], [lean, 1]]``, which no other such product is.
+    Such an image, after sampling, contains the sampled positions. The map of the content is the inverse of the map of
+    positions. Without its shift it is a product of a rotation, a factor and ``[[1, 0], [lean, 1]]``, and this
+    factorisation is unique.
     """
     middle = SIZE // 2
     ramps = np.moveaxis(np.mgrid[:SIZE, :SIZE] - middle, 0, -1).astype(np.float32)
@@ -129,7 +130,7 @@ def recovered(key: jax.Array, **amounts: float) -> dict[str, np.ndarray]:
 
 
 def assert_fills(values: np.ndarray, most: float) -> None:
-    """Within the stated range, nearly up to its ends, and evenly: a fifth of the draws in each fifth, roughly."""
+    """Checks that the draws fill the stated range evenly: about a fifth of them is in each fifth of the range."""
     assert -most - 1e-3 <= values.min() <= -0.95 * most
     assert 0.95 * most <= values.max() <= most + 1e-3
     counts, _ = np.histogram(np.clip(values, -most, most), bins=5, range=(-most, most))
@@ -138,7 +139,10 @@ def assert_fills(values: np.ndarray, most: float) -> None:
 
 @pytest.mark.parametrize("amounts", [*({name: amount} for name, amount in ALL.items()), ALL])
 def test_draws_fill_their_ranges(key: jax.Array, amounts: dict[str, float]) -> None:
-    """Evenly, the scale in its logarithm; the shift in pixels of the output, whatever else is done to the image."""
+    """Draws are uniform, for the scale in its logarithm.
+
+    The shift is in pixels of the output, independent of the other transforms.
+    """
     wanted = {
         "down": amounts.get("shift", 0.0),
         "right": amounts.get("shift", 0.0),

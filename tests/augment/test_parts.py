@@ -54,11 +54,11 @@ def test_parts_have_the_areas_and_shapes_that_were_asked_for(key: jax.Array) -> 
     shares, ratios = tall * wide / 60000, np.log(wide / tall) / np.log(2)
     assert 0.095 < shares.min() < 0.105 and 0.48 < shares.max() < 0.51 and abs(shares.mean() - 0.3) < 0.01
     assert abs(ratios).max() < 1.03
-    small = ratios[shares < 0.3]  # which always fit
+    small = ratios[shares < 0.3]  # these always fit
     assert abs(small.mean()) < 0.05 and abs(small.std() - 1 / np.sqrt(3)) < 0.03
     assert top.min() >= 0 and (top + tall).max() == 200 and left.min() >= 0 and (left + wide).max() == 300
     assert abs(((top + tall / 2) / 200).mean() - 0.5) < 0.01 and abs(((left + wide / 2) / 300).mean() - 0.5) < 0.01
-    # A strip twice as wide as high, none of whose parts may be wider than high: the central square.
+    # A strip twice as wide as high, where no crop may be wider than high: the central square.
     whole = [int(row[0]) for row in random_parts(key, 1, (10, 20), (1.0, 1.0), (1.0, 1.0))]
     assert whole == [0, 5, 10, 10]
 
@@ -106,7 +106,7 @@ def test_erased_rectangles(key: jax.Array) -> None:
     assert 0.45 < changed.mean() < 0.55
     tall, wide = erased[changed].any(2).sum(1), erased[changed].any(1).sum(1)
     assert (tall * wide == erased[changed].sum((1, 2))).all(), "whole rectangles"
-    shares, ratios = tall * wide / 2000, np.log(tall / wide)  # of sides rounded to whole pixels
+    shares, ratios = tall * wide / 2000, np.log(tall / wide)  # the sides are rounded to whole pixels
     assert shares.min() > 0.0875 and shares.max() < 0.3125 and abs(shares.mean() - 0.2) < 0.01
     assert abs(ratios).max() < np.log(2.3) and abs(ratios.mean()) < 0.05
     noise = y[erased]

@@ -1,4 +1,4 @@
-"""Mosaics of scenes by NumPy's truth for each pixel: what each part shows, and which boxes are left in it."""
+"""Mosaics of scenes, compared pixel by pixel with NumPy: the content of each part, and the boxes that remain in it."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def check_part(
     columns: np.ndarray,
     there: np.ndarray,
 ) -> int:
-    """Compares a part with its image; the number of boxes that are left in it."""
+    """Compares a part with its image; returns the number of boxes that remain."""
     rows, columns, there = rows[place], columns[place], there[place]
     inner = np.minimum(SIZES[source], there.shape)
     wanted = np.zeros_like(there)

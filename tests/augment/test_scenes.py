@@ -1,7 +1,8 @@
-"""Batches with boxes and label maps: everything moves with its image, by NumPy's truth for each pixel.
+"""Batches with boxes and label maps: all of them move with their image, compared pixel by pixel with NumPy.
 
-The images contain the row and the column of each pixel, so that a moved image says where each of its pixels was. The
-truth is then: boxes drawn as masks, these masks moved pixel by pixel, and the tight boxes around what is left.
+The images contain the row and the column of each pixel, so that a moved image shows the original position of each of
+its pixels. The expected boxes follow from this: boxes are drawn as masks, the masks are moved pixel by pixel, and the
+tight boxes around the remaining pixels are the result.
 """
 
 import math
@@ -45,12 +46,12 @@ def batch() -> dict[str, np.ndarray]:
 
 
 def source_of(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row and column that each pixel was at, and whether it is of the image."""
+    """The original row and column of each pixel, and whether it is within the image."""
     return image[..., 0].astype(int) - 1, image[..., 1].astype(int) - 1, image[..., 0] > 0
 
 
 def check(given: dict[str, np.ndarray], found: dict[str, Any]) -> int:
-    """Compares a moved batch with the truth; the number of boxes that are left."""
+    """Compares a moved batch with the expected one; returns the number of boxes that remain."""
     assert {*found} == {*given}
     rows, columns, inside = source_of(np.asarray(found["image"]))
     left = 0
@@ -66,7 +67,7 @@ def check(given: dict[str, np.ndarray], found: dict[str, Any]) -> int:
             drawn = np.zeros((HEIGHT, WIDTH), bool)
             drawn[y0:y1, x0:x1] = True
             visible = there & drawn[rows[index], columns[index]]
-            # The centre is inside where the pixels around it are.
+            # The centre is inside if the pixels around it are.
             centre = np.zeros((HEIGHT, WIDTH), bool)
             centre[(y0 + y1) // 2, (x0 + x1) // 2] = True
             kept = given["box_mask"][index, place] and (there & centre[rows[index], columns[index]]).any()
@@ -82,7 +83,8 @@ def check(given: dict[str, np.ndarray], found: dict[str, Any]) -> int:
             tight = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
             np.testing.assert_array_equal(found["boxes"][index, place], tight)
             assert found["box_label"][index, place] == given["box_label"][index, place]
-            assert found["box_area"][index, place] == pytest.approx(visible.sum() / 2)  # half of the box, as given
+            # the given area is half of the box
+            assert found["box_area"][index, place] == pytest.approx(visible.sum() / 2)
     np.testing.assert_array_equal(found["label"], given["label"])
     return left
 
@@ -101,7 +103,7 @@ def test_flips_mirror_within_the_size_of_each_image(axis: Any) -> None:
         turned.append(np.array_equal(found["image"][index][own], mirrored))
         assert turned[-1] or np.array_equal(found["image"][index], given["image"][index])
     assert 0 < sum(turned) < COUNT
-    # Twice is nothing.
+    # Two flips are the identity.
     all_of = jax.jit(lambda key, scene: augment.random_scene_flip(key, scene, axis=axis, probability=1))
     again = all_of(jax.random.key(0), all_of(jax.random.key(0), given))
     for name, array in given.items():
@@ -116,7 +118,7 @@ def test_crops_clip_boxes_and_drop_those_whose_centre_is_outside() -> None:
         found = crop(jax.random.key(seed), given)
         np.testing.assert_array_equal(found["size"], np.minimum(SIZES, [6, 7]))
         rows, columns, inside = source_of(np.asarray(found["image"]))
-        for index in range(COUNT):  # a crop: neighbours stay neighbours
+        for index in range(COUNT):  # after a crop, neighbouring pixels are still neighbours
             assert (np.diff(rows[index], axis=0)[inside[index][1:]] == 1).all()
             assert (np.diff(columns[index], axis=1)[inside[index][:, 1:]] == 1).all()
         left.append(check(given, found))
@@ -124,7 +126,7 @@ def test_crops_clip_boxes_and_drop_those_whose_centre_is_outside() -> None:
 
 
 def test_a_box_is_dropped_where_its_centre_leaves_and_not_before() -> None:
-    """Boxes from -2 to 1 of the crop and from -1 to 2: the centre of the first is outside."""
+    """Boxes from -2 to 1 and from -1 to 2, relative to the crop: the centre of the first box is outside."""
     boxes = np.array([[[0.0, 0, 3, 4], [1, 0, 4, 4]]], np.float32)
     given = {"image": np.ones((1, 4, 6, 1), np.float32), "boxes": boxes, "box_label": np.array([[1, 2]])}
     crop = jax.jit(jax.vmap(lambda key: augment.random_scene_crop(key, given, size=(4, 4))))
@@ -140,7 +142,7 @@ def test_a_box_is_dropped_where_its_centre_leaves_and_not_before() -> None:
 
 
 def pixel_at(place: Fraction) -> int:
-    """The pixel that a place on an axis is in; pixel p reaches from p to p + 1."""
+    """The pixel that contains a coordinate; pixel p covers the interval from p to p + 1."""
     return math.floor(place)
 
 

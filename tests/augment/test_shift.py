@@ -1,4 +1,4 @@
-"""Integer shifts against ``numpy.pad``, and how often each is drawn."""
+"""Integer shifts against ``numpy.pad``, and how often each shift is drawn."""
 
 import re
 from typing import Any
@@ -18,7 +18,7 @@ NUMPY_MODES = {"zeros": "constant", "reflect": "reflect", "edge": "edge", "circu
 
 
 def shifts_that_fit(image: np.ndarray, shifted: np.ndarray, most: tuple[int, int], mode: str) -> list[tuple[int, int]]:
-    """All (down, right) that make one image the other: crops of the image that ``numpy.pad`` padded."""
+    """All shifts (down, right) that map one image to the other, as crops of the image padded by ``numpy.pad``."""
     height, width, _ = image.shape
     padded = np.pad(image, ((most[0],) * 2, (most[1],) * 2, (0, 0)), mode=NUMPY_MODES[mode])  # type: ignore[call-overload]
     found = []

@@ -75,7 +75,7 @@ def test_half_precision_is_the_rounded_result(augment: Augment, key: jax.Array, 
 
 @each
 def test_images_do_not_see_each_other(augment: Augment, key: jax.Array, images: jax.Array) -> None:
-    """What one image becomes does not depend on what the others show."""
+    """The result for one image does not depend on the other images of the batch."""
     function, others = jax.jit(augment), np.array(images)
     others[1:] = 0
     np.testing.assert_array_equal(np.asarray(function(key, images))[0], np.asarray(function(key, others))[0])

@@ -1,4 +1,4 @@
-"""What the tests of the measurements share."""
+"""Helpers that the tests of the benchmarks share."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from jaxcnn.bench._runner import Result
 
 @pytest.fixture(scope="module", autouse=True)
 def strict_dtypes() -> None:
-    """Optax raises a float to an integer step, which strict promotion refuses."""
+    """Disables strict promotion, which Optax violates: it multiplies a float by an integer step."""
 
 
 def made(name: str, operation: str, *, ours: float, stock: float, torch: float | None = None, **changes: Any) -> Result:
-    """A result in which median and minimum of each peer are one number."""
+    """A result in which the median and the minimum of each peer are the same number."""
     times = {"ours": ours, "stock": stock} | ({} if torch is None else {"torch": torch})
     return {
         "name": name,

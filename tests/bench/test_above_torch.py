@@ -1,4 +1,4 @@
-"""The pages' tables of what is slower than PyTorch, and of the costs of compiling."""
+"""The tables of operations that are slower than in PyTorch, and of compile times."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +13,7 @@ from jaxcnn import functional as F
 
 @pytest.mark.parametrize("strides", [(1, 2, 2), 2])
 def test_stock_pools_have_steps_of_their_own_on_each_axis(strides: int | tuple[int, ...]) -> None:
-    """As the pools of C3D, next to ours."""
+    """The pools of C3D, compared with ours."""
     x = np.random.default_rng(0).standard_normal((1, 3, 7, 7, 2)).astype(np.float32)
     found = flax_max_pool(jnp.asarray(x), (1, 2, 2), strides=strides, ceil_mode=True)
     np.testing.assert_array_equal(found, F.max_pool(x, (1, 2, 2), strides=strides, ceil_mode=True))

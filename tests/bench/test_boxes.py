@@ -1,4 +1,4 @@
-"""The page about detection shows what the file of docs/bench/boxes.py has."""
+"""The page about detection shows the results of docs/bench/boxes.py."""
 
 from docs.bench.boxes import PAGE, page
 

@@ -1,4 +1,4 @@
-"""How long models wait before their first step: every phase is measured, cold, by name."""
+"""The time before the first step of a model: every phase is measured by name, without a cache."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from jaxcnn.models import create, list_models
 
 @pytest.fixture(autouse=True)
 def keep_cache_setting() -> object:
-    """The verb turns JAX's cache off for its process, which here goes on."""
+    """Restores JAX's cache, which the command turns off for its process."""
     before = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     yield
     jax.config.update("jax_enable_compilation_cache", before)
@@ -28,7 +28,7 @@ def test_every_phase_is_measured_and_cold() -> None:
     first, second, other = compile_times("lenet5"), compile_times("lenet5"), compile_times("convnetjs_cifar10", batch=2)
     for found in (first, second, other):
         assert list(found["seconds"]) == list(PHASES)
-        # Also the second finds nothing of the first: it compiles again, which takes far longer than a step.
+        # The second measurement reuses nothing of the first: it compiles again, which takes far longer than a step.
         assert found["seconds"]["compile"] > 10 * found["seconds"]["second_step"]
     assert second["seconds"]["trace"] > 0.2 * first["seconds"]["trace"]
     assert first["input"] == [1, 32, 32, 1] and other["input"] == [2, 32, 32, 3]

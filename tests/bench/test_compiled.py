@@ -1,4 +1,4 @@
-"""What is compiled for chips that are not present: the scripts, and the tables of the page."""
+"""Programs compiled for chips that are not present: the scripts, and the tables of the page."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The page about deployment shows what the file of docs/bench/exported.py has."""
+"""The page about deployment shows the results of docs/bench/exported.py."""
 
 import json
 from pathlib import Path

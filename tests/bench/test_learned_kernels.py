@@ -1,4 +1,4 @@
-"""The picture of a second layer shows what its units read of an image."""
+"""The picture of a second layer shows the inputs that its units read."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""The comparison with stock on random layers: what it draws, and what it calls slower."""
+"""The comparison with stock JAX on random layers: the layers that it draws, and which results count as slower."""
 
 import math
 from typing import Any

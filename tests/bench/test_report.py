@@ -1,4 +1,4 @@
-"""The arithmetic of the report, by numbers made up so that the answers are known."""
+"""The arithmetic of the report, checked on made-up numbers with known results."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_summary() -> None:
     conv = found["kinds"]["conv"]
     assert conv["entries"] == 3
     assert conv["stock/ours"] == pytest.approx((2 * 8 * 0.5) ** (1 / 3))
-    assert conv["ours/torch"] == pytest.approx((1 * 4) ** (1 / 2))  # of those that PyTorch has
+    assert conv["ours/torch"] == pytest.approx((1 * 4) ** (1 / 2))  # over the entries that PyTorch has
     assert (conv["slowest"], conv["slowest stock/ours"]) == ("c kernel_grad", 0.5)
     assert found["classes"]["dense forward"]["stock/ours"] == pytest.approx(4.0)
     assert list(found["classes"]) == ["dense forward", "grouped kernel_grad"]
@@ -88,7 +88,7 @@ def test_page_has_every_entry_and_the_notes() -> None:
     assert "target at least 0.95. Below 0.95 are, with JAX 2.0: c kernel_grad 0.5.** The bytes go *here*." in text
     assert "**Memory of a step, ours / stock, the highest: 1.5 with JAX 2.0; target at most 1.3.**" in text
     assert "![bars](bench.png)" in text and "| mobilenet_v2 | 6 |" in text
-    assert "MobileNetV2: 6" not in text  # reached, and no note
+    assert "MobileNetV2: 6" not in text  # the target is reached, and there is no note
     with pytest.raises(ValueError, match=r"bench\.page: there is no target nonsense\."):
         page([released("2.0")], {"nonsense": ""})
 

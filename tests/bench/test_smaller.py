@@ -1,4 +1,4 @@
-"""The page about deployment shows what the files of docs/bench/smaller.py have."""
+"""The page about deployment shows the results in the files of docs/bench/smaller.py."""
 
 from pathlib import Path
 

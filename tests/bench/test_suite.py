@@ -1,4 +1,4 @@
-"""The suite names what it should, and every peer computes the same."""
+"""The benchmark suite has the expected entries, and all peers compute the same results."""
 
 import importlib.util
 import math
@@ -53,7 +53,7 @@ def test_select() -> None:
 
 
 ENTRIES = {str(entry): entry for entry in (Entry(layer, op) for layer in TINY for op in layer.operations)}
-# All operations of one layer, and the forward pass of each kind.
+# All operations of one layer, and the forward pass of each kind of layer.
 BY_DEFAULT = [
     name
     for name, entry in ENTRIES.items()
@@ -89,7 +89,7 @@ def test_relative_error_refuses_other_shapes_and_sees_nan() -> None:
 
 
 def shapes(model: nn.Module, step: Step) -> Any:
-    """Parameters and running statistics by their names."""
+    """The shapes of parameters and running statistics by their names."""
     x = jax.ShapeDtypeStruct(step.x_shape, jnp.float32)
     return jax.tree.map(jnp.shape, jax.eval_shape(lambda x: _steps.initial_state(model, x)[:2], x))
 

@@ -1,4 +1,4 @@
-"""Turns, by a clock that the runs themselves move on."""
+"""The order of timed runs, checked with a clock that only the runs advance."""
 
 import pytest
 
@@ -14,7 +14,7 @@ class Clock:
         return self.now
 
     def run(self, name: str, *seconds: float) -> object:
-        """A run that takes each of the times in turn."""
+        """A run whose durations cycle through the given seconds."""
         calls = iter(range(10**9))
 
         def run() -> None:
@@ -28,14 +28,14 @@ def test_slow_peers_take_turns_and_every_run_counts() -> None:
     clock = Clock()
     peers = {"a": clock.run("a", 1.0), "b": clock.run("b", 2.0), "c": clock.run("c", 3.0)}
     times = measure(peers, seconds=9, clock=clock)
-    assert "".join(clock.order) == "abcbacabc"  # a and b come after c in turns
+    assert "".join(clock.order) == "abcbacabc"  # a and b take turns after c
     assert times["a"].seconds == [1.0] * 3 and times["b"].seconds == [2.0] * 3
 
 
 def test_a_turn_of_a_fast_peer_begins_with_a_run_that_does_not_count() -> None:
     clock = Clock()
     times = measure({"a": clock.run("a", 0.015), "b": clock.run("b", 1.0)}, seconds=2, clock=clock)
-    assert clock.order[:4] == ["a", "a", "a", "b"]  # one for the caches, two until the burst is over
+    assert clock.order[:4] == ["a", "a", "a", "b"]  # one run to warm the caches, two until the burst is over
     counted = len(times["a"].seconds)
     turns = counted // 2
     assert clock.order.count("a") == 3 * turns

@@ -1,4 +1,7 @@
-"""Operations that may end the process: oneDNN's convolution passes in another one, and only a table selects it."""
+"""Trials of operations that may end the process.
+
+A convolution of oneDNN is tried in another process first, and is selected only by a tuning table.
+"""
 
 import json
 import types
@@ -22,7 +25,7 @@ OPTIONS: dict[str, Any] = {"strides": (2, 1), "padding": [(2, 0), (1, 1)], "feat
 
 @pytest.fixture(scope="module")
 def operation() -> Iterator[ConvOperation]:
-    """An operation that this jaxlib computes with oneDNN, as another process has found."""
+    """An operation that this jaxlib computes with oneDNN, as a trial in another process has shown."""
     found = conv_operation(X, KERNEL, **OPTIONS)
     if not _trial.passes(found, "onednn"):
         pytest.skip("this jaxlib has no oneDNN")
@@ -58,7 +61,8 @@ def test_a_wrong_result_does_not_pass(factor: float, is_right: bool) -> None:
 
 def test_what_does_not_pass_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(_tune, "passes", lambda operation, name: asked.append(name))  # None: it does not
+    # the result None means that the trial failed
+    monkeypatch.setattr(_tune, "passes", lambda operation, name: asked.append(name))
     measured = time_algorithms(conv_operation((1, 4, 4, 1), (3, 3, 1, 1)), seconds=0.001)
     assert asked == ["onednn"] and "xla" in measured and "onednn" not in measured
 
@@ -80,7 +84,8 @@ def test_it_is_taken_where_a_table_names_it(operation: ConvOperation, tmp_path: 
         found = jax.jit(jax.grad(lambda *a: (function(*a) ** 2).sum(), (0, 1)))(x, kernel)
         batches = jax.jit(jax.vmap(function, (0, None)))(x[:, None], kernel)
         exported = jax.export.export(jax.jit(function))(x, kernel)
-    np.testing.assert_allclose(batches[:, 0], expected, atol=1e-5)  # another number of images, so estimates
+    # another number of images is not in the table, so estimates decide
+    np.testing.assert_allclose(batches[:, 0], expected, atol=1e-5)
     gradients = jax.jit(jax.grad(lambda *a: (function(*a) ** 2).sum(), (0, 1)))(x, kernel)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, gradients)
     assert "__onednn" not in exported.mlir_module()
@@ -89,7 +94,10 @@ def test_it_is_taken_where_a_table_names_it(operation: ConvOperation, tmp_path: 
 
 @pytest.mark.gate
 def test_random_operations_agree_and_keep_what_is_not_finite_to_itself(operation: ConvOperation) -> None:
-    """Of one to three axes, with groups, strides, dilations and pads; each passes in another process first."""
+    """Operations of one to three axes, with groups, strides, dilations and padding.
+
+    Each operation is tried in another process first.
+    """
     rng, counted = np.random.default_rng(1), 0
     while counted < 25:
         axes, groups = int(rng.integers(1, 4)), int(rng.choice([1, 2, 8]))

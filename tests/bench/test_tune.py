@@ -1,4 +1,4 @@
-"""The table: measured, written, read where it is asked for, and refused where it is of another machine."""
+"""The tuning table: measured, written, read on request, and refused if it is from another machine."""
 
 from jaxcnn.bench import select
 from jaxcnn.bench._tune import operations_of_model, operations_of_suite, time_algorithms, tuning_table
@@ -12,7 +12,7 @@ def test_operations_are_what_the_choice_sees() -> None:
     strided = operations_of_suite(select("dw3s2_128"))
     assert [each.operation for each in strided] == ["forward", "forward", "kernel_grad"]
     assert len({each.key for each in strided}) == 3
-    same = operations_of_suite(select("dw3_128"))  # there the way back is the same convolution
+    same = operations_of_suite(select("dw3_128"))  # its input gradient is the same convolution
     assert [each.operation for each in same] == ["forward", "kernel_grad"]
 
 
@@ -21,7 +21,7 @@ def test_every_operation_of_a_model_is_found() -> None:
     kinds = [(each.operation, each.operand_shapes[1][:3]) for each in found]
     assert kinds.count(("forward", (5, 5, 1))) == 1
     assert sum(kind[0] == "kernel_grad" for kind in kinds) == 3
-    assert sum(kind[0] == "forward" for kind in kinds) == 5  # three, and the way back of two: images get no gradient
+    assert sum(kind[0] == "forward" for kind in kinds) == 5  # three, and two input gradients: images get no gradient
 
 
 def test_times_are_of_supported_algorithms_the_fastest_first() -> None:

@@ -1,4 +1,4 @@
-"""One trained run for the tests of the verbs."""
+"""One trained run for the tests of the commands."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ TINY = Path(__file__).parent.parent / "train" / "tiny.py"
 
 @pytest.fixture(scope="module", autouse=True)
 def strict_dtypes() -> None:
-    """Optax raises a float to an integer step, which strict promotion refuses."""
+    """Disables strict promotion, which Optax violates: it multiplies a float by an integer step."""
 
 
 @pytest.fixture(scope="package")

@@ -1,4 +1,4 @@
-"""The verb that measures."""
+"""``jaxcnn bench``."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_a_layer_is_measured_listed_and_drawn(capsys: pytest.CaptureFixture[str]
     assert found["summary"]["min"]["kinds"]["conv"]["entries"] == 1
     draw_bench(found["results"], tmp_path / "again.png")
     assert picture.read_bytes() == (tmp_path / "again.png").read_bytes()
-    # Another entry joins; the same one takes its own place.
+    # A new entry is added; an entry that exists is replaced.
     assert main([*QUICK, "--operation", "input_grad", "--json", str(file), "--append"]) == 0
     assert [each["operation"] for each in json.loads(file.read_text(encoding="utf-8"))["results"]] == [
         "forward",

@@ -1,4 +1,4 @@
-"""A run that predicts boxes: its picture, and what `jaxcnn predict` prints and draws."""
+"""A run that predicts boxes: its picture, and the output and pictures of `jaxcnn predict`."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``jaxcnn compare``: what differs, what is shared, and the folders that are refused."""
+"""``jaxcnn compare``: differences, common settings, and the folders that are refused."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``jaxcnn compile``: eight CPU devices take the place of the chips of a topology."""
+"""``jaxcnn compile``: eight CPU devices stand in for the chips of a topology."""
 
 import dataclasses
 import json
@@ -40,7 +40,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert (step["program"], step["batch_size"]) == ("training step", 32)
     assert (evaluation["program"], evaluation["batch_size"]) == ("evaluation", 56)  # 50 images over 8 devices
     assert step["fits"] and step["flops"] > evaluation["flops"] / 8 and set(step["collectives"]) == {"all-reduce"}
-    assert step["bounds"] == {} and step["moved_activations"] == []  # the figures of a CPU are not known
+    assert step["bounds"] == {} and step["moved_activations"] == []  # the peak performance of a CPU is not known
 
 
 def test_a_table_and_the_problems(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""One damaged file spoils no table, and is named."""
+"""A damaged file is named, and all other entries of a table are shown."""
 
 import json
 import shutil

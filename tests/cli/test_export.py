@@ -1,4 +1,4 @@
-"""``jaxcnn export``: a file that another program runs, and its card."""
+"""``jaxcnn export``: a file that another program can run, and its card."""
 
 import gc
 import hashlib
@@ -60,7 +60,7 @@ def test_a_file_and_its_card(
     [([1.0, 2.0], [1.0, np.nan]), ([1.0, 2.0], [1.0, np.inf]), ([np.inf, 2.0], [-np.inf, 2.0]), ([4.0], [4.1])],
 )
 def test_results_that_differ_are_refused(expected: list[float], found: list[float]) -> None:
-    """NaN is not less than any number: a largest difference by comparisons would pass over it."""
+    """NaN is not less than any number, so a maximum found by comparisons would ignore it."""
     same = [0.0, np.nan, np.inf, -np.inf, 3.0]
     assert _export.compare({"a": np.array(same)}, {"a": np.array(same)}, 1e-4) == 0
     assert _export.compare([np.array([4.0, -8.0])], [np.array([4.0, -8.4])], None) == pytest.approx(0.05)
@@ -133,7 +133,7 @@ def test_mistakes(
         assert main(["export", str(tiny_run), "--to", target, "--batch", "dynamic"]) == 2
         assert f"--batch dynamic: a file of {target} has fixed sizes. Write a number" in capsys.readouterr().err
     for target, modules in NEEDS.items():
-        monkeypatch.setitem(sys.modules, modules[0], None)  # as where it is not installed
+        monkeypatch.setitem(sys.modules, modules[0], None)  # behaves as if the package were not installed
         file = tmp_path / f"x{_export.SUFFIXES[target]}"
         assert main(["export", str(tiny_run), "--to", target, "--output", str(file)]) == 2
         assert f"pip install 'jaxcnn[{target}]'" in capsys.readouterr().err

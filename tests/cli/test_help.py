@@ -1,4 +1,4 @@
-"""The help of each verb: its examples are commands that it understands, and long lines are wrapped around them."""
+"""The help of each command: its examples are valid commands, and long lines are wrapped around them."""
 
 import re
 import shlex

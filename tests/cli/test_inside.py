@@ -1,4 +1,4 @@
-"""``jaxcnn explain`` and ``jaxcnn units``: the maps are those of the library, on the run's own network."""
+"""``jaxcnn explain`` and ``jaxcnn units``: the maps equal those of the library for the network of the run."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Runs in processes of their own: killed, interrupted, resumed; the end is the same bit for bit."""
+"""Runs in separate processes that are killed, interrupted and resumed; the result is the same bit for bit."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from tests.train.states import last_state
 
 
 class Process:
-    """``jaxcnn train`` as of a user who has set nothing, with compiled programs kept in a folder of its own."""
+    """``jaxcnn train`` with default settings, and with a folder of its own for compiled programs."""
 
     def __init__(self, home: Path, *words: str) -> None:
         suite = ("JAX_ENABLE_COMPILATION_CACHE", "JAX_COMPILATION_CACHE_DIR", "JAX_DISABLE_MOST_OPTIMIZATIONS")
@@ -34,7 +34,7 @@ class Process:
         )
 
     def end(self, *signals: signal.Signals) -> tuple[str, int]:
-        """What it said and its status, after these signals."""
+        """The output and the exit status after these signals."""
         for number in signals:
             self.process.send_signal(number)
         out, _ = self.process.communicate(timeout=120)
@@ -42,7 +42,7 @@ class Process:
 
 
 def wait_for_epochs(folder: Path, count: int) -> None:
-    """Until the run has recorded this number of epochs."""
+    """Waits until the run has recorded this number of epochs."""
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         metrics = folder / "metrics.jsonl"
@@ -65,9 +65,9 @@ def fingerprint(folder: Path) -> tuple[str, list[dict[str, float]]]:
 
 @pytest.mark.gate
 def test_stopped_in_every_way_it_ends_like_the_run_that_was_not(tmp_path: Path) -> None:
-    """Killed; asked to stop by Ctrl-C; stopped at once by SIGTERM after a Ctrl-C: one run, four starts.
+    """One run with four starts: killed, stopped by Ctrl-C, stopped at once by SIGTERM after a Ctrl-C, and finished.
 
-    The first start of all compiles, the others load what it compiled.
+    The very first start compiles; the others load its compiled programs.
     """
     cache, whole, folder = (tmp_path / name for name in ("cache", "whole", "stopped"))
     settings = [str(TINY), "--set", "epochs=13"]

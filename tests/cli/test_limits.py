@@ -1,4 +1,4 @@
-"""A disk that is full, few file handles, little memory: a sentence, and what is finished stays finished."""
+"""A full disk, few file handles, little memory: the error is one sentence, and finished files stay."""
 
 import contextlib
 import resource
@@ -43,7 +43,7 @@ def test_a_full_disk_while_drawing_costs_the_pictures_only(
     for name in ("roomy", "full"):
         (tmp_path / name).mkdir()
         run = SimpleNamespace(path=tmp_path / name, metrics=RunFolder(tiny_run).metrics)
-        # What is compiled for the first picture may be written to JAX's cache of programs, which is not full.
+        # Programs compiled for the first picture may be written to JAX's compilation cache, whose disk is not full.
         with full_disk() if name == "full" else contextlib.nullcontext():
             found[name] = _train._draw(run, experiment, outputs, targets)
     assert found == {"roomy": ["curves.png", "confusion.png", "mistakes.png"], "full": []}

@@ -1,4 +1,4 @@
-"""``jaxcnn train --live`` and ``jaxcnn watch``: the address is printed, and Ctrl-C ends them well."""
+"""``jaxcnn train --live`` and ``jaxcnn watch``: the address is printed, and Ctrl-C ends them cleanly."""
 
 import re
 import signal
@@ -40,7 +40,7 @@ def test_a_port_that_is_none_is_refused(tiny_run: Path, words: list[str], capsys
 
 
 def start(*words: str) -> tuple[subprocess.Popen[str], str]:
-    """A process of the command, and its page."""
+    """Starts the command; returns its process and the address of its page."""
     command = [sys.executable, "-c", RESET, sys.executable, "-m", "jaxcnn", *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None

@@ -104,7 +104,7 @@ def test_masks_are_written_printed_and_drawn(
 def test_evaluate_has_the_measures_of_whole_splits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Mean IoU comes from the run's own code, which made the data; it is that of the last epoch."""
+    """Mean IoU is computed by the code that the run folder contains; it equals that of the last epoch."""
     monkeypatch.chdir(tmp_path)
     Path("pixels.py").write_text(EXPERIMENT.replace("epochs=3", "epochs=1"), encoding="utf-8")
     assert main(["train", "pixels.py", "--run-dir", "run"]) == 0

@@ -1,4 +1,4 @@
-"""Every mistake a user can make at the command line ends in one sentence that says what to do, and status 2."""
+"""Every mistake of a user at the command line gives one sentence with a remedy, and exit status 2."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.cli.conftest import TINY
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """What the command says on refusing; always one line, without a traceback."""
+    """The error message of a refused command: always one line, without a traceback."""
     assert main(words) == 2
     error = capsys.readouterr().err
     assert "Traceback" not in error
@@ -127,7 +127,7 @@ def test_a_build_that_returns_nothing(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_a_wrong_call_in_an_experiment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], augment: str, message: str
 ) -> None:
-    """Under ``jit``, too: one sentence and the line."""
+    """The error is one sentence with the line of the experiment file, also under ``jit``."""
     text = TINY.read_text(encoding="utf-8") + (
         "\n\ndef build(config, build=build):\n    from jaxcnn import augment\n\n"
         f"    return dataclasses.replace(build(config), augment={augment})\n"
@@ -161,7 +161,7 @@ def test_images_of_a_size_the_model_cannot_read(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_run_without_a_checkpoint(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The command that is proposed can be copied, whatever the name of the folder."""
+    """The proposed command can be copied and run, whatever the name of the folder."""
     run = shutil.copytree(tiny_run, tmp_path / "a run")
     shutil.rmtree(run / "checkpoints")
     error = refusal(capsys, "evaluate", str(run))
@@ -193,7 +193,7 @@ def test_resume_takes_no_settings(tiny_run: Path, capsys: pytest.CaptureFixture[
 
 
 def test_a_read_only_run_folder(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Root may write anywhere, so the test gives up its rights for the call."""
+    """Root may write anywhere, so the test drops its privileges for the call."""
     place = tmp_path / "closed"
     place.mkdir()
     place.chmod(0o555)

@@ -1,4 +1,4 @@
-"""The verbs that show models."""
+"""The commands that show models."""
 
 import json
 import os
@@ -88,7 +88,10 @@ def test_a_size_with_too_many_axes_is_refused() -> None:
 @pytest.mark.skipif("resnet152" not in list_models(), reason="there is no ResNet-152")
 @pytest.mark.gate
 def test_resnet152_takes_no_compilation() -> None:
-    """Two seconds, of which importing JAX and Flax takes 0.8: a ratio of processor time, which a busy machine keeps."""
+    """Two seconds, of which importing JAX and Flax takes 0.8.
+
+    The test compares processor times, whose ratio does not depend on the load of the machine.
+    """
     for _attempt in range(3):
         _, importing = _run(["-c", "import jax, flax.linen"])
         output, asking = _run(["-m", "jaxcnn", "summary", "resnet152", "--input", "224"])
@@ -100,7 +103,7 @@ def test_resnet152_takes_no_compilation() -> None:
 
 
 def _run(arguments: list[str]) -> tuple[str, float]:
-    """What a Python printed, and the processor time it took."""
+    """The output of a Python process, and the processor time that it took."""
     before = os.times()
     done = subprocess.run([sys.executable, *arguments], check=True, capture_output=True, text=True)
     after = os.times()

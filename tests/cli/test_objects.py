@@ -1,4 +1,4 @@
-"""A run that detects objects: what `jaxcnn predict` prints and draws, and the picture of its training."""
+"""A run that detects objects: the output and pictures of `jaxcnn predict`, and the picture of its training."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What verbs print: on terminals of every encoding, and names that are markup or hold control characters."""
+"""The output of commands on terminals of every encoding, with names that are markup or contain control characters."""
 
 import io
 import json
@@ -17,7 +17,8 @@ from jaxcnn.train import ConsoleProgress
 from tests.cli.conftest import TINY
 
 ASCII = {"PYTHONIOENCODING": "ascii"}
-C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # or Python takes UTF-8 all the same
+# otherwise Python uses UTF-8 in the C locale too
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 CODE_PAGE_437, CODE_PAGE_1252 = {"PYTHONIOENCODING": "cp437"}, {"PYTHONIOENCODING": "cp1252"}
 NAMES = [
     "[unknown]",
@@ -92,7 +93,7 @@ def test_training_shows_its_progress_on_a_terminal_without_utf_8(tmp_path: Path)
 def _read(handle: int) -> bytes:
     try:
         return os.read(handle, 65536)
-    except OSError:  # how Linux says that the other end is closed
+    except OSError:  # the error of Linux if the other end is closed
         return b""
 
 
@@ -117,7 +118,7 @@ def test_names_in_a_table_are_shown_as_they_are(
 
 
 def test_json_has_null_for_numbers_that_are_not_finite(capsys: pytest.CaptureFixture[str]) -> None:
-    """NaN and Infinity are no JSON: ``JSON.parse`` refuses them."""
+    """NaN and Infinity are not valid JSON: ``JSON.parse`` refuses them."""
     value = {"a": math.nan, "b": [1.5, math.inf, (-math.inf, "NaN")], "c": {"d": 0, "e": None, "f": True}}
     _output.print_json(value)
 

@@ -1,4 +1,4 @@
-"""A profile names every layer, in both directions, and leaves a trace and the run as it was."""
+"""A profile names every layer in both directions, writes a trace, and does not change the run."""
 
 import gzip
 import json
@@ -34,7 +34,7 @@ def test_profile_of_a_run(tiny_run: Path, tmp_path: Path, capsys: pytest.Capture
 def test_profile_on_eight_devices_as_a_table(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Into a folder that holds something already, which stays."""
+    """The folder already contains a file, which is kept."""
     (tmp_path / "mine.txt").write_text("kept", encoding="utf-8")
     more = ["--devices", "8", "--spelling", "shard_map", "--steps", "1", "--output", str(tmp_path)]
     assert main(["profile", str(tiny_run), *more]) == 0

@@ -1,4 +1,4 @@
-"""The README cannot rot: its examples run, the table of results is what the files say, every command shown exists."""
+"""The README stays correct: its examples run, its results equal the files, and every command shown exists."""
 
 import doctest
 import json
@@ -18,7 +18,7 @@ README = ROOT / "README.md"
 
 
 def between(mark: str) -> str:
-    """What the README has between a mark and its end."""
+    """The text of the README between a mark and its end."""
     found = re.search(rf"<!-- {mark} -->\n(.*?)<!-- end -->", README.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None, f"the README lost its mark {mark!r}"
     return found.group(1)

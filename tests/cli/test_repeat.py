@@ -1,4 +1,4 @@
-"""Every variant over every seed, stopped or not, and the results file that is made of the runs."""
+"""Every variant with every seed, stopped or not, and the results file of the runs."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ VARIANTS = TINY.with_name("tiny_variants.py")
 
 
 def changed(run: Path, folder: Path, *, gain: float, measured: list[float]) -> Path:
-    """A copy of a run with another accuracy, and with something measured."""
+    """A copy of a run with a changed accuracy, and with measured figures."""
     shutil.copytree(run, folder)
     lines = RunFolder(run).metrics.read()
     lines[-1]["test/accuracy"] += gain
@@ -119,7 +119,10 @@ def test_variants_are_shown_and_refused_before_the_first_step(
 def test_a_repeat_that_was_stopped_continues_across_variants(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first variant is trained in its process; the second is stopped, and resumed in another."""
+    """The first variant is trained in one process.
+
+    The second is stopped and resumed in another one.
+    """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments").mkdir()
     output = tmp_path / "experiments" / "results" / "tiny_variants.json"
@@ -162,7 +165,7 @@ def test_a_repeat_that_was_stopped_continues_across_variants(
     assert main([*words, "--set", "epochs=3"]) == 2
     message = "two/averaged/seed-0 holds a run that differs in epochs. Name another folder with --run-dir DIR."
     assert message in capsys.readouterr().err
-    assert main([*words, "--variant", "plain"]) == 0  # does not replace the file of all variants
+    assert main([*words, "--variant", "plain"]) == 0  # it does not replace the file of all variants
     alone = json.loads((output.parent / "tiny_variants" / "plain.json").read_text(encoding="utf-8"))
     assert list(alone["variants"]) == ["plain"] and list(result["variants"]) == ["averaged", "plain"]
     assert main(["results", "--markdown"]) == 0
@@ -173,7 +176,7 @@ def test_a_repeat_that_was_stopped_continues_across_variants(
 def test_a_seed_among_the_settings_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It would be replaced by each of the seeds that are counted."""
+    """The counted seeds would replace it."""
     monkeypatch.chdir(tmp_path)
     assert main(["repeat", str(TINY), "--set", "seed = 5"]) == 2
     assert "--set seed = 5: the seeds are 0 to N-1 of --seeds N. Train one seed" in capsys.readouterr().err
@@ -182,7 +185,7 @@ def test_a_seed_among_the_settings_is_refused(
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, 1.25e-7])
 def test_figures_that_are_not_finite_or_small_are_in_the_results(tmp_path: Path, loss: float) -> None:
-    """``statistics.stdev`` raises an AttributeError for NaN, after all seeds were trained."""
+    """``statistics.stdev`` raises an AttributeError for NaN, which would come after all seeds are trained."""
     file = find_experiment(str(TINY))
     folders = []
     for seed, value in enumerate((2.5e-7, loss)):

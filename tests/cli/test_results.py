@@ -1,4 +1,4 @@
-"""Which results files `jaxcnn results` shows."""
+"""The results files that `jaxcnn results` shows."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An index of digits, and the images that are found in it."""
+"""An index of digits, and searches in it."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Signals and standard output that ends: nothing is lost, and nothing is said twice."""
+"""Signals and closed standard output: nothing is lost, and no message is printed twice."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ def saved_steps(run: Path) -> list[int]:
     return sorted(int(path.name) for path in (run / "checkpoints" / "last").iterdir() if path.name.isdecimal())
 
 
-# Ctrl-C at the moment at which a module is about to be imported.
+# Sends Ctrl-C at the moment at which a module is imported.
 INTERRUPTED = """
 import os, signal, sys, time
 
@@ -114,7 +114,7 @@ def test_training_outlives_its_output(
 
 @pytest.mark.parametrize(("output", "reason"), default_rows(OUTPUTS, keep=["full"]))
 def test_other_verbs_end_with_a_sentence_or_none(output: Callable[[], int], reason: str) -> None:
-    """In a process, since Python complains at its end about what it could not write."""
+    """Runs in a process, since Python reports at exit that it could not write."""
     descriptor = output()
     words = [sys.executable, "-m", "jaxcnn", "models", "lenet*"]
     done = subprocess.run(words, cwd=ROOT, stdout=descriptor, stderr=subprocess.PIPE, text=True, timeout=120)

@@ -1,4 +1,4 @@
-"""Every combination of some settings: what is trained, what is written, and what is chosen."""
+"""Every combination of some settings: the runs that are trained, the files, and the selected variant."""
 
 import json
 import re
@@ -11,7 +11,8 @@ from jaxcnn.cli._sweep import choose, read_grid
 from jaxcnn.train import ConfigError, RunFolder, config_of, find_experiment
 from tests.cli.conftest import TINY
 
-# The last epoch of a run by its rate and batch: losses have their best where accuracies have not.
+# The last epoch of a run by its learning rate and batch size. The best loss and the best accuracy are in different
+# runs.
 FIGURES = {
     ("0.02", "16"): {"val/loss": 0.5, "val/accuracy": 0.75, "test/loss": 0.6, "test/accuracy": 0.5},
     ("0.02", "20"): {"val/loss": 0.7, "val/accuracy": 0.875, "test/loss": 0.5, "test/accuracy": 0.625},
@@ -22,7 +23,7 @@ WORDS = ["--over", "peak_lr=0.02,5e-1", "--over", "batch_size=16,20", "--set", "
 
 @pytest.fixture
 def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The commands of the runs, which are not trained: each records ``FIGURES``, and the fourth one fails."""
+    """The commands of the runs, which are not trained: each command records ``FIGURES``, and the fourth one fails."""
     monkeypatch.chdir(tmp_path)
     commands: list[list[str]] = []
 
@@ -63,7 +64,8 @@ def test_the_grid_is_trained_written_and_chosen_from_by_the_validation_split(
     assert result["variants"]["peak_lr=0.5 batch_size=16"]["settings"] == {"batch_size": 16, "peak_lr": 0.5}
     assert result["settings"]["epochs"] == 2
 
-    # Again: the finished ones are kept; another metric chooses another one; JSON is all that is printed.
+    # The second call keeps finished runs. Another metric selects another variant. Only JSON is printed to standard
+    # output.
     assert main(["sweep", str(TINY), *WORDS, "--by=-val/loss", "--json"]) == 0
     out, err = capsys.readouterr()
     assert len(trained) == 5 and "grid/peak_lr=0.02,batch_size=16/seed-0 is trained" in err

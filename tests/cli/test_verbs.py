@@ -1,4 +1,4 @@
-"""The verbs as a user calls them, in this process."""
+"""The commands as a user calls them, in this process."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_of_labelled_pixels_it_draws_their_classes(tiny_run: Path, tmp_path: Pat
 
 
 def test_train_speaks_plainly_where_nobody_looks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # A seed that no other test takes, or what that one compiled would be loaded.
+    # A seed that no other test uses; otherwise compiled programs of other tests would be loaded.
     settings = ["--set", "epochs=2", "--set", "seed=41"]
     assert main(["train", str(TINY), *settings, "--run-dir", str(tmp_path / "run")]) == 0
     out = capsys.readouterr().out
@@ -82,7 +82,7 @@ def test_evaluate_prints_a_table(tiny_run: Path, capsys: pytest.CaptureFixture[s
 def test_predict_reads_any_picture(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str
 ) -> None:
-    """The same digit in every mode and another size is taken for the same class."""
+    """The same digit in another mode and size is predicted as the same class."""
     from jaxcnn.data import load
 
     digit = load("digits").train["image"][3, :, :, 0]
@@ -179,7 +179,7 @@ def test_show_gives_types_defaults_and_meaning(capsys: pytest.CaptureFixture[str
 
 
 def test_summary_of_a_run_and_of_an_experiment(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The input is what the experiment's ``prepare`` and ``normalize`` make of its images."""
+    """The input is the result of the experiment's ``prepare`` and ``normalize`` for its images."""
     expected = None
     for model in (str(tiny_run), str(TINY)):
         found = run_json(capsys, "summary", model)

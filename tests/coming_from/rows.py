@@ -1,6 +1,6 @@
 """Pairs of calls, of another library and of this one, that are run and compared; the page is generated from them.
 
-Names in a call: ``x`` ``(2, 9, 9, 4)`` and other arrays as below; the other library sees them in its own layout.
+Names in a call: ``x`` ``(2, 9, 9, 4)`` and other arrays as below; the calls of the other library use its own layout.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ SHAPES = {
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One operation: the calls of the other library and of jaxcnn, and their differences."""
+    """One operation: the calls of the other library and of jaxcnn, and how they differ."""
 
     operation: str
     there: str

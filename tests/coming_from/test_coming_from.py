@@ -1,4 +1,4 @@
-"""Each pair of calls gives the same numbers, where the other library is installed; the page lists these calls.
+"""Both calls of each pair give the same numbers where the other library is installed; the page lists these calls.
 
 ``python -m tests.coming_from.test_coming_from`` writes the page.
 """
@@ -33,7 +33,7 @@ def here(row: Row) -> Any:
 
 
 def evaluate(call: str, names: dict[str, Any], x: Any) -> Any:
-    """The value of a call; a module is given variables drawn from one key, and applied to ``x``."""
+    """The value of a call; a module is initialised with a fixed key and applied to ``x``."""
     value = eval(call, {"__builtins__": {}}, names)
     if isinstance(value, linen.Module):
         variables = value.init(jax.random.key(0), x)

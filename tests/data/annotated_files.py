@@ -1,4 +1,4 @@
-"""Small sets in the layouts of Pascal VOC, COCO and CamVid, written by the tests."""
+"""Small data sets in the formats of Pascal VOC, COCO and CamVid, written by the tests."""
 
 import json
 import zipfile
@@ -28,7 +28,7 @@ def write_voc(
     images: dict[str, tuple[int, int, list[tuple[Any, ...]]]] | None = None,
     lists: dict[str, list[str]] | None = None,
 ) -> Path:
-    """A folder in the layout of Pascal VOC, with label maps of the boxes in the order of the classes."""
+    """Writes a folder in the format of Pascal VOC, with label maps of boxes drawn in the order of the classes."""
     for folder in ("Annotations", "JPEGImages", "SegmentationClass", "ImageSets/Main", "ImageSets/Segmentation"):
         (root / folder).mkdir(parents=True)
     for name, (width, height, objects) in (images or VOC).items():
@@ -58,7 +58,7 @@ def write_voc(
 
 
 def zipped(folder: Path, *, inside: str = "") -> Path:
-    """The zip file of a folder's contents, next to it, in a folder of the zip file."""
+    """Writes a zip file next to a folder, whose files are in a folder of the zip file."""
     path = folder.with_suffix(".zip")
     with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(folder.rglob("*")):
@@ -73,7 +73,7 @@ CATEGORIES = [{"id": 90, "name": "toothbrush"}, {"id": 3, "name": "car"}]  # wit
 def write_coco(
     root: Path, boxes: Sequence[dict[str, Any]], *, name: str = "boxes", categories: Any = None, images: Any = None
 ) -> Path:
-    """A JSON file of two images, which are written below ``root/images``."""
+    """Writes a JSON file for two images, which are written below ``root/images``."""
     folder = root / "images"
     folder.mkdir(parents=True, exist_ok=True)
     for file, (width, height) in {"a.png": (10, 6), "b.png": (4, 8)}.items():

@@ -1,4 +1,4 @@
-"""What the archives of MNIST and CIFAR-10 look like, small, and a server that gives them out."""
+"""Small archives in the formats of MNIST and CIFAR-10, and a server for them."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ import pytest
 
 from jaxcnn.data import _tfds_prepare as tfds_prepare
 
-MNIST_COUNTS = {"train": 150, "t10k": 20}  # more than are decoded at once, and fewer
+MNIST_COUNTS = {"train": 150, "t10k": 20}  # more and fewer than are decoded at once
 CIFAR_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
@@ -42,7 +42,7 @@ def write_mnist(folder: Path, arrays: dict[str, tuple[np.ndarray, np.ndarray]] |
 
 
 def cifar_rows() -> dict[str, np.ndarray]:
-    """Rows as in the archive: a label, then a red, a green and a blue plane."""
+    """Rows as in the archive: a label, then the red, green and blue planes."""
     generator = np.random.default_rng(2009)
     rows = {f"data_batch_{number}.bin": generator.integers(0, 256, (4, 3073), np.uint8) for number in range(1, 6)}
     rows["test_batch.bin"] = generator.integers(0, 256, (6, 3073), np.uint8)
@@ -63,7 +63,7 @@ def write_cifar(folder: Path) -> Path:
 
 
 def as_tfrecords(records: Sequence[bytes]) -> bytes:
-    """A TFRecord file of some records."""
+    """Writes records as a TFRecord file."""
     return b"".join(
         length + checksum(length) + record + checksum(record)
         for length, record in ((struct.pack("<Q", len(record)), record) for record in records)
@@ -71,7 +71,7 @@ def as_tfrecords(records: Sequence[bytes]) -> bytes:
 
 
 def checksum(data: bytes) -> bytes:
-    """The masked CRC32C bit by bit, from its polynomial."""
+    """The masked CRC32C, computed bit by bit from its polynomial."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc ^= byte
@@ -83,7 +83,7 @@ def checksum(data: bytes) -> bytes:
 
 @dataclasses.dataclass
 class Internet:
-    """A folder that a server on this machine gives out, and what was asked of it."""
+    """A folder that a server on this machine provides, and the list of requests."""
 
     folder: Path
     address: str
@@ -92,7 +92,7 @@ class Internet:
 
 @pytest.fixture
 def internet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Internet]:
-    """The only thing about a download that is not real: the addresses of the archives lead to this machine."""
+    """Redirects the addresses of the archives to this machine; everything else about a download is real."""
     folder = tmp_path / "internet"
     folder.mkdir()
     asked: list[str] = []

@@ -1,4 +1,4 @@
-"""Readers of boxes and label maps: what they give, and what they refuse."""
+"""Readers of boxes and label maps: the data that they return, and the errors."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def test_voc_pads_images_of_different_sizes_and_keeps_their_own(tmp_path: Path, 
         width, height, _ = VOC[name]
         np.testing.assert_array_equal(arrays["image"][index, :height, :width], pixels_of(name, width, height))
     assert not arrays["image"][0, 8:].any() and not arrays["image"][1, :, 6:].any()
-    # Coordinates from 1 with the last pixel included: the cat of one pixel has an area of 1.
+    # Coordinates start from 1 and include the last pixel: the box of the cat, one pixel large, has an area of 1.
     np.testing.assert_array_equal(arrays["boxes"], [[[0, 1, 5, 8], [3, 3, 4, 4]], [[1, 0, 6, 10], [0, 0, 0, 0]]])
     np.testing.assert_array_equal(arrays["box_label"], [[2, 1], [1, 0]])
     np.testing.assert_array_equal(arrays["box_mask"], [[True, True], [True, False]])
@@ -61,7 +61,7 @@ def test_images_are_scaled_with_their_boxes_and_classes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(arrays["original_size"], [[8, 12], [10, 6]])
     np.testing.assert_allclose(arrays["boxes"][0], [[0, 2, 10, 16], [6, 6, 8, 8]])
     np.testing.assert_allclose(arrays["box_area"][0], [140, 4])
-    # Twice the size: each pixel of the boxes is there four times.
+    # At twice the size, each pixel of the boxes appears four times.
     assert (arrays["segmentation"][0] == 1).sum() == 4 and (arrays["segmentation"][0] == 2).sum() == 4 * 34
     assert (arrays["segmentation"][1, :, 10:] == 255).all()
 
@@ -261,7 +261,7 @@ def test_files_of_coco_that_do_not_fit(tmp_path: Path) -> None:
 
 
 def test_examples_of_tfds(tmp_path: Path) -> None:
-    """The COCO file of the other test as TFDS holds it: fractions, y first, labels from 0."""
+    """The COCO file of another test in the format of TFDS: relative coordinates with y first, and labels from 0."""
     path = write_coco(tmp_path, COCO)
     wanted = data.coco(tmp_path / "images", {"train": path, "test": path}).train.read([0]).arrays
     objects = {

@@ -1,4 +1,4 @@
-"""Splits and data sets: what is refused, the moments against NumPy, the fingerprint."""
+"""Splits and data sets: errors, the moments against NumPy, and the fingerprint."""
 
 import re
 
@@ -19,7 +19,7 @@ def dataset(train: Split, test: Split, **options: object) -> Dataset:
 
 
 def test_a_split_has_arrays_of_any_kind_by_name() -> None:
-    """Series, boxes with a mask, a target of numbers: nothing has to be an image."""
+    """Time series, boxes with a mask, numeric targets: a split need not contain images."""
     arrays = {
         "series": np.zeros((7, 100, 2), np.float16),
         "boxes": np.zeros((7, 5, 4)),
@@ -41,7 +41,7 @@ def test_a_split_has_arrays_of_any_kind_by_name() -> None:
     ("given", "held"), [(">f4", "float32"), (">u2", "uint16"), (">i8", "int32"), ("<f8", "float32")]
 )
 def test_arrays_are_held_in_the_byte_order_of_the_machine(given: str, held: str) -> None:
-    """JAX refuses the others, as files of IDX and FITS have them."""
+    """JAX refuses other byte orders, which files of IDX and FITS have."""
     array = Split(target=np.arange(3).astype(given))["target"]
     assert array.dtype.isnative and array.dtype == held and array.tolist() == [0, 1, 2]
 
@@ -73,7 +73,7 @@ def test_what_is_no_split(arrays: dict[str, object], kind: type[Exception], mess
 
 
 def test_one_example_is_taken_as_a_list_of_one() -> None:
-    """The rows of an image were examples, where nothing else was in the split."""
+    """Without other arrays in the split, the rows of the image would be taken for examples."""
     images = Split(image=np.zeros((5, 4, 4, 1), np.uint8))
     for index in (2, np.int64(2), np.array([[0, 1]])):
         with pytest.raises(TypeError, match="take: expected a list of integers or a slice, got"):
@@ -135,7 +135,7 @@ def test_moments_of_floats_are_of_their_own_values() -> None:
 
 
 def test_moments_cancel_nothing() -> None:
-    """One pixel in a million differs by one: the variance is p(1-p)/255**2, in every digit."""
+    """One pixel in a million differs by one: the variance is p(1-p)/255**2 to every digit, without cancellation."""
     images = np.full((100, 100, 100, 1), 254, np.uint8)
     images[7, 7, 7, 0] = 255
     made = dataset(Split(image=images, label=np.zeros(100, int)), split(1, shape=(100, 100, 1)))

@@ -1,4 +1,4 @@
-"""Weights by which every class counts the same."""
+"""Class weights under which every class has the same total weight."""
 
 from typing import Any
 

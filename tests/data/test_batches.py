@@ -1,4 +1,4 @@
-"""Evaluation counts every image once; training leaves no half batch."""
+"""Evaluation includes every image exactly once; training drops incomplete batches."""
 
 import re
 

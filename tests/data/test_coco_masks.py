@@ -1,4 +1,4 @@
-"""Masks of COCO's objects against pycocotools, and the label maps that the reader makes of them."""
+"""Masks of COCO's objects against pycocotools, and the label maps of the reader."""
 
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from jaxcnn.data._coco_masks import shape_of
 from tests.data.annotated_files import COCO, write_coco
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # computed by pycocotools
 def test_polygons_and_run_lengths_against_pycocotools() -> None:
-    """Points inside and outside of the image, whole and half numbers, repeated points, and several polygons."""
+    """Points inside and outside of the image, integers and half-integers, repeated points, and several polygons."""
     generator = np.random.default_rng(0)
     for trial in range(80):
         height, width = size = tuple(generator.integers(1, 40, 2).tolist())
@@ -42,7 +42,7 @@ def with_shapes(*shapes: Any) -> list[dict[str, Any]]:
 
 
 SQUARE = [[1, 2, 4, 2, 4, 6, 1, 6]]
-CROWD = {"size": [6, 10], "counts": [0, 24, 36]}  # the first four columns
+CROWD = {"size": [6, 10], "counts": [0, 24, 36]}  # only the first four columns
 OTHER = [[0, 0, 4, 0, 4, 2], [0, 4, 4, 4, 4, 8, 0, 8]]
 
 
@@ -51,10 +51,10 @@ def test_label_maps_of_objects(tmp_path: Path) -> None:
     files = {"train": path, "test": path}
     found = data.coco(tmp_path / "images", files, segmentation=True)
     first, second = (found.train.read([index]).arrays["segmentation"][0] for index in (0, 1))
-    wanted = np.full((8, 10), 255)  # the canvas of both images
+    wanted = np.full((8, 10), 255)  # the size of both images
     wanted[:6] = 0
-    wanted[:6, :4] = 1  # the crowd is of the class 1, "car"
-    wanted[2:6, 1:4] = 255  # where the class 2 overlaps it
+    wanted[:6, :4] = 1  # the crowd is of class 1, "car"
+    wanted[2:6, 1:4] = 255  # pixels of class 2, which overlaps the crowd
     np.testing.assert_array_equal(first, wanted)
     assert second[4:8, :4].tolist() == [[1] * 4] * 4 and second[2:4, :4].tolist() == [[0] * 4] * 2
     assert (second[:, 4:] == 255).all()

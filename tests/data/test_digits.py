@@ -1,4 +1,4 @@
-"""The digits that the package carries: what they are, how they are divided, how they are enlarged."""
+"""The digits that the package contains: their source, their splits, and how they are enlarged."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ def data() -> Dataset:
 
 
 def test_the_file_is_the_published_one() -> None:
-    """The counts of every class are those that UCI states for the set, the first line is the well-known zero."""
+    """The counts of all classes equal those that UCI states, and the first line is the well-known zero."""
     ink, labels = originals()
     assert ink.shape == (1797, 8, 8)
     assert (ink.min(), ink.max()) == (0, 16)
@@ -53,7 +53,7 @@ def test_the_split_is_stratified_and_divides_the_file(data: Dataset) -> None:
 
 
 def test_the_data_never_change(data: Dataset) -> None:
-    """A run that was recorded with these images must find them again."""
+    """Recorded runs must be able to load the same images again."""
     digest = hashlib.sha256()
     for split in (data.train, data.test):
         digest.update(repr(split["image"].shape).encode())
@@ -65,7 +65,7 @@ def test_the_data_never_change(data: Dataset) -> None:
 
 
 def bilinear(image: np.ndarray, row: float, column: float) -> float:
-    """The value at a place given in pixel centres; beyond the outermost centres, that of the nearest."""
+    """The value at a position relative to pixel centres; beyond the outermost centres, the nearest value."""
     top, left = int(np.floor(row)), int(np.floor(column))
     total = 0.0
     for r, wr in ((top, 1 - (row - top)), (top + 1, row - top)):

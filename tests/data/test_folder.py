@@ -1,4 +1,4 @@
-"""Folders of images: how they are labelled and divided, and which files are skipped."""
+"""Folders of images: classes, splits, and the files that are skipped."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def test_images_are_labelled_by_their_folder_and_none_is_lost(tmp_path: Path) ->
 
 
 def test_the_division_depends_on_names_only(tmp_path: Path) -> None:
-    """Not on the place of the folder, the order in which the system lists files, or the pixels."""
+    """The split depends neither on the location of the folder, nor on the order of listed files, nor on pixels."""
     fill(tmp_path / "a", {"x": 30, "y": 20})
     fill(tmp_path / "b", {"y": 20, "x": 30})
     first, second = load_folder(tmp_path / "a"), load_folder(tmp_path / "b")
@@ -46,7 +46,10 @@ def test_the_division_depends_on_names_only(tmp_path: Path) -> None:
 
 
 def test_the_division_is_fixed(tmp_path: Path) -> None:
-    """The three of ten that SHA-256 of the relative path puts first: a recorded run must find them again."""
+    """Three of ten files, selected by SHA-256 of the relative path.
+
+    Recorded runs must find the same files again.
+    """
     made = fill(tmp_path, {"x": 10, "y": 2})
     data = load_folder(tmp_path, test_fraction=0.3)
     tests = {image.tobytes() for image in data.test["image"]}
@@ -131,7 +134,7 @@ def test_what_tools_leave_behind_is_skipped_at_every_level(tmp_path: Path) -> No
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
-    """To a parent, to this folder, to another class, to an image: 6 images stay 6, each in its own class."""
+    """Links to a parent, to this folder, to another class and to an image: 6 images stay 6, each in its own class."""
     root = tmp_path / "images"
     made = fill(root, {"a": 3, "b": 3})
     for place, target in {
@@ -182,7 +185,7 @@ def test_links_to_other_places_are_followed(tmp_path: Path) -> None:
 
 
 def test_a_sub_folder_of_one_name_in_every_class_says_nothing(tmp_path: Path) -> None:
-    """As in Tiny ImageNet: class/images/x.png."""
+    """The structure of Tiny ImageNet: class/images/x.png."""
     fill(tmp_path, {"a/images": 3, "b/images": 3})
     assert load_folder(tmp_path).class_names == ("a", "b")
 

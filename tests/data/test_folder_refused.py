@@ -1,4 +1,4 @@
-"""Folders of images that are refused, each with its message."""
+"""Folders of images that are refused, and the message of each."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Image files of every mode and size; what is no image is refused by name."""
+"""Image files of every mode and size; a file that is not an image is refused by name."""
 
 import io
 import os
@@ -102,7 +102,7 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path, name: str) -> None:
 
 
 def test_colour_of_sixteen_bits(tmp_path: Path) -> None:
-    """Pillow writes none, so the file is made by hand: header, one compressed block of rows, end."""
+    """Pillow cannot write such files, so the file is made by hand: header, one compressed block of rows, end."""
     deep = GENERATOR.integers(0, 65536, (6, 5, 3), np.uint16)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep)
     content = b"\x89PNG\r\n\x1a\n"
@@ -125,7 +125,7 @@ def test_cmyk(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pictures_are_turned_upright(tmp_path: Path, orientation: int) -> None:
-    """Orientation 6 says: the camera was turned, rotate clockwise to see it; and so on for all eight."""
+    """Orientation 6 means that the image has to be rotated clockwise; the test covers all eight orientations."""
     turn = {
         1: lambda a: a,
         2: np.fliplr,
@@ -172,14 +172,14 @@ def test_other_sizes_keep_their_proportions_in_a_margin_of_zeros(
 
 
 def test_shrinking_averages_all_pixels() -> None:
-    """Single black lines every four pixels: a method that only looks at neighbours would lose them or keep them all."""
+    """Single black lines every four pixels: a method that reads only nearby pixels would lose them or keep them all."""
     lines = np.full((64, 64, 1), 255, np.uint8)
     lines[::4] = 0
     assert np.abs(fit(lines, (8, 8)).astype(float)[1:-1] - 255 * 3 / 4).max() < 8
 
 
 def test_enlarging_is_what_was_done_to_the_digits() -> None:
-    """A digit that a user draws with 8x8 pixels is shown to the model as the digits that it learned from."""
+    """The model reads a digit that a user draws with 8x8 pixels as it read the digits during training."""
     small, large = digits(8).test["image"], digits(32).test["image"]
     found = np.stack([fit(image, (32, 32)) for image in small])
     assert np.abs(found.astype(int) - large.astype(int)).max() <= 1
@@ -257,7 +257,7 @@ def test_colours_that_pillow_cannot_convert(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("most", [10, 29])
 def test_more_pixels_than_pillow_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    """Of up to twice as many Pillow only warns, and here warnings are errors."""
+    """For up to twice as many pixels Pillow only gives a warning, and here warnings are errors."""
     path = write(tmp_path, COLOUR)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
     with pytest.raises(ValueError, match=re.escape(f"{path} is too large to be decoded safely")):
@@ -267,7 +267,7 @@ def test_more_pixels_than_pillow_is_allowed(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
-    """177 megapixels in 21 kB, in a process with little memory, where Pillow's warning is none but a warning."""
+    """177 megapixels in 21 kB, in a process with little memory, where Pillow's warning is ignored."""
     path = write(tmp_path, Image.new("1", (13312, 13312)))
     assert path.stat().st_size < 30_000
     code = f"""
@@ -289,7 +289,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 @pytest.mark.parametrize("kind", ["EPS", "PPM", "TGA", "ICO", "PCX"])
 def test_other_formats_are_refused_whatever_the_name(tmp_path: Path, kind: str) -> None:
-    """Pillow would read them, and start Ghostscript for the first."""
+    """Pillow would read these files, and start Ghostscript for the first one."""
     path = tmp_path / "x.png"
     Image.new("RGB", (16, 16)).save(path, kind)
     with pytest.raises(ValueError, match=r"x\.png is not an image that can be read: .*; convert it, or leave it out"):
@@ -300,7 +300,7 @@ def test_the_content_decides_the_format(tmp_path: Path) -> None:
     Image.fromarray(COLOUR).save(tmp_path / "x.jpg", "PNG")
     np.testing.assert_array_equal(read_image(tmp_path / "x.jpg", image_shape=SHAPE), COLOUR)
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
-    frames[0].save(tmp_path / "x.png", "MPO", save_all=True, append_images=frames[1:])  # JPEG, of some cameras
+    frames[0].save(tmp_path / "x.png", "MPO", save_all=True, append_images=frames[1:])  # the JPEG of some cameras
     assert read_image(tmp_path / "x.png", image_shape=(16, 16, 3))[8, 8].tolist() == [254, 0, 0]
 
 
@@ -312,7 +312,7 @@ def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
 
 
 def with_text(kind: str) -> dict[str, object]:
-    """Options of ``save`` that put more text into a PNG file than Pillow reads."""
+    """Options of ``save`` that put more text into a PNG file than Pillow accepts."""
     info = PngImagePlugin.PngInfo()
     if kind == "zTXt":
         info.add_text("Comment", "a" * 2_000_000, zip=True)

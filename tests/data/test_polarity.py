@@ -1,4 +1,4 @@
-"""Dark strokes on light and light strokes on dark are distinguished."""
+"""Dark strokes on a light background are distinguished from light strokes on a dark background."""
 
 import gzip
 from pathlib import Path
@@ -14,7 +14,7 @@ MNIST = Path(__file__).parents[3] / "shared" / "data" / "t10k-images-idx3-ubyte.
 
 
 def misjudged(images: np.ndarray) -> int:
-    """How many of light strokes on dark, and of their inverses, are taken for the other kind."""
+    """The number of images with light strokes on dark, and of their inverses, that are classified wrongly."""
     return sum(has_light_border(image) for image in images) + sum(not has_light_border(255 - image) for image in images)
 
 
@@ -30,7 +30,7 @@ def test_no_test_image_of_mnist_is_misjudged() -> None:
 
 
 def photograph(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Of faded ink on grey paper, unevenly lit, with noise."""
+    """An image of faded ink on grey paper, unevenly lit, with noise."""
     paper = np.kron(image / 255, np.ones((3, 3)))
     rows, columns = np.mgrid[: paper.shape[0], : paper.shape[1]] / paper.shape[0]
     light = 0.55 + 0.45 * (rows * rng.uniform(-1, 1) + columns * rng.uniform(-1, 1)) / 2
@@ -65,7 +65,7 @@ def test_names_of_data_sets_of_strokes() -> None:
 
 
 def test_a_folder_with_the_name_of_a_set_of_strokes_is_none(tmp_path: Path) -> None:
-    """Its images may be scans of dark ink, which a network that was trained on them must not get inverted."""
+    """Its images may be scans of dark ink, which must not be inverted for a network that was trained on them."""
     for number, label in enumerate("aabb"):
         (tmp_path / "digits" / label).mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), 255).save(tmp_path / "digits" / label / f"{number}.png")

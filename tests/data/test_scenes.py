@@ -1,4 +1,4 @@
-"""Digits on photographs: where ink is said to be there is ink, and what is held out is seen nowhere else."""
+"""Digits on photographs: pixels labelled as ink contain ink, and held-out images appear nowhere else."""
 
 import re
 
@@ -50,7 +50,7 @@ def test_boxes_are_the_smallest_around_each_digit(small: Dataset, most: int) -> 
         covered = np.zeros_like(classes, bool)
         for label, (x0, y0, x1, y1) in zip(labels[:count], boxes[:count].astype(int), strict=True):
             inside = classes[y0:y1, x0:x1] == label
-            # The first and last row and column have strokes, unless a later digit lies over them.
+            # The first and the last row and column of a digit contain strokes, unless a later digit covers them.
             edges = [inside[0], inside[-1], inside[:, 0], inside[:, -1]]
             assert all(edge.any() for edge in edges) or count > 1
             covered[y0:y1, x0:x1] = True

@@ -1,4 +1,4 @@
-"""Time series from files: what is read, what is padded, what is refused."""
+"""Time series from files: reading, padding and errors."""
 
 import re
 import zipfile
@@ -56,7 +56,7 @@ def test_tables_have_the_label_first(tmp_path: Path, suffix: str, separator: str
 
 @pytest.mark.parametrize(("text", "suffix"), [("10,1.5,2\n9,4,5\n", ".csv"), (TRAIN, ".ts")])
 def test_a_byte_order_mark_is_no_part_of_the_first_label(tmp_path: Path, text: str, suffix: str) -> None:
-    """As spreadsheets write it in front of a table."""
+    """Spreadsheets write a byte order mark in front of a table."""
     plain, marked = (write(tmp_path / name, mark + text, text, suffix) for name, mark in (("a", ""), ("b", "\ufeff")))
     expected, found = (data.series(folder, name="Two") for folder in (plain, marked))
     assert found.class_names == expected.class_names and found.fingerprint == expected.fingerprint

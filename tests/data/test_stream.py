@@ -1,4 +1,4 @@
-"""Streams: the same images as in memory, whatever the step they are read from; damaged ones are left out and named."""
+"""Streams: the same images as in memory, from whatever step they are read. Damaged images are left out and named."""
 
 import logging
 import re
@@ -20,7 +20,7 @@ FIELDS = {"image": ((1, 1, 1), np.uint8), "label": ((), np.int32)}
 
 
 class Numbers:
-    """Images of one pixel whose value is their number; some cannot be read."""
+    """Images of one pixel whose value is the number of the image; some of them cannot be read."""
 
     def __init__(self, count: int, damaged: tuple[int, ...] = (), label: int = 0) -> None:
         self.count, self.damaged, self.label = count, damaged, label
@@ -75,7 +75,7 @@ def test_a_folder_streams_what_it_loads(tmp_path: Path) -> None:
 def test_cover_takes_the_largest_part_in_the_middle() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
     expected = Image.fromarray(pixels[:, 2:10]).resize((4, 4), Image.Resampling.BILINEAR)
-    inside = np.s_[1:-1, 1:-1]  # pixels at the edge are averages with some of those that are cut off
+    inside = np.s_[1:-1, 1:-1]  # pixels at the edge are averages that include pixels outside of the crop
     np.testing.assert_array_equal(cover(pixels, (4, 4))[inside], np.asarray(expected)[inside])
     np.testing.assert_array_equal(cover(pixels[:, 2:10], (8, 8)), pixels[:, 2:10])
     high = Image.fromarray(pixels[1:7]).resize((16, 8), Image.Resampling.BILINEAR)

@@ -1,4 +1,4 @@
-"""Prepared TFDS folders: read as they are, whatever wrote them; what is wrong with one is said."""
+"""Prepared TFDS folders, whatever program wrote them, and the message of each error."""
 
 import json
 import os
@@ -21,7 +21,7 @@ SHARED = Path(os.environ.get("JAXCNN_TEST_DATA") or Path(__file__).parents[3] / 
 
 @pytest.fixture
 def sets(tmp_path: Path, internet: Internet) -> Path:
-    """A folder with a small MNIST in it."""
+    """A folder with a small MNIST."""
     write_mnist(internet.folder)
     load("mnist", data_dir=tmp_path / "sets")
     return tmp_path / "sets"
@@ -59,7 +59,7 @@ def test_where_sets_are_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_a_set_imports_no_module_of_its_own(
     sets: Path, mnist: Dataset, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """TFDS imports the module of a class that it does not know, from anywhere on the path."""
+    """TFDS would import the module of an unknown class from anywhere on the path."""
     (sets / "foreign_features.py").write_text("raise SystemExit('imported')", encoding="utf-8")
     monkeypatch.syspath_prepend(sets)
     path = sets / "mnist" / "3.0.1" / "features.json"
@@ -101,7 +101,7 @@ def test_images_can_be_brought_to_another_size(sets: Path, mnist: Dataset) -> No
 
 
 def as_tfrecord(folder: Path) -> None:
-    """Rewrites a set in the format that TFDS writes by default."""
+    """Rewrites a set in the default format of TFDS."""
     from array_record.python.array_record_module import ArrayRecordReader
 
     for path in folder.glob("*.array_record-*"):
@@ -151,7 +151,7 @@ def test_the_folder_of_one_set_in_place_of_the_folder_of_sets(sets: Path) -> Non
 
 
 def test_another_process_may_be_faster(tmp_path: Path, internet: Internet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TFDS renames its finished folder, which fails where there is one already."""
+    """TFDS renames its finished folder, which fails if the new name already exists."""
     prepare = tfds_module.download_and_prepare
 
     def lose_the_race(name: str, root: Path) -> None:
@@ -232,14 +232,14 @@ def read_real(stem: str) -> tuple[np.ndarray, np.ndarray]:
     reason="the files of MNIST are not here: name their folder in JAXCNN_TEST_DATA",
 )
 def test_real_digits(tmp_path: Path, internet: Internet) -> None:
-    """The 10,000 real test digits, with the last 500 of them to learn from, through TFDS and back."""
+    """The 10,000 real test digits, the last 500 of them as the training split, through TFDS and back."""
     images, labels = read_real("t10k")
     for stem, start in (("t10k", 0), ("train", 9500)):
         (internet.folder / f"{stem}-images-idx3-ubyte.gz").write_bytes(idx(images[start:]))
         (internet.folder / f"{stem}-labels-idx1-ubyte.gz").write_bytes(idx(labels[start:]))
     data = load("mnist", data_dir=tmp_path)
     assert np.bincount(data.test["label"]).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-    # TFDS orders by a hash of the index, so the published order of the test split comes out.
+    # TFDS orders examples by a hash of their index, so the test split comes back in its published order.
     assert data.test["label"][:10].tolist() == [2, 0, 4, 8, 7, 6, 0, 6, 3, 1]
     expected = {image.tobytes(): int(label) for image, label in zip(images, labels, strict=True)}
     for image, label in zip(data.test["image"], data.test["label"], strict=True):

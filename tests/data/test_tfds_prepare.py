@@ -1,4 +1,4 @@
-"""Downloading and preparing without TensorFlow: only the addresses are other than in earnest."""
+"""Downloading and preparing without TensorFlow; only the addresses differ from real use."""
 
 import dataclasses
 import gzip
@@ -16,7 +16,7 @@ from tests.data.conftest import CIFAR_CLASSES, Internet, cifar_rows, idx, mnist_
 
 
 def assert_holds(split: Split, images: np.ndarray, labels: np.ndarray) -> None:
-    """The split has these images with these labels, in the order that TFDS gives them."""
+    """Checks that the split has these images with these labels, in the order of TFDS."""
     expected = {image.tobytes(): int(label) for image, label in zip(images, labels, strict=True)}
     found = {image.tobytes(): int(label) for image, label in zip(split["image"], split["label"], strict=True)}
     assert found == expected
@@ -46,7 +46,7 @@ def test_a_cifar_archive_becomes_a_prepared_set(tmp_path: Path, internet: Intern
     test = rows.pop("test_batch.bin")
     train = np.concatenate(list(rows.values()))
     for split, table in ((data.train, train), (data.test, test)):
-        # The planes are red, green, blue: what is pixel (r, c) of plane p is channel p of that pixel.
+        # The planes are red, green and blue: pixel (r, c) of plane p is channel p of that pixel.
         images = np.stack([table[:, 1 + 1024 * plane : 1 + 1024 * (plane + 1)] for plane in range(3)], axis=-1)
         assert_holds(split, images.reshape(-1, 32, 32, 3), table[:, 0])
     assert data.class_names == tuple(CIFAR_CLASSES)
@@ -95,7 +95,7 @@ def test_what_was_there_before_a_failure_stays(tmp_path: Path, internet: Interne
 
 
 def test_archives_can_be_laid_down_by_hand(tmp_path: Path, internet: Internet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TFDS takes them only where it knows their checksum, and then checks it."""
+    """TFDS accepts archives placed by hand only if it has their checksum, and then verifies it."""
     from tensorflow_datasets.core.download import checksums
 
     manual = tmp_path / "downloads" / "mnist" / "manual"

@@ -1,4 +1,4 @@
-"""TFRecord files: what TensorFlow wrote, and every way to damage one."""
+"""TFRecord files: files that TensorFlow wrote, and every kind of damage."""
 
 import importlib.util
 import re
@@ -26,7 +26,7 @@ def test_the_checksum_of_the_standard() -> None:
 
 
 def test_a_file_of_tensorflow() -> None:
-    """Grain carries one for its own tests."""
+    """The file is part of Grain's own tests."""
     spec = importlib.util.find_spec("grain")
     assert spec is not None and spec.origin is not None
     file = Path(spec.origin).parent / "_src/python/testdata/morris_sequence_first_5.tfrecord"
@@ -52,7 +52,7 @@ def test_a_file_cut_short(path: Path, cut: int) -> None:
 
 
 def test_no_flipped_bit_is_read(path: Path) -> None:
-    """In every third byte of the file one bit: the length, its checksum, the data, its checksum."""
+    """One bit in every third byte of the file is flipped: in the length, its checksum, the data and its checksum."""
     whole = path.read_bytes()
     for place in range(0, len(whole), 3):
         content = bytearray(whole)

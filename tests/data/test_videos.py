@@ -15,13 +15,13 @@ from jaxcnn.data._moving_digits import DIRECTIONS
 
 
 def flat(value: int, size: int = 8) -> Dataset:
-    """One image of one value."""
+    """An image with one value everywhere."""
     split = Split(image=np.full((1, size, size, 1), value, np.uint8), label=np.zeros(1, int))
     return Dataset(name="flat", train=split, test=split, validation=split, class_names=("0",))
 
 
 def test_a_digit_moves_in_the_direction_of_its_label() -> None:
-    """The centre of what differs from the photograph, between the first frame and the last."""
+    """The centre of the pixels that differ from the photograph, compared between the first and the last frame."""
     clips = data.moving_digits(flat(255), flat(7), train_count=60, test_count=30, frames=6, size=32)
     changed = (clips.train["video"] != 7).any(-1)
     rows, columns = np.mgrid[:32, :32]
@@ -38,7 +38,7 @@ def test_a_digit_moves_in_the_direction_of_its_label() -> None:
 
 @pytest.mark.parametrize("frames", [5, 6])
 def test_one_frame_does_not_show_the_direction(monkeypatch: pytest.MonkeyPatch, frames: int) -> None:
-    """It is the same, bit for bit, if every digit moves in the opposite direction."""
+    """The frame is the same, bit for bit, if every digit moves in the opposite direction."""
     options: dict[str, Any] = {"train_count": 20, "test_count": 1, "frames": frames}
     clips = data.moving_digits(flat(255), flat(7), **options).train["video"]
     opposite = {name: (-across, -down) for name, (across, down) in DIRECTIONS.items()}
@@ -55,7 +55,7 @@ def test_the_photograph_moves_and_the_digit_keeps_its_colour() -> None:
     still = data.moving_digits(flat(0), photographs, drift=0, **options).train["video"]
     moving = data.moving_digits(flat(0), photographs, drift=2, **options).train["video"]
     assert (still == still[:, :1]).all()
-    assert (moving != moving[:, :1]).any((1, 2, 3, 4)).sum() >= 2  # a speed may round to none
+    assert (moving != moving[:, :1]).any((1, 2, 3, 4)).sum() >= 2  # a speed may round to zero
     colours = data.moving_digits(flat(255), flat(7), **options).train["video"]
     assert all(len(np.unique(clip.reshape(-1, 3), axis=0)) == 2 for clip in colours)
 

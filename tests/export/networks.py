@@ -24,8 +24,9 @@ SMALL_DETECTOR: dict[str, Any] = {
 }
 DILATED = {"stage_sizes": (1, 1, 1, 1), "width": 4}
 
-# Of each family: the options that make it small, the side of the images (or the shape of an example without channels),
-# and how many of its batch norms have no convolution of their own before them; None where there are no batch norms.
+# For each family: the options that make it small, the side of the images (or the shape of an example without channels),
+# and the number of its batch norms that do not directly follow a convolution of their own; None for networks without
+# batch norms.
 FAMILIES: dict[str, tuple[Mapping[str, Any], int | tuple[int, ...], int | None]] = {
     "alexnet": ({"hidden": 16}, 63, None),
     "alexnet_2012": ({"hidden": 16}, 227, None),
@@ -116,13 +117,13 @@ def network(name: str) -> Network:
 
 @functools.cache
 def program(name: str) -> PortableProgram:
-    """The small network of a family as a program for batches of any size; of a detector for two images."""
+    """The small network of a family as a program for batches of any size; for a detector, for two images."""
     chosen = network(name)
     return portable(chosen.function, (2 if name in DETECTORS else None, *chosen.shape))
 
 
 def prepared(model: nn.Module, shape: tuple[int, ...]) -> Network:
-    """A network with random variables; nothing is compiled for them."""
+    """A network with random variables, made without compiling anything."""
     generator = np.random.default_rng(0)
     kinds = jax.eval_shape(
         functools.partial(model.init, **_evaluation(model)), jax.random.key(0), jnp.zeros((1, *shape))
@@ -133,9 +134,9 @@ def prepared(model: nn.Module, shape: tuple[int, ...]) -> Network:
 
 
 def draw(generator: np.random.Generator, path: Any, kind: jax.ShapeDtypeStruct) -> np.ndarray:
-    """Statistics and scales that are neither 0 nor 1, and kernels that keep the variance.
+    """Statistics and scales that are neither 0 nor 1, and kernels that preserve the variance.
 
-    Those of boxes and scores are smaller, so that boxes have areas and several classes have probabilities.
+    The values for boxes and scores are smaller, so that boxes have areas and several classes have probabilities.
     """
     name, shape = path[-1].key, kind.shape
     if name in ("var", "scale", "b"):  # b of the neocognitron is an inhibition

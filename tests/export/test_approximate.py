@@ -1,4 +1,4 @@
-"""Separable convolutions and fewer filters, compared with singular value decompositions and models built smaller."""
+"""Separable convolutions and pruned filters, compared with singular value decompositions and smaller models."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from tests.export.networks import program as program_of
 
 @pytest.fixture(scope="module", autouse=True)
 def strict_dtypes() -> Iterator[None]:
-    """The programs were traced with the usual promotion."""
+    """Restores standard promotion, with which the programs were traced."""
     yield
 
 
@@ -61,7 +61,7 @@ def test_white_inputs_give_the_truncated_decomposition() -> None:
 
 
 def test_the_data_decide_what_is_left_out() -> None:
-    """Channels that are nearly always 0 need no accuracy."""
+    """Channels that are nearly always 0 do not have to be accurate."""
     kernel, scale = normal(3, 3, 8, 8), np.array([1, 1, 1, 0.01, 0.01, 0.01, 0.01, 0.01], np.float32)
     x = normal(16, 6, 6, 8, seed=1) * scale
     program = portable(lambda x: F.conv(x, kernel), (None, 6, 6, 8))
@@ -70,7 +70,7 @@ def test_the_data_decide_what_is_left_out() -> None:
 
 
 def test_a_kernel_of_few_channels_is_factorised_exactly() -> None:
-    """As three convolutions, and as two where all maps of one side are needed."""
+    """As three convolutions, or as two where the rank of one side equals its number of channels."""
     options = {"strides": (2, 1), "padding": ((1, 0), (2, 3)), "kernel_dilation": (2, 1)}
     x, bias = normal(3, 9, 8, 6, seed=3), normal(8, seed=4)
     for inner, outer, count in ((2, 3, 3), (6, 3, 2), (2, 8, 2)):
@@ -86,7 +86,7 @@ def test_a_kernel_of_few_channels_is_factorised_exactly() -> None:
 
 @pytest.mark.parametrize("scheme", get_args(Scheme))
 def test_a_1x1_kernel_of_low_rank_is_a_product_of_two(scheme: Scheme) -> None:
-    """With strides and padding, which the first of the two takes."""
+    """Strides and padding go to the first of the two products."""
     options = {"strides": (2, 3), "padding": ((1, 0), (2, 3))}
     kernel, x = (normal(8, 2) @ normal(2, 6, seed=1))[None, None], normal(3, 9, 8, 8, seed=3)
     program = portable(lambda x: F.conv(x, kernel, bias=normal(6, seed=2), **options), (None, 9, 8, 8))
@@ -107,21 +107,23 @@ def test_a_product_of_full_rank_is_the_layer() -> None:
 
 @pytest.mark.parametrize("scheme", get_args(Scheme))
 def test_a_product_has_the_least_error_of_the_outputs(scheme: Scheme) -> None:
-    """No outputs of the rank are closer to those of the layer than the truncated decomposition of these (Eckart and
-    Young). Strides leave out positions whose inputs are different, and have no influence."""
+    """By Eckart and Young, the truncated decomposition of the outputs is the closest result of its rank.
+
+    Strides skip positions whose inputs are different; those positions have no influence.
+    """
     kernel, x = normal(1, 1, 12, 10), normal(64, 6, 6, 12, seed=1) @ normal(12, 12, seed=2)
     x[:, 1::2], x[:, :, 1::2] = 30 * x[:, 1::2, :, ::-1], 30 * x[:, :, 1::2, ::-1]
     program = portable(lambda x: F.conv(x, kernel, strides=2, padding="VALID"), (None, 6, 6, 12))
     smaller = separate(program, x, budget=0.6, scheme=scheme)
     outputs = np.asarray(program(x), np.float64).reshape(-1, 10)
     left, values, right = np.linalg.svd(outputs, full_matrices=False)
-    assert smaller.operations[0].outputs[0].shape[-1] == 3  # 3 * (12 + 10) of 12 * 10
+    assert smaller.operations[0].outputs[0].shape[-1] == 3  # 3 * (12 + 10) of 12 * 10 products
     best = (left[:, :3] * values[:3] @ right[:3]).reshape(64, 3, 3, 10)
     assert difference(best, smaller(x)) < 1e-3
 
 
 def test_a_window_of_one_column_keeps_its_rows() -> None:
-    """A window of one column is followed by a 1x1 convolution, and one of one row follows one."""
+    """A 1x1 convolution follows a window of one column, and precedes a window of one row."""
     for window, shapes in (((3, 1), [(3, 1, 8, 2), (1, 1, 2, 6)]), ((1, 3), [(1, 1, 8, 2), (1, 3, 2, 6)])):
         first, second = normal(shapes[0][0], 1, 8, 2), normal(1, shapes[1][1], 2, 6, seed=1)
         kernel = np.einsum("aik,bko->abio", first[:, 0], second[0]).astype(np.float32)
@@ -133,7 +135,7 @@ def test_a_window_of_one_column_keeps_its_rows() -> None:
 
 
 def test_the_1x1_layer_with_the_least_energy_in_its_last_directions_loses_them() -> None:
-    """Of two layers with the same multiply-adds; the budget is met by no more ranks than needed."""
+    """Two layers have the same multiply-adds; no more ranks are removed than the budget requires."""
     flat, steep = normal(1, 1, 16, 16), normal(1, 1, 16, 16, seed=1)
     steep = steep * 0.5 ** np.arange(16, dtype=np.float32)
     program = portable(lambda x: F.conv(jax.nn.relu(F.conv(x, flat)), steep), (None, 4, 4, 16))
@@ -156,7 +158,7 @@ def test_mobilenets_have_half_of_their_multiply_adds(scheme: Scheme) -> None:
 
 
 def test_later_layers_make_up_for_the_errors_of_earlier_ones() -> None:
-    """The last factor is the ridge regression of the original outputs on what it reads, by NumPy."""
+    """The last factor is the ridge regression of the original outputs on the inputs of the factor, by NumPy."""
     first, second, bias = normal(1, 1, 12, 12), normal(1, 1, 12, 10, seed=1), normal(10, seed=2)
     x = normal(64, 4, 4, 12, seed=3)
     program = portable(lambda x: F.conv(jax.nn.relu(F.conv(x, first)), second, bias=bias), (None, 4, 4, 12))
@@ -184,7 +186,7 @@ def _moments_of_last(program: PortableProgram, x: np.ndarray) -> np.ndarray:
 
 
 def test_programs_of_a_fixed_number_of_images_are_fitted_alike() -> None:
-    """In groups of as many as the program reads, here two; a part of it depends on no image."""
+    """Images are split into groups of the program's batch size, here two; a part of it depends on no image."""
     first, second, x = normal(1, 1, 12, 12), normal(1, 1, 12, 10, seed=1), normal(64, 4, 4, 12, seed=3)
 
     def network(x: jax.Array) -> jax.Array:
@@ -207,7 +209,7 @@ def test_the_loss_is_that_of_tensorly() -> None:
 
 
 def test_the_ranks_are_the_largest_within_the_budget() -> None:
-    """One share of lost energy for all layers: the next smaller one costs more than the budget."""
+    """All layers lose the same share of energy; the next smaller share would exceed the budget."""
     kernels, x = [normal(3, 3, 8, 8), normal(3, 3, 8, 12, seed=1)], normal(200, 6, 6, 8, seed=2)
     program = portable(lambda x: F.conv(F.conv(x, kernels[0]), kernels[1]), (None, 6, 6, 8))
     smaller = separate(program, x, budget=0.5, scheme="tucker")
@@ -219,7 +221,7 @@ def test_the_ranks_are_the_largest_within_the_budget() -> None:
 
 def test_pruned_filters_are_the_smallest() -> None:
     first, second, third = normal(3, 3, 3, 8), normal(3, 3, 8, 6, seed=1), normal(6, 5, seed=2)
-    first[..., [1, 4, 6]] *= 1e-6  # what these filters write is next to nothing
+    first[..., [1, 4, 6]] *= 1e-6  # the outputs of these filters are close to zero
     bias = np.where(np.isin(np.arange(8), [1, 4, 6]), 0, 0.3).astype(np.float32)
 
     def network(x: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Packages of Core ML: their operations, computed with NumPy, since only macOS runs such packages."""
+"""Core ML packages: their operations are evaluated with NumPy, since only macOS runs such packages."""
 
 import gc
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ milproto = pytest.importorskip(
     "coremltools.converters.mil.frontend.milproto.load", reason="the extra coreml is missing"
 )
 
-# A model of coremltools leaves a temporary folder to the garbage collector, which the fixture calls.
+# A model of coremltools leaves a temporary folder to the garbage collector, which the fixture runs.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -29,7 +29,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def strict_dtypes() -> Iterator[None]:
-    """The programs were traced with the usual promotion."""
+    """Restores standard promotion, with which the programs were traced."""
     yield
     gc.collect()
 

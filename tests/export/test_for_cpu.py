@@ -1,4 +1,4 @@
-"""Programs as a CPU computes them in JAX, compared with the convolutions of their files."""
+"""Programs with the algorithms of a CPU, compared with the convolutions of their files."""
 
 import dataclasses
 from typing import Any
@@ -12,11 +12,11 @@ from jaxcnn.export import portable, quantize
 from jaxcnn.export._for_cpu import for_cpu
 from tests.export.networks import difference
 
-# The shapes of images and kernel, the options, and the operation that computes them.
+# The shapes of images and kernel, the options, and the operation that the CPU runs.
 CASES: list[tuple[tuple[int | None, ...], tuple[int, ...], dict[str, Any], str]] = [
-    ((1, 14, 14, 48), (3, 3, 48, 48), {"padding": 1}, "dot_general"),  # Winograd's filtering
+    ((1, 14, 14, 48), (3, 3, 48, 48), {"padding": 1}, "dot_general"),  # Winograd's minimal filtering
     ((3, 5, 9, 50), (3, 3, 50, 60), {"padding": ((0, 2), (1, 3))}, "dot_general"),
-    ((1, 7, 7, 32), (3, 3, 32, 8), {"padding": 1, "strides": 2}, "dot_general"),  # rows of a matrix
+    ((1, 7, 7, 32), (3, 3, 32, 8), {"padding": 1, "strides": 2}, "dot_general"),  # a matrix product of rows
     ((2, 6, 5, 32), (4, 2, 32, 3), {"padding": ((1, 0), (2, 1)), "strides": (1, 3)}, "dot_general"),
     ((1, 9, 9, 5), (1, 1, 5, 7), {"strides": 2}, "dot_general"),
     ((1, 20, 20, 5), (1, 1, 5, 7), {}, "dot_general"),

@@ -1,4 +1,4 @@
-"""Files of ONNX: what onnxruntime computes from them, their nodes, and what cannot be written."""
+"""ONNX files: their results in onnxruntime, their nodes, and the functions that cannot be written."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -25,17 +25,17 @@ pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
 @pytest.fixture(scope="module", autouse=True)
 def strict_dtypes() -> Iterator[None]:
-    """Flax mixes dtypes in its layer norm."""
+    """Restores standard promotion: Flax mixes dtypes in its layer norm."""
     yield
 
 
 def computed(path: Path, x: np.ndarray) -> list[np.ndarray]:
-    """What onnxruntime makes of an input, without jaxcnn."""
+    """The outputs of onnxruntime, computed without jaxcnn."""
     return open_session(path.read_bytes()).run(None, {"x": x})
 
 
-# Transposes besides that of the images: of results that are maps, which have channels last outside; of the patches
-# that become a series; of the second stream's input. Those of the detectors are not counted.
+# The number of transposes besides that of the images. Results that are maps have channels last outside of the file,
+# patches become a series, and the input of a second stream is transposed. Transposes of detectors are not counted.
 TRANSPOSES = {"fcn8s_vgg16": 1, "two_stream": 1, "unet": 1, "vit_s_16": 1, "wavenet_stack": 1}
 
 
@@ -56,7 +56,7 @@ def test_every_family(name: str, tmp_path: Path) -> None:
         assert counts.get("Transpose", 0) == moved + TRANSPOSES.get(name, 0)
 
 
-# Groups of operations that once moved axes between them.
+# Groups of operations in which an earlier version transposed axes in between.
 AXES: dict[str, Callable[[jax.Array], Any]] = {
     "stacked bins": lambda x: F.adaptive_avg_pool(x, (3, 4)).reshape(2, -1) @ np.ones((72, 2), np.float32),
     "product of axes": lambda x: F.conv(jnp.einsum("ah,bhwc->bawc", np.ones((5, 8), np.float32), x), _kernel(6, 3)),
@@ -77,7 +77,7 @@ def test_axes_move_at_the_input_and_the_results_only(tmp_path: Path) -> None:
         return [function(x) for function in AXES.values()]
 
     counts = to_onnx(portable(together, x.shape), tmp_path / "model.onnx")
-    assert counts["Transpose"] == 1 + 3  # three results are maps
+    assert counts["Transpose"] == 1 + 3  # three of the results are maps
     for name, one, other in zip(AXES, jax.jit(together)(x), computed(tmp_path / "model.onnx", x), strict=True):
         np.testing.assert_allclose(other, one, rtol=2e-5, atol=2e-5, err_msg=name)
 
@@ -158,7 +158,7 @@ FUNCTIONS: dict[str, Callable[[jax.Array], Any]] = {
 
 @pytest.mark.parametrize("names", [list(FUNCTIONS)[start::4] for start in range(4)])
 def test_operations(names: list[str], tmp_path: Path) -> None:
-    """Functions in one file each, compared with what ``jit`` computes."""
+    """Small functions, one file each, compared with ``jit``."""
 
     def together(x: jax.Array) -> dict[str, Any]:
         return {name.replace(" ", "_"): FUNCTIONS[name](x) for name in names}
@@ -172,10 +172,10 @@ def test_operations(names: list[str], tmp_path: Path) -> None:
 
 
 def _places(*shape: int, size: int) -> np.ndarray:
-    return np.random.default_rng(7).integers(-1, size + 1, shape)  # of which some are outside of an array
+    return np.random.default_rng(7).integers(-1, size + 1, shape)  # some of these are outside of an array
 
 
-# Functions of two images (8, 7, 6) whose sizes are fixed.
+# Functions of two images (8, 7, 6) with fixed sizes.
 INDEXING: dict[str, Callable[[jax.Array], Any]] = {
     "one axis": lambda x: [
         x.at[:, jnp.abs(x[0, :3, 0, 0] * 9).astype(int)].get(mode=mode, fill_value=-1) for mode in ("clip", "fill")
@@ -204,7 +204,7 @@ INDEXING: dict[str, Callable[[jax.Array], Any]] = {
 
 
 def test_computed_places(tmp_path: Path) -> None:
-    """Functions in one file, compared with what ``jit`` computes."""
+    """Functions of computed positions in one file, compared with ``jit``."""
 
     def together(x: jax.Array) -> dict[str, Any]:
         return {name.replace(" ", "_"): function(x) for name, function in INDEXING.items()}
@@ -264,7 +264,7 @@ def test_an_operation_that_onnx_does_not_have_is_named(tmp_path: Path) -> None:
     assert not file.exists()
 
 
-@pytest.mark.parametrize("wrong", ["Sin", "Sqrt"])  # of the second one entries are NaN
+@pytest.mark.parametrize("wrong", ["Sin", "Sqrt"])  # some entries of the second one are NaN
 def test_a_file_that_differs_is_not_written(wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from jaxcnn.export._onnx import _elementwise, _write
 
@@ -276,7 +276,7 @@ def test_a_file_that_differs_is_not_written(wrong: str, tmp_path: Path, monkeypa
 
 
 def test_results_may_be_infinite_and_without_a_batch(tmp_path: Path) -> None:
-    """Infinities of both are no difference, and a result of two rows need not be of two examples."""
+    """Infinities in the same places are no difference, and the two rows of a result need not be two examples."""
 
     def function(x: jax.Array) -> list[jax.Array]:
         return [jnp.log(jnp.maximum(x, 0)), jnp.stack([x, 2 * x])]

@@ -25,7 +25,7 @@ GATE = pytest.mark.gate
 
 @pytest.fixture(scope="module", autouse=True)
 def strict_dtypes() -> Iterator[None]:
-    """Flax mixes dtypes in its layer norm."""
+    """Restores standard promotion: Flax mixes dtypes in its layer norm."""
     yield
 
 
@@ -47,13 +47,13 @@ def test_every_family(name: str) -> None:
     counts = portable_program.counts
     if name in ("cifar_speedrun", "inception_time"):  # norms after a maximum and after a concatenation
         assert not {"sub", "rsqrt", "add" if name == "cifar_speedrun" else "mul"} & set(counts)
-    # Layers of the first have several convolutions each; some layers of the others are called several times.
+    # Some layers of the neocognitron have several convolutions each; the other networks call some layers several times.
     if name not in ("neocognitron", "farabet_multiscale", *DETECTORS):
         layers = summary(chosen.model, (1, *chosen.shape)).layers
         expected = sum(layer.kind in CONVOLUTIONS for layer in layers)
         assert counts["conv_general_dilated"] == expected
     assert not {"conv", "custom_jvp_call", "jit"} & set(counts)
-    if name not in ("farabet_multiscale", "two_stream", *DETECTORS):  # which select entries by their values
+    if name not in ("farabet_multiscale", "two_stream", *DETECTORS):  # these networks select entries by their values
         assert not {"gather", "select_n"} & set(counts)
 
 
@@ -69,7 +69,7 @@ def test_batch_norms_are_folded(name: str) -> None:
     if FAMILIES[name][2] == 0:
         assert (
             not {"rsqrt", "sub", "mul"} & set(program_of(name).counts) or name == "efficientnet_b0"
-        )  # silu multiplies
+        )  # silu contains a product
 
 
 def test_norms_that_cannot_be_folded_stay() -> None:
@@ -105,7 +105,7 @@ class _Unit(linen.Module):
 
 
 class _Standardised(nn.Conv):
-    """Kernels of which each output channel has the deviation 1."""
+    """Kernels whose output channels have the standard deviation 1."""
 
     @linen.compact
     def __call__(self, x: Any) -> jax.Array:
@@ -132,7 +132,7 @@ class _Computed(linen.Module):
     ("kind", "left"), [("remat", 0), ("normalised", 1), ("standardised", 1), pytest.param("several", 1, marks=GATE)]
 )
 def test_a_norm_is_folded_into_a_parameter_only(kind: str, left: int) -> None:
-    """A kernel that is computed from the parameter would be computed from the folded one, and lose its factor."""
+    """If a kernel were computed from the parameter, folding into the parameter would lose the factor."""
     small = prepared(_Computed(kind), (5, 5, 2))
     folded, variables = fold_batch_norms(small.model, small.variables, (1, *small.shape))
     assert len(folded.pairs) == 1 - left and ("batch_stats" in variables) == bool(left)
@@ -178,7 +178,7 @@ def test_pools_are_one_operation(name: str) -> None:
 
 
 def test_what_has_no_channels_is_multiplied_as_well() -> None:
-    """A number of the whole batch, and one for each example of a batch of any size."""
+    """A scalar for the whole batch, and one number for each example of a batch of any size."""
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     program = portable(lambda x: 0.5 * x.sum(-1), (None, 3))
     np.testing.assert_allclose(program(x), 0.5 * x.sum(-1))
@@ -187,7 +187,7 @@ def test_what_has_no_channels_is_multiplied_as_well() -> None:
 
 
 def test_tracing_leaves_the_caches_of_jit_alone() -> None:
-    """An inner ``jit`` is traced again, there and here."""
+    """A portable program traces the inner ``jit`` again, and leaves its cached trace unchanged."""
     pool = jax.jit(lambda x: F.max_pool(x, (2, 2), strides=2))
     x = jnp.ones((1, 4, 4, 1))
 
@@ -195,7 +195,8 @@ def test_tracing_leaves_the_caches_of_jit_alone() -> None:
         return str(jax.make_jaxpr(lambda x: pool(x))(x))
 
     before = operations()
-    assert "platform_index" in before  # the algorithm of the platform, which a portable program does not choose
+    # the algorithm that depends on the platform, which is not part of a portable program
+    assert "platform_index" in before
     assert portable(lambda x: pool(x), x.shape).counts == {"reduce_window_max": 1}
     assert operations() == before and not is_portable()
     with portable_operations():
@@ -209,7 +210,7 @@ def test_preprocessing_is_inside() -> None:
         lambda x: x.sum(-1), (None, 12, 10, 3), dtype="uint8", to_unit=True, resize=(6, 5), mean=mean, std=std
     )
     assert program(images).shape == (2, 6, 5)
-    # A triangle of four pixels, 1 3 3 1, as of an antialiased reduction to one half; away from the edges.
+    # The weights 1 3 3 1 over four pixels, as in an antialiased reduction by two; compared away from the edges.
     weights = np.array([1, 3, 3, 1]) / 8
     patch = images[:, 1:5, 1:5].astype(np.float64) / 255
     expected = ((np.einsum("nhwc,h,w->nc", patch, weights, weights) - mean) / std).sum(-1)
@@ -261,7 +262,7 @@ def test_factors_move_through_concatenations_and_maxima(sign: int) -> None:
 
 
 def test_a_batch_of_any_size_may_be_refused() -> None:
-    """By a loop over the images, and by a comparison with their number."""
+    """A loop over the images and a comparison with their number require a fixed batch size."""
     for function in (
         lambda x: jnp.stack([x[i] for i in range(x.shape[0])]),
         lambda x: x if x.shape[0] > 4 else 2 * x,

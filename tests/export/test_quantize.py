@@ -1,4 +1,4 @@
-"""Networks of eight-bit integers: equal to integers of NumPy, near the float network, and equal in onnxruntime."""
+"""Networks of eight-bit integers: equal to NumPy integers, close to the float network, equal in onnxruntime."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ from tests.oracles.conv import conv as conv_by_loops
 
 @pytest.fixture(scope="module", autouse=True)
 def strict_dtypes() -> Iterator[None]:
-    """The programs were traced with the usual promotion."""
+    """Restores standard promotion, with which the programs were traced."""
     yield
 
 
@@ -81,7 +81,10 @@ def test_a_product_is_that_of_numpy_and_of_onnxruntime(tmp_path: Path) -> None:
 
 
 def test_a_channel_without_weights_keeps_its_bias(tmp_path: Path) -> None:
-    """As after folding a norm whose scale is next to 0: in units of its products the bias would exceed 32 bits."""
+    """The case occurs after a norm with a scale close to 0 is folded.
+
+    In units of the products of the channel, the bias would exceed 32 bits.
+    """
     kernel, bias, x = images(2, shape=(8, 4)), np.array([0.1, 0.3, 0.04, 0], np.float32), 9 * images(3, shape=(20, 8))
     kernel[:, 1:] *= np.array([1e-9, 0, 0], np.float32)
     small = quantize(portable(lambda x: x @ kernel + bias[None], (None, 8)), x)
@@ -194,7 +197,7 @@ def test_refused() -> None:
 
 
 def test_images_of_another_range() -> None:
-    """Each message has the range that was found, the range that was expected, and what to try."""
+    """Each message contains the actual range, the expected range and a remedy."""
 
     def head(x: jax.Array) -> jax.Array:
         return x.reshape(-1, 12) @ np.ones((12, 2), np.float32)
@@ -231,7 +234,7 @@ def test_images_of_another_range() -> None:
 
 
 def test_layers_do_not_share_the_zero_points_of_their_weights(tmp_path: Path) -> None:
-    """Exact sums of onnxruntime replace them on processors without VNNI, which fails for shared ones."""
+    """onnxruntime's exact sums on processors without VNNI fail if weights share a zero point."""
     onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
     kernels, x = images(4, shape=(2, 6, 6)), images(5, shape=(8, 6))
     to_onnx(quantize(portable(lambda x: jax.nn.relu(x @ kernels[0]) @ kernels[1], (None, 6)), x), tmp_path / "a.onnx")

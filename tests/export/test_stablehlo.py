@@ -1,4 +1,4 @@
-"""Files of StableHLO: read in another process, without jaxcnn."""
+"""StableHLO files, loaded in another process without jaxcnn."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Files of LiteRT: what its interpreter computes from them, with floats and with integers."""
+"""LiteRT files: the results of its interpreter, with floats and with integers."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,12 +21,12 @@ litert = pytest.importorskip("ai_edge_litert.interpreter", reason="the extra tfl
 
 @pytest.fixture(scope="module", autouse=True)
 def strict_dtypes() -> Iterator[None]:
-    """Flax mixes dtypes in its layer norm."""
+    """Restores standard promotion: Flax mixes dtypes in its layer norm."""
     yield
 
 
 def computed(path: Path, x: np.ndarray) -> dict[str, np.ndarray]:
-    """What LiteRT makes of an input, without jaxcnn."""
+    """The outputs of LiteRT, computed without jaxcnn."""
     return litert.Interpreter(model_path=str(path), num_threads=1).get_signature_runner()(x=x)
 
 
@@ -58,7 +58,7 @@ def test_floats_and_integers(name: str, tmp_path: Path) -> None:
         assert sizes[0] < sizes[1] / 3
 
 
-# Not tried, except the detectors, which are refused.
+# Networks that were not tried, except the detectors, which are refused.
 NOT_TRIED = (
     *DETECTORS,
     "farabet_multiscale",
@@ -118,7 +118,7 @@ def test_pixels(tmp_path: Path) -> None:
 
 
 def test_ranges_and_layers_that_stay_float(tmp_path: Path) -> None:
-    """One large value in the images: percentiles leave it out, so that the others have finer steps."""
+    """One image contains a large outlier: percentiles exclude it, so that other values have finer steps."""
     chosen = network("lenet5")
     program = portable(chosen.function, (1, *chosen.shape))
     images = np.random.default_rng(7).uniform(size=(16, *chosen.shape)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Random configurations of a convolution, for every file that tests one."""
+"""Random configurations of convolutions, for all files that test convolutions."""
 
 import dataclasses
 from typing import Any
@@ -13,7 +13,7 @@ MODES = ("zeros", "zeros", "reflect", "edge", "circular")
 
 @dataclasses.dataclass(frozen=True)
 class Convolution:
-    """Two arrays, the options that the library takes, and what the loops make of them."""
+    """Two arrays, the options of the library, and the result of the loops."""
 
     x: np.ndarray
     kernel: np.ndarray
@@ -36,7 +36,7 @@ class Convolution:
 
 @st.composite
 def convolutions(draw: st.DrawFn, *, modes: tuple[str, ...] = MODES, ndims: tuple[int, ...] = (1, 2, 3)) -> Convolution:
-    """Any rank, padding larger than the kernel or negative, strides that leave a remainder, groups, batch axes."""
+    """Any number of axes, padding larger than the kernel or negative, strides with a remainder, groups, batch axes."""
     ndim, mode = draw(st.sampled_from(ndims)), draw(st.sampled_from(modes))
     axes = [_axis(draw, largest=(7, 4, 3)[ndim - 1]) for _ in range(ndim)]
     sizes, window, strides, spread, gaps, pads = (tuple(column) for column in zip(*axes, strict=True))
@@ -60,7 +60,7 @@ def convolutions(draw: st.DrawFn, *, modes: tuple[str, ...] = MODES, ndims: tupl
 
 
 def _axis(draw: st.DrawFn, largest: int) -> tuple[Any, ...]:
-    """Size, window, stride, both dilations and pads of one axis, on which at least one position fits."""
+    """Size, window, stride, both dilations and padding of one axis with at least one window position."""
     size, spread = draw(st.integers(1, largest)), draw(st.sampled_from([1, 1, 2, 3]))
     window, gap = draw(st.integers(1, 4)), draw(st.integers(1, 3))
     before = draw(st.integers(-1, 5))

@@ -1,4 +1,4 @@
-"""Random pools for the tests of the pooling family: shapes, options, and inputs full of ties."""
+"""Random pools for the tests of the pooling functions: shapes, options, and inputs with many ties."""
 
 import dataclasses
 from typing import Any
@@ -11,7 +11,7 @@ from tests.oracles import pool as oracle
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pool:
-    """One call: the input of one example, and the options as the library and as the oracles take them."""
+    """One call: the input of one example, and the options for the library and for the oracles."""
 
     x: np.ndarray
     window: tuple[int, ...]
@@ -36,7 +36,7 @@ class Pool:
 
 @st.composite
 def pools(draw: st.DrawFn, *, long: bool = False) -> Pool:
-    """Small images of one to three axes, or long rows under windows of many taps; some windows read only padding."""
+    """Small images of one to three axes, or long rows with windows of many taps; some windows contain only padding."""
     ndim = 1 if long else draw(st.integers(1, 3))
     ceil_mode = draw(st.booleans())
     axes = []
@@ -55,7 +55,7 @@ def pools(draw: st.DrawFn, *, long: bool = False) -> Pool:
 
 
 def ties(shape: tuple[int, ...], *, seed: int) -> np.ndarray:
-    """Small integers as floats, cut off below like the output of a ReLU, with some entries at ``-inf``."""
+    """Small integers as floats, clipped below like the output of a ReLU, with some entries ``-inf``."""
     generator = np.random.default_rng(seed)
     x = np.maximum(generator.integers(-3, 4, shape), generator.integers(-3, 1))
     return np.where(generator.random(shape) < generator.choice([0, 0.3]), -np.inf, x).astype(np.float32)

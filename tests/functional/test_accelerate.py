@@ -1,4 +1,4 @@
-"""``lax.conv_general_dilated`` under ``accelerate``: the same numbers, from other programs, under every transform."""
+"""``lax.conv_general_dilated`` under ``accelerate``: equal numbers, from other programs, under every transform."""
 
 import functools
 import re
@@ -47,7 +47,7 @@ def is_taken_over(function: Callable[..., Any], *operands: Any) -> bool:
 
 
 def all_derivatives(function: Callable[..., jax.Array], x: Any, kernel: Any) -> Any:
-    """Value, tangent, gradients and a gradient of gradients."""
+    """Value, tangent, gradients and second derivatives."""
 
     def loss(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return jnp.sum(jnp.sin(function(x, kernel)))
@@ -67,7 +67,7 @@ def assert_close(found: Any, expected: Any) -> None:
 
 @st.composite
 def calls(draw_from: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]:
-    """Shapes and options of a call, in any order of axes, grouped and dilated as the convolutions of networks are."""
+    """Shapes and options of a call, in any order of axes, with the groups and dilations that occur in networks."""
     size, window = draw_from(st.integers(4, 9)), draw_from(st.integers(1, 3))
     groups = draw_from(st.sampled_from([1, 1, 2, 4, 8]))
     reads, writes = groups * draw_from(st.integers(1, 3)), groups * draw_from(st.integers(1, 3))
@@ -86,7 +86,7 @@ def calls(draw_from: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], dict[
 
 
 def prefer_others(plan: ConvPlan, operation: Operation, **_: Any) -> ConvChoice:
-    """Any algorithm rather than XLA's own, whatever its estimate: the tests' arrays are too small for most."""
+    """Selects any algorithm but XLA's own, whatever the estimates: the tests' arrays are too small for most."""
     task = task_of(plan, operation)
     for name, algorithm in reversed(ALGORITHMS.items()):
         if algorithm.why_not(task.plan, task.operation) is None:
@@ -128,7 +128,7 @@ def test_it_is_undone() -> None:
 
 
 class Net(flax.linen.Module):
-    """Dense, depthwise and grouped convolutions of Flax, as a user's model has them."""
+    """Dense, depthwise and grouped convolutions of Flax, as in a user's model."""
 
     @flax.linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -173,7 +173,7 @@ def curvature(variables: Any, images: jax.Array) -> Any:
 
 
 def sharded(variables: Any, images: jax.Array) -> Any:
-    """``shard_map`` with its default checks, of gradients that it sums itself."""
+    """``shard_map`` with its default checks; the function sums the gradients itself."""
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
     specs = (PartitionSpec(), PartitionSpec("data"))
 
@@ -209,7 +209,7 @@ def test_a_flax_model_under_every_transform(any_size: None, program: Callable[..
 
 
 def test_programs_that_xla_partitions_are_unchanged(variables: Any) -> None:
-    """A loop over a batch that is split would bring it together, so the program is the same text as without."""
+    """A loop over a split batch would gather it, so the text of the program does not change."""
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     images = jax.device_put(IMAGES, NamedSharding(mesh, PartitionSpec("data")))
     stock = jax.jit(gradients).lower(variables, images).as_text()
@@ -232,7 +232,7 @@ def test_gradients_in_a_loop_have_the_order_of_axes_that_is_fast() -> None:
         text = str(jax.jit(lambda *a: program(*a)).lower(kernel, x).compile().as_text())
         return set(re.findall(r" convolution\(.*dim_labels=(\S+?)[, ]", text))
 
-    assert orders() > {"b01f_01io->b01f"}  # others too, which XLA computes slowly there
+    assert orders() > {"b01f_01io->b01f"}  # XLA computes other convolutions slowly there too
     with accelerate():
         assert orders() == {"b01f_01io->b01f"}
 
@@ -248,7 +248,7 @@ def test_half_precision_but_not_with_a_wider_result() -> None:
 
 
 def test_export_for_several_platforms() -> None:
-    """Each platform gets its own: the algorithm of the CPU, XLA's convolution for the TPU."""
+    """Each platform has its own algorithm: that of the CPU, and XLA's convolution for the TPU."""
     x, kernel = draw(1, 64, 64, 32), draw(3, 3, 1, 32)
     expected = depthwise(x, kernel)
     with accelerate():
@@ -258,7 +258,7 @@ def test_export_for_several_platforms() -> None:
 
 
 def test_an_unknown_jax_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rules are kept under a private name of JAX; without it there is a warning, and nothing changes."""
+    """The lowering rules have a private name in JAX. Without that name there is a warning, and nothing changes."""
     _lax_rule.xla_rule.cache_clear()
     monkeypatch.setattr(mlir, "_platform_specific_lowerings", {}, raising=False)
     x, kernel = draw(1, 64, 64, 32), draw(3, 3, 1, 32)

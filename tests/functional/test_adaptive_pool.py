@@ -127,7 +127,7 @@ def test_the_pyramid_lays_levels_then_bins_then_channels() -> None:
 
 
 def test_the_four_quadrants() -> None:
-    """Coates, Lee and Ng (2011): features summed over the quadrants of the image; here averaged."""
+    """Coates, Lee and Ng (2011): features summed over the quadrants of the image; averaged in this test."""
     x = normal(2, 8, 8, 5)
     quadrants = [x[:, :4, :4], x[:, :4, 4:], x[:, 4:, :4], x[:, 4:, 4:]]
     expected = np.concatenate([quadrant.mean((1, 2)) for quadrant in quadrants], -1)
@@ -176,7 +176,7 @@ def test_global_mistakes_are_refused(pool: object) -> None:
 
 
 def test_images_of_more_positions_than_int32_holds() -> None:
-    """By shape only: averages and maxima have none to count, and indices are refused."""
+    """Shapes only: averages and maxima do not count positions, and indices are refused."""
     huge = jax.ShapeDtypeStruct((1, 60000, 60000, 1), jnp.float32)
     for pool in (F.global_avg_pool, F.global_max_pool, lambda x: F.avg_pool(x, (60000, 60000), strides=1)):
         y = jax.eval_shape(pool, huge)
@@ -189,7 +189,7 @@ def test_images_of_more_positions_than_int32_holds() -> None:
 
 
 def test_a_maximum_found_axis_by_axis_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What images of too many positions take, with the limit lowered for a small one."""
+    """The algorithm for images with too many positions, at a lower limit."""
     x = np.random.default_rng(0).integers(0, 4, (3, 5, 7, 2)).astype(np.float32)
     function = jax.value_and_grad(lambda x: F.global_max_pool(x).sum())
     value, grad = function(x)

@@ -17,7 +17,7 @@ F = compiled_functions(functional)
 
 
 def test_anchors_are_torchvisions() -> None:
-    """Two strides, several sizes and ratios: the rounding of halves, and the order."""
+    """Two strides, several sizes and ratios; the rounding of halves and the order are compared too."""
     found = functional.anchors((2, 3), strides=(4, 8), sizes=(32, 70))
     np.testing.assert_array_equal(found, stored()["anchors 0"])
     found = functional.anchors((3, 2), strides=16, sizes=(128, 256, 512), ratios=(0.3, 1.0))
@@ -25,7 +25,7 @@ def test_anchors_are_torchvisions() -> None:
 
 
 def test_the_nine_anchors_of_the_paper() -> None:
-    """Areas and ratios within what rounding half of a side to an integer changes, and centres of positions."""
+    """Areas and ratios differ by no more than rounding half a side to an integer; centres are at the positions."""
     found = np.asarray(functional.anchors((3, 2), strides=16, sizes=(128, 256, 512), offset=0.5)).reshape(3, 2, 9, 4)
     sides = found[..., 2:] - found[..., :2]
     for index, (ratio, size) in enumerate((r, s) for r in (0.5, 1, 2) for s in (128, 256, 512)):
@@ -53,7 +53,7 @@ def test_anchors_that_are_refused(change: dict[str, Any], error: type[Exception]
 
 
 OPTIONS: dict[str, Any] = {"strides": (4, 8, 16), "output_size": 2, "sampling_ratio": 2, "canonical_size": 56}
-# Of areas at the edges between levels, beyond the first and the last, and without area.
+# Areas at the limits between levels, areas beyond the first and the last level, and boxes without area.
 EDGES = np.array([[0, 0, s, s] for s in (27.99, 28, 55.9, 56, 112, 1, 0, 400)], np.float32)
 
 

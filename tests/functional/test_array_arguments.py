@@ -1,6 +1,6 @@
-"""Every array argument of every function may be a NumPy array or nested lists, and is named in the error otherwise.
+"""Every array argument of every function accepts NumPy arrays and nested lists, and errors name the argument.
 
-Only shapes and dtypes are computed: a list gives what the JAX array of its numbers gives.
+Only shapes and dtypes are compared: a list has the result of the JAX array of its numbers.
 """
 
 import inspect
@@ -134,7 +134,7 @@ def test_an_array_is_not_copied_and_a_tracer_is_not_wrapped() -> None:
 
 
 def test_dtypes_are_those_of_jax() -> None:
-    """Lists of floats are float32, and Python numbers stay weak."""
+    """Lists of floats are float32, and Python numbers stay weakly typed."""
     assert as_array([1.0, 2.0], name="x").dtype == jnp.float32
     assert as_array((1, 2), name="x").dtype == jnp.int32
     assert [as_array(value, name="x").weak_type for value in (1.0, [1.0], np.float32(1))] == [True, False, False]

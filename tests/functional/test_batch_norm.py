@@ -1,4 +1,4 @@
-"""Batch norm against loops, against the textbook's gradient, and where there is little to normalise."""
+"""Batch norm against loops, against the gradient in the paper, and in degenerate cases."""
 
 import dataclasses
 from typing import Any
@@ -50,7 +50,7 @@ def batches(draw: Any) -> dict[str, Any]:
 
 
 def whole_mask(mask: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
-    """A mask of leading axes, spread over ``shape``."""
+    """A mask of leading axes, broadcast to ``shape``."""
     if mask is None:
         return None
     return np.broadcast_to(mask.reshape(mask.shape + (1,) * (len(shape) - mask.ndim)), shape)
@@ -97,7 +97,8 @@ def test_a_large_mean_costs_the_variance_nothing(shape: tuple[int, ...]) -> None
     y, stats = batch_norm(x, batch_stats(3), train=True, momentum=0.0, unbiased=False)
     np.testing.assert_allclose(stats.var, var, rtol=1e-5)
     np.testing.assert_allclose(stats.mean, mean, rtol=1e-7)
-    np.testing.assert_allclose(y, (exact - mean) / np.sqrt(var + 1e-5), atol=2e-5)  # better than the mean in float32
+    # more accurate than the mean in float32
+    np.testing.assert_allclose(y, (exact - mean) / np.sqrt(var + 1e-5), atol=2e-5)
 
 
 def test_a_large_mean_costs_the_gradient_nothing() -> None:
@@ -113,7 +114,7 @@ def test_a_large_mean_costs_the_gradient_nothing() -> None:
 
 
 def test_the_gradient_is_the_one_in_the_paper() -> None:
-    """Ioffe and Szegedy, section 3: the chain rule through mean and variance, written out."""
+    """Ioffe and Szegedy, section 3: the chain rule through mean and variance."""
     with jax.enable_x64(True):
         generator = np.random.default_rng(0)
         x, g = 2 * generator.standard_normal((6, 4, 3)) + 1, generator.standard_normal((6, 4, 3))
@@ -134,7 +135,7 @@ def test_the_gradient_is_the_one_in_the_paper() -> None:
 
 
 def test_a_constant_channel_has_its_derivatives() -> None:
-    """The variance of a channel that is zero throughout (a dead ReLU) is 0, and its curvature is not."""
+    """The variance of a channel that is constantly zero (a dead ReLU) is 0, and its second derivative is not."""
     with jax.enable_x64(True):
         x = np.zeros((4, 1))
 
@@ -148,7 +149,7 @@ def test_a_constant_channel_has_its_derivatives() -> None:
 
 
 def test_momentum_none_is_the_population_average(key: jax.Array) -> None:
-    """Ioffe and Szegedy, algorithm 2: the mean over batches of their means and of their unbiased variances."""
+    """Ioffe and Szegedy, algorithm 2: the mean over batches of the batch means and of the unbiased variances."""
     batches = 1 + 2 * jax.random.normal(key, (5, 8, 3, 2))
 
     def step(stats: BatchStats, x: jax.Array) -> tuple[BatchStats, None]:
@@ -185,7 +186,8 @@ def test_a_batch_of_nothing_changes_nothing(nothing: str, momentum: float | None
     y, after = batch_norm(x, stats, train=True, momentum=momentum, mask=mask)
     for before, now in zip(*map(jax.tree.leaves, (stats, after)), strict=True):
         np.testing.assert_array_equal(before, now)
-    np.testing.assert_allclose(y, np.array([[1.0, 1.0], [2.0, -2.0]])[: len(x)], rtol=1e-4)  # by the running statistics
+    # normalised by the running statistics
+    np.testing.assert_allclose(y, np.array([[1.0, 1.0], [2.0, -2.0]])[: len(x)], rtol=1e-4)
     gradients = jax.jit(jax.grad(lambda *a: batch_norm(*a, train=True, momentum=momentum, mask=mask)[0].sum(), (0, 1)))(
         x, stats
     )
@@ -194,7 +196,7 @@ def test_a_batch_of_nothing_changes_nothing(nothing: str, momentum: float | None
 
 @pytest.mark.parametrize("x", [np.float32([[3, -1]]), np.float32([3, -1])], ids=["one example", "no batch axis"])
 def test_a_batch_of_one_moves_the_mean_alone(x: jax.Array) -> None:
-    """``m / (m - 1)`` has no value there, and one number says nothing of a variance."""
+    """``m / (m - 1)`` is undefined for one entry, so the running variance does not change."""
     y, stats = batch_norm(x, batch_stats(2), train=True, momentum=0.5, bias=np.float32([7, 8]))
     np.testing.assert_array_equal(y.reshape(2), [7, 8])
     np.testing.assert_array_equal(stats.mean, [1.5, -0.5])
@@ -288,7 +290,7 @@ def test_errors(call: Any, error: type[Exception], message: str) -> None:
 @pytest.mark.parametrize("value", default_rows([np.nan, np.inf, -np.inf, 1e38], keep=[np.nan]))
 @pytest.mark.parametrize("spatial", default_rows([False, True], keep=[True]))
 def test_what_is_masked_out_may_be_anything(value: float, spatial: bool, key: jax.Array) -> None:
-    """Output, statistics and gradients are those of the batch without it, and its own gradient is 0."""
+    """Output, statistics and gradients equal those of the batch without the masked entries, whose own gradient is 0."""
     whole = np.array(jax.random.normal(key, (5, 3, 2, 2) if spatial else (5, 2)))
     counts = np.arange(5) != 2
     whole[2] = value
@@ -310,7 +312,7 @@ def test_what_is_masked_out_may_be_anything(value: float, spatial: bool, key: ja
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_more_entries_than_integers_of_32_bits(masked: bool) -> None:
-    """By shape alone: the program is traced and lowered, and never run."""
+    """Shapes only: the program is traced and lowered, and never run."""
     x = jax.ShapeDtypeStruct((1, 60_000, 60_000, 1), jnp.float32)
     mask = jax.ShapeDtypeStruct((1, 60_000, 60_000), jnp.bool_) if masked else None
 
@@ -322,7 +324,7 @@ def test_more_entries_than_integers_of_32_bits(masked: bool) -> None:
 
 
 def test_a_mask_of_many_entries_is_counted_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The count of the largest batches, at a size that fits: the limit is lowered."""
+    """The count for the largest batches, tested on a small batch with a lower limit."""
     mask = np.random.default_rng(0).random((3, 5, 7)) < 0.5
     x = jnp.zeros((3, 5, 7, 2))
     monkeypatch.setattr(_moments, "INT32_END", 8)

@@ -1,4 +1,4 @@
-"""Batch norm of a batch that several devices share: the statistics are those of the whole batch."""
+"""Batch norm of a batch that is split over devices: the statistics are those of the whole batch."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from jax.sharding import PartitionSpec as P
 from jaxcnn.functional._batch_norm import batch_norm, batch_stats
 
 X = np.random.default_rng(1).standard_normal((8, 3, 2)).astype(np.float32) * 3 + 10
-MASK = np.array([1, 1, 0, 1, 0, 0, 0, 1], bool)  # unequal shares: pairs hold 2, 1, 0 and 1
+MASK = np.array([1, 1, 0, 1, 0, 0, 0, 1], bool)  # unequal counts: the pairs have 2, 1, 0 and 1 entries
 
 
 @pytest.mark.parametrize("mask", [None, MASK], ids=["all", "masked"])
 def test_devices_that_share_a_batch(mask: np.ndarray | None) -> None:
-    """With ``axis_name``, ``m`` and the moments are those of the whole, however unequal the shares."""
+    """With ``axis_name``, ``m`` and the moments are those of the whole batch, however unequal the parts."""
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:4])
     counts = np.ones(8, bool) if mask is None else mask
 
@@ -37,7 +37,10 @@ def test_devices_that_share_a_batch(mask: np.ndarray | None) -> None:
 
 
 def test_the_variance_across_devices_is_not_the_mean_of_their_variances() -> None:
-    """Shares with different means: the spread between them counts, and a large mean costs nothing here either."""
+    """The parts have different means, whose spread is part of the variance.
+
+    A large mean loses no accuracy here either.
+    """
     shares = 1e4 + np.arange(4, dtype=np.float32)[:, None, None] * 10 + X.reshape(4, -1, 2)[:, :4]
     _, stats = jax.jit(
         jax.vmap(

@@ -16,7 +16,7 @@ batch_norm = compiled(_batch_norm.batch_norm)
 
 
 def test_statistics_are_a_frozen_dataclass_whose_fields_are_leaves_by_name() -> None:
-    """The names are in checkpoints, and the order of the leaves in exported programs."""
+    """The field names are stored in checkpoints, and the order of the leaves in exported programs."""
     stats = BatchStats(jnp.arange(2.0), jnp.ones(2), jnp.float32(3))
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(stats)]
     assert paths == [".mean", ".var", ".count"]

@@ -1,4 +1,4 @@
-"""Areas, overlaps and encodings of boxes, suppression and regions: against loops, which are equal to torchvision."""
+"""Areas, overlaps and encodings of boxes, suppression and regions against loops, which are equal to torchvision."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ F = compiled_functions(functional)
 
 
 def drawn(generator: np.random.Generator, n: int, *, whole: bool = False) -> np.ndarray:
-    """Boxes within about 40 pixels, some without area; of whole numbers, with overlaps that are exact fractions."""
+    """Boxes within about 40 pixels with integer coordinates and exact overlaps, some of them without area."""
     corner, sides = generator.uniform(0, 30, (n, 2)), generator.uniform(0, 20, (n, 2))
     boxes = np.concatenate([corner, corner + sides * (generator.random((n, 1)) < 0.9)], -1)
     return (np.round(boxes / 3) if whole else boxes).astype(np.float32)
@@ -59,7 +59,10 @@ def test_overlaps_and_encodings_against_loops() -> None:
 
 
 def test_boxes_without_area_have_finite_numbers_and_gradients() -> None:
-    """Points, inverted boxes and boxes that touch: the log of 0 and 0 / 0 are where a detector's loss becomes NaN."""
+    """Points, inverted boxes and boxes that touch.
+
+    The log of 0 and 0 / 0 would make the loss of a detector NaN.
+    """
     empty = np.array([[1, 1, 1, 1], [3, 3, 1, 1], [0, 0, 2, 2], [2, 0, 4, 2], [1, 1, 1, 5]], np.float32)
 
     @jax.jit
@@ -78,7 +81,7 @@ def test_boxes_without_area_have_finite_numbers_and_gradients() -> None:
 
 
 def test_area_in_float16_is_computed_in_float32() -> None:
-    """300 * 300 is no float16, but the share of it that is covered is."""
+    """300 * 300 exceeds float16, but the covered fraction of it does not."""
     boxes = jnp.array([[0, 0, 300, 300], [0, 0, 300, 150]], jnp.float16)
     iou = F.box_iou(boxes, boxes)
     assert iou.dtype == jnp.float16 and iou.tolist() == [[1, 0.5], [0.5, 1]]
@@ -101,7 +104,7 @@ N, TRIALS = 40, 60
 
 
 def test_nms_against_loops() -> None:
-    """Sixty lists with ties in score and exact overlaps, at thresholds below, at and above 0.5, in one program."""
+    """Sixty lists with ties in the scores and exact overlaps, at thresholds below, at and above 0.5, in one program."""
     generator = np.random.default_rng(1)
     boxes = np.stack([drawn(generator, N, whole=bool(trial % 2)) for trial in range(TRIALS)])
     scores = (generator.integers(0, 12, (TRIALS, N)) / 12).astype(np.float32)
@@ -131,7 +134,7 @@ def test_nms_against_loops() -> None:
 
 
 def test_nms_of_unusual_lists() -> None:
-    """None at all, more outputs than boxes, an overlap of exactly the threshold, and a score of NaN."""
+    """An empty list, more outputs than boxes, an overlap exactly at the threshold, and a score of NaN."""
     pair = np.array([[0, 0, 10, 10], [0, 0, 10, 3], [0, 0, 10, 10]], np.float32)
 
     @jax.jit
@@ -145,14 +148,14 @@ def test_nms_of_unusual_lists() -> None:
 
     nothing, exact, spoilt, none = jax.device_get(every())
     assert nothing[0].tolist() == [-1, -1] and not nothing[1].any()
-    # As a float32, 30 / 100 is above 0.3, and torchvision compares it so.
+    # In float32, 30 / 100 is above 0.3; torchvision compares in float32 too.
     assert exact[0].tolist() == [0, -1, -1, -1, -1]
     assert spoilt[0].tolist() == [1, 2, -1]
     assert none[0].shape == (0,)
 
 
 def test_long_lists_are_selected_block_by_block() -> None:
-    """More boxes than are compared at once, dense and in three classes; some are padding, and a list is all padding."""
+    """More boxes than one block has, dense and in three classes; some are padding, and one list is all padding."""
     generator = np.random.default_rng(5)
     number = 4500
     corner = generator.uniform(0, 400, (2, number, 2))
@@ -170,7 +173,7 @@ def test_long_lists_are_selected_block_by_block() -> None:
 
 @pytest.mark.parametrize("number", [257, 512, 700])
 def test_lists_of_a_few_blocks(number: int) -> None:
-    """The last block is full or not, more outputs than boxes, no outputs; in ``shard_map`` and in portable programs."""
+    """Full and partial last blocks, more outputs than boxes, no outputs; in ``shard_map`` and portable programs."""
     generator = np.random.default_rng(number)
     boxes = np.stack([drawn(generator, number, whole=whole) for whole in (False, True)])
     scores = (generator.integers(0, 90, (2, number)) / 90).astype(np.float32)
@@ -194,7 +197,7 @@ CORNERS = np.array([[-3, -2, 9, 8], [2, 3, 2, 3], [4, 1, 30, 25], [0.3, 0.2, 5.1
 
 
 def test_roi_align_and_pool_against_loops() -> None:
-    """Boxes partly and wholly outside, without area, larger than the map; with each number of samples."""
+    """Boxes partly and completely outside, without area, larger than the map; with each number of samples."""
     features = np.random.default_rng(2).standard_normal((7, 9, 2))
     settings = [(ratio, aligned) for ratio in (1, 2, 3, None) for aligned in (False, True)]
     whole = np.concatenate([CORNERS, np.array([[0.5, 1.5, 8.5, 2.5], [-0.5, -1.5, 6, 40], [12, 3, 3, 13]])])
@@ -218,7 +221,7 @@ def test_roi_align_and_pool_against_loops() -> None:
 
 @pytest.mark.parametrize("ratio", [1, 2], ids=["reads of samples", "sums over the map"])
 def test_the_derivatives_of_roi_align_are_those_of_its_matrix(ratio: int) -> None:
-    """The matrix is the result for features with a channel for each pixel; 40 boxes are more than one block."""
+    """The matrix is the result for features with one channel for each pixel; 40 boxes are more than one block."""
     generator = np.random.default_rng(5)
     boxes = np.concatenate([CORNERS] * 8) + generator.uniform(0, 1, (40, 4))
     pixels = np.eye(63).reshape(7, 9, 63)
@@ -251,7 +254,7 @@ def test_a_pool_of_regions_is_the_adaptive_pool_of_its_pixels() -> None:
 
 
 def test_float32_boxes_go_with_bfloat16_features() -> None:
-    """The box starts at column 301, which is no bfloat16."""
+    """The box starts at column 301, which bfloat16 cannot represent."""
     ramp = jnp.broadcast_to((jnp.arange(320, dtype=jnp.float32) % 8)[None, :, None], (4, 320, 1)).astype(jnp.bfloat16)
     boxes = np.array([[301.5, 1, 302.5, 2]], np.float32)
     options: dict[str, Any] = {"output_size": 1, "spatial_scale": 1.0}

@@ -1,4 +1,4 @@
-"""conv against loops, against JAX's words for padding, and in every dtype."""
+"""conv against loops, with JAX's names of padding, and in every dtype."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ def test_full_and_causal_padding() -> None:
     full = np.correlate(x[:, 0], kernel[:, 0, 0], "full")
     np.testing.assert_allclose(conv(x, kernel, padding="FULL")[:, 0], full, **CLOSE)
     causal = conv(x, kernel, padding="CAUSAL", kernel_dilation=2)
-    for n in range(5):  # changing what comes later changes nothing
+    for n in range(5):  # later entries have no influence
         later = np.where(np.arange(5)[:, None] > n, 100.0, x).astype(np.float32)
         np.testing.assert_array_equal(
             conv(later, kernel, padding="CAUSAL", kernel_dilation=2)[: n + 1], causal[: n + 1]
@@ -167,7 +167,7 @@ def test_integers_are_summed_exactly(x_type: str, kernel_type: str) -> None:
         kernel_dilation=(1,),
     )
     assert y.dtype == jnp.int32
-    np.testing.assert_array_equal(y, expected.astype(np.int32))  # int32 itself wraps, as everywhere
+    np.testing.assert_array_equal(y, expected.astype(np.int32))  # int32 sums wrap, as in all operations of JAX
 
 
 @pytest.mark.parametrize("dtype", default_rows(["int8", "uint8"], keep=["int8"]))
@@ -176,7 +176,7 @@ def test_integers_are_summed_exactly(x_type: str, kernel_type: str) -> None:
     [(16, (3, 3, 16, 5), 1), (6, (3, 3, 1, 6), 6), (4, (7, 7, 1, 8), 4), (8, (3, 3, 2, 8), 4), (1, (40, 1, 1, 1), 1)],
 )
 def test_bytes_are_summed_exactly(channels: int, kernel_shape: tuple[int, ...], groups: int, dtype: str) -> None:
-    """By the algorithm that is selected, on operands that are not converted before."""
+    """By the selected algorithm, whose operands are not converted first."""
     generator, info = np.random.default_rng(0), np.iinfo(dtype)
     x, kernel = (
         generator.integers(info.min, info.max, shape, dtype, endpoint=True)

@@ -1,4 +1,4 @@
-"""Every algorithm on all configurations that it supports, and the choice of one."""
+"""Every algorithm on all configurations that it supports, and the selection of an algorithm."""
 
 import functools
 from typing import Any
@@ -21,7 +21,7 @@ from tests.functional.convolutions import Convolution, convolutions
 from tests.functional.engine.dense import plan_of
 from tests.tiers import default_rows
 
-# Tests of the others draw configurations of their own, in tests/functional/engine.
+# The tests of the other algorithms, in tests/functional/engine, draw their own configurations.
 ANY_GEOMETRY = [name for name in conv_algorithms() if name in ("shifted", "grouped", "matmul", "fft", "broadcast")]
 
 
@@ -35,7 +35,7 @@ conv = compiled(functional.conv)
 
 
 def one_tap(case: Convolution) -> Convolution:
-    """The same options around a window of one position."""
+    """The same options with a window of one position."""
     ndim = case.kernel.ndim - 2
     kernel = case.kernel[(slice(0, 1),) * ndim]
     pads = tuple((max(before, 0), max(after, 0)) for before, after in case.options["padding"])
@@ -73,14 +73,14 @@ CONFIGURATIONS: list[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]
 ]
 
 
-# The others are rows of the table of all functions, which are differentiated to second order by default.
+# The other algorithms have rows in the table of public functions, which are differentiated to second order by default.
 @pytest.mark.parametrize(
     ("name", "x_shape", "kernel_shape", "options"), default_rows(CONFIGURATIONS, keep=["depth", "broadcast"])
 )
 def test_derivatives_agree_with_those_of_xla(
     name: str, x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], options: dict[str, Any]
 ) -> None:
-    """Values, gradients, and gradients of gradients, in float64."""
+    """Values, gradients and second derivatives, in float64."""
     with jax.enable_x64(True):
         generator = np.random.default_rng(0)
         x, kernel = generator.standard_normal(x_shape), generator.standard_normal(kernel_shape)
@@ -99,7 +99,7 @@ def test_derivatives_agree_with_those_of_xla(
 
 
 def test_the_spectrum_of_a_large_kernel_is_accurate() -> None:
-    """The error of float32 stays near 1e-6 of the largest result, at 961 taps."""
+    """With 961 taps, the error in float32 stays near 1e-6 of the largest result."""
     generator = np.random.default_rng(0)
     x, kernel = generator.standard_normal((1, 64, 64, 4)), generator.standard_normal((31, 31, 4, 4))
     with jax.enable_x64(True):
@@ -109,7 +109,7 @@ def test_the_spectrum_of_a_large_kernel_is_accurate() -> None:
 
 
 def test_a_result_wider_than_the_operands() -> None:
-    """float32 arrays summed in float64, for shapes whose algorithm in float32 has float32 results only."""
+    """float32 arrays summed in float64, for shapes whose usual algorithm supports float32 results only."""
     x, kernel = np.ones((64, 32, 32, 64), np.float32), np.ones((3, 3, 64, 64), np.float32)
     assert explain_conv(x.shape, kernel.shape, platform="cpu").algorithm == "winograd"
     with jax.enable_x64(True):
@@ -136,7 +136,7 @@ def test_complex_numbers() -> None:
 
 @pytest.mark.parametrize("name", ["shifted", "fft"])
 def test_half_precision_is_summed_in_float32(name: str) -> None:
-    """256 + 1 rounds to 256 in bfloat16: summed in it, 49 ones would be lost."""
+    """256 + 1 rounds to 256 in bfloat16: a sum in bfloat16 would lose 49 ones."""
     x = jnp.ones((7, 7, 2), jnp.bfloat16).at[0, 0].set(256)
     y = conv(x, jnp.ones((7, 7, 1, 2), jnp.bfloat16), padding="VALID", feature_group_count=2, algorithm=name)
     np.testing.assert_array_equal(y.astype(jnp.float32), np.full((1, 1, 2), 304))
@@ -150,9 +150,9 @@ def test_half_precision_is_summed_in_float32(name: str) -> None:
     "split", default_rows([(("data", None),), ((None, "data"),), (("data", "model"),)], keep=[("data", "model")])
 )
 def test_two_batch_axes_under_an_explicit_mesh(name: str, groups: int, split: tuple[str | None, str | None]) -> None:
-    """Whichever batch axes are split stay split, forward and backward, with a kernel from outside of the mesh.
+    """Every split batch axis stays split, forward and backward, with a kernel that is not on the mesh.
 
-    Not with groups in XLA's own convolution: where an axis of the mesh splits nothing, its kernel gradient comes out
+    Groups in XLA's own convolution are left out: where an axis of the mesh splits nothing, XLA's kernel gradient is
     multiplied by the size of that axis (jax 0.10.2 and 0.12.0).
     """
     generator = np.random.default_rng(0)
@@ -175,7 +175,7 @@ def test_two_batch_axes_under_an_explicit_mesh(name: str, groups: int, split: tu
 
 
 def test_groups_need_no_data_from_other_devices() -> None:
-    """XLA's grouped convolution gathers the batch (openxla/xla#47945); blocks of groups do not."""
+    """XLA's grouped convolution gathers the batch (openxla/xla#47945); the blocks of ``grouped`` do not."""
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     x = jax.ShapeDtypeStruct((8, 6, 6, 8), jnp.float32, sharding=NamedSharding(mesh, PartitionSpec("data")))
     kernel = jax.ShapeDtypeStruct((3, 3, 4, 8), jnp.float32, sharding=NamedSharding(mesh, PartitionSpec()))
@@ -190,10 +190,10 @@ PICKS: list[tuple[set[str], dict[str, Any]]] = [
     ({"grouped"}, {"x_shape": (8, 32, 32, 64), "kernel_shape": (3, 3, 4, 64), "feature_group_count": 16}),
     ({"xla", "matmul"}, {"x_shape": (8, 32, 32, 64), "kernel_shape": (1, 1, 64, 64), "strides": 2}),
     ({"xla"}, {"x_shape": (8, 64, 64, 32), "kernel_shape": (31, 31, 32, 32), "dtype": jnp.int32}),
-    # LeNet-5 at batch 128 and the stem of ResNet: few channels in, so XLA's kernel gradient has nothing to transpose.
+    # LeNet-5 at batch 128 and the stem of ResNet: few input channels, so XLA's kernel gradient transposes little.
     ({"xla"}, {"x_shape": (128, 28, 28, 1), "kernel_shape": (5, 5, 1, 6), "operation": "kernel_grad"}),
     ({"xla"}, {"x_shape": (128, 14, 14, 6), "kernel_shape": (5, 5, 6, 16), "operation": "kernel_grad"}),
-    # One image of ResNeXt: four channels a group, and 32 groups to fill the registers.
+    # One image of ResNeXt: four channels per group, and 32 groups, which fill the registers.
     (
         {"partial_sums"},
         {
@@ -203,7 +203,7 @@ PICKS: list[tuple[set[str], dict[str, Any]]] = [
             "operation": "kernel_grad",
         },
     ),
-    # Planes smaller than their window, which XLA computes with image and kernel exchanged.
+    # Planes smaller than their window, for which XLA exchanges image and kernel.
     (
         {"xla"},
         {
@@ -224,7 +224,7 @@ PICKS: list[tuple[set[str], dict[str, Any]]] = [
             "operation": "kernel_grad",
         },
     ),
-    # CPUs without AVX-512 take XLA's kernel gradient two to five times as long as these, over two axes.
+    # On CPUs without AVX-512, XLA's kernel gradient over two axes takes two to five times as long as these algorithms.
     ({"winograd"}, {"x_shape": (64, 16, 16, 64), "kernel_shape": (3, 3, 64, 64), "operation": "kernel_grad"}),
     (
         {"im2col"},

@@ -1,4 +1,4 @@
-"""Every mistake that the convolution family knows, and the words it answers with."""
+"""Every mistake that the convolution functions detect, and its message."""
 
 import re
 from collections.abc import Callable
@@ -269,7 +269,7 @@ KINDS: list[tuple[str, Callable[[], Any], str]] = [
 
 
 def check(call: Callable[[], Any], message: str) -> None:
-    """A size that does not fit is a ShapeError; an unknown word and an algorithm without support a ValueError."""
+    """An invalid size is a ShapeError; an unknown name or an unsupported algorithm is a ValueError."""
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         call()
     words = ("is not known", "does not support this")

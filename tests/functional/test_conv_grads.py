@@ -46,7 +46,7 @@ def test_they_are_the_derivatives_of_conv(case: Convolution) -> None:
 @examples(10)
 @given(convolutions())
 def test_they_are_the_adjoints_of_the_loops(case: Convolution) -> None:
-    """``<conv(u, k), g> == <u, input_grad>`` and ``== <k, kernel_grad>``, the left side by loops."""
+    """``<conv(u, k), g> == <u, input_grad>`` and ``== <k, kernel_grad>``, with the left side computed by loops."""
     with jax.enable_x64(True):
         y = case.expected()
         g = np.random.default_rng(3).standard_normal(y.shape)
@@ -78,7 +78,7 @@ def test_derivatives_of_every_order_by_finite_differences() -> None:
 
 
 def test_with_conv_they_close_under_differentiation() -> None:
-    """The derivative of one by an argument is another of the three."""
+    """The derivative of any of the three functions by an argument is another one of them."""
     options = {"strides": 2, "padding": "SAME_LOWER"}
     generator = np.random.default_rng(0)
     x, kernel, g = (jnp.asarray(generator.standard_normal(s), jnp.float32) for s in ((7, 2), (3, 2, 3), (4, 3)))
@@ -97,7 +97,7 @@ def test_what_the_strides_leave_over_gets_no_gradient() -> None:
 
 
 def test_inside_shard_map_the_kernel_gradient_is_local() -> None:
-    """No sum over devices is hidden in it: each device has that of its own examples."""
+    """It contains no implicit sum over devices: each device has the gradient of its own examples."""
     generator = np.random.default_rng(0)
     x, g = generator.standard_normal((8, 5, 2)), generator.standard_normal((8, 5, 3))
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
@@ -122,7 +122,7 @@ def test_dtypes() -> None:
 
 
 def test_kernel_gradient_by_loops() -> None:
-    """One entry of the kernel at a time: what conv makes of the kernel that is one there."""
+    """Entry by entry: the result of conv for a kernel that is one at that entry and zero elsewhere."""
     generator = np.random.default_rng(0)
     x, g = generator.standard_normal((2, 5, 6, 2)), generator.standard_normal((2, 3, 2, 3))
     options = {"strides": (2, 3), "pads": ((1, 1), (0, 1)), "input_dilation": (1, 1), "kernel_dilation": (1, 2)}

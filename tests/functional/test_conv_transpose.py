@@ -1,4 +1,4 @@
-"""conv_transpose against scattering loops and against the meaning of adjoint."""
+"""conv_transpose against loops that scatter, and against the definition of the adjoint."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def draw(*shape: int, seed: int = 0) -> np.ndarray:
 
 @st.composite
 def transposed(draw: st.DrawFn) -> dict[str, Any]:
-    """Sizes, options and output padding of any rank, of which at least one position is left."""
+    """Sizes, options and output padding for any number of axes, with at least one output position."""
     ndim = draw(st.integers(1, 3))
     axes = []
     for _ in range(ndim):
@@ -124,7 +124,10 @@ def test_it_is_the_gradient_of_conv() -> None:
 
 
 def test_output_padding_up_to_the_dilation_crops_less() -> None:
-    """With a dilation above the stride more is allowed than the forward convolution would leave over, as in PyTorch."""
+    """If the dilation exceeds the stride, more output padding is allowed than a forward convolution leaves over.
+
+    PyTorch has the same rule.
+    """
     x, kernel = draw(4, 2), draw(3, 1, 2, seed=1)
     whole = conv_transpose(x, kernel, padding="VALID", kernel_dilation=3)
     padded = conv_transpose(x, kernel, padding=((3, 3),), output_padding=2, kernel_dilation=3)

@@ -1,4 +1,4 @@
-"""Configurations on which XLA:CPU ends the process, in a process of their own."""
+"""Configurations for which XLA:CPU aborts the process, run in a process of their own."""
 
 import subprocess
 import sys

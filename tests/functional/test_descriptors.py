@@ -1,4 +1,4 @@
-"""Pools for retrieval against NumPy, and the regions of R-MAC against the published rule."""
+"""Pools for retrieval against NumPy, and the regions of R-MAC against the published code."""
 
 import math
 
@@ -21,7 +21,7 @@ def test_maximum_mean_and_generalised_mean() -> None:
     powers = np.array([1.0, 3.0, 40.0])
     wanted = (np.maximum(X.astype(np.float64), 1e-6) ** powers).mean((1, 2)) ** (1 / powers)
     np.testing.assert_allclose(F.gem(X, p=powers.astype(np.float32)), wanted, rtol=1e-5)
-    large = F.gem(1e30 * X, p=3.0)  # the third power is beyond float32
+    large = F.gem(1e30 * X, p=3.0)  # the third power overflows float32
     np.testing.assert_allclose(large, 1e30 * np.asarray(F.gem(X, p=3.0)), rtol=1e-5)
     infinite = np.array([[[np.inf, 1.0], [2.0, 1.0]]], np.float32)
     np.testing.assert_allclose(F.gem(infinite, p=3.0), [np.inf, 1], rtol=1e-6)
@@ -42,7 +42,7 @@ def test_the_module_trains_its_exponent() -> None:
 
 
 def published_regions(height: int, width: int, levels: int) -> list[tuple[int, list[int], list[int]]]:
-    """As the authors compute them: centres of regions, minus their half sides."""
+    """The algorithm of the authors: centres of regions, minus their half sides."""
     w = min(height, width)
     more = 0
     if height != width:
@@ -79,7 +79,7 @@ def test_regional_maxima_against_loops() -> None:
     wanted /= np.linalg.norm(wanted, axis=-1, keepdims=True)
     np.testing.assert_allclose(F.r_mac(X), wanted, rtol=1e-5)
     np.testing.assert_array_equal(F.r_mac(np.zeros((4, 4, 2), np.float32)), [0, 0])
-    for scale in (1e25, 1e-25):  # whose squares are no float32
+    for scale in (1e25, 1e-25):  # the squares overflow or underflow float32
         np.testing.assert_allclose(F.r_mac(np.float32(scale) * X), wanted, rtol=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Arrays without entries: the shapes that XLA gives, or an error that says what is empty."""
+"""Empty arrays: the shapes equal those of XLA, or an error names the empty axis."""
 
 import functools
 from typing import Any
@@ -12,7 +12,7 @@ from jaxcnn.functional import conv, depthwise_conv, filters
 
 
 def shapes_of(function: Any, *shapes: tuple[int, ...]) -> Any:
-    """The shapes of the result and of the gradients, of a run without ``jit``."""
+    """The shapes of the result and of the gradients, computed without ``jit``."""
     arrays = [jnp.zeros(shape) for shape in shapes]
     grads = jax.grad(lambda *arrays: function(*arrays).sum(), tuple(range(len(arrays))))(*arrays)
     return function(*arrays).shape, [grad.shape for grad in grads]

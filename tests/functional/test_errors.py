@@ -1,4 +1,4 @@
-"""Mistakes that every function of a kind has to word alike: padding, strides, windows that do not fit."""
+"""Mistakes that all functions of a kind report with the same words: padding, strides, windows that do not fit."""
 
 import inspect
 from typing import Any
@@ -13,7 +13,7 @@ X = jnp.ones((2, 6, 5, 3))
 G = jnp.ones((2, 6, 5, 4))
 K = jnp.ones((3, 3, 3, 4))
 WIDE, TALL = jnp.ones((9, 9, 3, 4)), (9, 9)
-# How to call a function with arrays that fit. Options come on top.
+# A call of each function with valid arrays, to which options are added.
 CALLS: dict[str, Any] = {
     "avg_pool": lambda **o: F.avg_pool(X, (2, 2), **{"strides": 1, **o}),
     "conv": lambda **o: F.conv(X, K, **o),
@@ -36,7 +36,7 @@ CALLS: dict[str, Any] = {
     "tiled_conv": lambda **o: F.tiled_conv(X, jnp.ones((2, 2, 3, 3, 3, 4)), **o),
     "weighted_pool": lambda **o: F.weighted_pool(X, jnp.ones((2, 2)), **{"strides": 1, **o}),
 }
-# The same with a window of 9 x 9 over an image of 6 x 5.
+# The same calls with a window of 9 x 9 over an image of 6 x 5.
 LARGE: dict[str, Any] = {
     "avg_pool": lambda: F.avg_pool(X, TALL, strides=1),
     "conv": lambda: F.conv(X, WIDE, padding="VALID"),
@@ -58,7 +58,10 @@ LARGE: dict[str, Any] = {
 
 
 def having(option: str) -> list[str]:
-    """The public functions of windows that take an option; the strides of the others are those of several maps."""
+    """The public functions with windows that have an option.
+
+    The strides of ``anchors`` and ``pyramid_roi_align`` are those of several maps.
+    """
     names = []
     for prefix, module in (("", F), ("filters.", F.filters)):
         for name in module.__all__:
@@ -74,7 +77,7 @@ PADDED, STRIDED = having("padding"), having("strides")
 
 
 def message_of(name: str, **options: Any) -> str:
-    """What a function says to a misspelt option; anything but the library's own exceptions fails here."""
+    """The error message for an invalid option; an exception that the library does not raise itself fails the test."""
     with pytest.raises((ValueError, TypeError)) as caught:
         CALLS[name](**options)
     return f"{caught.type.__name__}: {caught.value}"
@@ -121,7 +124,8 @@ def test_a_window_larger_than_the_input_is_refused(name: str) -> None:
 
 
 def test_every_windowed_function_is_in_the_tables() -> None:
-    adjoints = {"conv_input_grad", "conv_transpose", "explain_conv", "fold_patches"}  # these grow, or read no array
+    # these enlarge their input, or read no array
+    adjoints = {"conv_input_grad", "conv_transpose", "explain_conv", "fold_patches"}
     assert set(CALLS) >= {*PADDED, *STRIDED}
     assert {name.split()[0] for name in LARGE} >= {*PADDED, *STRIDED} - adjoints
 
@@ -146,7 +150,7 @@ def test_a_bare_window_is_refused() -> None:
             function(X, 2, strides=2)
 
 
-# Functions called without the array that they are about.
+# Calls of functions without their array argument.
 WITHOUT: dict[str, Any] = {
     "adaptive_avg_pool": lambda: F.adaptive_avg_pool(None, (2, 2)),
     "adaptive_max_pool": lambda: F.adaptive_max_pool(None, (2, 2)),

@@ -1,4 +1,4 @@
-"""``explain_conv`` against the scopes of the programs: which algorithm each operation is made of.
+"""``explain_conv`` against the scopes of the programs, which show the algorithm of each operation.
 
 Every algorithm is traced in a scope of its own, which XLA keeps as the metadata of its instructions.
 """
@@ -31,7 +31,7 @@ CONVOLUTIONS = {
 
 
 def algorithms_of(text: str) -> set[str]:
-    """The algorithms whose scopes the text of a program names."""
+    """The algorithms whose scopes appear in the text of a program."""
     return set(SCOPE.findall(text))
 
 
@@ -66,7 +66,7 @@ CONFIGURATIONS: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
 
 
 def programs(x_shape: Shape, kernel_shape: Shape, split: NamedSharding | None, options: dict[str, Any]) -> Any:
-    """For each operation a function with its operands: each program has one operation."""
+    """For each operation a function with its operands, whose program contains only that operation."""
     options = dict(options)
     dtype = options.pop("dtype", "float32")
     conv = functools.partial(F.conv, **options)
@@ -86,7 +86,7 @@ def over_devices() -> NamedSharding:
     return NamedSharding(jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,)), PartitionSpec("data"))
 
 
-# One for each reason of a choice; the others differ in their sizes.
+# One configuration for each reason; the others differ only in their sizes.
 BY_DEFAULT = [
     "dilated input and strides",
     "depthwise",
@@ -113,7 +113,7 @@ def test_each_operation_is_computed_as_explained(name: str, where: str, over_dev
 
 
 def test_the_compiled_program_names_its_algorithms() -> None:
-    """Scopes reach the metadata of XLA's instructions, where profiles read them."""
+    """XLA keeps scopes in the metadata of its instructions, which profilers read."""
     x, kernel = np.ones((2, 8, 8, 4), np.float32), np.ones((3, 3, 1, 4), np.float32)
     program = jax.jit(lambda x, kernel: F.conv(x, kernel, feature_group_count=4, algorithm="shifted"))
     assert algorithms_of(program.lower(x, kernel).compile().as_text()) == {"shifted"}
@@ -134,7 +134,7 @@ PATHS = [row for row in ROWS if not row.like]
 
 
 def explained_operations(plan: ConvPlan, *, partitioned: bool) -> Any:
-    """What ``explain_conv`` says about the call that made a plan."""
+    """The explanation by ``explain_conv`` of the call that made a plan."""
     geometry = plan.geometry
     fits = tuple(
         (before, (out - 1) * stride + reach - size - before)
@@ -161,7 +161,7 @@ def explained_operations(plan: ConvPlan, *, partitioned: bool) -> Any:
 
 
 def lower_row(row: Case, split: NamedSharding | None, *, gradients: bool) -> tuple[str, list[tuple[str, ConvPlan]]]:
-    """The text of the row's program, or of its gradients, and the convolutions that it calls."""
+    """The text of the program of a row, or of its gradients, and the convolutions that the row calls."""
     arrays = [
         jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=split if batched else None)
         for a, batched in zip(row.draw(dtype=np.float32), row.batched, strict=True)
@@ -265,7 +265,7 @@ def test_a_partitioned_program_is_explained_as_such() -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8"])
 def test_narrow_integers_are_explained_as_they_are_computed(dtype: str) -> None:
-    """They are summed in int32, and not converted to it before."""
+    """They are summed in int32, without a conversion of the operands."""
     shapes: Any = ((64, 64, 64, 4), (3, 3, 1, 4))
     layer: dict[str, Any] = {"feature_group_count": 4, "platform": "cpu"}
     narrow = F.explain_conv(*shapes, **layer, dtype=dtype)

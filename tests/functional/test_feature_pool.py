@@ -53,7 +53,7 @@ def test_the_norm_has_finite_derivatives_at_zero() -> None:
 
 
 def test_two_linear_pieces_make_the_absolute_value() -> None:
-    """Maxout learns its activation: here of x and -x."""
+    """Maxout learns its activation; here it is the maximum of x and -x."""
     x = np.linspace(-2, 2, 9, dtype=np.float32)
     np.testing.assert_array_equal(F.feature_pool(np.stack([x, -x], -1), 2)[:, 0], np.abs(x))
 

@@ -25,7 +25,7 @@ MODES = sorted(oracle.MODES)
 
 
 def filtered(image: np.ndarray, kernel: Any, **options: Any) -> np.ndarray:
-    """One image without batch and channels, in float64."""
+    """The filtered image, without batch and channels, in float64."""
     with jax.enable_x64(True):
         kernel = np.asarray(kernel).astype(np.float64)
         return np.asarray(compiled(filters.apply_filter)(image[..., None], kernel, **options))[..., 0]
@@ -83,7 +83,7 @@ def test_the_laplacian_is_scipys(image: np.ndarray) -> None:
 @pytest.mark.parametrize("padding_mode", default_rows(MODES, keep=MODES[:1]))
 @pytest.mark.parametrize("sigma", [0.7, (0.5, 1.2)])
 def test_gaussian_is_scipys_truncated(sigma: Any, padding_mode: str) -> None:
-    """SciPy cuts at ``truncate * sigma`` and divides by the sum, on each axis."""
+    """SciPy truncates at ``truncate * sigma`` and divides by the sum, on each axis."""
     expected = ndimage.gaussian_filter(IMAGE, sigma, mode=oracle.MODES[padding_mode], radius=2)
     with jax.enable_x64(True):
         kernel = filters.gaussian((5, 5), sigma=sigma)
@@ -153,7 +153,7 @@ def test_gabor_is_daugmans(window: tuple[int, int], **options: float) -> None:
 
 
 def test_gabor_answers_to_its_orientation_and_wavelength() -> None:
-    """A grating along axis 0 excites the filter turned by a quarter, and not the one along axis 1."""
+    """A grating along axis 0 excites the filter rotated by a quarter turn, and not the filter along axis 1."""
     grating = np.broadcast_to(np.cos(2 * np.pi * np.arange(40) / 5)[:, None], (40, 40))
     options = {"sigma": 3.0, "wavelength": 5.0}
     with_it = filters.gabor((15, 15), orientation=np.pi / 2, **options)

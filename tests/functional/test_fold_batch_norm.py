@@ -1,4 +1,4 @@
-"""A folded kernel does what the convolution and the batch norm after it do."""
+"""A folded kernel has the result of the convolution followed by batch norm."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def norm_of(channels: int, generator: np.random.Generator) -> dict[str, Any]:
     }
 
 
-# What is folded, the shapes of input and kernel, the number of output channels, and how to fold.
+# The function to fold, the shapes of input and kernel, the number of output channels, and the folding.
 LAYERS: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...], int, dict[str, Any]]] = {
     "plain": (lambda x, k: conv(x, k, strides=2), (2, 7, 6, 3), (3, 2, 3, 5), 5, {}),
     "grouped": (lambda x, k: conv(x, k, feature_group_count=2), (2, 7, 4), (3, 2, 6), 6, {"feature_group_count": 2}),

@@ -1,6 +1,7 @@
-"""Pools of the result of other operations, in one program: XLA may compute that result again, rounded differently.
+"""Pools of the result of other operations, in one program.
 
-A maximum and its place must nevertheless belong together: every window has one place, and passes its gradient there.
+XLA may compute that result twice with different rounding. A maximum and its index must be consistent: every window has
+one index, and passes its gradient to that entry.
 """
 
 import dataclasses
@@ -64,13 +65,14 @@ POOLS = (
     lambda x: functools.partial(F.global_max_pool, spatial_ndim=x.ndim - 2),
     lambda x: functools.partial(F.spatial_pyramid_pool, levels=(1, 2), spatial_ndim=x.ndim - 2),
     lambda x: functools.partial(F.feature_pool, size=2),
-    lambda x: lambda x: F.lp_pool(x + 9, (3,) * (x.ndim - 2), strides=2, p=math.inf),  # above 0, where abs has a slope
+    # above 0, where abs is differentiable
+    lambda x: lambda x: F.lp_pool(x + 9, (3,) * (x.ndim - 2), strides=2, p=math.inf),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Fused:
-    """A pool of what another operation gives, on one shape."""
+    """A pool of the result of another operation, for one shape."""
 
     shape: tuple[int, ...]
     producer: Function
@@ -81,7 +83,7 @@ class Fused:
 
 
 def fifty() -> list[Fused]:
-    """Each pool after each operation, on shapes of one to three axes."""
+    """Fifty random pairs of an operation and a pool, on shapes of one to three axes."""
     random = np.random.default_rng(0)
     pairs = [(producer, pool) for pool in POOLS for producer in PRODUCERS]
     cases = []
@@ -97,7 +99,7 @@ def fifty() -> list[Fused]:
     return cases
 
 
-# In bfloat16 the half that has every pool, every operation and every number of axes.
+# In bfloat16, half of the parts, which include every pool, every operation and every number of axes.
 TENTHS = [(part, dtype) for dtype, parts in (("float32", range(10)), ("bfloat16", (3, 4, 6, 7, 9))) for part in parts]
 
 
@@ -129,14 +131,14 @@ def test_every_window_passes_its_gradient_to_one_entry(part: int, dtype: str) ->
     for case, x, grad, wanted in zip(cases, xs, grads, expected, strict=True):
         count = jax.eval_shape(case.pool(x), x).size
         assert float(grad.sum()) == float(wanted.sum()) == count, case
-        # Entries that are equal but for their rounding may change places, in bfloat16 more often.
+        # Entries that are equal up to rounding may be exchanged, in bfloat16 more often.
         assert float(jnp.abs(grad - wanted).sum()) <= count * (0.002 if dtype == "float32" else 0.1), case
 
 
 @pytest.mark.gate
 @pytest.mark.parametrize(("part", "dtype"), TENTHS)
 def test_indices_in_one_program_are_those_of_the_array(part: int, dtype: str) -> None:
-    """They differ from those found without fusion only where two entries are equal but for their rounding."""
+    """They differ from indices found without fusion only where two entries are equal up to rounding."""
     options = ((3, 2, 1), (2, 2, 0), (5, 1, 2), (9, 2, 4), (10, 11, 5))
     cases = [(case, options[number % 5]) for number, case in enumerate(fifty()[part::10])]
     xs = [case.draw(dtype) for case, _ in cases]
@@ -161,7 +163,7 @@ def test_indices_in_one_program_are_those_of_the_array(part: int, dtype: str) ->
 
 @pytest.mark.gate
 def test_under_other_transforms() -> None:
-    """In a loop, mapped, rematerialized, in forward mode: each window of 3x3 still takes one tangent."""
+    """In a loop, under ``vmap``, rematerialized, and in forward mode: each window of 3x3 still has one tangent."""
     x = jnp.asarray(np.random.default_rng(0).standard_normal((6, 29, 28, 16)), jnp.float32)
 
     def loss(probe: jax.Array, x: jax.Array) -> jax.Array:
@@ -186,7 +188,7 @@ def test_under_other_transforms() -> None:
 
 
 def test_an_array_is_computed_once() -> None:
-    """What is read in two places is written once: no operation before the call is repeated after it."""
+    """An array with two uses is stored once: no operation before ``materialized`` is repeated after it."""
 
     def twice(x: jax.Array, keep: Function) -> tuple[jax.Array, jax.Array]:
         x = keep(jnp.sin(x) * 2.5 + 1)
@@ -203,7 +205,7 @@ def test_an_array_is_computed_once() -> None:
 
 
 def test_a_window_has_a_tap_whatever_the_comparisons_give() -> None:
-    """With maxima that no entry equals, it is the last tap inside: of four for padding after, none for all padding."""
+    """If no entry equals the maximum, the last tap inside the array is taken; a window of padding has none (255)."""
     x = jnp.arange(5.0)[:, None]
     plan = plan_pool((5,), (3,), strides=2, padding=((4, 2),))
     taps = _Taps(plan, 0).place(x, jnp.full((plan[0].positions, 1), 99.0))

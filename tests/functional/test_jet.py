@@ -1,4 +1,4 @@
-"""``jax.experimental.jet``: Taylor series through the convolutions, against those of XLA's own and of powers."""
+"""``jax.experimental.jet``: Taylor series of convolutions, against XLA's own convolution and against powers."""
 
 import functools
 from collections.abc import Callable

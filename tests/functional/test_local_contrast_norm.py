@@ -1,4 +1,4 @@
-"""Local contrast norm against loops over the formulas of the paper, and at the corners."""
+"""Local contrast norm against loops over the formulas of the paper, and in special cases."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Unshared convolution against loops, against conv, and against the matrix it never makes."""
+"""Unshared convolution against loops, against conv, and against its dense matrix."""
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +52,7 @@ def test_the_same_filter_everywhere_is_conv(options: dict, key: jax.Array) -> No
 
 
 def test_it_is_the_product_with_the_matrix_it_never_makes(key: jax.Array) -> None:
-    """The matrix of every input by every output is found by differentiating, and is never larger than needed."""
+    """The matrix of all inputs and outputs is the Jacobian; the compiled program never contains it."""
     x = jax.random.normal(key, (6, 5, 2))
     kernel = jax.random.normal(jax.random.fold_in(key, 1), (4, 4, 3, 2, 2, 3))
     matrix = jax.jacobian(lambda x: local_conv(x, kernel, padding="VALID"))(x)

@@ -1,4 +1,4 @@
-"""Local response norm against loops, against ONNX's formula, and at the corners."""
+"""Local response norm against loops, against ONNX's formula, and in special cases."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ def test_derivatives_to_second_order(key: jax.Array) -> None:
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_half_precision_is_computed_in_single(dtype: Any, key: jax.Array) -> None:
-    x = (300 * jax.random.normal(key, (4, 6))).astype(dtype)  # squares that float16 cannot hold
+    x = (300 * jax.random.normal(key, (4, 6))).astype(dtype)  # the squares overflow float16
     y = local_response_norm(x, alpha=0.1)
     assert y.dtype == dtype
     expected = oracle.local_response_norm(np.asarray(x, float), size=5, k=2, alpha=0.1, beta=0.75)

@@ -1,4 +1,4 @@
-"""lp_pool against loops, and its derivatives where norms have none."""
+"""lp_pool against loops, and its derivatives where the norm is not differentiable."""
 
 import math
 from typing import Any
@@ -51,7 +51,10 @@ def test_derivatives_agree_with_finite_differences(p: float) -> None:
 @pytest.mark.parametrize("p", default_rows([0.5, 1, 1.5, 2, 2.5, 3, math.inf], keep=[1, 2, 2.5]))
 @pytest.mark.parametrize("entry", default_rows([0.0, 1.0], keep=[0.0]))
 def test_derivatives_at_zero_are_finite_to_third_order(p: float, entry: float) -> None:
-    """All zeros, and zeros with one entry that is not: there the norm is smooth in that entry, with slope 1."""
+    """All zeros, and zeros with one other entry.
+
+    With one other entry, the norm is smooth in that entry and has the slope 1.
+    """
     x = np.float32([[entry], [0], [0], [0]])
     function = lambda x: F.lp_pool(x, (2,), strides=2, p=p).sum()  # noqa: E731
     derivatives = [jax.grad(function), jax.hessian(function), jax.jacrev(jax.jacfwd(jax.jacfwd(function)))]
@@ -87,7 +90,7 @@ def test_nan_is_not_lost(p: float) -> None:
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.int8, jnp.uint8])
 def test_dtypes(dtype: Any) -> None:
-    """The square of 100 fits neither int8 nor, many times, float16."""
+    """The square of 100 overflows int8, and the sum of many squares overflows float16."""
     x = jnp.full((50, 1), 100, dtype)
     y = F.lp_pool(x, (50,), strides=1)
     assert y.dtype == (dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.float32)
@@ -100,7 +103,7 @@ def test_dtypes(dtype: Any) -> None:
     [(12, 12), *(pytest.param(*row, marks=pytest.mark.gate) for row in [(3, 1), (3, 12), (12, 1)])],
 )
 def test_no_power_overflows_or_underflows(p: float, window: int, stride: int) -> None:
-    """Values and gradients of tiny and huge entries are those of float64, also next to windows of another size."""
+    """Values and gradients of tiny and huge entries equal those of float64, also next to windows of another scale."""
     sizes = np.repeat([1e30, 1e-30, 1.0, 1e-35, 1e30], 12)[:, None]
     x = (np.random.default_rng(0).uniform(0.5, 1, sizes.shape) * sizes).astype(np.float32)
 
@@ -112,7 +115,7 @@ def test_no_power_overflows_or_underflows(p: float, window: int, stride: int) ->
     with jax.enable_x64(True):
         exact, slope = jax.jit(both)(x.astype(np.float64))
     np.testing.assert_allclose(y, exact, rtol=1e-5)
-    if p >= 1:  # else the derivative of a tiny entry in a window of huge ones grows as the entry over the norm falls
+    if p >= 1:  # otherwise the derivative of a tiny entry in a window of huge entries would grow
         np.testing.assert_allclose(grad, slope, rtol=1e-4, atol=1e-30)
     huge = np.asarray(F.feature_pool(np.full((2, 4), 1e30, np.float32), 4, kind="l2"))
     np.testing.assert_allclose(huge, 2e30, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""max_pool, min_pool and max_pool_with_indices against loops, on inputs where ties and ``-inf`` abound."""
+"""max_pool, min_pool and max_pool_with_indices against loops, on inputs with many ties and ``-inf``."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ F = compiled_functions(functional)
 
 
 def check_against_loops(case: Pool) -> None:
-    """Values, indices, and gradients of maximum and minimum, from one program."""
+    """Compares values, indices and the gradients of maximum and minimum, from one program."""
     expected, where = oracle.max_pool(case.x, *case.walk)
     lowest, _ = oracle.max_pool(case.x, *case.walk, sign=-1)
     g = np.random.default_rng(0).integers(-5, 6, expected.shape).astype(np.float32)
@@ -97,7 +97,7 @@ def test_booleans_have_an_order(window: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(("window", "stride"), [(3, 2), (12, 1), (6, 6)])
 def test_minus_infinity_beats_padding(window: int, stride: int) -> None:
-    """A padded zero, or a padded -inf that is given as an index, would point outside; the gradient would be lost."""
+    """If padding with 0 or -inf won, the index would be outside of the array and the gradient would be lost."""
     x = np.full((14, 1), -np.inf, np.float32)
     _, indices = F.max_pool_with_indices(x, (window,), strides=stride, padding=2)
     starts = np.arange(indices.size) * stride - 2
@@ -129,7 +129,7 @@ def test_nan_is_not_lost(window: int, stride: int) -> None:
 
 
 def test_first_and_second_derivatives_in_both_modes() -> None:
-    """With distinct entries ``sum(max**3)`` has the Hessian ``diag(6 * times chosen * x)``."""
+    """For distinct entries, ``sum(max**3)`` has the Hessian ``diag(6 * times chosen * x)``."""
     x = np.random.default_rng(0).permutation(np.arange(1.0, 26)).reshape(5, 5, 1).astype(np.float32)
 
     def cubes(x: jax.Array) -> jax.Array:
@@ -145,7 +145,7 @@ def test_first_and_second_derivatives_in_both_modes() -> None:
 
 
 def test_the_gradient_needs_no_scatter() -> None:
-    """XLA's select-and-scatter, which jax.lax has here, is not deterministic on GPUs."""
+    """jax.lax uses XLA's select-and-scatter, which is not deterministic on GPUs."""
     x = jnp.ones((2, 8, 8, 3))
     ours = jax.jit(jax.grad(lambda x: F.max_pool(x, (3, 3), strides=2).sum())).lower(x).as_text()
     theirs = jax.jit(jax.grad(lambda x: flax.linen.max_pool(x, (3, 3), (2, 2)).sum())).lower(x).as_text()
@@ -153,7 +153,7 @@ def test_the_gradient_needs_no_scatter() -> None:
 
 
 def test_approximate_invariance_of_max_pooling() -> None:
-    """Goodfellow et al., figure 9.8: shift the detectors by one, and fewer than half of the maxima change."""
+    """Goodfellow et al., figure 9.8: shifting the detectors by one changes fewer than half of the maxima."""
     detectors = np.random.default_rng(0).random((2001, 1)).astype(np.float32)
     before, after = detectors[:-1], detectors[1:]
     changed = F.max_pool(before, (5,), strides=1) != F.max_pool(after, (5,), strides=1)

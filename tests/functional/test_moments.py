@@ -1,4 +1,4 @@
-"""The sums over a batch from which each platform computes mean and variance."""
+"""The sums over a batch from which mean and variance are computed on each platform."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def on_a_tpu(over: _Axis, x: jax.Array, *others: Any) -> Any:
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("mean", default_rows([0.0, 1.0, 1e4, 1e19], keep=[1e4, 1e19]))
 def test_what_each_platform_sums_gives_mean_and_variance(moments: Any, masked: bool, mean: float) -> None:
-    spread = 1.0 if mean < 1e19 else 1e17  # whose squares have room in float32, where those about 0 have none
+    spread = 1.0 if mean < 1e19 else 1e17  # squares of 1e17 fit into float32; sums of squares of 1e19 do not
     x = np.float32(mean + spread * np.random.default_rng(0).standard_normal((3, 33, 4, 2)))
     mask = np.arange(3 * 33).reshape(3, 33, 1, 1) % 3 > 0 if masked else None
     counted = np.float64(x)[np.broadcast_to(True if mask is None else mask, x.shape)].reshape(-1, 2)
@@ -46,7 +46,7 @@ def test_what_each_platform_sums_gives_mean_and_variance(moments: Any, masked: b
 def test_a_tpu_gives_the_results_of_a_cpu(
     mean: float, dtype: Any, key: jax.Array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the first step, whose running mean is 0, and in a later one."""
+    """In the first step, with a running mean of 0, and in a later one."""
     spread = 100.0 if dtype == jnp.bfloat16 else 1.0  # bfloat16 has steps of 64 at 1e4
     x = (mean + spread * jax.random.normal(key, (8, 20, 4, 3))).astype(dtype)
     weight = jax.random.normal(jax.random.fold_in(key, 1), x.shape)
@@ -61,7 +61,7 @@ def test_a_tpu_gives_the_results_of_a_cpu(
     later = BatchStats(jnp.full(3, mean, jnp.float32), jnp.full(3, spread**2, jnp.float32), jnp.float32(9))
 
     def steps() -> Any:
-        """Traced anew each time."""
+        """Both steps, compiled anew for each call."""
         return jax.jit(lambda x: [step(x, stats) for stats in (batch_stats(3), later)])(x)
 
     expected = steps()

@@ -16,7 +16,7 @@ F = compiled_functions(functional)
 
 
 def moved(u: float, v: float) -> tuple[np.ndarray, np.ndarray]:
-    """A smooth random texture in [0, 1] and the same moved by ``u`` columns and ``v`` rows, by SciPy."""
+    """A smooth random texture in [0, 1], and the same texture moved by ``u`` columns and ``v`` rows, by SciPy."""
     texture = ndimage.gaussian_filter(np.random.default_rng(0).random((64, 72)), 2)
     texture = (texture - texture.min()) / np.ptp(texture)
     shifted = ndimage.shift(texture, (v, u), order=3, mode="nearest")
@@ -24,7 +24,7 @@ def moved(u: float, v: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_known_displacements_are_found() -> None:
-    """A third of a pixel, and five pixels, which only coarse levels see; the border is not counted."""
+    """A third of a pixel, and five pixels, which require coarse levels; the border is left out."""
     shifts = [(0.3, -0.4), (-4.0, 3.0)]
     pairs = [moved(*shift) for shift in shifts]
     a, b = (np.stack(images) for images in zip(*pairs, strict=True))
@@ -50,7 +50,7 @@ def differences(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_one_linearisation_against_loops() -> None:
-    """The update of Horn and Schunck as their paper has it, and the normal equations of each window."""
+    """The update of Horn and Schunck as in their paper, and the normal equations of each window."""
     a, b = np.random.default_rng(1).random((2, 6, 7))
     gx, gy = differences((a + b) / 2)
     options: dict[str, Any] = {"levels": 1, "warps": 1, "smoothness": 0.3}

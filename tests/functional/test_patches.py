@@ -1,4 +1,4 @@
-"""Windows out and back: against loops, against ONNX's Col2Im, and as adjoints of each other."""
+"""Extracting and folding windows: against loops, against ONNX's Col2Im, and as adjoints of each other."""
 
 import jax
 import jax.numpy as jnp
@@ -151,7 +151,7 @@ def onnx_col2im(
     pads: tuple[int, ...],
     strides: tuple[int, ...],
 ) -> jax.Array:
-    """ONNX's operator in the library's words: ``(N, C * block, L)`` in, ``(N, C, *image)`` out."""
+    """ONNX's operator by functions of the library: ``(N, C * block, L)`` in, ``(N, C, *image)`` out."""
     ndim = len(image_shape)
     padding = tuple(zip(pads[:ndim], pads[ndim:], strict=True))
     spans = [d * (b - 1) + 1 for d, b in zip(dilations, block_shape, strict=True)]
@@ -184,7 +184,7 @@ def test_onnx_col2im_published_vector_with_pads() -> None:
 
 
 def test_onnx_col2im_with_asymmetric_pads_dilation_and_strides() -> None:
-    """Column l of channel c is one window, written as the specification says, entry by entry."""
+    """Column l of channel c is one window, placed entry by entry as in the specification."""
     image_shape, block, dilations, pads, strides = (5, 4), (2, 3), (2, 1), (1, 0, 0, 2), (2, 1)
     counts = ((5 + 1 - 3) // 2 + 1, (4 + 2 - 3) // 1 + 1)
     columns = np.random.default_rng(3).standard_normal((2, 3 * 6, counts[0] * counts[1])).astype(np.float32)

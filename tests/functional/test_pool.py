@@ -1,4 +1,4 @@
-"""avg_pool against loops, against Flax where Flax has it, and its divisor at every corner."""
+"""avg_pool against loops, against Flax where Flax supports it, and its divisor in special cases."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def check_against_loops(case: Pool, include_pad: bool) -> None:
-    """Values by loops; the gradient by the adjoint identity, as averaging is linear."""
+    """Compares values with loops, and the gradient by the adjoint identity, since averaging is linear."""
     x = normal(*case.x.shape)
     expected = oracle.avg_pool(x, *case.walk, count_include_pad=include_pad)
     g = normal(*expected.shape, seed=1)
@@ -69,7 +69,7 @@ def test_flax_agrees(window: int, stride: int, padding: str, include_pad: bool) 
 
 
 def test_the_divisor_counts_padding_but_never_the_overhang() -> None:
-    """Ones of size 4, padded to 6, in windows of 3 at 0, 2 and 4: the last one hangs over by 1."""
+    """Ones of size 4, padded to 6, with windows of 3 at 0, 2 and 4: the last window exceeds the padded size by 1."""
     ones = np.ones((4, 1), np.float32)
     options: dict[str, Any] = {"strides": 2, "padding": 1, "ceil_mode": True}
     with_pad = F.avg_pool(ones, (3,), count_include_pad=True, **options)[:, 0]
@@ -85,7 +85,7 @@ def test_a_window_of_padding_gives_zero() -> None:
 
 @pytest.mark.parametrize(("window", "stride"), [((3, 3), 2), ((2, 2), 2), ((9, 9), 1)])
 def test_half_precision_is_summed_in_float32(window: tuple[int, int], stride: int) -> None:
-    """81 entries near 300 sum to more than bfloat16 or float16 can tell apart, or hold."""
+    """The sum of 81 entries near 300 exceeds the precision of bfloat16 and the range of float16."""
     x = (300 + np.random.default_rng(0).integers(0, 3, (9, 9, 4))).astype(np.float16)
     for dtype, eps in ((jnp.float16, 2**-11), (jnp.bfloat16, 2**-8)):
         short = jnp.asarray(x, dtype)
@@ -108,7 +108,7 @@ def test_integers_average_to_floats() -> None:
 
 
 def test_long_sums_keep_their_digits() -> None:
-    """A running sum would lose the small entries behind the large one."""
+    """A running sum would lose the small entries after the large one."""
     x = np.concatenate([[1e8], np.random.default_rng(0).random(400)]).astype(np.float32)[:, None]
     y = F.avg_pool(x, (50,), strides=1)[60:, 0]
     expected = np.convolve(x[:, 0].astype(np.float64), np.ones(50) / 50, "valid")[60:]

@@ -1,4 +1,4 @@
-"""Depthwise, pointwise and separable convolution against the full convolutions that they are."""
+"""Depthwise, pointwise and separable convolution against equivalent full convolutions."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""Correlation and convolution of signals against their sums and against SciPy."""
+"""Correlation and convolution of signals against loops over their definitions and against SciPy."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def draw_array(generator: np.random.Generator, shape: tuple[int, ...], kind: str
 
 @st.composite
 def pairs(draw: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Two arrays of one rank; either may be the larger, or each on another axis."""
+    """Two arrays with the same number of axes; either may be the larger one, or each on another axis."""
     ndim = draw(st.integers(1, 3))
     shapes = [draw(st.tuples(*[st.integers(1, 6 if ndim < 3 else 3)] * ndim)) for _ in range(2)]
     generator = np.random.default_rng(draw(st.integers(0, 2**31)))
@@ -59,7 +59,7 @@ def test_modes_against_scipy(pair: tuple[np.ndarray, np.ndarray], name: str, mod
     with jax.enable_x64(True):
         try:
             expected = getattr(signal, name)(*pair, mode=mode, method=method)
-        except ValueError:  # neither array contains the other
+        except ValueError:  # neither array is at least as large as the other on every axis
             with pytest.raises(ShapeError, match="requires one array at least as large as the other on every axis"):
                 FUNCTIONS[name](*pair, mode=mode)
             return
@@ -78,7 +78,10 @@ SIZES = [(n, m) for n in range(1, 6) for m in range(1, 6)]
     ],
 )
 def test_centring_of_short_signals_is_scipys(sizes: tuple[int, int]) -> None:
-    """Every parity of both sizes, and the second larger: complex, so that order and conjugation both show."""
+    """Every parity of both sizes, also with a larger second array.
+
+    The signals are complex, so that errors of order and conjugation show.
+    """
     generator = np.random.default_rng(sizes)
     x, y = (
         draw_array(generator, (size,), "integer") + 1j * draw_array(generator, (size,), "integer") for size in sizes
@@ -119,7 +122,8 @@ def test_spectra_give_the_same(name: str, kind: str) -> None:
 
 
 def test_integers_are_exact_and_do_not_wrap() -> None:
-    x, y = np.full(600, 255, np.uint8), np.full(600, 255, np.uint8)  # long enough for spectra, were they floats
+    # floats of this length would be computed by spectra
+    x, y = np.full(600, 255, np.uint8), np.full(600, 255, np.uint8)
     z = convolve(x, y)
     assert z.dtype == jnp.int32
     assert int(z.max()) == 600 * 255 * 255

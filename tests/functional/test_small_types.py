@@ -1,4 +1,4 @@
-"""Pools of every number type of ``ml_dtypes`` that XLA computes with, against the same pools of float64."""
+"""Pools of every number type of ``ml_dtypes`` that XLA supports, against the same pools in float64."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 from jaxcnn import functional as F
 from tests.tiers import default_rows
 
-# JAX has no arrays of float6 types, and of 1-bit integers XLA's own executables refuse the buffers.
+# JAX has no arrays of float6 types, and XLA's executables do not support buffers of 1-bit integers.
 NAMES = [
     name
     for name in sorted(vars(ml_dtypes))
@@ -45,18 +45,18 @@ KEPT = [name for name in NAMES if name in ("float8_e4m3fn", "float8_e8m0fnu", "i
 
 @pytest.mark.parametrize("name", default_rows(NAMES, keep=KEPT))
 def test_small_types(name: str) -> None:
-    """Extrema are exact; averages and norms are rounded once, to the type, or are floats where it has integers."""
+    """Extrema are exact. Averages and norms are rounded once, to the type; for integer types they are floats."""
     dtype = np.dtype(getattr(ml_dtypes, name))
     floating = jnp.issubdtype(dtype, jnp.floating)
     limits: Any = jnp.finfo(dtype) if floating else jnp.iinfo(dtype)
-    least = 0.25 if name == "float8_e8m0fnu" else max(float(limits.min), -5)  # which has positive numbers only
+    least = 0.25 if name == "float8_e8m0fnu" else max(float(limits.min), -5)  # this type has positive numbers only
     values = np.linspace(least, min(float(limits.max), 5), 24)
     x = np.random.default_rng(0).permutation(values).astype(dtype).reshape(12, 2)
     exact = np.asarray(x, np.float32)
     pools = {key: pool for key, pool in (EXTREMA | AVERAGES).items() if (key, name) != ("unpool", "float8_e8m0fnu")}
     small = jax.jit(lambda x: {key: pool(x) for key, pool in pools.items()})(x)
     wide = jax.jit(lambda x: {key: pool(x) for key, pool in pools.items()})(exact)
-    for key in EXTREMA.keys() & pools:  # unpooling fills with 0, which float8_e8m0fnu does not have
+    for key in EXTREMA.keys() & pools:  # unpooling fills with 0, which float8_e8m0fnu cannot represent
         assert small[key].dtype == (np.int32 if key == "indices" else dtype), key
         np.testing.assert_array_equal(np.asarray(small[key], np.float32), wide[key], err_msg=key)
     for key in AVERAGES:
@@ -70,7 +70,7 @@ def test_small_types(name: str) -> None:
     default_rows([name for name in NAMES if "e8m0" not in name], keep=[name for name in KEPT if "e8m0" not in name]),
 )
 def test_a_window_of_padding_holds_the_least_value(name: str) -> None:
-    """float8_e8m0fnu is left out: its least value is subnormal in float32, and XLA takes those for 0."""
+    """float8_e8m0fnu is left out: its least value is subnormal in float32, which XLA flushes to 0."""
     dtype = np.dtype(getattr(ml_dtypes, name))
     x = np.ones((3, 1), dtype)
     least, greatest = jax.jit(lambda x: [f(x, (2,), strides=2, padding=((4, 0),)) for f in (F.max_pool, F.min_pool)])(x)

@@ -1,4 +1,4 @@
-"""Programs exported with symbolic sizes: read back in another process and run at several sizes, gradients included."""
+"""Programs exported with symbolic sizes: loaded in another process and run at several sizes, gradients included."""
 
 import functools
 import os
@@ -23,7 +23,7 @@ from tests.functional.transforms.calls import expect_close, is_floating, outputs
 
 CLOSE = 2e-5
 CONSTRAINTS = ("h >= 3", "w >= 3", "d >= 2", "h >= n", "w >= m")
-# The least sizes, others, and more than blocks and chains of the algorithms for known sizes hold.
+# The least sizes, medium sizes, and sizes above the blocks and chains of the algorithms for known sizes.
 SIZES = (
     {"b": 1, "h": 3, "w": 3, "d": 2, "n": 2, "m": 2},
     {"b": 3, "h": 8, "w": 7, "d": 3, "n": 3, "m": 5},
@@ -55,7 +55,7 @@ def symbolic_arguments(row: Case, spatial: bool) -> list[jax.ShapeDtypeStruct]:
 
 
 def at_size(row: Case, spatial: bool, size: dict[str, int]) -> list[np.ndarray]:
-    """The arrays of a row whose symbolic axes have these sizes."""
+    """The arrays of a row with these values of the symbolic axes."""
     shapes = []
     for spec, shape in zip(specs(row, spatial), row.shapes, strict=True):
         names = [entry.strip() for entry in spec.split(",") if entry.strip() != "..."]
@@ -109,7 +109,7 @@ ROWS = [(row, spatial) for row in collect() for spatial in (False, True) if any(
 ROWS = [(row, spatial) for row, spatial in ROWS if any(spec != "..." for spec in specs(row, spatial))]
 
 
-# One row for each code path of a function, with symbolic spatial sizes where it has one.
+# One row for each code path of a function, with symbolic spatial sizes where it supports them.
 PATHS = {row.function: (row, spatial) for row, spatial in sorted(ROWS, key=lambda pair: pair[1]) if not row.like}
 BY_DEFAULT = ("conv", "max_pool_with_indices", "batch_norm")
 
@@ -125,7 +125,7 @@ def test_exported_programs_of_each_code_path(tmp_path: Path) -> None:
 
 @pytest.mark.gate
 def test_exported_programs_of_the_other_rows(tmp_path: Path) -> None:
-    """Rows of which the batch alone is symbolic run at one size: the others differ in the batch alone."""
+    """Rows in which only the batch is symbolic run at one size."""
     others = [pair for pair in ROWS if pair not in PATHS.values()]
     for spatial, sizes in ((False, SIZES[-1:]), (True, (SIZES[0], SIZES[-1]))):
         folder = tmp_path / str(spatial)
@@ -150,7 +150,7 @@ def test_a_pool_refuses_an_axis_that_may_be_shorter_than_its_window() -> None:
 
 @pytest.mark.gate
 def test_ties_and_padding_of_pools_with_symbolic_sizes() -> None:
-    """The first of equal entries, entries of -inf before padding, and NaN, as with known sizes."""
+    """The first of equal entries, entries of -inf before padding, and NaN give the results for known sizes."""
 
     def pooled(x: jax.Array) -> Any:
         options = {"strides": (2, 1), "padding": ((3, 1), (0, 2)), "ceil_mode": True}

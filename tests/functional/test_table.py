@@ -29,7 +29,10 @@ NO_ARRAYS = {
 
 
 def public_functions(module: Any, prefix: str = "") -> list[str]:
-    """Functions under ``__all__``; those of a submodule with its name before them. Classes and constants are none."""
+    """Functions in ``__all__``; the name of a submodule precedes those of its functions.
+
+    Classes and constants are left out.
+    """
     names = []
     for name in module.__all__:
         member = getattr(module, name)
@@ -55,7 +58,7 @@ def test_every_row_names_a_public_function() -> None:
 
 
 def called(row: Case) -> set[str]:
-    """The functions of ``jaxcnn.functional`` that run when the row is traced."""
+    """The functions of ``jaxcnn.functional`` that are called while the row is traced."""
     seen = set()
 
     def watch(frame: FrameType, event: str, argument: object) -> None:
@@ -66,7 +69,7 @@ def called(row: Case) -> set[str]:
     arrays = row.draw(dtype=np.float32)
     sys.setprofile(watch)
     try:
-        jax.eval_shape(lambda *operands: row.call(*operands), *arrays)  # a new function, so traced for sure
+        jax.eval_shape(lambda *operands: row.call(*operands), *arrays)  # a new function, so that it is traced
     finally:
         sys.setprofile(None)
     return seen

@@ -1,4 +1,4 @@
-"""Tiled convolution against loops, and as the family whose ends are conv and local_conv."""
+"""Tiled convolution against loops, and against its two special cases, conv and local_conv."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ tiled_conv = compiled(functional.tiled_conv)
 @given(convolutions(), st.tuples(*[st.integers(1, 5)] * 3))
 @examples(25)
 def test_against_loops(case: dict, tiles: tuple[int, ...]) -> None:
-    """Up to 125 tiles, so that both algorithms and tiles that are never used come up."""
+    """Up to 125 tiles, so that both algorithms and unused tiles occur."""
     tiles = tiles[: len(out_sizes(case))]
     generator = np.random.default_rng(case["seed"])
     x = generator.standard_normal(case["x_shape"])

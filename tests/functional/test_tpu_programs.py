@@ -1,4 +1,4 @@
-"""What is lowered for a TPU; the operations themselves run on every platform, so their results are compared here."""
+"""Programs lowered for a TPU; their operations run on every platform, so their results are compared here."""
 
 import functools
 import inspect
@@ -26,7 +26,7 @@ WINDOWS = (
 
 
 def operations(function: Callable[..., Any], platform: str, *shapes: tuple[int, ...]) -> str:
-    """The program of the value and the gradient of all arguments, as text."""
+    """The text of the program of the value and of the gradient of all arguments."""
     arguments = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in shapes]
     gradients = jax.value_and_grad(lambda *arguments: jnp.sum(function(*arguments)), tuple(range(len(shapes))))
     return str(jax.export.export(jax.jit(gradients), platforms=[platform])(*arguments).mlir_module())
@@ -42,7 +42,8 @@ def test_a_pool_is_one_operation_of_a_tpu(pool: Any, options: dict[str, Any]) ->
     text = program("tpu")
     assert "stablehlo.reduce_window" in text and backward in text and "stablehlo.slice" not in text
     assert "stablehlo.reduce_window" not in program("cpu")
-    assert "stablehlo.reduce_window" not in program("tpu", window_dilation=2)  # it has no transpose
+    # the operation has no transpose with dilation
+    assert "stablehlo.reduce_window" not in program("tpu", window_dilation=2)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,8 @@ def test_a_depthwise_kernel_gradient_over_one_axis_is_that_of_xla(axes: dict[str
     assert f"partitioned={partitioned!r}" in repr(explained)
     with jax.set_mesh(mesh):
         assert algorithms_of(lowered(kernel_grad, struct, struct, platform="tpu")) == {explained.kernel_grad.algorithm}
-    assert algorithms_of(lowered(kernel_grad, struct, struct, platform="tpu")) == {"grouped"}  # the mesh is not known
+    # the mesh is unknown without ``set_mesh``
+    assert algorithms_of(lowered(kernel_grad, struct, struct, platform="tpu")) == {"grouped"}
 
 
 @pytest.mark.parametrize("spec", [(), ("data",), (None, None, None, "data")])

@@ -1,8 +1,9 @@
-"""The table of all functions: each row through each check.
+"""Every row of the table of public functions in every check.
 
-The checks of one row follow each other, so that one test process computes what they share once. By default one row of
-each kind goes through all checks but that of single entries; one of each other code path and function goes through
-first derivatives, or through ``jit`` where there are no derivatives. In the gate all rows go through all checks.
+The checks of one row are consecutive, so that one test process computes their common results once. By default, one row
+of each kind goes through all checks but those of single entries. One row of each other code path and function goes
+through the check of first derivatives, or of ``jit`` where there are no derivatives. In the gate all rows go through
+all checks.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ from tests.functional.transforms import CHECKS, EVERY_CHECK
 from tests.functional.transforms.calls import has_derivatives
 
 ROWS = collect()
-# Of each function the row that is checked by default: of those without a code path of their own the first.
+# For each function, the row that is checked by default: the first row without a code path of its own.
 FIRST = {row.function: row.id for row in reversed(ROWS) if row.like}
 FIRST |= {row.function: row.id for row in ROWS if not row.like}
 
@@ -36,7 +37,8 @@ def checks_of(row: Case) -> list[Any]:
             marks=() if is_default(row, check) else pytest.mark.gate,
         )
         for check, (_, supports) in CHECKS.items()
-        if supports(row) and (check != "slopes" or is_default(row, check))  # all derivatives include the first ones
+        # the check of all derivatives includes the first ones
+        if supports(row) and (check != "slopes" or is_default(row, check))
     ]
 
 

@@ -1,4 +1,4 @@
-"""Each check of the table refuses a function that is broken in the way it looks for, and passes a sound one."""
+"""Each check of the table fails for a function with the defect that it detects, and passes for a correct function."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from tests.functional.cases.case import Case
 from tests.functional.transforms import CHECKS
 
-REFUSALS = Exception  # a failed comparison, or whatever JAX says when a transform is not possible
+REFUSALS = Exception  # a failed comparison, or the error of JAX if a transform is not possible
 
 
 def row(call: Any, **options: Any) -> Case:
@@ -43,12 +43,12 @@ SOUND = {
 }
 
 
-@pytest.mark.gate  # by default sound functions are those of the table
+@pytest.mark.gate  # by default the functions of the table are the correct functions
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", SOUND)
 def test_a_sound_function_passes(name: str, check: str) -> None:
-    function, serves = CHECKS[check]
-    if serves(SOUND[name]):
+    function, supports = CHECKS[check]
+    if supports(SOUND[name]):
         function(SOUND[name])
 
 
@@ -112,14 +112,14 @@ def gathers(x: jax.Array) -> jax.Array:
 
 
 def gathers_and_splits(x: jax.Array) -> jax.Array:
-    """The result is split over the devices as it should be, but each of them has computed all of it."""
+    """The result is split over the devices as expected, but each device has computed all of it."""
     if jax.sharding.get_abstract_mesh().empty:
         return jnp.sin(x)
     return jax.sharding.reshard(jnp.sin(gathers(x)), jax.sharding.PartitionSpec("data"))
 
 
 def merges_axes(x: jax.Array) -> jax.Array:
-    """Moves the batch into a reshape that no Explicit sharding can follow."""
+    """Merges the batch axis by a reshape that Explicit sharding does not support."""
     return jnp.sin(x.reshape(-1, 2)).reshape(x.shape[::-1]).T
 
 
@@ -174,7 +174,7 @@ def test_a_broken_function_is_refused(check: str, number: int) -> None:
 
 
 def test_forward_mode_that_is_blocked_is_refused() -> None:
-    """A ``custom_vjp`` with the right gradient still has no forward mode."""
+    """A ``custom_vjp`` with a correct gradient has no forward mode."""
     square = jax.custom_vjp(lambda x: x * x)
     square.defvjp(lambda x: (x * x, x), lambda x, g: (2 * g * x,))
     with pytest.raises((TypeError, NotImplementedError), match=r"custom_lin|custom_vjp|forward-mode"):
@@ -182,7 +182,7 @@ def test_forward_mode_that_is_blocked_is_refused() -> None:
 
 
 def test_batch_statistics_of_one_device_are_refused() -> None:
-    """What depends on the batch, without the named axis that would make it whole."""
+    """The function depends on the batch, and has no ``axis_name`` to sum over devices."""
     local = row(lambda x, k: sound(x, k) - jnp.mean(x))
     for check in ("examples", "batch_axes", "auto_mesh", "pmap"):
         with pytest.raises(AssertionError):

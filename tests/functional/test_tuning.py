@@ -1,4 +1,4 @@
-"""Tables of measured algorithms: written, read if they are in use, and refused if they are of another machine."""
+"""Tables of measured algorithms: written, read while they are in use, and refused if they are from another machine."""
 
 import functools
 import json

@@ -1,4 +1,4 @@
-"""max_unpool against writing one entry after the other."""
+"""max_unpool against writing entries one after the other."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ F = compiled_functions(functional)
     st.integers(0, 2**32 - 1),
 )
 def test_agrees_with_loops(pooled: list[int], output: list[int], seed: int) -> None:
-    """Indices drawn freely: some repeated, some outside."""
+    """Random indices: some repeated, some outside."""
     output = (output * 3)[: len(pooled)]
     generator = np.random.default_rng(seed)
     y = generator.standard_normal((*pooled, 2)).astype(np.float32)

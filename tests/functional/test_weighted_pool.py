@@ -24,7 +24,7 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 @examples(25)
 @given(pools())
 def test_agrees_with_loops(case: Pool) -> None:
-    """Values by loops, both gradients by the adjoint identity, as it is linear in each."""
+    """Values by loops, and both gradients by the adjoint identity, since the pool is linear in each argument."""
     x, kernel = normal(*case.x.shape), normal(*case.window, seed=1)
     expected = oracle.weighted_pool(x, kernel, *case.walk[1:])
     g = normal(*expected.shape, seed=2)

@@ -1,4 +1,4 @@
-"""Random configurations that local_conv and tiled_conv are both held to."""
+"""Random configurations for the tests of both local_conv and tiled_conv."""
 
 from hypothesis import strategies as st
 
@@ -7,7 +7,7 @@ from jaxcnn._geometry import conv_geometry
 
 @st.composite
 def convolutions(draw: st.DrawFn) -> dict:
-    """Shapes and options in 1, 2 or 3 dimensions; a reflected pad stays inside the input."""
+    """Shapes and options in 1, 2 or 3 dimensions; reflected padding is smaller than the input."""
     mode = draw(st.sampled_from(["zeros", "reflect", "edge", "circular"]))
     axes = []
     for _ in range(draw(st.integers(1, 3))):

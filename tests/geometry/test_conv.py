@@ -1,4 +1,4 @@
-"""Sizes of convolutions against what XLA's own shape inference says, and of their adjoints."""
+"""Sizes of convolutions and of their adjoints against XLA's shape inference."""
 
 from typing import Any
 
@@ -66,7 +66,7 @@ def test_sizes_are_those_of_xla(case: dict[str, Any]) -> None:
 @settings(max_examples=100, deadline=None)
 @given(axes())
 def test_the_way_back_has_the_sizes_of_the_input(case: dict[str, Any]) -> None:
-    """Exactly, remainders included; and the way back from there is the way forward."""
+    """The sizes are exact, remainders included, and the adjoint of the adjoint is the convolution."""
     options = {name: value for name, value in case.items() if name not in ("size", "window")}
     geometry = conv_geometry((2, case["size"], 3), (case["window"], 3, 4), **options)
     back = geometry.transposed()

@@ -1,4 +1,4 @@
-"""The padding grammar against positions counted one by one, and every way to misspell it."""
+"""Padding options against positions counted one by one, and every invalid option."""
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +14,7 @@ SMALL = st.integers(1, 5)
 
 
 def positions(size: int, window: int, stride: int, dilation: int, pads: tuple[int, int]) -> int:
-    """Starts of a window that stays inside the padded axis, counted by trying them."""
+    """The start positions of a window that stays inside the padded axis, found by trying all positions."""
     last = size + pads[1] - dilation * (window - 1)
     return len([start for start in range(-pads[0], last, stride) if start + dilation * (window - 1) < size + pads[1]])
 
@@ -36,7 +36,7 @@ def test_output_size_counts_positions(
 @settings(deadline=None)
 @given(SIZES, SMALL, SMALL, SMALL)
 def test_same_halves(size: int, window: int, stride: int, dilation: int) -> None:
-    """As few zeros as give ceil(size / stride) positions; the two spellings differ by where an odd one goes."""
+    """The fewest zeros that give ceil(size / stride) positions; the two options differ in the place of an odd zero."""
     upper = same_pads(size, window, stride=stride, dilation=dilation)
     lower = same_pads(size, window, stride=stride, dilation=dilation, lower=True)
     assert positions(size, window, stride, dilation, upper) == -(-size // stride)

@@ -1,4 +1,4 @@
-"""Windows of pools in integers, against walking along the axis."""
+"""Windows of pools with integer sizes, against steps along the axis."""
 
 import jax
 import pytest
@@ -55,8 +55,8 @@ def test_the_rules_of_ceil_mode() -> None:
     assert pool_positions(5, 2, stride=2) == 2
     assert pool_positions(5, 2, stride=2, ceil_mode=True) == 3
     assert pool_positions(4, 2, stride=3, pads=(1, 1)) == 2
-    assert pool_positions(4, 2, stride=3, pads=(1, 1), ceil_mode=True) == 2  # a third would start in the padding
-    assert pool_positions(4, 5, stride=2, ceil_mode=True) == 1  # one window that hangs over, as in PyTorch
+    assert pool_positions(4, 2, stride=3, pads=(1, 1), ceil_mode=True) == 2  # a third window would start in the padding
+    assert pool_positions(4, 5, stride=2, ceil_mode=True) == 1  # one window that exceeds the input, as in PyTorch
     with pytest.raises(ShapeError, match="the window of 6 is larger than the input of 4"):
         pool_positions(4, 6, stride=2, ceil_mode=True)
 
@@ -87,7 +87,10 @@ def test_mistakes_are_refused() -> None:
 
 
 def test_symbolic_sizes_are_not_compared_where_no_window_starts_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each comparison of JAX takes several times as long as that of the pool before: GoogLeNet's took minutes."""
+    """A comparison of symbolic sizes takes several times as long as the one for the pool before it.
+
+    For GoogLeNet the comparisons took minutes.
+    """
     monkeypatch.setattr(_pool, "smaller", lambda *_: pytest.fail("sizes are compared"))
     (size,) = jax.export.symbolic_shape("h", constraints=("h >= 31",))
     assert [str(pool_positions(size, window, stride=2, ceil_mode=True)) for window in (2, 3)] == [

@@ -1,4 +1,4 @@
-"""Spans against what they are meant to say, position for position."""
+"""Spans against their definition, position by position."""
 
 from fractions import Fraction
 
@@ -34,7 +34,7 @@ def test_union_of_what_moves_apart_rests() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(-2, 3), st.integers(1, 3))
 def test_windows_see_what_their_taps_see(window: int, stride: int, dilation: int, before: int, spread: int) -> None:
-    """The span is as long as the longest stretch that some window sees of a dilated, padded axis."""
+    """The span is as long as the longest range of a dilated, padded axis that some window reads."""
     span = Span(1, 0, (1,)).windows(0, window, stride=stride, dilation=dilation, before=before, input_dilation=spread)
     widths = []
     for out in range(12):

@@ -1,4 +1,4 @@
-"""A headless Chromium that is driven over a pipe by its own protocol, without a driver or a package.
+"""A headless Chromium, driven over a pipe by its own protocol, without a driver or a package.
 
 Chromium reads and writes JSON on the file descriptors 3 and 4, each message followed by a NUL byte
 (``--remote-debugging-pipe``).
@@ -27,16 +27,16 @@ for old, new in ((read, 3), (write, 4)):
     os.set_inheritable(new, True)  # dup2 leaves it as it is where both are the same
 os.execv(sys.argv[3], sys.argv[3:])
 """
-WAIT_SECONDS = 240.0  # a loaded machine is slow, and nothing here depends on how long it takes
+WAIT_SECONDS = 240.0  # generous for a loaded machine; nothing depends on the time that a call takes
 
 
 def find() -> str | None:
-    """The path of a Chromium of this machine."""
+    """The path of a Chromium on this machine."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Page:
-    """One tab."""
+    """One tab of the browser."""
 
     def __init__(self, read: int, write: int) -> None:
         self._read, self._write, self._rest, self._number = read, write, b"", 0
@@ -74,7 +74,7 @@ class Page:
         return json.loads(message)
 
     def _note(self, event: Any) -> None:
-        """Keeps the errors that the page reports."""
+        """Records the errors that the page reports."""
         if event.get("method") == "Runtime.exceptionThrown":
             self.errors.append(json.dumps(event["params"]["exceptionDetails"])[:500])
         if event.get("method") == "Log.entryAdded" and event["params"]["entry"]["level"] == "error":
@@ -91,7 +91,7 @@ class Page:
         return found["result"].get("value")
 
     def wait_for(self, script: str) -> Any:
-        """Waits until an expression is true; its value."""
+        """Waits until an expression is true; returns its value."""
         end = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < end:
             value = self.run(script)
@@ -106,7 +106,7 @@ class Page:
         self.call("Emulation.setEmulatedMedia", features=features)
 
     def mouse(self, kind: str, x: float, y: float) -> None:
-        """``mousePressed``, ``mouseMoved`` or ``mouseReleased``, with the left button."""
+        """Sends ``mousePressed``, ``mouseMoved`` or ``mouseReleased``, with the left button."""
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
     def picture(self, path: Path, *, whole: bool = False) -> None:
@@ -114,7 +114,7 @@ class Page:
         path.write_bytes(base64.b64decode(data))
 
     def close(self) -> None:
-        """Closes the tab; the browser goes on."""
+        """Closes the tab; the browser keeps running."""
         self.call("Target.closeTarget", targetId=self._target)
 
 
@@ -131,7 +131,8 @@ def browser() -> Iterator[Page]:
             f"--user-data-dir={profile}", "about:blank",
         ]  # fmt: skip
 
-        # A program gives the pipes their numbers: ``preexec_fn`` would fork, which may hang with JAX's threads.
+        # A separate program assigns the numbers of the pipes: ``preexec_fn`` would fork, which may hang with JAX's
+        # threads.
         starter = [sys.executable, "-c", STARTER, str(to_read[0]), str(to_write[1]), *command]
         process = subprocess.Popen(
             starter, pass_fds=(to_read[0], to_write[1]), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

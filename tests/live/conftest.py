@@ -1,4 +1,4 @@
-"""Optax raises a float to an integer step, which strict promotion refuses."""
+"""Disables strict promotion, which Optax violates: it multiplies a float by an integer step."""
 
 import pytest
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from jaxcnn import live, train
 from tests.live.browser import Page, browser
 
-# The corners of a three on the page's place for drawing, which is 224 pixels wide and high.
+# The corners of a digit three on the drawing area of the page, which is 224 pixels wide and high.
 THREE = [(60, 50), (80, 30), (120, 25), (150, 45), (150, 80), (120, 105), (100, 108), (125, 112), (155, 135)]
 THREE += [(155, 170), (125, 198), (85, 198), (55, 175)]
 

@@ -1,4 +1,4 @@
-"""The frames of the live view: their tiles, and their values against gradients that are computed apart."""
+"""Frames of the live view: their tiles, and their values against separately computed gradients."""
 
 import dataclasses
 from typing import Any

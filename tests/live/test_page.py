@@ -1,4 +1,4 @@
-"""The page in a real browser, next to a run that trains."""
+"""The page in a real browser, during a training run."""
 
 import threading
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(browser.find() is None, reason="there is no Chromium on this machine"),
 ]
 
-# The number of different colours in each canvas of a selector.
+# The number of different colours in each canvas that matches a selector.
 COLOURS = """((selector) => [...document.querySelectorAll(selector)].map((canvas) => {
   const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
   return new Set(new Uint32Array(data.buffer)).size;
@@ -58,7 +58,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 def test_the_page_shows_a_run_obeys_and_can_be_closed(run: Run) -> None:
     with browser.browser() as page:
-        page.size(1280, 1000)  # the place for drawing has to be in the window, or the mouse does not reach it
+        page.size(1280, 1000)  # the drawing area must be in the window, or mouse events do not reach it
         page.open(run.view.url)
         page.wait_for("frame !== null && frame.step >= 20 && epochs.length > 0")
         blank = {
@@ -98,7 +98,7 @@ def test_the_page_shows_a_run_obeys_and_can_be_closed(run: Run) -> None:
         until(lambda: run.view._board._points[-1][0] > seen + 3)
 
     run.view._viewer.act({"do": "pause"})
-    outcome = run.end()  # a run that is paused stops too, and is continued where it was
+    outcome = run.end()  # a paused run can be stopped too, and continues where it was
     assert not outcome.finished and outcome.step > step
     again = train.fit(run.experiment, run.place, progress=Quiet(), should_stop=lambda: True)
     assert again.step == outcome.step

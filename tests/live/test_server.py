@@ -1,4 +1,4 @@
-"""The page's server: who is answered, what, and how the stream of events ends."""
+"""The server of the page: which requests are answered, with which content, and how the stream of events ends."""
 
 import contextlib
 import http.client
@@ -28,7 +28,7 @@ def server() -> Iterator[Server]:
 
 
 def ask(server: Server, name: str = "", body: str | None = None, **headers: str) -> tuple[int, bytes, Any]:
-    """Status, body and headers of a request; the address may begin with / to replace that of the page."""
+    """The status, body and headers of a response; a name that starts with / replaces the path of the page."""
     url = urllib.parse.urlsplit(urllib.parse.urljoin(server.url, name))
     with contextlib.closing(http.client.HTTPConnection(url.netloc, timeout=30)) as connection:
         connection.request("GET" if body is None else "POST", url.path, body, headers)
@@ -49,7 +49,7 @@ def test_the_page_is_complete_and_may_load_nothing_from_elsewhere(server: Server
 
 def test_only_this_machine_with_the_token_is_answered(server: Server) -> None:
     port = server.url.split(":")[2].split("/")[0]
-    for host in (f"127.0.0.1:{port}", "localhost:8000", "localhost"):  # another port: a forwarded one
+    for host in (f"127.0.0.1:{port}", "localhost:8000", "localhost"):  # other ports occur if the port is forwarded
         assert ask(server, Host=host)[0] == 200
     for host in ("example.org", f"example.org:{port}", "127.0.0.1.example.org", "localhost@example.org", ""):
         assert ask(server, Host=host)[0] == 403
@@ -88,7 +88,7 @@ def test_the_stream_has_the_latest_news_and_counts_its_readers(server: Server, m
             ("about", {"name": "mine"}),
             ("state", {"step": 1}),
             ("curves", {"points": [[1, {"batch/loss": None}], [2, {"batch/loss": 0.5}]], "epochs": [], "again": True}),
-            ("frame", {"step": 2}),  # the first frame is dropped
+            ("frame", {"step": 2}),  # the first frame is overwritten
         ]
         assert board.readers == 1
         board.add_epoch({"step": 2, "test/loss": 0.25})
@@ -102,7 +102,7 @@ def test_the_stream_has_the_latest_news_and_counts_its_readers(server: Server, m
 
 
 def next_event(answer: http.client.HTTPResponse) -> tuple[str, Any]:
-    """The next event of a stream, as the standard has them: fields by line, a blank line at the end."""
+    """The next event of a stream in the standard format: one field per line, and a blank line at the end."""
     while True:
         fields = {}
         while line := answer.readline().decode().rstrip("\n"):

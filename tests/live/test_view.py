@@ -1,4 +1,4 @@
-"""The live view of a run: what it shows, that it changes nothing, and that the page's wishes are obeyed."""
+"""The live view of a run: its frames, its commands, and that it does not change the run."""
 
 import threading
 import time
@@ -12,12 +12,12 @@ from jaxcnn import live, train
 from tests.train import tiny
 from tests.train.runs import Quiet, assert_same, final_state, without_seconds
 
-STEPS = 6  # of an epoch of the tiny experiment
+STEPS = 6  # the steps of an epoch of the tiny experiment
 WAIT_SECONDS = 240.0
 
 
 def until(condition: Callable[[], Any]) -> Any:
-    """Waits until a condition holds; its value."""
+    """Waits until a condition holds; returns its value."""
     end = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < end:
         if value := condition():
@@ -27,7 +27,7 @@ def until(condition: Callable[[], Any]) -> Any:
 
 
 class Reader(threading.Thread):
-    """A browser in the place of one: reads the events of a view, and does what it is given at each frame."""
+    """Stands in for a browser: reads the events of a view, and sends given commands at each frame."""
 
     def __init__(self, view: live.LiveView, at_frame: Callable[[dict[str, Any]], None] = lambda frame: None) -> None:
         super().__init__(daemon=True)
@@ -89,7 +89,7 @@ def test_a_run_with_a_viewer_is_the_same_and_without_one_nothing_is_computed(
     plain = fit("unseen", unseen)
     assert unseen._viewer.program._thread is None and unseen._board._frame is None
 
-    # It is held before its first step until the program of frames is compiled, so that each step has a frame.
+    # The run waits before its first step until the program of frames is compiled, so that each step has a frame.
     seen._viewer.act({"do": "pause"})
 
     def at_frame(frame: dict[str, Any]) -> None:

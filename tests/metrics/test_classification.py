@@ -1,4 +1,4 @@
-"""Accuracy, top-k accuracy, Brier score and what follows from a confusion matrix: against scikit-learn."""
+"""Accuracy, top-k accuracy, Brier score and measures of a confusion matrix, against scikit-learn."""
 
 from typing import Any
 
@@ -16,7 +16,10 @@ compiled = compiled_functions(metrics)
 
 
 def drawn(seed: int, n: int = 60, *, absent: bool = False) -> dict[str, np.ndarray]:
-    """Labels, probabilities and weights; with ``absent`` class 3 has no labels and 4 neither labels nor predictions."""
+    """Labels, probabilities and weights.
+
+    With ``absent``, class 3 has no labels, and class 4 has neither labels nor predictions.
+    """
     generator = np.random.default_rng(seed)
     logits = generator.normal(size=(n, CLASSES)).astype(np.float32)
     labels = generator.integers(0, 3 if absent else CLASSES, n)
@@ -101,7 +104,10 @@ def test_balanced_accuracy_is_that_of_scikit_learn() -> None:
 
 
 def test_ties_and_nan_in_top_k() -> None:
-    """Of equal scores the lower class comes first; a NaN is first of all, and no label is found at one."""
+    """Of equal scores the lower class comes first.
+
+    A NaN precedes all numbers, so no example with a NaN counts as correct.
+    """
     generator = np.random.default_rng(0)
     scores = generator.integers(0, 3, (200, 6)).astype(np.float32)
     labels = generator.integers(0, 6, 200)
@@ -114,7 +120,7 @@ def test_ties_and_nan_in_top_k() -> None:
 
 
 def test_pixels_and_masks() -> None:
-    """Labels of pixels with one weight for each image; pixels of no class, and examples that are padding."""
+    """Labels of pixels with one weight for each image; pixels without a class, and examples that are padding."""
     generator = np.random.default_rng(1)
     labels, predictions = generator.integers(0, 4, (2, 3, 5, 4))
     labels[0, 0] = 255

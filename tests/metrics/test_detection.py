@@ -1,4 +1,4 @@
-"""COCO average precision against pycocotools, with crowds, areas that are not those of the boxes, and empty images."""
+"""COCO average precision against pycocotools, with crowds, areas that differ from those of boxes, and empty images."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ NAMES += ["ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"]
 
 
 def drawn(seed: int, images: int = 12) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Boxes of three sizes, detections near them and elsewhere, scores with ties; class 4 has detections alone."""
+    """Boxes of three sizes, detections close to them and elsewhere, scores with ties; class 4 has no boxes."""
     generator = np.random.default_rng(seed)
     targets, predictions = [], []
     for image in range(images):
@@ -41,7 +41,7 @@ def drawn(seed: int, images: int = 12) -> tuple[list[dict[str, Any]], list[dict[
         kinds = np.concatenate([labels[near], generator.integers(1, 5, 4)])
         scores = generator.integers(0, 20, len(found)) / 20
         predictions.append({"boxes": found, "labels": kinds, "scores": scores})
-    # The first detection overlaps two boxes equally; which it takes decides what is left for the second.
+    # The first detection overlaps two boxes equally; its match decides which box remains for the second detection.
     pair = np.array([[0, 0, 10, 10], [2, 0, 12, 10]])
     kinds = np.array([1, 1])
     targets.append({"boxes": pair, "labels": kinds, "crowd": kinds > 1, "area": np.array([100, 100])})

@@ -44,7 +44,7 @@ def test_psnr_and_ssim_against_scikit_image(dtype: Any) -> None:
 
 
 def test_ssim_of_a_texture_on_a_large_mean_keeps_its_digits() -> None:
-    """A mean of squares of values around 1e4 has no digits left for a variance of 0.1."""
+    """A variance of 0.1 is lost in a mean of squares of values around 1e4."""
     references, images = np.random.default_rng(0).random((2, 12, 12, 1)).astype(np.float32) + np.float32(1e4)
     options: dict[str, Any] = {"data_range": 1.0, "use_sample_covariance": False, "channel_axis": -1}
     expected = structural_similarity(references.astype(np.float64), images.astype(np.float64), **options, **GAUSSIAN)

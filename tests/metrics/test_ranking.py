@@ -1,4 +1,4 @@
-"""ROC AUC and average precision: against scikit-learn, and the binned ones within the error that they compute."""
+"""ROC AUC and average precision against scikit-learn, and the binned versions within their reported error."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ N, PROBLEMS, BINS = 80, 12, 20
 
 
 def drawn() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Twelve problems: the even ones with many ties, the last ones with few positives."""
+    """Twelve problems: the even ones have many ties, the last ones have few positives."""
     generator = np.random.default_rng(0)
     labels = generator.random((N, PROBLEMS)) < np.linspace(0.6, 0.05, PROBLEMS)
     labels[0], labels[1] = True, False
@@ -42,13 +42,14 @@ def test_against_scikit_learn() -> None:
             np.testing.assert_allclose(precision[index], average_precision_score(truth, score, **each), rtol=2e-6)
         assert (np.abs(binned.roc_auc - auc) <= binned.roc_auc_error + 1e-6).all()
         assert (np.abs(binned.average_precision - precision) <= binned.average_precision_error + 1e-6).all()
-        # The errors are those of some order within the bins, not far larger: the worst differences come near.
+        # The reported errors are not far larger than the actual ones: the largest difference is at least a fifth of its
+        # error.
         assert np.max(np.abs(binned.roc_auc - auc) / binned.roc_auc_error) > 0.2
         assert np.max(np.abs(binned.average_precision - precision) / binned.average_precision_error) > 0.2
 
 
 def test_the_errors_are_reached_by_the_orders_that_are_worst() -> None:
-    """All positives of a bin above all negatives of it, and below."""
+    """All positives of a bin rank above all its negatives, or all rank below."""
     for first, second in ((0.6, 0.4), (0.4, 0.6)):
         labels = np.array([1] * 3 + [0] * 5)
         scores = (np.where(labels, first, second) + np.arange(8) / 100).astype(np.float32)
@@ -59,7 +60,7 @@ def test_the_errors_are_reached_by_the_orders_that_are_worst() -> None:
 
 
 def test_what_cannot_be_ranked_is_nan() -> None:
-    """A NaN, no positives, no negatives, nothing; but a NaN with weight 0 is padding."""
+    """A NaN, no positives, no negatives, or no examples at all; a NaN with weight 0 is padding."""
     labels = np.array([[0, 1, 0], [0, 0, 0], [1, 1, 1], [0, 1, 0]]).T
     scores = np.array([[0.1, 0.2, np.nan], [1, 1, 1], [1, 2, 3], [0.1, 0.2, np.nan]], np.float32).T
     weights = np.array([[1, 1, 1], [1, 1, 1], [1, 1, 1], [1, 1, 0]]).T

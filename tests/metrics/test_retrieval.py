@@ -1,4 +1,4 @@
-"""Measures of retrieval: against scikit-learn, and the Oxford rule against its loop."""
+"""Retrieval metrics against scikit-learn, and the Oxford rule against its loop."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ MASK[:, 0] = True
 
 
 def oxford(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Trapezoids between the precision before and after each relevant example."""
+    """Average precision as trapezoids between the precision before and after each relevant example."""
     ranks = np.flatnonzero(labels[np.argsort(-scores, kind="stable")])
     total = 0.0
     for j, r in enumerate(ranks):
@@ -55,7 +55,7 @@ def test_both_rules_and_recall() -> None:
 
 
 def test_every_measure_counts_the_same_labels_as_relevant() -> None:
-    """Grades of relevance above 0, and -1 where an example is not."""
+    """Grades above 0 are relevant, and -1 marks a missing example."""
     graded = np.where(LABELS, generator.integers(1, 4, LABELS.shape), -1)
 
     @jax.jit

@@ -1,4 +1,4 @@
-"""Running forms: batch by batch under ``jit``, ``scan`` and ``psum`` they give what all examples at once give."""
+"""Running metrics under ``jit``, ``scan`` and ``psum``: batch by batch they equal those of all examples at once."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def drawn() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     labels = generator.integers(0, CLASSES, PARTS * EACH)
     scores = generator.dirichlet(np.ones(CLASSES), PARTS * EACH).astype(np.float32)
     weights = generator.integers(0, 2, PARTS * EACH).astype(np.float32)
-    scores[weights == 0] = np.nan  # what is padding counts for nothing, whatever it holds
+    scores[weights == 0] = np.nan  # padding has no influence, whatever its values
     return labels, scores, weights
 
 
@@ -100,7 +100,7 @@ def test_an_explicit_mesh_gives_what_one_device_gives() -> None:
 
 
 def test_counts_go_on_after_the_end_of_float32() -> None:
-    """2**24 + 1 is no float32; a sum of 30,000,000 ones and one more is exact, also in several states."""
+    """Float32 cannot represent 2**24 + 1; a sum of 30,000,001 ones is exact, also split over several states."""
     million = jnp.full((10,), 1.5e6)
 
     @jax.jit

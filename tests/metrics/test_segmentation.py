@@ -1,4 +1,4 @@
-"""Measures of label maps with pixels that have no label: scikit-learn's, and boundaries against SciPy's distances."""
+"""Metrics of label maps with unlabelled pixels against scikit-learn, and of boundaries against SciPy's distances."""
 
 import re
 from typing import Any
@@ -37,7 +37,7 @@ def test_measures_of_label_maps_leave_out_pixels_without_a_label() -> None:
 
 
 def expected(truth: np.ndarray, found: np.ndarray, tolerance: float, labelled: np.ndarray) -> float:
-    """By the definition: the boundary pixel by pixel, and the distance to the nearest pixel of the other boundary."""
+    """By the definition: boundary pixels one by one, with the distance to the nearest pixel of the other boundary."""
 
     def boundary(mask: np.ndarray) -> np.ndarray:
         edge = np.zeros_like(mask)

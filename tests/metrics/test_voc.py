@@ -1,4 +1,4 @@
-"""Average precision of Pascal VOC against its development kit's loops, with difficult boxes, crowds and ties."""
+"""Average precision of Pascal VOC against the loops of its development kit, with difficult boxes, crowds and ties."""
 
 import re
 from typing import Any
@@ -16,7 +16,7 @@ def with_difficult(seed: int) -> tuple[Images, Images]:
     targets, predictions = drawn(seed)
     generator = np.random.default_rng(seed)
     targets = [each | {"difficult": generator.random(len(each["boxes"])) < 0.3} for each in targets]
-    # Scores without ties between images, whose order the development kit leaves open.
+    # Images have no scores in common, since the development kit does not define the order of such ties.
     count = iter(generator.permutation(10_000))
     return targets, [each | {"scores": np.array([next(count) for _ in each["scores"]])} for each in predictions]
 
@@ -30,7 +30,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def loops(targets: Images, predictions: Images, label: int, threshold: float) -> tuple[list[float], list[float], int]:
-    """``VOCevaldet.m``: all detections of a class by confidence, one after the other."""
+    """``VOCevaldet.m``: all detections of a class in order of confidence."""
     left_out = [each["difficult"] | each["crowd"] for each in targets]
     count = sum(int((~left_out[i][targets[i]["labels"] == label]).sum()) for i in range(len(targets)))
     detections = [

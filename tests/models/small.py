@@ -1,4 +1,4 @@
-"""Models small enough to train for a few steps in a test, and what a step needs."""
+"""Models that are small enough to train for a few steps in a test, and the functions of a step."""
 
 import dataclasses
 import functools
@@ -14,13 +14,13 @@ from flax import linen as nn
 from jaxcnn import models
 
 Variables = Mapping[str, Any]
-# Compiling is nearly all that these tests do; optimizing what runs once costs three times what it saves.
+# Nearly all the time of these tests is compile time; optimizing a program that runs once costs three times its gain.
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Small:
-    """One model of a family, shrunk by its own options.
+    """One model of a family, made small by its options.
 
     Attributes:
         name: of the model.
@@ -78,9 +78,9 @@ def initialized(small: Small) -> Variables:
 
 
 def losses(small: Small, *, steps: int, batch: int) -> list[float]:
-    """The losses of Adam on one batch of images that are darker or brighter by their class.
+    """The losses of Adam on one batch of images whose brightness depends on their class.
 
-    Some of these networks start with outputs next to nothing: plain gradients and pure noise would take them long.
+    Some of these networks start with outputs close to zero: plain gradient descent on pure noise would take long.
     """
     model, variables = small.create(), dict(initialized(small))
     params, state = variables.pop("params"), variables
@@ -108,7 +108,7 @@ def losses(small: Small, *, steps: int, batch: int) -> list[float]:
 
 
 def count_multiply_adds(model: nn.Module, shape: tuple[int, ...]) -> int:
-    """Output positions times kernel entries, over every layer that has a kernel."""
+    """The number of output positions times the kernel size, summed over all layers with a kernel."""
     total = 0
 
     def count(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:

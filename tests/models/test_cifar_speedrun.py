@@ -1,4 +1,4 @@
-"""What only the network of the speed run has: whitening, identity filters, a frozen layer."""
+"""Parts that only the network of the speed run has: whitening, identity filters, a frozen layer."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ OPTIONS = {"widths": (8, 8, 8)}
 
 
 def test_responses_to_the_images_are_white(key: jax.Array) -> None:
-    images = jax.random.normal(key, (16, 12, 12, 3)).cumsum(1).cumsum(2)  # neighbours resemble each other
+    images = jax.random.normal(key, (16, 12, 12, 3)).cumsum(1).cumsum(2)  # neighbouring pixels are similar
     kernel = np.asarray(models.whitening_kernel(images, epsilon=0.0))
     patches = np.stack([np.asarray(images)[:, i : i + 11, j : j + 11] for i in (0, 1) for j in (0, 1)], -2)
     responses = patches.reshape(-1, 12) @ kernel.reshape(12, 24)
@@ -24,7 +24,8 @@ def test_responses_to_the_images_are_white(key: jax.Array) -> None:
 
 
 def test_epsilon_bounds_the_filters(key: jax.Array) -> None:
-    images = jnp.broadcast_to(jax.random.normal(key, (4, 8, 8, 1)), (4, 8, 8, 3))  # grey: two thirds of it are empty
+    # grey images: two of three colour directions have no variance
+    images = jnp.broadcast_to(jax.random.normal(key, (4, 8, 8, 1)), (4, 8, 8, 3))
     norms = np.sqrt((np.asarray(models.whitening_kernel(images, epsilon=1e-2)) ** 2).sum((0, 1, 2)))
     assert norms.max() <= 10.01
 

@@ -1,4 +1,4 @@
-"""The stages of Jarrett et al. (2009), against NumPy, and what random kernels respond to."""
+"""The stages of Jarrett et al. (2009) against NumPy, and the strongest inputs of random kernels."""
 
 import dataclasses
 import itertools
@@ -71,7 +71,7 @@ def test_a_random_filter_responds_most_to_its_largest_fourier_component(seed: in
         return gradient / jnp.linalg.norm(gradient)
 
     def strongest(array: np.ndarray) -> tuple[int, ...]:
-        """The frequency of the largest component; of a pair of opposite ones, the first."""
+        """The frequency of the largest component; of a pair of opposite frequencies, the first."""
         sizes = np.abs(np.fft.fft2(array, (12, 12)))
         place = np.unravel_index(sizes.argmax(), sizes.shape)
         return min(tuple(int(i) for i in place), tuple(int(-i % 12) for i in place))

@@ -1,4 +1,4 @@
-"""Dilated residual networks: their maps, auxiliary scores, and what they refuse. Logits: test_torch_weights.py."""
+"""Dilated residual networks: their maps, auxiliary scores, and errors. Logits: test_torch_weights.py."""
 
 import functools
 from typing import Any
@@ -37,14 +37,14 @@ def test_a_smaller_output_stride_keeps_the_maps_large(stride: int, sizes: tuple[
 
 @pytest.mark.gate
 def test_a_dilated_network_computes_the_strided_one_at_every_eighth_pixel() -> None:
-    """Without strides before them, dilated windows read the same pixels as the windows of the strided network."""
+    """Dilated windows without the preceding strides read the same pixels as the windows of the strided network."""
     strided, dilated = (models.create("resnet50", **TINY, output_stride=stride) for stride in (32, 8))
     x = np.random.default_rng(0).standard_normal((1, 64, 64, 3)).astype(np.float32)
     variables = quick_jit(functools.partial(strided.init, train=False))(jax.random.key(0), x)
     few, many = (
         quick_jit(functools.partial(model.apply, method="features"))(variables, x) for model in (strided, dilated)
     )
-    # The second block of a stage is dilated twice as much as the first, as the stride of the first one requires.
+    # The stride of the first block of a stage becomes the dilation of the second, which is twice that of the first.
     np.testing.assert_allclose(many["stage3"][:, ::2, ::2], few["stage3"], rtol=0, atol=1e-5)
     np.testing.assert_allclose(many["stage4"][:, ::4, ::4], few["stage4"], rtol=0, atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""Faster R-CNN: detections, losses and gradients are those of torchvision for the same weights and samples."""
+"""Faster R-CNN: detections, losses and gradients equal those of torchvision for the same weights and samples."""
 
 import functools
 import re
@@ -39,7 +39,7 @@ def tiny() -> tuple[models.FasterRCNN, Any]:
 
 
 def check_detections(found: dict[str, Any], name: str, *, tolerance: float) -> None:
-    """Equal labels in equal order; scores within a tolerance, and boxes within that share of 100 pixels."""
+    """Checks labels and their order exactly, scores to a tolerance, and boxes to that fraction of 100 pixels."""
     stored = {key: tv.stored()[f"{name} {key}"] for key in ("boxes", "labels", "scores")}
     assert (stored["scores"] > 0).all() and len(np.unique(stored["labels"])) > 1
     np.testing.assert_array_equal(found["labels"], stored["labels"])
@@ -49,7 +49,7 @@ def check_detections(found: dict[str, Any], name: str, *, tolerance: float) -> N
 
 @pytest.mark.gate  # the default test of train.detection runs the same layers, proposals and detections
 def test_detections_are_torchvisions_and_one_program_serves_all_images() -> None:
-    """Three images of three sizes in one batch: boxes, labels, scores and their order; no trace for other images."""
+    """Three images of three sizes in one batch: boxes, labels and scores in order; no new trace for other images."""
     model, variables = tiny()
     traces = 0
 
@@ -65,7 +65,7 @@ def test_detections_are_torchvisions_and_one_program_serves_all_images() -> None
     limits = np.array(tv.TINY_SIZES)[:, None, ::-1]
     assert (found["boxes"][..., 2:] <= limits).all()
     assert ((found["boxes"][..., 2:] == limits) & (limits < 96)).any((1, 2)).sum() > 1, "boxes that are clipped"
-    # What a batch holds beyond the true size of an image changes nothing; images without a score have no detection.
+    # Pixels beyond the true size of an image have no influence; images without a score have no detections.
     spoilt = np.where(x == 0, 7, x)
     np.testing.assert_array_equal(detect(spoilt, sizes)["boxes"], found["boxes"])
     assert not np.array_equal(detect(x[::-1].copy(), sizes[::-1].copy())["boxes"], found["boxes"])
@@ -77,12 +77,12 @@ def test_the_hundred_detections_of_the_whole_network_are_torchvisions() -> None:
     model, variables = models.load_torch(NAME, tv.weights(shapes_here(NAME)))
     x, sizes = tv.images(tv.WHOLE_SIZES, 128), np.array(tv.WHOLE_SIZES)
     found = jax.device_get(quick_jit(functools.partial(model.apply, variables))(x, image_sizes=sizes))
-    # Activations grow in a residual network of random weights with norms that are frozen, and rounding with them.
+    # A residual network of random weights with frozen norms amplifies activations, and rounding errors with them.
     check_detections(found, "whole", tolerance=5e-4)
 
 
 def truth() -> tuple[np.ndarray, np.ndarray]:
-    """The boxes and labels of three images, one of which has none, padded to five."""
+    """The boxes and labels of three images, one of which has none, padded to five boxes."""
     boxes, labels = np.zeros((3, 5, 4), np.float32), np.zeros((3, 5), np.int32)
     for index, (some, classes) in enumerate(tv.TRUTH):
         boxes[index, : len(some)], labels[index, : len(some)] = some, classes
@@ -91,7 +91,7 @@ def truth() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def first_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Samples of the first entries, as those that torchvision was given."""
+    """Samples of the first entries, as in the reference losses of torchvision."""
     draw = jax.random.uniform
 
     def uniform(key: jax.Array, shape: Any, *more: Any, **options: Any) -> jax.Array:
@@ -108,10 +108,10 @@ LOSSES = {
 }
 
 
-@pytest.mark.gate  # the default test of train.detection reads the same losses
+@pytest.mark.gate  # the default test of train.detection compares the same losses
 @pytest.mark.usefixtures("first_samples")
 def test_losses_are_torchvisions_for_the_same_samples() -> None:
-    """Also of an image without boxes. Boxes without area and inverted ones change nothing."""
+    """An image without boxes is included. Boxes without area and inverted boxes have no influence."""
     model, variables = tiny()
 
     @quick_jit
@@ -158,7 +158,10 @@ def test_gradients_are_torchvisions_for_the_same_samples() -> None:
 
 @pytest.mark.parametrize(("kind", "low", "high"), [("anchors", 0.3, 0.7), ("regions", 0.5, 0.5)])
 def test_matches_are_torchvisions(kind: str, low: float, high: float) -> None:
-    """Overlaps of whole tenths, so that several anchors share the highest overlap of a box; padding changes nothing."""
+    """Overlaps are multiples of a tenth, so that several anchors share the highest overlap of a box.
+
+    Padding has no influence.
+    """
     overlaps = tv.stored()["overlaps"]
     padded = np.concatenate([overlaps, np.ones((2, 60), np.float32)])
     there = np.arange(6) < 4
@@ -170,7 +173,7 @@ def test_matches_are_torchvisions(kind: str, low: float, high: float) -> None:
     found = np.asarray(match(padded, there, some))
     assert (found[~some] == _targets.IGNORED).all()
     np.testing.assert_array_equal(match(padded, np.zeros(6, bool), some), np.where(some, -1, -2))
-    # A box that nothing overlaps takes nothing.
+    # A box without any overlap is not matched.
     np.testing.assert_array_equal(match(0 * padded, there, np.ones(60, bool)), np.full(60, -1))
 
 
@@ -191,7 +194,7 @@ def test_samples_are_random_of_both_kinds_and_of_fixed_length() -> None:
 
 
 def test_anchors_across_the_border_are_left_out_of_training_where_the_paper_does() -> None:
-    """By the true size of the image: an anchor within the padded image only crosses too."""
+    """The true size of the image decides: an anchor that ends in the padding crosses the border too."""
     anchors = np.array([[-1, 0, 8, 8], [0, 0, 8, 8], [4, 4, 17, 12], [8, 4, 16, 12], [4, 4, 12, 13]], np.float32)
 
     @jax.jit
@@ -205,7 +208,7 @@ def test_anchors_across_the_border_are_left_out_of_training_where_the_paper_does
 
     inside, every = jax.device_get(draw(jax.random.key(0)))
     assert sorted(inside.place[inside.weight > 0].tolist()) == [1, 3] and every.weight.sum() == 5
-    # The best anchor that is trained takes the box, although the one left out is nearer.
+    # The best anchor inside the image is matched with the box, although an anchor that is left out overlaps more.
     assert inside.label[inside.place == 1].tolist()[0] == 1
     assert models.create("fasterrcnn_vgg16").crossing_anchors is False
     assert models.create(NAME).crossing_anchors is True

@@ -1,4 +1,4 @@
-"""Residual networks of the Flax example: the same architecture written with Flax alone gives the same logits."""
+"""Residual networks of the Flax example: the same architecture in pure Flax gives the same logits."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from tests.models.torchvision_states import generated
 
 
 class BottleneckResNetBlock(nn.Module):
-    """Automatic names, SAME padding: what the checkpoints of the example hold."""
+    """A block with automatic names and SAME padding, as in the checkpoints of the example."""
 
     width: int
     strides: int
@@ -48,12 +48,13 @@ class ResNet50(nn.Module):
 
 
 def example() -> tuple[nn.Module, Any]:
-    """The network, with weights and statistics that NumPy drew."""
+    """The network, with weights and statistics drawn by NumPy."""
     model = ResNet50(7)
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
     leaves = jax.tree.leaves_with_path(shapes)
     names = {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves}
-    drawn = generated({name: shape[::-1] for name, shape in names.items()})  # it scales by all axes but the first
+    # the default scales by all axes but the first
+    drawn = generated({name: shape[::-1] for name, shape in names.items()})
     spread = {name: drawn[name].transpose() + 0.5 * ("'var'" in name) for name in names}
     return model, jax.tree.unflatten(jax.tree.structure(shapes), [spread[name] for name in names])
 

@@ -1,4 +1,4 @@
-"""Networks of the history: exact sizes, what their structure refuses, and that each learns."""
+"""Historical networks: exact sizes, invalid options and inputs, and that each network learns."""
 
 import functools
 from typing import Any
@@ -54,7 +54,7 @@ DEEP = {
 
 @pytest.mark.parametrize("name", default_rows(NAMES, keep=[name for name in NAMES if name not in DEEP]))
 def test_sizes_are_those_of_the_info(name: str) -> None:
-    """The parameters are the figures that the literature gives, the multiply-adds those of the summary."""
+    """The number of parameters is that in the literature, and the number of multiply-adds that of the summary."""
     info = models.info(name)
     found = models.summary(models.create(name), (1, *info.input_shape))
     assert (found.parameters, found.macs) == (info.parameters, info.macs)
@@ -62,7 +62,7 @@ def test_sizes_are_those_of_the_info(name: str) -> None:
 
 
 def test_published_counts() -> None:
-    """Figures from outside: the papers, torchvision's and timm's tables, the Caffe model."""
+    """Independent sources: the papers, the tables of torchvision and timm, and the Caffe model."""
     published = {
         "bn_inception": 11_295_240,
         "convnetjs_cifar10": 22_466,
@@ -108,7 +108,7 @@ def test_the_five_networks_of_the_paper() -> None:
     assert set(PAPER_RUNS) <= set(models.list_models())
     sizes = {name: models.info(name).parameters for name in PAPER_RUNS}
     assert len({size for name, size in sizes.items() if name != "inception_2015"}) == 1
-    # A norm has two parameters for each channel where a bias is one.
+    # A norm has two parameters for each channel, a bias has one.
     assert sizes["bn_x5"] - sizes["inception_2015"] == sizes["bn_baseline"] - sizes["inception_2015"] == 9952
 
 
@@ -183,7 +183,7 @@ def test_segmenters_learn_which_pixels_are_bright(name: str) -> None:
 
 
 def test_unet_sizes() -> None:
-    """The paper's own pairs of sizes; other sizes are refused with the nearest that do."""
+    """The pairs of sizes in the paper. Other sizes are refused, with the nearest valid size in the message."""
     model = models.create("unet", widths=(1, 1, 1, 1, 1))
     for size, out in ((572, 388), (540, 356), (188, 4)):
         x = jax.ShapeDtypeStruct((1, size, size, 1), jnp.float32)
@@ -211,7 +211,7 @@ def test_fcn_gives_a_class_to_every_pixel_of_any_image(name: str) -> None:
 
 @pytest.mark.parametrize("stride", default_rows([32, 16, 8], keep=[8]))
 def test_fcn_enlarges_bilinearly_about_the_right_place(stride: int) -> None:
-    """With scores that are constant the enlarged map is constant wherever no edge is near."""
+    """For constant scores, the enlarged map is constant away from the edges."""
     from jaxcnn.models._fcn import FCN
 
     options: dict[str, Any] = {"widths": (1,) * 5, "stage_sizes": (1,) * 5, "hidden": 1, "num_classes": 2}
@@ -223,7 +223,7 @@ def test_fcn_enlarges_bilinearly_about_the_right_place(stride: int) -> None:
 
 
 def test_fcn_takes_the_weights_of_vgg() -> None:
-    """On an image of 224x224 padded as VGG pads, the middle of fc6 is the fc6 of VGG."""
+    """On an image of 224x224 with the padding of VGG, the centre of fc6 equals the fc6 of VGG."""
     sizes: dict[str, Any] = {"stage_sizes": (1,) * 5, "widths": (2,) * 5, "hidden": 3}
     from jaxcnn.models._fcn import FCN
     from jaxcnn.models._vgg import VGG

@@ -1,4 +1,4 @@
-"""LeNet-5 of 1998 against its paper: table I, the count of every layer, the codes, equation 9."""
+"""LeNet-5 of 1998 against its paper: table I, the parameters of every layer, the target codes, equation 9."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ def test_layers_have_the_paper_s_parameters() -> None:
 
 
 def test_table_one_is_symmetric() -> None:
-    """Every S2 map is read by ten of the C3 maps, and no two C3 maps read the same."""
+    """Every S2 map is read by ten of the C3 maps, and no two C3 maps read the same S2 maps."""
     assert [sum(source in reads for reads in C3_READS) for source in range(6)] == [10] * 6
     assert len(set(C3_READS)) == 16 and [len(reads) for reads in C3_READS] == [3] * 6 + [4] * 9 + [6]
 

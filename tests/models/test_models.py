@@ -1,4 +1,4 @@
-"""What every model owes: its exact size, names for its maps, a type, any batch axes, training."""
+"""Tests of every model: its exact size, the names of its maps, dtypes, batch axes, and training."""
 
 import functools
 from typing import Any

@@ -1,4 +1,4 @@
-"""The multi-scale network equals its definition, written out with SciPy, scikit-image and lax."""
+"""The multi-scale network equals its definition, written with SciPy, scikit-image and lax."""
 
 import functools
 from typing import Any
@@ -26,7 +26,7 @@ def test_sizes_are_those_of_the_info() -> None:
 
 
 def enlarged(maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Linear interpolation between the centres of pixels, one axis after the other."""
+    """Linear interpolation between the centres of pixels, axis by axis."""
     for axis, size in enumerate(shape):
         old = maps.shape[axis]
         places = np.clip((np.arange(size) + 0.5) * old / size - 0.5, 0, old - 1)

@@ -15,7 +15,7 @@ def test_cells_answer_as_the_paper_s_equations_say(key: jax.Array) -> None:
     distance = np.hypot(*np.indices((3, 3)) - 1.0)
     c, d = (decay**distance / (decay**distance).sum() for decay in (0.9, 0.8))
     s = np.asarray(SCells(stage).apply({"params": {"a": a, "b": jnp.asarray(b, jnp.float32)}}, x))
-    part = x[1:4, 0:3]  # what the cell at (2, 1) sees
+    part = x[1:4, 0:3]  # the window that the cell at (2, 1) reads
     v = np.sqrt((c[:, :, None] / 2 * part**2).sum())
     for plane in range(3):
         ratio = (1 + (a[..., plane] * part).sum()) / (1 + 2 * 2 / 3 * b[plane] * v)

@@ -1,4 +1,4 @@
-"""Leaving branches out, scaled widths, and sizes that single models refuse."""
+"""Networks without optional branches, scaled widths, and image sizes that single models refuse."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Recurrent refinement equals its definition, written out with the network alone."""
+"""Recurrent refinement equals its definition, written with the network alone."""
 
 import functools
 from typing import Any
@@ -29,7 +29,7 @@ def initialized(model: Any) -> Any:
 
 @functools.partial(jax.jit, static_argnums=1)
 def written_out(inner: Any, count: int) -> jax.Array:
-    """The logits after a number of repetitions."""
+    """The logits after a number of iterations."""
     network, labels = unet(), jnp.zeros((2, 8, 8, CLASSES))
     for _ in range(count):
         logits = network.apply(inner, jnp.concatenate([images(), labels], -1))

@@ -1,4 +1,4 @@
-"""What only residual networks have: shortcuts, the place of the stride, a last scale of zero, two kinds of padding."""
+"""Residual networks: shortcuts, the place of the stride, a last scale of zero, and two kinds of padding."""
 
 import functools
 from typing import Any
@@ -32,7 +32,7 @@ def test_plain_networks_are_residual_ones_without_their_projections() -> None:
 
 
 def test_a_plain_network_adds_nothing() -> None:
-    """With the last scale zero a plain block is zero, and a residual one is its input."""
+    """With a last scale of zero, the output of a plain block is zero, and that of a residual block is its input."""
     options = {"num_classes": 2, "width": 4, "stage_sizes": (1, 1, 1), "zero_init_last_scale": True}
     x = jax.random.normal(jax.random.key(0), (1, 8, 8, 3))
     found = {}
@@ -61,7 +61,7 @@ def test_stride_in_the_1x1_keeps_the_shapes_and_takes_less_work() -> None:
 
 
 def test_padding_of_the_other_frameworks() -> None:
-    """Both see the same shapes; only where the windows start differs."""
+    """The shapes are equal; only the start positions of the windows differ."""
     x = jax.random.normal(jax.random.key(0), (1, 32, 32, 3))
     model = models.create("resnet18", num_classes=2, width=4, stage_sizes=(1, 1))
     variables = quick_jit(model.init)(jax.random.key(1), x)

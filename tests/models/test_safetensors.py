@@ -1,4 +1,4 @@
-"""The file format, against bytes written by hand and every way to damage them."""
+"""The file format: bytes written by hand, and every kind of damage."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""Networks for series: sizes, masks that every layer respects, causality, and the generator with a cache."""
+"""Networks for time series: sizes, masks in every layer, causality, and generation with a cache."""
 
 import functools
 from typing import Any
@@ -20,7 +20,7 @@ CLASSIFIERS: dict[str, dict[str, Any]] = {
 
 
 def random(shape: tuple[int, ...]) -> np.ndarray:
-    """The same values for a shape in every test, whatever ran before."""
+    """The same values for a shape in every test, independent of the order of tests."""
     return np.random.default_rng(shape).standard_normal(shape)
 
 
@@ -65,7 +65,7 @@ def padded(series: list[np.ndarray], length: int, fill: float) -> tuple[np.ndarr
 
 @every_classifier
 def test_a_padded_series_has_the_logits_of_the_series_alone(name: str) -> None:
-    """Whatever the padding holds, in evaluation; and batch statistics that no padding enters, in training."""
+    """The padding may have any values at evaluation, and does not enter the batch statistics in training."""
     model = models.create(name, num_classes=3, **CLASSIFIERS[name])
     series = [random((length, 2)).astype(np.float32) for length in (5, 9)]
     variables = drawn(jax.eval_shape(model.init, jax.random.key(0), series[0]))
@@ -99,7 +99,8 @@ def test_a_full_mask_changes_nothing_and_statistics_are_those_of_the_entries() -
     plain, full, updates = every()
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), plain, full)
     kernel, bias = (variables["params"]["conv1"][leaf] for leaf in ("kernel", "bias"))
-    wide = np.pad(np.where(mask[..., None], x, 0), ((0, 0), (3, 4), (0, 0)))  # Keras pads an even window more after
+    # Keras pads an even window by one more at the end
+    wide = np.pad(np.where(mask[..., None], x, 0), ((0, 0), (3, 4), (0, 0)))
     conv1 = np.stack([(wide[:, t : t + 8, :, None] * kernel).sum((1, 2)) for t in range(6)], 1) + bias
     old = variables["batch_stats"]["norm1"]["mean"]
     wanted = 0.99 * old + 0.01 * conv1[mask].mean(0)
@@ -125,7 +126,7 @@ def test_each_output_depends_on_its_entry_and_those_of_the_receptive_field_befor
     model = models.create("wavenet_stack", **WAVENET)
     x = np.abs(random((20, 2))).astype(np.float32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), x)
-    # With positive numbers no rectifier is closed, so that an entry changes all outputs that depend on it.
+    # With positive numbers no rectifier is zero, so that an input entry changes all outputs that depend on it.
     variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.2, np.float32), shapes)
     changed = x.copy()
     changed[3] += 1

@@ -1,4 +1,4 @@
-"""Every size of image that a model claims to read gives an output, and the next smaller one is refused."""
+"""Every image size that a model supports gives an output, and the next smaller size is refused."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,18 +12,18 @@ from jaxcnn import ShapeError, models
 from tests.tiers import default_rows
 
 LARGEST = 320
-STRIDE = 32  # of the last map, at most
+STRIDE = 32  # the largest stride of a last map
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A model, shrunk without a change to its windows and strides, and the sides of the images that it reads."""
+    """A model with its own windows and strides but fewer channels and layers, and the supported sides of its images."""
 
     name: str
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     smallest: int = 1
     largest: int = LARGEST
-    some_refused: bool = False  # sides within the range that the model refuses, by a ShapeError
+    some_refused: bool = False  # some sides within the range are refused by a ShapeError
 
     def output(self, height: int, width: int) -> tuple[int, ...]:
         model = models.create(self.name, num_classes=3, **self.options)
@@ -71,15 +71,15 @@ CLAIMS = [
     ),
     Claim(name="vit_s_16", options={"depth": 1, "width": 2, "num_heads": 1}, smallest=16, some_refused=True),
 ]
-# Networks of a family that has a shallower one.
+# Networks whose family has a shallower member.
 DEEP = {"bn_baseline", "googlenet", "resnet50"}
-# Convolutions and pools one after the other, branches, blocks, a decoder, patches.
+# One network of each kind: a chain of convolutions and pools, branches, blocks, a decoder, patches.
 BY_DEFAULT = ["alexnet", "googlenet_torchvision", "resnet18", "unet", "vit_s_16"]
 every_claim = pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
 
 
 def check(claim: Claim, sizes: list[int]) -> None:
-    """Each size once, two of them in one image."""
+    """Checks each size once, two sizes per image."""
     failed = {}
     for height, width in zip(sizes[::2], reversed([*sizes[1::2], *sizes[-1:][: len(sizes) % 2]]), strict=True):
         try:
@@ -88,7 +88,7 @@ def check(claim: Claim, sizes: list[int]) -> None:
             if not claim.some_refused:
                 failed[height, width] = error
             continue
-        except Exception as error:  # whatever it is, the claim does not hold
+        except Exception as error:  # any exception contradicts the claim
             failed[height, width] = error
             continue
         assert shape == ((1, *shape[1:3], 3) if claim.dense else (1, 3))
@@ -107,9 +107,9 @@ def test_some_sizes_of_the_claim(claim: Claim) -> None:
 @every_claim
 @pytest.mark.gate
 def test_every_size_of_the_claim(claim: Claim) -> None:
-    """Every size up to the total stride above the smallest, and the last ones.
+    """Every size up to the total stride above the smallest, and the last sizes.
 
-    What follows repeats; up to three times the stride every fifth size is read, so that remainders differ.
+    Larger sizes repeat these cases. Up to three times the stride every fifth size is tested, so that remainders differ.
     """
     last = min(claim.largest, LARGEST)
     once, repeats_after = (min(claim.smallest + count * STRIDE, last) for count in (1, 3))

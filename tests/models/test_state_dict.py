@@ -1,4 +1,4 @@
-"""State dicts as training scripts leave them, and files that PyTorch cannot read."""
+"""State dicts as saved by training scripts, and files that PyTorch cannot read."""
 
 import logging
 import pickle
@@ -84,7 +84,7 @@ def test_names_that_are_not_known_stay_and_are_refused_by_the_caller() -> None:
 
 
 class FakeTensor:
-    """What the code uses of a tensor of PyTorch."""
+    """A tensor of PyTorch, reduced to the attributes that the code uses."""
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values

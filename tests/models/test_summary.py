@@ -1,4 +1,4 @@
-"""The summary against closed forms, against gradients, and against sums by hand."""
+"""The summary against closed forms, against gradients, and against sums computed by hand."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ from tests.examples import examples
 
 
 class Stack(linen.Module):
-    """Layers one after the other, each given as (kind, window)."""
+    """A chain of layers, each given as (kind, window)."""
 
     layers: tuple[Any, ...]
 
@@ -65,7 +65,7 @@ def test_stacks_see_what_the_closed_form_says(layers: list[tuple[str, SlidingWin
 
 
 class Branches(linen.Module):
-    """A residual sum of unequal branches, a concatenation, a grouped convolution, dilation, an uneven window."""
+    """A residual sum of unequal branches, a concatenation, a grouped convolution, dilation, an even window."""
 
     @linen.compact
     def features(self, x: jax.Array) -> dict[str, jax.Array]:
@@ -79,7 +79,7 @@ class Branches(linen.Module):
 
 
 class UpAndDown(linen.Module):
-    """A U: down by two, up by two, joined with what went down."""
+    """A U-net in small: down by two, up by two, concatenated with the first map."""
 
     @linen.compact
     def features(self, x: jax.Array) -> dict[str, jax.Array]:
@@ -93,7 +93,7 @@ class UpAndDown(linen.Module):
 
 
 class Turned(linen.Module):
-    """What arrays are put through between layers: transposes, flips, splits, reshapes, squeezes, masks."""
+    """Operations between layers: transposes, flips, splits, reshapes, squeezes, masks."""
 
     @linen.compact
     def features(self, x: jax.Array) -> dict[str, jax.Array]:
@@ -110,8 +110,8 @@ class Turned(linen.Module):
 
 
 def widest_footprint(model: linen.Module, shape: tuple[int, ...], key: jax.Array) -> tuple[int, int]:
-    """On how many input rows and columns an output position depends at most, by gradients."""
-    # Of positive numbers nothing cancels.
+    """The largest number of input rows and columns that an output position depends on, found by gradients."""
+    # With positive numbers nothing cancels.
     variables = jax.tree.map(lambda a: np.abs(a) + np.float32(0.1), jax.jit(model.init)(key, jnp.ones(shape)))
     x = np.random.default_rng(0).uniform(0.5, 1, shape).astype(np.float32)
     gradients = jax.jit(jax.jacrev(lambda x: model.apply(variables, x)[0].sum(-1)))(x)
@@ -157,15 +157,15 @@ RESNET50_V15 = (*STEM, *((3, STEPS[place], 1) for place in STAGES))
 def test_published_receptive_fields(layers: Any, size: int, jump: int) -> None:
     """Araujo, Norris and Sim (2019), table of receptive fields, and AlexNet's conv5.
 
-    ResNet-50 has its strides in 1x1 convolutions as in its paper; in the 3x3 ones, as torchvision has them, it sees
-    less.
+    ResNet-50 has its strides in 1x1 convolutions as in its paper; with the strides in 3x3 convolutions, as in
+    torchvision, its receptive field is smaller.
     """
     field = summary(Published(layers=layers), (1, 227, 227, 1)).layers[-1].receptive_field
     assert field is not None and (field.size, field.jump) == ((size,) * 2, (jump,) * 2)
 
 
 class Attention(linen.Module):
-    """A patch embedding, attention, and parameters of its own."""
+    """A patch embedding, attention, and parameters outside of layers."""
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -189,7 +189,7 @@ def test_attention_by_hand() -> None:
 
 
 class Mixed(linen.Module):
-    """Transposed and separable convolutions, a module called twice, one that the call leaves out, a remat, a scan."""
+    """Transposed and separable convolutions, a module called twice, a module that is not called, a remat, a scan."""
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -236,7 +236,7 @@ def test_lax_convolutions_count_as_ours(key: jax.Array) -> None:
 
 
 class Doubts(linen.Module):
-    """A choice between two programs."""
+    """A conditional between two convolutions."""
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -251,7 +251,7 @@ def test_of_a_choice_the_costlier_counts() -> None:
 
 
 class Turns(linen.Module):
-    """The same convolution several times: in a loop, or one after the other; and rows of a map, one by one."""
+    """The same convolution several times, in a loop or one after the other, and a loop over the rows of a map."""
 
     loop: bool
     length: int = 10
@@ -275,7 +275,7 @@ class Turns(linen.Module):
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_loop_sees_what_its_turns_see(reverse: bool) -> None:
-    """Ten turns of a 3x3 window see 21 positions, more than the image has."""
+    """Ten iterations with a 3x3 window read 21 positions, more than the image has."""
     shape = (10, 6, 6, 1)
     looped, unrolled = (summary(Turns(loop=loop, reverse=reverse), shape) for loop in (True, False))
     assert [each.receptive_field for each in looped.maps] == [each.receptive_field for each in unrolled.maps]
@@ -290,7 +290,7 @@ def test_a_long_loop_counts_every_turn_and_sees_the_whole_image() -> None:
 
 
 class Endless(linen.Module):
-    """A loop of unknown length."""
+    """A loop with an unknown number of iterations."""
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -360,7 +360,7 @@ def test_half_precision_halves_the_memory(lenet: Summary) -> None:
 
 
 class _Unusual(linen.Module):
-    """Parameters made in ``setup``, in a box, from an array, and of an initializer that multiplies and has a loop."""
+    """Parameters made in ``setup``, in a box, from an array, and by an initializer with a product and a loop."""
 
     def setup(self) -> None:
         self.early = self.param("early", linen.initializers.ones, (1, 1, 3))
@@ -386,4 +386,4 @@ def test_parameters_are_counted_however_they_are_made() -> None:
     found = summary(model, (2, 8, 3), spatial_ndim=1)
     made = model.init(jax.random.key(0), jnp.ones((2, 8, 3)))
     assert found.parameters == sum(leaf.size for leaf in jax.tree.leaves(made)) == 3 + 12 + 4 + 20
-    assert found.macs == 2 * 8 * (3 * 4 + 4 * 5)  # and none of those that drawing takes
+    assert found.macs == 2 * 8 * (3 * 4 + 4 * 5)  # and no operations of the initializers

@@ -1,4 +1,4 @@
-"""Models exported with symbolic sizes: read back in another process and run at two sizes, in one program each."""
+"""Models exported with symbolic sizes: loaded in another process and run at two sizes, in one program each."""
 
 import os
 import subprocess
@@ -55,8 +55,8 @@ NETWORKS: dict[str, tuple[Any, tuple[int, ...]]] = {
         (6, 6, 2),
     ),
 }
-# Of the networks that read images of any size: the symbolic height and width, their constraints, and by how much the
-# sides above grow from one image to the next.
+# For the networks that support images of any size: the symbolic height and width, their constraints, and the increase
+# of the sides above from one image to the next.
 ANY = ("h, w", ("h >= 32", "w >= 32"), (17, 5))
 SIDES: dict[str, tuple[str, tuple[str, ...], tuple[int, int]]] = {
     "resnet18": ("h, w", (), (17, 5)),
@@ -77,7 +77,7 @@ for path in sys.argv[1:]:
 """
 
 
-# By default functions are exported with symbolic sizes (tests/functional/test_symbolic.py).
+# The default tier exports functions with symbolic sizes (tests/functional/test_symbolic.py).
 @pytest.mark.gate
 @pytest.mark.parametrize(
     "names", [["modules"], [name for name in NETWORKS if name != "modules"]], ids=["modules", "others"]

@@ -1,4 +1,4 @@
-"""Weights of other libraries: their names, their logits, and every way in which a file can fail to fit."""
+"""Weights of other libraries: their names, their logits, and every kind of file that does not fit."""
 
 import json
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ def shapes_here(name: str, *, source: int = 0, **options: Any) -> Shapes:
     return {tensor.name: tensor.theirs for tensor in counterparts(torch_names(name)[source], variables).values()}
 
 
-# Layers in a row, branches, inverted bottlenecks, blocks; the others are left to the gate.
+# A chain of layers, branches, inverted bottlenecks, blocks; the others run in the gate.
 BY_DEFAULT = {"alexnet", "googlenet_torchvision", "mobilenet_v2", "resnet18"}
 
 
@@ -73,7 +73,7 @@ def test_logits_are_torchvisions_where_it_is_installed(name: str) -> None:
 
 @pytest.mark.parametrize("name", a_few(timm_states.MODELS))
 def test_names_and_shapes_are_timms(name: str) -> None:
-    """In timm the residual networks are called as in torchvision, so they have one table."""
+    """timm names the layers of residual networks as torchvision does, so there is one table for both."""
     stored = json.loads(timm_states.STORED.read_text(encoding="utf-8"))
     assert digest(shapes_here(name, source=len(torch_names(name)) - 1)) == stored[name]
 
@@ -91,7 +91,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path, source: str) -> None:
 
 
 def tiny() -> dict[str, np.ndarray]:
-    """ResNet-18 for three classes: enough to fail in every way."""
+    """A ResNet-18 for three classes, large enough for every kind of error."""
     return generated(shapes_here("resnet18_cifar", num_classes=3))
 
 

@@ -20,7 +20,7 @@ TINY: dict[str, Any] = {"stage_sizes": (1, 1, 1, 1), "width": 4, "num_classes": 
 
 
 def random(shape: tuple[int, ...]) -> np.ndarray:
-    """The same values for a shape in every test, whatever ran before."""
+    """The same values for a shape in every test, independent of the order of tests."""
     return np.random.default_rng(shape).standard_normal(shape)
 
 
@@ -59,7 +59,10 @@ def test_the_pools_of_c3d_round_up() -> None:
 
 @pytest.mark.gate
 def test_a_middle_of_fewer_channels_has_the_parameters_of_a_3d_convolution() -> None:
-    """Of every block the first one's channels, which are 230 for 64 to 128 where the second alone would have 288."""
+    """Both convolutions of a block have the middle channels of the first: 230 for 64 to 128.
+
+    The second one by itself would have 288.
+    """
     x = jnp.zeros((1, 2, 8, 8, 3))
     variables = jax.eval_shape(models.create("r2plus1d_18").init, jax.random.key(0), x)
     block = variables["params"]["stage2_block0"]
@@ -68,7 +71,7 @@ def test_a_middle_of_fewer_channels_has_the_parameters_of_a_3d_convolution() -> 
 
 
 def test_a_3d_convolution_and_its_pool_against_loops() -> None:
-    """The layers of these networks, at strides and padding of theirs, on one tiny video."""
+    """The layers of these networks with some of their strides and padding, on one tiny video."""
     x, kernel = random((3, 5, 4, 2)), random((3, 3, 3, 2, 2))
     layer = Conv(2, (3, 3, 3), (2, 2, 2), 1, use_bias=False)
     got = quick_jit(layer.apply)({"params": {"kernel": kernel.astype(np.float32)}}, x.astype(np.float32))
@@ -135,7 +138,7 @@ def test_the_mean_of_scores() -> None:
 
 
 class Half(linen.Module):
-    """A stream in the place of a network that takes minutes."""
+    """A small stream in place of a network that takes minutes."""
 
     num_classes: int
     dtype: Any
@@ -145,7 +148,7 @@ class Half(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        """The means of the channels, times the columns of a matrix."""
+        """A linear layer on the means of the channels."""
         return linen.Dense(self.num_classes, name="dense")(x.mean((-3, -2)))
 
 

@@ -1,6 +1,6 @@
-"""What timm's state dicts are called and shaped like.
+"""The names and shapes of the arrays in timm's state dicts.
 
-``python -m tests.models.timm_states``, where timm is installed, writes ``timm.json`` anew: a digest for each model.
+``python -m tests.models.timm_states`` rewrites ``timm.json``, which has a digest for each model; it requires timm.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""State dicts drawn by NumPy from a seed, and what torchvision's models compute with them.
+"""State dicts drawn by NumPy from a seed, and the logits of torchvision's models with them.
 
-``python -m tests.models.torchvision_states``, where torchvision is installed, writes ``torchvision.json`` anew: for
-each model what its state dict is called and shaped like (a digest), and for some the first logits of one image.
+``python -m tests.models.torchvision_states`` rewrites ``torchvision.json``; it requires torchvision. The file has a
+digest of the names and shapes of the state dict of each model, and for some models the first logits of one image.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 STORED = Path(__file__).with_name("torchvision.json")
-# Our name: torchvision's, and its options.
+# Our name: torchvision's name, and its options.
 NOTHING_DOWNLOADED = {"weights": None, "weights_backbone": None}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "alexnet": ("alexnet", {}),
@@ -32,7 +32,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"vgg{depth}{bn}": (f"vgg{depth}{bn}", {}) for depth in (11, 13, 16, 19) for bn in ("", "_bn")},
     "vit_b_16": ("vit_b_16", {}),
 }
-# Of each family one, at the least size that all of them read.
+# One model of each family, at the smallest image size that all of them support.
 COMPUTED = (
     "alexnet",
     "convnext_tiny",
@@ -52,7 +52,7 @@ SIZE, KEPT = 64, 8
 
 
 def generated(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """A state dict of random weights and batch statistics under which activations neither die nor explode."""
+    """A state dict of random weights and batch statistics with which activations neither vanish nor explode."""
     rng, state = np.random.default_rng(0), {}
     for name, shape in sorted(shapes.items()):
         u = rng.random(shape, np.float32)
@@ -66,7 +66,7 @@ def generated(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
 
 
 def example(name: str, size: int) -> np.ndarray:
-    """A random image, or a video with fewer pixels: it takes three hundred times as long."""
+    """A random image, or a video with fewer pixels, since a video takes three hundred times as long."""
     video = MODELS[name][0].startswith("video.")
     shape = (1, size // 16, size // 2, size // 2, 3) if video else (1, size, size, 3)
     return np.random.default_rng(1).standard_normal(shape).astype(np.float32)
@@ -97,7 +97,7 @@ def logits_there(model: Any, state: Mapping[str, np.ndarray], x: np.ndarray) -> 
 
 
 def kept(logits: np.ndarray) -> np.ndarray:
-    """The logits of an image that are stored, at equal distances."""
+    """The logits that are stored for an image, at equal distances."""
     return np.asarray(logits).ravel()[:: logits.size // KEPT][:KEPT]
 
 

@@ -1,4 +1,4 @@
-"""BatchNorm is a drop-in for Flax's: its arguments, its variables and, with ``unbiased=False``, its numbers."""
+"""BatchNorm replaces Flax's: the same arguments, the same variables and, with ``unbiased=False``, the same numbers."""
 
 import contextlib
 import dataclasses
@@ -27,7 +27,7 @@ def flax_fields(module: Any) -> list[tuple[str, Any]]:
 
 @contextlib.contextmanager
 def lenient() -> Iterator[None]:
-    """Flax mixes dtypes and ranks."""
+    """Allows mixed dtypes and ranks, which Flax requires."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
 
@@ -37,7 +37,7 @@ def dtype_of(leaf: jax.Array) -> Any:
 
 
 def expect_same(ours: Any, theirs: Any, tolerance: float) -> None:
-    """Equal, but that Flax's mean of nothing is NaN where ours is the running one."""
+    """Compares results; the mean over no entries is NaN in Flax and the running mean here."""
     assert np.isfinite(ours).all()
     np.testing.assert_allclose(np.where(np.isnan(theirs), ours, theirs), ours, rtol=tolerance, atol=tolerance)
 
@@ -91,7 +91,7 @@ def test_variables_and_numbers_are_those_of_flax(options: str, mask: str, key: j
         counts = {"none": None, "examples": np.array([1, 0, 1, 1]).reshape(4, 1, 1, 1), "entries": np.asarray(x) > 2.5}
 
         def run(module: Any, after: Any) -> Any:
-            """Variables, and results and statistics in training and at evaluation, there with ``after`` if given."""
+            """Variables, and results and statistics in training and evaluation; ``after`` is used in evaluation."""
 
             @jax.jit
             def program(x: jax.Array, after: Any) -> Any:
@@ -156,7 +156,7 @@ def test_a_large_mean_costs_nothing_where_it_costs_flax_everything(key: jax.Arra
     layers = (BatchNorm(use_running_average=False), linen.BatchNorm(use_running_average=False))
     ours, theirs = (layer.init_with_output(key, x)[0] for layer in layers)
     assert abs(float(ours.std()) - 1) < 1e-3
-    assert abs(float(theirs.std()) - 1) > 0.1  # the day this fails, a sentence in the docstring goes
+    assert abs(float(theirs.std()) - 1) > 0.1  # if this fails, remove the sentence about it from the docstring
 
 
 def test_init_needs_no_axis_and_moves_nothing(key: jax.Array) -> None:
@@ -188,7 +188,7 @@ def test_devices_share_a_batch_by_axis_name(key: jax.Array) -> None:
 
 
 def test_it_trains(key: jax.Array) -> None:
-    """Gradients reach scale, bias and the input; a frozen collection is refused as Flax refuses it."""
+    """Gradients reach scale, bias and the input; a frozen collection is refused as in Flax."""
     x = jax.random.normal(key, (6, 3))
     layer = BatchNorm(use_running_average=False)
     variables = jax.jit(layer.init)(key, x)

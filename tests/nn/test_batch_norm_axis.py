@@ -1,4 +1,4 @@
-"""Every batch norm of a model over one axis: the numbers of the whole batch on each device."""
+"""Every batch norm of a model over one axis: each device computes the numbers of the whole batch."""
 
 import functools
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from tests.tiers import default_rows
 
 
 class Network(linen.Module):
-    """Batch norms as submodules of ``setup``, inline, under ``remat``, and one with an axis of its own."""
+    """Batch norms as submodules of ``setup``, inline, under ``remat``, and one with its own axis."""
 
     norm: Callable[..., linen.Module]
     own_axis: Any = None
@@ -67,7 +67,7 @@ def test_parts_give_the_numbers_of_the_whole(key: jax.Array, norm: Callable[...,
 
 
 def test_an_axis_of_its_own_stays(key: jax.Array) -> None:
-    """Over ``parts`` for the others, over ``groups`` for the one that says so."""
+    """The axis ``parts`` is for all batch norms but the one with its own axis, ``groups``."""
     x = np.random.default_rng(0).standard_normal((2, 3, 8, 3)).astype(np.float32)
     model = Network(BatchNorm, own_axis="groups")
     variables = jax.jit(functools.partial(model.init, train=False))(key, x[0, 0])
@@ -86,7 +86,7 @@ def test_nothing_stays_behind(key: jax.Array) -> None:
     x = jax.random.normal(key, (4, 3))
     layer = BatchNorm(use_running_average=False)
     with batch_norm_axis("nowhere"):
-        variables = layer.init(key, x)  # which names no axis
+        variables = layer.init(key, x)  # this model names no axis
     layer.apply(variables, x, mutable=["batch_stats"])
     with batch_norm_axis("nowhere"), pytest.raises(NameError, match="nowhere"):
         layer.apply(variables, x, mutable=["batch_stats"])

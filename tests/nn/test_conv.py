@@ -18,7 +18,7 @@ EXTRAS = {"padding_mode", "algorithm"}
 
 
 def arguments(module: Any, *, leave_out: set[str]) -> list[tuple[str, Any]]:
-    """Names in order with their defaults; initializers are compared by what they draw."""
+    """Names in order with their defaults; initializers are compared by the arrays that they draw."""
     found = []
     for name, parameter in inspect.signature(module).parameters.items():
         if name not in leave_out:
@@ -58,7 +58,7 @@ TABLE: list[tuple[tuple[int, ...], dict[str, Any]]] = [
 ]
 
 
-# Strides and groups, a padding mode, dilations of the input.
+# One row with strides and groups, one with a padding mode, and one with dilations of the input.
 BY_DEFAULT = {2, 3, 8}
 
 
@@ -71,11 +71,12 @@ def test_variables_and_numbers_are_those_of_flax(shape: tuple[int, ...], options
     x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     theirs, ours = linen.Conv(**options), nn.Conv(**options)
 
-    # Their own promote_dtype, which both call, needs the standard setting where dtypes are mixed.
+    # Flax's promote_dtype, which both modules call, requires standard promotion for mixed dtypes.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        # Each in a program of its own: fused with other operations a draw is rounded differently.
+        # Each initialisation is a program of its own, since fusion with other operations may change the rounding of a
+        # draw.
         drawn, ours_drawn = (jax.jit(module.init)(jax.random.key(0), x) for module in (theirs, ours))
-        # Their bias is zero at first, which would hide one that is not added.
+        # Their bias is zero at first, so a missing bias would not show.
         variables = jax.tree.map(
             lambda leaf: np.asarray(leaf) + np.linspace(0, 1, leaf.size).reshape(leaf.shape).astype(leaf.dtype), drawn
         )

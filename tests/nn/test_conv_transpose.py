@@ -39,7 +39,7 @@ TABLE: list[tuple[tuple[int, ...], dict[str, Any]]] = [
 ]
 
 
-# By default one row for two kinds of padding, and two with options.
+# The default tier has one row for each of two kinds of padding, and two rows with options.
 BY_DEFAULT = (1, 5, 12, 15)
 
 
@@ -75,7 +75,7 @@ def test_variables_and_numbers_are_those_of_flax(
     ("window", "stride", "pad", "extra", "dilation"), [(3, 2, 1, 1, 1), (4, 2, 1, 0, 1), (3, 3, 2, 2, 2)]
 )
 def test_options_of_pytorch_in_words_of_flax(window: int, stride: int, pad: int, extra: int, dilation: int) -> None:
-    """The sentence of the docstring: what PyTorch's padding and output_padding are here."""
+    """The sentence of the docstring about PyTorch's padding and output_padding."""
     span = dilation * (window - 1) + 1
     layer = nn.ConvTranspose(
         2,

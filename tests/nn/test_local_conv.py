@@ -1,4 +1,4 @@
-"""LocalConv beside flax.linen.ConvLocal: the same numbers from the same weights, laid out differently."""
+"""LocalConv against flax.linen.ConvLocal: the same numbers from the same weights in another layout."""
 
 import flax.linen
 import jax
@@ -11,7 +11,7 @@ from jaxcnn.nn._local_conv import LocalConv
 
 
 def from_flax(kernel: jax.Array, window: tuple[int, ...]) -> jax.Array:
-    """Flax's ``(*out_spatial, in * prod(window), features)`` as the docstring says to turn it."""
+    """Flax's kernel ``(*out_spatial, in * prod(window), features)``, converted as in the docstring."""
     ndim = len(window)
     *out_spatial, flat, features = kernel.shape
     split = kernel.reshape(*out_spatial, flat // int(np.prod(window)), *window, features)
@@ -48,7 +48,10 @@ def test_the_numbers_are_flax_s(shape: tuple[int, ...], window: tuple[int, ...],
 
 
 def test_each_filter_is_drawn_as_that_of_a_convolution(key: jax.Array) -> None:
-    """Outputs of unit inputs have unit variance; Flax's start smaller by the root of the number of positions."""
+    """For inputs of unit variance, outputs have unit variance.
+
+    Flax's outputs start smaller by the square root of the number of positions.
+    """
     x = np.random.default_rng(0).standard_normal((64, 12, 12, 16)).astype(np.float32)
     ours, theirs = LocalConv(8, (3, 3), padding="VALID"), flax.linen.ConvLocal(8, (3, 3), padding="VALID")
     y, variables = jax.jit(ours.init_with_output)(key, x)

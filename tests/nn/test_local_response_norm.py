@@ -1,4 +1,4 @@
-"""LocalResponseNorm is its function, and stands where a layer stands."""
+"""LocalResponseNorm equals its function, and can be used as a layer."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""The Linen modules inside NNX, by ``flax.nnx.bridge.ToNNX``."""
+"""The Linen modules in NNX, by ``flax.nnx.bridge.ToNNX``."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxcnn.nn._conv import Conv
 
 
 def test_batch_norm_keeps_its_statistics(key: jax.Array) -> None:
-    """In training they move on in place, under ``nnx.jit`` and ``nnx.grad`` too; at inference they are used."""
+    """Training updates them in place, also under ``nnx.jit`` and ``nnx.grad``; inference reads them."""
     x = 3 + 2 * jax.random.normal(key, (16, 4, 5))
     linen = BatchNorm(momentum=0.5)
     layer = nnx.bridge.ToNNX(linen, rngs=nnx.Rngs(0)).lazy_init(x, use_running_average=True)
@@ -37,7 +37,7 @@ def test_batch_norm_keeps_its_statistics(key: jax.Array) -> None:
 
 
 def test_conv_trains(key: jax.Array) -> None:
-    """Its parameters are NNX parameters, its numbers Linen's, and ``nnx.grad`` reaches them."""
+    """Its parameters are NNX parameters, its numbers equal those of Linen, and ``nnx.grad`` reaches the parameters."""
     x = jax.random.normal(key, (2, 8, 8, 3))
     linen = Conv(4, (3, 3), strides=2)
     layer = nnx.bridge.ToNNX(linen, rngs=nnx.Rngs(0)).lazy_init(x)

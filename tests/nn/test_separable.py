@@ -1,4 +1,4 @@
-"""DepthwiseConv and SeparableConv against the convolutions that they are."""
+"""DepthwiseConv and SeparableConv against equivalent convolutions."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""TiledConv: its variables, and the two modules that it is at its ends."""
+"""TiledConv: its variables, and the two modules that are its special cases."""
 
 import jax
 import jax.numpy as jnp

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def entries(x: np.ndarray, mask: np.ndarray | None, channel: int) -> list[float]:
-    """What counts of one channel."""
+    """The unmasked entries of one channel."""
     found = []
     for position in np.ndindex(x.shape[:-1]):
         if mask is None or mask[(*position, channel)]:

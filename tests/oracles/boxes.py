@@ -1,4 +1,4 @@
-"""Boxes, their suppression and their regions by loops, written from the definitions; equal to torchvision 0.29.1."""
+"""Boxes, suppression and regions by loops over their definitions; equal to torchvision 0.29.1."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two boxes, by their areas."""
+    """The intersection over union of two boxes, by their areas."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     shared = max(width, 0) * max(height, 0)
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
@@ -21,7 +21,7 @@ def generalized_iou(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float, classes: np.ndarray | None = None) -> list[int]:
-    """Greedy: the best box that is left is taken, and what it overlaps by more than the threshold goes."""
+    """Greedy: takes the best remaining box, and removes the boxes that overlap it by more than the threshold."""
     left, taken = sorted(range(len(boxes)), key=lambda i: -scores[i]), []
     while left:
         best = left.pop(0)
@@ -35,7 +35,7 @@ def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float, classes: np.nda
 
 
 def nms_of_arrays(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, threshold: float) -> list[int]:
-    """As ``nms``, with the overlaps of one box computed at once, for long lists."""
+    """As ``nms``, with all overlaps of one box computed at once, for long lists."""
     left, taken = np.argsort(-scores, kind="stable"), []
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     while len(left):
@@ -57,7 +57,7 @@ def encode(box: np.ndarray, anchor: np.ndarray, weights: tuple[float, ...]) -> l
 
 
 def sample(features: np.ndarray, row: float, column: float) -> np.ndarray:
-    """Bilinear, as RoIAlign has it: 0 more than a pixel outside, clipped otherwise."""
+    """A bilinear sample as in RoIAlign: 0 more than a pixel outside, clipped otherwise."""
     height, width, channels = features.shape
     if not (-1 <= row <= height and -1 <= column <= width):
         return np.zeros(channels)

@@ -11,7 +11,7 @@ Pairs = Sequence[tuple[int, int]]
 
 
 def outside(position: int, size: int, mode: str) -> int | None:
-    """Where a position outside of ``size`` entries is read, walking step by step; None is a zero."""
+    """The position that is read in place of one outside of ``size`` entries, found step by step; None is a zero."""
     if mode == "zeros":
         return position if 0 <= position < size else None
     if mode == "circular":
@@ -40,19 +40,19 @@ def places(
     kernel_dilation: Sequence[int],
     mode: str = "zeros",
 ) -> list[list[list[int | None]]]:
-    """For each axis, output position and tap, the entry of ``x`` that is read; None is a zero."""
+    """For each axis, output position and tap, the index of the entry of ``x`` that is read; None is a zero."""
 
     def entry(axis: int, o: int, k: int) -> int | None:
         dilation, length = input_dilation[axis], max((sizes[axis] - 1) * input_dilation[axis] + 1, 0)
         found = outside(strides[axis] * o + kernel_dilation[axis] * k - pads[axis][0], length, mode)
-        # Between the entries of a dilated input stand zeros.
+        # Between the entries of a dilated input are zeros.
         return None if found is None or found % dilation else found // dilation
 
     return [[[entry(axis, o, k) for k in range(window[axis])] for o in range(out)] for axis, out in enumerate(outs)]
 
 
 def reads(table: list[list[list[int | None]]], outs: Sequence[int], window: Sequence[int]) -> Iterator[tuple]:
-    """Every output position and tap that reads an entry, with the place of the entry."""
+    """Every output position and tap that reads an entry, with the index of the entry."""
     for o in itertools.product(*map(range, outs)):
         for k in itertools.product(*map(range, window)):
             place = [axis[i][j] for axis, i, j in zip(table, o, k, strict=True)]

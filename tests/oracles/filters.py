@@ -25,7 +25,7 @@ def gabor(
     """The real part of a plane wave under an elliptical Gaussian, entry by entry, in complex arithmetic."""
     kernel = np.zeros(window)
     for row, column in np.ndindex(*window):
-        # In coordinates turned by the orientation, the real part is along the wave.
+        # In coordinates rotated by the orientation, the real part is the coordinate along the wave.
         turned = complex(column - (window[1] - 1) / 2, row - (window[0] - 1) / 2) * cmath.exp(-1j * orientation)
         radius = turned.real**2 + (aspect * turned.imag) ** 2
         wave = cmath.exp(1j * (2 * math.pi * turned.real / wavelength + phase))

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def local_contrast_norm(x: np.ndarray, *, window: tuple[int, ...], sigma: tuple[float, ...]) -> np.ndarray:
-    """Of one example ``(*spatial, channels)``; weights outside of it are left out."""
+    """Normalises one example ``(*spatial, channels)``; the windows are cut off at the border."""
     spatial, channels = x.shape[:-1], x.shape[-1]
 
     def weighted(values: np.ndarray, o: tuple[int, ...]) -> float:

@@ -1,4 +1,4 @@
-"""The operations of a Core ML program in NumPy, from Apple's description, since only macOS runs such programs."""
+"""The operations of a Core ML program in NumPy, by Apple's documentation, since only macOS runs such programs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from tests.oracles.conv import conv
 
 
 def evaluate(program: Any, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """The outputs of the function ``main`` of a program as coremltools loads it."""
+    """The outputs of the function ``main`` of a program that coremltools has loaded."""
     function = program.functions["main"]
     known: dict[str, Any] = dict(inputs)
 
@@ -45,7 +45,7 @@ def _conv(x: Any, weight: Any, bias: Any, strides: Any, pad: Any, dilations: Any
 
 
 def _conv_transpose(x: Any, weight: Any, bias: Any, strides: Any, **options: Any) -> Any:
-    """The case of windows that do not overlap: each entry is a block of the result."""
+    """The case of windows that do not overlap: each input entry is a block of the result."""
     window = weight.shape[2:]
     assert tuple(strides) == window and not np.any(options["pad"]) and options["groups"] == 1
     blocks = np.einsum("nihw,ioab->nohawb", x, weight)

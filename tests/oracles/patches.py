@@ -1,4 +1,4 @@
-"""Windows written as loops over every position and every entry."""
+"""Windows by loops over every position and every entry."""
 
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -11,7 +11,7 @@ Pairs = Sequence[tuple[int, int]]
 def reads(
     sizes: Sequence[int], window: Sequence[int], strides: Sequence[int], pads: Pairs, dilation: Sequence[int]
 ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
-    """Every ``(position, entry of the window, place in the input)`` whose place lies inside the input."""
+    """Every ``(position, entry of the window, index in the input)`` with an index inside the input."""
     counts = [
         (n + sum(pad) - d * (k - 1) - 1) // s + 1
         for n, k, s, pad, d in zip(sizes, window, strides, pads, dilation, strict=True)

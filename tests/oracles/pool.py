@@ -1,4 +1,4 @@
-"""Pools by loops over positions and taps, written from the formulas; slow, and sharing no code with the library."""
+"""Pools by loops over positions and taps, from the formulas; slow, and without code of the library."""
 
 import itertools
 import math
@@ -11,7 +11,7 @@ Pads = Sequence[tuple[int, int]]
 
 
 def positions(size: int, window: int, stride: int, dilation: int, pads: tuple[int, int], ceil_mode: bool) -> int:
-    """Counts windows by walking: they fit, or in ceil mode the one before ended short of the padded end."""
+    """Counts windows one by one: a window fits, or in ceil mode the previous one ended before the padded end."""
     before, after = pads
     span = dilation * (window - 1) + 1
     padded, count = size + before + after, 0
@@ -30,7 +30,7 @@ def windows(
     pads: Pads,
     ceil_mode: bool,
 ) -> Iterator[tuple[tuple[int, ...], list[tuple[int, ...]], int]]:
-    """Each output position with the input entries it reads, in row-major order, and its taps short of the overhang."""
+    """Each output position with its input entries, in row-major order, and its number of taps before the overhang."""
     axes = list(zip(sizes, window, strides, dilation, pads, strict=True))
     counts = [positions(n, k, s, d, p, ceil_mode) for n, k, s, d, p in axes]
     for position in itertools.product(*map(range, counts)):
@@ -50,7 +50,7 @@ def out_shape(sizes: Sequence[int], options: tuple) -> tuple[int, ...]:
 
 
 def worst_value(dtype: np.dtype, sign: int) -> float:
-    """What is never better than an entry."""
+    """The value that is never better than an entry."""
     if dtype.kind == "f":
         return -sign * np.inf
     return np.iinfo(dtype).min if sign > 0 else np.iinfo(dtype).max
@@ -75,7 +75,7 @@ def max_pool(x: np.ndarray, *options, sign: int = 1) -> tuple[np.ndarray, np.nda
 
 
 def max_pool_grad(x: np.ndarray, g: np.ndarray, *options, sign: int = 1) -> np.ndarray:
-    """The gradient that sends each entry of ``g`` to the first maximum of its window."""
+    """The gradient, in which each entry of ``g`` goes to the first maximum of its window."""
     _, where = max_pool(x, *options, sign=sign)
     grad = np.zeros((math.prod(x.shape[:-1]), x.shape[-1]))
     for position in np.ndindex(*g.shape):
@@ -120,7 +120,7 @@ def weighted_pool(x: np.ndarray, kernel: np.ndarray, *options) -> np.ndarray:
 
 
 def max_unpool(y: np.ndarray, indices: np.ndarray, output_shape: Sequence[int]) -> np.ndarray:
-    """Writes the entries of ``(*pooled, channels)`` one after the other, so that the last one stays."""
+    """Writes the entries of ``(*pooled, channels)`` one after the other, so that the last one remains."""
     x = np.zeros((*output_shape, y.shape[-1]), y.dtype)
     for position in np.ndindex(*y.shape):
         if 0 <= indices[position] < math.prod(output_shape):

@@ -1,7 +1,7 @@
-"""What torchvision 0.29.1 computes with small and whole detectors, for weights and images that NumPy draws.
+"""The outputs of small and whole detectors of torchvision 0.29.1, for weights and images drawn by NumPy.
 
-``python -m tests.oracles.torchvision_detection``, where torchvision is installed, writes ``torchvision_detection.npz``
-anew. The names of its arrays are those that ``stored`` gives.
+``python -m tests.oracles.torchvision_detection`` rewrites ``torchvision_detection.npz``; it requires torchvision. The
+function ``stored`` gives the names of the arrays.
 """
 
 import functools
@@ -15,7 +15,7 @@ from tests.models.torchvision_states import generated
 
 FILE = Path(__file__).with_suffix(".npz")
 TINY_CLASSES, TINY_CHANNELS, TINY_HIDDEN, TINY_WIDTH = 4, 8, 16, 4
-TINY_SIZES = ((96, 64), (64, 96), (80, 90))  # true sizes in a batch of 96 x 96
+TINY_SIZES = ((96, 64), (64, 96), (80, 90))  # the true sizes in a batch of 96 x 96
 WHOLE_SIZES = ((128, 128), (96, 112))
 # Anchors of a quarter of the usual sizes, for small images.
 TINY_ANCHORS = ((8,), (20,), (48,))
@@ -34,7 +34,7 @@ def stored() -> dict[str, np.ndarray]:
 
 
 def images(sizes: tuple[tuple[int, int], ...], side: int) -> np.ndarray:
-    """Noise within the true sizes, zeros beyond, ``(images, side, side, 3)``."""
+    """Noise within the true sizes and zeros outside, ``(images, side, side, 3)``."""
     x = np.random.default_rng(1).standard_normal((len(sizes), side, side, 3)).astype(np.float32)
     for image, (height, width) in zip(x, sizes, strict=True):
         image[height:], image[:, width:] = 0, 0
@@ -42,7 +42,7 @@ def images(sizes: tuple[tuple[int, int], ...], side: int) -> np.ndarray:
 
 
 def weights(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Random weights of a detector, with scores that are neither all alike nor all 1."""
+    """Random weights of a detector, with scores that are neither all equal nor all 1."""
     state, deep = generated(shapes), "backbone.body.layer4.2.conv1.weight" in shapes
     of_classes, of_boxes = (0.003, 0.003) if deep else (0.3, 2.0)
     for name, factor in (

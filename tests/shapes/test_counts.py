@@ -1,4 +1,4 @@
-"""Counts by formula, held against real layers, against their arithmetic done one product at a time, and papers."""
+"""Formulas for counts against real layers, against counting every product, and against papers."""
 
 from math import prod
 
@@ -23,7 +23,7 @@ from tests.examples import examples
 
 
 def parameters(module: flax.linen.Module, input_shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
-    """Trained entries and output shape of a Flax layer, from shapes alone."""
+    """The number of parameters and the output shape of a Flax layer, without computing it."""
     x = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
     y, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), x)
     return sum(prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"])), y.shape[1:]
@@ -57,7 +57,7 @@ def test_transposed_against_flax(padding: str) -> None:
     counts = conv_transpose_counts((5, 4, 3), 7, (3, 2), strides=2, padding=padding)
     layer = flax.linen.ConvTranspose(7, (3, 2), strides=(2, 2), padding=padding)
     assert (counts.parameters, counts.output_shape) == parameters(layer, (5, 4, 3))
-    assert counts.macs == 5 * 4 * 3 * (3 * 2 * 7)  # every input entry meets the whole kernel
+    assert counts.macs == 5 * 4 * 3 * (3 * 2 * 7)  # every input entry is multiplied by the whole kernel
 
 
 def test_transposed_costs_what_the_convolution_it_transposes_costs() -> None:
@@ -113,7 +113,7 @@ def test_alexnet_layers_as_published() -> None:
 
 
 def test_depthwise_separable_saves_what_mobilenet_says() -> None:
-    """Howard et al. (2017), section 3.1: the cost falls to ``1/F + 1/K``."""
+    """Howard et al. (2017), section 3.1: the cost falls by a factor of ``1/F + 1/K``."""
     full = conv_counts((14, 14, 512), 512, (3, 3), use_bias=False)
     depthwise = conv_counts((14, 14, 512), 512, (3, 3), feature_group_count=512, use_bias=False)
     pointwise = conv_counts((14, 14, 512), 512, (1, 1), use_bias=False)

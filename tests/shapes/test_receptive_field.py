@@ -1,4 +1,4 @@
-"""Receptive fields against the derivatives of real networks: an output sees an input where the gradient is not 0."""
+"""Receptive fields against the derivatives of real networks: an output depends on an input if the gradient is not 0."""
 
 import itertools
 
@@ -16,7 +16,10 @@ from tests.examples import examples
 
 
 def network(x: jax.Array, layers: list[SlidingWindow], seed: int) -> jax.Array:
-    """A random network of those layers. Positive weights and a rising nonlinearity: nothing can cancel."""
+    """A random network of the given layers.
+
+    Weights are positive and the nonlinearity is increasing: nothing cancels.
+    """
     generator = np.random.default_rng(seed)
     y = x[..., None]
     for layer in layers:
@@ -28,7 +31,7 @@ def network(x: jax.Array, layers: list[SlidingWindow], seed: int) -> jax.Array:
 
 
 def seen_by_gradient(layers: list[SlidingWindow], input_shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """``[*output, *input]``, true where the derivative of that output by that input is not 0."""
+    """``[*output, *input]``: whether the derivative of the output by the input is not 0."""
     x = np.random.default_rng(seed + 1).standard_normal(input_shape).astype(np.float32)
     return np.asarray(jax.jit(jax.jacrev(lambda x: network(x, layers, seed)))(x) != 0)
 
@@ -57,7 +60,7 @@ def test_positions_seen_are_where_the_gradient_is_not_zero(
     layers, input_shape = stack
     try:
         listed = positions_seen(layers, (0,) * len(input_shape), input_shape=input_shape)
-    except ShapeError:  # a window that does not fit, or nothing left of a transposed layer: conv agrees
+    except ShapeError:  # conv refuses it too: a window does not fit, or nothing remains of a transposed layer
         with pytest.raises(ShapeError):
             seen_by_gradient(layers, input_shape, seed)
         return
@@ -98,19 +101,19 @@ def test_stacked_convolution_and_pool_see_p_plus_k_minus_one(kernel: int, pool: 
 
 
 def test_three_layers_of_three_see_seven() -> None:
-    """Simonyan and Zisserman (2015), section 2.3: a stack of three 3x3 convolutions sees 7x7."""
+    """Simonyan and Zisserman (2015), section 2.3: the receptive field of three 3x3 convolutions is 7x7."""
     assert receptive_field([SlidingWindow((3, 3), padding="SAME")] * 3).size == (7, 7)
 
 
 def test_doubling_dilation_doubles_the_reach() -> None:
-    """Yu and Koltun (2016), section 2: after i layers of dilation 1, 2, 4, ... of size 3 it is 2**(i + 1) - 1."""
+    """Yu and Koltun (2016), section 2: 2**(i + 1) - 1 after i layers of size 3 with dilation 1, 2, 4, ..."""
     for count in range(1, 6):
         layers = [SlidingWindow((3,), window_dilation=2**i) for i in range(count)]
         assert receptive_field(layers).size == (2 ** (count + 1) - 1,)
 
 
 def test_resnet50_sees_483_and_vgg16_sees_212() -> None:
-    """Araujo et al. (2019), table of known networks; their ResNet strides in the last block of a stage."""
+    """Araujo et al. (2019), table of known networks; their ResNet has the stride in the last block of a stage."""
     resnet = [SlidingWindow((7,), strides=2, padding=3), SlidingWindow((3,), strides=2, padding=1)]
     for stage, blocks in enumerate([3, 4, 6, 3]):
         for block in range(blocks):

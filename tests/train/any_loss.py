@@ -1,4 +1,4 @@
-"""Experiments of many kinds, written with the public names alone, as a user would write them."""
+"""Experiments of many kinds, written as a user would, with public names only."""
 
 import dataclasses
 import runpy
@@ -17,7 +17,7 @@ COUNT = 48
 
 
 def digits(**arrays: np.ndarray) -> data.Dataset:
-    """A few small digits, with other arrays of the training digits next to the labels."""
+    """A few small digits, with the labels of the training digits replaced or joined by other arrays."""
     whole = data.load("digits", image_size=8)
     return dataclasses.replace(
         whole,
@@ -27,7 +27,7 @@ def digits(**arrays: np.ndarray) -> data.Dataset:
 
 
 class WithHeads(linen.Module):
-    """Logits, and those of an auxiliary head on the first map."""
+    """A network that returns its logits, and those of an auxiliary head on the first map."""
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, jax.Array]:
@@ -71,7 +71,7 @@ def auxiliary_heads() -> train.Experiment:
 
 
 class Generator(linen.Module):
-    """Images from noise, with batch statistics of its own."""
+    """A generator of images from noise, with its own batch statistics."""
 
     @linen.compact
     def __call__(self, noise: jax.Array, train: bool = False) -> jax.Array:
@@ -81,7 +81,7 @@ class Generator(linen.Module):
 
 
 class Discriminator(linen.Module):
-    """A logit of whether an image is real."""
+    """A discriminator, which returns a logit for real images."""
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -143,7 +143,7 @@ def two_networks() -> train.Experiment:
 
 
 def dcgan(epochs: int = 3, seed: int = 0) -> train.Experiment:
-    """``dcgan_digits`` with narrow networks and few images, which are not judged by a classifier."""
+    """``dcgan_digits`` with narrow networks and few images, which are not evaluated by a classifier."""
     file = runpy.run_path(str(Path(__file__).parent.parent.parent / "experiments" / "dcgan_digits.py"))
     experiment = file["build"](file["Config"](width=2, epochs=epochs, batch_size=16, seed=seed))
     whole = experiment.data
@@ -153,7 +153,7 @@ def dcgan(epochs: int = 3, seed: int = 0) -> train.Experiment:
 
 
 def two_views() -> train.Experiment:
-    """Two noisy views of each image agree, and those of others do not: NT-Xent, of a batch without labels."""
+    """NT-Xent without labels: two noisy views of an image are similar, and views of different images are not."""
     model = models.create("lenet5", num_classes=6)
     whole = data.load("digits", image_size=32)
     images = [data.Split(image=split["image"][:COUNT]) for split in (whole.train, whole.test)]
@@ -185,7 +185,7 @@ def two_views() -> train.Experiment:
 
 
 class Wide(linen.Module):
-    """One number for a series."""
+    """A network that returns one number for a time series."""
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -194,7 +194,7 @@ class Wide(linen.Module):
 
 
 def numbers() -> train.Experiment:
-    """A regression of series, with an error over the whole split."""
+    """Regression of time series, with an error over the whole split."""
     draw = np.random.default_rng(0)
     series = draw.normal(size=(COUNT + 20, 12, 1)).astype(np.float32)
     target = series[:, :6, 0].sum(1) - 0.5 * series[:, 6:, 0].sum(1)

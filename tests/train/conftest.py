@@ -1,10 +1,10 @@
-"""Optax raises a float to an integer step, which strict promotion refuses."""
+"""Disables strict promotion, which Optax violates: it multiplies a float by an integer step."""
 
 import pytest
 
 from tests.kept_programs import keep_compiled  # noqa: F401
 
-# As experiment files may, it imports the module next to it, which is on the path only while it is loaded as one.
+# The file imports the module next to it, as experiment files may; that folder is on the path only during loading.
 collect_ignore = ["tiny_variants.py"]
 
 

@@ -1,4 +1,4 @@
-"""Writes the checkpoint that `test_faults.py` reads, in the present format: `python -m tests.train.golden`."""
+"""Writes the checkpoint that `test_faults.py` reads, in the current format: `python -m tests.train.golden`."""
 
 from pathlib import Path
 

@@ -26,7 +26,7 @@ from tests.train.runs import train
 
 
 def forked(work: Callable[[], object]) -> int:
-    """A process that does the work; its id."""
+    """Starts a forked process for the work; returns its id."""
     if process := os.fork():
         return process
     status = 1
@@ -40,12 +40,15 @@ def forked(work: Callable[[], object]) -> int:
 
 
 def create(folder: Path, experiment: Path, settings: dict[str, Any]) -> None:
-    """A run folder; to record the versions looks at the devices, which is not for a process that forks."""
+    """Creates a run folder.
+
+    Recording versions initialises the devices, which must not happen in a process that forks.
+    """
     RunFolder.create(folder, load_experiment(experiment), settings)
 
 
 def work(folder: Path, cache: Path, save_seconds: float = _epochs.SAVE_SECONDS) -> None:
-    """Trains the run to its end; the last argument is the least time between the saves of two epochs."""
+    """Trains the run to its end; the last argument is the minimum time between the saves of two epochs."""
     _epochs.SAVE_SECONDS = save_seconds
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_enable_compilation_cache", True)
@@ -62,12 +65,12 @@ def saving(run: RunFolder) -> bool:
 
 
 def recorded_more_than(run: RunFolder, lines: int) -> bool:
-    """Whether another epoch is done."""
+    """Whether more than this number of epochs is recorded."""
     return len(run.metrics.read()) > lines
 
 
 def wait(process: int, condition: Callable[[], bool], seconds: float) -> bool:
-    """Until the condition holds; False if the process ended before."""
+    """Waits until the condition holds; False if the process ended before."""
     deadline = time.monotonic() + seconds
     while not condition():
         if os.waitpid(process, os.WNOHANG)[0] or time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""What a power cut leaves of a folder: a model, for a file system that writes nothing before fsync."""
+"""The contents of a folder after a power cut, for a modelled file system that writes nothing before fsync."""
 
 import os
 import threading
@@ -15,10 +15,11 @@ def identity(status: os.stat_result) -> Identity:
 
 
 class Disk:
-    """Knows what of a folder is on the disk: of a file what ``fsync`` has seen of it, of a folder the names at its own.
+    """Records which parts of a folder are on the disk.
 
-    ``after_each`` is called after each ``fsync`` and after each change of a name: between any two of them a power cut
-    leaves one of the two states of ``cut``, or a mixture.
+    The content of a file is on the disk as of its last ``fsync``, and the names in a folder as of the ``fsync`` of that
+    folder. ``after_each`` is called after each ``fsync`` and after each change of a name: between two calls, a power
+    cut leaves one of the two states of ``cut``, or a mixture of both.
     """
 
     def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
@@ -35,7 +36,7 @@ class Disk:
         def watched(*arguments: object, **options: object) -> object:
             with self._lock:
                 result = call(*arguments, **options)
-                if not self._busy:  # what `after_each` does itself is not watched
+                if not self._busy:  # file operations of `after_each` itself are not recorded
                     self._busy = True
                     try:
                         note(*arguments)
@@ -58,11 +59,10 @@ class Disk:
                 }
 
     def cut(self, *, names_too: bool) -> dict[str, bytes]:
-        """Every file after a power cut now, by its path below the root.
+        """All files after a power cut at this moment, by their paths below the root.
 
         Files have the content of their last ``fsync``, and are empty without one. Without ``names_too`` a folder has
-        the names of its last ``fsync``: new ones are lost, deleted ones are back. With it all names are the present
-        ones.
+        the names of its last ``fsync``: new names are lost, and deleted names are back. With it all names are current.
         """
         files: dict[str, bytes] = {}
 
@@ -85,12 +85,12 @@ class Disk:
             with os.scandir(self.root / path) as entries:
                 for entry in entries:
                     yield entry.name, identity(entry.stat(follow_symlinks=False)), entry.is_dir()
-        except FileNotFoundError:  # another thread removed it
+        except FileNotFoundError:  # another thread has removed it
             return
 
 
 def write_out(files: dict[str, bytes], folder: Path) -> Path:
-    """The files of a cut in a folder of their own."""
+    """Writes the files of a cut to another folder."""
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)

@@ -1,4 +1,4 @@
-"""What tests of whole runs share: the tiny experiment, a display that shows nothing, comparisons."""
+"""Helpers for tests of whole runs: the tiny experiment, a silent display, comparisons."""
 
 import dataclasses
 from pathlib import Path
@@ -19,7 +19,7 @@ from jaxcnn.train._state import TrainState, create_state
 
 
 def is_number(path: object, value: object) -> bool:
-    """What holds a learning rate, and not the state of its schedule."""
+    """Whether an entry of the optimizer state is a learning rate, and not the state of a schedule."""
     return getattr(value, "shape", None) == ()
 
 
@@ -27,7 +27,7 @@ TINY = Path(__file__).parent / "tiny.py"
 
 
 class Quiet:
-    """A display that shows nothing."""
+    """A display without output."""
 
     def compiling(self) -> None: ...
     def compiled(self, seconds: float, *, from_cache: bool) -> None: ...
@@ -51,7 +51,7 @@ def train(
     checkpoint_minutes: float = 10.0,
     parallel: Parallel | None = None,
 ) -> Outcome:
-    """Trains; ``stop_after`` steps of this call a stop is requested."""
+    """Trains; after ``stop_after`` steps of this call a stop is requested."""
     asked = 0
 
     def should_stop() -> bool:
@@ -79,7 +79,7 @@ def without_seconds(run: RunFolder) -> list[Record]:
 
 
 def rate_at(experiment: Experiment, step: int) -> float:
-    """The learning rate that the optimizer records for a step."""
+    """The learning rate in the optimizer state for a step."""
     params = {"kernel": jnp.ones((1, 1))}
 
     def counted(leaf: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""States without a model, saved, found and damaged: what tests of checkpoints share."""
+"""States without a model, for tests that save, find and damage checkpoints."""
 
 from pathlib import Path
 from typing import Any
@@ -37,13 +37,13 @@ def save_steps(folder: Path, *steps: int, kind: str = "last", **origin: Any) -> 
 
 
 def last_state(run: RunFolder) -> TrainState:
-    """The state in the last checkpoint of a run of an experiment file."""
+    """The state of the last checkpoint of a run of an experiment file."""
     file, config = run.load_experiment()
     return restore(run.checkpoints, "last", create_state(file.build(config)))
 
 
 def array_file(step_folder: Path) -> Path:
-    """The largest file, which holds arrays."""
+    """The largest file, which contains arrays."""
     return max((path for path in step_folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
 
 

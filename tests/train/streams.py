@@ -1,4 +1,4 @@
-"""Streams of images in memory, so that tests can compare what a stream reads with what it should read."""
+"""Streams of images in memory, so that tests can compare the images of a stream with the expected images."""
 
 import time
 
@@ -8,7 +8,7 @@ from jaxcnn.data import Dataset, Split, StreamedDataset, StreamedSplit
 
 
 class Memory:
-    """Images that are there already, slow where that is wanted, and partly damaged."""
+    """Images in memory, which can be made slow or partly damaged."""
 
     def __init__(self, split: Split, *, damaged: tuple[int, ...] = (), seconds: float = 0.0) -> None:
         self.split, self.damaged, self.seconds = split, damaged, seconds

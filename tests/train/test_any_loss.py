@@ -1,6 +1,7 @@
-"""The loop trains whatever has a loss: auxiliary heads, two networks, two views without labels, numbers.
+"""The loop trains any objective with a loss: auxiliary heads, two networks, two views without labels, numbers.
 
-Each on one device and on eight, and each run that is stopped ends as the one that was not. Kills: ``test_kills.py``.
+Each experiment runs on one device and on eight, and each stopped run ends like an uninterrupted one. Kills:
+``test_kills.py``.
 """
 
 import dataclasses
@@ -37,7 +38,7 @@ def run_in(folder: Path, name: str) -> train.RunFolder:
 @pytest.mark.gate
 @pytest.mark.parametrize("name", list(EXPERIMENTS))
 def test_a_run_that_is_stopped_ends_as_the_one_that_was_not(name: str, tmp_path: Path) -> None:
-    """On one device; within the second epoch; and what is recorded is what the experiment named."""
+    """The run on one device stops within the second epoch; the record has the metrics of the experiment."""
     experiment = EXPERIMENTS[name]()
     whole, stopped = (run_in(tmp_path / each, name) for each in ("whole", "stopped"))
     assert run_training(whole, experiment).finished
@@ -81,7 +82,7 @@ def test_a_run_that_is_stopped_ends_as_the_one_that_was_not(name: str, tmp_path:
     ],
 )
 def test_eight_devices_are_one(name: str, spelling: str, tmp_path: Path) -> None:
-    """A loss that compares the examples of a batch compares all of them under ``jit`` only, as documented."""
+    """A loss that compares the examples of a batch compares all of them only under ``jit``, as documented."""
     experiment = dataclasses.replace(EXPERIMENTS[name](), epochs=2)
     one, eight = (run_in(tmp_path / each, name) for each in ("one", "eight"))
     run_training(one, experiment)
@@ -89,7 +90,7 @@ def test_eight_devices_are_one(name: str, spelling: str, tmp_path: Path) -> None
     for left, right in zip(without_seconds(one), without_seconds(eight), strict=True):
         assert left.pop("test/called_real", 0) == pytest.approx(
             right.pop("test/called_real", 0), abs=0.2
-        )  # a threshold
+        )  # the fraction of logits above a threshold
         assert left == pytest.approx(right, rel=1e-3, abs=1e-4)
 
 
@@ -131,7 +132,7 @@ def test_accumulation_and_a_loss_scale_are_for_any_loss(tmp_path: Path) -> None:
 
 @pytest.mark.gate
 def test_what_was_trained_is_used_by_its_own_names(tmp_path: Path) -> None:
-    """A regression of series predicts from the series alone; evaluation gives what was recorded."""
+    """A regression of series predicts from the series alone; evaluation gives the recorded metrics."""
     run = run_in(tmp_path / "run", "numbers")
     experiment = numbers()
     run_training(run, experiment)

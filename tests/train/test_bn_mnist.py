@@ -1,4 +1,4 @@
-"""The batch norm experiment: what it records of its units during training, and what it measures after training."""
+"""The batch norm experiment: its records of units during training, and its measurements after training."""
 
 import functools
 import json
@@ -23,7 +23,7 @@ def file() -> ExperimentFile:
 
 
 def test_percentiles_are_means_over_the_looks_of_a_window(file: ExperimentFile) -> None:
-    """Windows of 100 steps are looked at every second step: against NumPy, over all that was looked at."""
+    """Windows of 100 steps, with a sample every second step, against NumPy over all samples."""
     layer = file.build_function.__globals__["Percentiles"](windows=2, steps=100)
     x = np.random.default_rng(0).normal(size=(150, 60, 3)).astype(np.float32)
     variables = layer.init(jax.random.key(0), jnp.asarray(x[0]), False)
@@ -64,7 +64,7 @@ def test_images_are_black_or_white(file: ExperimentFile) -> None:
 
 
 def test_units_are_measured_in_their_own_widths(file: ExperimentFile) -> None:
-    """Two units whose widths double while their middles go up by one mean width in equal steps."""
+    """Two units whose spreads double while their medians rise in equal steps by one mean spread."""
     width = np.linspace(1, 2, 11)[:, None] * np.array([1.0, 10.0])
     middle = np.linspace(0, 1.5, 11)[:, None] * np.array([1.0, 10.0])
     trace = np.stack([middle - width / 2, middle, middle + width / 2], axis=1)

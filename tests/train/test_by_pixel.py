@@ -1,4 +1,4 @@
-"""A class for each pixel instead of one for each image: loss, accuracy and overlap are means over pixels."""
+"""A class for each pixel instead of for each image: loss, accuracy and overlap are means over pixels."""
 
 import dataclasses
 import functools
@@ -37,7 +37,7 @@ class Pixelwise(nn.Module):
 
 
 def scenes(count: int, seed: int) -> Split:
-    """Noise of three brightnesses in vertical bands, which are the classes."""
+    """Noise of three brightnesses in vertical bands; each band is a class."""
     rng = np.random.default_rng(seed)
     labels = np.broadcast_to(rng.permuted(np.tile([0, 0, 1, 1, 2, 2], (count, 1)), axis=1)[:, None], (count, 6, 6))
     noise = rng.integers(0, 60, (count, 6, 6, 1))
@@ -102,7 +102,10 @@ def overlap(labels: np.ndarray, predictions: np.ndarray) -> float:
 
 
 def test_overlap_is_over_a_whole_split_in_parts(experiment: Experiment) -> None:
-    """More images than one part has; a class that neither has is left out, and one that one of them has counts 0."""
+    """There are more images than one part has.
+
+    A class that is absent from labels and predictions is left out; a class in only one of them has an overlap of 0.
+    """
     labels, predictions = np.random.default_rng(0).integers(0, 3, (2, 150, 5, 6))
     summarize = segmentation(Pixelwise())["summarize"]
     found = summarize({"segmentation": predictions}, {"segmentation": labels})["mean_iou"]
@@ -116,7 +119,7 @@ def test_overlap_is_over_a_whole_split_in_parts(experiment: Experiment) -> None:
 
 
 class TwoHeads(nn.Module):
-    """Two linear classifiers of single pixels; the parameters of the second are those of ``aux``."""
+    """Two linear classifiers of single pixels; the parameters of the second are in ``aux``."""
 
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
@@ -137,7 +140,7 @@ def partly_labelled() -> dict[str, np.ndarray]:
     "kind", default_rows(["plain", "weights", "heads", "weights and heads"], keep=["weights and heads"])
 )
 def test_pixels_without_a_label_count_in_no_loss_and_no_measure(kind: str) -> None:
-    """Against loops over pixels; an image without any label has the loss 0."""
+    """Compares with loops over pixels; an image without any label has a loss of 0."""
     weights = np.array([0.5, 2.0, 0.0]) if "weights" in kind else np.ones(3)
     heads = {"aux": 0.25} if "heads" in kind else None
     functions = segmentation(TwoHeads(), heads=heads, class_weights=weights if "weights" in kind else None)

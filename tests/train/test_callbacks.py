@@ -1,4 +1,4 @@
-"""Callbacks: what they are called with, and that they change nothing of a run."""
+"""Callbacks: the arguments of their calls, and that they do not change the run."""
 
 import logging
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from jaxcnn.train._watch import Watchers, _watchers
 from tests.train import tiny
 from tests.train.runs import Quiet, assert_same, final_state, without_seconds
 
-STEPS = 6  # of an epoch of the tiny experiment
+STEPS = 6  # the steps of an epoch of the tiny experiment
 
 
 class Recorder(train.Callback):
-    """Keeps all calls, in order."""
+    """Records all calls in order."""
 
     every = 2
 
@@ -44,7 +44,7 @@ class Recorder(train.Callback):
 
 
 class Broken(Recorder):
-    """Raises after it has noted the call, and tries to change the record before."""
+    """Raises in each call after recording it, and tries to change the record first."""
 
     every = 1
 
@@ -64,7 +64,7 @@ class NeverStarts(Recorder):
 
 
 class Looker(Recorder):
-    """Looks at the variables of two steps, and holds the run for a while."""
+    """Reads the variables at two steps, and pauses the run for a while."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class Looker(Recorder):
 
 
 class AfterAnEpoch(Looker):
-    """Looks at the variables after the first epoch."""
+    """Reads the variables after the first epoch."""
 
     def looks(self, step: int) -> bool:
         return step == STEPS
@@ -117,7 +117,7 @@ def test_a_run_is_the_same_with_callbacks_and_those_that_raise_are_named_once(
     assert without_seconds(run) == without_seconds(plain)
     assert_same(final_state(run, experiment), final_state(plain, experiment))
 
-    # Every call, in order, whatever the other callbacks raise.
+    # Every call is made, in order, even if other callbacks raise.
     kinds = [name for name, _ in recorder.calls]
     assert kinds == ["start", *["step"] * 3, "evaluation", *["step"] * 3, "evaluation", "end"]
     (info,) = recorder.of("start")
@@ -130,7 +130,7 @@ def test_a_run_is_the_same_with_callbacks_and_those_that_raise_are_named_once(
     assert [record["step"] for record in broken.of("step")] == list(range(1, 2 * STEPS + 1))
     assert len(broken.of("evaluation")) == 2 and [name for name, _ in dead.calls] == ["start"]
 
-    # Those that are evaluated: at the start the initial ones, later others.
+    # The variables that are evaluated: the initial ones at the start, and later ones afterwards.
     (first, initial), (second, later) = looker.of("look")
     assert (first, second) == (0, 9) and looker.asked == 3
     jax.tree.map(np.testing.assert_array_equal, initial, create_state(experiment).eval_variables)
@@ -149,7 +149,7 @@ def test_a_run_is_the_same_with_callbacks_and_those_that_raise_are_named_once(
 
 @pytest.mark.gate
 def test_the_figures_of_steps_are_those_of_their_batches(experiment: train.Experiment, tmp_path: Path) -> None:
-    """The mean over the steps of an epoch is what the epoch's record has, computed on the device."""
+    """The mean over the steps of an epoch equals the record of the epoch, which is computed on the device."""
 
     class Each(Recorder):
         every = 1
@@ -180,7 +180,7 @@ def test_a_resumed_run_repeats_no_step_of_its_checkpoint(
     assert steps == [2, 4, 6, 8, 10, 12]
     assert without_seconds(train.RunFolder(outcome.run)) == without_seconds(plain)
 
-    # The variables of the chosen epochs are kept, also of those after it was continued without the option.
+    # The variables of the selected epochs are kept, also after the run is continued without the option.
     kept = train.load_kept(train.RunFolder(outcome.run), experiment=experiment)
     assert [each.step for each in kept] == [STEPS, 2 * STEPS]
     for each, expected in zip(kept, [looker.of("look")[0][1], outcome.variables], strict=True):
@@ -190,7 +190,7 @@ def test_a_resumed_run_repeats_no_step_of_its_checkpoint(
 
 @pytest.mark.gate
 def test_steps_are_passed_on_before_a_checkpoint_includes_them(experiment: train.Experiment, tmp_path: Path) -> None:
-    """A kill after a save loses nothing that the checkpoint includes."""
+    """A kill after a save loses no step that the checkpoint includes."""
     place, seen = tmp_path / "run", []
 
     class Each(Recorder):
@@ -251,7 +251,7 @@ def test_epochs_that_are_none_are_refused(
 
 
 def test_callbacks_may_come_from_a_generator(experiment: train.Experiment, tmp_path: Path) -> None:
-    """Of which nothing was left after they were checked."""
+    """A generator was empty after the check of its callbacks."""
     given = [Recorder(), Recorder()]
     assert _watchers.check_callbacks(each for each in given) == tuple(given)
     with pytest.raises(TypeError, match=r"callbacks: expected a list, got a Recorder\. Write callbacks=\[\.\.\.\]"):

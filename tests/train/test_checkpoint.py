@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged, or that do not fit."""
+"""Checkpoints that are damaged or do not fit the run."""
 
 import dataclasses
 import errno
@@ -80,7 +80,7 @@ def test_damage_is_found_and_named_and_the_one_before_is_used(
 
 
 def test_every_byte_counts(tmp_path: Path) -> None:
-    """A bit flipped anywhere in the arrays' file gives an error or the right numbers, never wrong ones."""
+    """A bit flipped anywhere in the file of arrays gives an error or the correct numbers, never wrong numbers."""
     save_steps(tmp_path, 2)
     file = array_file(tmp_path / "last/2")
     whole = file.read_bytes()
@@ -152,7 +152,7 @@ def test_a_checkpoint_that_was_renamed_or_copied_is_not_believed(
                 checkpoints.save("last", state_at(step))
     move, message = MOVES[name]
     move(mine, other)
-    if name == "steps swapped":  # neither is what it is called
+    if name == "steps swapped":  # neither step matches the name of its folder
         with pytest.raises(RunError, match=message):
             resume(mine, state_at(0), {})
         return
@@ -166,7 +166,7 @@ def test_a_checkpoint_that_was_renamed_or_copied_is_not_believed(
 
 
 def test_what_is_no_checkpoint_is_left_alone(tmp_path: Path) -> None:
-    """Also where its name appears while a run saves: only what was saved here is deleted."""
+    """A folder with the name of a save in progress stays too: only checkpoints of the run are deleted."""
     names = ["notes", "7.tmp", "007", "-1", "\N{FULLWIDTH DIGIT ONE}"]
     save_steps(tmp_path, 1)
     for name in names:
@@ -179,7 +179,7 @@ def test_what_is_no_checkpoint_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_damage_that_cannot_be_moved_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As to another disk, which a rename does not reach."""
+    """The reason may be another disk, to which a rename is not possible."""
     save_steps(tmp_path, 1, 2)
     truncate(tmp_path / "last/2")
 
@@ -202,9 +202,9 @@ def test_a_second_damage_of_a_step_keeps_the_first(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "damaged").iterdir()) == ["last-2", "last-2-2"]
 
 
-@pytest.mark.gate  # a whole run twice; the tests above cover each kind of damage
+@pytest.mark.gate  # takes a whole run twice; the tests above cover each kind of damage
 def test_a_damaged_run_ends_like_a_whole_one(tmp_path: Path) -> None:
-    """It goes on from the epoch before, its metrics are cut back to there, and the warning is in a file."""
+    """The run continues from the previous epoch, its metrics are truncated there, and the warning is in a file."""
     file, whole = new_run(tmp_path / "whole")
     experiment = file.build(file.config_class())
     train(whole, experiment)
@@ -238,7 +238,7 @@ def test_a_long_epoch_is_saved_within(tmp_path: Path) -> None:
 
 
 def test_another_batch_seed_or_image_is_refused(tmp_path: Path) -> None:
-    """One pixel is enough; what was refused leaves the run as it was."""
+    """A difference in one pixel is enough; the run does not change after the error."""
     file, run = new_run(tmp_path / "run")
     experiment = file.build(file.config_class())
     train(run, experiment, stop_after=2)

@@ -1,4 +1,4 @@
-"""The speed-run's experiment on a few images: what starts how, what learns by which optimizer, and a short run."""
+"""The speed-run experiment on a few images: initial values, the optimizer of each parameter, and a short run."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def blobs(name: str, **_: object) -> data.Dataset:
-    """Images of two classes, brighter on the left or above, with noise."""
+    """Images of two classes, brighter on the left or at the top, with noise."""
     generator = np.random.default_rng(0)
 
     def split(count: int) -> data.Split:
@@ -71,7 +71,7 @@ def test_six_views_are_those_of_the_reference(file: ExperimentFile) -> None:
     images = jax.random.uniform(jax.random.key(0), (2, 8, 8, 3))
 
     def apply(x: jax.Array) -> jax.Array:
-        return x[:, 0, 1]  # one pixel, so that each view says something else
+        return x[:, 0, 1]  # one pixel differs, so that the views have different predictions
 
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
     shown = [images, padded[:, :8, :8], padded[:, 2:, 2:]]
@@ -83,7 +83,7 @@ def test_six_views_are_those_of_the_reference(file: ExperimentFile) -> None:
 @pytest.mark.parametrize(("path", "rate"), [(("head", "kernel"), "head_lr"), (("group1", "norm1", "bias"), "bias_lr")])
 @pytest.mark.gate
 def test_first_update_of_head_and_biases(file: ExperimentFile, path: tuple[str, ...], rate: str) -> None:
-    """By PyTorch's formula: g = sum gradient + wd / lr w, and with Nesterov the first step is lr (1 + m) g."""
+    """PyTorch's formula: g = sum gradient + wd / lr w, and with Nesterov the first step is lr (1 + m) g."""
     config = file.config_class(batch_size=100)
     optimizer = file.build_function.__globals__["speedrun_optimizer"](config, 10)
     model = models.create("cifar_speedrun", widths=(4, 4, 4))
@@ -113,7 +113,7 @@ def test_another_batch_takes_another_rate_of_muon(file: ExperimentFile, monkeypa
 
 
 def test_flips_alternate_and_shifts_are_drawn(small: Experiment) -> None:
-    """Without the shift, each image is the same or mirrored, and the other way round in the next epoch."""
+    """Without the shift, an image is original or mirrored, and the other one in the next epoch."""
     flip = small.augment.func  # type: ignore[union-attr]
     images, index = jax.random.uniform(jax.random.key(0), (6, 8, 8, 3)), jnp.arange(10, 16)
     seen = []

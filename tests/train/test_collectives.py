@@ -1,4 +1,4 @@
-"""What devices tell each other in a training step, read from the compiled program: sums, and never activations."""
+"""Communication between devices in a training step, read from the compiled program: sums, and never activations."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ from jaxcnn.train._state import abstract_state
 from jaxcnn.train._tasks import classification
 from tests.tiers import default_rows
 
-# Every family, as small as it can be had: what is read does not depend on how often a layer is repeated.
+# Every family, as small as possible: the collectives do not depend on the number of repeated layers.
 MODELS: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
     "lenet5": ((32, 32, 1), {}),
     "alexnet": ((63, 63, 3), {"hidden": 8}),
@@ -33,7 +33,7 @@ MODELS: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
     "unet": ((16, 16, 3), {"widths": (4, 8), "padding": "SAME"}),
     "cifar_speedrun": ((32, 32, 3), {"widths": (8, 8, 8)}),
 }
-# The program is what is read, so it may run slowly.
+# Only the text of the program is used, so the program need not be fast.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 

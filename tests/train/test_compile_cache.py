@@ -1,4 +1,4 @@
-"""Where compiled programs are kept, and where not; ``test_kill.py`` starts runs that find theirs."""
+"""The folders of compiled programs, and cases without one; ``test_kill.py`` starts runs that reuse programs."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from jaxcnn.train._compile_cache import CacheHits, cache_folder, keep_compiled_p
 
 @pytest.fixture
 def no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """As a new user's process begins; what is set is taken back."""
+    """Starts without a folder, as a new user's process does, and restores the settings."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     names = ("jax_compilation_cache_dir", "jax_enable_compilation_cache", "jax_persistent_cache_min_compile_time_secs")
     before = {name: getattr(jax.config, name) for name in names}

@@ -1,4 +1,4 @@
-"""What the report of a compiled program says, on eight CPU devices, whose programs have real collectives."""
+"""The report of a compiled program, for eight CPU devices, whose programs contain real collectives."""
 
 import dataclasses
 import importlib.util
@@ -26,7 +26,7 @@ from tests.train import tiny
 
 ROOT = Path(__file__).parent.parent.parent
 
-# Of a step of LeNet-5 compiled for v5e:2x2, shortened; the asynchronous ones are written as XLA's text has them.
+# A shortened step of LeNet-5 compiled for v5e:2x2; the asynchronous collectives are written as in XLA's text.
 RECORDED = """
 %add.1 (a.2: f32[], b.3: f32[]) -> f32[] {
   ROOT %add.4 = f32[] add(%a.2, %b.3)
@@ -106,7 +106,7 @@ def test_an_objective_that_moves_activations_is_found() -> None:
 
 
 def test_the_bounds_of_a_chip() -> None:
-    """By hand: 197 TFLOP/s and 819 GB/s."""
+    """By hand, with 197 TFLOP/s and 819 GB/s."""
     report = CompileReport(
         program="training step",
         batch_size=100,
@@ -165,7 +165,7 @@ def test_largest_that_fits() -> None:
 
 
 def test_the_largest_batch_stays_within_a_training_split_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The compiler is left out: everything up to 100 examples on a device fits."""
+    """Without a compiler: every batch of up to 100 examples on a device fits."""
     tried = []
 
     def compiled(experiment: Experiment, parallel: Parallel, *, per_device_batch: int, streamed: bool) -> Any:
@@ -203,7 +203,7 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         target_mesh("h100:1x1x8")
 
 
-# The gradients of a convolution with groups, strides and a dilated input, of a matrix product, and of a loop.
+# The gradients of a convolution with groups, strides and a dilated input, a matrix product, and a loop.
 def products_of_everything(x: jax.Array, kernel: jax.Array, matrix: jax.Array) -> Any:
     y = jax.lax.conv_general_dilated(
         x,
@@ -223,14 +223,14 @@ def test_operations_and_traffic_of_a_program_without_costs() -> None:
     compiled = types.SimpleNamespace(cost_analysis=lambda: None, as_text=lambda: COMPILED)
     flops, bytes_accessed = costs(lowered, compiled, devices=2)
     outputs = 2 * 7 * 3 * 8
-    # Half of the rows that a window reads are zeros of the dilation; the body of the loop counts once.
+    # Half of the rows that a window reads are zeros of the dilation; the body of the loop is counted once.
     assert flops == (2 * outputs * 9 * 2 / 2 + 2 * outputs * 8) / 2
     # Two slices of the operand of the last fusion, and a whole operand.
     assert bytes_accessed == (64 + 32) + (32 + 64) + (32 + 32) + (32 + 64 + 32) + (8 + 4) + 32 + 8
 
 
-# As the compiler for GPUs writes them: a reduction, a loop, an exchange whose result begins with its operands, a
-# call of a library, whose workspace is a result, and a sum of slices.
+# A program as the compiler for GPUs writes it: a reduction, a loop, a collective whose result begins with its operands,
+# a library call with its workspace as a result, and a sum of slices.
 COMPILED = """
 %sampled (rows: f32[16], all: f32[8]) -> f32[2] {
   %all = f32[8]{0} parameter(1), metadata={op_name="all"}
@@ -261,7 +261,7 @@ ENTRY %main.1 (x: f32[16]) -> f32[8] {
 """
 
 
-# As the compiler for TPUs writes them: arrays in tiles, some of them in the memory on the chip.
+# A program as the compiler for TPUs writes it: tiled arrays, some of them in the memory on the chip.
 FOR_TPU = """
 %small (x: f32[300]) -> f32[300] {
   ROOT %x = f32[300]{0:T(512)} parameter(0)
@@ -329,7 +329,7 @@ for wrong in (lambda: target_mesh("v5e:3x3"), lambda: target_mesh("v5e:2x2", axe
 @pytest.mark.gate
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="pip install 'jaxcnn[tpu-compile]'")
 def test_compiles_for_tpus() -> None:
-    """In a process of its own, since the compiler writes to standard error, and its settings last."""
+    """Runs in a process of its own, since the compiler writes to standard error, and its settings are global."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_DISABLE_MOST_OPTIMIZATIONS": "false"}
     done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -361,7 +361,7 @@ def test_compiles_for_gpus() -> None:
 
 
 def test_a_program_too_large_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its compiler does not compare the memory of a program with that of the device."""
+    """The compiler for GPUs does not compare the memory of a program with that of the device."""
     sizes = types.SimpleNamespace(
         argument_size_in_bytes=2**30, output_size_in_bytes=2**30, alias_size_in_bytes=2**29, temp_size_in_bytes=2**30
     )

@@ -62,7 +62,7 @@ def test_mistakes_are_named(text: str, message: str) -> None:
 
 
 def test_sets_tuples_enums_and_paths_are_read_from_text_and_back() -> None:
-    """What is written to ``config.json`` before the first step makes the same config again."""
+    """The values in ``config.json``, written before the first step, give the same config again."""
     texts = ["kind=adam", "level=2", "widths=1, 2,3", "size=7,1e-3", "mode=FAST", "place=runs/a b"]
     config = with_settings(Config(), texts)
     assert (config.kind, config.level, config.widths, config.size) == ("adam", 2, (1, 2, 3), (7, 1e-3))

@@ -1,4 +1,4 @@
-"""Detection as an experiment: what its functions make of batches, and a detector of one convolution that learns."""
+"""Detection as an experiment: its functions on batches, and a detector of one convolution that learns."""
 
 import dataclasses
 import functools
@@ -23,7 +23,7 @@ SIDE = 16
 
 
 class Squares(nn.Module):
-    """One map of stride 4: the means of windows, through two layers."""
+    """One map of stride 4: means of windows, followed by two layers."""
 
     dtype: Any = None
 
@@ -52,7 +52,7 @@ def model(**options: Any) -> models.FasterRCNN:
 
 
 def scenes(count: int) -> data.Split:
-    """Dark images with a bright square of class 2 or a half-bright one of class 1; every fourth image has none."""
+    """Dark images with a bright square of class 2 or a half-bright square of class 1; every fourth image has none."""
     rng = np.random.default_rng(0)
     images = np.zeros((count, SIDE, SIDE, 1), np.uint8)
     boxes, labels = np.zeros((count, 2, 4), np.float32), np.zeros((count, 2), np.int32)
@@ -73,7 +73,7 @@ def prepared(split: data.Split) -> dict[str, jax.Array]:
 
 @pytest.mark.gate
 def test_the_functions_of_a_detector_make_what_the_loop_expects() -> None:
-    """Losses, gradients, proposals' recall and predictions; degenerate boxes and crowds are no objects."""
+    """Losses, gradients, the recall of proposals and predictions; degenerate boxes and crowds are ignored."""
     functions, batch = detection(model()), prepared(scenes(4))
     boxes = np.array(batch["boxes"])
     boxes[3, 0] = [9, 9, 4, 12]

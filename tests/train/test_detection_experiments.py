@@ -1,4 +1,4 @@
-"""The experiments with photographs and their boxes, on two images that the tests write."""
+"""The experiments with photographs and boxes, on two images that the tests write."""
 
 import functools
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every experiment that the project carries is traced from images to metrics."""
+"""Every experiment of the project is traced from images to metrics."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ EXPERIMENTS = sorted((Path(__file__).parent.parent.parent / "experiments").glob(
 
 
 def stand_in(name: str, *, image_size: int | None = None, **_: object) -> data.Dataset:
-    """Random images of the shape of a data set that need not be on this machine."""
+    """Random images in the shape of a data set, which need not be on this machine."""
     if name == "digits":
         return LOAD(name, image_size=image_size)
     shapes = {"mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
@@ -50,12 +50,12 @@ def series_stand_in(path: object, *, name: str) -> data.Dataset:
 
 
 def few_moving_digits(*sets: data.Dataset, train_count: int, test_count: int, **options: Any) -> data.Dataset:
-    """Clips as the experiment makes them, but few."""
+    """Clips as in the experiment, but few of them."""
     return MOVING_DIGITS(*sets, train_count=min(train_count, 64), test_count=min(test_count, 4), **options)
 
 
 class Black:
-    """Black images of 1,000 classes."""
+    """Black images with 1,000 classes."""
 
     def __init__(self, size: int) -> None:
         self.image = np.zeros((size, size, 3), np.uint8)
@@ -71,7 +71,7 @@ class Black:
 
 
 def streamed_stand_in(name: str, *, image_size: int, **_: object) -> data.StreamedDataset:
-    """A stream of the shape of ImageNet."""
+    """A stream with the shape of ImageNet."""
     assert name == "imagenet2012"
     fields = {"image": ((image_size, image_size, 3), np.uint8), "label": ((), np.int32)}
     split = data.StreamedSplit(Black(image_size), fields=fields, classes=1000)
@@ -80,7 +80,7 @@ def streamed_stand_in(name: str, *, image_size: int, **_: object) -> data.Stream
 
 
 class Maps:
-    """Black images with boxes' sizes and a class for each pixel, some of which have no label."""
+    """Black images with boxes and a class for each pixel; some pixels have no label."""
 
     def __init__(self, size: tuple[int, int], classes: int) -> None:
         self.size = size
@@ -105,7 +105,7 @@ class Maps:
 
 
 def maps_stand_in(folder: object, *, class_names: Sequence[str], image_size: Any = (500, 500), **options: Any) -> Any:
-    """A stream of the shape of what ``data.label_maps``, or ``data.voc`` for segmentation, reads."""
+    """A stream with the shape of ``data.label_maps``, or of ``data.voc`` for segmentation."""
     names = ("background", *class_names) if options.get("image_set") == "Segmentation" else tuple(class_names)
     source = Maps(image_size, len(names))
     fields = {name: (np.shape(value), np.asarray(value).dtype) for name, value in source.read(0).items()}
@@ -115,7 +115,7 @@ def maps_stand_in(folder: object, *, class_names: Sequence[str], image_size: Any
     )
 
 
-# Traced in test_detection_experiments.py, on small files in the formats of VOC and COCO.
+# These are traced in test_detection_experiments.py, on small files in the formats of VOC and COCO.
 WITH_BOXES = ("faster_rcnn_bccd", "faster_rcnn_coco")
 TRACED = {path.stem: path for path in EXPERIMENTS if path.stem not in WITH_BOXES}
 
@@ -158,11 +158,11 @@ def built(name: str, **settings: object) -> Experiment:
 
 
 @pytest.mark.gate
-@pytest.mark.parametrize("network", [name for name in PAPER_RUNS if name != "bn_x30"])  # which is the default
+@pytest.mark.parametrize("network", [name for name in PAPER_RUNS if name != "bn_x30"])  # this is the default
 def test_the_networks_of_the_batch_norm_paper(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "stream", streamed_stand_in)
     experiment = built("bn_inception_imagenet", network=network)
-    if network != "bn_x5":  # as the default at another learning rate
+    if network != "bn_x5":  # the default at another learning rate
         state = dry_run(experiment)
         assert sum(leaf.size for leaf in jax.tree.leaves(state.params)) == models.info(network).parameters
     paper = PAPER_RUNS[network]
@@ -172,7 +172,7 @@ def test_the_networks_of_the_batch_norm_paper(network: str, monkeypatch: pytest.
 
 def test_the_schedule_of_90_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "stream", streamed_stand_in)
-    experiment = built("resnet50_imagenet", batch_size=1000)  # 5 steps an epoch
+    experiment = built("resnet50_imagenet", batch_size=1000)  # 5 steps per epoch
     peak = 0.1 * 1000 / 256
     for epoch, rate in ((0, 0.1), (5, peak), (29, peak), (31, peak / 10), (61, peak / 100), (81, peak / 1000)):
         assert rate_at(experiment, 5 * epoch) == pytest.approx(rate, rel=1e-5)

@@ -1,4 +1,4 @@
-"""Early stopping: when a run ends, and that a resumed run ends there too."""
+"""Early stopping: when a run ends, and that a resumed run ends at the same epoch."""
 
 import dataclasses
 import json
@@ -101,7 +101,7 @@ def test_an_experiment_without_that_measure_is_refused() -> None:
 
 
 def ending_early(folder: Path) -> tuple[Experiment, Outcome]:
-    """The first epoch is the best by 10, so a patience of 2 ends the run after the third of six."""
+    """The first epoch is the best by 10, so a patience of 2 ends the run after the third of six epochs."""
     experiment = with_validation(Config(epochs=6), rule())
     return experiment, train(experiment, folder)
 

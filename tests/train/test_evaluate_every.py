@@ -1,4 +1,4 @@
-"""How often the test images are looked at, and how: epochs without evaluation, several views of an image."""
+"""Evaluation of test images: epochs without evaluation, and several views of an image."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Faults of a run that belong to no other file, and the page that lists them all."""
+"""Faults of a run that no other file tests, and the page that lists all faults."""
 
 import re
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_checkpoints_of_this_format_are_read() -> None:
 
 @pytest.mark.parametrize("number", range(2, FORMAT))  # format 1 was never released
 def test_checkpoints_of_older_formats_are_refused(number: int) -> None:
-    """Their states have other parts; the checkpoints stay as they are."""
+    """Their states have other parts; the files of the checkpoints do not change."""
     message = rf"format_{number}.*was written by jaxcnn 0\.1.*its format is {number}, and this jaxcnn reads {FORMAT}"
     with pytest.raises(RunError, match=message):
         restore(GOLDEN / f"format_{number}", "last", state_at(0, rows=8))

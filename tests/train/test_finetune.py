@@ -1,4 +1,4 @@
-"""Fine-tuning: what is taken over, what stays frozen, and messages for what does not fit."""
+"""Fine-tuning: parameters that are loaded, parameters that stay frozen, and messages for parameters that do not fit."""
 
 import dataclasses
 import functools

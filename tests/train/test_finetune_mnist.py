@@ -1,4 +1,4 @@
-"""The fine-tuning experiment on the digits that the package carries: what it reads, and what it leaves alone."""
+"""The fine-tuning experiment on the digits of the package: the parameters that it loads, and those that it freezes."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def built(file: ExperimentFile, **settings: Any) -> Experiment:
 
 
 def after_two_steps(experiment: Experiment, params: Any) -> Any:
-    """Two, since the rate rises from zero; the gradients are made up, since only the optimizer is asked."""
+    """Two steps, since the rate rises from zero. Gradients are ones, since only the optimizer is tested."""
     optimizer = experiment.optimizer
 
     @jax.jit
@@ -42,7 +42,7 @@ def after_two_steps(experiment: Experiment, params: Any) -> Any:
 
 
 def updates_statistics(experiment: Experiment, state: TrainState) -> bool:
-    """Whether the objective moves the running statistics."""
+    """Whether the objective updates the running statistics."""
     batch = {"image": jax.random.uniform(jax.random.key(0), (4, 32, 32, 1)), "label": jnp.arange(4)}
     updates = jax.jit(lambda variables: experiment.objective(variables, batch, jax.random.key(1))[1].updates)
     return moved(dict(updates(state.variables)), state.collections) > 0

@@ -1,4 +1,4 @@
-"""Training from Python with one call, and what can be done with the run."""
+"""Training from Python with one call, and uses of the run."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ def experiment() -> train.Experiment:
 
 @pytest.fixture(scope="module")
 def outcome(experiment: train.Experiment, tmp_path_factory: pytest.TempPathFactory) -> train.Outcome:
-    """Trained with nothing but an experiment, in a folder of its own."""
+    """A run trained with an experiment and a folder only."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("here"))
         found = train.fit(experiment)
@@ -50,7 +50,7 @@ def test_an_experiment_is_all_that_it_needs(experiment: train.Experiment, outcom
 def test_the_run_is_used_from_its_folder_alone(
     experiment: train.Experiment, outcome: train.Outcome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By arrays, by files, and by the command; nothing of the experiment or its data is there."""
+    """Predictions from arrays, from files and by the command; the experiment and its data are not available."""
     loaded = jaxcnn.load(outcome.run)
     images = experiment.data.test["image"][:3]
     expected = train.Trained(experiment, outcome.variables, outcome.step).predict(image=images)["probabilities"]
@@ -83,7 +83,7 @@ def test_a_path_is_a_run_and_is_continued(experiment: train.Experiment, outcome:
 
 
 def line(*, slopes: int = 2, unit: float = 1.0, **changes: Any) -> train.Experiment:
-    """``y = x1 + x2 + ...``, whose predictions are in some unit."""
+    """``y = x1 + x2 + ...``, with predictions in a unit."""
     x = np.random.default_rng(0).normal(size=(32, slopes)).astype(np.float32)
     examples = data.Split(x=x, y=x.sum(-1))
 
@@ -108,7 +108,10 @@ def interrupted() -> bool:
 
 
 def test_a_run_that_was_interrupted_before_its_first_checkpoint_takes_a_changed_experiment(tmp_path: Path) -> None:
-    """As in a notebook: its settings and its recorded model are those that are trained."""
+    """The case occurs in a notebook.
+
+    The settings and the recorded model are those of the changed experiment.
+    """
     place = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         train.fit(line(), place, should_stop=interrupted)
@@ -141,13 +144,13 @@ def test_a_run_that_is_continued_with_other_settings_records_them_and_its_model(
     assert "config.json: epochs was 1 and is 2; config.json: max_skipped was 10 and is 5" in warned
     expected = 100 * np.asarray(outcome.variables["params"]["slopes"]).sum()
     np.testing.assert_allclose(jaxcnn.load(place).predict(x=x), [expected], rtol=1e-6)
-    # Where no step is left to do, nothing is recorded.
+    # If no steps remain, nothing is recorded.
     train.fit(line(epochs=1), place)
     assert len(run.recorded()["extended"]) == 1
 
 
 def test_keys_of_the_optimizer_and_of_a_collection_are_saved(tmp_path: Path) -> None:
-    """``optax.add_noise`` has a typed key in its state, and here the model has one: Orbax and NumPy hold neither."""
+    """``optax.add_noise`` has a typed key in its state, and so has this model; Orbax and NumPy cannot store keys."""
     key = jax.random.key(3)
 
     def objective(variables: Any, batch: Any, _: jax.Array) -> Any:
@@ -178,7 +181,7 @@ def test_keys_of_the_optimizer_and_of_a_collection_are_saved(tmp_path: Path) -> 
 
 
 def test_arrays_that_the_recorded_model_does_not_read(outcome: train.Outcome) -> None:
-    """The errors of ``jax.export`` name ``args[1]``, and no example at all was a missing argument of ``map``."""
+    """``jax.export`` would name ``args[1]``; without any example, the error was a missing argument of ``map``."""
     loaded, images = jaxcnn.load(outcome.run), np.zeros((2, 32, 32, 1), np.uint8)
     for wrong, message in (
         (images[0], r"of the shape \(n, 32, 32, 1\), got \(32, 32, 1\)\. Add an axis for the examples in front"),

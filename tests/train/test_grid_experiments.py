@@ -1,4 +1,4 @@
-"""The experiments on video, series, retrieval and steering: what they compute besides what they train."""
+"""The experiments on video, series, retrieval and steering: computations in addition to training."""
 
 import runpy
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ def file_of(name: str) -> ExperimentFile:
 
 
 def module_of(name: str) -> SimpleNamespace:
-    """The functions of an experiment's file."""
+    """The functions in the file of an experiment."""
     return SimpleNamespace(**runpy.run_path(str(file_of(name).path)))
 
 
@@ -57,7 +57,7 @@ def test_series_are_trained_in_the_batches_of_the_papers() -> None:
 
 @pytest.mark.gate
 def test_a_flow_of_clips_points_where_the_digit_moves() -> None:
-    """A bright square that moves by a pixel a frame to the right and down."""
+    """A bright square that moves right and down by one pixel per frame."""
     module = module_of("two_stream_moving_digits")
     video = np.zeros((1, 12, 32, 32, 3), np.uint8)
     for frame in range(12):
@@ -99,7 +99,10 @@ def test_retrieval_measures_every_descriptor_of_unseen_classes() -> None:
 
 
 def test_drawn_roads_bend_where_the_target_says() -> None:
-    """Straight ahead, the paint is as far left as right; a road to the right moves it to the right, far away more."""
+    """On a straight road, the paint is as far left as right.
+
+    A road to the right moves the paint to the right, far away more than nearby.
+    """
     module = module_of("pilotnet_synthetic")
     quiet = SimpleNamespace(
         normal=lambda mean, std, shape: np.zeros(shape),

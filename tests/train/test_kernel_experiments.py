@@ -1,4 +1,4 @@
-"""The experiments with kernels that are learned without labels, on few images."""
+"""The experiments that learn kernels without labels, on few images."""
 
 from typing import Any
 

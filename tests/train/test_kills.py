@@ -1,7 +1,7 @@
 """kill -9 at random moments, half of them during a save.
 
-By default other tests cover the parts: what is on the disk at every moment of a save (``test_power_cut.py``), damaged
-checkpoints (``test_checkpoint.py``), runs that are stopped and resumed (``test_loop.py``, ``test_any_loss.py``).
+By default other tests cover the parts: the state of the disk at every moment of a save (``test_power_cut.py``), damaged
+checkpoints (``test_checkpoint.py``), and runs that are stopped and resumed (``test_loop.py``, ``test_any_loss.py``).
 """
 
 import json
@@ -38,7 +38,7 @@ def test_killed_at_random_moments_it_ends_the_same_bit_for_bit(
     done = subprocess.run(words, capture_output=True, text=True, timeout=120 + 20 * kills, check=False)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
-    print(done.stderr)  # whole; pytest shortens long text in an assertion
+    print(done.stderr)  # the whole output, since pytest shortens long text in an assertion
     assert report["kills"] == kills and report["statuses"] == [0, 0], report
     assert report["in_save"] >= kills // 5
     print(report)

@@ -1,4 +1,4 @@
-"""Classification with localisation: losses and measures equal NumPy's, and one more object on an image is refused."""
+"""Classification with localisation: losses and measures equal NumPy's, and an image with two objects is refused."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def batch() -> dict[str, np.ndarray]:
 
 
 def boxes_of(deltas: np.ndarray) -> np.ndarray:
-    """Of each image the box relative to one in its middle with half of its sides, by the definition."""
+    """For each image, the box relative to a centred box with half of the image's sides, by the definition."""
     centre = np.array([WIDTH / 2, HEIGHT / 2]) + deltas[:, :2] * [WIDTH / 2, HEIGHT / 2]
     sides = np.exp(deltas[:, 2:]) * [WIDTH / 2, HEIGHT / 2]
     return np.concatenate([centre - sides / 2, centre + sides / 2], -1)

@@ -54,7 +54,7 @@ def copied(run: Path, folder: Path) -> RunFolder:
 def test_an_extended_run_is_the_longer_run_bit_for_bit(
     two_epochs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The schedule of the tiny experiment does not depend on the number of steps, so both runs do the same."""
+    """The schedule of the tiny experiment does not depend on the number of steps, so both runs have equal steps."""
     whole = trained(tmp_path / "whole", epochs=4)
     extended = copied(two_epochs, tmp_path / "extended")
     before = json.loads((extended.path / "config.json").read_text(encoding="utf-8"))
@@ -67,7 +67,7 @@ def test_an_extended_run_is_the_longer_run_bit_for_bit(
     runs.assert_same(runs.final_state(whole, experiment), runs.final_state(extended, experiment))
     assert runs.without_seconds(whole) == runs.without_seconds(extended)
     assert "config.json: epochs was 2 and is 4" in (extended.path / "warnings.log").read_text(encoding="utf-8")
-    # The run is one of four epochs for every verb, and the same command does nothing more.
+    # For every command, the run has four epochs; the same command again does nothing.
     assert load_trained(extended, "last").experiment.epochs == 4
     assert main(["train", "--resume", str(extended.path), "--extend", "epochs=6"]) == 0
     assert json.loads((extended.path / "config.json").read_text(encoding="utf-8"))["extended"] == [
@@ -93,7 +93,7 @@ def test_an_extended_run_that_is_stopped_continues_bit_for_bit(two_epochs: Path,
 
 
 def test_the_rates_of_both_schedules_are_named(two_epochs: Path, tmp_path: Path) -> None:
-    """A schedule to zero over all steps is at zero in the end, and half way through after twice the epochs."""
+    """A schedule to zero over all steps ends at zero; with twice the epochs it is half way there."""
     run = copied(two_epochs, tmp_path / "run")
     config = FILE.config_class(epochs=4)
     built = FILE.build(config)
@@ -128,7 +128,7 @@ def test_extensions_that_would_not_continue_the_run_are_refused_and_leave_nothin
 
 
 def test_more_epochs_do_not_continue_a_run_that_early_stopping_has_ended(two_epochs: Path, tmp_path: Path) -> None:
-    """It would end at once, with other settings in its record."""
+    """The run would end at once, with other settings in its record."""
     run = copied(two_epochs, tmp_path / "run")
     run.metrics.restore([{**record, "val/loss": 1.0} for record in run.metrics.read()])
     before = run.settings()
@@ -163,11 +163,11 @@ def test_a_new_run_starts_from_the_variables_of_another(
     experiment = FILE.build(FILE.config_class(epochs=1, seed=7))
     started, _ = starting_from(experiment, source, "last")
     jax.tree.map(np.testing.assert_array_equal, create_state(started).variables, variables)
-    # The run that was trained by the command is the one that starts there.
+    # The run that the command trained equals a run from this starting state.
     again = RunFolder.create(tmp_path / "again", FILE, RunFolder.open(new).settings(), {})
     runs.train(again, started)
     runs.assert_same(runs.final_state(again, experiment), runs.final_state(RunFolder.open(new), experiment))
-    # Once something is saved, the other run is no longer needed.
+    # After the first save, the other run is no longer required.
     shutil.rmtree(source.path)
     assert main(["train", "--resume", str(new), "--extend", "epochs=2"]) == 0
     capsys.readouterr()

@@ -1,4 +1,4 @@
-"""The loop on a tiny experiment: determinism, resuming bit for bit, refusals."""
+"""The loop on a tiny experiment: determinism, resuming bit for bit, and errors."""
 
 import dataclasses
 import json
@@ -46,7 +46,7 @@ def test_another_seed_gives_another_run(uninterrupted: tuple[Experiment, RunFold
 def test_stopped_and_resumed_equals_uninterrupted(
     uninterrupted: tuple[Experiment, RunFolder], tmp_path: Path, stop_after: int
 ) -> None:
-    """Six steps make an epoch: stops before the first step, in mid-epoch, between epochs, in the second epoch."""
+    """An epoch has six steps; stops are before the first step, in mid-epoch, between epochs, in the second epoch."""
     experiment, whole = uninterrupted
     _, run = new_run(tmp_path / "stopped")
     outcome = train(run, experiment, stop_after=stop_after)
@@ -60,7 +60,7 @@ def test_stopped_and_resumed_equals_uninterrupted(
 def test_metrics_after_the_checkpoint_are_written_again(
     uninterrupted: tuple[Experiment, RunFolder], tmp_path: Path
 ) -> None:
-    """A kill may fall between the metrics of an epoch and its checkpoint."""
+    """A kill may come between the metrics of an epoch and its checkpoint."""
     experiment, whole = uninterrupted
     _, run = new_run(tmp_path / "killed")
     train(run, experiment, stop_after=8)
@@ -107,7 +107,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     ):
         pass
     with run.locked():
-        pass  # free again
+        pass  # the lock is free again
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:

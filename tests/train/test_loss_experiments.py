@@ -1,4 +1,4 @@
-"""What the experiments with objectives of their own compute, against NumPy and scikit-learn."""
+"""The experiments with their own objectives, against NumPy and scikit-learn."""
 
 import dataclasses
 from pathlib import Path
@@ -42,7 +42,7 @@ def variables_of(experiment: Experiment) -> dict[str, Any]:
 
 
 def batch_of(experiment: Experiment, count: int) -> dict[str, Any]:
-    """The first training examples, prepared."""
+    """The first training examples as a prepared batch."""
     rows = np.arange(count, dtype=np.int32)
     examples = experiment.data.train.take(rows)  # type: ignore[union-attr]
     arrays = {name: jnp.asarray(array) for name, array in examples.arrays.items()}
@@ -61,7 +61,7 @@ def test_components_are_those_of_scikit_learn() -> None:
 
 @pytest.mark.gate
 def test_the_networks_of_the_gan_learn_from_their_own_loss_alone() -> None:
-    """The gradient of each loss is zero for the other network, and the sheet of an epoch is in its place."""
+    """The gradient of each loss is zero for the other network, and the sheet of images of an epoch is written."""
     experiment = dcgan()
     variables, batch = variables_of(experiment), batch_of(experiment, 8)
 

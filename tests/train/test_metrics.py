@@ -24,7 +24,7 @@ def test_restore_drops_what_comes_again(tmp_path: Path) -> None:
 
 
 def test_lines_of_two_runs_differ_in_nothing_but_seconds(tmp_path: Path) -> None:
-    """The checksum of a line covers everything else."""
+    """The checksum of a line covers all other entries."""
     first, second = (MetricsLog(tmp_path / name) for name in ("first", "second"))
     first.append({"step": 6, "seconds": 1.5, "train/loss": 0.25})
     second.append({"step": 6, "seconds": 2.5, "train/loss": 0.25})

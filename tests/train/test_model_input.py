@@ -1,4 +1,4 @@
-"""What a step does to its batch before the objective sees it: turns, draws, mixtures."""
+"""Changes of a batch before the objective: flips, random numbers, mixtures."""
 
 import dataclasses
 import functools
@@ -24,7 +24,7 @@ from tests.train.tiny import TinyNetwork, functions
 
 @pytest.fixture(scope="module")
 def plain() -> Experiment:
-    """Neither augmented nor normalised."""
+    """The experiment without augmentation and normalisation."""
     file = load_experiment(Path(__file__).parent / "tiny.py")
     experiment = file.build(file.config_class())
     tasks = functions(TinyNetwork(), normalize=lambda images: images, loss=cross_entropy(0.1))
@@ -32,20 +32,20 @@ def plain() -> Experiment:
 
 
 def turned(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
-    """Each image mirrored in every other epoch."""
+    """The experiment in which each image is mirrored in every other epoch."""
     images = augment.alternating_flip(jax.random.key(7), batch["image"], batch["index"], epoch=batch["epoch"][0])
     return {**batch, "image": images}
 
 
 def mixed(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
-    """Pairs of images, with shares of the classes."""
+    """The experiment with mixed pairs of images and shares of classes as targets."""
     shares = jax.nn.one_hot(batch["label"], 10)
     images, shares = augment.mixup(key, batch["image"], shares)
     return {**batch, "image": images, "label": shares}
 
 
 def seen(experiment: Experiment, rows: np.ndarray, *, step: int = 0) -> dict[str, np.ndarray]:
-    """The batch that the objective is given for some training examples in a step."""
+    """The batch of the objective for some training examples in a step."""
     arrays = {name: jnp.asarray(array) for name, array in experiment.data.train.arrays.items()}
     key = jax.random.fold_in(stream(experiment.seed, STEP), step)
     batch, _ = train_batch(experiment, jnp.int32(step), arrays, jnp.asarray(rows), 0, key)
@@ -63,7 +63,7 @@ def test_a_training_batch_has_places_and_the_epoch(plain: Experiment) -> None:
 
 
 def test_each_image_is_mirrored_every_other_epoch(plain: Experiment) -> None:
-    """Whatever its place in the batch, by a coin of its number."""
+    """The first epoch of an image depends on a random bit of its index, and not on its place in the batch."""
     experiment = dataclasses.replace(plain, augment=turned)
     rows, steps = np.arange(40, 60), plain.steps_per_epoch
     images = experiment.data.train["image"][rows] / np.float32(255)
@@ -80,7 +80,7 @@ def test_each_image_is_mirrored_every_other_epoch(plain: Experiment) -> None:
 
 
 def test_a_step_learns_from_mixed_targets(plain: Experiment) -> None:
-    """The loss is of the mixture's own shares, smoothed; a hit is what has the largest share."""
+    """The loss is for the smoothed shares of the mixture; the class with the largest share is correct."""
     experiment = dataclasses.replace(plain, augment=mixed)
     order = epoch_order(experiment, jnp.int32(0))
     batch = seen(experiment, np.asarray(order[0]))
@@ -101,7 +101,7 @@ def test_a_step_learns_from_mixed_targets(plain: Experiment) -> None:
 
 @pytest.mark.gate
 def test_mixtures_are_the_same_on_eight_devices(plain: Experiment) -> None:
-    """Each image's partner may lie on another device."""
+    """The partner of an image may be on another device."""
     experiment = dataclasses.replace(plain, augment=augment.chain(turned, mixed))
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     arrays = {name: jnp.asarray(array) for name, array in experiment.data.train.arrays.items()}

@@ -18,7 +18,7 @@ SHAPES = {"tall": (3, 3, 6, 4), "wide": (1, 1, 2, 5), "dense": (7, 3)}
 
 
 def slow_step(kernel: np.ndarray, g: np.ndarray, buf: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """One step of the reference's order: outputs first, then input channels, then the window."""
+    """One step in the axis order of the reference: output channels, then input channels, then the window."""
     kernel = kernel * np.sqrt(kernel.shape[-1]) / np.sqrt((kernel**2).sum())
     buf = 0.6 * buf + g
     ahead = np.moveaxis(g + 0.6 * buf, (-1, -2), (0, 1))  # OIHW
@@ -108,7 +108,7 @@ PARAMS = {
 
 @pytest.mark.parametrize("recipe", default_rows(list(CALLS), keep=list(CALLS)[::5]))
 def test_each_recipe_of_the_page_takes_a_step(recipe: str) -> None:
-    """Optimizers move every parameter by something finite; schedules have come down after the last step."""
+    """Optimizers change every parameter by a finite amount; schedules have decreased after the last step."""
     names = {
         "optax": optax,
         "schedule": 1e-2,

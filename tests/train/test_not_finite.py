@@ -1,4 +1,4 @@
-"""NaN and infinity: one batch costs one update and leaves no trace, many in a row stop the run and are explained."""
+"""NaN and infinity: one bad batch skips one update without a trace; many in a row stop the run, with an explanation."""
 
 import dataclasses
 import functools
@@ -31,7 +31,7 @@ TINY = Path(__file__).parent / "tiny.py"
 
 
 class Trap(nn.Module):
-    """The identity, of which the value or the derivative is spoilt for inputs that a test marks."""
+    """The identity, whose value or derivative is replaced for inputs that a test marks."""
 
     spoil: Callable[[jax.Array], jax.Array]
 
@@ -41,7 +41,7 @@ class Trap(nn.Module):
 
 
 class Network(nn.Module):
-    """Tiny, with traps on the way."""
+    """A tiny network that contains traps."""
 
     spoil: Callable[[jax.Array], jax.Array] = lambda x: x
     dtype: Any = None
@@ -65,11 +65,11 @@ def tiny() -> Experiment:
 
 
 def poisoned(experiment: Experiment, bad_steps: tuple[int, ...], value: float) -> Experiment:
-    """One whose images of some steps have a pixel of ``value``: the first image of a batch names its step."""
+    """An experiment with a pixel of ``value`` in the images of some steps; the first image marks the step."""
     order = np.asarray(epoch_order(experiment, jnp.int32(0)))
     images = experiment.data.train["image"].copy()
     images[:, 0, 0, 0] = 0
-    images[order[list(bad_steps), 3], 0, 0, 0] = 255  # no digit reaches that far into the corner
+    images[order[list(bad_steps), 3], 0, 0, 0] = 255  # no digit has ink this far in the corner
     split = experiment.data.train.replace(image=images)
     data = dataclasses.replace(experiment.data, train=split)
 
@@ -93,7 +93,7 @@ def run_steps(experiment: Experiment, count: int) -> tuple[list[TrainState], lis
 
 
 def kept(state: TrainState) -> list[np.ndarray]:
-    """What a skipped step must not touch."""
+    """The parts of a state that a skipped step must not change."""
     return [
         np.asarray(leaf)
         for leaf in jax.tree.leaves((state.params, state.collections, state.opt_state, state.ema_params))
@@ -180,7 +180,7 @@ def test_a_checkpoint_that_is_kept_is_named_by_its_step(tiny: Experiment, tmp_pa
 
 
 def test_an_overflow_halves_the_loss_scale_and_costs_one_step(tiny: Experiment) -> None:
-    """Float16 ends at 65504: from 2**40 on the scale falls until gradients fit, and training goes on."""
+    """Float16 ends at 65504: from 2**40, the scale is halved until gradients fit, and training continues."""
     half = functions(Network(dtype=jnp.float16), normalize=lambda x: x - 0.3)
     experiment = dataclasses.replace(tiny, **half, loss_scale=2.0**24, max_skipped=1)
     states, _ = run_steps(experiment, 18)
@@ -193,7 +193,7 @@ def test_an_overflow_halves_the_loss_scale_and_costs_one_step(tiny: Experiment) 
 
 
 def test_epochs_of_overflows_alone_are_recorded_and_training_goes_on(tiny: Experiment, tmp_path: Path) -> None:
-    """One step is an epoch here, and the first ones overflow until the scale is small enough."""
+    """Here an epoch has one step, and the first steps overflow until the scale is small enough."""
     _, run = new_run(tmp_path / "run")
     half = functions(Network(dtype=jnp.float16), normalize=lambda x: x - 0.3)
     experiment = dataclasses.replace(tiny, **half, loss_scale=2.0**20, max_skipped=1, batch_size=100, epochs=8)
@@ -215,7 +215,10 @@ def test_a_loss_scale_changes_no_gradient(tiny: Experiment) -> None:
 
 
 def test_batches_of_one_example(tiny: Experiment) -> None:
-    """A batch norm over positions still has entries; what has one entry has no variance, and the running one stays."""
+    """A batch norm over positions still has several entries.
+
+    A norm over one entry has no variance, and its running variance does not change.
+    """
     states, _ = run_steps(dataclasses.replace(tiny, batch_size=1), 3)
     assert int(states[-1].skipped) == 0
     assert all(np.isfinite(leaf).all() for leaf in kept(states[-1]))
@@ -239,7 +242,7 @@ def test_impossible_settings(tiny: Experiment, change: dict[str, Any], message: 
 
 @pytest.mark.parametrize("name", ["epochs", "seed", "max_skipped", "evaluate_every"])
 def test_numbers_that_count_are_integers(tiny: Experiment, name: str) -> None:
-    """Epochs that are NaN were none at all, and ended in an IndexError."""
+    """A NaN as the number of epochs meant no epochs, and ended in an IndexError."""
     for value in (2.0, float("nan"), True, "2"):
         with pytest.raises(TypeError, match=f"{name} must be an integer, not"):
             dataclasses.replace(tiny, **{name: value})  # type: ignore[arg-type]
@@ -247,7 +250,7 @@ def test_numbers_that_count_are_integers(tiny: Experiment, name: str) -> None:
 
 
 class Deep(nn.Module):
-    """The given number of layers."""
+    """A network with the given number of layers."""
 
     depth: int
 
@@ -261,7 +264,7 @@ class Deep(nn.Module):
 
 @pytest.mark.gate
 def test_the_program_grows_with_the_number_of_layers_and_not_with_its_square(tiny: Experiment) -> None:
-    """XLA once worked out anew, for each array of the state, whether all of them are finite."""
+    """XLA once repeated the test for finite values of the whole state for each array of the state."""
 
     def size(depth: int) -> int:
         experiment = dataclasses.replace(tiny, **functions(Deep(depth)))

@@ -1,4 +1,4 @@
-"""What a notebook shows: one line that changes while a run trains, and tables of objects."""
+"""The output in a notebook: one line that is updated during training, and tables of objects."""
 
 import json
 import sys
@@ -36,7 +36,7 @@ experiment""",
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[dict[str, Any]]]]:
-    """What each cell shows at the end, by the name of the cell."""
+    """The last output of each cell, by the name of the cell."""
     path = tmp_path_factory.mktemp("notebook") / "notebook.ipynb"
     cells = [
         {"cell_type": "code", "id": name, "metadata": {}, "execution_count": None, "outputs": [], "source": source}
@@ -81,7 +81,7 @@ def test_objects_are_tables(outputs: dict[str, list[dict[str, Any]]]) -> None:
 
 
 class FakeDisplay:
-    """``IPython.display``, of which every text that one line had is kept."""
+    """A stand-in for ``IPython.display`` that records every text of the updated line."""
 
     def __init__(self) -> None:
         self.shown: list[str] = []

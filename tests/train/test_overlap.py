@@ -36,7 +36,7 @@ def test_a_difference_between_the_entries_that_are_hashed_counts() -> None:
     train = images(2, size=size)
     validation = train[:1].copy()
     assert shared(split(train), split(validation)) == [(0, 0)]
-    validation[0, 0, 1] += 1  # of four entries, only the first is hashed
+    validation[0, 0, 1] += 1  # only the first of four entries is hashed
     assert shared(split(train), split(validation)) == []
 
 

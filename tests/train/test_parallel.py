@@ -1,4 +1,4 @@
-"""One run on any number of devices, however its step is spelt."""
+"""A run gives equal results on any number of devices, with each way of writing its step."""
 
 import dataclasses
 import functools
@@ -34,7 +34,7 @@ STEPS = 50
 
 
 class Network(nn.Module):
-    """As in ``tiny.py``, but without the bias before the norm, whose gradient is rounding and nothing else."""
+    """The network of ``tiny.py`` without the bias before the norm, whose gradient consists of rounding errors."""
 
     dtype: Any = None
     norm: Any = BatchNorm
@@ -57,7 +57,7 @@ def experiment() -> Experiment:
 
 
 def curve(experiment: Experiment, parallel: Parallel, steps: int = STEPS) -> tuple[np.ndarray, TrainState]:
-    """The loss of each step, and the state at the end."""
+    """The loss of each step, and the final state."""
     state = parallel.place(create_state(experiment))
     arrays = parallel.replicate(experiment.data.train.arrays)
     draw = jax.jit(functools.partial(epoch_order, experiment))
@@ -98,7 +98,7 @@ SPELLINGS: dict[str, Any] = {
 def test_devices_and_spellings_change_nothing(
     experiment: Experiment, alone: tuple[np.ndarray, TrainState], make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Augmentation, dropout, batch statistics, average: fifty steps with everything that could tell devices apart."""
+    """Fifty steps with augmentation, dropout, batch statistics and averages, which could differ between devices."""
     monkeypatch.setattr(parallel_module, "SPLIT_FROM", 64)
     parallel = make()
     losses, state = curve(experiment, parallel)
@@ -118,7 +118,7 @@ def test_devices_and_spellings_change_nothing(
 
 @pytest.mark.parametrize("spelling", default_rows(["jit", "pmap"], keep=["jit"]))
 def test_statistics_per_device(experiment: Experiment, spelling: str) -> None:
-    """Every part of the batch is normalised by itself; running statistics are the mean of those of the parts."""
+    """Every part of the batch is normalised by itself; running statistics are the mean over the parts."""
     experiment = dataclasses.replace(experiment, augment=None, ema_decay=0.0)
     _, state = curve(experiment, Parallel.over(4, spelling=spelling, batch_stats="per_device"), steps=1)
     before, images = create_state(experiment), experiment.data.train["image"]
@@ -136,7 +136,7 @@ def test_statistics_per_device(experiment: Experiment, spelling: str) -> None:
 
 
 def test_each_part_of_a_batch_counts_alike(experiment: Experiment) -> None:
-    """Without what parts tell apart (statistics, dropout, augmentation) a batch in parts is the batch."""
+    """Without statistics, dropout and augmentation, a batch in parts has the results of the whole batch."""
     plain = functools.partial(nn.GroupNorm, num_groups=1)
     model = Network(norm=lambda use_running_average, momentum, **options: plain(**options))
     experiment = dataclasses.replace(experiment, **functions(model, train_mode=False), augment=None)
@@ -156,7 +156,7 @@ def test_parts_one_after_the_other_are_the_same_on_any_devices(experiment: Exper
 
 @pytest.mark.gate
 def test_bfloat16(experiment: Experiment) -> None:
-    """Computed in bfloat16; parameters, statistics, loss and the sums over devices are float32."""
+    """Computed in bfloat16, with parameters, statistics, loss and the sums over devices in float32."""
     experiment = dataclasses.replace(experiment, **functions(Network(dtype=jnp.bfloat16)))
     losses, state = curve(experiment, Parallel.over(4), steps=24)
     assert {leaf.dtype for leaf in jax.tree.leaves((state.params, state.collections))} == {np.dtype(np.float32)}
@@ -173,7 +173,7 @@ def train(run: RunFolder, experiment: Experiment, parallel: Parallel, *, steps: 
 
 @pytest.mark.gate
 def test_a_run_moves_between_devices(experiment: Experiment, tmp_path: Path) -> None:
-    """One device, eight, two; the metrics are those of one device throughout."""
+    """On one device, then eight, then two; the metrics equal those on one device."""
     _, whole = new_run(tmp_path / "whole")
     train(whole, experiment, Parallel.over(1))
     _, run = new_run(tmp_path / "moved")
@@ -194,7 +194,10 @@ def test_a_diagnosis_on_explicit_axes(experiment: Experiment) -> None:
 
 
 def test_keys_of_parts() -> None:
-    """Drawn for each example: a part of the whole. Anything else: as without parts."""
+    """Draws for each example are a part of those of the whole batch.
+
+    Other draws are those without parts.
+    """
     key = jax.random.fold_in(jax.random.key(5), 7)
     for part in range(3):
         mine = jax.random.fold_in(part_key(jax.random.key(5), jnp.uint32(part), parts=3, rows=4), 7)

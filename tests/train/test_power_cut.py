@@ -1,4 +1,4 @@
-"""A power cut at any moment: what was saved can be read, and a finished run is finished."""
+"""A power cut at any moment: saved checkpoints can be read, and a finished run stays finished."""
 
 import contextlib
 import os
@@ -26,7 +26,10 @@ def files_of(folder: Path) -> list[Path]:
 
 @pytest.mark.gate
 def test_at_every_moment_a_whole_checkpoint_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Modelled: what no ``fsync`` has seen is lost. From the first save that is over, one that is whole is left."""
+    """A model in which everything without ``fsync`` is lost.
+
+    After the first finished save, a whole checkpoint always exists.
+    """
     (tmp_path / "disk").mkdir()
     disk = Disk(tmp_path / "disk", monkeypatch)
     whole: dict[Saved, dict[str, bytes]] = {}  # the content of each finished checkpoint
@@ -66,7 +69,7 @@ def test_at_every_moment_a_whole_checkpoint_is_on_the_disk(tmp_path: Path, monke
 
 @contextlib.contextmanager
 def mounted(image: Path, place: Path) -> Iterator[Path]:
-    """A file system in a file, where this process may mount one."""
+    """A file system within a file, if this process may mount one."""
     place.mkdir(exist_ok=True)
     command = ["mount", "-o", "loop", str(image), str(place)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
@@ -90,7 +93,7 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.mark.gate
 def test_a_run_outlives_its_disk_without_power(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Real: the disk under a mounted file system is copied after each epoch and at the end, and nothing is synced."""
+    """A real file system: the disk under it is copied after each epoch and at the end, without a sync."""
     copies: list[Path] = []
 
     def append(log: MetricsLog, record: Record) -> None:
@@ -110,7 +113,7 @@ def test_a_run_outlives_its_disk_without_power(image: Path, tmp_path: Path, monk
             after = RunFolder.open(disk / "run")
             steps = [record["step"] for record in after.metrics.read()]
             assert steps == [6, 12, 18][: number + 1]
-            if number > 1:  # the save of an epoch goes on while the next one is trained
+            if number > 1:  # the save of an epoch continues during the next epoch
                 saved = restore(after.checkpoints, "last", create_state(experiment))
                 assert int(saved.step) >= 6 * (number - 1)
             if number == 3:
@@ -125,7 +128,7 @@ def test_a_disk_that_is_unmounted_is_not_written_below_its_mount_point(image: Pa
         with pytest.raises(FolderLostError, match=message), open_checkpoints(disk / "run" / "checkpoints") as kept:
             kept.save("last", state_at(1))
             kept.settle("last")
-            kept.save("last", state_at(2))  # in flight
+            kept.save("last", state_at(2))  # this save is in progress
             subprocess.run(["umount", "-l", str(disk)], check=True)
             kept.settle("last")
         assert list(disk.iterdir()) == []

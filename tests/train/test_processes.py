@@ -82,11 +82,11 @@ def two_processes(
     try:
         yield processes
     finally:
-        for process in processes:  # one that hangs would go on after a test that failed
+        for process in processes:  # a process that hangs would survive a failed test
             process.kill()
 
 
-# Ten minutes pass between any two looks at its clock.
+# A clock that advances by ten minutes whenever it is read.
 HASTY = """
 import itertools, sys, time
 looks, clock = itertools.count(), time.perf_counter
@@ -113,10 +113,10 @@ sys.exit(main(sys.argv[1:]))
 def test_two_processes_are_one_run(
     tmp_path: Path, experiment_file: Path, epochs: int, second: str | None, saves: list[int]
 ) -> None:
-    """Images are whole in both; or streamed, and each process reads those of its own devices.
+    """Both processes hold all images, or each process streams the images of its own devices.
 
-    A process that believes a save in mid-epoch to be due makes both save, at the next step at which they agree on it.
-    An epoch in which the loss jumps is undone in both.
+    If one process decides that a save in mid-epoch is due, both save at the next step on which they agree. An epoch in
+    which the loss jumps is undone in both.
     """
     with two_processes(tmp_path / "two", experiment_file, epochs=epochs, scripts=(None, second)) as processes:
         said = [process.communicate(timeout=200)[0] for process in processes]
@@ -138,7 +138,7 @@ def test_two_processes_are_one_run(
         for name in ("train/loss", "train/accuracy", "learning_rate"):
             assert ours[name] == pytest.approx(theirs[name], abs=1e-6)
     ours, theirs = (final_state(run, experiment) for run in (two, one))
-    for name in ("norm", "output"):  # the bias before the norm has no gradient but rounding
+    for name in ("norm", "output"):  # the gradient of the bias before the norm consists of rounding errors
         for leaf in ours.params[name]:
             np.testing.assert_allclose(ours.params[name][leaf], theirs.params[name][leaf], atol=1e-4)
     assert json.loads((two.path / "parallel.json").read_text(encoding="utf-8"))["devices"] == 8
@@ -146,7 +146,7 @@ def test_two_processes_are_one_run(
 
 @pytest.mark.gate
 def test_two_processes_extend_their_run_as_one_process_does(tmp_path: Path) -> None:
-    """The longer run is recorded once, both processes see it, and it goes on where it was."""
+    """The longer run is recorded once, both processes load it, and training continues at the saved step."""
     with two_processes(tmp_path / "two", TINY, epochs=2) as processes:
         said = [process.communicate(timeout=200)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
@@ -180,7 +180,7 @@ def test_two_processes_extend_their_run_as_one_process_does(tmp_path: Path) -> N
 
 @pytest.mark.gate
 def test_a_signal_to_one_process_stops_both_at_one_step_and_one_process_goes_on(tmp_path: Path) -> None:
-    """As a machine of several that is to be taken away; what is left goes on, on other devices."""
+    """The case of one machine of several that is taken away; the remaining process continues on other devices."""
     folder, epochs = tmp_path / "two", 500
     deadline = time.monotonic() + 120
     with two_processes(folder, TINY, epochs=epochs) as processes:
@@ -215,7 +215,7 @@ def test_a_signal_to_one_process_stops_both_at_one_step_and_one_process_goes_on(
 
 @pytest.mark.gate
 def test_when_one_process_is_killed_the_other_ends_and_the_run_goes_on(tmp_path: Path) -> None:
-    """As a machine that is lost: what remains does not wait for it for ever, and its checkpoints are good."""
+    """The case of a machine that is lost: the other process does not wait forever, and its checkpoints are valid."""
     folder, epochs = tmp_path / "two", 500
     deadline = time.monotonic() + 120
     with two_processes(folder, TINY, epochs=epochs, words=("--heartbeat", "5")) as processes:
@@ -259,7 +259,7 @@ def build(config):
     return dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, train=train))
 """
 
-# Both processes start a run for each line of what they are given; only the second one follows the twist.
+# Both processes start a run for each line of their input; only the second process applies the change.
 TWISTER = """
 import importlib.metadata, json, os, sys, time
 sys.path.insert(0, os.getcwd())
@@ -295,7 +295,7 @@ for name, words in json.loads(sys.argv[5]):
 def test_what_the_other_process_answers_is_named(
     answer: dict[str, object], error: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its answer takes the place of a second process; two real processes are started in the gate."""
+    """The answer of a second process is simulated; two real processes are started in the gate."""
     theirs = json.dumps(answer).encode()
 
     def gather(array: np.ndarray) -> np.ndarray:
@@ -318,7 +318,10 @@ def test_what_the_other_process_answers_is_named(
 def test_processes_that_were_given_different_things_end_and_name_the_difference(
     differences: list[str], tmp_path: Path
 ) -> None:
-    """In seconds, in both processes. All runs are started in one pair of processes, since a start is slow."""
+    """Both processes end within seconds.
+
+    All runs are started in one pair of processes, since a start is slow.
+    """
     both = r"jaxcnn train: the processes of this run were not given the same: "
     every: dict[str, tuple[list[str], str, str]] = {
         "labels": ([], both + r"the fingerprint of the data is \w+ in process 0 and \w+ in process 1\. Start", ""),

@@ -1,4 +1,4 @@
-"""What a person sees: a live bar on a terminal, whole lines everywhere else."""
+"""The output of a run: a live bar on a terminal, and whole lines elsewhere."""
 
 import io
 import time
@@ -14,7 +14,7 @@ RECORD = {"step": 10, "epoch": 1, "train/loss": 0.5, "train/accuracy": 0.8, "tes
 
 
 def shown(*, terminal: bool) -> str:
-    """Everything written during two epochs of ten steps."""
+    """All output of two epochs of ten steps."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=120)
     with ConsoleProgress(console, steps_per_epoch=10, batch_size=4) as progress:
@@ -79,7 +79,7 @@ def test_examples_that_are_no_images_are_called_examples() -> None:
 
 
 def test_a_program_in_a_cell_of_a_notebook_writes_lines_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jupyter gives it a terminal, and asks for colours."""
+    """Jupyter gives the program a terminal, and requests colours."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.delenv("JPY_PARENT_PID", raising=False)
     assert new_console().is_terminal

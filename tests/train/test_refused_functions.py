@@ -1,4 +1,4 @@
-"""What a function of an experiment may return: each mistake is refused when it is traced, in one sentence."""
+"""Return values of the functions of an experiment: each mistake is refused during tracing, in one sentence."""
 
 import dataclasses
 import re
@@ -41,7 +41,7 @@ def experiment(**changes: Any) -> train.Experiment:
 
 
 def objective(found: Any) -> Any:
-    """An objective that returns what ``found`` makes of its variables and its batch."""
+    """An objective that returns the result of ``found`` for its variables and its batch."""
     return lambda variables, batch, key: found(variables, batch)
 
 
@@ -243,7 +243,7 @@ def test_a_model_without_a_mode_is_refused(task: Any) -> None:
 
 
 def test_a_model_of_several_outputs_needs_its_own_objective() -> None:
-    """Two arrays of one shape would be stacked, and train by accident."""
+    """Two arrays of one shape would be stacked, and the run would train by accident."""
     with pytest.raises(TypeError, match=r"expected a model that returns logits, got tuple\. A model with several"):
         dry_run(experiment(**train.classification(Two())))
 
@@ -266,7 +266,7 @@ def test_an_optimizer_that_asks_for_the_loss_is_given_it() -> None:
 
 
 def test_images_do_not_move_without_their_masks() -> None:
-    """``augment.on`` refuses a function that moves pixels where there are masks, also within others."""
+    """``augment.on`` refuses a function that moves pixels if there are masks, also within other functions."""
     batch = {"image": jnp.zeros((2, 4, 4, 1)), "segmentation": jnp.zeros((2, 4, 4), jnp.int32)}
     for moving in (augment.random_flip, augment.chain(lambda key, x: x, augment.random_flip)):
         with pytest.raises(ValueError, match=r"random_flip moves the pixels of 'image', but .* 'segmentation' too"):

@@ -17,11 +17,11 @@ from jaxcnn.train._step import epoch_order, train_step
 from tests.train import tiny_spiked
 from tests.train.runs import TINY, assert_same, final_state, new_run, rate_at, train, without_seconds
 
-STEPS = 6  # of an epoch of the tiny experiment
+STEPS = 6  # the steps of an epoch of the tiny experiment
 
 
 def spiked(*epochs: int, max_loss_jump: float | None = 2.0) -> Experiment:
-    """The tiny experiment of five epochs, the loss of those named here jumping."""
+    """The tiny experiment with five epochs; the loss jumps in the given epochs."""
     return tiny_spiked.spiked(load_tiny(), *epochs, max_loss_jump=max_loss_jump)
 
 
@@ -33,14 +33,14 @@ def load_tiny() -> Experiment:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose third epoch spikes."""
+    """A run with a jump in the third epoch."""
     _, run = new_run(tmp_path_factory.mktemp("spiked") / "run")
     train(run, spiked(3))
     return run.path
 
 
 def test_the_epoch_is_undone_and_training_goes_on_with_the_next_images(whole: Path, tmp_path: Path) -> None:
-    """Against the state after the second epoch, taken by hand through the steps of the fourth and the fifth."""
+    """Compares with the state after the second epoch, trained by hand on the images of epochs four and five."""
     experiment, run = spiked(3), RunFolder.open(whole)
     records = run.metrics.read()
     assert [record.get(WENT_BACK) for record in records] == [None, None, 2 * STEPS, None, None]
@@ -81,7 +81,8 @@ def test_it_goes_back_twice_but_not_for_ever(tmp_path: Path) -> None:
     train(run, spiked(3, 4))
     records = run.metrics.read()
     assert [record.get(WENT_BACK) for record in records] == [None, None, 2 * STEPS, 2 * STEPS, None]
-    rates = [rate_at(spiked(), step) for step in (5, 11, 17, 17, 17)]  # each from the state after the second
+    # both start from the state after the second epoch
+    rates = [rate_at(spiked(), step) for step in (5, 11, 17, 17, 17)]
     assert [record["learning_rate"] for record in records] == pytest.approx(rates)
     _, run = new_run(tmp_path / "thrice")
     with pytest.raises(RunError, match=r"epoch 5: .* jumped in 3 epochs .* Try a smaller learning rate, or a max_loss"):

@@ -25,7 +25,7 @@ from tests.tiers import default_rows
 from tests.train.runs import TINY, assert_same, final_state, new_run, train, without_seconds
 from tests.train.states import save_steps, state_at
 
-# Creates runs in the folders that it reads the names of, each when its line comes, and says which it got.
+# Reads the names of folders, one per line, creates a run in each, and prints the result.
 CREATE = """
 import sys
 from pathlib import Path
@@ -101,7 +101,7 @@ def test_a_deleted_lock_file_lets_no_second_process_in(tmp_path: Path) -> None:
     "name", default_rows(["m_[lr=0.1]", "[/bold]", "what?*", "with space", "x" * 200], keep=["m_[lr=0.1]", "what?*"])
 )
 def test_checkpoints_are_saved_under_any_name(name: str, tmp_path: Path) -> None:
-    """Brackets are a pattern to the library that writes the arrays."""
+    """Brackets are a pattern in the library that writes the arrays."""
     save_steps(tmp_path / name, 1, 2)
     assert_same(restore(tmp_path / name, "last", state_at(0)), state_at(2))
 
@@ -165,7 +165,7 @@ def test_a_link_in_a_run_folder_is_refused_and_its_target_is_left_alone(name: st
 
 
 def test_a_pipe_in_a_run_folder_is_refused(tmp_path: Path) -> None:
-    """To read it would be to wait for ever."""
+    """Reading the pipe would block forever."""
     _, run = new_run(tmp_path / "run")
     os.mkfifo(run.metrics.path)
     with pytest.raises(RunError, match=r"metrics.jsonl is neither a file nor a folder, which a run folder may not"):
@@ -182,7 +182,8 @@ def test_the_run_folder_itself_may_be_a_link(tmp_path: Path) -> None:
 
 
 def deleted(folder: Path) -> None:
-    shutil.rmtree(folder.rename(folder.with_name("moved")), ignore_errors=True)  # threads may write there meanwhile
+    # other threads may write to the folder at the same time
+    shutil.rmtree(folder.rename(folder.with_name("moved")), ignore_errors=True)
 
 
 def replaced(folder: Path) -> None:
@@ -204,7 +205,7 @@ def replaced(folder: Path) -> None:
 def test_a_folder_that_is_lost_is_not_made_again(
     change: Callable[[Path], object], message: str, in_flight: bool, tmp_path: Path
 ) -> None:
-    """Neither between two saves nor while one is written."""
+    """Neither between two saves nor during a save."""
     folder = tmp_path / "run"
     folder.mkdir()
     with pytest.raises(FolderLostError, match=message), open_checkpoints(folder / "checkpoints") as checkpoints:
@@ -286,7 +287,7 @@ METRICS: dict[str, Callable[[RunFolder], object]] = {
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Record]]:
-    """A run that was stopped in its third epoch, and the metrics at its end."""
+    """A run that was stopped in its third epoch, and its metrics at that point."""
     file, run = new_run(tmp_path_factory.mktemp("stopped") / "run")
     experiment = file.build(file.config_class())
     train(run, experiment, stop_after=13)
@@ -352,7 +353,7 @@ def test_a_whole_run_is_not_touched_by_another_start(tmp_path: Path, caplog: pyt
 
 
 def test_the_state_of_a_checkout_with_names_that_are_not_utf_8(tmp_path: Path) -> None:
-    """With ``core.quotepath=false`` git prints them as they are."""
+    """With ``core.quotepath=false`` git prints such names without quoting."""
 
     def git(*words: str) -> None:
         subprocess.run(["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=b", *words], check=True)

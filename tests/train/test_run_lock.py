@@ -1,4 +1,4 @@
-"""The lock of a run folder on file systems that have none."""
+"""The lock of a run folder on file systems without locks."""
 
 import errno
 import fcntl

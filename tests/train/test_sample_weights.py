@@ -1,4 +1,4 @@
-"""Examples drawn by weights: how often, and that the order depends on seed and epoch alone."""
+"""Sampling by weights: the frequencies, and that the order depends only on seed and epoch."""
 
 import dataclasses
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.train.test_any_loss import run_in
 
 @pytest.fixture(scope="module")
 def experiment() -> Experiment:
-    """An experiment of which a third of the classes are rare."""
+    """An experiment in which a third of the classes are rare."""
     return auxiliary_heads()
 
 
@@ -29,7 +29,7 @@ def weighted(experiment: Experiment, weights: Any) -> Experiment:
 
 
 def test_examples_are_drawn_in_proportion_to_their_weights(experiment: Experiment) -> None:
-    """Over 400 epochs, within five deviations of a multinomial distribution."""
+    """Over 400 epochs, within five standard deviations of a multinomial distribution."""
     count = len(experiment.data.train)
     weights = np.random.default_rng(0).uniform(size=count)
     weights[:5] = 0

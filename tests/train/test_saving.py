@@ -1,4 +1,4 @@
-"""Saves that fail: said within one interval, the last good checkpoint kept, the next one tried."""
+"""Failed saves: reported within one interval, the last good checkpoint is kept, and the next save is tried."""
 
 import gc
 import resource
@@ -19,7 +19,7 @@ from tests.kept_programs import nothing_kept
 from tests.train.runs import assert_same, final_state, new_run, train, without_seconds
 from tests.train.states import array_file, flip_bit, save_steps, state_at
 
-# Where a save fails, threads of Orbax also end with the error that the caller gets.
+# If a save fails, threads of Orbax also end with the error that the caller gets.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -28,14 +28,14 @@ pytestmark = [
 
 @pytest.fixture(scope="module", autouse=True)
 def leave_nothing() -> Iterator[None]:
-    """What those threads left behind is not to be found in a test of another file; and they are young."""
+    """Collects the objects of those threads, which are young, so that they do not affect tests of other files."""
     yield
     gc.collect(1)
 
 
 @pytest.fixture
 def full_disk() -> Iterator[Callable[[bool], None]]:
-    """Files may not grow beyond 100 bytes, as if the disk were full, while it is switched on."""
+    """A switch: while it is on, files may not grow beyond 100 bytes, as if the disk were full."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
@@ -55,10 +55,10 @@ def test_a_full_disk_is_told_and_the_last_good_kept(
     with open_checkpoints(tmp_path) as checkpoints:
         full_disk(True)
         checkpoints.save("last", state_at(3))
-        checkpoints.save("last", state_at(4))  # known within one interval
+        checkpoints.save("last", state_at(4))  # the failure is known within one interval
         assert "checkpoint of step 3" in caplog.text and "(step 2 is kept)" in caplog.text
         assert "File too large" in caplog.text
-        checkpoints.settle("last")  # or step 4 might find the disk emptied
+        checkpoints.settle("last")  # otherwise step 4 might run on a disk that has space again
         full_disk(False)
         checkpoints.save("last", state_at(5))
     assert [one.step for one in saved(tmp_path, ["last"])] == [5, 2]
@@ -88,7 +88,7 @@ def test_a_run_that_cannot_save_stops(full_disk: Callable[[bool], None], tmp_pat
         full_disk(True)
         for step in steps:
             checkpoints.save("last", state_at(step))
-    assert next(steps) in (5, 6)  # found on saving, or behind its back
+    assert next(steps) in (5, 6)  # the failure is found by the next save or by its thread
     full_disk(False)
     assert_same(restore(tmp_path, "last", state_at(0)), state_at(1))
 
@@ -102,7 +102,7 @@ def test_the_last_save_of_all_is_not_forgotten(full_disk: Callable[[bool], None]
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refused by the operating system; simulated, since root is refused nothing."""
+    """The operating system refuses the write; this is simulated, since root may write anywhere."""
     save_steps(tmp_path, 1)
 
     def refuse(*_: object, **__: object) -> None:
@@ -117,7 +117,10 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: py
 def test_what_reads_back_otherwise_replaces_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A disk that lies: the save succeeds, the bytes are others. Older checkpoints stay, the bad one goes."""
+    """A save succeeds, but the disk returns other bytes.
+
+    Older checkpoints stay, and the bad checkpoint is deleted.
+    """
     save_steps(tmp_path, 1, 2)
     original = saving.read_arrays
     lie = True
@@ -143,7 +146,7 @@ def test_what_reads_back_otherwise_replaces_nothing(
 def test_a_full_disk_does_not_end_a_run(
     full_disk: Callable[[bool], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Metrics and checkpoints of one epoch cannot be written; at the next there is room again."""
+    """Metrics and checkpoints of one epoch cannot be written; the next epoch has space again."""
     file, whole = new_run(tmp_path / "whole")
     experiment: Experiment = file.build(file.config_class())
     train(whole, experiment)

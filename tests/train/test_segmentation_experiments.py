@@ -1,4 +1,4 @@
-"""What the experiments of segmentation measure after training, and the backbone that one of them starts from."""
+"""The segmentation experiments: measurements after training, and the pretrained backbone of one experiment."""
 
 import dataclasses
 import functools
@@ -35,7 +35,7 @@ def test_each_repetition_and_each_class_are_measured() -> None:
 
 @pytest.mark.gate
 def test_deeplab_starts_from_a_whole_resnet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every layer of the backbone is replaced by one of the same shape, and no other."""
+    """Every layer of the backbone, and no other layer, is replaced by a layer of the same shape."""
     with_backbone = load_experiment(EXPERIMENTS / "deeplabv3_voc.py").build_function.__globals__["with_backbone"]
     image = jnp.zeros((2, 33, 33, 3))
 

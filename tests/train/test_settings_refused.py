@@ -1,4 +1,4 @@
-"""Numbers that a loss, a normalisation or a schedule cannot use are refused where they are given."""
+"""Errors for numbers that a loss, a normalisation or a schedule cannot use, at the place where they are passed."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Epochs that take less time than a save: only some of their states are saved, and no work is lost but the last."""
+"""Epochs that are shorter than a save: only some states are saved, and only the last work can be lost."""
 
 import dataclasses
 from concurrent.futures import wait
@@ -48,14 +48,14 @@ def test_which_epochs_are_saved(
     max_loss_jump: float | None,
     epochs: list[int],
 ) -> None:
-    """The first one of a call, those that are saved as another kind, the last one; the others where a save is due."""
+    """The first epoch of a call, epochs saved as another kind, and the last epoch; others when a save is due."""
     monkeypatch.setattr(_epochs, "SAVE_SECONDS", seconds)
     file, run = new_run(tmp_path / "run")
     experiment = dataclasses.replace(
         file.build(file.config_class()),
         epochs=EPOCHS,
         evaluate_every=4,
-        best="loss",  # the largest one, so that the last epoch is not the best
+        best="loss",  # the largest value, so that the last epoch is not the best
         max_loss_jump=max_loss_jump,
     )
     with run.locked():
@@ -82,7 +82,7 @@ def test_a_failed_save_is_tried_again_after_the_next_epoch(
 
     def save_and_wait(self: saving.Checkpoints, kind: str, state: TrainState) -> None:
         save(self, kind, state)
-        wait([each.work for each in self._pending.values()])  # the failure is there before the next step
+        wait([each.work for each in self._pending.values()])  # the failure is reported before the next step
 
     save = saving.Checkpoints.save
     monkeypatch.setattr(saving.Checkpoints, "save", save_and_wait)
@@ -111,7 +111,7 @@ def test_a_run_that_dies_after_epochs_that_were_not_saved_ends_the_same(
 
     with run.locked(), pytest.raises(KeyboardInterrupt):
         train_run(experiment, run, progress=Quiet(), should_stop=die)
-    assert len(run.metrics.read()) == 3  # recorded, but only the first epoch is saved
+    assert len(run.metrics.read()) == 3  # the others are recorded, but only the first epoch is saved
     assert train(run, experiment).finished
     assert without_seconds(run) == without_seconds(whole)
     assert_same(final_state(run, experiment), final_state(whole, experiment))

@@ -1,4 +1,4 @@
-"""What the smaller experiments measure after training, and what they follow to the letter."""
+"""The smaller experiments: measurements after training, and exact agreement with their sources."""
 
 import dataclasses
 from pathlib import Path
@@ -48,7 +48,7 @@ def count(experiment: Experiment) -> int:
 
 
 def test_convnetjs_takes_the_demo_s_steps() -> None:
-    """Against ConvNetJS's trainer written out in NumPy: sums over the batch, decay added, then divided by its size."""
+    """ConvNetJS's trainer in NumPy: sums over the batch, decay added, then divided by the batch size."""
     optimizer = built("convnetjs_cifar10", dataset="digits").optimizer
     generator = np.random.default_rng(0)
     weights, bias = generator.normal(size=(3, 2)), generator.normal(size=2)
@@ -114,7 +114,7 @@ def test_without_padding_the_maps_come_to_an_end() -> None:
 
 
 def test_digits_are_judged_in_the_middle_and_in_the_corners() -> None:
-    """A stand-in that is right where the first row of the field has no ink: in the middle and in the lower corners."""
+    """A stand-in that is correct if the first row of the image has no ink: in the middle and the lower corners."""
     digits = few(built("padding_matters")).data
     right = jnp.asarray(np.eye(10, dtype=np.float32)[digits.test["label"]])
 
@@ -132,7 +132,7 @@ def test_digits_are_judged_in_the_middle_and_in_the_corners() -> None:
 
 @pytest.mark.gate
 def test_batch_norm_s_networks_differ_as_the_paper_says() -> None:
-    """Rates and decays by the paper's factors; the weights of all are those of the plain network, but for the norms."""
+    """Rates and decays differ by the paper's factors; all weights but those of norms equal the plain network's."""
     names = ("inception_2015", "inception_sigmoid", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid")
     networks = {name: built("bn_ablation", dataset="digits", network=name) for name in names}
     rates = [rate_at(network, 0) / 0.1 for network in networks.values()]

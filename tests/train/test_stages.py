@@ -1,4 +1,4 @@
-"""Stages of one run equal separate runs of each stage, and are resumed wherever they were stopped."""
+"""Stages of one run equal separate runs of each stage, and can be resumed at any step."""
 
 import itertools
 from pathlib import Path
@@ -101,7 +101,7 @@ def experiment() -> train.Experiment:
 
 @pytest.mark.gate
 def test_a_run_that_was_stopped_ends_the_same_bit_for_bit(tmp_path: Path) -> None:
-    """Stopped within the first stage, between it and the second, and within the second."""
+    """The run is stopped within the first stage, between the two stages, and within the second."""
     whole = train.fit(experiment(), tmp_path / "whole")
     for steps in (4, 2, 4, 100):
         asked = itertools.count()

@@ -1,4 +1,4 @@
-"""One step against the update written out by hand, and evaluation against counting."""
+"""One step against the update computed by hand, and evaluation against counting."""
 
 import dataclasses
 import functools
@@ -108,7 +108,7 @@ def test_labels_and_shares_of_the_classes_are_evaluated_alike(experiment: Experi
 
 @pytest.mark.parametrize("batch_size", default_rows([1000, 50, 16, 7], keep=[16]))
 def test_every_example_counts_once(experiment: Experiment, batch_size: int) -> None:
-    """The same figures in whatever batches; the padding of the last one does not count."""
+    """The results do not depend on the batch size; the padding of the last batch is not counted."""
     variables = create_state(experiment).eval_variables
     test = experiment.data.test
     x = (test["image"] / np.float32(255) - 0.3) / 0.3

@@ -1,4 +1,4 @@
-"""A stream trains like the same images in memory, bit for bit; it may be stopped anywhere, and bears damaged images."""
+"""A stream trains like the same images in memory, bit for bit, also after a stop and with damaged images."""
 
 import contextlib
 import dataclasses
@@ -31,12 +31,12 @@ from tests.train.streams import Memory, streamed
 
 @pytest.fixture(scope="module")
 def resident() -> Experiment:
-    """Every step's images tell their numbers, their epoch, and their place in the batch."""
+    """An experiment on images in memory, where each image shows its index, its epoch, and its place in the batch."""
     file = load_experiment(TINY)
     experiment = file.build(file.config_class(epochs=2))
 
     def turned(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
-        """By the number of each image and the epoch, and with noise by its place in the batch."""
+        """Flips by the index of each image and the epoch, and adds noise by its place in the batch."""
         same = jax.random.key(3)
         x = augment.alternating_flip(same, batch["image"], batch["index"], epoch=batch["epoch"][0])
         return {**batch, "image": x + 0.05 * jax.random.normal(key, x.shape, x.dtype)}
@@ -51,7 +51,7 @@ def stream(resident: Experiment) -> Experiment:
 
 @pytest.fixture(scope="module")
 def whole(resident: Experiment, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """The run on images in memory, which was not stopped."""
+    """The uninterrupted run on images in memory."""
     _, run = new_run(tmp_path_factory.mktemp("whole") / "run")
     train(run, resident)
     return run
@@ -100,7 +100,7 @@ def test_each_of_two_processes_reads_the_images_of_its_devices(parts: int) -> No
     whole = np.arange(parts * 16).reshape(parts, 2, 8)
     np.testing.assert_array_equal(ours, whole[:, 0].ravel())
     np.testing.assert_array_equal(theirs, whole[:, 1].ravel())
-    mixed = rows_on(parallel, parts, 16, devices[1:8:2])  # a mesh that takes turns between processes
+    mixed = rows_on(parallel, parts, 16, devices[1:8:2])  # a mesh that alternates between the processes
     np.testing.assert_array_equal(mixed, np.arange(parts * 16).reshape(-1, 2, 2)[:, 1].ravel())
 
 
@@ -152,7 +152,7 @@ def test_too_many_damaged_images_end_the_run_and_are_named(resident: Experiment,
 
 
 def test_images_are_read_by_threads_not_by_processes(resident: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So there is no worker process that could be killed, and none that a kill would leave behind."""
+    """Without worker processes, none can be killed, and none remains after a kill."""
     readers, read = set(), Memory.read
 
     def noted(self: Memory, index: int) -> dict[str, np.ndarray]:
@@ -176,7 +176,7 @@ def test_waiting_for_slow_images_is_seen(resident: Experiment) -> None:
         split = streamed(resident.data, seconds=seconds).train
         feed = Feed(split, Parallel.over(1), lambda step: np.arange(16), start=0, stop=8, size=16)
         for _ in range(8):
-            time.sleep(0.01 if seconds == 0.0 else 0.0)  # what a step would take
+            time.sleep(0.01 if seconds == 0.0 else 0.0)  # the expected time of a step
             feed.next(None)
         waited[seconds] = feed.waited
         feed.close()

@@ -1,4 +1,4 @@
-"""A run folder from elsewhere: its code runs only with ``trust``, and the recorded model needs none of it."""
+"""A run folder from another source: its code runs only with ``trust``, and the recorded model does not require it."""
 
 import base64
 import dataclasses
@@ -32,7 +32,7 @@ NEW = r"experiment\.py is a program that you have not run before on this machine
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run of two epochs with its recorded model; the experiment imports a module next to it."""
+    """A run of two epochs with its recorded model; the experiment imports a module next to its file."""
     place = tmp_path_factory.mktemp("own")
     (place / "sibling.py").write_text("SHIFT = 0.3\n", encoding="utf-8")
     source = TINY.read_text(encoding="utf-8").replace("standardize([0.3]", "standardize([sibling.SHIFT]")
@@ -50,7 +50,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 @pytest.fixture
 def foreign(own: RunFolder, tmp_path: Path) -> RunFolder:
-    """The run with code that the user has not run; it leaves a trace when it runs."""
+    """The run with code of another user, which leaves a trace when it runs."""
     path = tmp_path / "foreign"
     shutil.copytree(own.path, path)
     with (path / "experiment.py").open("a", encoding="utf-8") as file:
@@ -70,7 +70,7 @@ def test_code_from_elsewhere_runs_only_when_trusted(foreign: RunFolder, tmp_path
             load()
     assert not (tmp_path / "ran").exists()
     sys.modules.pop("sibling", None)
-    with pytest.raises(RunError, match="No module named 'sibling'"):  # nor does the import path come from the run
+    with pytest.raises(RunError, match="No module named 'sibling'"):  # the import path must not change either
         foreign.load_experiment(trust=True)
     source = (foreign.path / "experiment.py").read_text(encoding="utf-8")
     (foreign.path / "experiment.py").write_text(
@@ -93,7 +93,7 @@ def test_the_run_does_not_choose_the_import_path(own: RunFolder, tmp_path: Path)
 
 
 def test_compiled_code_next_to_the_text_is_not_run(own: RunFolder, tmp_path: Path) -> None:
-    """Python's import believes a file in ``__pycache__`` that says not to compare it with the text."""
+    """Python's import trusts a file in ``__pycache__`` with a flag against comparing it with the source."""
     copy = RunFolder(shutil.copytree(own.path, tmp_path / "copy"))
     evil = tmp_path / "evil.py"
     evil.write_text("raise SystemExit('compiled code was run')", encoding="utf-8")
@@ -125,7 +125,7 @@ def test_the_recorded_model_is_the_model(own: RunFolder, foreign: RunFolder, tmp
     assert found["loss"] == pytest.approx(record["test/loss"], rel=1e-5)
     assert theirs.inputs == ("image",)
     assert (theirs.step, theirs.class_names, theirs.image_shape) == (12, ours.class_names, ours.image_shape)
-    assert theirs.test_split() is None  # a part of the digits, which has no name of its own
+    assert theirs.test_split() is None  # some of the digits, a data set without a name
 
 
 def own_split(run: RunFolder) -> Split:
@@ -165,7 +165,7 @@ def test_verbs_need_no_code_and_say_where_they_run_it(
 def test_a_program_that_calls_out_of_itself_is_neither_recorded_nor_read(
     foreign: RunFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """LAPACK's functions are registered in every process, and so is one that calls a Python object by its address."""
+    """LAPACK's functions are registered in every process, and so is a function that calls Python objects by address."""
 
     def predict(variables: object, batch: dict[str, jax.Array]) -> jax.Array:
         square = batch["image"][0, :4, :4, 0].astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""What callbacks write: event files of TensorBoard, tables, and what Weights & Biases and MLflow are given."""
+"""Files of callbacks: TensorBoard event files, tables, and the arguments of Weights & Biases and MLflow."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ def epoch(number: int, **more: float) -> dict[str, Any]:
 
 
 def killed(path: Path) -> Path:
-    """The event file of a process that was killed in the write of step 9, after the checkpoint of step 6."""
+    """The event file of a process that was killed during the write of step 9, after the checkpoint of step 6."""
     board = train.TensorBoard(every=1)
     board.start(info(path))
     for step in range(1, 7):
@@ -147,7 +147,7 @@ def test_a_table_has_one_row_for_each_epoch_and_its_columns_grow(tmp_path: Path)
 
 
 class FakeWandb(types.ModuleType):
-    """The calls of wandb 0.31 that are used, with its signatures; steps have to increase, as there."""
+    """The calls of wandb 0.31 that are used, with its signatures; steps have to increase."""
 
     def __init__(self) -> None:
         super().__init__("wandb")
@@ -194,7 +194,7 @@ def test_weights_and_biases_has_each_figure_once(tmp_path: Path, monkeypatch: py
 
 
 def watch_twice(make: Any, path: Path) -> None:
-    """A run that is killed after step 8, whose checkpoint is of step 6, and resumed."""
+    """A run that is killed after step 8, with a checkpoint of step 6, and then resumed."""
     first = make()
     first.start(info(path))
     for step in range(1, 9):
@@ -218,7 +218,7 @@ class FakeMetric:
 
 
 class FakeClient:
-    """The methods of ``mlflow.MlflowClient`` of MLflow 3.17 that are used, with its signatures."""
+    """The methods of ``mlflow.MlflowClient`` of MLflow 3.17 that are used, with their signatures."""
 
     def __init__(self, tracking_uri: str | None = None, registry_uri: str | None = None) -> None:
         self.uri = tracking_uri

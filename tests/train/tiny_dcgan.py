@@ -1,4 +1,4 @@
-"""``dcgan_digits`` in small, as a run that is killed."""
+"""A small ``dcgan_digits`` for tests with kills."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Two networks with an optimizer each, as a run that is killed."""
+"""Two networks with an optimizer each, for tests with kills."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The tiny experiment, in whose third epoch each image has another's label: its loss jumps, and the run goes back."""
+"""The tiny experiment with wrong labels in the third epoch: its loss jumps, and the run is rolled back."""
 
 import dataclasses
 from typing import Any
@@ -21,7 +21,7 @@ def build(config: Config) -> Experiment:
 
 
 def spiked(experiment: Experiment, *epochs: int, max_loss_jump: float | None = 2.0) -> Experiment:
-    """The experiment of five epochs without noise; in those named here, from 1, each image has another's label."""
+    """An experiment of five epochs without noise; in the given epochs, counted from 1, labels are exchanged."""
 
     def mixed_up(key: jax.Array, batch: dict[str, Any]) -> dict[str, Any]:
         bad = jnp.isin(batch["epoch"][0] + 1, jnp.array(epochs, jnp.int32))

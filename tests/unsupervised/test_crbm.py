@@ -1,4 +1,4 @@
-"""The convolutional RBM, by enumeration of all states of a small image, and against scikit-learn."""
+"""The convolutional RBM, against all states of a small image and against scikit-learn."""
 
 import itertools
 from typing import Any
@@ -24,7 +24,7 @@ def params_of(crbm: CRBM, scale: float = 0.4) -> dict[str, np.ndarray]:
 
 
 def energy(crbm: CRBM, params: dict[str, np.ndarray], v: np.ndarray, h: np.ndarray) -> float:
-    """By the definition, for an image ``(4, 4)`` and hidden units ``(2, 2, features)``."""
+    """The energy by its definition, for an image ``(4, 4)`` and hidden units ``(2, 2, features)``."""
     total = -params["visible_bias"][0] * v.sum() + (0.5 * (v**2).sum() if crbm.visible == "gaussian" else 0)
     for i, j, k in np.ndindex(h.shape):
         total -= h[i, j, k] * ((v[i : i + 3, j : j + 3] * params["kernel"][:, :, 0, k]).sum() + params["bias"][k])
@@ -32,12 +32,12 @@ def energy(crbm: CRBM, params: dict[str, np.ndarray], v: np.ndarray, h: np.ndarr
 
 
 def hidden_states() -> list[np.ndarray]:
-    """All states of one block of 2x2 in two maps: in each map one unit is on, or none."""
+    """All states of one block of 2x2 in two maps: in each map at most one unit is on."""
     states = []
     for choice in itertools.product(range(5), repeat=2):
         h = np.zeros((4, 2))
         for k, unit in enumerate(choice):
-            h[unit : unit + 1, k] = 1  # unit 4 is none
+            h[unit : unit + 1, k] = 1  # the value 4 means that no unit is on
         states.append(h.reshape(2, 2, 2))
     return states
 
@@ -97,7 +97,7 @@ def test_long_chains_give_the_gradient_of_the_likelihood(key: jax.Array) -> None
 
     def negative_log_likelihood(params: Any) -> jax.Array:
         z = jax.nn.logsumexp(-BINARY.free_energy(params, every))
-        return (BINARY.free_energy(params, data).mean() + z) * 0.8**2 / 4  # scaled as the loss is
+        return (BINARY.free_energy(params, data).mean() + z) * 0.8**2 / 4  # with the scale of the loss
 
     def chains(params: Any) -> jax.Array:
         return BINARY.loss(key, params, data, steps=12)[0].mean()
@@ -109,7 +109,7 @@ def test_long_chains_give_the_gradient_of_the_likelihood(key: jax.Array) -> None
 
 
 def test_one_round_is_the_rule_of_the_paper(key: jax.Array) -> None:
-    """``v x h - v' x h'`` over the size of a hidden map, and a penalty of the hidden biases alone."""
+    """``v x h - v' x h'`` over the size of a hidden map, and a penalty of the hidden biases only."""
     crbm, params = GAUSSIAN, params_of(GAUSSIAN)
     v = np.random.default_rng(1).normal(size=(3, 6, 6, 1)).astype(np.float32)
     options: dict[str, Any] = {"mean_field": True, "target": 0.1, "sparsity": 2.0}

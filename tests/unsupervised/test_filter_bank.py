@@ -1,4 +1,4 @@
-"""Filters made by hand respond to what they are made for."""
+"""Hand-made filters respond to their intended patterns."""
 
 from typing import Any
 

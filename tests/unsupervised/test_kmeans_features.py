@@ -25,7 +25,7 @@ def images(count: int = 2, size: int = 7, channels: int = 3) -> np.ndarray:
 
 
 def all_patches(image: np.ndarray, side: int) -> np.ndarray:
-    """``(positions, features)`` by loops."""
+    """All patches as ``(positions, features)``, by loops."""
     places = range(image.shape[0] - side + 1)
     return np.stack([image[i : i + side, j : j + side].ravel() for i, j in itertools.product(places, places)])
 
@@ -71,7 +71,7 @@ def test_whitened_patches_have_the_covariance_of_the_definition() -> None:
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_patches_of_half_precision(dtype: Any) -> None:
-    """Squares of pixels do not fit into float16, and no eigenvectors are computed in it."""
+    """Squares of pixels overflow float16, which eigendecompositions do not support."""
     x = np.random.default_rng(3).integers(0, 256, (9, 4)).astype(np.float32)
     for function in (unsupervised.normalize_contrast, lambda x: unsupervised.zca_whitening(x)(x)):
         found, expected = function(jnp.asarray(x, dtype)), function(x)  # type: ignore[operator]
@@ -83,7 +83,7 @@ def test_centroids_are_those_of_scikit_learn() -> None:
     x = draw.normal(size=(9000, 3)).astype(np.float32)  # more than two blocks
     start = x[:5]
     options: Any = {"n_clusters": 5, "init": start, "n_init": 1, "algorithm": "lloyd", "tol": 0}
-    # In float32 scikit-learn assigns some examples to a centroid that is not the nearest.
+    # In float32, scikit-learn assigns some examples to a centroid that is not the nearest one.
     expected = KMeans(max_iter=20, **options).fit(x.astype(np.float64)).cluster_centers_
     found = unsupervised.kmeans(jax.random.key(0), x, k=5, rounds=20, centroids=start)
     np.testing.assert_allclose(found, expected, atol=5e-6)

@@ -1,4 +1,4 @@
-"""The linear probe finds the optimum that scikit-learn finds."""
+"""The linear probe finds the same optimum as scikit-learn."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from jaxcnn._errors import ShapeError
 
 
 def classes(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Three classes that overlap, on scales from 0.01 to 100 and far from 0, and a constant feature."""
+    """Three classes that overlap, with features at scales from 0.01 to 100 and far from 0, and a constant feature."""
     draw = np.random.default_rng(0)
     labels = draw.integers(0, 3, count)
     centres = draw.normal(size=(3, 4))
@@ -29,7 +29,7 @@ def test_it_is_logistic_regression_on_scaled_features(l2: float) -> None:
     others, _ = classes(50)
     logits = np.asarray(unsupervised.linear_probe(features, labels, l2=l2)(others))
     expected = sklearn.decision_function(scaler.transform(others))
-    shift = [array - array.mean(-1, keepdims=True) for array in (logits, expected)]  # a softmax ignores it
+    shift = [array - array.mean(-1, keepdims=True) for array in (logits, expected)]  # the softmax does not depend on it
     np.testing.assert_allclose(shift[0], shift[1], atol=5e-3)
 
 

@@ -1,4 +1,4 @@
-"""The neocognitron's competition and its rule, and what it makes of digits without having seen a label."""
+"""The neocognitron's competition and learning rule, and the features that it learns from digits without labels."""
 
 import dataclasses
 
@@ -18,15 +18,15 @@ from tests.models.small import quick_jit
 def test_of_a_column_one_cell_wins_and_of_a_plane_one_cell() -> None:
     answers = np.zeros((7, 7, 3), np.float32)
     answers[1, 1] = (5, 4, 0)  # plane 0 wins here, so plane 1 does not
-    answers[5, 5, 0] = 3  # plane 0 has a better one
-    answers[5, 1, 1] = 2  # the best of plane 1 that wins its column
+    answers[5, 5, 0] = 3  # plane 0 has a better cell
+    answers[5, 1, 1] = 2  # the best cell of plane 1 among those that win their column
     places, won = compiled(winners)(answers, window=3)
     assert won.tolist() == [True, True, False]
     assert places[:2].tolist() == [[1, 1], [5, 1]]
 
 
 def test_a_winner_becomes_selective(key: jax.Array) -> None:
-    """After it saw a pattern a cell answers to it and to nothing that is far from it."""
+    """After it has learned a pattern, a cell responds to it and to no pattern that is far from it."""
     stage = Stage(planes=1, s_window=3, selectivity=4.0)
     model = models.create("neocognitron", stages=(stage,), num_classes=0)
     line = np.zeros((8, 8, 1), np.float32)
@@ -58,7 +58,7 @@ def test_one_step_is_the_rule() -> None:
 
 
 def test_a_layer_learns_with_a_selectivity_of_its_own(key: jax.Array) -> None:
-    """What it learns is what a network of that selectivity learns; layers above see its usual answers."""
+    """The learned weights are those of a network with that selectivity; upper layers read the usual responses."""
     stage = Stage(planes=6, s_window=3, c_window=3, selectivity=1.0)
     both = tuple(dataclasses.replace(stage, learning_selectivity=r) for r in (9.0, None))
     model = models.create("neocognitron", stages=both)
@@ -82,7 +82,7 @@ def test_refusals() -> None:
 
 
 def linear_accuracy(train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray) -> float:
-    """How often ridge regression on standardised features is right."""
+    """The accuracy of ridge regression on standardised features."""
     mean, deviation = train.mean(0), train.std(0) + 1e-3
     train, test = (np.c_[(x - mean) / deviation, np.ones(len(x))] for x in (train, test))
     gram = train.T @ train + 0.01 * len(train) * np.eye(train.shape[1])

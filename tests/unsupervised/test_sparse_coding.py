@@ -1,4 +1,4 @@
-"""Sparse codes against scikit-learn, dictionaries against the conditions of an optimum, and PSD against its parts."""
+"""Sparse codes against scikit-learn, dictionaries against optimality conditions, and PSD against its parts."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ sparse_codes = compiled(unsupervised.sparse_codes)
 
 
 def patches_and_kernel(count: int, *, features: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sparse sums of unit kernels with noise, and the kernels: 3x4 pixels of 2 channels."""
+    """Sparse sums of unit kernels with noise, and the kernels: 3x4 pixels with 2 channels."""
     draw = np.random.default_rng(0)
     kernel = draw.normal(size=(3, 4, 2, features))
     kernel /= np.sqrt((kernel**2).sum((0, 1, 2)))
@@ -39,7 +39,7 @@ def test_codes_of_patches_are_those_of_scikit_learn(features: int) -> None:
 
 
 def test_codes_of_images_are_those_of_the_matrix_of_the_convolution() -> None:
-    """Every kernel at every position is a row of a dictionary of whole images."""
+    """The rows of an equivalent dictionary of whole images are the kernels at every position."""
     draw = np.random.default_rng(0)
     kernel = draw.normal(size=(2, 3, 2, 2)).astype(np.float32)
     places = np.eye(3 * 3 * 2, dtype=np.float32).reshape(-1, 3, 3, 2)
@@ -60,10 +60,10 @@ def test_of_a_dictionary_of_zeros_the_codes_are_zero(size: int) -> None:
 
 
 def test_the_updated_dictionary_is_the_best_one_of_length_at_most_one() -> None:
-    """Of each kernel the gradient of the squared error is 0, or opposite to the kernel (Karush, Kuhn and Tucker)."""
+    """For each kernel, the gradient of the squared error is 0, or opposite to the kernel (Karush, Kuhn and Tucker)."""
     x, kernel = patches_and_kernel(60, features=5)
     codes = np.random.default_rng(1).normal(size=(60, 5))
-    x = x + np.einsum("nk,hwck->nhwc", codes, kernel * [2, 0.5, 2, 0.5, 1.5])  # some longer than allowed
+    x = x + np.einsum("nk,hwck->nhwc", codes, kernel * [2, 0.5, 2, 0.5, 1.5])  # some kernels exceed the maximum length
     found = kernel.astype(np.float32)
     for _ in range(60):
         found = unsupervised.dictionary_step(x.astype(np.float32), codes.astype(np.float32), found)
@@ -111,7 +111,7 @@ def psd(nonlinearity: Any) -> tuple[dict[str, jax.Array], np.ndarray, dict[str, 
 @pytest.mark.gate
 @pytest.mark.parametrize("nonlinearity", ["tanh", "shrink"])
 def test_the_gradient_is_that_of_the_minimum_over_codes(nonlinearity: Any) -> None:
-    """By differences of the energy, in which the codes move with the parameters."""
+    """Finite differences of the energy, in which the codes change with the parameters."""
     params, x, options = psd(nonlinearity)
     with jax.enable_x64(True):
         params64 = {name: jnp.asarray(np.asarray(leaf, np.float64)) for name, leaf in params.items()}

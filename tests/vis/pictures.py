@@ -1,4 +1,4 @@
-"""What the tests of pictures share: records of a made-up run, and a picture's pixels."""
+"""Helpers for tests of pictures: records of a made-up run, and the pixels of a picture."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def parts(figure: Figure) -> dict[str, Any]:
-    """The texts of a figure, and for each panel its labels and the number of its artists."""
+    """The texts of a figure, and for each panel its labels and the numbers of its artists."""
     return {
         "texts": [text.get_text() for text in figure.texts],
         "legends": [[text.get_text() for text in legend.get_texts()] for legend in figure.legends],
@@ -49,7 +49,7 @@ def parts(figure: Figure) -> dict[str, Any]:
 
 
 def panel_parts(axes: Axes) -> dict[str, Any]:
-    """The artists of one panel; what is empty is left out, so that a test lists what is there and nothing else."""
+    """The artists of one panel; empty entries are left out, so that a test lists all artists that exist."""
     legend = axes.get_legend()
     labels = {
         "title": axes.get_title(loc="left"),

@@ -1,4 +1,4 @@
-"""The sheet of augmentations: a row for each function of the package, and the verb that draws it."""
+"""The sheet of augmentations: a row for each function of the package, and the command that draws it."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ NOT_A_ROW = {
     "flip_views",
     "mixup_or_cutmix",
     "on",
-    "random_scene_crop",  # of a batch, with its boxes and label maps
+    "random_scene_crop",  # these take a batch with its boxes and label maps
     "random_scene_flip",
     "random_scene_mosaic",
     "random_scene_scale",

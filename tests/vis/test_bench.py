@@ -1,4 +1,4 @@
-"""Bars: as long as the ratios are, on the side they belong to."""
+"""Bar charts: lengths and sides of the bars against the ratios."""
 
 import math
 

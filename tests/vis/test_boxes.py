@@ -1,4 +1,4 @@
-"""The picture of boxes: each box that is drawn, where it is, its class and its score."""
+"""The picture of boxes: the boxes that are drawn, their places, classes and scores."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_boxes_are_drawn_with_class_and_score_and_true_ones_dashed() -> None:
     assert [text.get_text() for text in first.texts] == ["a very long n… 0.90"]
     assert [text.get_text() for text in second.texts] == ["a cat 0.25", "a very long n… 0.50"]
     assert not third.texts and len(third.patches) == 1
-    assert len(second.patches) == 2  # its true box has no area
+    assert len(second.patches) == 2  # the true box of this image has no area
     assert first.images[0].get_extent() == [0, 12, 8, 0]
     np.testing.assert_array_equal(first.images[0].get_array(), IMAGES[0])
     assert [text.get_text() for text in figure.texts] == ["Title"]

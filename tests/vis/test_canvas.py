@@ -1,4 +1,4 @@
-"""The style holds whatever the user's is, nothing is printed, and a file is whole or not there."""
+"""The style does not depend on the user's style, nothing is printed, and a file is complete or absent."""
 
 import os
 import subprocess

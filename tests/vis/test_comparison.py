@@ -1,4 +1,4 @@
-"""Several runs in one picture: what is drawn of which split, and what is refused."""
+"""Several runs in one picture: the curves of each split, and the errors."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pictures of confusion matrices: coloured by share of the row, mistakes visible and the right ones not."""
+"""Pictures of confusion matrices: colours by share of the row, with mistakes visible and correct predictions not."""
 
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ def names(count: int) -> list[str]:
 
 
 def colours_of(figure: Any) -> np.ndarray:
-    """The colour of every cell, (classes, classes, RGBA); see-through where nothing is drawn."""
+    """The colour of every cell, (classes, classes, RGBA); transparent if nothing is drawn."""
     (image,) = figure.axes[0].images
     return image.to_rgba(image.get_array())
 
 
 def test_mistakes_are_coloured_by_their_share_of_the_row() -> None:
-    # 10 of 20 and 100 of 200 are one share; 1 of 200 is the least; the diagonal has no colour of its own.
+    # 10 of 20 and 100 of 200 are the same share; 1 of 200 is the smallest share; the diagonal is not coloured.
     matrix = np.array([[10, 10, 0], [100, 99, 1], [0, 0, 7]])
     colours = colours_of(confusion_figure(matrix, names(3)))
     np.testing.assert_array_equal(colours[0, 1], colours[1, 0])

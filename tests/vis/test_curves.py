@@ -1,4 +1,4 @@
-"""Curves: every value stands where it belongs, zeros and gaps too, and refuses what is no run."""
+"""Curves: the position of every value, zeros and gaps, and errors for invalid records."""
 
 import math
 from pathlib import Path
@@ -179,7 +179,7 @@ def test_a_validation_split_is_drawn_and_the_test_error_written() -> None:
 
 
 def without_accuracy(index: int) -> dict[str, Any]:
-    """The record of an epoch of two networks with two optimizers."""
+    """The record of an epoch with two networks and two optimizers."""
     return {
         "step": 10 * (index + 1),
         "epoch": index + 1,

@@ -1,4 +1,4 @@
-"""Curves of detections and bars of classes: what is drawn, and what is refused."""
+"""Curves of detections and bars of classes: their artists, and the errors."""
 
 import re
 

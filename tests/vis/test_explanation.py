@@ -1,4 +1,4 @@
-"""Maps over images, kernels and feature maps: how values become colours, and what is refused."""
+"""Maps over images, kernels and feature maps: the colours of values, and the errors."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Every ``draw_`` function writes what its ``_figure`` function draws, and every picture has all its parts."""
+"""Every ``draw_`` function writes the figure of its ``_figure`` function, and every picture has all its parts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +33,7 @@ def lenet_summary() -> models.Summary:
     return models.summary(models.create("lenet5"), (1, 32, 32, 1))
 
 
-# How each is called, and what the picture consists of.
+# A call of each function, and the parts of its picture.
 PICTURES: dict[str, tuple[Draw, Callable[..., Figure], Callable[[], tuple[Any, ...]], dict[str, Any], dict[str, Any]]]
 PICTURES = {
     "curves": (
@@ -169,7 +169,7 @@ PICTURES = {
                     "x": "labels",
                     "x ticks": ["5"],
                     "legend": ["scratch", "trained"],
-                    "lines": [1, 1, 1, 2, 1, 1, 1, 2],  # each way: the means, two caps, the runs
+                    "lines": [1, 1, 1, 2, 1, 1, 1, 2],  # for each start: the means, two caps, the runs
                     "error bars": 2,
                 }
             ]

@@ -1,4 +1,4 @@
-"""The colours of a flow, those of torchvision.utils.flow_to_image for the same displacements."""
+"""The colours of a flow equal those of torchvision.utils.flow_to_image for the same displacements."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The graph of values and gradients: two examples of the CS231n notes exactly, and the chain rule on any expression."""
+"""Graphs of values and gradients: two examples of the CS231n notes, and the chain rule on random expressions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +61,7 @@ UNARY = [jnp.sin, jnp.tanh, jax.nn.relu, jnp.square, lambda a: a**3, jax.jit(jnp
 
 
 def expression(draw: np.random.Generator, depth: int) -> Callable[..., Any]:
-    """A random tree of operations of three inputs, each of which may be read several times."""
+    """A random tree of operations on three inputs, each of which may be used several times."""
     if depth == 0:
         place = int(draw.integers(3))
         return lambda *inputs: inputs[place]

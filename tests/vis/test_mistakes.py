@@ -1,4 +1,4 @@
-"""Mistakes: the worst first, each with its own image, and honest when there is none."""
+"""Mistakes: the worst first, each with its own image, and a picture without mistakes."""
 
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from tests.vis.pictures import pixels
 NAMES = ("a", "b", "c")
 LABELS = np.array([0, 1, 2, 0, 1])
 PROBABILITIES = np.array([[0.4, 0.6, 0.0], [0.01, 0.98, 0.01], [0.97, 0.02, 0.01], [0.3, 0.1, 0.6], [0.3, 0.55, 0.15]])
-# Image i is grey everywhere, of brightness i / 10.
+# Image i is uniformly grey with brightness i / 10.
 IMAGES = np.broadcast_to(np.arange(5, dtype=np.float32).reshape(5, 1, 1, 1) / 10, (5, 4, 4, 1))
 
 
 def shown(figure: Any) -> list[tuple[int, str]]:
-    """Which images are shown, with what caption."""
+    """The images that are shown, and their captions."""
     axes = figure.axes[0]
     return [
         (round(10 * float(np.mean(image.get_array()))), text.get_text())

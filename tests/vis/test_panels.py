@@ -1,4 +1,4 @@
-"""Plots side by side: means and bands where the figures say, and what cannot be drawn is refused."""
+"""Plots side by side: positions of means and bands, and errors for invalid values."""
 
 import numpy as np
 import pytest

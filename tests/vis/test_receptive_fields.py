@@ -1,4 +1,4 @@
-"""The frames stand where the summary says; the picture is a picture."""
+"""The frames are at the positions of the summary, and the picture is complete."""
 
 import jax
 import numpy as np
@@ -22,7 +22,7 @@ def test_frames_are_those_of_the_middle_units(lenet: Summary) -> None:
         ((14, 14), 6),  # s2: unit 7 of 14, jump 2
         ((10, 10), 14),
         ((8, 8), 16),
-        ((0, 0), 32),  # c5 has one unit, which sees everything
+        ((0, 0), 32),  # c5 has one unit, whose receptive field is the image
     ]
 
 

@@ -68,7 +68,7 @@ def test_several_predictions_are_rows_and_pixels_without_a_label_are_dark() -> N
 
 
 def test_classes_over_images() -> None:
-    """Background and unlabelled pixels are the image's; of the others 60 % is the colour of the class."""
+    """Background and unlabelled pixels have the image's colours; in others, the class has a weight of 60 %."""
     labels = np.where(LABELS == 2, 255, LABELS)
     figure = segmentation_figure(IMAGES, None, labels, NAMES, title="Over", count=1, over_images=True)
     image, over = (np.asarray(axes.images[0].get_array()) for axes in figure.axes)

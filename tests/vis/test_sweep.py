@@ -1,4 +1,4 @@
-"""Lines over the values of a setting: where the figures say, in order, with every seed."""
+"""Lines over the values of a setting: their positions and order, with every seed."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def result(labels: int, *accuracies: float) -> dict[str, Any]:
 
 
 def at(bars: Any) -> np.ndarray:
-    """Where the line of means runs, ``(2, points)``; matplotlib keeps them as objects."""
+    """The positions of the line of means, ``(2, points)``; matplotlib stores them as objects."""
     return np.array(bars.lines[0].get_data(), float)
 
 

@@ -1,4 +1,4 @@
-"""The table of everything: the rows of every module in this folder, in one list."""
+"""The table of public functions: the rows of every module in this folder, in one list."""
 
 import importlib
 import pkgutil
@@ -7,7 +7,7 @@ from tests.functional.cases.case import Case
 
 
 def collect() -> list[Case]:
-    """The rows, sorted by name, so that parallel test processes see one order."""
+    """The rows, sorted by name, so that parallel test processes have the same order."""
     rows: list[Case] = []
     for module in pkgutil.iter_modules(__path__):
         rows += getattr(importlib.import_module(f"{__name__}.{module.name}"), "CASES", [])

@@ -1,4 +1,4 @@
-"""Batch norm, its statistics and its folding in the table of everything."""
+"""Rows for batch norm, its statistics and its folding."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Functions of boxes, regions of interest and optical flow in the table of everything."""
+"""Rows for functions of boxes, regions of interest and optical flow."""
 
 from typing import Any
 
@@ -103,7 +103,7 @@ CASES = [
             like=like,
         )
         for ratio, aligned, size, note, like in (
-            (1, True, (7, 8), "aligned", ""),  # reads pixels; the others sum over all of them
+            (1, True, (7, 8), "aligned", ""),  # it reads single pixels; the others sum over all of them
             (2, True, (5, 6), "small map", "roi_align-aligned"),
             (None, False, (5, 6), "adaptive", "roi_align-aligned"),
         )

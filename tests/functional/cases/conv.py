@@ -1,4 +1,4 @@
-"""conv in the table of everything: every option, and every algorithm by name."""
+"""Rows for conv: every option, and every algorithm by name."""
 
 from jaxcnn.functional._conv import conv
 from tests.functional.cases.case import Case

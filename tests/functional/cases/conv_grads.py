@@ -1,4 +1,4 @@
-"""conv_input_grad and conv_kernel_grad in the table of everything."""
+"""Rows for conv_input_grad and conv_kernel_grad."""
 
 from typing import Any
 

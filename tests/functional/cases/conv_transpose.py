@@ -1,4 +1,4 @@
-"""conv_transpose in the table of everything."""
+"""Rows for conv_transpose."""
 
 from jaxcnn.functional._conv_transpose import conv_transpose
 from tests.functional.cases.case import Case

@@ -1,4 +1,4 @@
-"""The kernels of image processing in the table of everything."""
+"""Rows for the kernels of image processing."""
 
 from jaxcnn.functional import filters
 from tests.functional.cases.case import Case

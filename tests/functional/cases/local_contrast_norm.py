@@ -1,4 +1,4 @@
-"""Local contrast norm in the table of everything."""
+"""Rows for local contrast norm."""
 
 from jaxcnn.functional._local_contrast_norm import local_contrast_norm
 from tests.functional.cases.case import Case

@@ -1,4 +1,4 @@
-"""local_conv in the table of everything."""
+"""Rows for local_conv."""
 
 from jaxcnn.functional._local_conv import local_conv
 from tests.functional.cases.case import Case

@@ -1,4 +1,4 @@
-"""Local response norm in the table of everything."""
+"""Rows for local response norm."""
 
 from jaxcnn.functional._local_response_norm import local_response_norm
 from tests.functional.cases.case import Case

@@ -1,4 +1,4 @@
-"""extract_patches and fold_patches in the table of everything."""
+"""Rows for extract_patches and fold_patches."""
 
 from jaxcnn.functional._patches import extract_patches, fold_patches
 from tests.functional.cases.case import Case

@@ -1,7 +1,7 @@
-"""The pooling family in the table of everything.
+"""Rows for the pooling functions.
 
-Each way in which a pool is computed has a row: few taps in a chain, many by doubling, wide windows that lie apart as
-rows; with padding and an incomplete last window, and without.
+Each algorithm of a pool has a row, with padding and an incomplete last window and without: few taps in a chain, many
+taps by doubling, and wide windows that do not overlap as rows.
 """
 
 import math

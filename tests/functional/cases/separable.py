@@ -1,4 +1,4 @@
-"""depthwise_conv, pointwise_conv and separable_conv in the table of everything."""
+"""Rows for depthwise_conv, pointwise_conv and separable_conv."""
 
 from jaxcnn.functional._separable import depthwise_conv, pointwise_conv, separable_conv
 from tests.functional.cases.case import Case

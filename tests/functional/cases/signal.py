@@ -1,4 +1,4 @@
-"""Correlation and convolution without batch and channels in the table of everything."""
+"""Rows for correlation and convolution of signals without batch and channels."""
 
 from jaxcnn.functional._signal import autocorrelate, convolve, correlate
 from tests.functional.cases.case import Case

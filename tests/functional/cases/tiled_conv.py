@@ -1,4 +1,4 @@
-"""tiled_conv in the table of everything: few tiles are convolutions, many one product of windows."""
+"""Rows for tiled_conv: few tiles are computed as convolutions, many tiles as one product of windows."""
 
 from jaxcnn.functional._tiled_conv import tiled_conv
 from tests.functional.cases.case import Case

@@ -1,4 +1,4 @@
-"""Random dense convolutions, and both of their operations by loops, for the files that test one algorithm each."""
+"""Random dense convolutions, and loops for their two operations, for the tests of single algorithms."""
 
 import dataclasses
 import functools
@@ -27,7 +27,10 @@ def dense_geometries(
     kernel_dilations: tuple[int, ...] = (1, 2, 3),
     largest: int = 9,
 ) -> ConvGeometry:
-    """One batch axis, one group; paddings beyond the window or negative; at times fewer positions than would fit."""
+    """One batch axis and one group.
+
+    Padding may be larger than the window or negative. Some geometries have fewer output positions than fit.
+    """
     ndim = draw(st.sampled_from(ndims))
     columns = []
     for _ in range(ndim):
@@ -66,7 +69,7 @@ def plan_of(geometry: ConvGeometry, dtype: Any = jnp.float32) -> ConvPlan:
 
 
 def loop_forward(x: np.ndarray, kernel: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
-    """The formula in float64, cut to the positions asked for."""
+    """The formula in float64, limited to the requested output positions."""
     y = oracle.conv(x.astype(np.float64), kernel.astype(np.float64), **_steps(geometry))
     return y[(slice(None), *map(slice, geometry.out_sizes))]
 
@@ -86,7 +89,7 @@ def _steps(geometry: ConvGeometry) -> dict[str, Any]:
 
 
 def check(algorithm: Algorithm, geometry: ConvGeometry, operation: BaseOperation, tolerance: float = 1e-5) -> None:
-    """Compares one operation with the loops, within a fraction of the scale of the result."""
+    """Compares one operation with the loops, with a tolerance relative to the scale of the result."""
     assert algorithm.why_not(plan_of(geometry), operation) is None
     x, kernel, g = random_operands(geometry)
     if operation == "forward":
@@ -102,7 +105,7 @@ def check(algorithm: Algorithm, geometry: ConvGeometry, operation: BaseOperation
 
 
 def check_inside_shard_map(algorithm: Algorithm, geometry: ConvGeometry, operation: BaseOperation) -> None:
-    """The loops of an algorithm pass the checks of ``shard_map``: each of two devices has its own images."""
+    """The loops of an algorithm pass the checks of ``shard_map``; each of two devices has its own images."""
     halves = geometry.with_batch(2 * geometry.batch_shape[0])
     x, kernel, g = random_operands(halves)
     mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])

@@ -1,4 +1,4 @@
-"""Random convolutions with groups, and both of their operations by loops, group by group."""
+"""Random convolutions with groups, and loops over the groups for their two operations."""
 
 import dataclasses
 
@@ -28,12 +28,12 @@ def grouped_geometries(
 
 
 def loop_grouped_forward(x: np.ndarray, kernel: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
-    """The dense loops for each group, side by side."""
+    """The dense loops for each group, concatenated."""
     one, pieces = geometry.group_block(1), (np.split(a, geometry.groups, -1) for a in (x, kernel))
     return np.concatenate([loop_forward(a, b, one) for a, b in zip(*pieces, strict=True)], -1)
 
 
 def loop_grouped_kernel_grad(x: np.ndarray, g: np.ndarray, geometry: ConvGeometry) -> np.ndarray:
-    """The dense loops for each group, side by side."""
+    """The dense loops for each group, concatenated."""
     one, pieces = geometry.group_block(1), (np.split(a, geometry.groups, -1) for a in (x, g))
     return np.concatenate([loop_kernel_grad(a, b, one) for a, b in zip(*pieces, strict=True)], -1)

@@ -23,7 +23,7 @@ def test_inside_shard_map() -> None:
 
 
 def test_half_precision_is_summed_in_float32() -> None:
-    """256 + 1 rounds to 256 in bfloat16: summed in it, 48 ones would be lost."""
+    """256 + 1 rounds to 256 in bfloat16: a sum in bfloat16 would lose 48 ones."""
     geometry = conv_geometry((1, 7, 7, 1), (7, 7, 1, 1), padding="VALID")
     x = jnp.ones((1, 7, 7, 1), jnp.bfloat16).at[0, 0, 0].set(256)
     y = compiled(_broadcast.forward)(x, jnp.ones((7, 7, 1, 1), jnp.bfloat16), plan_of(geometry))

@@ -1,4 +1,4 @@
-"""Three axes as two, against loops."""
+"""Three axes computed as two, against loops."""
 
 import functools
 

@@ -1,6 +1,6 @@
-"""Infinities, NaN and outliers reach only the outputs that read them, in every algorithm that ``auto`` may choose.
+"""Infinities, NaN and outliers reach only the outputs that depend on them, in every algorithm that ``auto`` may select.
 
-Loops in float64 say which outputs read an outlier, and what the others are.
+Loops in float64 give the outputs that depend on an outlier, and the values of the other outputs.
 """
 
 import functools
@@ -23,11 +23,12 @@ from tests.functional.engine.dense import plan_of, random_operands
 from tests.functional.engine.groups import loop_grouped_forward, loop_grouped_kernel_grad
 
 VALUES = [np.inf, np.nan, 1e6, -np.inf]
-# Of the sum of the magnitudes that an output reads; of minimal filtering, of that sum with the largest of each tile.
+# Tolerances relative to the sum of the magnitudes of the products of an output. For minimal filtering, the largest
+# magnitude of each tile replaces those of its entries.
 TOLERANCE, TOLERANCE_OF_TILES = 3e-6, 3e-4
 
-# Strides that leave a remainder, windows that are no multiple of them, a border that some taps do not read, rows that
-# no block of positions divides, more and fewer groups than a block holds.
+# Strides with a remainder, windows that are no multiple of the strides, border pixels that some taps do not read, rows
+# that are no multiple of a block, and more and fewer groups than fit into a block.
 LAYERS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "3x3": ((1, 7, 9, 2), (3, 3, 2, 3), {"padding": "VALID"}),
     "3x3 stride 2": ((2, 6, 5, 2), (3, 3, 2, 3), {"strides": 2}),
@@ -61,7 +62,7 @@ def _cases() -> list[Any]:
         for operation in OPERATIONS
         if algorithm.why_not_auto(plan_of(_geometry(layer, operation)), _base(operation)) is None
     ]
-    # By default the last layer and operation of each algorithm.
+    # The default tier runs the last layer and operation of each algorithm.
     last = {name: (layer, operation) for name, layer, operation in cases}
     return [
         pytest.param(
@@ -80,7 +81,7 @@ def _base(operation: str) -> BaseOperation:
 
 
 def _largest_of_tiles(x: np.ndarray) -> np.ndarray:
-    """For each entry the largest magnitude of any tile of 6 x 6 that it may be in."""
+    """For each entry, the largest magnitude in any tile of 6 x 6 that may contain it."""
     x = np.abs(x)
     for axis in (1, 2):
         wide = np.pad(x, [(5, 5) if a == axis else (0, 0) for a in range(4)])
@@ -90,7 +91,10 @@ def _largest_of_tiles(x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(("name", "layer", "operation"), _cases())
 def test_an_outlier_reaches_only_what_reads_it(name: str, layer: str, operation: str) -> None:
-    """One outlier in the input, or in the kernel or cotangent, whose channel zeros of the padding may spoil."""
+    """The outlier is in the input, the kernel or the cotangent.
+
+    In a kernel or cotangent, its products with the zeros of the padding may affect its channel.
+    """
     geometry, base = _geometry(layer, operation), _base(operation)
     program = jax.jit(functools.partial(getattr(ALGORITHMS[name], base), plan=plan_of(geometry)))
     loops = loop_grouped_kernel_grad if base == "kernel_grad" else loop_grouped_forward
@@ -102,7 +106,7 @@ def test_an_outlier_reaches_only_what_reads_it(name: str, layer: str, operation:
     for value, which in zip(VALUES, (0, 1, 0, 0), strict=True):
         operands = [x.copy(), (g if base == "kernel_grad" else kernel).copy()]
         sizes = np.array(operands[which].shape)
-        # The last one at the border, which not every tap reads.
+        # The last outlier is at the border, which not every tap reads.
         place = tuple(sizes - 1) if value == -np.inf else tuple(generator.integers(sizes))
         hit = np.zeros_like(operands[which])
         operands[which][place], hit[place] = value, 1
@@ -122,7 +126,7 @@ def test_an_outlier_reaches_only_what_reads_it(name: str, layer: str, operation:
 
 
 def _ensemble(x: Any, kernels: Any) -> Any:
-    """Values and both gradients of eight members."""
+    """Values and both gradients of eight ensemble members."""
 
     def loss(x: jax.Array, kernel: jax.Array) -> jax.Array:
         y = lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
@@ -142,14 +146,14 @@ def _our_ensemble(x: Any, kernels: Any) -> Any:
 @pytest.mark.parametrize("run", [_our_ensemble, _ensemble], ids=["conv", "lax"])
 @pytest.mark.gate
 def test_one_member_of_an_ensemble_diverges(run: Any) -> None:
-    """Its neighbours' values and gradients are what they are without it, also under ``accelerate``."""
+    """The values and gradients of the other members do not change, also under ``accelerate``."""
     assert explain_conv((2, 32, 32, 32), (3, 3, 4, 32), feature_group_count=8, platform="cpu").algorithm == "grouped"
     generator = np.random.default_rng(0)
     x = generator.standard_normal((8, 2, 32, 32, 4)).astype(np.float32)
     kernels = generator.standard_normal((8, 3, 3, 4, 4)).astype(np.float32)
     others = np.arange(8) != 3
     expected = _ensemble(x, kernels)
-    # A copy: JAX may still read the memory of the array that it was called with.
+    # A copy: JAX may still read the memory of the original array.
     diverged = kernels.copy()
     diverged[3] = np.nan
     with jaxcnn.accelerate():
@@ -161,7 +165,7 @@ def test_one_member_of_an_ensemble_diverges(run: Any) -> None:
 
 
 def test_large_entries_that_the_transforms_would_overflow_on() -> None:
-    """1e37 times the coefficients of minimal filtering is infinite where the sum of products is not."""
+    """1e37 times the coefficients of minimal filtering is infinite, while the sum of products is finite."""
     geometry = conv_geometry((1, 8, 8, 2), (3, 3, 2, 2))
     x, kernel, _ = random_operands(geometry)
     x[0, 2, 2, 0] = 1e37
@@ -173,7 +177,7 @@ def test_large_entries_that_the_transforms_would_overflow_on() -> None:
 
 
 def test_spectra_are_used_by_name_only() -> None:
-    """A signal of 1e-3 with one entry of 1e6: the part that does not read it is exact to rounding."""
+    """A signal of 1e-3 with one entry of 1e6: outputs that do not depend on that entry are exact up to rounding."""
     generator = np.random.default_rng(0)
     x = (1e-3 * generator.standard_normal((1, 8192, 1))).astype(np.float32)
     x[0, 1000] = 1e6

@@ -1,4 +1,4 @@
-"""Kernel gradients by windows as rows of a matrix, against loops."""
+"""Kernel gradients with windows as rows of a matrix, against loops."""
 
 from unittest import mock
 
@@ -23,7 +23,7 @@ from tests.functional.engine.groups import grouped_geometries, loop_grouped_kern
     fewest=st.sampled_from([1, _im2col.FEWEST_GATHERED]),
 )
 def test_kernel_gradients_agree_with_loops(geometry: ConvGeometry, block_bytes: int, fewest: int) -> None:
-    """Blocks of one row, several, an image, several, all; rows that are gathered or concatenated."""
+    """Blocks of one row, several rows, one image, several or all images; rows are gathered or concatenated."""
     with mock.patch.multiple(_im2col, BLOCK_BYTES=block_bytes, FEWEST_GATHERED=fewest):
         check(_im2col.ALGORITHM, geometry, "kernel_grad")
 
@@ -36,7 +36,7 @@ def test_the_loop_passes_the_checks_of_shard_map(block_bytes: int, fewest: int) 
 
 
 def test_blocks_are_bounded() -> None:
-    """Images of 7 MB of windows are cut into rows, small ones are gathered."""
+    """Images with 7 MB of windows are split into rows, and small images are grouped."""
     large = _im2col.blocks_for(conv_geometry((8, 224, 224, 3), (7, 7, 3, 64), strides=2), 4)
     assert (large.images, large.rows, large.count) == (1, 56, 16)
     small = _im2col.blocks_for(conv_geometry((64, 4, 4, 512), (3, 3, 512, 512)), 4)
@@ -44,7 +44,7 @@ def test_blocks_are_bounded() -> None:
 
 
 def test_half_precision_is_summed_in_float32() -> None:
-    """256 + 1 rounds to 256 in bfloat16: summed in it, 48 ones would be lost."""
+    """256 + 1 rounds to 256 in bfloat16: a sum in bfloat16 would lose 48 ones."""
     geometry = conv_geometry((49, 1, 1), (1, 1, 1))
     x = jnp.ones((49, 1, 1), jnp.bfloat16).at[0].set(256)
     with mock.patch.object(_im2col, "BLOCK_BYTES", 1):

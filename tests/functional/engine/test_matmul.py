@@ -1,4 +1,4 @@
-"""Windows of one position as matrix products, against loops."""
+"""1x1 convolutions as matrix products, against loops."""
 
 import jax.numpy as jnp
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What the convolution of oneDNN does not support; ``tests/bench/test_trial.py`` has what it computes."""
+"""Operations that oneDNN's convolution does not support; ``tests/bench/test_trial.py`` tests its results."""
 
 from typing import Any
 

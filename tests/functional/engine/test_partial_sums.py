@@ -60,7 +60,7 @@ def test_agrees_with_loops_in_float64(x_shape: tuple[int, ...], window: tuple[in
 
 
 def test_groups_of_several_channels_and_blocks_of_several_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_partial_sums, "BLOCK_BYTES", 1 << 14)  # of six images two fit
+    monkeypatch.setattr(_partial_sums, "BLOCK_BYTES", 1 << 14)  # two of the six images fit
     geometry = conv_geometry((6, 12, 10, 15), (3, 3, 3, 10), feature_group_count=5)
     with jax.enable_x64(True):
         _check(geometry, np.float64, 1e-12)

@@ -1,4 +1,4 @@
-"""The two primitives close under differentiation and batching, and are lowered by what was chosen."""
+"""The two primitives are closed under differentiation and batching, and are lowered to the selected algorithm."""
 
 import dataclasses
 import functools
@@ -35,7 +35,7 @@ def geometry_of(groups: int) -> ConvGeometry:
 
 
 def test_every_derivative_is_one_of_the_two() -> None:
-    """To third order, no other operation that multiplies two arrays appears."""
+    """Up to third order, no other operation that multiplies two arrays appears."""
     x, kernel = draw(2, 7, 7, 4), draw(3, 3, 2, 6)
 
     def scalar(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -83,7 +83,7 @@ def test_batching_either_operand(groups: int, axes: list[int | None]) -> None:
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_the_gradients_of_a_widened_result_have_the_dtype_of_their_operands(groups: int) -> None:
-    """Half precision summed in float32: cotangents come back in half precision, from sums in float32."""
+    """Half precision is summed in float32: cotangents have half precision, computed from sums in float32."""
     geometry = geometry_of(groups)
     x, kernel = (draw(*shape).astype(jnp.bfloat16) for shape in (geometry.x_shape, geometry.kernel_shape))
     plan = ConvPlan(geometry=geometry, dtype=jnp.bfloat16, preferred_element_type=jnp.float32)
@@ -105,7 +105,7 @@ def test_the_gradients_of_a_widened_result_have_the_dtype_of_their_operands(grou
 
 
 def test_a_forced_algorithm_is_replaced_where_it_does_not_support_an_operation() -> None:
-    """Single taps are a matrix product, and so are their gradients; a window is refused by name."""
+    """Single taps and their gradients are matrix products; the error for a larger window names the algorithm."""
     x, kernel = draw(2, 6, 6, 4), draw(1, 1, 4, 6)
     program = jax.jit(jax.grad(lambda k: jnp.sum(conv(x, k, algorithm="matmul") ** 2)))
     text = program.lower(kernel).as_text()
@@ -125,7 +125,7 @@ def test_an_algorithm_says_which_operation_it_lacks() -> None:
 
 @pytest.mark.parametrize("groups", [1, 2, 8])
 def test_data_parallel_gradients_gather_nothing(groups: int) -> None:
-    """The batch stays where it is; only gradients of the kernel are summed over devices (openxla/xla#47945)."""
+    """The batch stays split; only the kernel gradients are summed over devices (openxla/xla#47945)."""
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     x = jax.ShapeDtypeStruct((16, 6, 6, 8), jnp.float32, sharding=NamedSharding(mesh, PartitionSpec("data")))
     kernel = jax.ShapeDtypeStruct((3, 3, 8 // groups, 8), jnp.float32, sharding=NamedSharding(mesh, PartitionSpec()))

@@ -1,4 +1,4 @@
-"""Depthwise convolutions by shifted copies, against loops, with the phases of a dilated input."""
+"""Depthwise convolutions by shifted copies, with the phases of a dilated input, against loops."""
 
 import dataclasses
 from typing import Any
@@ -87,7 +87,7 @@ def test_a_norm_that_follows_does_not_write_the_taps_to_memory() -> None:
         return y * jax.lax.rsqrt(jnp.square(y).mean(-1, keepdims=True) + 1e-6)
 
     program = jax.jit(normalized).lower(x, kernel).compile()
-    assert " conditional(" in program.as_text()  # XLA does not know which branch is taken
+    assert " conditional(" in program.as_text()  # the branch is unknown at compile time
     assert program.memory_analysis().temp_size_in_bytes < 5 * x.nbytes
 
 

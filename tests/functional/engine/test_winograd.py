@@ -1,4 +1,4 @@
-"""Minimal filtering, against loops and in its error."""
+"""Minimal filtering: against loops, and its numerical error."""
 
 from unittest import mock
 
@@ -39,7 +39,7 @@ def test_the_loop_passes_the_checks_of_shard_map(block_bytes: int) -> None:
 
 @pytest.mark.parametrize(("size", "channels"), [(16, 64), (8, 512)])
 def test_the_error_stays_small(size: int, channels: int) -> None:
-    """Below 1e-4 of the output's scale, as documented."""
+    """Below 1e-4 of the scale of the output, as documented."""
     geometry = conv_geometry((4, size, size, channels), (3, 3, channels, channels))
     x, kernel, g = random_operands(geometry)
     y = compiled(_winograd.forward)(x, kernel, plan_of(geometry))
@@ -52,7 +52,7 @@ def test_the_error_stays_small(size: int, channels: int) -> None:
 
 
 def test_the_direct_sums_are_convolutions_that_xla_does_not_compile_into_loops() -> None:
-    """XLA:CPU has a fast routine for these layouts alone, and changes no others in the body of a loop."""
+    """XLA:CPU has a fast routine only for these layouts, and does not change other layouts in the body of a loop."""
     geometry = conv_geometry((2, 8, 8, 16), (3, 3, 16, 16))
     x, kernel, g = random_operands(geometry)
     for operands, function in ((x, kernel), _winograd.forward), ((x, g), _winograd.kernel_grad):
@@ -62,7 +62,7 @@ def test_the_direct_sums_are_convolutions_that_xla_does_not_compile_into_loops()
 
 
 def test_tiles_are_cut_by_one_concatenation() -> None:
-    """With a gather convolutions take up to 1.6 times as long; two concatenations compile more slowly."""
+    """With a gather, convolutions take up to 1.6 times as long; two concatenations compile more slowly."""
     geometry = conv_geometry((2, 16, 16, 8), (3, 3, 8, 8))
     for function, second in ((_winograd.forward, geometry.kernel_shape), (_winograd.kernel_grad, geometry.out_shape)):
         operands = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (geometry.x_shape, second))
@@ -81,7 +81,7 @@ def test_tiles_are_windows_of_the_input_in_the_order_of_the_transform() -> None:
 
 
 def test_the_transforms_are_an_identity_over_the_rationals() -> None:
-    """One axis in float64: four outputs of three taps from six entries."""
+    """Along one axis in float64: four outputs of three taps from six entries."""
     generator = np.random.default_rng(0)
     entries, taps = generator.standard_normal(6), generator.standard_normal(3)
     found = OUTPUT @ ((KERNEL @ taps) * (INPUT @ entries))

@@ -1,4 +1,4 @@
-"""The choice follows what XLA's own convolution costs in the release that is installed."""
+"""The selection follows the cost of XLA's own convolution in the installed release."""
 
 import pytest
 
@@ -27,7 +27,7 @@ STEM_OF_64 = conv_geometry((8, 224, 224, 3), (7, 7, 3, 64), strides=2, padding=3
 def test_other_algorithms_are_chosen_if_packing_is_slow(
     monkeypatch: pytest.MonkeyPatch, geometry: ConvGeometry, slow: bool, taken: str
 ) -> None:
-    """As measured with JAX 0.10.2, where it is slow, and 0.12, where it is not."""
+    """The costs are those measured with JAX 0.10.2, where XLA's own is slow, and 0.12, where it is not."""
     monkeypatch.setattr(_xla_cost, "SLOW_PACKING", slow)
     assert choose(plan_of(geometry), "forward", platform="cpu", partitioned=False).algorithm == taken
 
@@ -48,7 +48,7 @@ def test_wide_groups_keep_the_algorithm_of_xla(
     operation: Operation,
     slow: bool,
 ) -> None:
-    """Layers on which ``grouped`` took 1.4 times the time of XLA's own (0.12), and ``depth`` 1.7 times (0.10.2)."""
+    """On these layers ``grouped`` took 1.4 times the time of XLA's own (0.12), and ``depth`` 1.7 times (0.10.2)."""
     for module in (_xla_cost, _depth):
         monkeypatch.setattr(module, "SLOW_PACKING", slow)
     geometry = conv_geometry(x_shape, kernel_shape, strides=strides, padding="VALID", feature_group_count=groups)
@@ -58,7 +58,7 @@ def test_wide_groups_keep_the_algorithm_of_xla(
 @pytest.mark.parametrize(
     ("images", "window", "channels", "out_channels", "taken"),
     [
-        (512, 2, 3, 24, "im2col"),  # the whitening of the speed run: 35 ms, and 240 ms by XLA
+        (512, 2, 3, 24, "im2col"),  # the whitening layer of the speed run: 35 ms, against 240 ms by XLA
         (128, 2, 1, 24, "im2col"),
         (128, 2, 4, 24, "im2col"),
         (128, 3, 2, 24, "im2col"),
@@ -75,6 +75,6 @@ def test_wide_groups_keep_the_algorithm_of_xla(
 def test_kernel_gradients_of_few_channels_take_the_fastest_algorithm(
     images: int, window: int, channels: int, out_channels: int, taken: str
 ) -> None:
-    """As measured with JAX 0.12 on maps of 32x32 pixels, where XLA packs its operands for few products."""
+    """As measured with JAX 0.12 on maps of 32x32 pixels, where XLA packs its operands for only a few products."""
     geometry = conv_geometry((images, 32, 32, channels), (window, window, channels, out_channels), padding="VALID")
     assert choose(plan_of(geometry), "kernel_grad", platform="cpu", partitioned=False).algorithm == taken

@@ -1,4 +1,4 @@
-"""The checks that every row of the table goes through, and which rows each of them is for."""
+"""The checks for every row of the table, and the rows that each check supports."""
 
 from collections.abc import Callable
 
@@ -23,8 +23,8 @@ CHECKS: dict[str, tuple[Callable[[Case], None], Callable[[Case], bool]]] = {
     "explicit_mesh": (check_explicit_mesh, lambda row: bool(row.shapes)),
     "pmap": (check_pmap, lambda row: bool(row.shapes) and splits(row)),
 }
-# Rows that go through all checks by default, one of each kind: coupled over the batch, linear in two arrays, a sum over
-# the batch, windows with ties, one example after another, element by element, without a batch.
+# Rows that go through all checks by default, one of each kind: a result coupled over the batch, linear in two arrays, a
+# sum over the batch, windows with ties, one example after another, element by element, without a batch.
 EVERY_CHECK = {
     "batch_norm-training",
     "conv-strided, dilated, flipped",

@@ -24,11 +24,11 @@ from tests.functional.transforms.calls import (
     value_and_gradients,
 )
 
-CLOSE = 2e-5  # float32, sums in another order
+CLOSE = 2e-5  # float32, summed in another order
 
 
 def check_vmap(case: Case) -> None:
-    """``vmap`` over one array at a time and over all of them is a Python loop; so is ``vmap`` of the gradient."""
+    """``vmap`` over each array and over all of them equals a Python loop, and so does ``vmap`` of the gradient."""
     row = reference(case)
     first, second = row.arrays, case.draw(1, np.float32)
     pairs = [np.stack(pair) for pair in zip(first, second, strict=True)]
@@ -58,7 +58,7 @@ def _vmapped(case: Case, pairs: Arrays, weight: Arrays) -> dict[str, Any]:
 
 
 def check_examples(case: Case) -> None:
-    """What single examples give, by ``vmap``, adds up to what the batch gives: gradients, and sums over the batch."""
+    """Results of single examples, by ``vmap``, sum to those of the batch: gradients, and sums over the batch."""
     row = reference(case)
     values, grads = run(functools.partial(_each_example, case), row.arrays, row.weight)
     if case.reduces_batch:
@@ -82,7 +82,7 @@ def _each_example(case: Case, arrays: Arrays, weight: Arrays) -> Any:
 
 
 def check_batch_axes(case: Case) -> None:
-    """No batch axis, one and two give the same numbers and gradients; a batch of none gives an output of none."""
+    """No, one and two batch axes give the same numbers and gradients; an empty batch gives an empty output."""
     row = reference(case)
     got = run(functools.partial(_batch_axes, case), row.arrays, row.weight)
     has_axis = batched_trained(case)
@@ -100,7 +100,7 @@ def check_batch_axes(case: Case) -> None:
 
 
 def _split(leaves: Sequence[Any], mask: Sequence[bool]) -> list[Any]:
-    """Two batch axes out of the one of 8."""
+    """Splits the batch axis of 8 into two batch axes."""
     return [leaf.reshape(2, 4, *leaf.shape[1:]) if yes else leaf for leaf, yes in zip(leaves, mask, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""What every check of the table needs: a row's arrays, its outputs, a scalar made of them, and a comparison."""
+"""Helpers of all checks of the table: the arrays of a row, its outputs, a scalar of the outputs, and a comparison."""
 
 import contextlib
 import dataclasses
@@ -18,7 +18,7 @@ Call = Callable[..., Any]
 
 @contextlib.contextmanager
 def optimized() -> Iterator[None]:
-    """Programs first run in here are compiled as users compile them; elsewhere the suite spares LLVM's optimizer."""
+    """Compiles programs as users compile them; elsewhere the suite disables LLVM's optimizer."""
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", False)
     try:
@@ -28,7 +28,7 @@ def optimized() -> Iterator[None]:
 
 
 def run(function: Call, *operands: Any) -> Any:
-    """Compiles and runs a function once; the result is in NumPy, so that looking at it compiles nothing."""
+    """Compiles and runs a function once; the result is converted to NumPy, so that reading it compiles nothing."""
     return jax.device_get(jax.jit(function)(*operands))
 
 
@@ -37,7 +37,7 @@ def is_floating(array: Any) -> bool:
 
 
 def outputs(call: Call, arrays: Arrays) -> list[jax.Array]:
-    """What a call gives, as a flat list."""
+    """The outputs of a call, as a flat list."""
     return jax.tree.leaves(call(*arrays))
 
 
@@ -46,13 +46,13 @@ def floats(call: Call, arrays: Arrays) -> list[jax.Array]:
     return [leaf for leaf in outputs(call, arrays) if is_floating(leaf)]
 
 
-# What a row is. What decides which checks it goes through is read off its fields alone: every process asks that of
-# every row when it collects the tests.
+# The properties of a row. Those that decide which checks the row goes through depend on its fields alone, since every
+# process evaluates them for every row when it collects the tests.
 
 
 @functools.lru_cache(maxsize=8)
 def output_specs(case: Case, batches: int = 1) -> list[jax.ShapeDtypeStruct]:
-    """Shapes and types of the outputs, for that many times the batch."""
+    """Shapes and types of the outputs, for a batch that is ``batches`` times as large."""
     arrays = each_batched(case, case.draw(dtype=np.float32), lambda array: np.concatenate([array] * batches))
     return jax.tree.leaves(jax.eval_shape(case.call, *arrays))
 
@@ -62,7 +62,7 @@ def has_batch(case: Case) -> bool:
 
 
 def trained(case: Case) -> tuple[int, ...]:
-    """The arrays that derivatives are taken for."""
+    """The indices of the arrays with derivatives."""
     pairs = zip(case.differentiable, case.integer, strict=True)
     return tuple(index for index, (yes, bound) in enumerate(pairs) if yes and not bound)
 
@@ -80,18 +80,18 @@ def batched_outputs(case: Case) -> list[bool]:
 
 
 def batched_floats(case: Case) -> list[bool]:
-    """The same for the outputs that have derivatives."""
+    """The values of ``batched_outputs`` for the outputs that have derivatives."""
     pairs = zip(batched_outputs(case), output_specs(case), strict=True)
     return [yes for yes, spec in pairs if is_floating(spec)]
 
 
 def batched_trained(case: Case) -> list[bool]:
-    """The same for the arrays that derivatives are taken for."""
+    """The values of ``batched`` for the arrays that have derivatives."""
     return [case.batched[index] for index in trained(case)]
 
 
 def each_batched(case: Case, arrays: Arrays, change: Callable[[Any], Any]) -> list[Any]:
-    """Changes the arrays that carry the batch and leaves the others."""
+    """Applies a function to the arrays with a batch axis, and leaves the others unchanged."""
     return [change(array) if batched else array for array, batched in zip(arrays, case.batched, strict=True)]
 
 
@@ -100,18 +100,18 @@ def by_example(case: Case) -> bool:
     return has_batch(case) and not case.couples_batch and not case.reduces_batch
 
 
-# The scalar that derivatives are taken of.
+# The scalar that is differentiated.
 
 
 def weights(case: Case, dtype: Any = np.float32) -> list[np.ndarray]:
-    """A random array for each floating output."""
+    """One random array for each floating output."""
     generator = np.random.default_rng(7)
     shapes = [spec.shape for spec in output_specs(case) if is_floating(spec)]
     return [generator.standard_normal(shape).astype(dtype) for shape in shapes]
 
 
 def scalar(leaves: Sequence[jax.Array], weight: Arrays) -> jax.Array:
-    """``sum of w * y * (1 + y / 2)``: not linear in ``y``, so that the second derivative of a linear function shows."""
+    """``sum of w * y * (1 + y / 2)``: not linear in ``y``, so that even linear functions have second derivatives."""
     total = jnp.zeros((), weight[0].dtype)
     for leaf, w in zip(leaves, weight, strict=True):
         wide = leaf.astype(w.dtype)
@@ -149,7 +149,7 @@ def value_and_gradients(case: Case, arrays: Arrays, weight: Arrays, call: Call |
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """A row in float32 by one jitted program on one device."""
+    """The results of a row in float32, by one jitted program on one device."""
 
     arrays: list[np.ndarray]
     weight: list[np.ndarray]
@@ -160,7 +160,7 @@ class Reference:
 
 @functools.lru_cache(maxsize=2)
 def reference(case: Case) -> Reference:
-    """Computed once for all the checks of a row, which run one after the other."""
+    """Computes the reference once for all checks of a row, which are consecutive."""
     arrays, weight = case.draw(0, np.float32), weights(case)
     program = jax.jit(functools.partial(value_and_gradients, case))
     with optimized():
@@ -169,7 +169,7 @@ def reference(case: Case) -> Reference:
 
 
 def expect_close(got: Any, expected: Any, what: str, tolerance: float) -> None:
-    """Compares two trees of arrays; a difference is measured against the largest entry of its array.
+    """Compares two trees of arrays; the tolerance is relative to the largest entry of each array.
 
     Integers must be equal.
     """

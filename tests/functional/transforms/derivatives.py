@@ -23,7 +23,7 @@ from tests.functional.transforms.calls import (
 )
 
 STEP = 3e-6
-DIFFERENCE = 1e-6  # a central difference with this step in float64 is good to about 1e-9 of the largest entry
+DIFFERENCE = 1e-6  # the error of a central difference with this step in float64 is about 1e-9 of the largest entry
 SAME = 1e-11  # two ways to the same derivative
 Orders = Callable[[Case, Arrays, Arrays, Arrays], dict[str, Any]]
 
@@ -34,7 +34,7 @@ def check_slopes(case: Case) -> None:
 
 
 def check_derivatives(case: Case) -> None:
-    """One program gives every derivative; run beside the point, its values are the finite differences."""
+    """One program computes every derivative; its values at two nearby points give the finite differences."""
     here, slopes = _around(case, _every_order)
     expect_close(here["linearize"], here["forward"], "linearize against jvp", SAME)
     expect_close(here["transpose"], here["pullback"], "linear_transpose of linearize against vjp", SAME)
@@ -45,7 +45,7 @@ def check_derivatives(case: Case) -> None:
 
 
 def _around(case: Case, orders: Orders) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The derivatives at a point and the finite differences of each, after the first order is compared with them."""
+    """The derivatives at a point and their finite differences, after comparing the first order."""
     arrays, directions = case.draw(), pick(case, case.draw(seed=1))
 
     def at(step: float) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def _around(case: Case, orders: Orders) -> tuple[dict[str, Any], dict[str, Any]]
 
 
 def check_entries(case: Case) -> None:
-    """Every array entry by entry, up to 12 of each, in both modes; the table's arrays are away from kinks."""
+    """Checks up to 12 entries of each array, in both modes; the arrays of the table are away from kinks."""
     arrays = case.draw()
     parts = pick(case, arrays)
     found = jaxcnn.check_gradients(
@@ -89,7 +89,7 @@ def _program(case: Case, orders: Orders) -> Call:
 
 
 def _functions(case: Case, arrays: Arrays, weight: Arrays) -> tuple[Call, Call]:
-    """The outputs, and the scalar made of them, of the arrays that have derivatives."""
+    """Two functions of the arrays that have derivatives: the outputs, and their scalar."""
 
     def call(*inner: Any) -> list[jax.Array]:
         return floats(case.call, put(case, arrays, inner))

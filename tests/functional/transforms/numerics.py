@@ -1,4 +1,4 @@
-"""``jit`` against no ``jit``, ``jax.export`` there and back, and every floating type against float64."""
+"""``jit`` against no ``jit``, export and reload by ``jax.export``, and every floating type against float64."""
 
 import functools
 from typing import Any
@@ -22,20 +22,20 @@ from tests.functional.transforms.calls import (
 from tests.functional.transforms.derivatives import derivatives
 
 AGAIN = 2e-6
-# The largest error allowed, as a share of the largest entry: some ten roundings of each type.
+# The largest error, relative to the largest entry: about ten roundings of each type.
 VALUE = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 6e-2}
 GRADIENT = {"float32": 3e-5, "float16": 2e-2, "bfloat16": 1e-1}
 
 
 def check_jit(case: Case) -> None:
-    """A call without ``jit`` gives what one with it gives."""
+    """A call without ``jit`` equals a call with ``jit``."""
     row = reference(case)
     got = jax.device_get(outputs(case.call, [jnp.asarray(array) for array in row.arrays]))
     expect_close(got, row.values, "without jit", AGAIN)
 
 
 def check_export(case: Case) -> None:
-    """A function that was written to bytes and read back gives the same values and gradients."""
+    """A function that is exported to bytes and loaded again gives the same values and gradients."""
     row = reference(case)
     specs = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in row.arrays]
     written = jax.export.export(jax.jit(case.call))(*specs).serialize(vjp_order=1 if row.grads else 0)
@@ -45,7 +45,7 @@ def check_export(case: Case) -> None:
 
 
 def check_dtypes(case: Case) -> None:
-    """The type of the result is that of the input, and its numbers are near those of float64."""
+    """The type of the result is that of the input, and its numbers are close to those of float64."""
     half = [name for name in case.dtypes if name in ("float16", "bfloat16")]
     drawn = {name: case.draw(0, jnp.dtype(name)) for name in half}
 
@@ -57,7 +57,7 @@ def check_dtypes(case: Case) -> None:
         row = reference(case)
         drawn["float32"], got["float32"] = row.arrays, (row.values, row.grads)
     for name, (values, grads) in got.items():
-        # The exact numbers of the inputs as they were rounded.
+        # The exact values of the rounded inputs.
         exact_values, exact_grads = _in_float64(case, drawn[name])
         _expect_types(values, grads, name)
         expect_close(values, exact_values, f"values in {name}", VALUE[name])
@@ -74,7 +74,7 @@ def _expect_types(values: Any, grads: Any, name: str) -> None:
 
 def _in_float64(case: Case, arrays: Any) -> Any:
     wide = [np.asarray(array, np.float64) if is_floating(array) else array for array in arrays]
-    if has_derivatives(case):  # that program is compiled anyway
+    if has_derivatives(case):  # that program is compiled in any case
         found = derivatives(case, wide, pick(case, wide))
         return found["outputs"], found["reverse"]
     with jax.enable_x64(True):

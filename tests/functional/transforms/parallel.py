@@ -24,7 +24,7 @@ from tests.functional.transforms.calls import (
     value_and_gradients,
 )
 
-CLOSE = 2e-5  # float32, sums in another order
+CLOSE = 2e-5  # float32, summed in another order
 DEVICES = 8
 WHOLE, SPLIT = PartitionSpec(), PartitionSpec("data")
 
@@ -34,7 +34,7 @@ def make_mesh(axis_type: AxisType) -> jax.sharding.Mesh:
 
 
 def splits(case: Case) -> bool:
-    """Whether a device can compute its share of the batch by itself, or with a named axis."""
+    """Whether a device can compute its part of the batch by itself, or with a named axis."""
     return not case.couples_batch or case.scoped is not None
 
 
@@ -43,7 +43,7 @@ def specs(mask: Sequence[bool]) -> list[PartitionSpec]:
 
 
 def placed(arrays: Arrays, mask: Sequence[bool], mesh: jax.sharding.Mesh) -> list[jax.Array]:
-    """Batched arrays split over the devices, the others on each."""
+    """Arrays with a batch axis are split over the devices, the others are replicated."""
     return [jax.device_put(array, NamedSharding(mesh, spec)) for array, spec in zip(arrays, specs(mask), strict=True)]
 
 
@@ -65,7 +65,7 @@ def _on_mesh(case: Case, mesh: jax.sharding.Mesh, arrays: Arrays, weight: Arrays
         return {"plain": plain}
     local, array_specs = _local_call(case), specs(case.batched)
     whole = jax.shard_map(local, mesh=mesh, in_specs=tuple(array_specs), out_specs=specs(batched_outputs(case)))
-    # A scalar that differs between devices is summed over them, one that all have alike is not.
+    # A scalar that differs between devices is summed over them; a scalar that is equal on all devices is not.
     share = DEVICES if any(batched_floats(case)) else 1
     gradient = jax.shard_map(
         functools.partial(_local_gradients, case, local, share),
@@ -81,7 +81,7 @@ def _on_mesh(case: Case, mesh: jax.sharding.Mesh, arrays: Arrays, weight: Arrays
 
 
 def _local_call(case: Case) -> Call:
-    """What one device computes, as a flat list; sums over the batch are summed over the devices too."""
+    """The computation of one device, as a flat list; sums over the batch are summed over the devices too."""
     call, is_batched = case.scoped or case.call, batched_outputs(case)
 
     def local(*arrays: Any) -> list[jax.Array]:
@@ -94,7 +94,7 @@ def _local_call(case: Case) -> Call:
 
 
 def _local_gradients(case: Case, local: Call, share: int, arrays: Arrays, weight: Arrays) -> list[jax.Array]:
-    """Gradients inside: each device adds its part of the scalar, and a share of what all of them have alike."""
+    """Gradients inside ``shard_map``: each device adds its part of the scalar, and a fraction of the common part."""
     weight = [w if yes else w / share for w, yes in zip(weight, batched_floats(case), strict=True)]
     return value_and_gradients(case, arrays, weight, call=local)[1]
 
@@ -102,7 +102,7 @@ def _local_gradients(case: Case, local: Call, share: int, arrays: Arrays, weight
 def check_explicit_mesh(case: Case) -> None:
     """``jit`` over an Explicit mesh gives one device's values and gradients, and a split batch stays split.
 
-    It stays split inside too: where each output belongs to one example, no device may ask the others for theirs.
+    It stays split inside the program too: if each output belongs to one example, devices must not exchange data.
     """
     row, mesh = reference(case), make_mesh(AxisType.Explicit)
     with jax.set_mesh(mesh):
@@ -110,7 +110,7 @@ def check_explicit_mesh(case: Case) -> None:
         program = jax.jit(functools.partial(value_and_gradients, case)).lower(*operands).compile()
         got = program(*operands)
     text = program.as_text()
-    # The XLA of older releases splits no Fourier transform, of whatever axes.
+    # Older releases of XLA do not split Fourier transforms over any axis.
     if by_example(case) and not (jax.__version_info__ < (0, 12) and " fft(" in text):
         assert " all-gather(" not in text, "the compiled program brings the batch together"
     for leaf, batched in zip(got[0], batched_outputs(case), strict=True):
@@ -132,7 +132,7 @@ def check_pmap(case: Case) -> None:
     program = jax.pmap(
         each,
         axis_name="data",
-        in_axes=(_axes(case.batched), _axes(batched_floats(case)), 0),  # the last for rows that have no batch
+        in_axes=(_axes(case.batched), _axes(batched_floats(case)), 0),  # the last one is for rows without a batch
         out_axes=(_axes(batched_outputs(case)), _axes(has_axis if row.grads else [])),
     )
     shares = _shares(row.arrays, case.batched), _shares(row.weight, batched_floats(case))
@@ -147,7 +147,7 @@ def _axes(mask: Sequence[bool]) -> list[int | None]:
 
 
 def _shares(arrays: Arrays, mask: Sequence[bool]) -> list[Any]:
-    """A leading axis of devices for batched arrays."""
+    """Adds a leading axis of devices to arrays with a batch axis."""
     pairs = zip(arrays, mask, strict=True)
     return [array.reshape(DEVICES, -1, *array.shape[1:]) if yes else array for array, yes in pairs]
 
