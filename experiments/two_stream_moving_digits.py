@@ -8,14 +8,16 @@ stays at chance (12.5 %). The controls do not subtract the mean, or put the fram
 3-D convolutions reads all frames. Variants with `both` have 80 classes, the digit and the direction.
 
 run     jaxcnn repeat two_stream_moving_digits --seeds 3     (both sets prepared by tensorflow-datasets)
-cost    about 10 minutes a run on 1 core
+cost    about 15 minutes a run on 1 core
 result  spatial: 12.20 % test accuracy, 87.80 % error over 1 seed
-result  temporal: 98.00 % test accuracy, 2.00 % error over 1 seed
-result  temporal_both: 61.45 ± 0.23 % test accuracy, 38.55 ± 0.23 % error over 3 seeds
-result  fusion_both: 66.72 ± 0.67 % test accuracy, 33.27 ± 0.67 % error over 2 seeds
+result  temporal: 98.35 % test accuracy, 1.65 % error over 1 seed
+result  no_mean_subtraction: 96.80 % test accuracy, 3.20 % error over 1 seed
+result  random_order: 44.00 % test accuracy, 56.00 % error over 1 seed
+result  temporal_both: 62.25 % test accuracy, 37.75 % error over 1 seed
+result  fusion_both: 67.85 % test accuracy, 32.15 % error over 1 seed
 result  three_d_both: 88.58 ± 0.18 % test accuracy, 11.43 ± 0.18 % error over 2 seeds
-        All but the first are of earlier clips, in whose middle frame the digit was half a step ahead. The other
-        variants are not trained yet
+        The last is of earlier clips, in whose middle frame the digit was half a step ahead. The other variants are not
+        trained yet
 """
 
 import dataclasses
