@@ -90,8 +90,10 @@ def _unsupported(plan: ConvPlan, operation: BaseOperation) -> str | None:
 
 
 def _estimate(plan: ConvPlan, operation: BaseOperation) -> float:
-    """The products, and the copies of the kernel."""
-    return 9e-5 + (9.3e-12 * plan.geometry.batch_shape[0] + 1.5e-9) * _entries(plan.geometry)
+    """The products, and the copies of the kernel, which are slower if the matrix has more entries than the kernel."""
+    entries = _entries(plan.geometry)
+    copy = 5e-10 if entries <= prod(plan.geometry.kernel_shape) else 1.5e-9
+    return 9e-5 + (9.3e-12 * plan.geometry.batch_shape[0] + copy) * entries
 
 
 def _entries(geometry: ConvGeometry) -> int:
