@@ -12,6 +12,7 @@ from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional._boxes import as_boxes
 from jaxcnn.functional._suppression import select
+from jaxcnn.functional._varying import filled_like
 
 
 def nms(
@@ -64,11 +65,11 @@ def nms(
     _check_each(ranking, array, name="scores")
     if ranking.dtype == jnp.bool_ or jnp.issubdtype(ranking.dtype, jnp.complexfloating):
         raise TypeError(f"scores must be real numbers, not {ranking.dtype}.")
-    labels = jnp.zeros_like(ranking, jnp.int32) if classes is None else as_array(classes, name="classes")
+    labels = filled_like(ranking, 0, jnp.int32) if classes is None else as_array(classes, name="classes")
     _check_each(labels, array, name="classes")
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise TypeError(f"classes must be integers, not {labels.dtype}.")
-    present = jnp.ones_like(ranking, jnp.bool_) if mask is None else as_array(mask, name="mask")
+    present = filled_like(ranking, 1, jnp.bool_) if mask is None else as_array(mask, name="mask")
     _check_each(present, array, name="mask")
     if present.dtype != jnp.bool_:
         raise TypeError(f"mask must be booleans, True for boxes that exist, not {present.dtype}.")

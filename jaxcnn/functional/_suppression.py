@@ -17,7 +17,7 @@ from jaxcnn._arrays import accumulator_dtype
 from jaxcnn._portable import is_portable
 from jaxcnn._symbolic import is_symbolic
 from jaxcnn.functional._boxes import Corners, corners, shared_and_union
-from jaxcnn.functional._varying import varying_like
+from jaxcnn.functional._varying import filled_like, varying_like
 
 Tree = TypeVar("Tree")
 
@@ -82,58 +82,72 @@ def _select_in_blocks(
     """Blocks by descending score: boxes that overlap a selected box of an earlier block are dropped first.
 
     The selected boxes are compared block by block too, so that the work is proportional to their number. The loop ends
-    with the block in which the number of outputs is reached, or that has no box.
+    with the block in which every list has reached the number of outputs, or has no more boxes. All lists of the batch
+    are at the same block, so that a sharded batch axis stays sharded.
     """
-    each = functools.partial(_select_of_list, threshold=threshold, max_output=max_output)
+    inputs, arrange, put = (boxes, scores, classes, exists), _arranged, _put
+    overlaps = functools.partial(_overlaps, threshold=threshold)
+    drops = functools.partial(_drops, threshold=threshold)
     for _ in range(scores.ndim - 1):
-        each = jax.vmap(each)
-    return each(boxes, scores, classes, exists)
+        arrange, put = jax.vmap(arrange), jax.vmap(put)
+        overlaps, drops = jax.vmap(overlaps), jax.vmap(drops)
+    ordered, places, present = arrange(*inputs)
+    blocks, room = present.shape[-1] // BLOCK, max(-(-min(max_output, scores.shape[-1]) // BLOCK), 1) * BLOCK
 
+    def filled(each: jax.Array, length: int) -> jax.Array:
+        return jnp.broadcast_to(filled_like(each[..., :1], 0, each.dtype), (*each.shape[:-1], length))
 
-def _select_of_list(
-    boxes: jax.Array, scores: jax.Array, classes: jax.Array, exists: jax.Array, *, threshold: float, max_output: int
-) -> Selection:
-    inputs, order = (boxes, scores, classes, exists), _by_score(scores)
-    order = order[jnp.argsort(~exists[order], stable=True)]
-    padding = -len(scores) % BLOCK
-
-    def arranged(each: jax.Array) -> jax.Array:
-        return jnp.pad(each[order], (0, padding))
-
-    ordered = _Boxes(jax.tree.map(arranged, corners(boxes)), arranged(classes))
-    places, present = jnp.pad(order.astype(jnp.int32), (0, padding)), arranged(exists)
-    blocks, room = len(present) // BLOCK, max(-(-min(max_output, len(scores)) // BLOCK), 1) * BLOCK
     # Boxes of zeros have no area and drop no box.
-    nothing = jax.tree.map(lambda each: jnp.zeros(room, each.dtype), ordered)
-    indices = jnp.full(max_output, -1, jnp.int32)
+    nothing = jax.tree.map(lambda each: filled(each, room), ordered)
+    start = _State(jnp.int32(0), filled_like(places[..., 0], 0, jnp.int32), nothing, filled(places, max_output) - 1)
 
     def unfinished(state: _State) -> jax.Array:
-        first = present[jnp.minimum(state.block, blocks - 1) * BLOCK]
-        return (state.block < blocks) & (state.number < max_output) & first
+        first = lax.dynamic_index_in_dim(present, jnp.minimum(state.block, blocks - 1) * BLOCK, -1, keepdims=False)
+        return (state.block < blocks) & ((state.number < max_output) & first).any()
 
     def step(state: _State) -> _State:
         these, own_places, exist = _block((ordered, places, present), state.block)
 
         def drop(block: jax.Array, free: jax.Array) -> jax.Array:
-            return free & ~_overlaps(_block(state.selected, block), these, threshold).any(0)
+            return free & ~overlaps(_block(state.selected, block), these).any(-2)
 
-        free = lax.fori_loop(0, -(-state.number // BLOCK), drop, varying_like(exist, *inputs))
-        kept = _fixed_point(free, _overlaps(these, these, threshold) & _is_later(BLOCK), inputs)
-        place = jnp.where(kept, state.number + jnp.cumsum(kept, dtype=jnp.int32) - 1, max(room, max_output))
+        longest = -(-jnp.max(state.number, initial=0) // BLOCK)
+        free = lax.fori_loop(0, longest, drop, varying_like(exist, *inputs))
+        kept = _fixed_point(free, drops(these), inputs)
+        place = state.number[..., None] + jnp.cumsum(kept, -1, dtype=jnp.int32) - 1
+        place = jnp.where(kept, place, max(room, max_output))
         return _State(
             state.block + 1,
-            jnp.minimum(state.number + kept.sum(dtype=jnp.int32), max_output),
-            jax.tree.map(lambda each, new: each.at[place].set(new, mode="drop"), state.selected, these),
-            state.indices.at[place].set(own_places, mode="drop"),
+            jnp.minimum(state.number + kept.sum(-1, dtype=jnp.int32), max_output),
+            jax.tree.map(lambda each, new: put(each, place, new), state.selected, these),
+            put(state.indices, place, own_places),
         )
 
-    start = varying_like(_State(jnp.int32(0), jnp.int32(0), nothing, indices), *inputs)
-    indices = lax.while_loop(unfinished, step, start).indices
+    indices = lax.while_loop(unfinished, step, varying_like(start, *inputs)).indices
     return indices, indices >= 0
 
 
+def _arranged(
+    boxes: jax.Array, scores: jax.Array, classes: jax.Array, exists: jax.Array
+) -> tuple[_Boxes, jax.Array, jax.Array]:
+    """One list by descending score, padding last, in whole blocks: the boxes, their indices, and which exist."""
+    order = _by_score(scores)
+    order = order[jnp.argsort(~exists[order], stable=True)].astype(jnp.int32)
+
+    def padded(each: jax.Array) -> jax.Array:
+        return jnp.pad(each, (0, -len(scores) % BLOCK))
+
+    ordered = _Boxes(corners(boxes[order]), classes[order])
+    return jax.tree.map(padded, ordered), padded(order), padded(exists[order])
+
+
+def _put(array: jax.Array, place: jax.Array, new: jax.Array) -> jax.Array:
+    """The array with new entries at some places; places after the end are left out."""
+    return array.at[place].set(new, mode="drop")
+
+
 def _block(arrays: Tree, block: jax.Array) -> Tree:
-    return jax.tree.map(lambda each: lax.dynamic_slice_in_dim(each, block * BLOCK, BLOCK), arrays)
+    return jax.tree.map(lambda each: lax.dynamic_slice_in_dim(each, block * BLOCK, BLOCK, axis=-1), arrays)
 
 
 def _fixed_point(present: jax.Array, overlaps: jax.Array, inputs: tuple[jax.Array, ...]) -> jax.Array:
@@ -156,7 +170,7 @@ def _overlaps_by_score(
     """For one list, by descending score: the order, whether a box drops a later one, and whether a box exists."""
     order = _by_score(scores)
     ordered = _Boxes(corners(boxes[order]), classes[order])
-    return order, _overlaps(ordered, ordered, threshold) & _is_later(len(scores)), exists[order]
+    return order, _drops(ordered, threshold), exists[order]
 
 
 def _by_score(scores: jax.Array) -> jax.Array:
@@ -172,10 +186,10 @@ def _overlaps(one: _Boxes, two: _Boxes, threshold: float) -> jax.Array:
     return above & (one.classes[:, None] == two.classes[None, :])
 
 
-def _is_later(length: int) -> jax.Array:
-    """Whether place ``j`` comes after place ``i``, ``(length, length)``."""
-    place = jnp.arange(length)
-    return place[:, None] < place[None, :]
+def _drops(boxes: _Boxes, threshold: float) -> jax.Array:
+    """Whether a box would drop another one, which comes later in the list."""
+    place = jnp.arange(boxes.classes.shape[-1])
+    return _overlaps(boxes, boxes, threshold) & (place[:, None] < place[None, :])
 
 
 def _first(order: jax.Array, selected: jax.Array, *, max_output: int) -> Selection:

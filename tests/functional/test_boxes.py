@@ -193,6 +193,27 @@ def test_lists_of_a_few_blocks(number: int) -> None:
     assert F.nms(boxes, scores, iou_threshold=0.5, max_output=0)[0].shape == (2, 0)
 
 
+@pytest.mark.parametrize("number", [40, 700])
+def test_lists_that_are_sharded_stay_sharded(number: int) -> None:
+    """Over a mesh with Explicit axes, which the types of all constants must have too."""
+    generator = np.random.default_rng(number)
+    boxes = np.stack([drawn(generator, number) for _ in range(4)])
+    scores = generator.random((4, number), np.float32)
+
+    def select(boxes: jax.Array, scores: jax.Array) -> Any:
+        return F.nms(boxes, scores, iou_threshold=0.5, max_output=number)
+
+    explicit = (jax.sharding.AxisType.Explicit,)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=explicit, devices=jax.devices()[:4])
+    with jax.set_mesh(mesh):
+        placed = jax.device_put((boxes, scores), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data")))
+        program = jax.jit(select).lower(*placed).compile()
+        indices, valid = jax.device_get(program(*placed))
+    assert "all-gather" not in program.as_text()
+    for trial in range(4):
+        assert indices[trial][valid[trial]].tolist() == oracle.nms(boxes[trial], scores[trial], 0.5, None)
+
+
 CORNERS = np.array([[-3, -2, 9, 8], [2, 3, 2, 3], [4, 1, 30, 25], [0.3, 0.2, 5.1, 4.4], [50, 50, 60, 60]], np.float64)
 
 
