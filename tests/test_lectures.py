@@ -62,7 +62,7 @@ def test_32_shrinks_to_28_shrinks_to_24() -> None:
 
 @pytest.mark.gate
 def test_six_5x5x3_filters_make_28x28x6_of_32x32x3() -> None:
-    """Each filter makes one 28x28 map by itself; the maps are stacked."""
+    """Each filter produces one 28x28 map; the maps are stacked."""
     x, kernel = random(32, 32, 3), random(5, 5, 3, 6, seed=1)
     stacked = F.conv(x, kernel, padding="VALID")
     assert stacked.shape == (28, 28, 6)

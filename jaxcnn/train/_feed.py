@@ -178,8 +178,7 @@ class Streamed:
         if parallel.spelling == "pmap":
             raise ConfigError("images that are streamed are split before the step; take spelling='jit' for them.")
         split: Any = experiment.data.train
-        # Each process draws the order by itself, since the threads of several processes cannot synchronise a joint
-        # draw.
+        # Each process draws the whole order, since the threads of several processes cannot synchronise a joint draw.
         draw = jax.jit(functools.partial(epoch_order, experiment))
         order = functools.lru_cache(maxsize=2)(lambda epoch: np.asarray(draw(np.int32(epoch))))
         self._shapes = input_structs(experiment, parallel)

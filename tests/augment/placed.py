@@ -47,7 +47,7 @@ def check_sharded(augment: Augment, key: jax.Array, images: jax.Array, kind: Axi
 
 
 def check_shard_map_and_export(augment: Augment, key: jax.Array, images: jax.Array) -> None:
-    """Under ``shard_map`` each device draws by itself; the draws are equal here since the key is."""
+    """Under ``shard_map`` each device draws random numbers; the draws are equal here because the key is."""
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     each = jax.jit(jax.shard_map(augment, mesh=mesh, in_specs=(P(), P("data")), out_specs=P("data")))(key, images)
     size = len(images) // 8

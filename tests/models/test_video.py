@@ -61,7 +61,7 @@ def test_the_pools_of_c3d_round_up() -> None:
 def test_a_middle_of_fewer_channels_has_the_parameters_of_a_3d_convolution() -> None:
     """Both convolutions of a block have the middle channels of the first: 230 for 64 to 128.
 
-    The second one by itself would have 288.
+    Computed from its own channels, the middle of the second convolution would have 288.
     """
     x = jnp.zeros((1, 2, 8, 8, 3))
     variables = jax.eval_shape(models.create("r2plus1d_18").init, jax.random.key(0), x)

@@ -118,7 +118,7 @@ def test_devices_and_spellings_change_nothing(
 
 @pytest.mark.parametrize("spelling", default_rows(["jit", "pmap"], keep=["jit"]))
 def test_statistics_per_device(experiment: Experiment, spelling: str) -> None:
-    """Every part of the batch is normalised by itself; running statistics are the mean over the parts."""
+    """Every part of the batch is normalised separately; running statistics are the mean over the parts."""
     experiment = dataclasses.replace(experiment, augment=None, ema_decay=0.0)
     _, state = curve(experiment, Parallel.over(4, spelling=spelling, batch_stats="per_device"), steps=1)
     before, images = create_state(experiment), experiment.data.train["image"]

@@ -34,7 +34,7 @@ def make_mesh(axis_type: AxisType) -> jax.sharding.Mesh:
 
 
 def splits(case: Case) -> bool:
-    """Whether a device can compute its part of the batch by itself, or with a named axis."""
+    """Whether a device can compute its part of the batch without the other parts, or with a named axis."""
     return not case.couples_batch or case.scoped is not None
 
 
