@@ -253,7 +253,7 @@ def shared_and_union(one: Corners, two: Corners) -> tuple[jax.Array, jax.Array]:
     columns, rows = [each[..., :, None] for each in one], [each[..., None, :] for each in two]
     low = [jnp.maximum(columns[place], rows[place]) for place in (0, 1)]
     high = [jnp.minimum(columns[place], rows[place]) for place in (2, 3)]
-    # The intersection with an empty box is 0, also where an inverted box has corners on both sides of another one.
+    # An empty box shares nothing and has no gradient. Without the condition it would have one where maxima tie.
     first, second = _area_between(*columns), _area_between(*rows)
     shared = jnp.where((first > 0) & (second > 0), _area_between(*low, *high), 0)
     return shared, first + second - shared

@@ -28,6 +28,14 @@ def test_kernel_gradients_agree_with_loops(geometry: ConvGeometry, block_bytes: 
         check(_im2col.ALGORITHM, geometry, "kernel_grad")
 
 
+@pytest.mark.parametrize("block_bytes", [1, 1000])
+def test_gathered_rows_of_dilated_windows(block_bytes: int) -> None:
+    geometry = conv_geometry((3, 7, 6, 2), (3, 2, 2, 3), strides=(2, 1), kernel_dilation=(2, 3), padding=(1, 2))
+    with mock.patch.multiple(_im2col, BLOCK_BYTES=block_bytes, FEWEST_GATHERED=1):
+        assert _im2col.blocks_for(geometry, 4).count > 1
+        check(_im2col.ALGORITHM, geometry, "kernel_grad")
+
+
 @pytest.mark.parametrize(("block_bytes", "fewest"), [(1, 1), (1, 16), (2**22, 16)])
 def test_the_loop_passes_the_checks_of_shard_map(block_bytes: int, fewest: int) -> None:
     geometry = conv_geometry((4, 6, 5, 2), (3, 3, 2, 3), strides=(2, 1))
