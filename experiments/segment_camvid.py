@@ -39,6 +39,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "unet_mildly_balanced": {"balance": 0.5},
     "deeplab": {"network": "deeplab"},
     "deeplab_mildly_balanced": {"network": "deeplab", "balance": 0.5},
+    "deeplab_standardized": {"network": "deeplab", "balance": 0.5, "per_image": True},
     "refinement": {"network": "refinement", "balance": 0.5},
 }
 
@@ -56,6 +57,7 @@ class Config:
     width: Annotated[int, "channels of the first level; each further one has twice as many"] = 12
     peak_lr: Annotated[float, "learning rate after the warm-up"] = 3e-3
     weight_decay: Annotated[float, "decoupled decay of kernels, not of biases"] = 1e-2
+    per_image: Annotated[bool, "whether each image is standardized by its own mean and deviation"] = False
     color: Annotated[float, "random changes of brightness, contrast and saturation; a tenth of it for the hue"] = 0.5
     evaluate_every: Annotated[int, "epochs from one evaluation to the next"] = 5
 
@@ -114,7 +116,8 @@ def build(config: Config) -> Experiment:
     roads = data.in_memory(data.label_maps(config.folder, class_names=CLASSES, ignored=[UNLABELLED], image_size=SIZE))
     total_steps = config.epochs * data.steps_per_epoch(len(roads.train), config.batch_size)
     schedule = warmup_cosine(config.peak_lr, total_steps=total_steps, warmup=0.1)
-    model, normalize = network(config), standardize(roads.mean, roads.std)
+    of_each_image = functools.partial(jax.nn.standardize, axis=(-3, -2), epsilon=1e-3)
+    model, normalize = network(config), of_each_image if config.per_image else standardize(roads.mean, roads.std)
     weights = data.median_frequency_weights(roads.train["segmentation"], num_classes=len(CLASSES)) ** config.balance
     refined = config.network == "refinement"
     recolored = functools.partial(

@@ -58,8 +58,10 @@ def network(config: Config, classes: int) -> Any:
         options = {"stage_sizes": sizes, "widths": widths, "hidden": 16 * width, "dropout_rate": 0.0}
         return models.create("fcn8s_vgg16", num_classes=classes, **options)
     if config.network == "deeplab":
-        options = {"stage_sizes": (2, 2, 2, 2), "channels": 8 * width, "rates": (1, 2, 3), "dropout_rate": 0.0}
-        return models.create("deeplabv3_resnet50", num_classes=classes, width=width, **options)
+        # The usual stem and stride leave a map of 6x6 positions, in which digits cannot be told apart.
+        options = {"stem": "3x3", "output_stride": 4, "stage_sizes": (2, 2, 2, 2), "rates": (1, 2, 4)}
+        options |= {"width": width, "channels": 8 * width, "dropout_rate": 0.0}
+        return models.create("deeplabv3_resnet50", num_classes=classes, **options)
     if config.network == "multiscale":
         options = {"widths": (2 * width, 4 * width, 8 * width), "hidden": 16 * width}
         return models.create("farabet_multiscale", num_classes=classes, **options)

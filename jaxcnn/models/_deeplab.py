@@ -11,11 +11,12 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcnn._errors import ShapeError
+from jaxcnn._geometry import Stem
 from jaxcnn.functional import global_avg_pool
 from jaxcnn.models._layers import as_images, require_classes, torch_bias, torch_kernel
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
 from jaxcnn.models._resnet import TORCHVISION as RESNET_NAMES
-from jaxcnn.models._resnet import Bottleneck, ResNet
+from jaxcnn.models._resnet import Bottleneck, OutputStride, ResNet
 from jaxcnn.nn import BatchNorm, Conv
 
 FCN_PAPER = "Long, Shelhamer, Darrell: Fully Convolutional Networks for Semantic Segmentation, 2015"
@@ -104,8 +105,8 @@ class _Head(nn.Module):
 class FCNResNet(nn.Module):
     """A residual network with a class for every pixel, in the form of torchvision, whose weights load.
 
-    The backbone is a ``ResNet`` with ``output_stride=8``. Its last map is read by a 3x3 convolution with a quarter of
-    the channels, and the scores are resized to the image by linear interpolation. With ``aux_head`` training also
+    The backbone is a ``ResNet`` whose last map has ``output_stride``. A 3x3 convolution with a quarter of the channels
+    reads it, and the scores are resized to the image by linear interpolation. With ``aux_head`` training also
     computes scores from the third stage, which ``features`` returns as ``aux``; torchvision adds their loss with weight
     0.5.
 
@@ -116,6 +117,8 @@ class FCNResNet(nn.Module):
         dtype: type of the computation; parameters stay float32.
         stage_sizes: number of bottlenecks of each stage of the backbone.
         width: channels of the backbone's stem.
+        stem: ``"7x7"`` with stride 4, or ``"3x3"`` without stride, for small images.
+        output_stride: stride of the backbone's last map: 32, 16, 8 or 4, also 2 with the 3x3 stem.
         aux_head: whether there is an auxiliary head.
         dropout_rate: before the scores; training requires an rng named ``dropout``.
         norm: creates a norm.
@@ -132,6 +135,8 @@ class FCNResNet(nn.Module):
     dtype: DTypeLike | None = None
     stage_sizes: Sequence[int] = (3, 4, 6, 3)
     width: int = 64
+    stem: Stem = "7x7"
+    output_stride: OutputStride = 8
     aux_head: bool = False
     dropout_rate: float = 0.1
     norm: Callable[..., nn.Module] = functools.partial(BatchNorm, momentum=0.9)
@@ -147,7 +152,8 @@ class FCNResNet(nn.Module):
             num_classes=0,
             dtype=self.dtype,
             width=self.width,
-            output_stride=8,
+            stem=self.stem,
+            output_stride=self.output_stride,
             norm=self.norm,
             name="backbone",
         )
@@ -177,11 +183,13 @@ class DeepLabV3(FCNResNet):
         dtype: type of the computation; parameters stay float32.
         stage_sizes: number of bottlenecks of each stage of the backbone.
         width: channels of the backbone's stem.
+        stem: ``"7x7"`` with stride 4, or ``"3x3"`` without stride, for small images.
+        output_stride: stride of the backbone's last map: 32, 16, 8 or 4, also 2 with the 3x3 stem.
         aux_head: whether there is an auxiliary head.
         dropout_rate: after the pyramid; training requires an rng named ``dropout``.
         norm: creates a norm. With batch statistics a training step requires at least two images.
         channels: of each branch of the pyramid and of the head.
-        rates: dilations of the pyramid, for ``output_stride=8``.
+        rates: dilations of the pyramid. The paper's are (12, 24, 36) with ``output_stride=8`` and half of them with 16.
 
     >>> x = jnp.zeros((1, 520, 520, 3))
     >>> for aux_head in (False, True):

@@ -20,7 +20,8 @@ PAPER = "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015
 Shortcut = Literal["projection", "zero_pad", "none"]
 StridePlace = Literal["3x3", "1x1"]
 BlockPadding = int | Literal["SAME"]
-OutputStride = Literal[32, 16, 8]
+OutputStride = Literal[32, 16, 8, 4, 2]
+STEM_STRIDES: dict[Stem, int] = {"7x7": 4, "3x3": 1}  # with the pooling that follows the 7x7 stem
 
 
 class BasicBlock(nn.Module):
@@ -142,9 +143,10 @@ class ResNet(nn.Module):
         zero_init_last_scale: initialises every block as its shortcut (Goyal et al. 2017), which helps with large
             batches.
         same_padding: pads strided layers as in TensorFlow and the Flax examples, with one pixel less before.
-        output_stride: stride of the last map, 32, 16 or 8. Below 32 the last one or two stages have stride 1, and
-            their 3x3 convolutions are dilated by 2, or 2 and 4, to read as much of the image as before; the first block
-            of a stage has the dilation of the stage before, as in torchvision. For bottlenecks.
+        output_stride: largest stride of a map with respect to the image: 32, 16, 8 or 4, also 2 with the 3x3 stem.
+            Stages that would have a larger stride have stride 1, and their 3x3 convolutions are dilated by 2, 4, ...,
+            to read as much of the image as before; the first block of a stage has the dilation of the stage before, as
+            in torchvision. Dilation requires bottlenecks.
         norm: creates a norm; replace it to change its momentum, or to share statistics over ``axis_name``.
 
     >>> from jaxcnn.models import create
@@ -174,7 +176,13 @@ class ResNet(nn.Module):
         check_choice(self.shortcut, get_args(Shortcut), name="shortcut")
         check_choice(self.stride_in, get_args(StridePlace), name="stride_in")
         if self.output_stride not in get_args(OutputStride):
-            raise ValueError(f"output_stride={self.output_stride!r} is not known. Known: 32, 16, 8.")
+            known = ", ".join(map(str, get_args(OutputStride)))
+            raise ValueError(f"output_stride={self.output_stride!r} is not known. Known: {known}.")
+        if self.output_stride < STEM_STRIDES[self.stem]:
+            raise ValueError(
+                f"output_stride={self.output_stride} is less than {STEM_STRIDES[self.stem]}, the stride of the "
+                f'{self.stem} stem. Use at least that, or stem="3x3".'
+            )
         conv = functools.partial(Conv, use_bias=False, dtype=self.dtype, kernel_init=he_fan_out)
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
         if self.stem == "7x7":
@@ -196,11 +204,12 @@ class ResNet(nn.Module):
         return outputs | {"pooled": pooled, "logits": head(pooled)}
 
     def _make_block(self, stage: int, index: int, conv: Any, norm: Any) -> nn.Module:
-        strided = stage > 1 and 2 ** (stage + 1) <= self.output_stride
+        stride = STEM_STRIDES[self.stem] * 2 ** (stage - 1)  # of the stage's map, unless output_stride is smaller
+        strided = stage > 1 and stride <= self.output_stride
         return self.block(
             features=self.width * 2 ** (stage - 1) * self.block.expansion,
             strides=2 if strided and index == 0 else 1,
-            dilation=max(1, 2 ** (stage + 1 - (index == 0)) // self.output_stride),
+            dilation=max(1, (stride // 2 if index == 0 else stride) // self.output_stride),
             conv=conv,
             norm=norm,
             shortcut=self.shortcut,

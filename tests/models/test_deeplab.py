@@ -29,16 +29,35 @@ def shapes(name: str, size: int, *, train: bool = False, batch: int = 2, **optio
     return {name: each.shape for name, each in jax.eval_shape(features, variables).items()}
 
 
-@pytest.mark.parametrize(("stride", "sizes"), default_rows([(32, (4, 2)), (16, (4, 4)), (8, (8, 8))], keep=[8]))
-def test_a_smaller_output_stride_keeps_the_maps_large(stride: int, sizes: tuple[int, int]) -> None:
-    found = shapes("resnet50", 64, output_stride=stride)
-    assert (found["stage3"][1], found["stage4"][1]) == sizes
+# output_stride, stem, sizes of the maps of stages 2 to 4 for an image of 64x64
+MAPS = [
+    (32, "7x7", (8, 4, 2)),
+    (16, "7x7", (8, 4, 4)),
+    (8, "7x7", (8, 8, 8)),
+    (4, "7x7", (16, 16, 16)),
+    (8, "3x3", (32, 16, 8)),
+    (4, "3x3", (32, 16, 16)),
+    (2, "3x3", (32, 32, 32)),
+]
+
+
+@pytest.mark.parametrize(("stride", "stem", "sizes"), default_rows(MAPS, keep=[8]))
+def test_a_smaller_output_stride_keeps_the_maps_large(stride: int, stem: str, sizes: tuple[int, ...]) -> None:
+    found = shapes("resnet50", 64, stem=stem, output_stride=stride)
+    assert tuple(found[f"stage{stage}"][1] for stage in (2, 3, 4)) == sizes
+
+
+def test_a_network_for_segmentation_has_the_stem_and_the_stride_of_its_backbone() -> None:
+    found = shapes("deeplabv3_resnet50", 48, stem="3x3", output_stride=4, **FEW)
+    assert (found["stage4"][1:3], found["logits"][1:3]) == ((12, 12), (48, 48))
+    assert shapes("deeplabv3_resnet50", 48, **FEW)["stage4"][1:3] == (6, 6)
 
 
 @pytest.mark.gate
-def test_a_dilated_network_computes_the_strided_one_at_every_eighth_pixel() -> None:
+@pytest.mark.parametrize(("stem", "strides"), [("7x7", (32, 8)), ("3x3", (8, 2))])
+def test_a_dilated_network_computes_the_strided_one_at_some_pixels(stem: str, strides: tuple[int, int]) -> None:
     """Dilated windows without the preceding strides read the same pixels as the windows of the strided network."""
-    strided, dilated = (models.create("resnet50", **TINY, output_stride=stride) for stride in (32, 8))
+    strided, dilated = (models.create("resnet50", **TINY, stem=stem, output_stride=stride) for stride in strides)
     x = np.random.default_rng(0).standard_normal((1, 64, 64, 3)).astype(np.float32)
     variables = quick_jit(functools.partial(strided.init, train=False))(jax.random.key(0), x)
     few, many = (
@@ -65,7 +84,9 @@ def test_a_batch_of_one_image_is_refused_in_training() -> None:
 
 
 def test_other_strides_and_basic_blocks_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"output_stride=4 is not known\. Known: 32, 16, 8\."):
-        shapes("resnet50", 64, output_stride=4)
+    with pytest.raises(ValueError, match=r"output_stride=5 is not known\. Known: 32, 16, 8, 4, 2\."):
+        shapes("resnet50", 64, output_stride=5)
+    with pytest.raises(ValueError, match=r'output_stride=2 is less than 4, the stride of the 7x7 stem\. .* stem="3x3"'):
+        shapes("resnet50", 64, output_stride=2)
     with pytest.raises(ValueError, match=r"output_stride below 32 is for bottlenecks"):
         shapes("resnet18", 64, output_stride=8, stage_sizes=(1, 1, 1, 1))
