@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxcnn._freed_memory import VARIABLE, _has_glibc
+from jaxcnn._freed_memory import VARIABLE, _has_glibc, _memory_limit
 
 PROGRAM = """
 import json, resource, warnings
@@ -44,6 +44,22 @@ for _ in range(3):
 kept, released = resident(), jaxcnn.release_freed_memory()
 print(json.dumps({"released": released, "bytes": kept - resident()}))
 """
+TOO_LARGE = """
+import json, resource
+import jaxcnn
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+jaxcnn.keep_freed_memory()
+jaxcnn.release_freed_memory(temporary=TEMPORARY)
+counts = []
+for _ in range(3):
+    before = faults()
+    b"x" * 2**28  # 65,536 pages
+    counts.append(faults() - before)
+print(json.dumps({"faults": counts[-1], "again": jaxcnn.release_freed_memory()}))
+"""
 SPANS = (range(10, 20), range(40, 50))  # epochs
 needs_glibc = pytest.mark.skipif(not _has_glibc(), reason="the policy is for Linux with glibc")
 
@@ -77,6 +93,23 @@ def test_kept_memory_is_released_once_where_asked() -> None:
     found = run(RELEASE)
     assert found["released"] is True and found["bytes"] > 200e6, found  # type: ignore[operator]
     assert run(RELEASE, **{VARIABLE: "0"})["released"] is False
+
+
+@needs_glibc
+@pytest.mark.gate
+def test_memory_is_not_kept_where_steps_need_too_much_of_it() -> None:
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    small, large = (run(TOO_LARGE.replace("TEMPORARY", str(size))) for size in (2**20, machine // 7))
+    assert small["faults"] < 1_000 < 60_000 < large["faults"], (small, large)  # type: ignore[operator]
+    assert small["again"] is True and large["again"] is False
+
+
+@needs_glibc
+def test_a_control_group_limits_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for text, expected in (("max\n", machine), ("4096\n", 4096), (f"{2 * machine}\n", machine)):
+        monkeypatch.setattr(Path, "read_text", lambda self, encoding, text=text: text)
+        assert _memory_limit() == expected
 
 
 @needs_glibc

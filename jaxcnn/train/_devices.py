@@ -232,6 +232,14 @@ def compile_step(
     return lowered.compile()
 
 
+def host_temporaries(step: Step, parallel: Parallel) -> int:
+    """The bytes of host memory that a compiled step allocates and frees; 0 on accelerators, and with ``pmap``."""
+    analysis = getattr(step, "memory_analysis", None)
+    on_host = all(device.platform == "cpu" for device in parallel.mesh.devices.flat)
+    found = analysis() if analysis is not None and on_host else None
+    return parallel.devices * found.temp_size_in_bytes if found is not None else 0
+
+
 def lowered_step(
     experiment: Experiment, parallel: Parallel, state: TrainState, arrays: dict[str, Any], order: Any
 ) -> Any:

@@ -18,7 +18,7 @@ from jaxcnn._reprs import html_table
 from jaxcnn.train._checkpoints import KEPT, Checkpoints, open_checkpoints, provenance, resume
 from jaxcnn.train._compile_cache import CacheHits
 from jaxcnn.train._data_files import naming_changed_files, record_files
-from jaxcnn.train._devices import Parallel, Step, compile_step
+from jaxcnn.train._devices import Parallel, Step, compile_step, host_temporaries
 from jaxcnn.train._diagnose import first_not_finite
 from jaxcnn.train._distributed import agreed, is_first, together, wait_for_all
 from jaxcnn.train._early_stopping import STOPPED
@@ -286,7 +286,8 @@ class _Fit:
         with CacheHits() as hits:
             compiled = compile_step(self.experiment, self.parallel, state, self.source.shapes(), order)
         self.compile_seconds = time.perf_counter() - start
-        release_freed_memory()  # compilation may have used more memory than the steps
+        # Compilation may have used more memory than the steps do.
+        release_freed_memory(temporary=host_temporaries(compiled, self.parallel))
         self.progress.compiled(self.compile_seconds, from_cache=hits.count > 0)
         return compiled
 

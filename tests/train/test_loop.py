@@ -69,6 +69,16 @@ def test_metrics_after_the_checkpoint_are_written_again(
     assert without_seconds(run) == without_seconds(whole)
 
 
+def test_the_memory_of_a_step_decides_whether_freed_memory_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released: list[int] = []
+    monkeypatch.setattr("jaxcnn.train._loop.release_freed_memory", lambda *, temporary: released.append(temporary))
+    file, run = new_run(tmp_path / "run")
+    train(run, file.build(file.config_class()), stop_after=1)
+    assert len(released) == 1 and released[0] > 0
+
+
 def test_what_a_run_leaves_behind(uninterrupted: tuple[Experiment, RunFolder]) -> None:
     _, run = uninterrupted
     config = json.loads((run.path / "config.json").read_text(encoding="utf-8"))
