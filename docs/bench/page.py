@@ -1,7 +1,8 @@
 """Prints docs/bench.md, from the root of a checkout:
 
     python -m docs.bench.page docs/bench/jax-0.12.json docs/bench/jax-0.10.json \\
-        --notes docs/bench/notes.md --picture images/bench.png --policies docs/bench/freed_memory.json \\
+        --notes docs/bench/notes.md --picture images/bench.png \\
+        --policies docs/bench/freed_memory.json docs/bench/freed_memory_two_cores.json \\
         --above-torch docs/bench/above_torch.json > docs/bench.md
 
 The page lists every entry of the first file; further files, of other releases of JAX, add columns to the table of
@@ -53,7 +54,8 @@ compared with stock's; `error` is the largest difference relative to the largest
 POLICIES = """\
 The `jaxcnn` command keeps freed memory in the process (`jaxcnn.keep_freed_memory()`); "kept" is the same for each
 library. Each time is the fastest step of alternating processes, in milliseconds; the last rows are geometric means of
-the five steps over the times of PyTorch. Memory is the resident set during training, in MB."""
+the five steps over the times of PyTorch. Memory is the resident set during training, in MB: when kept, up to four times
+the temporary memory of a step, since a freed block does not always fit the next request."""
 TUNED = """"Tuned" selects algorithms by a table of `jaxcnn bench --tune`, which includes oneDNN."""
 ABOVE = """\
 The layers of the table below that are slower than PyTorch's, and steps of two video networks, with freed memory kept by
@@ -65,7 +67,7 @@ def page(
     notes: Mapping[str, str] | None = None,
     *,
     picture: str | None = None,
-    policies: Mapping[str, Any] | None = None,
+    policies: Sequence[Mapping[str, Any]] = (),
     above: Mapping[str, Any] | None = None,
 ) -> str:
     """The page in Markdown.
@@ -74,7 +76,7 @@ def page(
         reports: the JSON of ``jaxcnn bench --json``, each with another release of JAX; the first is the main one.
         notes: the paragraph of each target, by its key.
         picture: the picture's path, relative to the page.
-        policies: the JSON of ``docs/bench/freed_memory.py --json``.
+        policies: results of ``docs/bench/freed_memory.py --json``.
         above: the JSON of ``docs/bench/above_torch.py --json``.
 
     Raises:
@@ -88,7 +90,7 @@ def page(
     medians = summary(results, statistic="median")
     parts = [HEAD, *(machine_line(report["machine"]) for report in reports), PEERS]
     parts += ["## Targets\n", _targets(reports)]
-    if policies is not None:
+    if policies:
         parts += ["## Steps by memory policy", policy_tables(policies)]
     if above is not None:
         parts += ["## What is left above PyTorch", ABOVE, tables(above)]
@@ -101,8 +103,14 @@ def page(
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def policy_tables(measured: Mapping[str, Any]) -> str:
-    """Times and memory of each step under each policy, and the means over PyTorch."""
+def policy_tables(reports: Sequence[Mapping[str, Any]]) -> str:
+    """Times and memory of each step under each policy, and the means over PyTorch: a table for each measurement."""
+    policies = {policy for measured in reports for step in measured["steps"].values() for policy in step}
+    about = f"{POLICIES} {TUNED}" if any("tuned" in policy for policy in policies) else POLICIES
+    return "\n\n".join([about, *map(_policy_table, reports)])
+
+
+def _policy_table(measured: Mapping[str, Any]) -> str:
     steps = measured["steps"]
     policies = list(next(iter(steps.values())))
     heads = [policy.replace("torch", "PyTorch") for policy in policies]
@@ -119,10 +127,9 @@ def policy_tables(measured: Mapping[str, Any]) -> str:
         ]
         rows.append([f"mean over {peer.replace('torch', 'PyTorch')}", *map(number, means), *[""] * len(policies)])
     versions = ", ".join(f"{name} {version}" for name, version in measured["versions"].items())
-    found = markdown(["step", *heads, *(f"{head}, MB" for head in heads)], rows)
-    about = f"{POLICIES} {TUNED}" if any("tuned" in policy for policy in policies) else POLICIES
     cores = "one core" if measured["cores"] == 1 else f"{measured['cores']} cores"
-    return f"{about}\n\n{found}\n\nMeasured on {cores} with {versions}."
+    found = markdown(["step", *heads, *(f"{head}, MB" for head in heads)], rows)
+    return f"Measured on {cores} with {versions}:\n\n{found}"
 
 
 def machine_line(about: Mapping[str, Any]) -> str:
@@ -191,12 +198,12 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("results", nargs="+", type=Path, help="JSON of jaxcnn bench; the first is the main one")
     parser.add_argument("--notes", type=Path, help="paragraphs on the targets")
     parser.add_argument("--picture", help="path of the picture, relative to the page")
-    parser.add_argument("--policies", type=Path, help="JSON of docs/bench/freed_memory.py")
+    parser.add_argument("--policies", nargs="*", type=Path, default=(), help="JSON of docs/bench/freed_memory.py")
     parser.add_argument("--above-torch", type=Path, help="JSON of docs/bench/above_torch.py")
     options = parser.parse_args(words)
     reports = [json.loads(path.read_text(encoding="utf-8")) for path in options.results]
     notes = read_notes(options.notes.read_text(encoding="utf-8")) if options.notes else {}
-    policies = json.loads(options.policies.read_text(encoding="utf-8")) if options.policies else None
+    policies = [json.loads(path.read_text(encoding="utf-8")) for path in options.policies]
     above = json.loads(options.above_torch.read_text(encoding="utf-8")) if options.above_torch else None
     print(page(reports, notes, picture=options.picture, policies=policies, above=above), end="")
 
