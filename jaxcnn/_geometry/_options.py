@@ -11,6 +11,7 @@ ConvAlgorithm = Literal[
     "grouped",
     "matmul",
     "whole",
+    "rows",
     "broadcast",
     "im2col",
     "phases",

@@ -34,6 +34,7 @@ def conv_algorithms() -> tuple[str, ...]:
     ``"grouped"``       a few dense convolutions over blocks of groups: more than one group
     ``"matmul"``        a matrix product: windows of one position, one group
     ``"whole"``         a matrix product of whole maps: forward, few positions, one group
+    ``"rows"``          a matrix product of whole rows: forward, two axes, stride 1 along the first, one group
     ``"broadcast"``     multiply-adds over taps and input channels: forward, few channels
     ``"im2col"``        windows as rows of a matrix, block by block, times the cotangent: kernel gradients
     ``"phases"``        strides or input dilation as channels: one or two axes, one group
@@ -45,7 +46,7 @@ def conv_algorithms() -> tuple[str, ...]:
     ``"onednn"`` is not among them: only a table of ``jaxcnn bench --tune`` names it.
 
     >>> len(conv_algorithms())
-    12
+    13
     """
     return tuple(ALGORITHMS)
 

@@ -70,12 +70,13 @@ CONFIGURATIONS: list[tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any]
     ("depth", (2, 3, 4, 3, 2), (2, 3, 2, 2, 3), {"strides": (2, 1, 2), "kernel_dilation": (1, 2, 1)}),
     ("broadcast", (2, 6, 5, 3), (3, 2, 3, 4), {"strides": 2, "input_dilation": 2}),
     ("matmul", (2, 6, 5, 3), (1, 1, 3, 4), {"strides": 2, "padding": 1, "input_dilation": 2}),
+    ("rows", (2, 6, 5, 3), (3, 2, 3, 4), {"strides": (1, 2), "padding": ((1, 3), (-1, 2))}),
 ]
 
 
 # The other algorithms have rows in the table of public functions, which are differentiated to second order by default.
 @pytest.mark.parametrize(
-    ("name", "x_shape", "kernel_shape", "options"), default_rows(CONFIGURATIONS, keep=["depth", "broadcast"])
+    ("name", "x_shape", "kernel_shape", "options"), default_rows(CONFIGURATIONS, keep=["depth", "broadcast", "rows"])
 )
 def test_derivatives_agree_with_those_of_xla(
     name: str, x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], options: dict[str, Any]

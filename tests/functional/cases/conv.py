@@ -1,4 +1,4 @@
-"""Rows for conv: every option, and every algorithm by name."""
+"""Rows for conv: every option, and several algorithms by name."""
 
 from jaxcnn.functional._conv import conv
 from tests.functional.cases.case import Case

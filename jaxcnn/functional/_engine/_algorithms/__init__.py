@@ -1,8 +1,9 @@
 """The algorithms by name, one module each; ``_algorithm.py`` defines what a module provides.
 
-Several algorithms share ``_taps.py`` (the input that one tap reads), ``_transposition.py`` (kernel gradients from
-forward operations), ``_counts.py`` (for estimates), ``_branch.py`` (sums that XLA must not fuse) and ``_finite.py``
-(infinities that spread). ``_batch.py``, ``_xla_abort.py`` and ``_xla_cost.py`` belong to ``_xla.py``.
+Several algorithms share ``_taps.py`` (the input that one tap reads), ``_positions.py`` (kernels as matrices),
+``_transposition.py`` (kernel gradients from forward operations), ``_counts.py`` (for estimates), ``_branch.py`` (sums
+that XLA must not fuse) and ``_finite.py`` (infinities that spread). ``_batch.py``, ``_xla_abort.py`` and
+``_xla_cost.py`` belong to ``_xla.py``.
 """
 
 from jaxcnn.functional._engine._algorithms import (
@@ -15,6 +16,7 @@ from jaxcnn.functional._engine._algorithms import (
     _onednn,
     _partial_sums,
     _phases,
+    _rows,
     _shifted,
     _whole,
     _winograd,
@@ -32,6 +34,7 @@ _MODULES = (
     _grouped,
     _matmul,
     _whole,
+    _rows,
     _broadcast,
     _im2col,
     _phases,

@@ -11,7 +11,6 @@ from math import prod
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from jaxcnn._geometry import ConvGeometry
@@ -19,6 +18,7 @@ from jaxcnn.functional._engine._algorithms import _xla
 from jaxcnn.functional._engine._algorithms._algorithm import Algorithm
 from jaxcnn.functional._engine._algorithms._counts import why_not_dense
 from jaxcnn.functional._engine._algorithms._finite import recompute_unless_finite
+from jaxcnn.functional._engine._algorithms._positions import matrix_of_positions, taps_of_positions
 from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
 
 MOST_PAIRS = 2401  # of an input and an output position: all pairs of a map of 7x7
@@ -32,10 +32,10 @@ def forward(x: jax.Array, kernel: jax.Array, plan: ConvPlan) -> jax.Array:
     each image shows whether an input is not finite.
     """
     geometry = plan.geometry
-    taps = _taps(geometry)
+    taps = taps_of_positions(geometry)
     y = lax.dot_general(
         lax.reshape(x, (x.shape[0], prod(x.shape[1:]))),
-        _matrix(kernel, taps),
+        matrix_of_positions(kernel, taps),
         (((1,), (0,)), ((), ())),
         precision=plan.precision,
         preferred_element_type=plan.preferred_element_type,
@@ -45,34 +45,6 @@ def forward(x: jax.Array, kernel: jax.Array, plan: ConvPlan) -> jax.Array:
     if taps.min() >= 0 or not jnp.issubdtype(y.dtype, jnp.inexact):
         return y
     return recompute_unless_finite(y, witness, lambda _, x, kernel: _xla.forward(x, kernel, plan), x, kernel)
-
-
-def _matrix(kernel: jax.Array, taps: np.ndarray) -> jax.Array:
-    """The kernel as a matrix of whole maps, ``(entries of x, entries of y)``."""
-    inputs, outputs = taps.shape
-    channels = kernel.shape[-2:]
-    rows = lax.reshape(kernel, (prod(kernel.shape[:-2]), *channels))
-    if not np.array_equal(taps, np.arange(len(rows))[:, None]):
-        if taps.min() < 0:
-            rows = lax.pad(rows, jnp.zeros((), rows.dtype), ((1, 0, 0), (0, 0, 0), (0, 0, 0)))
-            taps = taps + 1
-        rows = rows.at[taps].get(mode="promise_in_bounds")
-        rows = lax.transpose(rows, (0, 2, 1, 3))
-    return lax.reshape(rows, (inputs * channels[0], outputs * channels[1]))
-
-
-def _taps(geometry: ConvGeometry) -> np.ndarray:
-    """For each input and output position the tap of the window that joins them, or -1 if there is none."""
-    taps = np.zeros((1, 1), np.int32)
-    for axis, window in enumerate(geometry.window):
-        before, step, gap = geometry.pads[axis][0], geometry.strides[axis], geometry.kernel_dilation[axis]
-        inputs = geometry.input_dilation[axis] * np.arange(geometry.sizes[axis], dtype=np.int32)[:, None]
-        places = inputs + before - step * np.arange(geometry.out_sizes[axis], dtype=np.int32)
-        is_read = (places >= 0) & (places < geometry.reaches[axis]) & (places % gap == 0)
-        outer, inner = taps[:, None, :, None], np.where(is_read, places // gap, -1)[None, :, None, :]
-        joined = np.where((outer < 0) | (inner < 0), -1, window * outer + inner)
-        taps = joined.reshape(taps.shape[0] * is_read.shape[0], taps.shape[1] * is_read.shape[1])
-    return taps
 
 
 def _unsupported(plan: ConvPlan, operation: BaseOperation) -> str | None:
