@@ -158,7 +158,10 @@ def seconds(geometry: ConvGeometry) -> float:
     block, count = block_of(geometry)
     n = count_dense(block)
     gathered = _are_gathered(blocks_for(block, itemsize=4), block)
-    copy = 2e-10 + 1e-9 / n.in_channels if gathered else 4.1e-10 + 4.7e-10 / n.in_channels
+    if gathered:
+        copy = 2e-10 + 1e-9 / n.in_channels
+    else:
+        copy = 4.1e-10 + 4.7e-10 / n.in_channels if n.in_channels > 1 else 5.5e-10
     rows = n.entries * copy
     dense = 4e-5 + 1.24e-11 * n.products + rows + 6.5e-11 * n.arrays + 3e-10 * n.positions * n.out_channels
     cut = 1.3e-9 * n.arrays + 2e-9 * prod(block.kernel_shape) if geometry.groups > 1 else 0
