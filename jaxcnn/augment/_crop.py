@@ -72,7 +72,7 @@ def random_resized_crop(
     The share of the image that the part covers is uniform in ``area``; the logarithm of its width over its height is
     uniform in ``aspect``; its position is uniform. The first of ten draws that fits is used, and where none fits, the
     largest central part whose shape is allowed. Resizing is bilinear; where it shrinks, each pixel is an average over
-    the pixels that it covers, as in Pillow's ``resize(box=..., resample=BILINEAR)``.
+    the pixels that it covers, as in Pillow's ``crop(box).resize(..., BILINEAR)``.
 
     Args:
         key: determines the parts, together with the number of images.

@@ -59,7 +59,7 @@ def nearest(images: jax.Array, rows: jax.Array, columns: jax.Array, fill: float)
     row, column = jnp.floor(rows + 0.5), jnp.floor(columns + 0.5)
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     row, column = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
-    index = (row * width + column).astype(jnp.int32).reshape(batch, height * width)
+    index = (row.astype(jnp.int32) * width + column.astype(jnp.int32)).reshape(batch, height * width)
     y = take_pixels(images, index).reshape(images.shape)
     return jnp.where(inside[..., None], y, jnp.asarray(fill, y.dtype))
 

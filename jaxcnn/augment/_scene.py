@@ -70,6 +70,11 @@ def as_scene(batch: Batch) -> Scene:
             raise ShapeError(f"segmentation must have the shape {(count, height, width)}, not {classes.shape}.")
         if not jnp.issubdtype(classes.dtype, jnp.integer):
             raise TypeError(f"segmentation must be integers, one class for each pixel, not {classes.dtype}.")
+        if jnp.iinfo(classes.dtype).max < UNLABELLED:
+            raise TypeError(
+                f"segmentation must be integers that hold {UNLABELLED}, which is a pixel without a label, and "
+                f"{classes.dtype} does not. Use uint8 or int32."
+            )
     boxes, mask = batch.get("boxes"), None
     if boxes is not None:
         boxes = _as_floating(boxes)

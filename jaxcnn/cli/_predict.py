@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     import numpy as np
 
     from jaxcnn.cli._output import print_json, print_table, say
-    from jaxcnn.cli._predict_boxes import is_detection
+    from jaxcnn.cli._predict_boxes import draw_located, is_detection
     from jaxcnn.data import read_image
     from jaxcnn.train import ConfigError, RunError, RunFolder
 
@@ -83,22 +83,12 @@ def run(options: argparse.Namespace) -> int:
         for row, box in zip(found, boxes, strict=True):
             row["box"] = [round(float(value), 2) for value in box]
     if options.show is not None:
-        from jaxcnn.vis import draw_boxes, draw_predictions
+        from jaxcnn.vis import draw_predictions
 
         if boxes is None:
             draw_predictions(images, found, options.show)
         else:
-            probabilities = outputs["probabilities"][:, None]  # one box of each image
-            draw_boxes(
-                images,
-                boxes[:, None],
-                probabilities.argmax(-1),
-                names,
-                options.show,
-                title="Input of the network",
-                scores=probabilities.max(-1),
-                count=len(images),
-            )
+            draw_located(outputs, images, names, options.show, title="Input of the network", count=len(images))
     if options.json:
         print_json(found)
         return 0

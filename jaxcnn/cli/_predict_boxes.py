@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+BACKGROUND = "background"  # the first class of data sets with boxes
 SHOWN = 0.5  # the least score of a detection that is printed and drawn; JSON has all of them
 HEADS = ("image", "object", "score", "box x0 y0 x1 y1")
 
@@ -77,5 +78,46 @@ def draw(
         title=title,
         scores=outputs["scores"],
         truth=truth,
+        count=count,
+    )
+
+
+def draw_located(
+    outputs: Mapping[str, np.ndarray],
+    images: np.ndarray,
+    names: Sequence[str],
+    path: Path,
+    *,
+    title: str,
+    truth: np.ndarray | None = None,
+    count: int = 12,
+) -> None:
+    """Draws the first images with the boxes of localisation, whose first class need not be the background.
+
+    Args:
+        outputs: predictions, ``boxes`` and ``probabilities`` of one or several objects on each image.
+        images: as in ``draw``; so are the others.
+        names: of the classes.
+        path: of the picture.
+        title: of the picture.
+        truth: true boxes, drawn dashed.
+        count: the largest number of images.
+    """
+    from jaxcnn.vis import draw_boxes
+
+    probabilities = outputs["probabilities"]
+    number, names = len(probabilities), tuple(names) or tuple(map(str, range(probabilities.shape[-1])))
+    labels = probabilities.argmax(-1).reshape(number, -1)
+    if names[0] != BACKGROUND:  # class 0, which draw_boxes does not draw
+        labels, names = labels + 1, (BACKGROUND, *names)
+    draw_boxes(
+        images,
+        outputs["boxes"].reshape(number, -1, 4),
+        labels,
+        names,
+        path,
+        title=title,
+        scores=probabilities.max(-1).reshape(number, -1),
+        truth=None if truth is None else truth.reshape(number, -1, 4),
         count=count,
     )

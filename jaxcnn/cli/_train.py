@@ -8,7 +8,6 @@ of another. Ctrl-C saves a checkpoint and prints the command that continues the 
 import argparse
 import contextlib
 import logging
-import math
 import shlex
 import signal
 from collections.abc import Callable
@@ -40,8 +39,6 @@ log = logging.getLogger("jaxcnn")
 
 # A confusion matrix of more classes is too large to be seen.
 MOST_CLASSES = 100
-# Pixels or images that are counted at once: float32 counts up to 2**24 one by one.
-AT_ONCE = 2**22
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -270,8 +267,6 @@ def _pictures(
     folder: Any, experiment: Any, outputs: dict[str, Any], targets: dict[str, Any]
 ) -> dict[str, Callable[[Path], object]]:
     """A function for each picture that draws it into a file: curves, and those of the kind of the predictions."""
-    import numpy as np
-
     from jaxcnn import metrics, vis
 
     data = experiment.data
@@ -281,10 +276,7 @@ def _pictures(
     names = data.class_names
 
     def confusion(path: Path, truth: Any, guesses: Any) -> None:
-        state = metrics.ConfusionMatrix.empty(len(names))
-        parts = math.ceil(truth.size / AT_ONCE)
-        for pair in zip(np.array_split(truth.ravel(), parts), np.array_split(guesses.ravel(), parts), strict=True):
-            state = state.update(*pair)
+        state = metrics.ConfusionMatrix.empty(len(names)).update(truth, guesses)
         vis.draw_confusion(state.compute(), names, path)
 
     if "segmentation" in outputs and "segmentation" in targets:
@@ -309,21 +301,8 @@ def _pictures(
 
 def _draw_boxes(data: Any, outputs: dict[str, Any], targets: dict[str, Any], path: Path) -> None:
     """The first test images with the predicted box of each, or all detections, and the true boxes."""
-    from jaxcnn import vis
-    from jaxcnn.cli._predict_boxes import draw, is_detection
+    from jaxcnn.cli._predict_boxes import draw, draw_located, is_detection
 
-    if is_detection(outputs):
-        title = f"The first of {len(outputs['boxes']):,} test images; true boxes are dashed"
-        draw(outputs, data.test["image"], data.class_names, path, title=title, truth=targets["boxes"])
-        return
-    probabilities = outputs["probabilities"]
-    vis.draw_boxes(
-        data.test["image"],
-        outputs["boxes"].reshape(len(probabilities), -1, 4),
-        probabilities.argmax(-1).reshape(len(probabilities), -1),
-        data.class_names,
-        path,
-        title=f"The first of {len(probabilities):,} test images; true boxes are dashed",
-        scores=probabilities.max(-1).reshape(len(probabilities), -1),
-        truth=targets["boxes"].reshape(len(probabilities), -1, 4),
-    )
+    title = f"The first of {len(outputs['boxes']):,} test images; true boxes are dashed"
+    drawn = draw if is_detection(outputs) else draw_located
+    drawn(outputs, data.test["image"], data.class_names, path, title=title, truth=targets["boxes"])

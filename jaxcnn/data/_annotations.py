@@ -83,7 +83,7 @@ def annotated(
         labels: one for each box.
         crowd: None is False for each box.
         difficult: None is False for each box.
-        area: None is the area of each box.
+        area: None, or NaN for a box, is the area of the box.
         label_map: path of the image of classes.
         shapes: one for each box.
         name: of the annotations in error messages.
@@ -112,7 +112,8 @@ def annotated(
             f"leave out those without area, by repair=True."
         )
     keep = inside & ~empty
-    sides = clipped[:, 2:] - clipped[:, :2]
+    of_boxes = (clipped[:, 2:] - clipped[:, :2]).prod(1)
+    areas = of_boxes if area is None else np.asarray(area, np.float64)
     return Annotated(
         file=file,
         size=size,
@@ -121,7 +122,7 @@ def annotated(
         labels=np.asarray(labels, np.int32).reshape(-1)[keep],
         crowd=(none if crowd is None else np.asarray(crowd, bool))[keep],
         difficult=(none if difficult is None else np.asarray(difficult, bool))[keep],
-        area=(sides.prod(1) if area is None else np.asarray(area, np.float64))[keep],
+        area=np.where(np.isnan(areas), of_boxes, areas)[keep],
         label_map=label_map,
         shapes=None if shapes is None else tuple(shape for shape, there in zip(shapes, keep, strict=True) if there),
     )
@@ -220,7 +221,10 @@ class AnnotatedSource:
         name = self._tree.name_of(file)
         picture = open_picture(self._tree.read(file), name=name)
         if picture.mode not in ("P", "L", "1"):
-            raise ValueError(f"{name} has colours (mode {picture.mode}). Expected a grey or palette image of classes.")
+            raise ValueError(
+                f"{name} has the mode {picture.mode}. Expected a grey image of 8 bits, or one with a palette, whose "
+                f"values are classes."
+            )
         values = np.asarray(picture, np.uint8)
         if values.shape != size:
             raise ValueError(

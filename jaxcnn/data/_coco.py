@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxcnn._axes import IntPerAxis
 from jaxcnn._hints import did_you_mean
 from jaxcnn.data._annotations import SPLITS, Annotated, annotated, annotated_dataset, selected_classes, size_of
+from jaxcnn.data._arrays import IGNORED
 from jaxcnn.data._coco_masks import Shape, shape_of
 from jaxcnn.data._file_tree import FileTree
 from jaxcnn.data._stream import StreamedDataset
@@ -45,7 +48,7 @@ def coco(
         FileNotFoundError: a file, a folder or an image that is not there.
         ValueError: a file that is not in this format, an id that is missing or given twice, a box that is empty or
             outside of its image, a category that has no box in the training split, or, with ``segmentation``, an object
-            without a valid segmentation.
+            without a valid segmentation, or more than 254 categories.
 
     Source: Lin et al. (2014), "Microsoft COCO: common objects in context"; cocodataset.org, "Data format".
 
@@ -78,6 +81,12 @@ def coco(
             raise ValueError(f"{annotations[split]} has other categories than {annotations['train']}.")
     ids = dict(sorted(categories["train"].items()))
     classes = selected_classes(list(ids.values()), class_names)
+    if segmentation and len(classes) > IGNORED:
+        raise ValueError(
+            f"segmentation=True holds the class of a pixel in 8 bits, where {IGNORED} is a pixel without a label, so "
+            f"there are at most {IGNORED - 1} classes besides the background, not {len(classes) - 1}. Name fewer "
+            f"of them by class_names."
+        )
     labels = {number: classes.index(name) for number, name in ids.items() if name in classes}
     trees = {split: FileTree(folders[split]) for split in annotations}
     records = {
@@ -158,14 +167,14 @@ def _records(
                 "category": int(each["category_id"]),
                 "sides": [float(value) for value in each["bbox"]],
                 "crowd": bool(each.get("iscrowd", 0)),
-                "area": each.get("area"),
+                "area": np.nan if each.get("area") is None else float(each["area"]),
                 "shape": each.get("segmentation"),
             }
             x, y, width, height = box["sides"]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{path}: an annotation has no image_id, no category_id or no bbox of four numbers "
-                f"({type(error).__name__}: {error})."
+                f"{path}: an annotation has no image_id, no category_id, no bbox of four numbers, or an area that is "
+                f"no number ({type(error).__name__}: {error})."
             ) from None
         if box["category"] not in ids:
             raise ValueError(
@@ -174,13 +183,7 @@ def _records(
         if box["image"] not in images:
             raise ValueError(f"{path}: an annotation has the image_id {box['image']}, but there is no such image.")
         if box["category"] in labels:
-            boxes[box["image"]].append(
-                box
-                | {
-                    "corners": [x, y, x + width, y + height],
-                    "area": width * height if box["area"] is None else float(box["area"]),
-                }
-            )
+            boxes[box["image"]].append(box | {"corners": [x, y, x + width, y + height]})
     found = []
     for number, image in images.items():
         size = size_of(tree, str(image["file_name"]), image.get("width"), image.get("height"))

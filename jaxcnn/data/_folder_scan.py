@@ -177,7 +177,7 @@ class _Scan:
         device = folder.stat().st_dev
         for entry in _entries(folder):
             path = Path(entry.path)
-            if _left_by_a_tool(entry.name):
+            if left_by_a_tool(entry.name):
                 self._skip(path, LEFT_BY_A_TOOL)
             elif entry.is_symlink():
                 links.append((key, path))
@@ -240,7 +240,7 @@ class _Scan:
             path = Path(entry.path)
             if not path.is_dir():  # the entry's own is_dir raises for a link to itself
                 continue
-            if _left_by_a_tool(entry.name):
+            if left_by_a_tool(entry.name):
                 self._skip(path, LEFT_BY_A_TOOL)
             elif entry.is_symlink() and _identity(path) in self._above:
                 self._skip(path, ABOVE)
@@ -253,7 +253,7 @@ class _Scan:
         images = 0
         for entry in _entries(folder):
             path, image = Path(entry.path), entry.name.lower().endswith(SUFFIXES)
-            if _left_by_a_tool(entry.name):
+            if left_by_a_tool(entry.name):
                 self._skip(path, LEFT_BY_A_TOOL)
             elif not path.is_dir():
                 self._skip(path, "an image in no class" if image else OTHER_FILE)
@@ -272,7 +272,8 @@ def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
         raise ValueError(f"{folder} cannot be read: {error.strerror or error}.") from None
 
 
-def _left_by_a_tool(name: str) -> bool:
+def left_by_a_tool(name: str) -> bool:
+    """Whether a file or folder of this name was written by a tool, and belongs to no data set."""
     return name.startswith(_TOOL_PREFIXES) or name.casefold() in _TOOL_NAMES
 
 

@@ -121,7 +121,12 @@ def _to_8_bits(picture: Image.Image, name: str) -> Image.Image:
             f"{name} has pixels from {values.min()} to {values.max()} (mode {picture.mode}), and the "
             f"value of white is not known. Write it with 8 or 16 bits per channel."
         )
-    return Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
+    grey = Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
+    transparent = picture.info.get("transparency")  # one of the values of 16 bits
+    if not isinstance(transparent, int):
+        return grey
+    alpha = Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
+    return Image.merge("LA", (grey, alpha))
 
 
 def fit(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

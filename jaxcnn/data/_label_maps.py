@@ -8,6 +8,7 @@ from jaxcnn._hints import did_you_mean
 from jaxcnn.data._annotations import SPLITS, Annotated, annotated, annotated_dataset, size_of
 from jaxcnn.data._arrays import IGNORED
 from jaxcnn.data._file_tree import FileTree
+from jaxcnn.data._folder_scan import left_by_a_tool
 from jaxcnn.data._stream import StreamedDataset
 
 _FOLDERS = {"train": ("train", "trainannot"), "validation": ("val", "valannot"), "test": ("test", "testannot")}
@@ -81,10 +82,10 @@ def label_maps(
 
 
 def _records(tree: FileTree, images: str, maps: str) -> list[Annotated]:
-    files = tree.names(images)
+    files, map_files = ([file for file in tree.names(each) if not left_by_a_tool(file)] for each in (images, maps))
     if not files:
         raise FileNotFoundError(f"there is no folder of images {tree.name_of(images)}, or it is empty.")
-    of_stem = {Path(file).stem: f"{maps}/{file}" for file in tree.names(maps)}
+    of_stem = {Path(file).stem: f"{maps}/{file}" for file in map_files}
     if missing := [file for file in files if Path(file).stem not in of_stem]:
         raise FileNotFoundError(f"{tree.name_of(maps)} has no label map of the image {images}/{missing[0]}.")
     return [

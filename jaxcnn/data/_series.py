@@ -111,14 +111,14 @@ def _read_ts(text: str) -> tuple[list[_Row], tuple[str, ...]]:
             header[word[1:].lower()] = values
     else:
         raise ValueError("a .ts file has a line @data before its series.")
-    if header.get("timestamps", ["false"])[0].lower() != "false":
+    if (header.get("timestamps") or ["false"])[0].lower() != "false":
         raise ValueError("series with time stamps are not supported; write their values at equal distances.")
     names = tuple(header.get("classlabel", ["false"])[1:])
     if not names:
         raise ValueError("the header has no @classLabel with the names of classes.")
     rows = []
     for number, line in lines:
-        if line.strip():
+        if line.strip() and not line.lstrip().startswith("#"):
             *channels, label = line.strip().split(":")
             arrays = [_floats(channel.split(","), number) for channel in channels]
             if len({len(array) for array in arrays}) != 1:

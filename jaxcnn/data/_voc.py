@@ -37,7 +37,8 @@ def voc(
     and ``SegmentationClass/NAME.png``. All annotations are read and checked at once; images are read when they are
     needed, or all at once by ``in_memory``.
 
-    An image is at the top left of a canvas, and the rest is zeros. The arrays of an example are ``image``; ``size`` and
+    Images are turned upright by their EXIF orientation; boxes and label maps are those of the upright image. An image
+    is at the top left of a canvas, and the rest is zeros. The arrays of an example are ``image``; ``size`` and
     ``original_size``, the height and width of the image on the canvas and in its file; ``image_id``, its place in the
     list; ``boxes`` ``(most, 4)`` as ``(x0, y0, x1, y1)`` in pixels of the canvas; ``box_label``, ``box_mask``,
     ``box_crowd``, ``box_difficult`` and ``box_area`` ``(most,)``; and ``segmentation``, where 255 is a pixel without a
@@ -84,8 +85,8 @@ def voc(
     """
     check_choice(image_set, get_args(ImageSet), name="image_set")
     tree = FileTree(folder)
-    lists = _lists(tree, image_set, splits)
     images = {Path(file).stem: f"JPEGImages/{file}" for file in tree.names("JPEGImages")}
+    lists = _lists(tree, images, image_set, splits)
     maps = image_set == "Segmentation"
     read = {split: [_read(tree, name, images, maps=maps) for name in names] for split, names in lists.items()}
     found = sorted({name for each in read.values() for image in each for name in image.names})
@@ -136,7 +137,9 @@ class _Image:
         )
 
 
-def _lists(tree: FileTree, image_set: str, splits: Mapping[str, str] | None) -> dict[str, list[str]]:
+def _lists(
+    tree: FileTree, images: Mapping[str, str], image_set: str, splits: Mapping[str, str] | None
+) -> dict[str, list[str]]:
     """The names of the images of each split."""
     folder = f"ImageSets/{image_set}"
     there = [Path(file).stem for file in tree.names(folder) if file.endswith(".txt")]
@@ -158,8 +161,10 @@ def _lists(tree: FileTree, image_set: str, splits: Mapping[str, str] | None) -> 
             raise FileNotFoundError(f"{tree.path} has no list {folder}/{name}.txt. {did_you_mean(name, there)}")
     lists = {}
     for split, name in splits.items():
-        lines = tree.read(f"{folder}/{name}.txt").decode("utf-8", "replace").split("\n")
-        lists[split] = [line.split()[0] for line in lines if line.split()]
+        lines = tree.read(f"{folder}/{name}.txt").decode("utf-8-sig", "replace").split("\n")
+        stripped = [line.strip() for line in lines if line.strip()]
+        # Lists of one class have 1, 0 or -1 after the name, which may have spaces.
+        lists[split] = [line if line in images else line.split()[0] for line in stripped]
     return lists
 
 

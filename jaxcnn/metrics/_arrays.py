@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcnn._arrays import ArrayLike, as_array
 from jaxcnn._errors import ShapeError
@@ -30,11 +31,16 @@ def as_classes(value: Any, *, name: str) -> jax.Array:
 
     Raises:
         TypeError: an array of another dtype.
+        ValueError: an integer that does not fit into 32 bits.
 
     >>> as_classes([0.2, 0.8], name="predictions")
     Traceback (most recent call last):
     TypeError: predictions must be integers or booleans, one class each, not float32. Of scores: scores.argmax(-1).
     """
+    if _has_wide_integers(value) and value.size:
+        for extreme in (value.min(), value.max()):
+            if not -(2**31) <= extreme < 2**31:
+                raise ValueError(f"{name} has the class {extreme}, which does not fit into 32 bits.")
     array = as_numbers(value, name=name)
     if not jnp.issubdtype(array.dtype, jnp.integer) and array.dtype != jnp.bool_:
         raise TypeError(
@@ -48,10 +54,19 @@ def as_floats(value: Any, *, name: str) -> jax.Array:
 
     Raises:
         TypeError: something that is not made of real numbers.
+
+    >>> as_floats(np.array([3_000_000_000]), name="matrix")
+    Array([3.e+09], dtype=float32)
     """
+    if _has_wide_integers(value):
+        value = value.astype(np.float64)  # JAX would keep their last 32 bits
     array = as_numbers(value, name=name)
     wide = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize >= 4
     return array if wide else array.astype(jnp.float32)
+
+
+def _has_wide_integers(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "iu" and value.dtype.itemsize == 8
 
 
 def same_shape(one: jax.Array, other: jax.Array, *, names: tuple[str, str]) -> None:

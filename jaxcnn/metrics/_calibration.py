@@ -10,7 +10,7 @@ from jaxcnn._arrays import ArrayLike
 from jaxcnn._axes import as_int
 from jaxcnn._error_context import error_context
 from jaxcnn.metrics._arrays import as_weights, scores_of_classes
-from jaxcnn.metrics._counts import counts
+from jaxcnn.metrics._counts import add_counts
 from jaxcnn.metrics._sums import Sum
 
 
@@ -120,9 +120,9 @@ class Calibration:
         place = jnp.ceil(confidence * number) - 1
         bins = jnp.where(jnp.isnan(place), 0, jnp.clip(place, 0, number - 1)).astype(jnp.int32)
         return Calibration(
-            self.right.add(counts(bins, jnp.where(right, each, 0), (number,))),
-            self.confidence.add(counts(bins, each * confidence, (number,))),
-            self.weight.add(counts(bins, each, (number,))),
+            add_counts(self.right, bins, jnp.where(right, each, 0)),
+            add_counts(self.confidence, bins, each * confidence),
+            add_counts(self.weight, bins, each),
         )
 
     @error_context("Calibration.merge", package="metrics")
@@ -143,4 +143,5 @@ class Calibration:
         accuracy, confidence = self.right.value() / there, self.confidence.value() / there
         gap = jnp.abs(accuracy - confidence)
         expected = jnp.where(weight == 0, 0, gap * weight).sum() / weight.sum()
-        return CalibrationBins(expected, jnp.nanmax(gap), accuracy, confidence, weight)
+        largest = jnp.where(weight == 0, -jnp.inf, gap).max()  # NaN where a confidence is NaN, as the expected error
+        return CalibrationBins(expected, jnp.where(weight.sum() == 0, jnp.nan, largest), accuracy, confidence, weight)

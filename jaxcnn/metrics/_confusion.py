@@ -9,7 +9,7 @@ from jaxcnn._arrays import ArrayLike
 from jaxcnn._axes import as_int
 from jaxcnn._error_context import error_context
 from jaxcnn.metrics._arrays import as_classes, as_weights, same_shape
-from jaxcnn.metrics._counts import counts
+from jaxcnn.metrics._counts import add_counts
 from jaxcnn.metrics._sums import Sum
 
 
@@ -28,8 +28,7 @@ def confusion_matrix(
         weights: of the shape of the labels, or of their first axes; a mask of booleans leaves examples out.
 
     Returns:
-        ``(num_classes, num_classes)``, float32 or float64: exact for up to 2**24 examples without weights. Use
-        ``ConfusionMatrix`` for more.
+        ``(num_classes, num_classes)``, float32 or float64; float32 rounds counts of more than 2**24.
 
     Raises:
         ShapeError: shapes that differ.
@@ -52,7 +51,8 @@ class ConfusionMatrix:
     """The confusion matrix of examples that come in batches, for a split that does not fit into memory.
 
     A pytree of sums, for use under ``jit`` and in ``lax.scan``; states of several devices are added with
-    ``jax.lax.psum``, those of several processes or files with ``merge``. Counts are exact up to 2**48.
+    ``jax.lax.psum``, those of several processes or files with ``merge``. The sums of counts are exact up to 2**48;
+    ``compute`` rounds them once.
 
     Attributes:
         counts: the sums.
@@ -96,7 +96,7 @@ class ConfusionMatrix:
         each = as_weights(weights, truth.shape, self.counts.rounded.dtype)
         inside = (truth >= 0) & (truth < number) & (found >= 0) & (found < number)
         cells = jnp.where(inside, truth * number + found, -1)
-        return ConfusionMatrix(self.counts.add(counts(cells, each, (number, number))))
+        return ConfusionMatrix(add_counts(self.counts, cells, each))
 
     @error_context("ConfusionMatrix.merge", package="metrics")
     def merge(self, other: "ConfusionMatrix") -> "ConfusionMatrix":

@@ -1,8 +1,32 @@
 """Weights that are added up in cells: of a confusion matrix, a histogram, a diagram."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxcnn.metrics._sums import Sum
+
+MOST_AT_ONCE = 2**24  # a float32 that has reached it does not change when 1 is added
+
+
+def add_counts(sums: Sum, cells: jax.Array, weights: jax.Array) -> Sum:
+    """The sums with the weights of more cells, in parts that float32 counts exactly.
+
+    Args:
+        sums: one for each cell; cells are numbered in row-major order.
+        cells: integers of any shape; numbers out of range are left out.
+        weights: of the same shape.
+    """
+    count, shape = math.prod(cells.shape), sums.rounded.shape
+    if count <= MOST_AT_ONCE:
+        return sums.add(counts(cells, weights, shape))
+    cells, weights = (gathered(array).reshape(-1) for array in (cells, weights))
+    for start in range(0, count, MOST_AT_ONCE):
+        part = slice(start, start + MOST_AT_ONCE)
+        sums = sums.add(counts(cells[part], weights[part], shape))
+    return sums
 
 
 def counts(cells: jax.Array, weights: jax.Array, shape: tuple[int, ...]) -> jax.Array:

@@ -13,7 +13,7 @@ from jaxcnn._axes import as_int
 from jaxcnn._error_context import error_context
 from jaxcnn._errors import ShapeError
 from jaxcnn.metrics._arrays import as_classes, as_floats, as_weights, same_shape
-from jaxcnn.metrics._counts import counts
+from jaxcnn.metrics._counts import add_counts
 from jaxcnn.metrics._sums import Sum
 
 
@@ -115,10 +115,10 @@ class ScoreHistogram:
         each = jnp.where((each != 0) & jnp.isnan(place), jnp.nan, each)
         first = np.arange(math.prod(shape), dtype=np.int32).reshape(1, *shape) * num_bins
         positive, negative = (
-            counts(bins + first, jnp.where(chosen, each, 0), (*shape, num_bins))
-            for chosen in (classes == 1, classes != 1)
+            add_counts(sums, bins + first, jnp.where(chosen, each, 0))
+            for sums, chosen in ((self.positive, classes == 1), (self.negative, classes != 1))
         )
-        return ScoreHistogram(self.positive.add(positive), self.negative.add(negative), self.low, self.high)
+        return ScoreHistogram(positive, negative, self.low, self.high)
 
     @error_context("ScoreHistogram.merge", package="metrics")
     def merge(self, other: "ScoreHistogram") -> "ScoreHistogram":

@@ -92,6 +92,8 @@ def _checked(counts: ArrayLike, class_names: Sequence[str]) -> np.ndarray:
         raise ValueError(f"{len(matrix)} classes require as many names, not {len(class_names)}.")
     if matrix.dtype.kind not in "uif":
         raise TypeError(f"the matrix must hold counts, not {matrix.dtype}.")
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"counts must be finite, but one is {matrix[~np.isfinite(matrix)][0]}.")
     if matrix.dtype.kind == "f" and (fractional := matrix[matrix != np.round(matrix)]).size:
         raise ValueError(f"counts must be whole numbers, but one is {fractional[0]}.")
     if (matrix < 0).any():

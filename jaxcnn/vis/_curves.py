@@ -87,7 +87,8 @@ def curves_figure(records: Sequence[Mapping[str, Any]]) -> "Figure":
                 errors = {split: 100 * (1 - line) for split, line in lines.items()}
                 drawn = _panel(place, "Error (%)", time, errors)
                 if held in errors:
-                    _annotate_errors(place, time, errors[held], drawn[held], unit, _words(held, records[-1]))
+                    last = max(index for index, each in enumerate(records) if f"{held}/{name}" in each)
+                    _annotate_errors(place, time, errors[held], drawn[held], unit, _words(held, records[last]), last)
             else:
                 _panel(place, name.replace("_", " ").capitalize(), time, lines)
         if rates:
@@ -244,14 +245,14 @@ def _name_ends(axes: "Axes", drawn: dict[str, np.ndarray]) -> None:
 
 
 def _annotate_errors(
-    axes: "Axes", time: np.ndarray, errors: np.ndarray, heights: np.ndarray, unit: str, words: str
+    axes: "Axes", time: np.ndarray, errors: np.ndarray, heights: np.ndarray, unit: str, words: str, last: int
 ) -> None:
-    """Marks the best (ring) and the final (dot) error, and writes their values after the words."""
+    """Marks the best (ring) and the last (dot) error, and writes their values after the words."""
     if not np.isfinite(errors).any():
         return
     best = int(np.nanargmin(errors))
-    at_end = f"final {errors[-1]:.2f} %" if np.isfinite(errors[-1]) else "final not finite"
-    axes.plot(time[-1], heights[-1], "o", color=TEST, markersize=4, clip_on=False, zorder=4)
+    at_end = f"final {errors[last]:.2f} %" if np.isfinite(errors[last]) else "final not finite"
+    axes.plot(time[last], heights[last], "o", color=TEST, markersize=4, clip_on=False, zorder=4)
     axes.plot(
         time[best], heights[best], "o", color=TEST, markerfacecolor="white", markersize=6, clip_on=False, zorder=3.5
     )

@@ -131,9 +131,10 @@ def class_bars_figure(values: Mapping[str, float], *, title: str, measure: str) 
         axes.tick_params(axis="y", length=0)
         for place, (_, value) in enumerate(ordered):
             _write(axes, value, place)
-        mean = float(np.nanmean([value for _, value in ordered])) if not all(map(np.isnan, values.values())) else 0.0
-        axes.axvline(mean, color=INK, linewidth=0.8, linestyle="--")
-        axes.text(mean, -0.75, f"mean {mean:.3f}", ha="center", va="bottom", size=7, color=INK)
+        if not all(map(np.isnan, values.values())):
+            mean = float(np.nanmean([value for _, value in ordered]))
+            axes.axvline(mean, color=INK, linewidth=0.8, linestyle="--")
+            axes.text(mean, -0.75, f"mean {mean:.3f}", ha="center", va="bottom", size=7, color=INK)
         axes.set_title(title, weight="bold", pad=14)
     return figure
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxcnn import augment
+from jaxcnn.augment._sampling import affine_positions, nearest
 from jaxcnn.shapes import ShapeError
 from tests.compiled import compiled
 from tests.examples import examples
@@ -222,3 +223,12 @@ def test_mistakes_in_matrices() -> None:
         affine(GOOD, jnp.zeros((2, 2, 3), jnp.complex64))
     with pytest.raises(TypeError, match="affine: images must have a floating dtype"):
         affine(GOOD.astype(np.uint8), jnp.zeros((2, 2, 3)))
+
+
+@pytest.mark.gate
+def test_the_nearest_pixels_of_an_image_with_more_pixels_than_float32_counts() -> None:
+    side = 4099
+    image = jnp.arange(side * side, dtype=jnp.int32).reshape(1, side, side, 1)
+    identity = jnp.array([[[1.0, 0, 0], [0, 1, 0]]])
+    places = affine_positions(jnp.zeros((1, side, side, 1)), identity)
+    assert bool((nearest(image, *places, 0) == image).all())

@@ -263,3 +263,9 @@ def test_refused_options_and_the_hint_of_on() -> None:
         augment.random_scene_scale(key, scene, scale=(2, 1))
     with pytest.raises(ValueError, match="random_scene_flip, random_scene_crop and random_scene_scale move both"):
         augment.on("image", augment.random_flip)(key, {"image": jnp.asarray(IMAGE), "boxes": jnp.zeros((2, 1, 4))})
+
+
+def test_a_segmentation_that_cannot_hold_255_is_refused() -> None:
+    scene = {**batch(), "segmentation": np.zeros((COUNT, HEIGHT, WIDTH), np.int8)}
+    with pytest.raises(TypeError, match=r"integers that hold 255, .* and int8 does not\. Use uint8 or int32"):
+        augment.random_scene_crop(jax.random.key(0), scene, size=4)

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxcnn.cli import main
+from jaxcnn.cli._predict_boxes import draw_located
 
 EXPERIMENT = '''"""Digits of 32 pixels with a box each, found by a linear network."""
 
@@ -61,3 +62,20 @@ def test_boxes_are_drawn_and_printed(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(words) == 0
     out = capsys.readouterr().out
     assert "box x0 y0 x1 y1" in out and " ".join(f"{value:.1f}" for value in found["box"]) in out
+
+
+@pytest.mark.parametrize(("names", "drawn"), [(("cat", "dog"), ["cat", "dog"]), (("background", "dog"), ["dog"])])
+def test_the_first_class_is_drawn_unless_it_is_the_background(
+    names: tuple[str, str], drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+
+    def draw(
+        images: np.ndarray, boxes: np.ndarray, labels: np.ndarray, names: tuple[str, ...], *_: object, **__: object
+    ) -> None:
+        found.extend(names[label] for label in labels.ravel() if label > 0)
+
+    monkeypatch.setattr("jaxcnn.vis.draw_boxes", draw)
+    outputs = {"probabilities": np.array([[0.9, 0.1], [0.1, 0.9]]), "boxes": np.array([[1.0, 1, 5, 5]] * 2)}
+    draw_located(outputs, np.zeros((2, 8, 8, 3), np.uint8), names, tmp_path / "boxes.png", title="Two")
+    assert found == drawn

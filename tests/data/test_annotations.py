@@ -193,7 +193,7 @@ def test_images_and_maps_of_another_size_and_damaged_ones_are_refused(tmp_path: 
     Image.new("RGB", (12, 8)).save(root / "JPEGImages" / "one.png")
     for picture, message in (
         (Image.new("L", (3, 3)), r"one\.png is 3 wide and 3 high, but its image is 12 x 8"),
-        (Image.new("RGB", (12, 8)), r"one\.png has colours \(mode RGB\)"),
+        (Image.new("RGB", (12, 8)), r"one\.png has the mode RGB\. Expected a grey image of 8 bits"),
     ):
         picture.save(root / "SegmentationClass" / "one.png")
         with pytest.raises(ValueError, match=message):
@@ -215,7 +215,7 @@ def test_images_and_maps_of_another_size_and_damaged_ones_are_refused(tmp_path: 
             r"image 70: the box .* = \(1\.0, 2\.0, -2\.0, 6\.0\) is",
         ),
         ({"annotations": [{**COCO[0], "bbox": [1, 2, 3, 40]}]}, "is outside of its image, 10 wide and 6 high"),
-        ({"annotations": [{"image_id": 70}]}, "has no image_id, no category_id or no bbox of four numbers"),
+        ({"annotations": [{"image_id": 70}]}, "has no image_id, no category_id, no bbox of four numbers, or"),
         ({"annotations": COCO[1:]}, "no image of the train split has a box of 'toothbrush'"),
         ({"annotations": None}, "has no list 'annotations'"),
         ({"images": [{"id": 70, "file_name": "z.png"}]}, r"there is no image .*z\.png, which .* names"),
@@ -308,3 +308,48 @@ def test_roads() -> None:
     assert [len(roads.splits[name]) for name in ("train", "validation", "test")] == [367, 101, 233]
     classes = roads.train.read(np.arange(8)).arrays["segmentation"]
     assert classes.shape == (8, 180, 240) and {*np.unique(classes).tolist()} - {*range(11)} == {255}
+
+
+def test_the_area_of_a_box_without_one_is_that_of_its_part_in_the_image(tmp_path: Path) -> None:
+    boxes = [
+        {"image_id": 70, "category_id": 90, "bbox": [-5, 1, 8, 2]},
+        {"image_id": 70, "category_id": 3, "bbox": [1, 1, 2, 2], "area": 3},
+    ]
+    root = tmp_path / "set"
+    path = write_coco(root, boxes)
+    found = data.coco(root / "images", {"train": path, "test": path}, repair=True)
+    np.testing.assert_array_equal(found.train.read([0]).arrays["box_area"], [[6, 3]])
+    with pytest.raises(ValueError, match=r"or an area that is no number \(ValueError: could not convert"):
+        path = write_coco(root, [boxes[0] | {"area": "big"}])
+        data.coco(root / "images", {"train": path, "test": path})
+
+
+def test_more_classes_than_a_label_map_holds_are_refused(tmp_path: Path) -> None:
+    categories = [{"id": number, "name": f"class {number}"} for number in range(1, 256)]
+    boxes = [{"image_id": 70, "category_id": number, "bbox": [1, 1, 2, 2]} for number in range(1, 256)]
+    path = write_coco(tmp_path / "set", boxes, categories=categories)
+    files = {"train": path, "test": path}
+    assert data.coco(tmp_path / "set" / "images", files).train.read([0]).arrays["box_label"].max() == 255
+    with pytest.raises(ValueError, match=r"there are at most 254 classes besides the background, not 255\. Name fewer"):
+        data.coco(tmp_path / "set" / "images", files, segmentation=True)
+
+
+def test_voc_names_with_spaces_marks_of_one_class_and_a_byte_order_mark(tmp_path: Path) -> None:
+    images = {"my image": VOC["one"], "two": VOC["two"]}
+    root = write_voc(tmp_path / "set", images, {"train": ["my image", "two"], "test": ["two"]})
+    (root / "ImageSets" / "Main" / "train.txt").write_text("my image\r\ntwo  -1\r\n", encoding="utf-8-sig")
+    found = data.voc(root)
+    np.testing.assert_array_equal(found.train.read([0, 1]).arrays["original_size"], [[8, 12], [10, 6]])
+
+
+def test_label_maps_skip_files_of_tools(tmp_path: Path) -> None:
+    for folder in ("train", "test"):
+        for suffix, mode in (("", "RGB"), ("annot", "L")):
+            (tmp_path / (folder + suffix)).mkdir()
+            Image.new(mode, (4, 2), 1 if suffix else 0).save(tmp_path / (folder + suffix) / "a.png")
+            (tmp_path / (folder + suffix) / ".DS_Store").write_bytes(b"x")
+            (tmp_path / (folder + suffix) / "Thumbs.db").write_bytes(b"x")
+    assert len(data.label_maps(tmp_path, class_names=("sky", "road")).train) == 1
+    Image.fromarray(np.ones((2, 4), np.uint16)).save(tmp_path / "trainannot" / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png has the mode I;16\. Expected a grey image of 8 bits"):
+        data.label_maps(tmp_path, class_names=("sky", "road")).train.read([0])

@@ -365,3 +365,9 @@ def test_exif_data_that_make_no_sense_are_no_damage(tmp_path: Path, name: str) -
 def test_what_is_no_image_shape(tmp_path: Path, shape: object, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=re.escape(message)):
         read_image(write(tmp_path, GREY), image_shape=shape)  # type: ignore[arg-type]
+
+
+def test_a_transparent_value_of_16_bits(tmp_path: Path) -> None:
+    values = np.array([[0, 2570, 65535, 51400]], np.uint16)
+    path = write(tmp_path, Image.fromarray(values), "deep.png", transparency=65535)
+    np.testing.assert_array_equal(read_image(path, image_shape=(1, 4, 1)).ravel(), [0, 10, 0, 200])

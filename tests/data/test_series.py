@@ -108,3 +108,9 @@ def test_real_sets() -> None:
     assert (vowels.train["series"].shape, len(vowels.class_names)) == ((270, 29, 12), 9)
     lengths = vowels.train["mask"].sum(1)
     assert lengths.min() == 7 and lengths.max() == 26
+
+
+def test_a_header_line_without_a_value_and_comments_between_series(tmp_path: Path) -> None:
+    train = TRAIN.replace("@timeStamps false", "@timeStamps").replace("4,5", "# another\n4,5")
+    found = data.series(write(tmp_path, train, TEST), name="Two")
+    assert len(found.train) == len(found.test) == 2

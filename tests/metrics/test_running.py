@@ -196,3 +196,34 @@ def test_a_state_is_a_pytree_of_sums() -> None:
         assert all(isinstance(leaf, jax.Array) for leaf in leaves)
         assert jax.tree.structure(jax.tree.unflatten(structure, leaves)) == structure
     assert isinstance(states()["ranking"].compute(), BinnedRanking)
+
+
+@pytest.mark.gate
+def test_one_update_counts_more_than_float32_can() -> None:
+    """A float32 that has reached 2**24 does not change when 1 is added."""
+    count = 2**24 + 1000
+    zeros = jnp.zeros(count, jnp.int8)
+    assert int(metrics.ConfusionMatrix.empty(1).update(zeros, zeros).compute()[0, 0]) == count
+    histogram = metrics.ScoreHistogram.empty(num_bins=2).update(zeros, zeros.astype(jnp.float32))
+    np.testing.assert_array_equal(histogram.negative.value(), [count, 0])
+
+
+def test_parts_of_an_update_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, scores, weights = (jnp.asarray(each) for each in drawn())
+    whole = jax.tree.leaves(updated(states(), labels, scores, weights))
+    monkeypatch.setattr("jaxcnn.metrics._counts.MOST_AT_ONCE", 7)
+    for part, expected in zip(jax.tree.leaves(updated(states(), labels, scores, weights)), whole, strict=True):
+        np.testing.assert_allclose(part, expected, rtol=1e-6, atol=1e-5)
+
+
+def test_integers_of_64_bits_are_not_cut() -> None:
+    found = metrics.iou(np.array([[3_000_000_000, 5], [7, 10]]))
+    np.testing.assert_allclose(found, [3e9 / (3e9 + 12), 10 / 22], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"labels has the class 4294967299, which does not fit into 32 bits"):
+        metrics.accuracy(np.array([2**32 + 3]), np.array([3]))
+    assert metrics.accuracy(np.array([3], np.uint64), np.array([3])) == 1
+
+
+def test_a_confidence_that_is_not_a_number_is_in_both_errors() -> None:
+    found = metrics.Calibration.empty(num_bins=4).update([0, 1], [[0.9, 0.1], [np.nan, np.nan]]).compute()
+    assert np.isnan(found.expected_error) and np.isnan(found.maximum_error)

@@ -214,3 +214,9 @@ def test_without_a_recorded_rate_there_is_no_panel_of_it() -> None:
     figure = curves_figure(records)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["Loss", "Error (%)"]
     assert figure.axes[1].get_xlabel() == "Epoch"
+
+
+def test_the_final_error_is_that_of_the_last_evaluation() -> None:
+    first = {"step": 1, "epoch": 1, "train/loss": 1.0, "train/accuracy": 0.5, "test/loss": 0.9, "test/accuracy": 0.75}
+    figure = curves_figure([first, {"step": 2, "epoch": 2, "train/loss": 0.9, "train/accuracy": 0.6}])
+    assert figure.axes[1].get_title(loc="right") == "test error: final 25.00 %, best 25.00 % (epoch 1)"

@@ -32,3 +32,8 @@ def test_refusals() -> None:
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             call()
+
+
+def test_without_any_value_there_is_no_mean() -> None:
+    texts = vis.class_bars_figure({"a": float("nan")}, title="None", measure="IoU").axes[0].texts
+    assert not [text.get_text() for text in texts if "mean" in text.get_text()]
