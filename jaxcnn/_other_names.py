@@ -264,7 +264,7 @@ ARGUMENT_NOTES: dict[str, str] = {
     "in_features": "The number of input channels is read from the input.",
     "inplace": "Functions return new arrays.",
     "num_features": "The number of features is read from the input.",
-    "padding_mode": "Pad the array first, or take conv_input_grad for the adjoint of a conv with a padding_mode.",
+    "padding_mode": "Pad the array first: jnp.pad. The adjoint of a conv with a padding_mode is conv_input_grad.",
     "pretrained": _WEIGHTS,
     "return_indices": "Use max_pool_with_indices.",
     "seed": "Make a key with jax.random.key(seed).",

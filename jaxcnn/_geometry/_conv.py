@@ -333,6 +333,9 @@ def _group_count(feature_group_count: int, x_shape: Sizes, kernel_shape: Sizes) 
         first = -(len(kernel_shape) - 1)
         if channels % groups == 0 and channels == reads:
             hint = f"With groups the kernel's axis -2 holds in_channels // feature_group_count = {channels // groups}."
+        elif kernel_shape[1] * groups == channels != kernel_shape[0] and len(set(kernel_shape[2:])) == 1:
+            order = (*range(2, len(kernel_shape)), 1, 0)
+            hint = f"Is the kernel (out, in, *window), as in PyTorch? jnp.transpose(kernel, {order})."
         elif channels % groups and channels != reads:
             hint = f"feature_group_count={groups} does not divide {channels}. Is x channels-first?"
         elif x_shape[first] == reads * groups:

@@ -28,6 +28,9 @@ _PLACES = ("segmentation", "boxes", "bbox", "keypoints", "objects", "flow")
 def on(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> Callable[[jax.Array, Any], dict[str, Any]]:
     """The augmentation of a batch that changes one of its arrays.
 
+    To move several arrays alike, such as an image and a target of every pixel, use one key for all of them, in a
+    function of the batch: ``{**batch, **{name: random_flip(key, batch[name]) for name in ("image", "target")}}``.
+
     Args:
         name: the array, such as ``"image"``.
         function: ``(key, array) -> array``, such as ``random_flip`` or ``functools.partial(random_crop, size=32)``.

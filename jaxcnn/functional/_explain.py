@@ -105,8 +105,11 @@ def explain_conv(
     'xla'
     """
     check_choice(operation, OPERATIONS, name="operation")
+    for name, shape in (("x_shape", x_shape), ("kernel_shape", kernel_shape)):
+        if hasattr(shape, "shape"):
+            raise TypeError(f"{name} must be a shape, not an array. Pass its .shape, {shape.shape}.")
     default = jax.default_backend()
-    check_choice(platform or default, (*PLATFORMS, default), name="platform")
+    check_choice(platform or default, dict.fromkeys((*PLATFORMS, default)), name="platform")
     if partitioned not in get_args(Partitioned):
         raise ValueError(f"partitioned={partitioned!r} must be one of {get_args(Partitioned)}.")
     plan = plan_conv(

@@ -21,15 +21,15 @@ def add_counts(sums: Sum, cells: jax.Array, weights: jax.Array) -> Sum:
     """
     count, shape = math.prod(cells.shape), sums.rounded.shape
     if count <= MOST_AT_ONCE:
-        return sums.add(counts(cells, weights, shape))
+        return sums.add(_counts_of(cells, weights, shape))
     cells, weights = (gathered(array).reshape(-1) for array in (cells, weights))
     for start in range(0, count, MOST_AT_ONCE):
         part = slice(start, start + MOST_AT_ONCE)
-        sums = sums.add(counts(cells[part], weights[part], shape))
+        sums = sums.add(_counts_of(cells[part], weights[part], shape))
     return sums
 
 
-def counts(cells: jax.Array, weights: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+def _counts_of(cells: jax.Array, weights: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """The sum of the weights of each cell; cells are numbered in row-major order, and numbers out of range left out.
 
     Args:
@@ -37,7 +37,7 @@ def counts(cells: jax.Array, weights: jax.Array, shape: tuple[int, ...]) -> jax.
         weights: of the same shape.
         shape: of the result.
 
-    >>> counts(jnp.array([0, 3, 3, 4]), jnp.array([1.0, 2.0, 3.0, 9.0]), (2, 2))
+    >>> _counts_of(jnp.array([0, 3, 3, 4]), jnp.array([1.0, 2.0, 3.0, 9.0]), (2, 2))
     Array([[1., 0.],
            [0., 5.]], dtype=float32)
     """

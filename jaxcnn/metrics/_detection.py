@@ -29,8 +29,9 @@ def detection_average_precision(targets: Sequence[Image], predictions: Sequence[
     class the 100 detections of highest score count; for ``ar1`` and ``ar10``, the first 1 and 10.
 
     Args:
-        targets: for each image ``boxes`` ``(m, 4)`` as ``(x0, y0, x1, y1)`` and ``labels`` ``(m,)``; optional are
-            ``crowd``, booleans ``(m,)``, by default none, and ``area``, ``(m,)``, by default those of the boxes.
+        targets: for each image ``boxes`` ``(m, 4)`` as ``(x0, y0, x1, y1)`` and ``labels`` ``(m,)``, integers;
+            optional are ``crowd``, booleans ``(m,)``, by default none, and ``area``, ``(m,)``, by default those of the
+            boxes.
         predictions: for each image ``boxes`` ``(n, 4)``, ``labels`` ``(n,)`` and ``scores`` ``(n,)``; for lists of
             fixed length, as ``jaxcnn.functional.nms`` gives them, ``mask``, booleans ``(n,)``.
 
@@ -40,7 +41,7 @@ def detection_average_precision(targets: Sequence[Image], predictions: Sequence[
 
     Raises:
         ShapeError: lists of different lengths, or arrays of an image that do not fit each other.
-        ValueError: an array that is missing.
+        ValueError: an array that is missing, or a box with ``x1 < x0`` or ``y1 < y0``.
 
     Source: Lin et al. (2014), "Microsoft COCO: common objects in context"; ``COCOeval`` of pycocotools.
 
@@ -87,7 +88,7 @@ def image_arrays(image: Image, index: int, kind: str) -> Arrays:
 
     Raises:
         ShapeError: arrays that do not fit each other.
-        ValueError: an array that is missing.
+        ValueError: an array that is missing, or a box with ``x1 < x0`` or ``y1 < y0``.
     """
     needed = ("boxes", "labels", "scores") if kind == "predictions" else ("boxes", "labels")
     missing = [name for name in needed if name not in image]
@@ -109,6 +110,12 @@ def image_arrays(image: Image, index: int, kind: str) -> Arrays:
     if "mask" in arrays:
         mask = arrays.pop("mask").astype(bool)
         arrays = {name: array[mask] for name, array in arrays.items()}
+    boxes = arrays["boxes"]
+    if (inverted := (boxes[:, 2:] < boxes[:, :2]).any(1)).any():
+        raise ValueError(
+            f"{kind}[{index}] has the box {boxes[inverted][0].tolist()}. Expected (x0, y0, x1, y1) with x0 <= x1 and "
+            f"y0 <= y1; to convert (x, y, width, height), add x and y to the last two."
+        )
     if kind == "predictions":
         order = np.argsort(-arrays["scores"].astype(np.float64), kind="stable")
         arrays = {name: array[order] for name, array in arrays.items()}

@@ -106,7 +106,7 @@ def check_size(size: int, *, depth: int, padding: str) -> None:
     >>> check_size(572, depth=4, padding="VALID")
     >>> check_size(512, depth=4, padding="VALID")
     Traceback (most recent call last):
-    jaxcnn.ShapeError: a side of 512 is not halved evenly by each of 4 pools. Try 508 or 524.
+    jaxcnn.ShapeError: a side of 512 is not halved evenly by each of 4 pools. Try 508 or 524, or padding='SAME'.
     """
     if _fits(size, depth, padding):
         return
@@ -120,8 +120,9 @@ def check_size(size: int, *, depth: int, padding: str) -> None:
         )
     near = [n for n in range(max(size - step, 1), size + 16 * step) if _fits(n, depth, padding)]
     best = sorted(sorted(near, key=lambda n: abs(n - size))[:2])
+    other = ", or padding='SAME'" if padding == "VALID" and _fits(size, depth, "SAME") else ""
     raise ShapeError(
-        f"a side of {size} is not halved evenly by each of {depth} pools. Try {' or '.join(map(str, best))}."
+        f"a side of {size} is not halved evenly by each of {depth} pools. Try {' or '.join(map(str, best))}{other}."
     )
 
 

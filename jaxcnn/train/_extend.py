@@ -50,7 +50,7 @@ def extend_run(run: RunFolder, experiment: Experiment, settings: dict[str, Any],
     if experiment.total_steps <= step:
         raise ConfigError(
             f"{run.path} is at step {step}, and these settings give it {experiment.total_steps} steps. Give it more, "
-            f"such as --extend epochs={2 * experiment.epochs}."
+            f"such as --extend epochs={step * experiment.epochs // experiment.total_steps + 1}."
         )
     if not changes:
         return f"{run.path} has these settings already; it continues at step {step}"

@@ -86,8 +86,9 @@ class RecordedModel:
         """
         if self.inputs != ("image",):
             raise RunError(
-                f"the run predicts from {', '.join(self.inputs) or 'nothing'}, not from images alone. Load it in "
-                f"Python with train.load_trained, and call predict with these arrays."
+                f"the run predicts from {', '.join(self.inputs) or 'nothing'}, not from images alone. In "
+                f"Python, pass these arrays by name: jaxcnn.load(run).predict("
+                f"{', '.join(f'{name}=...' for name in self.inputs)})."
             )
         height, width, channels = self.fields["image"][0]
         return height, width, channels

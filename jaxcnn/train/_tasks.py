@@ -149,7 +149,8 @@ def as_logits(returned: Any, labels: jax.Array | None = None) -> jax.Array:
     """The output of a model as logits in float32, to which the output of models in bfloat16 and float16 is converted.
 
     Raises:
-        TypeError: it is not an array, such as the tuple of a model with auxiliary heads.
+        TypeError: it is not an array, such as the tuple of a model with auxiliary heads; or the labels are integers of
+            the shape of the logits.
         ShapeError: there is not a row of logits for each label.
     """
     if not isinstance(returned, jax.Array):
@@ -161,6 +162,12 @@ def as_logits(returned: Any, labels: jax.Array | None = None) -> jax.Array:
         raise ShapeError(
             f"expected logits with a row of classes for each label, but the labels have the shape {labels.shape} and "
             f"the logits {returned.shape}."
+        )
+    if labels is not None and labels.shape == returned.shape and not jnp.issubdtype(labels.dtype, jnp.floating):
+        raise TypeError(
+            f"labels of the shape of the logits, {labels.shape}, must be probabilities of the classes, floating, and "
+            f"not {labels.dtype}. For several classes of an example use train.multilabel; of one-hot labels take "
+            f"argmax(-1)."
         )
     return jnp.asarray(returned, jnp.float32)
 

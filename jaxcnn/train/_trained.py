@@ -48,13 +48,19 @@ class Trained:
             arrays: other arrays by name, as the experiment's splits have them; targets may be left out.
 
         Raises:
-            TypeError: ``examples`` are given, but their array is ambiguous, or is also given by name.
+            TypeError: ``examples`` are given, but their array is ambiguous, or is also given by name; or they are a
+                dict.
         """
+        if isinstance(examples, Mapping):
+            raise TypeError("expected arrays by name, not a dict of them: predict(**arrays).")
         if examples is not None:
             fields = list(self.experiment.data.train.fields)
             name = "image" if "image" in fields else fields[0] if len(fields) == 1 else None
             if name is None or name in arrays:
-                raise TypeError(f"expected each array once by its name; the experiment has {', '.join(fields)}.")
+                raise TypeError(
+                    f"expected each array once by its name, predict(name=array); the experiment has "
+                    f"{', '.join(fields)}."
+                )
             arrays[name] = np.asarray(examples)
         outputs = jax.jit(functools.partial(predicted, self.experiment))(self.variables, arrays)
         return jax.tree.map(np.asarray, outputs)

@@ -36,6 +36,11 @@ CONV: list[tuple[str, Callable[[], Any], str]] = [
         "Is x channels-first? Its axis -3 has 3: jnp.moveaxis(x, -3, -1).",
     ),
     (
+        "kernel of PyTorch",
+        lambda: conv(ones(2, 8, 8, 4), ones(8, 4, 3, 3)),
+        "Is the kernel (out, in, *window), as in PyTorch? jnp.transpose(kernel, (2, 3, 1, 0)).",
+    ),
+    (
         "kernel not divided",
         lambda: conv(ones(8, 8, 4), ones(3, 3, 4, 4), feature_group_count=4),
         "With groups the kernel's axis -2 holds in_channels // feature_group_count = 1.",

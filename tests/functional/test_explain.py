@@ -271,3 +271,11 @@ def test_narrow_integers_are_explained_as_they_are_computed(dtype: str) -> None:
     narrow = F.explain_conv(*shapes, **layer, dtype=dtype)
     assert narrow == F.explain_conv(*shapes, **layer, dtype=dtype, preferred_element_type="int32")
     assert narrow != F.explain_conv(*shapes, **layer, dtype="int32")
+
+
+def test_arrays_in_place_of_shapes_and_unknown_platforms_are_refused() -> None:
+    x, kernel = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
+    with pytest.raises(TypeError, match=r"x_shape must be a shape, not an array\. Pass its \.shape, \(1, 8, 8, 3\)"):
+        F.explain_conv(x, kernel)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"platform='metal' is not known\. Known: 'cpu', 'gpu', 'tpu'\.$"):
+        F.explain_conv(x.shape, kernel.shape, platform="metal")

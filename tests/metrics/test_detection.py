@@ -158,3 +158,11 @@ def test_padding_perfection_and_nothing() -> None:
 def test_refusals(targets: Any, predictions: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         metrics.detection_average_precision(targets, predictions)
+
+
+@pytest.mark.parametrize("kind", ["targets", "predictions"])
+def test_a_box_of_corners_in_another_order_is_refused(kind: str) -> None:
+    good, bad = ({"boxes": [box], "labels": [1], "scores": [0.5]} for box in ([1, 1, 1, 4], [10, 10, 2, 2]))
+    images = {"targets": [good], "predictions": [good], kind: [bad]}
+    with pytest.raises(ValueError, match=rf"{kind}\[0\] has the box \[10\.0, 10\.0, 2\.0, 2\.0\]\. Expected \(x0, y0"):
+        metrics.detection_average_precision(**images)

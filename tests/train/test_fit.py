@@ -17,6 +17,7 @@ from jaxcnn import data, train
 from jaxcnn.cli import main
 from jaxcnn.train._checkpoints._keys import without_keys
 from jaxcnn.train._state import create_state
+from jaxcnn.train._tasks import as_logits
 from tests.train import tiny
 from tests.train.any_loss import numbers
 from tests.train.runs import assert_same, final_state, without_seconds
@@ -295,7 +296,7 @@ def test_what_was_trained_predicts_arrays_and_evaluates_splits(
     np.testing.assert_array_equal(
         trained.predict(images)["probabilities"], trained.predict(image=images)["probabilities"]
     )
-    with pytest.raises(TypeError, match="expected each array once by its name; the experiment has image, label"):
+    with pytest.raises(TypeError, match=r"expected each array once by its name, .*; the experiment has image, label"):
         trained.predict(images, image=images)
     assert trained.evaluate() == trained.evaluate("test") == trained.evaluate(experiment.data.test)
     assert trained.evaluate("train")["accuracy"] != trained.evaluate("test")["accuracy"]
@@ -311,3 +312,13 @@ def test_an_outcome_is_readable(outcome: train.Outcome) -> None:
     assert f"<td>test/accuracy</td><td>{accuracy}</td>" in outcome._repr_html_()
     stopped = dataclasses.replace(outcome, metrics=None, history=[], step=3)
     assert repr(stopped).startswith("Outcome(step 3 (can be resumed), run ")
+
+
+def test_a_dict_of_arrays_and_labels_like_logits_are_refused(
+    experiment: train.Experiment, outcome: train.Outcome
+) -> None:
+    trained = train.Trained(experiment, outcome.variables, outcome.step)
+    with pytest.raises(TypeError, match=r"expected arrays by name, not a dict of them: predict\(\*\*arrays\)"):
+        trained.predict({"image": experiment.data.test["image"][:2]})
+    with pytest.raises(TypeError, match=r"must be probabilities .* not int32\. For several .* train\.multilabel"):
+        as_logits(jnp.zeros((2, 3)), jnp.zeros((2, 3), jnp.int32))

@@ -108,7 +108,7 @@ def test_the_rates_of_both_schedules_are_named(two_epochs: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["epochs=1"], "is at step 12, and these settings give it 6 steps. Give it more"),
+        (["epochs=1"], "is at step 12, and these settings give it 6 steps. Give it more, such as --extend epochs=3."),
         (["epochs=2"], "is at step 12, and these settings give it 12 steps"),
         (["epochs=4", "batch_size=20"], "was trained with batch_size 16, but this run has 20"),
         (["epochs=4", "seed=1"], "was trained with seed 0, but this run has 1"),
