@@ -37,7 +37,10 @@ def run(options: argparse.Namespace) -> int:
     model = _trust.load_model(folder, options)
     split = model.test_split()
     if split is None:
-        print(f"jaxcnn evaluate: {model.dataset} is not found by its name, only by the run's own code", file=sys.stderr)
+        print(
+            f"jaxcnn evaluate: no data set is named {model.dataset!r}, so the experiment.py of the run makes it",
+            file=sys.stderr,
+        )
         file, config = _trust.load_experiment(folder, options)
         # The recorded model has no ``summarize``, whose measures are of a whole split, such as mean IoU.
         trained = load_trained(folder, options.checkpoint, experiment=file.build(config))
