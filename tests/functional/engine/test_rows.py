@@ -12,6 +12,7 @@ from jaxcnn._geometry import ConvGeometry, conv_geometry
 from jaxcnn.functional import conv, explain_conv
 from jaxcnn.functional._engine._algorithms import _rows
 from jaxcnn.functional._engine._choose import choose
+from tests.examples import examples
 from tests.functional.engine.dense import check, check_inside_shard_map, dense_geometries, plan_of
 
 CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
@@ -30,7 +31,7 @@ def test_it_agrees_with_loops(x_shape: tuple[int, ...], kernel_shape: tuple[int,
     check(_rows.ALGORITHM, conv_geometry(x_shape, kernel_shape, **options), "forward")
 
 
-@pytest.mark.gate
+@examples(40)
 @given(geometry=dense_geometries(ndims=(2,), strides=(1,)))
 def test_random_geometries_agree_with_loops(geometry: ConvGeometry) -> None:
     check(_rows.ALGORITHM, geometry, "forward")
