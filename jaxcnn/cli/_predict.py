@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     import numpy as np
 
     from jaxcnn.cli._output import print_json, print_table, say
-    from jaxcnn.cli._predict_boxes import draw_located, is_detection
+    from jaxcnn.cli._predict_boxes import draw, is_detection
     from jaxcnn.data import read_image
     from jaxcnn.train import ConfigError, RunError, RunFolder
 
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         if boxes is None:
             draw_predictions(images, found, options.show)
         else:
-            draw_located(outputs, images, names, options.show, title="Input of the network", count=len(images))
+            draw(outputs, images, names, options.show, title="Input of the network", count=len(images))
     if options.json:
         print_json(found)
         return 0

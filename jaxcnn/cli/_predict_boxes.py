@@ -55,7 +55,7 @@ def draw(
     truth: np.ndarray | None = None,
     count: int = 12,
 ) -> None:
-    """Draws the first images with the detections that are shown.
+    """Draws the first images with the detections that are shown, or with the boxes of localisation.
 
     Args:
         outputs: predictions.
@@ -63,61 +63,36 @@ def draw(
         names: of the classes.
         path: of the picture.
         title: of the picture.
-        truth: true boxes, ``(n, m, 4)``, drawn dashed.
+        truth: true boxes, ``(n, m, 4)``, or ``(n, 4)`` of localisation; drawn dashed.
         count: the largest number of images.
     """
     from jaxcnn.vis import draw_boxes
 
-    labels = np.where(outputs["mask"] & (outputs["scores"] >= SHOWN), outputs["labels"], 0)  # 0 is not drawn
-    draw_boxes(
-        images,
-        outputs["boxes"],
-        labels,
-        names or [str(label) for label in range(int(labels.max(initial=0)) + 1)],
-        path,
-        title=title,
-        scores=outputs["scores"],
-        truth=truth,
-        count=count,
-    )
-
-
-def draw_located(
-    outputs: Mapping[str, np.ndarray],
-    images: np.ndarray,
-    names: Sequence[str],
-    path: Path,
-    *,
-    title: str,
-    truth: np.ndarray | None = None,
-    count: int = 12,
-) -> None:
-    """Draws the first images with the boxes of localisation, whose first class need not be the background.
-
-    Args:
-        outputs: predictions, ``boxes`` and ``probabilities`` of one or several objects on each image.
-        images: as in ``draw``; so are the others.
-        names: of the classes.
-        path: of the picture.
-        title: of the picture.
-        truth: true boxes, drawn dashed.
-        count: the largest number of images.
-    """
-    from jaxcnn.vis import draw_boxes
-
-    probabilities = outputs["probabilities"]
-    number, names = len(probabilities), tuple(names) or tuple(map(str, range(probabilities.shape[-1])))
-    labels = probabilities.argmax(-1).reshape(number, -1)
-    if names[0] != BACKGROUND:  # class 0, which draw_boxes does not draw
-        labels, names = labels + 1, (BACKGROUND, *names)
+    labels, scores, shown = _detected(outputs, names) if is_detection(outputs) else _located(outputs, names)
+    number = len(labels)
     draw_boxes(
         images,
         outputs["boxes"].reshape(number, -1, 4),
         labels,
-        names,
+        shown,
         path,
         title=title,
-        scores=probabilities.max(-1).reshape(number, -1),
+        scores=scores,
         truth=None if truth is None else truth.reshape(number, -1, 4),
         count=count,
     )
+
+
+def _detected(outputs: Mapping[str, np.ndarray], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, Sequence[str]]:
+    """Labels and scores of detections, and the names of the classes; class 0 is not drawn."""
+    labels = np.where(outputs["mask"] & (outputs["scores"] >= SHOWN), outputs["labels"], 0)
+    return labels, outputs["scores"], names or [str(label) for label in range(int(labels.max(initial=0)) + 1)]
+
+
+def _located(outputs: Mapping[str, np.ndarray], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, Sequence[str]]:
+    """The same for the most probable classes of localisation, of which class 0 is drawn unless it is the background."""
+    probabilities = outputs["probabilities"]
+    names = [*names] or [str(label) for label in range(probabilities.shape[-1])]
+    labels = probabilities.argmax(-1).reshape(len(probabilities), -1)
+    scores = probabilities.max(-1).reshape(len(probabilities), -1)
+    return (labels, scores, names) if names[0] == BACKGROUND else (labels + 1, scores, [BACKGROUND, *names])

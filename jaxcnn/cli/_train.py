@@ -301,8 +301,7 @@ def _pictures(
 
 def _draw_boxes(data: Any, outputs: dict[str, Any], targets: dict[str, Any], path: Path) -> None:
     """The first test images with the predicted box of each, or all detections, and the true boxes."""
-    from jaxcnn.cli._predict_boxes import draw, draw_located, is_detection
+    from jaxcnn.cli._predict_boxes import draw
 
     title = f"The first of {len(outputs['boxes']):,} test images; true boxes are dashed"
-    drawn = draw if is_detection(outputs) else draw_located
-    drawn(outputs, data.test["image"], data.class_names, path, title=title, truth=targets["boxes"])
+    draw(outputs, data.test["image"], data.class_names, path, title=title, truth=targets["boxes"])

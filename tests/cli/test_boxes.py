@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from jaxcnn.cli import main
-from jaxcnn.cli._predict_boxes import draw_located
+from jaxcnn.cli._predict_boxes import draw
 
 EXPERIMENT = '''"""Digits of 32 pixels with a box each, found by a linear network."""
 
@@ -70,12 +71,10 @@ def test_the_first_class_is_drawn_unless_it_is_the_background(
 ) -> None:
     found: list[str] = []
 
-    def draw(
-        images: np.ndarray, boxes: np.ndarray, labels: np.ndarray, names: tuple[str, ...], *_: object, **__: object
-    ) -> None:
+    def record(images: Any, boxes: Any, labels: np.ndarray, names: list[str], path: Path, **_: object) -> None:
         found.extend(names[label] for label in labels.ravel() if label > 0)
 
-    monkeypatch.setattr("jaxcnn.vis.draw_boxes", draw)
+    monkeypatch.setattr("jaxcnn.vis.draw_boxes", record)
     outputs = {"probabilities": np.array([[0.9, 0.1], [0.1, 0.9]]), "boxes": np.array([[1.0, 1, 5, 5]] * 2)}
-    draw_located(outputs, np.zeros((2, 8, 8, 3), np.uint8), names, tmp_path / "boxes.png", title="Two")
+    draw(outputs, np.zeros((2, 8, 8, 3), np.uint8), names, tmp_path / "boxes.png", title="Two")
     assert found == drawn
