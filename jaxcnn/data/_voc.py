@@ -1,6 +1,7 @@
 """Images with boxes in the layout of Pascal VOC: a folder of XML files, one of images, and lists of names."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -163,8 +164,8 @@ def _lists(
     for split, name in splits.items():
         lines = tree.read(f"{folder}/{name}.txt").decode("utf-8-sig", "replace").split("\n")
         stripped = [line.strip() for line in lines if line.strip()]
-        # Lists of one class have 1, 0 or -1 after the name, which may have spaces.
-        lists[split] = [line if line in images else line.split()[0] for line in stripped]
+        # Lists of one class have 1, 0 or -1 after the name. A name may have spaces, and end in such a number itself.
+        lists[split] = [line if line in images else re.sub(r"\s+-?[01]$", "", line) for line in stripped]
     return lists
 
 

@@ -337,7 +337,7 @@ def test_more_classes_than_a_label_map_holds_are_refused(tmp_path: Path) -> None
 def test_voc_names_with_spaces_marks_of_one_class_and_a_byte_order_mark(tmp_path: Path) -> None:
     images = {"my image": VOC["one"], "two": VOC["two"]}
     root = write_voc(tmp_path / "set", images, {"train": ["my image", "two"], "test": ["two"]})
-    (root / "ImageSets" / "Main" / "train.txt").write_text("my image\r\ntwo  -1\r\n", encoding="utf-8-sig")
+    (root / "ImageSets" / "Main" / "train.txt").write_text("my image 1\r\ntwo  -1\r\n", encoding="utf-8-sig")
     found = data.voc(root)
     np.testing.assert_array_equal(found.train.read([0, 1]).arrays["original_size"], [[8, 12], [10, 6]])
 
