@@ -10,10 +10,13 @@ mean IoU after each repetition. Cite Brostow et al. (2008).
 
 run     jaxcnn repeat segment_camvid --seeds 3 --set folder=camvid.zip     (a folder or a zip file; see data.label_maps)
 cost    51:06 a run on 1 core
-result  unet_balanced: 42.09 % mean IoU, 0.7375 pixel accuracy, 0.6888 class accuracy over 1 seed
-result  unet_mildly_balanced: 46.38 % mean IoU, 0.8232 pixel accuracy, 0.6253 class accuracy over 1 seed
-result  deeplab_mildly_balanced: 47.53 % mean IoU, 0.8251 pixel accuracy, 0.6276 class accuracy over 1 seed
-result  deeplab_standardized: 47.33 % mean IoU, 0.8189 pixel accuracy, 0.6292 class accuracy over 1 seed
+result  unet_balanced: 73.79 % test accuracy, 0.7375 pixel accuracy, 0.6888 class accuracy, 42.09 % mean IoU over 1 seed
+result  unet_mildly_balanced: 82.33 % test accuracy, 0.8232 pixel accuracy, 0.6253 class accuracy, 46.38 % mean IoU over
+        1 seed
+result  deeplab_mildly_balanced: 82.52 % test accuracy, 0.8251 pixel accuracy, 0.6276 class accuracy, 47.53 % mean IoU
+        over 1 seed
+result  deeplab_standardized: 81.88 % test accuracy, 0.8189 pixel accuracy, 0.6292 class accuracy, 47.33 % mean IoU over
+        1 seed
         The mean IoU of the validation part, which shows the same streets at the same time of day, is 51.25, 54.19,
         57.76 and 58.59 %. The other variants are not trained yet
 """

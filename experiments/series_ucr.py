@@ -15,8 +15,11 @@ GunPoint/GunPoint_TRAIN.ts and so on.
 run     jaxcnn repeat series_ucr --seeds 3 --set archive=PATH
         jaxcnn repeat series_ucr --seeds 3 --set archive=PATH --variant gunpoint_fcn
 cost    not known (a busy machine)
-result  gunpoint_fcn: 100.00 ± 0.00 %, italy_power_demand_fcn: 96.31 ± 0.10 %, osu_leaf_fcn: 97.80 ± 0.24 %,
-        japanese_vowels_fcn: 99.10 ± 0.31 % test accuracy, over 3 seeds; the other variants are not trained yet
+result  gunpoint_fcn: 100.00 ± 0.00 % test accuracy, 0.00 ± 0.00 % error over 3 seeds
+result  italy_power_demand_fcn: 96.31 ± 0.10 % test accuracy, 3.69 ± 0.10 % error over 3 seeds
+result  japanese_vowels_fcn: 99.10 ± 0.31 % test accuracy, 0.90 ± 0.31 % error over 3 seeds
+result  osu_leaf_fcn: 97.80 ± 0.24 % test accuracy, 2.20 ± 0.24 % error over 3 seeds
+        The other variants are not trained yet
         Published, FCN, ResNet (dl-4-tsc, 5 runs) and InceptionTime (5 networks):
         GunPoint 100.0, 99.1, 100.0 %; ItalyPowerDemand 96.3, 96.2, 96.8 %; ArrowHead 84.3, 83.8, 82.9 %;
         OSULeaf 97.9, 98.0, 93.4 %

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,41 @@ def test_the_head_of_an_experiment_is_what_its_results_say(path: Path) -> None:
     result = json.loads(path.read_text(encoding="utf-8"))
     head = find_experiment(result["experiment"]).doc
     assert [line for line in head_lines(result) if line not in head] == []
+
+
+def in_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def files_of_one_variant() -> list[Path]:
+    """Those that ``jaxcnn results`` shows; the others in these folders belong to reports."""
+    paths = sorted((ROOT / "experiments" / "results").glob("*/*.json"))
+    return [path for path in paths if [path.stem] == list(json.loads(path.read_text("utf-8")).get("variants", {}))]
+
+
+@pytest.mark.parametrize("path", files_of_one_variant(), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_the_head_of_an_experiment_has_the_figures_of_each_variant_in_a_file_of_its_own(path: Path) -> None:
+    """Each has its own cost, of which the head gives one; lines may be broken."""
+    result = json.loads(path.read_text(encoding="utf-8"))
+    head = in_one_line(find_experiment(result["experiment"]).doc)
+    _, *figures = head_lines(result)
+    assert [line for line in figures if in_one_line(line) not in head] == []
+
+
+def variant(experiment: str, name: str) -> dict[str, Any]:
+    path = ROOT / "experiments" / "results" / experiment / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["variants"][name]
+
+
+def test_the_figures_in_the_text_about_segmentation_are_those_of_the_results() -> None:
+    page = in_one_line((ROOT / "docs" / "tasks" / "segmentation.md").read_text(encoding="utf-8"))
+    first, second, third = variant("segment_digits", "refinement")["measured"]["mean_iou_of_repetitions"]["mean"]
+    repetitions = f"{100 * first:.2f}, {100 * second:.2f} and {100 * third:.2f} %"
+    assert repetitions in page and repetitions in in_one_line(find_experiment("segment_digits").doc)
+    names = ("unet_balanced", "unet_mildly_balanced", "deeplab_mildly_balanced", "deeplab_standardized")
+    held_out = [f"{100 * variant('segment_camvid', name)['runs'][0]['val/mean_iou']:.2f}" for name in names]
+    assert f"is {', '.join(held_out[:3])} and {held_out[3]} %" in in_one_line(find_experiment("segment_camvid").doc)
+    assert f"the mean IoU is {held_out[3]} instead of {held_out[2]} %" in page
 
 
 @pytest.mark.parametrize("mark", ["main command", "test command"])
