@@ -131,6 +131,7 @@ def test_a_name_that_nothing_is_known_about() -> None:
         (lambda: F.max_pool(X, (2, 2), 2), "3 positional arguments are given, but only x, window_shape can be. By key"),
         (lambda: F.conv(X, KERNEL, x=X), "conv: x is given by position and by keyword. The positions are x, kernel."),
         (lambda: F.conv(X, KERNEL, data_format="NHWC"), "'data_format'. Arrays are channels-last."),
+        (lambda: F.max_pool(X, (2, 2), strides=2, padding_mode="edge"), "Pad the array first: jnp.pad. The adjoint of"),
         (lambda: F.conv(X, KERNEL, stides=2), "conv: there is no argument 'stides'. Did you mean 'strides'?"),
         (lambda: F.filters.sobel(axes=0), "sobel: there is no argument 'axes'. Did you mean 'axis'?"),
         (lambda: nn.Conv(6, (3, 3), stride=2), "Conv: there is no argument 'stride'. Did you mean 'strides'?"),

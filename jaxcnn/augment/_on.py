@@ -28,8 +28,8 @@ _PLACES = ("segmentation", "boxes", "bbox", "keypoints", "objects", "flow")
 def on(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> Callable[[jax.Array, Any], dict[str, Any]]:
     """The augmentation of a batch that changes one of its arrays.
 
-    To move several arrays alike, such as an image and a target of every pixel, use one key for all of them, in a
-    function of the batch: ``{**batch, **{name: random_flip(key, batch[name]) for name in ("image", "target")}}``.
+    To move several arrays alike, such as an image and a target for every pixel, write a function of the batch that uses
+    one key for all of them: ``{**batch, **{name: random_flip(key, batch[name]) for name in ("image", "target")}}``.
 
     Args:
         name: the array, such as ``"image"``.

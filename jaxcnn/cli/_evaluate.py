@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     split = model.test_split()
     if split is None:
         print(
-            f"jaxcnn evaluate: no data set is named {model.dataset!r}, so the experiment.py of the run makes it",
+            f"jaxcnn evaluate: no data set is named {model.dataset!r}; it is made by the experiment.py of the run",
             file=sys.stderr,
         )
         file, config = _trust.load_experiment(folder, options)

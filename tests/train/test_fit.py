@@ -253,7 +253,8 @@ def test_a_run_of_numbers_is_used_by_name(tmp_path: Path) -> None:
     loaded, series = jaxcnn.load(tmp_path / "run", "best"), experiment.data.test["series"]  # type: ignore[index]
     assert loaded.inputs == ("series",)
     np.testing.assert_allclose(loaded.predict(series)["target"], loaded.predict(series=series)["target"])
-    with pytest.raises(train.RunError, match="the run predicts from series, not from images alone"):
+    advice = r"from series, not from images alone\. .* by name: jaxcnn\.load\(run\)\.predict\(series=\.\.\.\)"
+    with pytest.raises(train.RunError, match=advice):
         _ = loaded.image_shape
 
 
