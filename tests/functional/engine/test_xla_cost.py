@@ -13,6 +13,12 @@ STEM_OF_32 = conv_geometry((16, 96, 96, 3), (3, 3, 3, 32), strides=2, padding=1)
 STEM_OF_64 = conv_geometry((8, 224, 224, 3), (7, 7, 3, 64), strides=2, padding=3)
 
 
+@pytest.fixture(autouse=True)
+def without_avx512(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The choice is that of one processor, whichever this is."""
+    monkeypatch.setattr(_xla_cost, "AVX512", False)
+
+
 @pytest.mark.parametrize(
     ("geometry", "slow", "taken"),
     [
@@ -78,3 +84,26 @@ def test_kernel_gradients_of_few_channels_take_the_fastest_algorithm(
     """As measured with JAX 0.12 on maps of 32x32 pixels, where XLA packs its operands for only a few products."""
     geometry = conv_geometry((images, 32, 32, channels), (window, window, channels, out_channels), padding="VALID")
     assert choose(plan_of(geometry), "kernel_grad", platform="cpu", partitioned=False).algorithm == taken
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_shape", "without", "taken"),
+    [
+        ((12, 56, 56, 128), (5, 5, 128, 32), "im2col", "xla"),  # 68 ms, against 176 by im2col
+        ((34, 14, 14, 91), (5, 5, 91, 64), "im2col", "xla"),  # 16 ms, against 36
+        ((1, 51, 51, 512), (3, 3, 512, 3), "xla", "winograd"),  # 12 ms, against 71
+        ((98, 15, 15, 16), (2, 2, 16, 256), "im2col", "im2col"),  # 25 ms, against 89
+    ],
+)
+def test_the_kernel_gradient_of_xla_is_estimated_for_avx512(
+    monkeypatch: pytest.MonkeyPatch,
+    x_shape: tuple[int, ...],
+    kernel_shape: tuple[int, ...],
+    without: str,
+    taken: str,
+) -> None:
+    """As measured with JAX 0.12 on two cores with AVX-512."""
+    plan = plan_of(conv_geometry(x_shape, kernel_shape, padding="SAME"))
+    assert choose(plan, "kernel_grad", platform="cpu", partitioned=False).algorithm == without
+    monkeypatch.setattr(_xla_cost, "AVX512", True)
+    assert choose(plan, "kernel_grad", platform="cpu", partitioned=False).algorithm == taken

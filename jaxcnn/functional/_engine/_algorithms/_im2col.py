@@ -19,12 +19,13 @@ from jaxcnn.functional._dtypes import accumulator_dtype
 from jaxcnn.functional._engine._algorithms._algorithm import Algorithm
 from jaxcnn.functional._engine._algorithms._blocks import block_of, kernel_grad_by_blocks
 from jaxcnn.functional._engine._algorithms._counts import count_dense, why_not_empty
+from jaxcnn.functional._engine._algorithms._processor import AVX512
 from jaxcnn.functional._engine._algorithms._taps import padded_for
 from jaxcnn.functional._engine._algorithms._transposition import zeros_like_product
 from jaxcnn.functional._engine._plan import BaseOperation, ConvPlan
 
 BLOCK_BYTES = 4 * 2**20
-FEWEST_GATHERED = 16  # channels
+FEWEST_IN_LONG_ROWS = 16  # channels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,13 +67,16 @@ def _dense_kernel_grad(x: jax.Array, g: jax.Array, plan: ConvPlan) -> jax.Array:
     blocks = blocks_for(geometry, x.dtype.itemsize)
     block, z = _geometry_of_block(geometry, blocks), padded_for(x, geometry)
 
+    def product(g: jax.Array, rows: jax.Array) -> jax.Array:
+        contracted = (((0,), (0,)), ((), ()))
+        return lax.dot_general(g, rows, contracted, precision=plan.precision, preferred_element_type=work)
+
     def compute(index: Any) -> jax.Array:
-        rows = _rows_of_block(z, index, blocks, block)
         start = (index // blocks.per_image * blocks.images, index % blocks.per_image * blocks.rows)
         part = g if blocks.count == 1 else _take(g, start, block.out_shape)
-        part = lax.reshape(part, (rows.shape[0], geometry.out_channels))
-        contracted = (((0,), (0,)), ((), ()))
-        return lax.dot_general(part, rows, contracted, precision=plan.precision, preferred_element_type=work)
+        part = lax.reshape(part, (prod(block.out_shape[:-1]), geometry.out_channels))
+        rows = _rows_of_block(z, index, blocks, block)
+        return lax.concatenate([product(part, each) for each in rows], 1)
 
     if blocks.count == 1:
         dk = compute(0)
@@ -83,23 +87,39 @@ def _dense_kernel_grad(x: jax.Array, g: jax.Array, plan: ConvPlan) -> jax.Array:
     return lax.reshape(lax.transpose(dk, (1, 0)), geometry.kernel_shape).astype(x.dtype)
 
 
-def _rows_of_block(z: jax.Array, index: Any, blocks: Blocks, block: ConvGeometry) -> jax.Array:
-    """Every window of a block of the padded input as a row ``(*window, channels)``."""
+def _rows_of_block(z: jax.Array, index: Any, blocks: Blocks, block: ConvGeometry) -> list[jax.Array]:
+    """Every window of a block of the padded input as a row ``(*window, channels)``, in one part or several."""
     if blocks.count == 1:
-        return _concatenated_rows(lax.slice_in_dim(z, 0, block.sizes[0], axis=1), block)
+        return [_concatenated_rows(lax.slice_in_dim(z, 0, block.sizes[0], axis=1), block)]
     start = (index // blocks.per_image * blocks.images, index % blocks.per_image * blocks.rows * block.strides[0])
-    if _are_gathered(blocks, block):
-        return _gathered_rows(z, start, block)
-    return _concatenated_rows(_take(z, start, block.x_shape), block)
+    if not _are_long(blocks, block):
+        return [_concatenated_rows(_take(z, start, block.x_shape), block)]
+    if AVX512:
+        return _parts_of_rows(_take(z, start, block.x_shape), block)
+    return [_gathered_rows(z, start, block)]
 
 
-def _are_gathered(blocks: Blocks, block: ConvGeometry) -> bool:
-    """Whether rows are gathered: then they take half of the time, and compile in a tenth.
+def _are_long(blocks: Blocks, block: ConvGeometry) -> bool:
+    """Whether the rows of a block are gathered, or made in parts: both compile in a fraction of the time.
 
-    With few channels, or along a single axis, concatenating copies longer pieces. The padding of a single block is not
-    outside a loop: XLA merges it into the gather, which tests every entry that it reads.
+    Gathered rows take half of the time. With few channels, or along a single axis, concatenating copies longer pieces.
+    The padding of a single block is not outside a loop: XLA merges it into the gather, which tests every entry that it
+    reads.
     """
-    return blocks.count > 1 and block.ndim > 1 and block.in_channels >= FEWEST_GATHERED
+    return blocks.count > 1 and block.ndim > 1 and block.in_channels >= FEWEST_IN_LONG_ROWS
+
+
+def _parts_of_rows(z: jax.Array, block: ConvGeometry) -> list[jax.Array]:
+    """The part of each tap of the axes before the last: for AVX-512, whose instructions for gathers are slow."""
+    last = block.ndim - 1
+    z = _windows_along(z, block, last)
+    parts = []
+    for taps in np.ndindex(*block.window[:last]):
+        part = z
+        for axis, tap in enumerate(taps):
+            part = _at_tap(part, block, axis, tap)
+        parts.append(lax.reshape(part, (prod(part.shape[:-1]), part.shape[-1])))
+    return parts
 
 
 def _gathered_rows(z: jax.Array, start: tuple[Any, Any], block: ConvGeometry) -> jax.Array:
@@ -120,13 +140,20 @@ def _gathered_rows(z: jax.Array, start: tuple[Any, Any], block: ConvGeometry) ->
 def _concatenated_rows(z: jax.Array, geometry: ConvGeometry) -> jax.Array:
     """The windows of all of ``z``, one axis after the other: few, long copies."""
     for axis in reversed(range(geometry.ndim)):
-        dilation, stride, out = geometry.kernel_dilation[axis], geometry.strides[axis], geometry.out_sizes[axis]
-        shifted = [
-            lax.slice_in_dim(z, tap * dilation, tap * dilation + (out - 1) * stride + 1, stride, axis=1 + axis)
-            for tap in range(geometry.window[axis])
-        ]
-        z = lax.concatenate(shifted, z.ndim - 1) if len(shifted) > 1 else shifted[0]
+        z = _windows_along(z, geometry, axis)
     return lax.reshape(z, (prod(z.shape[:-1]), z.shape[-1]))
+
+
+def _windows_along(z: jax.Array, geometry: ConvGeometry, axis: int) -> jax.Array:
+    """The entries of all taps along an axis as channels."""
+    shifted = [_at_tap(z, geometry, axis, tap) for tap in range(geometry.window[axis])]
+    return lax.concatenate(shifted, z.ndim - 1) if len(shifted) > 1 else shifted[0]
+
+
+def _at_tap(z: jax.Array, geometry: ConvGeometry, axis: int, tap: int) -> jax.Array:
+    """The entries that a tap of an axis reads, one for each position."""
+    first, stride, out = tap * geometry.kernel_dilation[axis], geometry.strides[axis], geometry.out_sizes[axis]
+    return lax.slice_in_dim(z, first, first + (out - 1) * stride + 1, stride, axis=1 + axis)
 
 
 def _geometry_of_block(geometry: ConvGeometry, blocks: Blocks) -> ConvGeometry:
@@ -157,8 +184,7 @@ def seconds(geometry: ConvGeometry) -> float:
     """
     block, count = block_of(geometry)
     n = count_dense(block)
-    gathered = _are_gathered(blocks_for(block, itemsize=4), block)
-    if gathered:
+    if _are_long(blocks_for(block, itemsize=4), block):
         copy = 2e-10 + 1e-9 / n.in_channels
     else:
         copy = 4.1e-10 + 4.7e-10 / n.in_channels if n.in_channels > 1 else 5.5e-10

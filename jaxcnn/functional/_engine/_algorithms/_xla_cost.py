@@ -6,6 +6,7 @@ import jax
 
 from jaxcnn._geometry import ConvGeometry
 from jaxcnn.functional._engine._algorithms._counts import Counts, count_dense
+from jaxcnn.functional._engine._algorithms._processor import AVX512
 from jaxcnn.functional._engine._plan import BaseOperation
 
 # Releases before 0.11 compute small windows on one thread, and pack those of few channels several times as slowly.
@@ -111,9 +112,7 @@ def _plane_kernel_grad(geometry: ConvGeometry) -> float:
 
     Over two axes it is a convolution whose window is the whole map, slow for many images. With AVX-512 a product takes
     1.15e-11 seconds, as over one axis. With AVX2 it takes 2.65e-11 unless there are few output channels (JAX 0.10.2 and
-    0.12, median of 147 layers drawn at random), while matrix products are as fast on both CPUs. The estimate is the
-    slower one: ``im2col`` and ``winograd`` take up to 1.4 times as long as XLA's own where there is AVX-512, and
-    down to a fifth of its time where there is not.
+    0.12, median of 147 layers drawn at random), while matrix products are as fast on both CPUs.
     """
     n = count_dense(geometry)
     packed = _packed_for_few_products(n) if geometry.ndim == 2 else 0.0
@@ -125,7 +124,7 @@ def _plane_kernel_grad(geometry: ConvGeometry) -> float:
     elif geometry.ndim == 2 and n.positions >= 1000 * n.images >= 6.4e4:
         crowded = 6e-12
     transposed = (6.5e-10 if n.in_channels >= 16 else 4.2e-10) * n.arrays
-    product = 2.65e-11 if geometry.ndim == 2 and n.out_channels > 16 else 1.15e-11
+    product = 1.15e-11 if AVX512 or geometry.ndim != 2 or n.out_channels <= 16 else 2.65e-11
     return 5e-5 + product * n.products + crowded * n.entries * n.out_channels + transposed + packed
 
 
@@ -136,14 +135,17 @@ def _packed_for_few_products(n: Counts) -> float:
     2x2 each entry of the cotangent is packed for 12 products. Its own windows are whole maps: in large batches of large
     maps, reading each of their entries misses the cache. Measured with JAX 0.12 for 1, 2, 3, 4 and 8 channels. With
     fewer than 16 output channels the cotangent is packed again for each input channel, which takes less time per entry
-    in small batches (about 160 layers at random).
+    in small batches (about 160 layers at random), but not with AVX-512. There the faster products do not hide it either
+    with more output channels if the cotangent exceeds the cache (120 layers at random).
     """
+    cotangent = n.positions * n.out_channels
     if n.out_channels < 16:
-        return 1.5e-9 * min(n.images / 64, 1) * n.positions * n.out_channels * n.in_channels
+        return (2e-9 if AVX512 else 1.5e-9 * min(n.images / 64, 1)) * cotangent * n.in_channels
+    again = 4e-10 * cotangent * n.in_channels if AVX512 and cotangent > 2e6 else 0.0
     if n.in_channels > 8:
-        return 0.0
+        return again
     missed = n.positions >= 500 * n.images >= 3.2e4
-    return 1.2e-9 * n.positions * n.out_channels + 2e-9 * n.entries * missed
+    return 1.2e-9 * cotangent + 2e-9 * n.entries * missed + again
 
 
 def _volume_kernel_grad(geometry: ConvGeometry) -> float:
