@@ -155,13 +155,17 @@ def profile_steps(
 
 
 def layers_of(params: Any) -> set[tuple[str, ...]]:
-    """The paths of the modules that hold parameters.
+    """The paths of the modules that hold parameters, and the ends of these paths.
+
+    Names of operations have only the end if an objective applies several networks, whose parameters have keys of their
+    own in one tree.
 
     >>> sorted(layers_of({"conv": {"kernel": 0, "bias": 0}, "block": {"norm": {"scale": 0}}}))
-    [('block', 'norm'), ('conv',)]
+    [('block', 'norm'), ('conv',), ('norm',)]
     """
     paths = jax.tree_util.tree_flatten_with_path(params)[0]
-    return {tuple(str(getattr(key, "key", key)) for key in path[:-1]) for path, _ in paths}
+    whole = {tuple(str(getattr(key, "key", key)) for key in path[:-1]) for path, _ in paths}
+    return {path[start:] for path in whole for start in range(len(path))}
 
 
 def operation_names(program: str) -> dict[str, str]:

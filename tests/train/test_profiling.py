@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxcnn.train._profiling import place_of
+from jaxcnn.train._profiling import layers_of, place_of
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,11 @@ from jaxcnn.train._profiling import place_of
 def test_where_an_operation_belongs(name: str, expected: tuple[str, bool]) -> None:
     layers = {("conv",), ("stage", "block_0", "conv"), ("stage", "block_0", "norm")}
     assert place_of(name, layers) == expected
+
+
+def test_layers_of_networks_with_keys_of_their_own() -> None:
+    """An objective that applies two networks keeps their parameters in one tree, whose keys are in no name."""
+    layers = layers_of({"video": {"block": {"conv": {"kernel": 0}}}, "flow": {"head": {"kernel": 0, "bias": 0}}})
+    assert place_of("jit(step)/transpose(jvp(Stream))/block/conv/mul", layers) == ("block/conv", True)
+    assert place_of("jit(step)/jvp(Stream)/head/dot_general", layers) == ("head", False)
+    assert place_of("jit(step)/jvp(Stream)/relu/max", layers) == ("between layers", False)
