@@ -44,6 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "deeplab": {"network": "deeplab"},
     "deeplab_mildly_balanced": {"network": "deeplab", "balance": 0.5},
     "deeplab_standardized": {"network": "deeplab", "balance": 0.5, "per_image": True},
+    "deeplab_decoder": {"network": "deeplab_decoder", "balance": 0.5},
     "refinement": {"network": "refinement", "balance": 0.5},
 }
 
@@ -53,7 +54,7 @@ class Config:
     """The scalars that people sweep."""
 
     folder: Annotated[str, "folder or zip file with train, trainannot, val, valannot, test and testannot"] = "camvid"
-    network: Annotated[Literal["unet", "deeplab", "refinement"], "which network"] = "unet"
+    network: Annotated[Literal["unet", "deeplab", "deeplab_decoder", "refinement"], "which network"] = "unet"
     balance: Annotated[float, "power of (median frequency / own frequency) that weighs the loss of a class"] = 0.0
     seed: Annotated[int, "determines initial parameters, order and augmentation"] = 0
     epochs: Annotated[int, "passes over the training images"] = 40
@@ -68,12 +69,13 @@ class Config:
 
 def network(config: Config) -> Any:
     """The network of a config."""
-    if config.network == "deeplab":
+    if config.network in ("deeplab", "deeplab_decoder"):
         return models.create(
-            "deeplabv3_resnet50",
+            "deeplabv3_resnet50" if config.network == "deeplab" else "deeplabv3plus_resnet50",
             num_classes=len(CLASSES),
             stage_sizes=(2, 2, 2, 2),
             width=2 * config.width,
+            output_stride=8,
             channels=8 * config.width,
             rates=(2, 4, 6),
             dropout_rate=0.1,

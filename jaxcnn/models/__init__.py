@@ -11,6 +11,7 @@ from jaxcnn.models._contrast_net import JARRETT_STAGES, ContrastNet, ContrastSta
 from jaxcnn.models._convnetjs import ConvNetJS
 from jaxcnn.models._convnext import ConvNeXt
 from jaxcnn.models._deeplab import DeepLabV3, FCNResNet
+from jaxcnn.models._deeplab_plus import DeepLabV3Plus
 from jaxcnn.models._efficientnet import EfficientNet
 from jaxcnn.models._faster_rcnn import DenseHead, FasterRCNN, FrozenBatchNorm, ResNetPyramid, VGGMap
 from jaxcnn.models._fcn import FCN, params_from_vgg
@@ -54,6 +55,7 @@ __all__ = [
     "ConvNeXt",
     "ConvNetJS",
     "DeepLabV3",
+    "DeepLabV3Plus",
     "DenseHead",
     "EfficientNet",
     "FCNResNet",

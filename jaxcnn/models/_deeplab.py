@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,7 +23,7 @@ FCN_PAPER = "Long, Shelhamer, Darrell: Fully Convolutional Networks for Semantic
 DEEPLAB_PAPER = "Chen, Papandreou, Schroff, Adam: Rethinking Atrous Convolution for Semantic Image Segmentation, 2017"
 
 
-class _ConvUnit(nn.Module):
+class ConvUnit(nn.Module):
     """A convolution without bias, a norm, and ReLU."""
 
     features: int
@@ -68,7 +68,7 @@ class PyramidPooling(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Maps ``(*batch, height, width, channels)`` to ``(*batch, height, width, features)``."""
         norm = functools.partial(self.norm, use_running_average=not train)
-        unit = functools.partial(_ConvUnit, self.features, dtype=self.dtype, norm=norm)
+        unit = functools.partial(ConvUnit, self.features, dtype=self.dtype, norm=norm)
         branches = [unit(1, 1, name="branch1x1")(x)]
         branches += [unit(3, rate, name=f"branch{rate}")(x) for rate in self.rates]
         if train and math.prod(x.shape[:-3]) == 1 and getattr(norm(), "axis_name", None) is None:
@@ -94,7 +94,7 @@ class _Head(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         norm = functools.partial(self.norm, use_running_average=not train)
-        x = _ConvUnit(self.hidden, 3, 1, dtype=self.dtype, norm=norm, name="unit")(x)
+        x = ConvUnit(self.hidden, 3, 1, dtype=self.dtype, norm=norm, name="unit")(x)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         bias_init = torch_bias(self.hidden)
         return Conv(
@@ -161,10 +161,11 @@ class FCNResNet(nn.Module):
         outputs = {name: maps[name] for name in ("stage3", "stage4")}
         if self.aux_head and (train or self.is_initializing()):
             scores = self._head(outputs["stage3"].shape[-1] // 4, "aux", 0.1)(outputs["stage3"], train)
-            outputs["aux"] = _resized(scores, x.shape)
-        return outputs | {"logits": _resized(self._scores(outputs["stage4"], train), x.shape)}
+            outputs["aux"] = resized(scores, x.shape)
+        return outputs | {"logits": resized(self._scores(maps, train), x.shape)}
 
-    def _scores(self, x: jax.Array, train: bool) -> jax.Array:
+    def _scores(self, maps: Mapping[str, jax.Array], train: bool) -> jax.Array:
+        x = maps["stage4"]
         return self._head(x.shape[-1] // 4, "head", self.dropout_rate)(x, train)
 
     def _head(self, hidden: int, name: str, dropout_rate: float) -> nn.Module:
@@ -203,12 +204,15 @@ class DeepLabV3(FCNResNet):
     channels: int = 256
     rates: Sequence[int] = (12, 24, 36)
 
-    def _scores(self, x: jax.Array, train: bool) -> jax.Array:
+    def _scores(self, maps: Mapping[str, jax.Array], train: bool) -> jax.Array:
+        return self._head(self.channels, "head", 0.0)(self._pyramid(maps["stage4"], train), train)
+
+    def _pyramid(self, x: jax.Array, train: bool) -> jax.Array:
         pyramid = PyramidPooling(self.channels, self.rates, self.dropout_rate, self.dtype, self.norm, name="pyramid")
-        return self._head(self.channels, "head", 0.0)(pyramid(x, train), train)
+        return pyramid(x, train)
 
 
-def _resized(scores: jax.Array, shape: Sequence[int]) -> jax.Array:
+def resized(scores: jax.Array, shape: Sequence[int]) -> jax.Array:
     """A map enlarged to the height and width of a shape, by linear interpolation between the centres of its pixels."""
     return jax.image.resize(scores, (*scores.shape[:-3], *shape[-3:-1], scores.shape[-1]), "linear", antialias=False)
 

@@ -53,6 +53,32 @@ def test_a_network_for_segmentation_has_the_stem_and_the_stride_of_its_backbone(
     assert shapes("deeplabv3_resnet50", 48, **FEW)["stage4"][1:3] == (6, 6)
 
 
+def test_the_decoder_reads_the_map_of_the_first_stage() -> None:
+    """Its score map has the stride of that stage, 4: the logits of two such maps' pixels are interpolated."""
+    model = models.create("deeplabv3plus_resnet50", **TINY, channels=4, early_channels=2)
+    x = jax.random.normal(jax.random.key(0), (2, 64, 48, 3))
+    variables = quick_jit(functools.partial(model.init, train=False))(jax.random.key(1), x)
+    logits, found = quick_jit(
+        functools.partial(model.apply, capture_intermediates=lambda module, _: module.name == "head")
+    )(variables, x)
+    (scores,) = found["intermediates"]["head"]["__call__"]
+    assert (scores.shape, logits.shape) == ((2, 16, 12, 3), (2, 64, 48, 3))
+    params = variables["params"]
+    assert params["early"]["conv"]["kernel"].shape == (1, 1, 16, 2)
+    assert params["fuse"]["conv"]["kernel"].shape == (3, 3, 4 + 2, 4)
+    blind = {**params, "early": jax.tree.map(jnp.zeros_like, params["early"])}
+    changed = quick_jit(model.apply)({**variables, "params": blind}, x)
+    assert float(jnp.abs(changed - logits).max()) > 1e-4
+
+
+def test_parameters_of_the_decoder() -> None:
+    """The backbone, three layers of the pyramid with 3x3 windows and three with 1x1, the decoder, and the scores."""
+    pyramid = 2 * (2048 * 256 + 512) + 3 * (9 * 2048 * 256 + 512) + 5 * 256 * 256 + 512
+    decoder = 256 * 48 + 96 + 9 * (256 + 48) * 256 + 512 + 9 * 256 * 256 + 512
+    backbone = models.info("resnet50").parameters - (2048 * 1000 + 1000)
+    assert models.info("deeplabv3plus_resnet50").parameters == backbone + pyramid + decoder + 256 * 21 + 21
+
+
 @pytest.mark.gate
 @pytest.mark.parametrize(("stem", "strides"), [("7x7", (32, 8)), ("3x3", (8, 2))])
 def test_a_dilated_network_computes_the_strided_one_at_some_pixels(stem: str, strides: tuple[int, int]) -> None:
