@@ -167,6 +167,7 @@ def test_a_link_in_a_run_folder_is_refused_and_its_target_is_left_alone(name: st
 def test_a_pipe_in_a_run_folder_is_refused(tmp_path: Path) -> None:
     """Reading the pipe would block forever."""
     _, run = new_run(tmp_path / "run")
+    run.metrics.path.unlink()
     os.mkfifo(run.metrics.path)
     with pytest.raises(RunError, match=r"metrics.jsonl is neither a file nor a folder, which a run folder may not"):
         RunFolder.open(run.path)
@@ -310,6 +311,15 @@ def test_metrics_are_written_again_from_the_checkpoint(
     assert without_seconds(RunFolder(run.path)) == stopped[1]
     said = "metrics.jsonl is missing" if name == "missing" else "it is written again from the checkpoint"
     assert said in caplog.text
+
+
+def test_a_run_that_is_stopped_before_its_first_metrics_lacks_no_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, run = new_run(tmp_path / "run")
+    train(run, file.build(file.config_class()), stop_after=1)
+    assert RunFolder.open(run.path).metrics.read() == [] and any(run.checkpoints.glob("last/*"))
+    assert caplog.text == ""
 
 
 def test_a_file_of_metrics_that_is_changed_in_mid_run_is_written_again(tmp_path: Path) -> None:

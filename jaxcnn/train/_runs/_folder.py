@@ -109,6 +109,7 @@ class RunFolder:
                 write_json(path / "versions.json", versions(Path.cwd() if file is None else file.path))
                 if devices is not None:
                     write_json(path / "parallel.json", devices)
+                RunFolder(path).metrics.path.touch()  # no row yet, which differs from a lost file
                 names = (name, "") if file is None else (file.name, str(file.path))
                 about = dict(zip(_ABOUT, (secrets.token_hex(8), *names), strict=True))
                 write_json(path / "config.json", about | ({} if origin is None else {FROM: origin}) | settings)
