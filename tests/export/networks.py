@@ -36,6 +36,7 @@ FAMILIES: dict[str, tuple[Mapping[str, Any], int | tuple[int, ...], int | None]]
     "convnetjs_cifar10": ({}, 32, None),
     "convnext_tiny": ({"stage_sizes": (1, 1), "widths": (8, 16)}, 32, None),
     "deeplabv3_resnet50": ({**DILATED, "channels": 8}, 33, 0),
+    "deeplabv3plus_resnet50": ({**DILATED, "channels": 8, "early_channels": 2}, 33, 0),
     "efficientnet_b0": ({"width": 0.1, "depth": 0.2}, 32, 0),
     "farabet_multiscale": ({"widths": (2, 3), "hidden": 4, "scales": 2}, 16, None),
     "fasterrcnn_resnet50_fpn": (
