@@ -134,6 +134,6 @@ def test_the_mean_is_the_control_of_steering() -> None:
 
 
 def test_every_set_is_trained_by_every_network() -> None:
-    variants = file_of("series_ucr").variants
+    variants = {name: each for name, each in file_of("series_ucr").variants.items() if not each.get("permuted")}
     assert len(variants) == 18 and variants["osu_leaf_resnet"]["dataset"] == "OSULeaf"
     assert len({tuple(settings.values()) for settings in variants.values()}) == 18
