@@ -31,7 +31,8 @@ result  basic_motions_inception_time: 100.00 ± 0.00 % test accuracy, 0.00 ± 0.
 result  japanese_vowels_fcn: 99.10 ± 0.31 % test accuracy, 0.90 ± 0.31 % error over 3 seeds
 result  japanese_vowels_resnet: 99.37 ± 0.41 % test accuracy, 0.63 ± 0.41 % error over 3 seeds
 result  japanese_vowels_inception_time: 98.11 ± 0.27 % test accuracy, 1.89 ± 0.27 % error over 3 seeds
-        Not trained yet: osu_leaf_resnet, osu_leaf_inception_time, gunpoint_fcn_permuted
+result  gunpoint_fcn_permuted: 28.22 ± 12.01 % test accuracy, 71.78 ± 12.01 % error over 3 seeds
+        Not trained yet: osu_leaf_resnet, osu_leaf_inception_time
         Published, FCN, ResNet (dl-4-tsc, 5 runs) and InceptionTime (5 networks):
         GunPoint 100.0, 99.1, 100.0 %; ItalyPowerDemand 96.3, 96.2, 96.8 %; ArrowHead 84.3, 83.8, 82.9 %;
         OSULeaf 97.9, 98.0, 93.4 %
