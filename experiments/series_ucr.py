@@ -40,16 +40,13 @@ result  gunpoint_fcn_permuted: 28.22 ± 12.01 % test accuracy, 71.78 ± 12.01 % 
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import jax
 import numpy as np
 import optax
-from flax import linen
 
 from jaxcnn import data, models, nn
-from jaxcnn.train import Aux, Experiment, with_schedule
+from jaxcnn.train import Experiment, classification, with_schedule
 
 SETS = {
     "gunpoint": ("GunPoint", 300),
@@ -98,8 +95,9 @@ def build(config: Config) -> Experiment:
         num_classes=len(series.class_names),
         norm=functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-3),
     )
+    unequal = not (series.train["mask"].all() and series.test["mask"].all())
     return Experiment(
-        **functions(model, unequal=not (series.train["mask"].all() and series.test["mask"].all())),
+        **classification(model, source="series", mask="mask" if unequal else None),
         data=series,
         optimizer=with_schedule(optax.adam, schedule),
         epochs=config.epochs,
@@ -107,32 +105,3 @@ def build(config: Config) -> Experiment:
         seed=config.seed,
         evaluate_every=max(1, config.epochs // 12),
     )
-
-
-def functions(model: linen.Module, *, unequal: bool) -> dict[str, Any]:
-    """The functions of an experiment whose model classifies ``series``, with their ``mask`` where lengths differ."""
-
-    def masks(batch: Mapping[str, Any]) -> dict[str, Any]:
-        return {"mask": batch["mask"]} if unequal else {}
-
-    def init(key: jax.Array, batch: Mapping[str, Any]) -> Any:
-        return model.init(key, batch["series"], train=False, **masks(batch))
-
-    def objective(variables: Any, batch: Mapping[str, Any], key: jax.Array) -> tuple[jax.Array, Aux]:
-        others = [name for name in variables if name != "params"]
-        logits, updates = model.apply(variables, batch["series"], train=True, mutable=others, **masks(batch))
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
-        return losses, Aux(updates=updates, metrics={"accuracy": logits.argmax(-1) == batch["label"]})
-
-    def logits_of(variables: Any, batch: Mapping[str, Any]) -> Any:
-        return model.apply(variables, batch["series"], train=False, **masks(batch))
-
-    def evaluate(variables: Any, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
-        logits = logits_of(variables, batch)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
-        return {"loss": losses, "accuracy": logits.argmax(-1) == batch["label"]}
-
-    def predict(variables: Any, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
-        return {"probabilities": jax.nn.softmax(logits_of(variables, batch))}
-
-    return {"init": init, "objective": objective, "evaluate": evaluate, "predict": predict}

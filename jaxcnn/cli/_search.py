@@ -60,33 +60,44 @@ def run(options: argparse.Namespace) -> int:
         options.checkpoint, pool = str(index["checkpoint"]), str(index["pool"]) or None
         names, flags, vectors = index["images"], index["inverted"], index["vectors"]
         layer, step = str(index["layer"]), int(index["step"])
+        if vectors.ndim != 2 or not len(vectors) == len(names) == len(flags):
+            raise ValueError(vectors.shape)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        raise RunError(f"{file} is damaged; make it anew by jaxcnn index.") from None
+        raise RunError(f"{file} is damaged; make it again by jaxcnn index.") from None
     describer = open_describer(folder, options, layer=layer, pool=pool)
     if describer.model.step != step:
         raise RunError(
-            f"the index was made at step {step}, but the checkpoint is of step {describer.model.step}. Make it anew by "
-            f"jaxcnn index."
+            f"the index was made at step {step}, but the checkpoint is of step {describer.model.step}. Make it again "
+            f"by jaxcnn index."
         )
     inverted = _invert.which_inverted([options.image], options.invert, dataset=describer.model.dataset)
     query = describer.read([options.image], inverted)
-    scores, places = nearest(vectors, describer.describe(query)[0], options.top)
+    descriptor = describer.describe(query)[0]
+    if len(descriptor) != vectors.shape[1]:
+        raise RunError(
+            f"{file} has vectors of {vectors.shape[1]} numbers, but those of the run have {len(descriptor)}; make it "
+            f"again by jaxcnn index."
+        )
+    scores, places = nearest(vectors, descriptor, options.top)
     found = [
         {"image": str(names[place]), "cosine": round(float(score), 6)}
         for score, place in zip(scores, places, strict=True)
     ]
+    if options.json:
+        print_json(found)
+    else:
+        print_table(["image", "cosine"], [[row["image"], row["cosine"]] for row in found])
     if options.show is not None:
         from jaxcnn.vis import draw_neighbours
 
-        images = describer.read([Path(str(names[place])) for place in places], [bool(flags[place]) for place in places])
+        paths = [Path(str(names[place])) for place in places]
+        if missing := next((path for path in paths if not path.exists()), None):
+            raise RunError(f"nothing is drawn: {missing} of the index is missing. Make it again by jaxcnn index.")
+        images = describer.read(paths, [bool(flags[place]) for place in places])
         captions = [options.image.name, *(f"{Path(row['image']).name}\n{row['cosine']:.3f}" for row in found)]  # type: ignore[arg-type]
         draw_neighbours(np.concatenate([query, images]), captions, options.show)
-    if options.json:
-        print_json(found)
-        return 0
-    print_table(["image", "cosine"], [[row["image"], row["cosine"]] for row in found])
-    if options.show is not None:
-        say(f"the image and those found: {options.show}")
+        if not options.json:
+            say(f"the image and those found: {options.show}")
     return 0
 
 

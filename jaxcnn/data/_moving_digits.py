@@ -44,8 +44,8 @@ def moving_digits(
     ``frames // 2`` it is within 2 pixels of the middle, wherever it moves: this frame does not show the direction.
     The photograph moves at a constant velocity in any direction. Positions are rounded to pixels; parts outside of the
     frame are cut off. Training clips are made of training digits and training photographs, and test clips of test
-    digits and test photographs. If both sets have a validation split, it gives as many validation clips as there are
-    test clips.
+    digits and test photographs. If both sets have a validation split, as many validation clips as test clips
+    are made of these.
 
     The arrays of a split are ``video`` ``(clips, frames, size, size, 3)``, uint8, and ``label``.
 

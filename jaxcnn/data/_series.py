@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from jaxcnn._hints import did_you_mean
 from jaxcnn.data._arrays import Dataset, Split
 
+_HEADS = ("label", "labels", "class", "target", "y")  # of the first column, where a table has a header
 _SUFFIXES = {".ts": "", ".csv": ",", ".tsv": "\t"}
 # The label of a series, and its values (length, channels).
 _Row = tuple[str, np.ndarray]
@@ -32,8 +34,8 @@ def series(path: str | Path, *, name: str, z_normalize: bool = True) -> Dataset:
     Args:
         path: a folder, or a zip file of one.
         name: of the set.
-        z_normalize: whether the mean of each channel of the training series is subtracted and the result divided by
-            their standard deviation, over all entries.
+        z_normalize: whether each channel is standardized by the mean and the standard deviation that it has over all
+            entries of all training series.
 
     Raises:
         FileNotFoundError: no such folder, or no files of this name in it; the message lists the sets that it has.
@@ -49,19 +51,25 @@ def series(path: str | Path, *, name: str, z_normalize: bool = True) -> Dataset:
     (array([[0., 1., 2.],
            [2., 1., 0.]], dtype=float32), array([3, 2]), ('down', 'up'))
     """
-    root = _opened(Path(path))
+    path = Path(path).expanduser()
+    root = _opened(path)
     rows: dict[str, list[_Row]] = {}
     names: tuple[str, ...] = ()
     for part in ("TRAIN", "TEST"):
-        file, suffix = _find(root, name, part, Path(path))
-        text = file.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
+        file, suffix = _find(root, name, part, path)
         try:
+            text = file.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
             found, known = _read_ts(text) if suffix == ".ts" else (_read_table(text, _SUFFIXES[suffix]), ())
-        except ValueError as error:
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{file} is not text in UTF-8 ({error}); save it as UTF-8.") from None
+        except (ValueError, csv.Error) as error:
             raise ValueError(f"{file}: {error}") from None
         rows[part] = found
         names = names or known
-    names = names or _sorted_names(label for label, _ in rows["TRAIN"])
+    try:
+        names = names or _sorted_names(label for label, _ in rows["TRAIN"])
+    except ValueError as error:
+        raise ValueError(f"{name}_TRAIN: {error}") from None
     channels = rows["TRAIN"][0][1].shape[1]
     for part, found in rows.items():
         if other := [values.shape[1] for _, values in found if values.shape[1] != channels]:
@@ -81,7 +89,11 @@ def _opened(path: Path) -> Path | zipfile.Path:
     if path.is_dir():
         return path
     if path.is_file() and zipfile.is_zipfile(path):
-        return zipfile.Path(path)
+        root = zipfile.Path(path)
+        inside = list(root.iterdir())
+        # The zip file of a folder that has a folder for each set.
+        whole = len(inside) == 1 and inside[0].is_dir() and any(each.is_dir() for each in inside[0].iterdir())
+        return inside[0] if whole else root
     raise FileNotFoundError(f"there is no folder and no zip file {path}.")
 
 
@@ -113,13 +125,18 @@ def _read_ts(text: str) -> tuple[list[_Row], tuple[str, ...]]:
         raise ValueError("a .ts file has a line @data before its series.")
     if (header.get("timestamps") or ["false"])[0].lower() != "false":
         raise ValueError("series with time stamps are not supported; write their values at equal distances.")
-    names = tuple(header.get("classlabel", ["false"])[1:])
-    if not names:
-        raise ValueError("the header has no @classLabel with the names of classes.")
+    if "targetlabel" in header:
+        raise ValueError("the labels are numbers (@targetLabel); make a data.Dataset with an array target of them.")
+    has_names, *words = header.get("classlabel", ["false"])
+    names = tuple(words[: words.index("#")] if "#" in words else words)  # a comment follows
+    if has_names.lower() != "true" or not names:
+        raise ValueError("the header has no line @classLabel true NAME NAME ... with the names of the classes.")
     rows = []
     for number, line in lines:
         if line.strip() and not line.lstrip().startswith("#"):
             *channels, label = line.strip().split(":")
+            if label.strip() not in names:
+                raise ValueError(f"line {number}: the label {label.strip()!r} is not one of {', '.join(names)}.")
             arrays = [_floats(channel.split(","), number) for channel in channels]
             if len({len(array) for array in arrays}) != 1:
                 raise ValueError(f"line {number}: expected channels of one length, then a label, separated by ':'.")
@@ -132,10 +149,14 @@ def _read_ts(text: str) -> tuple[list[_Row], tuple[str, ...]]:
 def _read_table(text: str, delimiter: str) -> list[_Row]:
     rows = []
     for number, fields in enumerate(csv.reader(io.StringIO(text), delimiter=delimiter), 1):
-        if fields:
-            label, *values = (field.strip() for field in fields)
-            while values and values[-1].lower() in ("", "nan"):
-                values.pop()
+        label, *values = (field.strip() for field in fields or [""])
+        while values and values[-1].lower() in ("", "nan"):
+            values.pop()
+        if number == 1 and label.lower() in _HEADS and values == [str(index) for index in range(len(values))]:
+            raise ValueError(f"line 1 numbers the columns ({label}, 0, 1, ...); delete it, a table has no header.")
+        if values and not label:
+            raise ValueError(f"line {number}: there is no label before the values.")
+        if label:
             rows.append((label, _floats(values, number)[:, None]))
     if not rows:
         raise ValueError("the table is empty.")
@@ -143,22 +164,35 @@ def _read_table(text: str, delimiter: str) -> list[_Row]:
 
 
 def _floats(values: Sequence[str], number: int) -> np.ndarray:
-    try:
-        array = np.array(values, np.float32)
-    except ValueError:
-        array = np.array([np.nan])
-    if not len(array) or not np.isfinite(array).all():
-        raise ValueError(f"line {number}: expected finite numbers, at least one; fill missing values in.")
-    return array
+    found = []
+    for value in values:
+        try:
+            entry = float(value)
+        except ValueError:
+            entry = np.nan
+        if not abs(entry) <= float(np.finfo(np.float32).max):
+            raise ValueError(f"line {number}: expected finite numbers, got {value!r}. Fill missing values in.")
+        found.append(entry)
+    if not found:
+        raise ValueError(f"line {number}: expected at least one number.")
+    return np.array(found, np.float32)
 
 
 def _sorted_names(labels: Iterable[str]) -> tuple[str, ...]:
-    """The names of classes in the order of their numbers, where all are numbers, or of the alphabet."""
+    """The names of classes in the order of their numbers, where all are numbers, or of the alphabet.
+
+    Raises:
+        ValueError: two names of one number, such as ``1`` and ``1.0``.
+    """
     names = sorted(set(labels))
     try:
-        return tuple(sorted(names, key=float))
+        numbered = sorted(names, key=float)
     except ValueError:
         return tuple(names)
+    for one, other in itertools.pairwise(numbered):
+        if float(one) == float(other):
+            raise ValueError(f"the labels {one!r} and {other!r} are the same number; write each class in one way.")
+    return tuple(numbered)
 
 
 def _padded(rows: Sequence[_Row], length: int, names: tuple[str, ...]) -> Split:

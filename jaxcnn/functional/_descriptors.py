@@ -80,7 +80,7 @@ def gem(x: ArrayLike, *, p: ArrayLike = 3.0, epsilon: float = EPSILON) -> jax.Ar
 
     Raises:
         ShapeError: fewer than three axes, no position, or a ``p`` that is neither one number nor one for each channel.
-        ValueError: a ``p`` or an ``epsilon`` that is not positive.
+        ValueError: a ``p`` or an ``epsilon`` that is not positive; a traced ``p`` is not checked.
         TypeError: booleans or complex numbers.
 
     Source: Radenović, Tolias and Chum (2018), "Fine-tuning CNN image retrieval with no human annotation", section 3.
@@ -93,31 +93,32 @@ def gem(x: ArrayLike, *, p: ArrayLike = 3.0, epsilon: float = EPSILON) -> jax.Ar
     """
     if not epsilon > 0:
         raise ValueError(f"epsilon={epsilon} must be positive: a power of 0 has no derivative.")
-    if isinstance(p, int | float) and not p > 0:
+    power = as_array(p, name="p")
+    if not isinstance(power, jax.core.Tracer) and not (power > 0).all():
         raise ValueError(f"p={p} must be positive: 1 for the mean, 3 for a value near the maximum.")
     x = as_float(as_ordered(_as_map(x)))
     wide = jnp.maximum(widened(x), epsilon)
-    power = as_array(p, name="p").astype(wide.dtype)
+    power = power.astype(wide.dtype)
     if power.shape not in ((), x.shape[-1:]):
         raise ShapeError(
             f"p must be one number, or one for each of the {x.shape[-1]} channels; got p.shape={power.shape}."
         )
     power = jnp.broadcast_to(power, wide.shape)
-    # gem(s x) = s gem(x) for every constant s, so the scale has no derivative.
-    scale = lax.stop_gradient(wide.max((-3, -2), keepdims=True))
-    scale = jnp.where(jnp.isinf(scale), 1, scale)  # the quotient of two infinities would be NaN
-    share = jnp.maximum(wide / scale, jnp.finfo(wide.dtype).tiny)  # the logarithm of 0 would be no number
+    # gem(s x) = s gem(x) for every constant s, so the largest value has no derivative.
+    largest = lax.stop_gradient(wide.max((-3, -2), keepdims=True))
+    largest = jnp.where(jnp.isinf(largest), 1, largest)  # the quotient of two infinities would be NaN
+    share = jnp.maximum(_divided(wide, largest), jnp.finfo(wide.dtype).tiny)  # the logarithm of 0 would be no number
     mean = (share**power).mean((-3, -2))
-    return (scale[..., 0, 0, :] * mean ** (1 / power[..., 0, 0, :])).astype(x.dtype)
+    return (largest[..., 0, 0, :] * mean ** (1 / power[..., 0, 0, :])).astype(x.dtype)
 
 
 def r_mac(x: ArrayLike, *, levels: int = 3) -> jax.Array:
     """Regional maximum activations: the sum of the normalised maxima of square regions at several sizes, normalised.
 
     Regions of level ``l`` have the side ``floor(2 * min(height, width) / (l + 1))``, and there are ``l`` of them along
-    the shorter side of the map; along the longer side their number is larger, such that the overlap of the regions of
-    level 1 is closest to 40 %. The maxima of each region, and those of the whole map, are divided by their Euclidean
-    norm, summed, and divided by the norm of the sum.
+    the shorter side of the map. Along the longer side there are more, by the same number at each level: the one by
+    which the overlap of the regions of level 1 is closest to 40 %. The maxima of each region, and those of the whole
+    map, are divided by their Euclidean norm, summed, and divided by the norm of the sum.
 
     Args:
         x: ``(*batch, height, width, channels)``, of a real type; integers become the default floating type.
@@ -178,10 +179,16 @@ def _regions(height: int, width: int, levels: int) -> list[tuple[int, list[int],
 
 def _normalized(x: jax.Array) -> jax.Array:
     """Vectors of norm 1, or 0; divided by their largest entry first, so that no square overflows or underflows."""
-    largest = lax.stop_gradient(jnp.abs(x).max(-1, keepdims=True))
-    x = x / jnp.where(largest > 0, largest, 1)
+    largest = lax.stop_gradient(jnp.abs(x).max(-1, keepdims=True, initial=0))
+    x = _divided(x, jnp.where(largest > 0, largest, 1))
     square = (x * x).sum(-1, keepdims=True)
-    return jnp.where(square > 0, x / jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    return jnp.where(square == 0, 0, x / jnp.sqrt(jnp.where(square == 0, 1, square)))
+
+
+def _divided(x: jax.Array, by: jax.Array) -> jax.Array:
+    """A quotient, also by numbers whose reciprocal XLA would flush to 0."""
+    unit = jnp.where(by > 2.0 ** -jnp.finfo(by.dtype).minexp, 4, 1).astype(by.dtype)
+    return (x / unit) / (by / unit)
 
 
 def _as_map(x: ArrayLike) -> jax.Array:

@@ -1,7 +1,6 @@
 """How far each pixel moves between two images, from coarse to fine; differentiable from end to end."""
 
 import functools
-import math
 import numbers
 from collections.abc import Callable
 from typing import Literal, get_args
@@ -46,7 +45,8 @@ def optical_flow(
       ``A = smoothness**2 I + sum of G``, summed over the window, so that windows without structure keep ``d0``.
 
     Images are halved ``levels - 1`` times. From the smallest on, the flow is doubled in size and value, and ``b`` is
-    warped by it and linearised anew ``warps`` times. Pixels whose target is outside ``b`` have no data.
+    warped by it and linearised again ``warps`` times. A pixel whose target is outside ``b`` does not constrain the flow
+    there.
 
     Args:
         a: ``(*batch, height, width, channels)``, floating; in [0, 1] for the default ``smoothness``.
@@ -55,7 +55,8 @@ def optical_flow(
         levels: number of sizes of the images; each level finds displacements of about one of its pixels.
         warps: linearisations at each level.
         iterations: of Horn and Schunck, at each linearisation.
-        smoothness: proportional to the gradients: for images in [0, 255] it is 255 times that for images in [0, 1].
+        smoothness: from 1e-8 to 1e8. Choose it in proportion to the range of the images: for images in [0, 255] take
+            255 times the value for images in [0, 1].
         window_size: rows and columns of the windows of Lucas and Kanade, an odd number.
 
     Returns:
@@ -63,7 +64,8 @@ def optical_flow(
 
     Raises:
         ShapeError: shapes that differ, or images too small for the levels.
-        ValueError: a method that is not known, numbers that are not positive, or an even window.
+        ValueError: a method that is not known, numbers that are not positive, a smoothness out of range, or an even
+            window.
         TypeError: images that are not floating, or numbers that are not integers.
 
     Source: Horn and Schunck (1981), "Determining optical flow"; Lucas and Kanade (1981), "An iterative image
@@ -94,8 +96,8 @@ def optical_flow(
     )
     if _positive(window_size, name="window_size") % 2 == 0:
         raise ValueError(f"window_size={window_size} must be odd, so that a window has a pixel at its centre.")
-    if not isinstance(smoothness, numbers.Real) or not 0 < float(smoothness) < math.inf:
-        raise ValueError(f"smoothness={smoothness!r} must be a positive number.")
+    if not isinstance(smoothness, numbers.Real) or not 1e-8 <= float(smoothness) <= 1e8:
+        raise ValueError(f"smoothness={smoothness!r} must be a number from 1e-8 to 1e8, such as 0.1.")
     if min(first.shape[-3:-1]) < 2**levels:
         raise ShapeError(
             f"{levels} levels require images of at least {2**levels} pixels on each axis, but a.shape={first.shape}. "

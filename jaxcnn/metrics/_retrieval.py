@@ -86,7 +86,7 @@ def mean_average_precision(
         mask: of the same shape; False for examples that are left out of the ranking of a query.
 
     Returns:
-        a number from 0 to 1; NaN if no query has relevant examples, or if a score is NaN.
+        a number from 0 to 1; NaN if no query has relevant examples, or if one that has some has a score that is NaN.
 
     Raises:
         ShapeError: shapes that differ, or no axis of examples.
@@ -164,11 +164,11 @@ def nearest_neighbour_accuracy(
         scores: ``(queries, n)``; higher means nearer.
         database_labels: the class of each example, ``(n,)``.
         k: number of neighbours that vote, at most ``n``.
-        mask: of the shape of the scores; False leaves an example out, such as the query. Each query requires ``k``
-            examples that are not left out.
+        mask: of the shape of the scores; False leaves an example out, such as the query. If fewer than ``k`` are left,
+            only these vote.
 
     Returns:
-        a number from 0 to 1.
+        a number from 0 to 1; NaN without queries, or if a query has a score that is NaN, or no example that votes.
 
     Raises:
         ShapeError: shapes that do not fit each other.
@@ -197,17 +197,20 @@ def nearest_neighbour_accuracy(
 def _right(classes: jax.Array, floats: jax.Array, known: jax.Array, counted: jax.Array, k: int) -> jax.Array:
     # A row for each query, split over devices as the queries are: JAX does not index the list itself by split places.
     classes_of = jnp.zeros_like(floats, known.dtype) + gathered(known)[None]
-    voters = jnp.take_along_axis(classes_of, _best(floats, counted, k), -1)
-    votes = (voters[:, :, None] == voters[:, None, :]).sum(-1)
-    most = votes == votes.max(-1, keepdims=True)
+    best = _best(floats, counted, k)
+    voters, vote = jnp.take_along_axis(classes_of, best, -1), jnp.take_along_axis(counted, best, -1)
+    votes = ((voters[:, :, None] == voters[:, None, :]) & vote[:, None, :]).sum(-1)
+    most = vote & (votes == votes.max(-1, keepdims=True, where=vote, initial=0))
     predicted = jnp.where(most, voters, jnp.iinfo(voters.dtype).max).min(-1)
-    return (predicted == classes).astype(floats.dtype).mean()
+    invalid = (jnp.isnan(floats) & counted).any(-1) | ~counted.any(-1)
+    return jnp.where(invalid, jnp.nan, (predicted == classes).astype(floats.dtype)).mean()
 
 
 def _best(floats: jax.Array, counted: jax.Array, k: int) -> jax.Array:
     """The places of the ``k`` highest scores; examples that do not count come after all that do, also after -inf."""
     lowest = jnp.finfo(floats.dtype).min
-    return jax.lax.top_k(jnp.where(counted, jnp.maximum(floats, lowest), -jnp.inf), k)[1]
+    scores = jnp.where(floats == 0, 0, jnp.maximum(floats, lowest))  # top_k ranks -0 below 0
+    return jax.lax.top_k(jnp.where(counted, scores, -jnp.inf), k)[1]
 
 
 def _ranked(labels: ArrayLike, scores: ArrayLike, mask: ArrayLike | None) -> tuple[jax.Array, jax.Array, jax.Array]:

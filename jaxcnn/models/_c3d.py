@@ -17,10 +17,10 @@ class C3D(nn.Module):
     """C3D: eight 3x3x3 convolutions in five stages, each followed by max pooling, and three dense layers.
 
     The first pool halves rows and columns, the others frames as well. Sizes that are not even are rounded up, as in the
-    authors' framework: the last pool makes a map of 1x4x4 from one of 2x7x7. (Copies that pad it by one row and column
-    on each side have as many parameters, but other windows.) As in the authors' files, kernels of convolutions are
-    initialised from a normal distribution with standard deviation 0.01, those of the hidden dense layers with 0.005,
-    and biases with 1, except for those of the last layer, which are 0.
+    authors' framework: the last pool makes a map of 1x4x4 from one of 2x7x7. Some ports pad this map by one row and
+    column on each side instead, which gives as many parameters but other windows. As in the authors' files, kernels of
+    convolutions are initialised from a normal distribution with standard deviation 0.01, those of the hidden dense
+    layers with 0.005, and biases with 1, except for those of the last layer, which are 0.
 
     Videos have 1 to 16 frames of 97x97 to 128x128 pixels, for which the dense layers read a 1x4x4 map; those of the
     paper are 16x112x112. ``features`` returns each ``conv<stage>_<index>`` after its rectifier, ``pool1`` to ``pool5``,

@@ -22,8 +22,8 @@ class InceptionTime(nn.Module):
     Each module has a convolution of one entry that reduces the channels (unless there is only one channel),
     convolutions of 40, 20 and 10 entries on its result, and a max pool over 3 entries with a convolution of one entry,
     all without biases. Their channels are concatenated, and a batch norm and a rectifier follow. After every third
-    module the input of the last three modules is added, through a convolution of one entry and a norm. The paper trains
-    five networks from different initial values and averages their probabilities (``mean_of_scores``).
+    module the input of the first of these three is added, through a convolution of one entry and a norm. The paper
+    trains five networks from different initial values and averages their probabilities (``mean_of_scores``).
 
     Series are ``(*batch, length, channels)`` of any length; masks are as in ``FCN1D``. ``features`` returns ``module1``
     to ``module6``, ``pooled`` and ``logits``.
@@ -55,6 +55,8 @@ class InceptionTime(nn.Module):
         valid = as_series_mask(mask, x)
         conv = functools.partial(Conv, use_bias=False, dtype=self.dtype, kernel_init=KERNEL_INIT)
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            x = x.astype(jnp.float32)  # the pools fill masked entries with -inf
         x = shortcut = masked(x, valid)
         outputs = {}
         for index in range(1, self.depth + 1):

@@ -166,7 +166,7 @@ class TwoStream(nn.Module):
         """The logits of each stream, and those of both."""
         x = as_images(x)
         require_classes(self.num_classes, instead="features of one stream are those of two_stream_spatial or _temporal")
-        if x.shape[-1] < 5:
+        if x.shape[-1] < 5 or x.shape[-1] % 2 == 0:
             raise ShapeError(
                 f"expected a frame of three channels and two channels for each flow, (*batch, height, width, 3 + 2 L); "
                 f"got x.shape={x.shape}."

@@ -126,14 +126,19 @@ class WaveNetStack(nn.Module):
     def _dilations(self) -> tuple[int, ...]:
         return tuple(self.dilations) * self.stacks
 
+    def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        """The series after each layer, ``layer1`` and so on, and the logits of every entry."""
+        x = self.input(as_series(x))
+        maps, parts = {}, []
+        for number, layer in enumerate(self.layers, 1):
+            x, part = layer(x)
+            maps[f"layer{number}"] = x
+            parts.append(part)
+        return maps | {"logits": self._output(parts)}
+
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, length, num_classes)`` of series ``(*batch, length, channels)``."""
-        x = self.input(as_series(x))
-        parts = []
-        for layer in self.layers:
-            x, part = layer(x)
-            parts.append(part)
-        return self._output(parts)
+        return self.features(x, train)["logits"]
 
     def initial_cache(self, batch_shape: Sequence[int]) -> Cache:
         """The cache before the first entry of series with these batch axes."""

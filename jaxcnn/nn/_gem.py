@@ -31,6 +31,8 @@ class GeM(linen.Module):
     def __call__(self, x: ArrayLike) -> jax.Array:
         """Pools ``(*batch, height, width, channels)`` to ``(*batch, channels)``."""
         x = as_array(x, name="x")
+        if not self.p > 0:
+            raise ValueError(f"p={self.p} must be positive: 1 for the mean, 3 for a value near the maximum.")
         shape = x.shape[-1:] if self.per_channel else ()
         p = self.param("p", linen.initializers.constant(self.p), shape, jnp.float32)
         return gem(x, p=p, epsilon=self.epsilon)

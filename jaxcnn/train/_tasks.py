@@ -59,20 +59,33 @@ def by_example(values: jax.Array) -> jax.Array:
     return values.mean(tuple(range(1, values.ndim))) if values.ndim > 1 else values
 
 
-def check_model(model: nn.Module) -> None:
-    """Refuses a model that cannot be called as ``model.apply(variables, x, train=...)``.
+def check_model(model: nn.Module, *, masked: bool = False) -> None:
+    """Refuses a model that cannot be called as ``model.apply(variables, x, train=...)``, with ``mask`` if ``masked``.
 
     Raises:
-        TypeError: it is not a Linen module, or its ``__call__`` has no argument ``train``.
+        TypeError: it is not a Linen module, or its ``__call__`` has no argument ``train`` or ``mask``.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"expected a Linen module, got {type(model).__name__}. Write init and objective yourself.")
     parameters = inspect.signature(type(model).__call__).parameters.values()
-    if not any(each.name == "train" or each.kind is each.VAR_KEYWORD for each in parameters):
+    names = {each.name for each in parameters}
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return
+    if "train" not in names:
         raise TypeError(
             f"expected a model that is called with train=True or False, but {type(model).__name__}.__call__ has no "
             f"argument train. Write def __call__(self, x, train: bool = False)."
         )
+    if masked and "mask" not in names:
+        raise TypeError(
+            f"mask is for a model that is called with mask=..., but {type(model).__name__}.__call__ has no argument "
+            f"mask. Models of series, such as fcn_1d, have one."
+        )
+
+
+def _masks(batch: Batch, mask: str | None) -> dict[str, Any]:
+    """The argument ``mask`` of the model, if it has one."""
+    return {} if mask is None else {"mask": batch[mask]}
 
 
 def unchanged(x: jax.Array) -> jax.Array:
@@ -86,19 +99,24 @@ def classification(
     normalize: Callable[[jax.Array], jax.Array] = unchanged,
     test_time: Callable[[Callable[[jax.Array], jax.Array], jax.Array], jax.Array] | None = None,
     train_mode: bool = True,
+    source: str = "image",
+    mask: str | None = None,
     target: str = "label",
 ) -> Functions:
-    """The functions of an experiment whose model gives logits of classes, for each ``image`` or for parts of it.
+    """The functions of an experiment whose model gives logits of classes, for each example or for parts of it.
 
     Args:
         model: a Linen module; ``model.apply(variables, x, train=...)`` gives logits ``(batch, ..., classes)``.
         loss: logits and labels -> the loss of each label; by default ``cross_entropy()``.
-        normalize: prepared and augmented images -> the input of the model, as ``standardize`` makes it.
+        normalize: prepared and augmented arrays -> the input of the model, as ``standardize`` makes it.
         test_time: ``(apply, images) -> logits`` for evaluation and prediction, where ``apply`` maps prepared images to
             logits; such as an average over several views of each image by ``augment.average_over_views``. None is one
             view of each image.
         train_mode: False trains with ``model.apply(train=False)``, for fine-tuning on few images: the running
             statistics are used and do not change, and dropout is off.
+        source: the array that the model reads.
+        mask: the array that the model reads as its argument ``mask``, such as that of series of different lengths; None
+            if it has no such argument, or all entries count.
         target: the array of the labels, integers ``(batch, ...)`` or probabilities of the classes ``(batch, ...,
             classes)``.
 
@@ -111,16 +129,16 @@ def classification(
     >>> sorted(classification(models.create("lenet5", num_classes=10)))
     ['evaluate', 'init', 'objective', 'predict']
     """
-    check_model(model)
+    check_model(model, masked=mask is not None)
     loss_of = cross_entropy() if loss is None else loss
 
     def init(key: jax.Array, batch: Batch) -> Any:
-        return model.init(key, normalize(batch["image"]), train=False)
+        return model.init(key, normalize(batch[source]), train=False, **_masks(batch, mask))
 
     def objective(variables: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Aux]:
         others = [name for name in variables if name != "params"]
-        x = normalize(batch["image"])
-        logits, updates = model.apply(variables, x, train=train_mode, mutable=others, rngs={"dropout": key})
+        options: dict[str, Any] = {"mutable": others, "rngs": {"dropout": key}, **_masks(batch, mask)}
+        logits, updates = model.apply(variables, normalize(batch[source]), train=train_mode, **options)
         logits = as_logits(logits, batch[target])
         with jax.named_scope("compute_loss"):
             losses = by_example(loss_of(logits, batch[target]))
@@ -128,9 +146,9 @@ def classification(
 
     def logits_of(variables: Any, batch: Batch) -> jax.Array:
         def apply(x: jax.Array) -> jax.Array:
-            return as_logits(model.apply(variables, normalize(x), train=False))
+            return as_logits(model.apply(variables, normalize(x), train=False, **_masks(batch, mask)))
 
-        return apply(batch["image"]) if test_time is None else test_time(apply, batch["image"])
+        return apply(batch[source]) if test_time is None else test_time(apply, batch[source])
 
     def evaluate(variables: Any, batch: Batch) -> dict[str, jax.Array]:
         logits = as_logits(logits_of(variables, batch), batch[target])
@@ -184,6 +202,7 @@ def regression(
     loss: Loss = optax.squared_error,
     normalize: Callable[[jax.Array], jax.Array] = unchanged,
     source: str = "image",
+    mask: str | None = None,
     target: str = "target",
 ) -> Functions:
     """The functions of an experiment whose model predicts numbers.
@@ -193,6 +212,7 @@ def regression(
         loss: predictions and targets -> the loss of each number, such as ``optax.huber_loss``.
         normalize: the prepared and augmented array -> the input of the model.
         source: the array that the model reads.
+        mask: the array that the model reads as its argument ``mask``, as in ``classification``.
         target: the array that it predicts, floats ``(batch, ...)``.
 
     Returns:
@@ -206,10 +226,10 @@ def regression(
     >>> sorted(regression(models.create("lenet5", num_classes=1)))
     ['evaluate', 'init', 'objective', 'predict']
     """
-    check_model(model)
+    check_model(model, masked=mask is not None)
 
     def init(key: jax.Array, batch: Batch) -> Any:
-        return model.init(key, normalize(batch[source]), train=False)
+        return model.init(key, normalize(batch[source]), train=False, **_masks(batch, mask))
 
     def compared(values: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         values = jnp.asarray(values, jnp.float32)
@@ -222,14 +242,15 @@ def regression(
 
     def objective(variables: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Aux]:
         others = [name for name in variables if name != "params"]
-        x = normalize(batch[source])
-        values, updates = model.apply(variables, x, train=True, mutable=others, rngs={"dropout": key})
+        options: dict[str, Any] = {"mutable": others, "rngs": {"dropout": key}, **_masks(batch, mask)}
+        values, updates = model.apply(variables, normalize(batch[source]), train=True, **options)
         with jax.named_scope("compute_loss"):
             losses = by_example(loss(*compared(values, batch)))
         return losses, Aux(updates=updates)
 
     def predict(variables: Any, batch: Batch) -> dict[str, jax.Array]:
-        return {target: jnp.asarray(model.apply(variables, normalize(batch[source]), train=False), jnp.float32)}
+        values = model.apply(variables, normalize(batch[source]), train=False, **_masks(batch, mask))
+        return {target: jnp.asarray(values, jnp.float32)}
 
     def evaluate(variables: Any, batch: Batch) -> dict[str, jax.Array]:
         values, wanted = compared(predict(variables, batch)[target], batch)

@@ -1,6 +1,7 @@
 """Optical flow as colours: the direction as hue, the length as saturation."""
 
 import math
+import numbers
 
 import numpy as np
 
@@ -25,6 +26,7 @@ def flow_to_color(flow: ArrayLike, *, largest: float | None = None) -> np.ndarra
 
     Raises:
         ValueError: another shape, a flow that is not finite, or a length that is not positive.
+        TypeError: complex numbers.
 
     Source: Baker et al. (2011), "A database and evaluation methodology for optical flow", figure 7.
 
@@ -32,6 +34,8 @@ def flow_to_color(flow: ArrayLike, *, largest: float | None = None) -> np.ndarra
     array([[[255,   0,   0],
             [255, 255, 255]]], dtype=uint8)
     """
+    if np.iscomplexobj(flow):
+        raise TypeError("expected a flow of real numbers, (u, v) along the last axis; got complex numbers.")
     vectors = np.asarray(flow, np.float64)
     if vectors.ndim < 3 or vectors.shape[-1] != 2:
         raise ValueError(f"expected a flow (*batch, height, width, 2); got flow.shape={vectors.shape}.")
@@ -40,8 +44,8 @@ def flow_to_color(flow: ArrayLike, *, largest: float | None = None) -> np.ndarra
     length = np.hypot(vectors[..., 0], vectors[..., 1])
     if largest is None:
         largest = float(length.max(initial=0)) or 1.0
-    elif not 0 < largest < math.inf:
-        raise ValueError(f"largest={largest} must be a positive number.")
+    elif not isinstance(largest, numbers.Real) or not 0 < largest < math.inf:
+        raise ValueError(f"largest={largest!r} must be a positive number.")
     wheel = _wheel()
     place = (np.arctan2(-vectors[..., 1], -vectors[..., 0]) / np.pi + 1) / 2 * (len(wheel) - 1)
     before = np.floor(place).astype(int)

@@ -41,6 +41,25 @@ def test_an_image_is_found_and_drawn(
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_images_found_are_printed_if_one_cannot_be_drawn(
+    tiny_run: Path, digits: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(tiny_run), "--no-invert", "--trust", "--json"]
+    assert main(["index", *words, *map(str, digits)]) == 0
+    capsys.readouterr()
+    moved = digits[2].rename(tmp_path / "moved.png")
+    assert main(["search", *words, str(moved), "--show", str(tmp_path / "none.png")]) == 2
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)) == 6 and not (tmp_path / "none.png").exists()
+    assert "2.png of the index is missing. Make it again by jaxcnn index" in printed.err
+    moved.rename(digits[2])
+    with np.load(tiny_run / "index.npz") as index:
+        narrow = {**index, "vectors": index["vectors"][:, :3]}
+    np.savez(tiny_run / "index.npz", **narrow)
+    assert main(["search", *words, str(digits[2])]) == 2
+    assert "has vectors of 3 numbers, but those of the run have 4; make it again" in capsys.readouterr().err
+
+
 @pytest.mark.gate
 def test_a_layer_of_vectors_needs_no_pool(
     tiny_run: Path, digits: list[Path], capsys: pytest.CaptureFixture[str]
@@ -66,7 +85,7 @@ def test_a_search_without_an_index_or_in_a_damaged_one_is_refused(
     assert "has no index. Make one: jaxcnn index" in capsys.readouterr().err
     file.write_bytes(b"no archive")
     assert main(words) == 2
-    assert "index.npz is damaged; make it anew by jaxcnn index" in capsys.readouterr().err
+    assert "index.npz is damaged; make it again by jaxcnn index" in capsys.readouterr().err
     file.unlink()
     assert main([*words, "--top", "0"]) == 2
     assert "--top 0: find at least one image" in capsys.readouterr().err

@@ -70,6 +70,21 @@ def test_a_zip_file_is_read_as_a_folder(tmp_path: Path) -> None:
     assert one.fingerprint == data.series(write(tmp_path, TRAIN, TEST), name="Two").fingerprint
     with pytest.raises(FileNotFoundError, match=r"has no Too_TRAIN with a suffix .ts, .csv, .tsv. Did you mean 'Two'"):
         data.series(tmp_path / "sets.zip", name="Too")
+    with zipfile.ZipFile(tmp_path / "folder.zip", "w") as archive:  # of a folder of sets
+        archive.writestr("archive/Two/Two_TRAIN.ts", TRAIN)
+        archive.writestr("archive/Two/Two_TEST.ts", TEST)
+    assert data.series(tmp_path / "folder.zip", name="Two").fingerprint == one.fingerprint
+
+
+def test_a_path_may_begin_with_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "sets", TRAIN, TEST)
+    assert data.series("~/sets", name="Two").class_names == ("b", "a")
+
+
+def test_a_comment_after_the_classes_is_no_class(tmp_path: Path) -> None:
+    commented = [text.replace("@classLabel true b a", "@classLabel true b a # two") for text in (TRAIN, TEST)]
+    assert data.series(write(tmp_path, *commented), name="Two").class_names == ("b", "a")
 
 
 @pytest.mark.parametrize(
@@ -78,17 +93,49 @@ def test_a_zip_file_is_read_as_a_folder(tmp_path: Path) -> None:
         ("1,2:a\n", TEST, "Two_TRAIN.ts: a .ts file has a line @data before its series"),
         (HEADER, TEST, "there is no series after @data"),
         (HEADER.replace("s false\n", "s true\n", 1), TEST, "series with time stamps are not supported"),
-        ("@data\n1:a\n", TEST, "the header has no @classLabel with the names of classes"),
-        (HEADER + "1,?:1,2:a\n", TEST, "line 7: expected finite numbers, at least one; fill missing values in"),
+        ("@data\n1:a\n", TEST, "the header has no line @classLabel true NAME NAME ... with the names of the classes"),
+        ("@classLabel false a b\n@data\n1:a\n", TEST, "the header has no line @classLabel true NAME"),
+        ("@targetLabel true\n@data\n1:2.5\n", TEST, "the labels are numbers (@targetLabel); make a data.Dataset"),
+        (HEADER + "1,?:1,2:a\n", TEST, "line 7: expected finite numbers, got '?'. Fill missing values in"),
+        (HEADER + "1,1e39:1,2:a\n", TEST, "line 7: expected finite numbers, got '1e39'"),
         (HEADER + "1,2:3:a\n", TEST, "line 7: expected channels of one length, then a label, separated by ':'"),
         (HEADER + "a\n", TEST, "line 7: expected channels of one length"),
         (TRAIN, HEADER + "1:a\n", "Two_TEST has series of 1 channels, but the first has 2"),
-        (TRAIN, HEADER + "1:1:c\n", "Two_TEST has the label 'c', but the labels are b, a"),
+        (TRAIN, HEADER + "1:1:c\n", "Two_TEST.ts: line 7: the label 'c' is not one of b, a"),
     ],
 )
 def test_files_that_do_not_follow_the_format_are_refused(tmp_path: Path, train: str, test: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         data.series(write(tmp_path, train, test), name="Two")
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ("label,0,1\nup,0,1\n", "up,0,1\n", "Two_TRAIN.csv: line 1 numbers the columns (label, 0, 1, ...); delete it"),
+        ("up,0,1\n,2,1\n", "up,0,1\n", "line 2: there is no label before the values"),
+        ("up\n", "up,0,1\n", "line 1: expected at least one number"),
+        ("1,0\n1.0,2\n", "1,0\n", "Two_TRAIN: the labels '1' and '1.0' are the same number"),
+        ("up,0,1\n", "down,0,1\n", "Two_TEST has the label 'down', but the labels are up"),
+        ("up," + "1" * 200_000, "up,0,1\n", "Two_TRAIN.csv: field larger than field limit"),
+        ("up;0;1\n", "up;0;1\n", "line 1: expected at least one number"),
+    ],
+)
+def test_tables_that_do_not_follow_the_format_are_refused(tmp_path: Path, train: str, test: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        data.series(write(tmp_path, train, test, ".csv"), name="Two")
+
+
+def test_a_ramp_is_no_header(tmp_path: Path) -> None:
+    found = data.series(write(tmp_path, "up,0,1,2\n \ndown,2,1\n", "up,0,1\n", ".csv"), name="Two")
+    assert found.class_names == ("down", "up") and len(found.train) == 2
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    folder = write(tmp_path, "gr\u00fcn,0,1\n", "up,0,1\n", ".csv")
+    next(folder.rglob("Two_TRAIN.csv")).write_bytes("gr\u00fcn,0,1\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"Two_TRAIN.csv is not text in UTF-8 \(.*\); save it as UTF-8"):
+        data.series(folder, name="Two")
 
 
 def test_an_empty_table_and_an_absent_folder_are_refused(tmp_path: Path) -> None:

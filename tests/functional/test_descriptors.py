@@ -81,6 +81,18 @@ def test_regional_maxima_against_loops() -> None:
     np.testing.assert_array_equal(F.r_mac(np.zeros((4, 4, 2), np.float32)), [0, 0])
     for scale in (1e25, 1e-25):  # the squares overflow or underflow float32
         np.testing.assert_allclose(F.r_mac(np.float32(scale) * X), wanted, rtol=1e-5)
+    assert F.r_mac(X[..., :0]).shape == (2, 0)
+
+
+def test_the_largest_numbers_and_those_that_are_not_finite() -> None:
+    """XLA divides by the product with a reciprocal, which is 0 for the largest numbers."""
+    largest = np.full((2, 2, 2), 3e38, np.float32)
+    np.testing.assert_allclose(F.gem(largest), largest[0, 0], rtol=1e-6)
+    np.testing.assert_allclose(F.gem(largest, p=200.0), largest[0, 0], rtol=1e-6)
+    np.testing.assert_allclose(F.r_mac(largest), [0.5**0.5] * 2, rtol=1e-6)
+    for strange in (np.nan, np.inf):
+        x = np.where(np.arange(8).reshape(2, 2, 2) == 0, strange, 1).astype(np.float32)
+        assert np.isnan(F.r_mac(x)).all() and not np.isfinite(F.gem(x)[0])
 
 
 def test_refusals() -> None:
@@ -94,7 +106,10 @@ def test_refusals() -> None:
             function(X.astype(complex))
     with pytest.raises(ValueError, match=r"gem: epsilon=0 must be positive"):
         functional.gem(X, epsilon=0)
-    with pytest.raises(ValueError, match=r"gem: p=0 must be positive: 1 for the mean"):
-        functional.gem(X, p=0)
+    for p in (0, np.float32(-1), [1.0, 0.0, 2.0]):
+        with pytest.raises(ValueError, match=r"gem: p=.* must be positive: 1 for the mean"):
+            functional.gem(X, p=p)
+    with pytest.raises(ValueError, match=r"p=-1.0 must be positive: 1 for the mean"):
+        nn.GeM(p=-1.0).init(jax.random.key(0), X)
     with pytest.raises(ValueError, match=r"r_mac: levels=0 must be at least 1"):
         functional.r_mac(X, levels=0)

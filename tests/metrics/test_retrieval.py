@@ -1,5 +1,6 @@
 """Retrieval metrics against scikit-learn, and the Oxford rule against its loop."""
 
+import functools
 from typing import Any
 
 import jax
@@ -92,15 +93,32 @@ def test_a_masked_example_is_no_neighbour() -> None:
     assert found == 1
 
 
+def test_only_examples_that_count_vote() -> None:
+    scores, classes = np.array([[0.9, 0.5, 0.4]], np.float32), [1, 0, 1]
+    accuracy = functools.partial(metrics.nearest_neighbour_accuracy, scores=scores, database_labels=classes)
+    assert accuracy([1], k=3, mask=[[False, True, False]]) == 0
+    assert accuracy([0], k=3, mask=[[False, True, False]]) == 1
+    assert accuracy([1], k=2, mask=[[True, False, False]]) == 1
+    assert np.isnan(accuracy([1], mask=[[False, False, False]]))
+
+
+def test_zero_and_minus_zero_are_equal_scores() -> None:
+    """``top_k`` of XLA ranks -0 below 0."""
+    scores = np.array([[-0.0, 0.0]], np.float32)
+    assert metrics.recall_at_k([[1, 0]], scores, k=1).tolist() == [1]
+    assert metrics.nearest_neighbour_accuracy([5], scores, database_labels=[5, 3]) == 1
+
+
 def test_a_score_that_is_no_number_makes_the_measure_none() -> None:
     scores = np.where(np.arange(15) == 3, np.nan, SCORES).astype(np.float32)
 
     @jax.jit
     def every() -> Any:
         found = [metrics.retrieval_average_precision(LABELS, scores, rule=rule) for rule in ("step", "trapezoid")]
-        return [*found, metrics.recall_at_k(LABELS, scores, k=2)]
+        nearest = metrics.nearest_neighbour_accuracy(np.arange(6), scores, database_labels=np.arange(15))
+        return [*found, metrics.recall_at_k(LABELS, scores, k=2), nearest[None]]
 
-    assert np.isnan(every()).all()
+    assert all(np.isnan(each).all() for each in every())
 
 
 def test_refusals() -> None:

@@ -135,6 +135,18 @@ def test_each_output_depends_on_its_entry_and_those_of_the_receptive_field_befor
     np.testing.assert_array_equal(differs, (np.arange(20) >= 3) & (np.arange(20) < 3 + FIELD))
 
 
+def test_the_maps_of_a_stack_are_its_features() -> None:
+    model = models.create("wavenet_stack", **WAVENET)
+    x = random((20, 2)).astype(np.float32)
+    variables = drawn(jax.eval_shape(model.init, jax.random.key(0), x))
+    found = quick_jit(functools.partial(model.apply, method="features"))(variables, x)
+    assert {name: each.shape for name, each in found.items()} == {
+        **{f"layer{number}": (20, 2) for number in range(1, 5)},
+        "logits": (20, 3),
+    }
+    np.testing.assert_allclose(found["logits"], quick_jit(model.apply)(variables, x), rtol=1e-6)
+
+
 def test_the_generator_with_a_cache_equals_the_full_pass() -> None:
     model = models.create("wavenet_stack", **WAVENET)
     x = random((2, 3, 20, 2)).astype(np.float32)
@@ -202,3 +214,12 @@ def test_masks_and_caches_of_other_shapes_are_refused() -> None:
 def test_the_range_of_pilotnet(shape: tuple[int, ...]) -> None:
     init = functools.partial(models.create("pilotnet").init_with_output, jax.random.key(0))
     assert jax.eval_shape(init, jnp.zeros(shape))[0].shape == (1,)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_series_of_integers_are_those_of_floats(name: str) -> None:
+    model, x = models.create(name, num_classes=2), np.random.default_rng(0).integers(0, 9, (2, 9, 3))
+    apply = functools.partial(model.apply, train=False, mask=np.arange(9) < np.array([[5], [9]]))
+    variables = drawn(jax.eval_shape(model.init, jax.random.key(0), x.astype(np.float32)))
+    whole, floats = (quick_jit(apply)(variables, x.astype(dtype)) for dtype in (np.int32, np.float32))
+    np.testing.assert_allclose(whole, floats, rtol=1e-5, atol=1e-5)

@@ -173,6 +173,7 @@ def test_two_streams_average_their_scores(monkeypatch: pytest.MonkeyPatch) -> No
         ("c3d", (17, 112, 112, 3), r"with frames of 1 to 16; got x.shape=\(17, 112, 112, 3\)"),
         ("c3d", (16, 112, 96, 3), r"with width of 97 to 128; got"),
         ("two_stream_spatial", (200, 224, 3), r"sides from 201 to 232; got .* The dense layers require a map of 6x6"),
+        ("two_stream", (224, 224, 6), r"two channels for each flow, .*3 \+ 2 L\); got x.shape"),
         ("two_stream", (224, 224, 3), r"three channels and two channels for each flow, .*3 \+ 2 L\); got x.shape"),
     ],
 )

@@ -35,5 +35,9 @@ def test_refusals() -> None:
         flow_to_color(VECTORS)
     with pytest.raises(ValueError, match="expected a finite flow; got NaN or infinity"):
         flow_to_color(np.full((1, 1, 2), np.nan))
+    with pytest.raises(TypeError, match=r"expected a flow of real numbers, .* got complex numbers"):
+        flow_to_color(np.zeros((2, 2, 2), complex))
+    with pytest.raises(ValueError, match="largest='a' must be a positive number"):
+        flow_to_color(np.zeros((2, 2, 2)), largest="a")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="largest=0 must be a positive number"):
         flow_to_color(np.zeros((1, 1, 2)), largest=0)
