@@ -36,7 +36,7 @@ class Traced:
         """
         found = self.layers.get(name) or self.layers.get(f"{name}()")
         if not found:
-            known = [each.removesuffix("()") or each for each in self.layers]
+            known = dict.fromkeys(each.removesuffix("()") for each in self.layers if each != "()")
             hint = did_you_mean(name, known) if known else "jax.ad_checkpoint.checkpoint_name(x, NAME) names one."
             raise ValueError(f"there is no layer {name!r}. {hint}")
         if len(set(found)) > 1:

@@ -26,8 +26,8 @@ def as_numbers(value: Any, *, name: str) -> jax.Array:
     return array
 
 
-def as_classes(value: Any, *, name: str) -> jax.Array:
-    """An array of integers or booleans, one class each.
+def as_classes(value: Any, *, name: str, hint: str = "Of scores: scores.argmax(-1).") -> jax.Array:
+    """An array of integers or booleans, one class each; ``hint`` ends the message about another dtype.
 
     Raises:
         TypeError: an array of another dtype.
@@ -43,9 +43,7 @@ def as_classes(value: Any, *, name: str) -> jax.Array:
                 raise ValueError(f"{name} has the class {extreme}, which does not fit into 32 bits.")
     array = as_numbers(value, name=name)
     if not jnp.issubdtype(array.dtype, jnp.integer) and array.dtype != jnp.bool_:
-        raise TypeError(
-            f"{name} must be integers or booleans, one class each, not {array.dtype}. Of scores: scores.argmax(-1)."
-        )
+        raise TypeError(f"{name} must be integers or booleans, one class each, not {array.dtype}. {hint}")
     return array.astype(jnp.int32)
 
 

@@ -215,7 +215,8 @@ def _best(floats: jax.Array, counted: jax.Array, k: int) -> jax.Array:
 
 def _ranked(labels: ArrayLike, scores: ArrayLike, mask: ArrayLike | None) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Whether each example is relevant, its score, and whether it counts, of one shape."""
-    relevant, floats = as_classes(labels, name="labels"), as_floats(scores, name="scores")
+    relevant = as_classes(labels, name="labels", hint="Of degrees of relevance: labels > 0.")
+    floats = as_floats(scores, name="scores")
     same_shape(relevant, floats, names=("labels", "scores"))
     if floats.ndim == 0 or not floats.shape[-1]:
         raise ShapeError(f"labels and scores must have a last axis of examples, not the shape {floats.shape}.")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.ad_checkpoint import checkpoint_name
 
-from jaxcnn import attribution
+from jaxcnn import attribution, models
 
 RNG = np.random.default_rng(0)
 X, FIRST, SECOND = (RNG.normal(size=shape).astype(np.float32) for shape in ((2, 3), (3, 4), (4, 5)))
@@ -53,3 +53,13 @@ def test_layers_without_a_gradient_are_refused() -> None:
         attribution.layer_gradients(network, X, layers=["largest"])
     with pytest.raises(ValueError, match="layer_gradients: there is no layer 'hiden'"):
         attribution.layer_gradients(network, X, layers=["hiden"])
+
+
+def test_a_message_lists_each_layer_once() -> None:
+    model, x = models.create("lenet5", num_classes=10), jnp.zeros((1, 28, 28, 1))
+    variables = jax.eval_shape(model.init, jax.random.key(0), x)
+    variables = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), variables)
+    with pytest.raises(ValueError, match=r"there is no layer 'zzzzz'\. Known: '") as caught:
+        attribution.layer_outputs(lambda x: model.apply(variables, x), x, layers=["zzzzz"])
+    names = str(caught.value).partition("Known: ")[2].split(", ")
+    assert len(set(names)) == len(names) and "''" not in names and "'()'" not in names

@@ -124,6 +124,10 @@ def test_a_score_that_is_no_number_makes_the_measure_none() -> None:
 def test_refusals() -> None:
     with pytest.raises(ValueError, match=r"retrieval_average_precision: rule='oxford' is not known"):
         metrics.retrieval_average_precision(LABELS, SCORES, rule="oxford")  # type: ignore[arg-type]
+    with pytest.raises(
+        TypeError, match=r"labels must be integers .* not float32\. Of degrees of relevance: labels > 0"
+    ):
+        metrics.recall_at_k(LABELS.astype(np.float32), SCORES, k=1)
     with pytest.raises(ShapeError, match=r"mean_average_precision: labels and scores must have the same shape"):
         metrics.mean_average_precision(LABELS[0], SCORES, rule="step")
     with pytest.raises(ShapeError, match=r"mask and scores must have the same shape"):
