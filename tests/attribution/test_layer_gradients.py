@@ -56,7 +56,7 @@ def test_layers_without_a_gradient_are_refused() -> None:
 
 
 def test_a_message_lists_each_layer_once() -> None:
-    model, x = models.create("lenet5", num_classes=10), jnp.zeros((1, 28, 28, 1))
+    model, x = models.create("lenet5", num_classes=10), jnp.zeros((1, 32, 32, 1))
     variables = jax.eval_shape(model.init, jax.random.key(0), x)
     variables = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), variables)
     with pytest.raises(ValueError, match=r"there is no layer 'zzzzz'\. Known: '") as caught:
