@@ -9,11 +9,12 @@ repetition. The settings are not tuned.
 run     jaxcnn repeat segment_digits --seeds 3     (both sets prepared by tensorflow-datasets; see docs/your_data.md)
 cost    38:43 a run on 1 core
 result  unet: 99.10 % test accuracy, 0.9910 pixel accuracy, 0.9540 class accuracy, 91.43 % mean IoU over 1 seed
+result  fcn8s: 89.01 % test accuracy, 0.8901 pixel accuracy, 0.2162 class accuracy, 18.99 % mean IoU over 1 seed
 result  deeplab: 95.42 % test accuracy, 0.9542 pixel accuracy, 0.8036 class accuracy, 68.56 % mean IoU over 1 seed
 result  refinement: 98.56 % test accuracy, 0.9856 pixel accuracy, 0.9176 class accuracy, 87.08 % mean IoU over 1 seed
 result  multiscale: 93.23 % test accuracy, 0.9323 pixel accuracy, 0.6620 class accuracy, 54.05 % mean IoU over 1 seed
         The mean IoU after the first, second and third repetition of the refined U-Net is 78.80, 86.67 and 87.08 %.
-        FCN-8s is not trained yet
+        FCN-8s is trained for 3 epochs, half an hour on one core, after which its loss still decreases fast
 """
 
 import dataclasses
