@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxcnn._arrays import ArrayLike, as_array
@@ -94,7 +95,7 @@ def gem(x: ArrayLike, *, p: ArrayLike = 3.0, epsilon: float = EPSILON) -> jax.Ar
     if not epsilon > 0:
         raise ValueError(f"epsilon={epsilon} must be positive: a power of 0 has no derivative.")
     power = as_array(p, name="p")
-    if not isinstance(power, jax.core.Tracer) and not (power > 0).all():
+    if not isinstance(power, jax.core.Tracer) and not (np.asarray(power) > 0).all():
         raise ValueError(f"p={p} must be positive: 1 for the mean, 3 for a value near the maximum.")
     x = as_float(as_ordered(_as_map(x)))
     wide = jnp.maximum(widened(x), epsilon)

@@ -64,7 +64,9 @@ def in_one_line(text: str) -> str:
 def files_of_one_variant() -> list[Path]:
     """Those that ``jaxcnn results`` shows; the others in these folders belong to reports."""
     paths = sorted((ROOT / "experiments" / "results").glob("*/*.json"))
-    return [path for path in paths if [path.stem] == list(json.loads(path.read_text("utf-8")).get("variants", {}))]
+    return [
+        path for path in paths if [path.stem] == list(json.loads(path.read_text(encoding="utf-8")).get("variants", {}))
+    ]
 
 
 @pytest.mark.parametrize("path", files_of_one_variant(), ids=lambda path: f"{path.parent.name}-{path.stem}")
