@@ -14,7 +14,7 @@ PAPER = "Chen, Zhu, Papandreou, Schroff, Adam: Encoder-Decoder with Atrous Separ
 
 
 class DeepLabV3Plus(DeepLabV3):
-    """DeepLabv3 with the decoder of DeepLabv3+, which finds thin objects and sharp borders.
+    """DeepLabv3 with the decoder of DeepLabv3+, which refines the borders of objects.
 
     The result of the pyramid is resized to the map of the first stage and concatenated with a 1x1 convolution of it.
     Two 3x3 convolutions read both, and their scores are resized to the image (section 3.1 and figure 2 of the paper).
