@@ -3,7 +3,7 @@
     python -m docs.bench.page docs/bench/jax-0.12.json docs/bench/jax-0.10.json \\
         --notes docs/bench/notes.md --picture images/bench.png \\
         --policies docs/bench/freed_memory.json docs/bench/freed_memory_two_cores.json \\
-        --above-torch docs/bench/above_torch.json > docs/bench.md
+        --above-torch docs/bench/above_torch.json --avx512 docs/bench/steps_avx512.json > docs/bench.md
 
 The page lists every entry of the first file; further files, of other releases of JAX, add columns to the table of
 targets. In the notes, the text after ``## KEY`` is the paragraph of the target with that key (``targets.py``).
@@ -57,6 +57,9 @@ library. Each time is the fastest step of alternating processes, in milliseconds
 the five steps over the times of PyTorch. Memory is the resident set during training, in MB: when kept, up to four times
 the temporary memory of a step, since a freed block does not always fit the next request."""
 TUNED = """"Tuned" selects algorithms by a table of `jaxcnn bench --tune`, which includes oneDNN."""
+AVX512 = """\
+These steps are of a CPU with AVX-512. XLA's own kernel gradients are faster with it, and the engine selects them more
+often there."""
 ABOVE = """\
 The layers of the table below that are slower than PyTorch's, and steps of two video networks, with freed memory kept by
 all of them. "Tuned" is the fastest algorithm of `jaxcnn bench --tune`, which measures oneDNN too."""
@@ -69,6 +72,7 @@ def page(
     picture: str | None = None,
     policies: Sequence[Mapping[str, Any]] = (),
     above: Mapping[str, Any] | None = None,
+    avx512: Mapping[str, Any] | None = None,
 ) -> str:
     """The page in Markdown.
 
@@ -78,6 +82,7 @@ def page(
         picture: the picture's path, relative to the page.
         policies: results of ``docs/bench/freed_memory.py --json``.
         above: the JSON of ``docs/bench/above_torch.py --json``.
+        avx512: the JSON of ``jaxcnn bench --only step --json`` on a CPU with AVX-512.
 
     Raises:
         ValueError: a note about an unknown target.
@@ -92,6 +97,9 @@ def page(
     parts += ["## Targets\n", _targets(reports)]
     if policies:
         parts += ["## Steps by memory policy", policy_tables(policies)]
+    if avx512 is not None:
+        steps = step_rows(summary(avx512["results"], statistic="median"))
+        parts += ["## Steps with AVX-512", AVX512, machine_line(avx512["machine"]), markdown(STEP_COLUMNS, steps)]
     if above is not None:
         parts += ["## What is left above PyTorch", ABOVE, tables(above)]
     parts += _paragraphs(reports, notes)
@@ -200,12 +208,15 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--picture", help="path of the picture, relative to the page")
     parser.add_argument("--policies", nargs="*", type=Path, default=(), help="JSON of docs/bench/freed_memory.py")
     parser.add_argument("--above-torch", type=Path, help="JSON of docs/bench/above_torch.py")
+    parser.add_argument("--avx512", type=Path, help="JSON of jaxcnn bench --only step on a CPU with AVX-512")
     options = parser.parse_args(words)
     reports = [json.loads(path.read_text(encoding="utf-8")) for path in options.results]
     notes = read_notes(options.notes.read_text(encoding="utf-8")) if options.notes else {}
     policies = [json.loads(path.read_text(encoding="utf-8")) for path in options.policies]
-    above = json.loads(options.above_torch.read_text(encoding="utf-8")) if options.above_torch else None
-    print(page(reports, notes, picture=options.picture, policies=policies, above=above), end="")
+    above, avx512 = (
+        json.loads(path.read_text(encoding="utf-8")) if path else None for path in (options.above_torch, options.avx512)
+    )
+    print(page(reports, notes, picture=options.picture, policies=policies, above=above, avx512=avx512), end="")
 
 
 if __name__ == "__main__":

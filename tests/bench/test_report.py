@@ -104,10 +104,10 @@ def test_releases_of_jax_are_columns() -> None:
 def test_the_page_is_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
     docs = Path(__file__).parent.parent.parent / "docs"
     files = [str(docs / "bench" / f"jax-{release}.json") for release in ("0.12", "0.10")]
-    names = ("notes.md", "above_torch.json", "freed_memory.json", "freed_memory_two_cores.json")
-    notes, above, *policies = (str(docs / "bench" / name) for name in names)
-    words = ["--notes", notes, "--picture", "images/bench.png", "--above-torch", above, "--policies", *policies]
-    main([*files, *words])
+    names = ("notes.md", "above_torch.json", "steps_avx512.json", "freed_memory.json", "freed_memory_two_cores.json")
+    notes, above, avx512, *policies = (str(docs / "bench" / name) for name in names)
+    words = ["--notes", notes, "--picture", "images/bench.png", "--above-torch", above, "--avx512", avx512]
+    main([*files, *words, "--policies", *policies])
     assert capsys.readouterr().out == (docs / "bench.md").read_text(encoding="utf-8")
 
 
