@@ -14,7 +14,7 @@ GunPoint/GunPoint_TRAIN.ts and so on.
 
 run     jaxcnn repeat series_ucr --seeds 3 --set archive=PATH
         jaxcnn repeat series_ucr --seeds 3 --set archive=PATH --variant gunpoint_fcn
-cost    1 to 5 minutes a run on 1 core, 13 on OSULeaf
+cost    1 to 5 minutes a run on 1 core, about 12 on OSULeaf
 result  gunpoint_fcn: 100.00 ± 0.00 % test accuracy, 0.00 ± 0.00 % error over 3 seeds
 result  gunpoint_resnet: 99.33 ± 0.00 % test accuracy, 0.67 ± 0.00 % error over 3 seeds
 result  gunpoint_inception_time: 99.78 ± 0.38 % test accuracy, 0.22 ± 0.38 % error over 3 seeds
@@ -25,6 +25,7 @@ result  arrow_head_fcn: 81.33 ± 1.44 % test accuracy, 18.67 ± 1.44 % error ove
 result  arrow_head_resnet: 82.86 ± 0.57 % test accuracy, 17.14 ± 0.57 % error over 3 seeds
 result  arrow_head_inception_time: 82.10 ± 3.35 % test accuracy, 17.90 ± 3.35 % error over 3 seeds
 result  osu_leaf_fcn: 97.80 ± 0.24 % test accuracy, 2.20 ± 0.24 % error over 3 seeds
+result  osu_leaf_resnet: 97.93 % test accuracy, 2.07 % error over 1 seed
 result  osu_leaf_inception_time: 93.80 % test accuracy, 6.20 % error over 1 seed
 result  basic_motions_fcn: 100.00 ± 0.00 % test accuracy, 0.00 ± 0.00 % error over 3 seeds
 result  basic_motions_resnet: 100.00 ± 0.00 % test accuracy, 0.00 ± 0.00 % error over 3 seeds
@@ -33,7 +34,6 @@ result  japanese_vowels_fcn: 99.10 ± 0.31 % test accuracy, 0.90 ± 0.31 % error
 result  japanese_vowels_resnet: 99.37 ± 0.41 % test accuracy, 0.63 ± 0.41 % error over 3 seeds
 result  japanese_vowels_inception_time: 98.11 ± 0.27 % test accuracy, 1.89 ± 0.27 % error over 3 seeds
 result  gunpoint_fcn_permuted: 28.22 ± 12.01 % test accuracy, 71.78 ± 12.01 % error over 3 seeds
-        Not trained yet: osu_leaf_resnet
         Published, FCN, ResNet (dl-4-tsc, 5 runs) and InceptionTime (5 networks):
         GunPoint 100.0, 99.1, 100.0 %; ItalyPowerDemand 96.3, 96.2, 96.8 %; ArrowHead 84.3, 83.8, 82.9 %;
         OSULeaf 97.9, 98.0, 93.4 %
