@@ -1,5 +1,7 @@
 """Pools that turn the last map of a network into one vector, by which images are retrieved."""
 
+import numbers
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,8 +94,8 @@ def gem(x: ArrayLike, *, p: ArrayLike = 3.0, epsilon: float = EPSILON) -> jax.Ar
     >>> [round(float(F.gem(x, p=p)[0]), 3) for p in (1, 3, 100)]
     [2.5, 3.191, 3.972]
     """
-    if not epsilon > 0:
-        raise ValueError(f"epsilon={epsilon} must be positive: a power of 0 has no derivative.")
+    if not isinstance(epsilon, numbers.Real) or not epsilon > 0:
+        raise ValueError(f"epsilon={epsilon!r} must be a positive number: a power of 0 has no derivative.")
     power = as_array(p, name="p")
     if not isinstance(power, jax.core.Tracer) and not (np.asarray(power) > 0).all():
         raise ValueError(f"p={p} must be positive: 1 for the mean, 3 for a value near the maximum.")

@@ -104,8 +104,9 @@ def test_refusals() -> None:
     for function in (functional.mac, functional.gem, functional.r_mac):
         with pytest.raises(TypeError, match=rf"{function.__name__}: x is complex .* have no order"):
             function(X.astype(complex))
-    with pytest.raises(ValueError, match=r"gem: epsilon=0 must be positive"):
-        functional.gem(X, epsilon=0)
+    for epsilon in (0, "a", np.ones(3)):
+        with pytest.raises(ValueError, match=r"gem: epsilon=.* must be a positive number: a power of 0 has no"):
+            functional.gem(X, epsilon=epsilon)  # type: ignore[arg-type]
     for p in (0, np.float32(-1), [1.0, 0.0, 2.0]):
         with pytest.raises(ValueError, match=r"gem: p=.* must be positive: 1 for the mean"):
             functional.gem(X, p=p)
