@@ -46,6 +46,12 @@ class FileTree:
             return sorted(each.name for each in place.iterdir() if each.is_file()) if place.is_dir() else []
         return sorted(PurePosixPath(name).name for name in self._entries if str(PurePosixPath(name).parent) == folder)
 
+    def folders(self) -> list[str]:
+        """The names of the folders directly below this one, sorted."""
+        if self._archive is None:
+            return sorted(each.name for each in self.path.iterdir() if each.is_dir())
+        return sorted({name.split("/")[0] for name in self._entries if "/" in name})
+
     def has(self, name: str) -> bool:
         """Whether there is a file of this path below the folder."""
         return name in self._entries if self._archive is not None else (self.path / _inside(name)).is_file()

@@ -3,7 +3,6 @@
 import csv
 import io
 import itertools
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from jaxcnn._hints import did_you_mean
 from jaxcnn.data._arrays import Dataset, Split
+from jaxcnn.data._file_tree import FileTree
 
 _HEADS = ("label", "labels", "class", "target", "y")  # of the first column, where a table has a header
 _SUFFIXES = {".ts": "", ".csv": ",", ".tsv": "\t"}
@@ -39,8 +39,8 @@ def series(path: str | Path, *, name: str, z_normalize: bool = True) -> Dataset:
 
     Raises:
         FileNotFoundError: no such folder, or no files of this name in it; the message lists the sets that it has.
-        ValueError: a file that does not follow the format, with missing values or time stamps, or whose series have
-            other numbers of channels or other labels than the training series.
+        ValueError: a zip file that cannot be read; a file that does not follow the format, with missing values or time
+            stamps, or whose series have other numbers of channels or other labels than the training series.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -51,19 +51,19 @@ def series(path: str | Path, *, name: str, z_normalize: bool = True) -> Dataset:
     (array([[0., 1., 2.],
            [2., 1., 0.]], dtype=float32), array([3, 2]), ('down', 'up'))
     """
-    path = Path(path).expanduser()
-    root = _opened(path)
+    tree = FileTree(path)
     rows: dict[str, list[_Row]] = {}
     names: tuple[str, ...] = ()
     for part in ("TRAIN", "TEST"):
-        file, suffix = _find(root, name, part, path)
+        file, suffix = _find(tree, name, part)
+        content = tree.read(file)
         try:
-            text = file.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
+            text = content.decode("utf-8-sig")  # spreadsheets write a byte order mark
             found, known = _read_ts(text) if suffix == ".ts" else (_read_table(text, _SUFFIXES[suffix]), ())
         except UnicodeDecodeError as error:
-            raise ValueError(f"{file} is not text in UTF-8 ({error}); save it as UTF-8.") from None
+            raise ValueError(f"{tree.name_of(file)} is not text in UTF-8 ({error}); save it as UTF-8.") from None
         except (ValueError, csv.Error) as error:
-            raise ValueError(f"{file}: {error}") from None
+            raise ValueError(f"{tree.name_of(file)}: {error}") from None
         rows[part] = found
         names = names or known
     try:
@@ -85,30 +85,17 @@ def series(path: str | Path, *, name: str, z_normalize: bool = True) -> Dataset:
     return Dataset(name=name, train=train, test=test, class_names=names)
 
 
-def _opened(path: Path) -> Path | zipfile.Path:
-    if path.is_dir():
-        return path
-    if path.is_file() and zipfile.is_zipfile(path):
-        root = zipfile.Path(path)
-        inside = list(root.iterdir())
-        # The zip file of a folder that has a folder for each set.
-        whole = len(inside) == 1 and inside[0].is_dir() and any(each.is_dir() for each in inside[0].iterdir())
-        return inside[0] if whole else root
-    raise FileNotFoundError(f"there is no folder and no zip file {path}.")
-
-
-def _find(root: Path | zipfile.Path, name: str, part: str, path: Path) -> tuple[Path | zipfile.Path, str]:
+def _find(tree: FileTree, name: str, part: str) -> tuple[str, str]:
     """The file of a part of a set, and its suffix."""
-    for folder in (root, root / name):
+    for folder in ("", f"{name}/"):
         for suffix in _SUFFIXES:
-            file = folder / f"{name}_{part}{suffix}"
-            if file.is_file():
+            file = f"{folder}{name}_{part}{suffix}"
+            if tree.has(file):
                 return file, suffix
-    inner = [each for each in root.iterdir() if each.is_dir()]
-    files = [file.name for folder in (root, *inner) for file in folder.iterdir()]
+    files = [file for folder in (".", *tree.folders()) for file in tree.names(folder)]
     sets = sorted({file.partition("_TRAIN.")[0] for file in files if "_TRAIN." in file})
     hint = did_you_mean(name, sets) if sets else "It has no file NAME_TRAIN.ts."
-    raise FileNotFoundError(f"{path} has no {name}_{part} with a suffix {', '.join(_SUFFIXES)}. {hint}")
+    raise FileNotFoundError(f"{tree.path} has no {name}_{part} with a suffix {', '.join(_SUFFIXES)}. {hint}")
 
 
 def _read_ts(text: str) -> tuple[list[_Row], tuple[str, ...]]:
@@ -148,7 +135,7 @@ def _read_ts(text: str) -> tuple[list[_Row], tuple[str, ...]]:
 
 def _read_table(text: str, delimiter: str) -> list[_Row]:
     rows = []
-    for number, fields in enumerate(csv.reader(io.StringIO(text), delimiter=delimiter), 1):
+    for number, fields in enumerate(csv.reader(io.StringIO(text, newline=None), delimiter=delimiter), 1):
         label, *values = (field.strip() for field in fields or [""])
         while values and values[-1].lower() in ("", "nan"):
             values.pop()

@@ -73,7 +73,25 @@ def test_a_zip_file_is_read_as_a_folder(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "folder.zip", "w") as archive:  # of a folder of sets
         archive.writestr("archive/Two/Two_TRAIN.ts", TRAIN)
         archive.writestr("archive/Two/Two_TEST.ts", TEST)
+        archive.writestr("__MACOSX/archive/Two/._Two_TEST.ts", "")  # of macOS's own archiver
     assert data.series(tmp_path / "folder.zip", name="Two").fingerprint == one.fingerprint
+
+
+def test_a_damaged_zip_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sets.zip").write_bytes(b"PK damaged")
+    with pytest.raises(ValueError, match=r"sets\.zip is neither a folder nor a zip file that can be read"):
+        data.series(tmp_path / "sets.zip", name="Two")
+
+
+@pytest.mark.parametrize("ending", ["\r\n", "\r"])
+def test_lines_may_end_as_on_other_systems(tmp_path: Path, ending: str) -> None:
+    table, text = "up,0,1\ndown,2,1\n", TRAIN
+    for suffix, content in ((".csv", table), (".ts", text)):
+        folder = write(tmp_path / suffix, content, content, suffix)
+        expected = data.series(folder, name="Two").fingerprint
+        for path in folder.rglob("Two_*"):
+            path.write_bytes(content.replace("\n", ending).encode())
+        assert data.series(folder, name="Two").fingerprint == expected
 
 
 def test_a_path_may_begin_with_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
