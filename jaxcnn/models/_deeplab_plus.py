@@ -54,9 +54,9 @@ class DeepLabV3Plus(DeepLabV3):
         return self._head(self.channels, "head", 0.0)(x, train)
 
 
-for _name, _sizes, _parameters, _macs, _accuracy in (
-    ("deeplabv3plus_resnet50", (3, 4, 6, 3), 40_352_181, 73_263_552_874, ""),
-    ("deeplabv3plus_resnet101", (3, 4, 23, 3), 59_344_309, 93_889_108_330, "78.85 % mean IoU PASCAL VOC 2012 val"),
+for _name, _sizes, _parameters, _macs in (
+    ("deeplabv3plus_resnet50", (3, 4, 6, 3), 40_352_181, 73_263_552_874),
+    ("deeplabv3plus_resnet101", (3, 4, 23, 3), 59_344_309, 93_889_108_330),
 ):
     register(
         ModelInfo(
@@ -66,7 +66,6 @@ for _name, _sizes, _parameters, _macs, _accuracy in (
             num_classes=21,
             parameters=_parameters,
             macs=_macs,
-            accuracy=_accuracy,
         ),
         functools.partial(DeepLabV3Plus, stage_sizes=_sizes),
     )
