@@ -21,12 +21,12 @@ from tests.functional.engine.groups import grouped_geometries, loop_grouped_kern
 @given(
     geometry=dense_geometries(),
     block_bytes=st.sampled_from([1, 500, 2000, 2**22]),
-    fewest=st.sampled_from([1, _im2col.FEWEST_IN_LONG_ROWS]),
+    fewest=st.sampled_from([1, _im2col.FEWEST_IN_PIECES]),
     avx512=st.booleans(),
 )
 def test_kernel_gradients_agree_with_loops(geometry: ConvGeometry, block_bytes: int, fewest: int, avx512: bool) -> None:
     """Blocks of one row, several rows, one image, several or all images; rows are gathered, in parts or whole."""
-    with mock.patch.multiple(_im2col, BLOCK_BYTES=block_bytes, FEWEST_IN_LONG_ROWS=fewest, AVX512=avx512):
+    with mock.patch.multiple(_im2col, BLOCK_BYTES=block_bytes, FEWEST_IN_PIECES=fewest, AVX512=avx512):
         check(_im2col.ALGORITHM, geometry, "kernel_grad")
 
 
@@ -34,7 +34,7 @@ def test_kernel_gradients_agree_with_loops(geometry: ConvGeometry, block_bytes: 
 @pytest.mark.parametrize("block_bytes", [1, 1000])
 def test_rows_of_dilated_windows(block_bytes: int, avx512: bool) -> None:
     geometry = conv_geometry((3, 7, 6, 2), (3, 2, 2, 3), strides=(2, 1), kernel_dilation=(2, 3), padding=(1, 2))
-    with mock.patch.multiple(_im2col, BLOCK_BYTES=block_bytes, FEWEST_IN_LONG_ROWS=1, AVX512=avx512):
+    with mock.patch.multiple(_im2col, BLOCK_BYTES=block_bytes, FEWEST_IN_PIECES=1, AVX512=avx512):
         assert _im2col.blocks_for(geometry, 4).count > 1
         check(_im2col.ALGORITHM, geometry, "kernel_grad")
 
@@ -53,7 +53,7 @@ def test_rows_are_gathered_unless_there_is_avx512() -> None:
 @pytest.mark.parametrize(("block_bytes", "fewest"), [(1, 1), (1, 16), (2**22, 16)])
 def test_the_loop_passes_the_checks_of_shard_map(block_bytes: int, fewest: int, avx512: bool) -> None:
     geometry = conv_geometry((4, 6, 5, 2), (3, 3, 2, 3), strides=(2, 1))
-    with mock.patch.multiple(_im2col, BLOCK_BYTES=block_bytes, FEWEST_IN_LONG_ROWS=fewest, AVX512=avx512):
+    with mock.patch.multiple(_im2col, BLOCK_BYTES=block_bytes, FEWEST_IN_PIECES=fewest, AVX512=avx512):
         check_inside_shard_map(_im2col.ALGORITHM, geometry, "kernel_grad")
 
 
