@@ -100,6 +100,7 @@ def test_only_examples_that_count_vote() -> None:
     assert accuracy([0], k=3, mask=[[False, True, False]]) == 1
     assert accuracy([1], k=2, mask=[[True, False, False]]) == 1
     assert np.isnan(accuracy([1], mask=[[False, False, False]]))
+    assert accuracy([0], k=3, mask=[[True, True, False]]) == 1  # one vote each, and the lowest class
 
 
 def test_zero_and_minus_zero_are_equal_scores() -> None:
