@@ -25,6 +25,9 @@ def between(mark: str) -> str:
     return found.group(1)
 
 
+UCR = ROOT.parent / "shared" / "data" / "ucr.zip"
+
+
 def command(mark: str) -> str:
     return between(mark).replace("```bash", "").replace("```", "").strip()
 
@@ -96,6 +99,15 @@ def test_the_figures_in_the_text_about_segmentation_are_those_of_the_results() -
     assert f"it is {held_out[4]} %" in page
     on_test = [variant("segment_camvid", name)["test/mean_iou"]["mean"] for name in names[2:]]
     assert max(on_test[1:]) - on_test[0] < 0.003 and "neither helps by more than 0.3 points" in page
+
+
+@pytest.mark.skipif(not UCR.is_file(), reason="the sets of the archive are not there")
+def test_the_page_about_series_says_how_many_permuted_labels_are_right() -> None:
+    file = find_experiment("series_ucr")
+    configs = [file.config_class(archive=str(UCR), permuted=permuted) for permuted in (False, True)]
+    labels, permuted = (file.build(config).data.train["label"] for config in configs)
+    page = in_one_line((ROOT / "docs" / "tasks" / "series.md").read_text(encoding="utf-8"))
+    assert f"of which {(labels == permuted).sum()} of {len(labels)} happen to be right" in page
 
 
 @pytest.mark.parametrize("mark", ["main command", "test command"])
