@@ -55,8 +55,8 @@ class DeepLabV3Plus(DeepLabV3):
 
 
 for _name, _sizes, _parameters, _macs in (
-    ("deeplabv3plus_resnet50", (3, 4, 6, 3), 40_352_181, 73_263_552_874),
-    ("deeplabv3plus_resnet101", (3, 4, 23, 3), 59_344_309, 93_889_108_330),
+    ("deeplabv3plus_resnet50", (3, 4, 6, 3), 40_352_181, 72_194_808_256),
+    ("deeplabv3plus_resnet101", (3, 4, 23, 3), 59_344_309, 92_820_363_712),
 ):
     register(
         ModelInfo(

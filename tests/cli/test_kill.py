@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jax
@@ -16,6 +15,7 @@ import pytest
 
 from jaxcnn.train import RunFolder
 from tests.cli.conftest import TINY
+from tests.train.runs import wait_for_epochs
 from tests.train.states import last_state
 
 
@@ -39,17 +39,6 @@ class Process:
             self.process.send_signal(number)
         out, _ = self.process.communicate(timeout=120)
         return out, self.process.returncode
-
-
-def wait_for_epochs(folder: Path, count: int) -> None:
-    """Waits until the run has recorded this number of epochs."""
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        metrics = folder / "metrics.jsonl"
-        if metrics.exists() and metrics.read_text(encoding="utf-8").count("\n") >= count:
-            return
-        time.sleep(0.005)
-    raise TimeoutError(f"{folder} did not record {count} epochs")
 
 
 def fingerprint(folder: Path) -> tuple[str, list[dict[str, float]]]:

@@ -15,6 +15,7 @@ from jaxcnn.cli import main
 from jaxcnn.cli._signals import stop_on_signals
 from tests.cli.conftest import TINY
 from tests.tiers import default_rows
+from tests.train.runs import wait_for_epochs
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -62,9 +63,7 @@ def test_a_closed_terminal_saves_like_sigterm(tmp_path: Path, capsys: pytest.Cap
     folder = tmp_path / "run"
 
     def hang_up() -> None:
-        deadline = time.monotonic() + 120
-        while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for_epochs(folder, 1)
         os.kill(os.getpid(), signal.SIGHUP)
 
     earlier = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup

@@ -1,6 +1,7 @@
 """Helpers for tests of whole runs: the tiny experiment, a silent display, comparisons."""
 
 import dataclasses
+import time
 from pathlib import Path
 
 import jax
@@ -36,6 +37,17 @@ class Quiet:
     def epoch(self, record: Record, *, waited: float | None = None) -> None: ...
     def due(self, seconds: float) -> bool:
         return False
+
+
+def wait_for_epochs(folder: Path, count: int) -> None:
+    """Waits until the run has recorded this number of epochs. A new run has an empty file of metrics."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        metrics = folder / "metrics.jsonl"
+        if metrics.exists() and metrics.read_text(encoding="utf-8").count("\n") >= count:
+            return
+        time.sleep(0.005)
+    raise TimeoutError(f"{folder} did not record {count} epochs")
 
 
 def new_run(folder: Path) -> tuple[ExperimentFile, RunFolder]:

@@ -26,7 +26,7 @@ from jaxcnn.train._prepare import resume_run
 from jaxcnn.train._roll_back import WENT_BACK
 from jaxcnn.train._runs._discover import load_experiment
 from jaxcnn.train._runs._folder import EXTENDED, RunFolder
-from tests.train.runs import TINY, Quiet, final_state, new_run
+from tests.train.runs import TINY, Quiet, final_state, new_run, wait_for_epochs
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -182,10 +182,8 @@ def test_two_processes_extend_their_run_as_one_process_does(tmp_path: Path) -> N
 def test_a_signal_to_one_process_stops_both_at_one_step_and_one_process_goes_on(tmp_path: Path) -> None:
     """The case of one machine of several that is taken away; the remaining process continues on other devices."""
     folder, epochs = tmp_path / "two", 500
-    deadline = time.monotonic() + 120
     with two_processes(folder, TINY, epochs=epochs) as processes:
-        while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_for_epochs(folder, 1)
         processes[1].send_signal(signal.SIGTERM)
         said = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [128 + signal.SIGINT, 128 + signal.SIGTERM], said
