@@ -48,6 +48,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "deeplab_mildly_balanced": {"network": "deeplab", "balance": 0.5},
     "deeplab_standardized": {"network": "deeplab", "balance": 0.5, "per_image": True},
     "deeplab_decoder": {"network": "deeplab_decoder", "balance": 0.5},
+    "deeplab_views": {"network": "deeplab_decoder", "balance": 0.5, "epochs": 60, "evaluate_every": 20, "views": True},
     "refinement": {"network": "refinement", "balance": 0.5},
 }
 
@@ -67,13 +68,14 @@ class Config:
     weight_decay: Annotated[float, "decoupled decay of kernels, not of biases"] = 1e-2
     per_image: Annotated[bool, "whether each image is standardized by its own mean and deviation"] = False
     color: Annotated[float, "random changes of brightness, contrast and saturation; a tenth of it for the hue"] = 0.5
+    views: Annotated[bool, "whether inference averages three sizes of an image and their mirror images"] = False
     evaluate_every: Annotated[int, "epochs from one evaluation to the next"] = 5
 
 
 def network(config: Config) -> Any:
     """The network of a config."""
     if config.network in ("deeplab", "deeplab_decoder"):
-        return models.create(
+        deeplab = models.create(
             "deeplabv3_resnet50" if config.network == "deeplab" else "deeplabv3plus_resnet50",
             num_classes=len(CLASSES),
             stage_sizes=(2, 2, 2, 2),
@@ -83,6 +85,7 @@ def network(config: Config) -> Any:
             rates=(2, 4, 6),
             dropout_rate=0.1,
         )
+        return models.MultiScaleInference(deeplab, scales=(0.75, 1.0, 1.25)) if config.views else deeplab
     width = config.width // 2 if config.network == "refinement" else config.width
     unet = models.create(
         "unet",
@@ -98,26 +101,27 @@ def network(config: Config) -> Any:
 
 
 def measured(model: Any, normalize: Any, trained: Any) -> dict[str, np.ndarray]:
-    """The IoU of each class on the test part; for a refined network, the mean IoU after each repetition too."""
+    """The IoU of each class on the test part, and the mean IoU after each repetition, or of one view and of all."""
     test, refined = trained.experiment.data.test, isinstance(model, models.Refinement)
-    names = [f"step{index}" for index in range(1, REPETITIONS + 1)] if refined else ["logits"]
 
     @jax.jit
     def maps(image: jax.Array) -> list[jax.Array]:
         x = normalize(image.astype(jnp.float32) / 255)
-        found = model.apply(trained.variables, x, train=False, method="features")
-        return [found[name].argmax(-1) for name in names]
+        if refined:
+            found = model.apply(trained.variables, x, train=False, method="features")
+            return [found[f"step{index}"].argmax(-1) for index in range(1, REPETITIONS + 1)]
+        networks: list[Any] = [model.network, model] if isinstance(model, models.MultiScaleInference) else [model]
+        return [network.apply(trained.variables, x, train=False).argmax(-1) for network in networks]
 
-    states = [metrics.ConfusionMatrix.empty(len(CLASSES)) for _ in names]
+    count = len(jax.eval_shape(maps, test.take(slice(1))["image"]))
+    states = [metrics.ConfusionMatrix.empty(len(CLASSES))] * count
     for start in range(0, len(test), 8):
         part = test.take(slice(start, start + 8))
         pairs = zip(states, maps(part["image"]), strict=True)
         states = [state.update(part["segmentation"].astype(np.int32), classes) for state, classes in pairs]
-    steps = np.array([float(metrics.mean_iou(state.compute())) for state in states])
-    of_classes = np.asarray(metrics.iou(states[-1].compute()))
-    return (
-        {"iou_of_classes": of_classes, "mean_iou_of_repetitions": steps} if refined else {"iou_of_classes": of_classes}
-    )
+    means = np.array([float(metrics.mean_iou(state.compute())) for state in states])
+    further = {f"mean_iou_of_{'repetitions' if refined else 'one_view_and_all'}": means} if count > 1 else {}
+    return {"iou_of_classes": np.asarray(metrics.iou(states[-1].compute()))} | further
 
 
 def build(config: Config) -> Experiment:

@@ -21,6 +21,7 @@ from jaxcnn.models._inflate import inflate
 from jaxcnn.models._lenet import LeNet5
 from jaxcnn.models._lenet_1998 import LeNet5of1998, map_loss
 from jaxcnn.models._mobilenet import MobileNetV2
+from jaxcnn.models._multi_scale_inference import MultiScaleInference
 from jaxcnn.models._multiscale import Multiscale
 from jaxcnn.models._neocognitron import Neocognitron, Stage
 from jaxcnn.models._pilotnet import PilotNet
@@ -67,6 +68,7 @@ __all__ = [
     "LeNet5of1998",
     "MobileNetV2",
     "ModelInfo",
+    "MultiScaleInference",
     "Multiscale",
     "Neocognitron",
     "PilotNet",
