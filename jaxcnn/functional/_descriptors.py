@@ -70,8 +70,9 @@ def spoc(x: ArrayLike) -> jax.Array:
 def gem(x: ArrayLike, *, p: ArrayLike = 3.0, epsilon: float = EPSILON) -> jax.Array:
     """Generalised mean of each channel over all positions: ``mean(max(x, epsilon)**p)**(1 / p)``.
 
-    It is the mean for ``p = 1`` and approaches the maximum with growing ``p``. Values are divided by the largest of
-    their channel first, so that no power overflows where the result does not. ``nn.GeM`` trains ``p``.
+    It is the mean for ``p = 1``, approaches the maximum with growing ``p``, and the geometric mean as ``p`` approaches
+    0. Values are divided by the largest of their channel first, so that no power overflows where the result does not.
+    ``nn.GeM`` trains ``p``.
 
     Args:
         x: ``(*batch, height, width, channels)``. Types of fewer than 32 bits are computed in float32.
@@ -111,8 +112,9 @@ def gem(x: ArrayLike, *, p: ArrayLike = 3.0, epsilon: float = EPSILON) -> jax.Ar
     largest = lax.stop_gradient(wide.max((-3, -2), keepdims=True))
     largest = jnp.where(jnp.isinf(largest), 1, largest)  # the quotient of two infinities would be NaN
     share = jnp.maximum(_divided(wide, largest), jnp.finfo(wide.dtype).tiny)  # the logarithm of 0 would be no number
-    mean = (share**power).mean((-3, -2))
-    return (largest[..., 0, 0, :] * mean ** (1 / power[..., 0, 0, :])).astype(x.dtype)
+    # Powers near 0 differ from 1 by less than float32 resolves, hence differences from 1.
+    less_one = jnp.expm1(power * jnp.log(share)).mean((-3, -2))
+    return (largest[..., 0, 0, :] * jnp.exp(jnp.log1p(less_one) / power[..., 0, 0, :])).astype(x.dtype)
 
 
 def r_mac(x: ArrayLike, *, levels: int = 3) -> jax.Array:

@@ -23,6 +23,8 @@ def test_maximum_mean_and_generalised_mean() -> None:
     np.testing.assert_allclose(F.gem(X, p=powers.astype(np.float32)), wanted, rtol=1e-5)
     large = F.gem(1e30 * X, p=3.0)  # the third power overflows float32
     np.testing.assert_allclose(large, 1e30 * np.asarray(F.gem(X, p=3.0)), rtol=1e-5)
+    geometric = np.exp(np.log(np.maximum(X, 1e-6).astype(np.float64)).mean((1, 2)))
+    np.testing.assert_allclose(F.gem(X, p=1e-8), geometric, rtol=1e-5)
     infinite = np.array([[[np.inf, 1.0], [2.0, 1.0]]], np.float32)
     np.testing.assert_allclose(F.gem(infinite, p=3.0), [np.inf, 1], rtol=1e-6)
 
