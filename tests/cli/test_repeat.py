@@ -92,7 +92,12 @@ def test_variants_are_shown_and_refused_before_the_first_step(
     for words, message in (
         (["--variant", "plane"], "tiny_variants has no variant 'plane'. Did you mean 'plain'?"),
         (["--set", "epoch=3"], "there is no setting 'epoch'. Did you mean 'epochs'?"),
-        (["--set", "ema_decay=0.5"], "--set ema_decay=0.5: the variants of tiny_variants differ in ema_decay"),
+        (
+            ["--variant", "plain", "--set", "ema_decay=0.5"],
+            "--set ema_decay=0.5: the variants of tiny_variants differ in ema_decay, so that 'plain' would not be what "
+            "its name says. Train without a variant to set it, with jaxcnn train tiny_variants --set ema_decay=0.5, or "
+            "add a variant to a copy of the experiment.",
+        ),
     ):
         assert main(["repeat", str(VARIANTS), *words]) == 2
         assert message in capsys.readouterr().err

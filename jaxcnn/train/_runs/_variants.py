@@ -90,6 +90,7 @@ def config_of(file: ExperimentFile, assignments: Iterable[str], *, variant: str 
         if (setting := assignment.partition("=")[0].strip()) in decided:
             raise ConfigError(
                 f"--set {assignment}: the variants of {file.name} differ in {setting}, so that {variant!r} would not "
-                f"be what its name says. Select a variant with --variant NAME: {', '.join(variants)}."
+                f"be what its name says. Train without a variant to set it, with jaxcnn train {file.name} --set "
+                f"{assignment}, or add a variant to a copy of the experiment."
             )
     return dataclasses.replace(config, **variants[variant])
