@@ -8,7 +8,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcnn.functional import max_pool
-from jaxcnn.models._layers import as_videos, classifier
+from jaxcnn.models._layers import as_videos, classifier, per_stage
 from jaxcnn.models._registry import ModelInfo, register
 from jaxcnn.nn import Conv
 
@@ -51,9 +51,10 @@ class C3D(nn.Module):
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1_1`` to ``logits``."""
         x = as_videos(x, smallest=(1, 97, 97), largest=(16, 128, 128))
+        stages = per_stage(count=5, stage_sizes=self.stage_sizes, widths=self.widths)
         normal, ones = nn.initializers.normal, nn.initializers.ones
         outputs = {}
-        for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True), 1):
+        for stage, (size, width) in enumerate(stages, 1):
             for index in range(1, size + 1):
                 name = f"conv{stage}_{index}"
                 conv = Conv(

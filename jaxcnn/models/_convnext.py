@@ -9,7 +9,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcnn.functional import global_avg_pool
-from jaxcnn.models._layers import StochasticDepth, as_images, classifier
+from jaxcnn.models._layers import StochasticDepth, as_images, classifier, per_stage
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
 from jaxcnn.nn import Conv, DepthwiseConv
 
@@ -108,11 +108,12 @@ class ConvNeXt(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The maps after the stem and after each stage, the pooled and normalised vector, and the logits."""
-        x = as_images(x, smallest=2 ** (len(self.stage_sizes) + 1))
+        stages = per_stage(stage_sizes=self.stage_sizes, widths=self.widths)
+        x = as_images(x, smallest=2 ** (len(stages) + 1))
         x = Conv(self.widths[0], (4, 4), 4, "VALID", dtype=self.dtype, kernel_init=normal_init, name="stem_conv")(x)
         outputs = {"stem": (x := make_norm(self.dtype, "stem_norm")(x))}
         done, last = 0, sum(self.stage_sizes) - 1
-        for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True), 1):
+        for stage, (size, width) in enumerate(stages, 1):
             rates = tuple(self.drop_rate * (done + index) / max(last, 1) for index in range(size))
             done += size
             x = ConvNeXtStage(width, rates, stage > 1, self.layer_scale_init, self.dtype, name=f"stage{stage}")(

@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import max_pool
-from jaxcnn.models._layers import as_images, he_fan_out, require_classes
+from jaxcnn.models._layers import as_images, he_fan_out, per_stage, require_classes
 from jaxcnn.models._registry import ModelInfo, register
 from jaxcnn.nn import Conv, ConvTranspose
 
@@ -86,9 +86,10 @@ class FCN(nn.Module):
         require_classes(self.num_classes, instead='method="features" of a model with classes gives its maps')
         if self.stride not in OFFSETS:
             raise ValueError(f"stride={self.stride!r} is not known. Known: 32, 16, 8.")
+        stages = per_stage(count=5, stage_sizes=self.stage_sizes, widths=self.widths)
         image, outputs = x.shape, {}
         conv = functools.partial(Conv, dtype=self.dtype, kernel_init=he_fan_out)
-        for stage, (size, width) in enumerate(zip(self.stage_sizes, self.widths, strict=True), 1):
+        for stage, (size, width) in enumerate(stages, 1):
             for index in range(1, size + 1):
                 padding = 100 if (stage, index) == (1, 1) else 1
                 x = nn.relu(conv(width, (3, 3), 1, padding, name=f"conv{stage}_{index}")(x))

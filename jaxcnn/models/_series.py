@@ -10,7 +10,7 @@ from flax.typing import Initializer
 from jax.typing import DTypeLike
 
 from jaxcnn._arrays import ArrayLike
-from jaxcnn.models._layers import as_series, as_series_mask, classifier, masked, masked_mean
+from jaxcnn.models._layers import as_series, as_series_mask, classifier, masked, masked_mean, per_stage
 from jaxcnn.models._registry import ModelInfo, register
 from jaxcnn.nn import BatchNorm, Conv
 
@@ -54,7 +54,7 @@ class FCN1D(nn.Module):
         x = as_series(x)
         valid = as_series_mask(mask, x)
         outputs = {}
-        for index, (width, window) in enumerate(zip(self.widths, self.windows, strict=True), 1):
+        for index, (width, window) in enumerate(per_stage(widths=self.widths, windows=self.windows), 1):
             conv = Conv(width, (window,), dtype=self.dtype, kernel_init=KERNEL_INIT, name=f"conv{index}")
             norm = self.norm(use_running_average=not train, dtype=self.dtype, name=f"norm{index}")
             outputs[f"conv{index}"] = x = masked(nn.relu(norm(conv(masked(x, valid)), mask=valid)), valid)

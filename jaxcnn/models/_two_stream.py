@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcnn._arrays import ArrayLike, as_array
+from jaxcnn._arrays import ArrayLike, as_array, common_dtype, kind_of_dtype
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import local_response_norm, max_pool
 from jaxcnn.models._layers import as_images, classifier, require_classes
@@ -20,6 +20,7 @@ PAPER = "Simonyan, Zisserman: Two-Stream Convolutional Networks for Action Recog
 FLOWS = 10
 # Rows and columns are rounded up, as in the framework of the paper.
 overlapping_pool = functools.partial(max_pool, window_shape=(3, 3), strides=2, ceil_mode=True)
+_as_input = functools.partial(as_images, smallest=201, largest=232, advice="The dense layers require a map of 6x6.")
 
 
 def stack_flows(flows: ArrayLike, *, subtract_mean: bool = True) -> jax.Array:
@@ -38,13 +39,14 @@ def stack_flows(flows: ArrayLike, *, subtract_mean: bool = True) -> jax.Array:
 
     Raises:
         ShapeError: fewer than four axes, or no two displacements.
+        TypeError: booleans or complex numbers.
 
     >>> flows = jnp.ones((10, 8, 8, 2)).at[:, 0, 0].set(3.0)
     >>> stack_flows(flows).shape, stack_flows(flows, subtract_mean=False)[0, 0]
     ((8, 8, 20), Array([3., 3., 3., 3., 3., 3., 3., 3., 3., 3., 3., 3., 3., 3., 3., 3., 3.,
            3., 3., 3.], dtype=float32))
     """
-    x = as_array(flows, name="flows")
+    x = _as_floating(flows, name="flows")
     if x.ndim < 4 or x.shape[-1] != 2:
         raise ShapeError(f"expected flows (*batch, frames, height, width, 2); got flows.shape={x.shape}.")
     if subtract_mean:
@@ -64,17 +66,29 @@ def mean_of_scores(logits: Sequence[ArrayLike]) -> jax.Array:
 
     Raises:
         ShapeError: no logits, or of several shapes.
+        TypeError: one array instead of a list, booleans or complex numbers.
 
     >>> mean_of_scores([jnp.zeros(2), jnp.array([0.0, 99.0])])
     Array([0.25, 0.75], dtype=float32)
     """
-    arrays = [as_array(each, name="logits") for each in logits]
+    if hasattr(logits, "shape") or not hasattr(logits, "__iter__"):
+        got = f"one array of shape {logits.shape}" if hasattr(logits, "shape") else repr(logits)
+        raise TypeError(f"logits must be a list of arrays, one for each network, not {got}.")
+    arrays = [_as_floating(each, name="logits") for each in logits]
     if len({each.shape for each in arrays}) != 1 or not arrays[0].ndim:
         raise ShapeError(
             f"expected the logits (*batch, classes) of one or more networks, of one shape; got "
             f"{', '.join(str(each.shape) for each in arrays) or 'none'}."
         )
-    return sum(map(jax.nn.softmax, arrays[1:]), start=jax.nn.softmax(arrays[0])) / len(arrays)
+    dtype = common_dtype(*arrays)
+    return jnp.stack([jax.nn.softmax(each.astype(dtype)) for each in arrays]).mean(0)
+
+
+def _as_floating(value: ArrayLike, *, name: str) -> jax.Array:
+    x = as_array(value, name=name)
+    if x.dtype == jnp.bool_ or kind_of_dtype(x.dtype) == "complex":
+        raise TypeError(f"{name} must be real numbers, not {x.dtype}.")
+    return x if kind_of_dtype(x.dtype) == "floating" else x.astype(jnp.zeros(()).dtype)
 
 
 class CNNM2048(nn.Module):
@@ -112,7 +126,7 @@ class CNNM2048(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Every named map of the network, from ``conv1`` to ``logits``."""
-        x = as_images(x, smallest=201, largest=232, advice="The dense layers require a map of 6x6.")
+        x = _as_input(x)
         normal = nn.initializers.normal(0.01)
         conv = functools.partial(Conv, dtype=self.dtype, kernel_init=normal)
         dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=normal)
@@ -164,7 +178,7 @@ class TwoStream(nn.Module):
     @nn.compact
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The logits of each stream, and those of both."""
-        x = as_images(x)
+        x = _as_input(x)
         require_classes(self.num_classes, instead="features of one stream are those of two_stream_spatial or _temporal")
         if x.shape[-1] < 5 or x.shape[-1] % 2 == 0:
             raise ShapeError(

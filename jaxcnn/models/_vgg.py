@@ -9,7 +9,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcnn.functional import adaptive_avg_pool, max_pool
-from jaxcnn.models._layers import as_images, classifier, he_fan_out
+from jaxcnn.models._layers import as_images, classifier, he_fan_out, per_stage
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
 from jaxcnn.nn import BatchNorm, Conv
 
@@ -84,7 +84,7 @@ def vgg_stages(
 ) -> dict[str, jax.Array]:
     """The maps of the stages of 3x3 convolutions by name, within a module that is compact."""
     outputs = {}
-    for stage, (size, width) in enumerate(zip(stage_sizes, widths, strict=True), 1):
+    for stage, (size, width) in enumerate(per_stage(stage_sizes=stage_sizes, widths=widths), 1):
         for index in range(1, size + 1):
             place = f"{stage}_{index}"
             x = Conv(width, (3, 3), 1, 1, dtype=dtype, kernel_init=he_fan_out, name=f"conv{place}")(x)

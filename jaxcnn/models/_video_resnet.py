@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcnn._axes import as_int
 from jaxcnn._errors import check_choice
 from jaxcnn.functional import global_avg_pool, max_pool
-from jaxcnn.models._layers import as_videos, classifier, he_fan_out
+from jaxcnn.models._layers import as_videos, classifier, he_fan_out, per_stage
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
 from jaxcnn.nn import BatchNorm, Conv
 
@@ -143,13 +144,16 @@ class VideoResNet(nn.Module):
         """The maps after the stem and after each stage, the pooled vector, and the logits."""
         x = as_videos(x)
         check_choice(self.time_padding, get_args(TimePadding), name="time_padding")
-        for kind in self.kinds:
+        stages = per_stage(kinds=self.kinds, stage_sizes=self.stage_sizes)
+        for kind, _ in stages:
             check_choice(kind, get_args(Kind), name="kind")
+        if as_int(self.width, name="width") < 1:
+            raise ValueError(f"width={self.width} must be at least 1.")
         conv = functools.partial(video_conv, time_padding=self.time_padding, dtype=self.dtype)
         norm = functools.partial(self.norm, use_running_average=not train, dtype=self.dtype)
         if self.factored_stem:
             # 45 channels in the paper, where the stem has 64.
-            middle = 45 * self.width // 64
+            middle = max(45 * self.width // 64, 1)
             x = nn.relu(norm(name="stem_norm_space")(conv(middle, (1, 7, 7), (1, 2, 2), name="stem_conv_space")(x)))
             x = conv(self.width, (3, 1, 1), name="stem_conv_time")(x)
         else:
@@ -158,7 +162,7 @@ class VideoResNet(nn.Module):
         outputs = {"stem": x}
         if self.stem_pool:
             x = max_pool(x, (1, 3, 3), strides=(1, 2, 2), padding=(0, 1, 1))
-        for stage, (kind, size) in enumerate(zip(self.kinds, self.stage_sizes, strict=True), 1):
+        for stage, (kind, size) in enumerate(stages, 1):
             for index in range(size):
                 x = VideoBlock(
                     features=self.width * 2 ** (stage - 1),

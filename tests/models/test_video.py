@@ -109,11 +109,27 @@ def test_the_images_of_both_streams_give_a_map_of_six_by_six() -> None:
 
 def test_what_cannot_be_inflated_is_listed() -> None:
     image = {"params": {"a": {"kernel": np.zeros((3, 3, 1, 2))}, "b": {"bias": np.zeros(2)}}}
-    with pytest.raises(ValueError, match=r"^inflate: only one of the networks has params/b/bias, params/c/bias\."):
+    with pytest.raises(
+        ValueError,
+        match=r"^inflate: the image network has no params/c/bias, and the video network has no params/b/bias\. Create",
+    ):
         models.inflate(image, {"params": {"a": {"kernel": np.zeros((2, 3, 3, 1, 2))}, "c": {"bias": np.zeros(2)}}})
     like = {"params": {"a": {"kernel": np.zeros((2, 3, 3, 1, 4))}, "b": {"bias": np.zeros((1, 2))}}}
     with pytest.raises(ShapeError, match=r"params/a/kernel \(2, 3, 3, 1, 4\) from \(3, 3, 1, 2\), params/b/bias"):
         models.inflate(image, like)
+    for tree in ([np.zeros(2)], np.zeros(2), {"params": [np.zeros(2)]}):
+        with pytest.raises(TypeError, match="variables must be the variables of a network, as its init returns them"):
+            models.inflate(tree, like)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="inflate: params/a must be an array of numbers, not of type str"):
+        models.inflate({"params": {"a": "x"}}, {"params": {"a": np.zeros(2)}})
+
+
+def test_inflated_variables_are_copies_in_the_tree_of_the_video_network() -> None:
+    image = {"params": {"a/b": {"bias": jnp.zeros(2)}}, "batch_stats": {}}
+    inflated = models.inflate(image, image)
+    assert jax.tree.structure(inflated) == jax.tree.structure(image)
+    jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf + 1, tree), donate_argnums=0)(inflated)
+    np.testing.assert_array_equal(image["params"]["a/b"]["bias"], [0, 0])  # a shared array would be deleted
 
 
 def test_flows_are_stacked_as_the_paper_has_it() -> None:
@@ -135,6 +151,22 @@ def test_the_mean_of_scores() -> None:
         models.mean_of_scores([a, b[0]])
     with pytest.raises(ShapeError, match="got none"):
         models.mean_of_scores([])
+    with pytest.raises(TypeError, match=r"logits must be a list of arrays, .*, not one array of shape \(4, 3\)\."):
+        models.mean_of_scores(a)
+    with pytest.raises(TypeError, match=r"logits must be a list of arrays, one for each network, not None\."):
+        models.mean_of_scores(None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="mean_of_scores: logits must be real numbers, not bool"):
+        models.mean_of_scores([a > 0])
+    with pytest.raises(TypeError, match="stack_flows: flows must be real numbers, not complex64"):
+        models.stack_flows(jnp.zeros((1, 2, 2, 2), jnp.complex64))
+
+
+def test_dtypes_of_streams_under_strict_promotion() -> None:
+    with jax.numpy_dtype_promotion("strict"):
+        mean = models.mean_of_scores([jnp.zeros(2, jnp.bfloat16), jnp.zeros(2)])
+        stacked = models.stack_flows(jnp.ones((1, 2, 2, 2), jnp.int32))
+    assert (mean.dtype, stacked.dtype) == (jnp.float32, jnp.float32)
+    np.testing.assert_array_equal(mean, [0.5, 0.5])
 
 
 class Half(linen.Module):
@@ -155,7 +187,7 @@ class Half(linen.Module):
 def test_two_streams_average_their_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jaxcnn.models._two_stream.CNNM2048", Half)
     model = models.create("two_stream", num_classes=4)
-    x = random((2, 3, 3, 7)).astype(np.float32)
+    x = random((2, 201, 201, 7)).astype(np.float32)
     variables = quick_jit(model.init)(jax.random.key(0), x)
     assert {name: each["dense"]["kernel"].shape for name, each in variables["params"].items()} == {
         "spatial": (3, 4),
@@ -172,6 +204,7 @@ def test_two_streams_average_their_scores(monkeypatch: pytest.MonkeyPatch) -> No
         ("r3d_18", (32, 32, 3), r"expected videos \(\*batch, frames, height, width, channels\); got x.shape=\(32, 32"),
         ("c3d", (17, 112, 112, 3), r"with frames of 1 to 16; got x.shape=\(17, 112, 112, 3\)"),
         ("c3d", (16, 112, 96, 3), r"with width of 97 to 128; got"),
+        ("two_stream", (200, 224, 23), r"^TwoStream: .* sides from 201 to 232; got x.shape=\(200, 224, 23\)"),
         ("two_stream_spatial", (200, 224, 3), r"sides from 201 to 232; got .* The dense layers require a map of 6x6"),
         ("two_stream", (224, 224, 6), r"two channels for each flow, .*3 \+ 2 L\); got x.shape"),
         ("two_stream", (224, 224, 3), r"three channels and two channels for each flow, .*3 \+ 2 L\); got x.shape"),

@@ -7,6 +7,7 @@ from jaxcnn.models._layers._inception import Branches, ConvUnit, scaled
 from jaxcnn.models._layers._initializers import he_fan_out, torch_bias, torch_kernel
 from jaxcnn.models._layers._lenet_bitmaps import DIGITS
 from jaxcnn.models._layers._masked import as_series_mask, masked, masked_mean
+from jaxcnn.models._layers._stages import per_stage
 from jaxcnn.models._layers._stochastic_depth import StochasticDepth
 from jaxcnn.models._layers._widths import scaled_width
 
@@ -25,6 +26,7 @@ __all__ = [
     "he_fan_out",
     "masked",
     "masked_mean",
+    "per_stage",
     "require_classes",
     "scaled",
     "scaled_width",
