@@ -4,7 +4,7 @@ Each clip is twelve frames of 32x32 pixels: an MNIST digit moves in one of eight
 CIFAR-10 that moves as well (`data.moving_digits`). The spatial network reads the frame in the middle, the temporal one
 ten flows of Horn and Schunck, each with its mean subtracted; fusion averages their scores. Both streams of the fusion
 learn from losses of their own, as if trained alone. The direction cannot be seen in a frame, so the spatial network
-stays at chance (12.5 %). The controls do not subtract the mean, or put the frames into random order; a network of four
+stays at chance (12.5 %). The controls do not subtract the mean, or put the frames into random order; a network of six
 3-D convolutions reads all frames. Variants with `both` have 80 classes, the digit and the direction.
 
 run     jaxcnn repeat two_stream_moving_digits --seeds 3     (both sets prepared by tensorflow-datasets)

@@ -42,7 +42,7 @@ def stack(images: Sequence[np.ndarray], name_of: Callable[[int], str]) -> np.nda
             first, other = (f"{side[0]} high and {side[1]} wide" for side in (size, image.shape[:2]))
             raise ValueError(
                 f"images must have one size, but {name_of(0)} is {first}, and {name_of(place)} is {other}. "
-                f"Give the size to bring them to, such as --set image_size=32."
+                f"Give the size to bring them to, such as image_size=32; on the command line, --set image_size=32."
             )
     channels = max(image.shape[2] for image in images)
     stacked = np.empty((len(images), *size, channels), np.uint8)

@@ -1,6 +1,7 @@
 """A folder of images, one sub-folder for each class."""
 
 import hashlib
+import numbers
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +109,8 @@ def check_options(image_size: int | None, channels: int | None, test_fraction: f
         raise ValueError(f"image_size={image_size} must be at least 1.")
     if channels is not None:
         check_channels(channels)
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction={test_fraction} must be between 0 and 1, such as 0.2.")
+    if not isinstance(test_fraction, numbers.Real) or not 0 < test_fraction < 1:
+        raise ValueError(f"test_fraction={test_fraction!r} must be between 0 and 1, such as 0.2.")
 
 
 def listed(files: dict[str, list[Path]], names: tuple[str, ...]) -> list[Labelled]:

@@ -56,16 +56,15 @@ class FolderContents:
 
 
 @error_context("folder")
-def scan_folder(path: str | Path, *, videos: bool = False) -> FolderContents:
+def scan_folder(path: str | Path) -> FolderContents:
     """Finds the images of a folder, without opening them.
 
     Args:
         path: the folder, with one sub-folder for each class, or with ``train`` and ``test`` above these.
-        videos: whether each sub-folder of a class is a video, so that two classes may have sub-folders of the same
-            names.
 
     Raises:
         FileNotFoundError: there is no such folder.
+        TypeError: neither a text nor a path.
         ValueError: no classes, a class without images, two folders for one split, classes that hold the same
             sub-folders, an image under two classes, a link to a file that does not exist, a folder that cannot be read.
 
@@ -82,10 +81,40 @@ def scan_folder(path: str | Path, *, videos: bool = False) -> FolderContents:
     """
     if not str(path):
         raise ValueError("which folder? Write folder:/path, with one sub-folder of images for each class.")
+    return _scanned(path, videos=False)
+
+
+def scan_videos(path: str | Path) -> FolderContents:
+    """Finds the frames of a folder of videos; two classes may have videos of the same names.
+
+    A link to a frame of the same video is a frame as well.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        TypeError: neither a text nor a path.
+        ValueError: as of ``scan_folder``, and an image that is not in the folder of a video.
+    """
+    if not str(path):
+        raise ValueError(f"the path is empty. {_EXPECTED[True]}")
+    found = _scanned(path, videos=True)
+    for split, classes in found.splits.items():
+        for name, images in classes.items():
+            above = found.folders[split] / name
+            for image in images:
+                if image.parent == above:
+                    raise ValueError(f"{image} is in the folder of a class. {_EXPECTED[True]}")
+                if image.parent.parent != above:
+                    raise ValueError(f"{image} is in a folder within that of a video. {_EXPECTED[True]}")
+    return found
+
+
+def _scanned(path: str | Path, *, videos: bool) -> FolderContents:
+    if not isinstance(path, str | Path):
+        raise TypeError(f"path must be the path of a folder, not {path!r}.")
     root = Path(path).expanduser()
     if not root.is_dir():
         kind = "is not a folder" if root.exists() else "does not exist"
-        raise FileNotFoundError(f"{root} {kind}. {_EXPECTED}")
+        raise FileNotFoundError(f"{root} {kind}. {_EXPECTED[videos]}")
     scan = _Scan(root, videos=videos)
     folders = scan.splits()
     classes = {(split, each.name): each for split, folder in folders.items() for each in scan.classes(folder)}
@@ -99,7 +128,10 @@ def scan_folder(path: str | Path, *, videos: bool = False) -> FolderContents:
     return FolderContents(root=root, splits=splits, folders=folders, skipped=scan.skipped)
 
 
-_EXPECTED = "A folder of images has one sub-folder for each class."
+_EXPECTED = {
+    False: "A folder of images has one sub-folder for each class.",
+    True: "A folder of videos has one sub-folder for each class, and in it one folder of frames for each video.",
+}
 
 
 class _Scan:
@@ -140,7 +172,7 @@ class _Scan:
         loose = self._note_loose(folder)
         if not found:
             held = f"has {loose} images but no sub-folder" if loose else "has no sub-folder"
-            raise ValueError(f"{folder} {held}. {_EXPECTED}")
+            raise ValueError(f"{folder} {held}. {_EXPECTED[self.videos]}")
         if self.videos:
             return found
         inside = {each: {inner.name.casefold() for inner in self._folders(each)} for each in found}
@@ -207,9 +239,12 @@ class _Scan:
                 self._skip(path, ABOVE)
             elif not self._owned(key, path, there):
                 self._walk(key, path, found, links, linked=True)
-        elif self._is_image(path, regular=stat.S_ISREG(target.st_mode)) and not self._owned(key, path, there):
-            self._owners[there] = (key, path, True)
-            found.append(path)
+        elif self._is_image(path, regular=stat.S_ISREG(target.st_mode)):
+            if self.videos and there in self._owners and self._owners[there][1].parent == path.parent:
+                found.append(path)  # a frame that is shown twice
+            elif not self._owned(key, path, there):
+                self._owners[there] = (key, path, True)
+                found.append(path)
 
     def _owned(self, key: Key, path: Path, identity: Identity) -> bool:
         """Whether a file or folder is read already; then it is recorded as skipped."""

@@ -1,6 +1,7 @@
 """Clips of a digit that moves over a photograph, in a direction that no single frame shows."""
 
 import math
+import numbers
 from typing import Literal
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from jaxcnn._axes import as_int
 from jaxcnn._errors import check_choice
 from jaxcnn.data._arrays import Dataset, Split
-from jaxcnn.data._scenes import enlarge, write
+from jaxcnn.data._scenes import check_sources, enlarge, write
 
 # Names of the directions, and steps along the columns and the rows.
 DIRECTIONS = {
@@ -61,8 +62,9 @@ def moving_digits(
         seed: of everything random here.
 
     Raises:
-        ValueError: digits that are not grey, a frame smaller than a digit, counts below 1, a negative drift, or an
-            unknown task.
+        ValueError: digits that are not grey, photographs that are neither grey nor colour, a frame smaller than a
+            digit, counts below 1, a negative drift or seed, or an unknown task.
+        TypeError: something else than data sets and integers.
 
     >>> from jaxcnn.data._load import load
     >>> digits = load("digits", image_size=8)
@@ -71,15 +73,12 @@ def moving_digits(
     ((3, 5, 16, 16, 3), ('right', 'down right', 'down'))
     """
     check_choice(task, TASKS, name="task")
-    if digits.image_shape[2] != 1:
-        raise ValueError(f"digits must have one channel, but {digits.name} has {digits.image_shape[2]}.")
-    if as_int(size, name="size") < max(digits.image_shape):
-        raise ValueError(f"size={size} is under {max(digits.image_shape)}, the size of the digits.")
+    check_sources(digits, photographs, size=size, seed=seed)
     for name, count in (("train_count", train_count), ("test_count", test_count), ("frames", frames)):
         if as_int(count, name=name) < 1:
             raise ValueError(f"{name}={count} must be at least 1.")
-    if not 0 <= drift < math.inf:
-        raise ValueError(f"drift={drift} must be a number of pixels of at least 0.")
+    if not isinstance(drift, numbers.Real) or not 0 <= drift < math.inf:
+        raise ValueError(f"drift={drift!r} must be a number of pixels of at least 0.")
 
     def clips(part: str, count: int, stream: int) -> Split:
         rng = np.random.default_rng([seed, stream])

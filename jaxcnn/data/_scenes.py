@@ -45,7 +45,9 @@ def digit_scenes(
         most: the largest number of digits on a scene, from 1 to 4; the smallest is 1.
 
     Raises:
-        ValueError: digits that are not grey, a scene smaller than a digit, no scene, or another number of digits.
+        ValueError: digits that are not grey, photographs that are neither grey nor colour, a scene smaller than a
+            digit, no scene, another number of digits, or a negative seed.
+        TypeError: something else than data sets and integers.
 
     >>> from jaxcnn.data._load import load
     >>> digits = load("digits", image_size=16)
@@ -55,10 +57,7 @@ def digit_scenes(
     >>> scenes.train["boxes"][0, 0], scenes.train["box_label"][0, 0]
     (array([ 6., 14., 14., 30.], dtype=float32), np.int32(9))
     """
-    if digits.image_shape[2] != 1:
-        raise ValueError(f"digits must have one channel, but {digits.name} has {digits.image_shape[2]}.")
-    if as_int(size, name="size") < max(digits.image_shape):
-        raise ValueError(f"size={size} is under {max(digits.image_shape)}, the size of the digits.")
+    check_sources(digits, photographs, size=size, seed=seed)
     for name, count in (("train_count", train_count), ("test_count", test_count)):
         if as_int(count, name=name) < 1:
             raise ValueError(f"{name}={count} must be at least 1.")
@@ -88,6 +87,27 @@ def digit_scenes(
         licence="; ".join(part for part in (digits.licence, photographs.licence) if part),
         citation="\n".join(part for part in (digits.citation, photographs.citation) if part),
     )
+
+
+def check_sources(digits: Dataset, photographs: Dataset, *, size: int, seed: int) -> None:
+    """Refuses data sets that cannot be written over each other.
+
+    Raises:
+        ValueError: digits that are not grey, photographs that are neither grey nor colour, a picture smaller than a
+            digit, or a negative seed.
+        TypeError: something else than data sets and integers.
+    """
+    for name, each in (("digits", digits), ("photographs", photographs)):
+        if not isinstance(each, Dataset):
+            raise TypeError(f"{name} must be a Dataset, such as data.load('mnist'), not {type(each).__name__}.")
+    if digits.image_shape[2] != 1:
+        raise ValueError(f"digits must have one channel, but {digits.name} has {digits.image_shape[2]}.")
+    if (channels := photographs.image_shape[2]) not in (1, 3):
+        raise ValueError(f"photographs must have one or three channels, but {photographs.name} has {channels}.")
+    if as_int(size, name="size") < max(digits.image_shape):
+        raise ValueError(f"size={size} is under {max(digits.image_shape)}, the size of the digits.")
+    if as_int(seed, name="seed") < 0:
+        raise ValueError(f"seed={seed} must be at least 0.")
 
 
 def _scenes(digits: Split, photographs: Split, size: int, count: int, rng: np.random.Generator, most: int) -> Split:
@@ -122,10 +142,13 @@ def box_around(mask: np.ndarray) -> np.ndarray:
 def write(
     image: np.ndarray, classes: np.ndarray, ink: np.ndarray, value: int, middle: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """Writes ink over an image about a middle, in a random colour, and its class into ``classes``, in place."""
+    """Writes ink over an image about a middle, in a random colour, and its class into ``classes``, in place.
+
+    Parts outside of the image are cut off, also all of it.
+    """
     starts = middle - np.array(ink.shape) // 2
     into = tuple(
-        slice(max(start, 0), min(start + side, most))
+        slice(min(max(start, 0), most), min(max(start + side, 0), most))
         for start, side, most in zip(starts.tolist(), ink.shape, classes.shape, strict=True)
     )
     seen = ink[tuple(slice(part.start - start, part.stop - start) for part, start in zip(into, starts, strict=True))]

@@ -6,13 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from jaxcnn._axes import as_int
-from jaxcnn._error_context import error_context
 from jaxcnn.data._arrays import Dataset, Split
 from jaxcnn.data._folder import TEST_FRACTION, check_options, decode_files, divided, listed
-from jaxcnn.data._folder_scan import scan_folder
+from jaxcnn.data._folder_scan import scan_videos
 
 
-@error_context("folder")
 def video_folder(
     path: str | Path,
     *,
@@ -24,7 +22,8 @@ def video_folder(
     """The videos below a folder, decoded: ``CLASS/VIDEO/FRAME.png``, or ``train/CLASS/VIDEO/FRAME.png`` and ``test``.
 
     Frames are ordered by the numbers in their names. From each video, ``frames`` evenly spaced frames are selected,
-    from the first to the last; if it has fewer, some are repeated. Without ``train`` and ``test``, a fixed
+    from the first to the last; if it has fewer, some are repeated. Other files than images are left out, and so is a
+    folder without images. Without ``train`` and ``test``, a fixed
     ``test_fraction`` of the videos of every class is held out for testing, the same on every machine.
 
     The arrays of a split are ``video`` ``(n, frames, height, width, channels)``, uint8, and ``label``.
@@ -38,8 +37,9 @@ def video_folder(
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: fewer than two classes, a class with fewer than two videos, frames that are not in the folder of a
-            video, and whatever ``scan_folder`` and ``read_image`` refuse.
+        TypeError: a path that is neither a text nor a path.
+        ValueError: fewer than two classes, a class with fewer than two videos, an image that is not in the folder of a
+            video or is deeper, and whatever ``scan_folder`` and ``read_image`` refuse.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -55,7 +55,7 @@ def video_folder(
     check_options(image_size, channels, test_fraction)
     if as_int(frames, name="frames") < 1:
         raise ValueError(f"frames={frames} must be at least 1.")
-    found = scan_folder(path, videos=True)
+    found = scan_videos(path)
     root, names = found.root, found.class_names
     if len(names) < 2:
         raise ValueError(f"{root} has one class only, {names[0]!r}; classification has two or more.")
@@ -64,8 +64,6 @@ def video_folder(
     for split, classes in found.splits.items():
         for name, images in classes.items():
             for image in images:
-                if image.parent == found.folders[split] / name:
-                    raise ValueError(f"{image} is in the folder of a class; each video has a folder of its own there.")
                 files.setdefault(image.parent, []).append(image)
             splits.setdefault(split, {})[name] = sorted({image.parent for image in images})
     if "test" in splits:
@@ -75,8 +73,8 @@ def video_folder(
     chosen = []
     for folder, _ in train + test:
         ordered = sorted(files[folder], key=_by_number)
-        places = np.rint(np.linspace(0, len(ordered) - 1, frames)).astype(int)
-        chosen += [ordered[place] for place in places]
+        last, steps = len(ordered) - 1, max(frames - 1, 1)
+        chosen += [ordered[(2 * index * last + steps) // (2 * steps)] for index in range(frames)]
     pixels = decode_files(chosen, image_size, channels, root)
     video = pixels.reshape(len(train + test), frames, *pixels.shape[1:])
     both = Split(video=video, label=np.array([label for _, label in train + test]))

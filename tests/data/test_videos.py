@@ -77,6 +77,8 @@ def test_both_labels_of_a_clip() -> None:
         ({"frames": 0}, "moving_digits: frames=0 must be at least 1"),
         ({"size": 4}, "size=4 is under 8, the size of the digits"),
         ({"drift": -1}, "drift=-1 must be a number of pixels of at least 0"),
+        ({"drift": "x"}, "drift='x' must be a number of pixels of at least 0"),
+        ({"seed": -1}, "moving_digits: seed=-1 must be at least 0"),
         ({"task": "directions"}, "task='directions' is not known. Did you mean 'direction'"),
     ],
 )
@@ -86,6 +88,21 @@ def test_clips_that_cannot_be_made_are_refused(options: dict[str, Any], message:
     with pytest.raises(ValueError, match="digits must have one channel, but colour has 3"):
         colour = Split(image=np.zeros((1, 4, 4, 3), np.uint8), label=np.zeros(1, int))
         data.moving_digits(Dataset(name="colour", train=colour, test=colour), flat(7), train_count=1, test_count=1)
+    with pytest.raises(ValueError, match="photographs must have one or three channels, but deep has 4"):
+        deep = Split(image=np.zeros((1, 4, 4, 4), np.uint8))
+        data.moving_digits(flat(255), Dataset(name="deep", train=deep, test=deep), train_count=1, test_count=1)
+    with pytest.raises(TypeError, match=r"moving_digits: photographs must be a Dataset, such as .*, not NoneType"):
+        data.moving_digits(flat(255), None, train_count=1, test_count=1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"digit_scenes: digits must be a Dataset, such as .*, not str"):
+        data.digit_scenes("digits", flat(7), train_count=1, test_count=1)  # type: ignore[arg-type]
+
+
+def test_a_digit_may_leave_the_frame() -> None:
+    """In 40 frames every digit moves beyond the frame, and back into none."""
+    clips = data.moving_digits(flat(255), flat(7), train_count=40, test_count=1, frames=40, size=16).train["video"]
+    there = (clips != 7).any((2, 3, 4))
+    assert there[:, 20].all() and not there[:, 0].any() and not there[:, -1].any()
+    assert (np.abs(np.diff(there.astype(int), axis=1)).sum(1) == 2).all()  # it enters once and leaves once
 
 
 def fill(root: Path, *, videos: int = 2, frames: int = 11) -> Path:
@@ -115,14 +132,50 @@ def test_videos_are_divided_whole_and_short_ones_repeat_frames(tmp_path: Path) -
     np.testing.assert_array_equal(middle - middle[:, :1], [[0, 0, 1, 1]] * 2)
 
 
+@pytest.mark.parametrize(
+    ("count", "frames", "places"),
+    [(4, 7, [0, 1, 1, 2, 2, 3, 3]), (10, 7, [0, 2, 3, 5, 6, 8, 9]), (5, 1, [0]), (1, 3, [0, 0, 0])],
+)
+def test_halves_are_rounded_up(tmp_path: Path, count: int, frames: int, places: list[int]) -> None:
+    videos = data.video_folder(fill(tmp_path, frames=count), frames=frames).train["video"][0, :, 0, 0, 0]
+    np.testing.assert_array_equal(videos - videos[0], places)
+
+
+def test_a_link_to_a_frame_of_the_same_video_is_a_frame(tmp_path: Path) -> None:
+    fill(tmp_path, frames=4)
+    for video in ("v0", "v1"):
+        (tmp_path / "run" / video / "frame1.png").unlink()
+        (tmp_path / "run" / video / "frame1.png").symlink_to("frame0.png")
+    (tmp_path / "run" / "v2").symlink_to("v1")  # the same video again
+    videos = data.video_folder(tmp_path, frames=4)
+    assert len(videos.train) == len(videos.test) == 2
+    video = videos.train["video"][0, :, 0, 0, 0]
+    np.testing.assert_array_equal(video - video[0], [0, 0, 2, 3])
+
+
 def test_folders_that_hold_no_videos_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"frames=0 must be at least 1"):
         data.video_folder(fill(tmp_path / "a"), frames=0)
     with pytest.raises(ValueError, match=r"the class .*run has one video only; it needs two"):
         data.video_folder(fill(tmp_path / "b", videos=1), frames=1)
     Image.new("L", (3, 2)).save(tmp_path / "a" / "run" / "loose.png")
-    with pytest.raises(ValueError, match=r"loose.png is in the folder of a class; each video has a folder of its own"):
+    with pytest.raises(
+        ValueError, match=r"^video_folder: .*loose.png is in the folder of a class. A folder of videos has one"
+    ):
         data.video_folder(tmp_path / "a", frames=1)
+    (tmp_path / "a" / "run" / "loose.png").unlink()
+    (tmp_path / "a" / "run" / "v0" / "small").mkdir()
+    Image.new("L", (3, 2)).save(tmp_path / "a" / "run" / "v0" / "small" / "0.png")
+    with pytest.raises(ValueError, match=r"0.png is in a folder within that of a video. A folder of videos has one"):
+        data.video_folder(tmp_path / "a", frames=1)
+    with pytest.raises(ValueError, match=r"^video_folder: the path is empty. A folder of videos has one sub-folder"):
+        data.video_folder("", frames=1)
+    with pytest.raises(TypeError, match=r"^video_folder: path must be the path of a folder, not None"):
+        data.video_folder(None, frames=1)  # type: ignore[arg-type]
+    with pytest.raises(FileNotFoundError, match=r"^video_folder: .*nowhere does not exist. A folder of videos has one"):
+        data.video_folder(tmp_path / "nowhere", frames=1)
+    with pytest.raises(ValueError, match=r"^video_folder: test_fraction='x' must be between 0 and 1"):
+        data.video_folder(tmp_path / "a", frames=1, test_fraction="x")  # type: ignore[arg-type]
     shutil.rmtree(tmp_path / "b" / "walk")
     with pytest.raises(ValueError, match=r"has one class only, 'run'"):
         data.video_folder(tmp_path / "b", frames=1)
