@@ -13,12 +13,14 @@ from jax import lax
 from jaxcnn._arrays import ArrayLike, accumulator_dtype, as_array
 from jaxcnn._axes import as_int
 from jaxcnn._errors import ShapeError, check_choice
+from jaxcnn._symbolic import is_less
 from jaxcnn.functional._bilinear import bilinear
 from jaxcnn.functional._varying import varying_like
 
 Method = Literal["horn_schunck", "lucas_kanade"]
 # The mean of the neighbours of a pixel: 1/6 for those next to it, 1/12 for the diagonal ones.
 NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]]) / 12
+MOST_LEVELS = 30
 
 
 def optical_flow(
@@ -96,12 +98,14 @@ def optical_flow(
     )
     if _positive(window_size, name="window_size") % 2 == 0:
         raise ValueError(f"window_size={window_size} must be odd, so that a window has a pixel at its centre.")
-    if not isinstance(smoothness, numbers.Real) or not 1e-8 <= float(smoothness) <= 1e8:
-        raise ValueError(f"smoothness={smoothness!r} must be a number from 1e-8 to 1e8, such as 0.1.")
-    if min(first.shape[-3:-1]) < 2**levels:
+    if not isinstance(smoothness, numbers.Real) or not 1e-8 <= smoothness <= 1e8:
+        raise ValueError(f"smoothness={smoothness!r} must be a plain number from 1e-8 to 1e8, such as 0.1.")
+    if levels > MOST_LEVELS:
+        raise ValueError(f"levels={levels} must be at most {MOST_LEVELS}.")
+    if any(not is_less(2**levels - 1, side) for side in first.shape[-3:-1]):
         raise ShapeError(
-            f"{levels} levels require images of at least {2**levels} pixels on each axis, but a.shape={first.shape}. "
-            f"Use fewer levels."
+            f"levels={levels} requires images of at least {2**levels} pixels on each axis, but a.shape={first.shape}."
+            f"{' Use fewer levels.' if levels > 1 else ''}"
         )
     weight = float(smoothness) ** 2
     solve: Callable[..., jax.Array]

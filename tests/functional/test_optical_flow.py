@@ -120,12 +120,23 @@ IMAGE = np.ones((8, 9, 1), np.float32)
         (
             lambda: F.optical_flow(IMAGE, IMAGE, smoothness=0),
             ValueError,
-            r"smoothness=0 must be a number from 1e-8 to",
+            r"smoothness=0 must be a plain number from 1e-8 to",
+        ),
+        (lambda: F.optical_flow(IMAGE, IMAGE, levels=20_000), ValueError, "levels=20000 must be at most 30"),
+        (
+            lambda: F.optical_flow(IMAGE, IMAGE, smoothness=10**400),
+            ValueError,
+            "must be a plain number from 1e-8 to 1e8",
+        ),
+        (
+            lambda: F.optical_flow(IMAGE[:1], IMAGE[:1], levels=1),
+            ShapeError,
+            r"levels=1 requires images of at least 2 pixels on each axis, but a.shape=\(1, 9, 1\)\.\s",
         ),
         (
             lambda: F.optical_flow(IMAGE, IMAGE, levels=4),
             ShapeError,
-            r"4 levels require images of at least 16 pixels on each axis, but a.shape=\(8, 9, 1\). Use fewer levels",
+            r"levels=4 requires images of at least 16 pixels on each axis, but a.shape=\(8, 9, 1\). Use fewer levels",
         ),
     ],
 )

@@ -1,5 +1,7 @@
 """The colours of a flow equal those of torchvision.utils.flow_to_image for the same displacements."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -27,6 +29,7 @@ def test_a_given_length_saturates_and_longer_ones_are_darker() -> None:
     colours = flow_to_color(VECTORS.reshape(1, 8, 2), largest=1.0)[0]
     np.testing.assert_array_equal(colours[0], 255)
     np.testing.assert_array_equal(colours[1], np.floor(0.75 * np.array(COLOURS[1])))
+    np.testing.assert_array_equal(flow_to_color(VECTORS.reshape(1, 8, 2), largest=jnp.float32(1))[0], colours)
     np.testing.assert_array_equal(flow_to_color(np.zeros((2, 2, 2))), 255)
 
 
@@ -41,3 +44,7 @@ def test_refusals() -> None:
         flow_to_color(np.zeros((2, 2, 2)), largest="a")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="largest=0 must be a positive number"):
         flow_to_color(np.zeros((1, 1, 2)), largest=0)
+    with pytest.raises(TypeError, match="flow_to_color: flow must be an array of numbers, not a list of str"):
+        flow_to_color(["cat"])
+    with pytest.raises(TypeError, match="a flow is drawn outside of compiled functions: return it from the function"):
+        jax.jit(flow_to_color)(np.zeros((1, 1, 2)))
