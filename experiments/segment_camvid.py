@@ -110,7 +110,7 @@ def measured(model: Any, normalize: Any, trained: Any) -> dict[str, np.ndarray]:
         if refined:
             found = model.apply(trained.variables, x, train=False, method="features")
             return [found[f"step{index}"].argmax(-1) for index in range(1, REPETITIONS + 1)]
-        networks: list[Any] = [model.network, model] if isinstance(model, models.MultiScaleInference) else [model]
+        networks: list[Any] = [model.per_pixel, model] if isinstance(model, models.MultiScaleInference) else [model]
         return [network.apply(trained.variables, x, train=False).argmax(-1) for network in networks]
 
     count = len(jax.eval_shape(maps, test.take(slice(1))["image"]))

@@ -1,6 +1,7 @@
 """Inference at several sizes of the image: the mean of the probabilities of each pixel (Chen et al. 2017)."""
 
 import math
+import numbers
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -26,14 +27,15 @@ class MultiScaleInference(nn.Module):
     default.
 
     Args:
-        network: maps images ``(*batch, height, width, channels)`` to logits ``(*batch, height, width, num_classes)``;
-            called as ``network(x, train)``.
+        per_pixel: the network; maps images ``(*batch, height, width, channels)`` to logits ``(*batch, height, width,
+            num_classes)``; called as ``per_pixel(x, train)``.
         scales: sizes of the views, relative to the image. The default is the paper's.
         mirrored: whether the mirror image of each view is a view too.
         multiple: the sides of views are rounded to multiples of this number, as a U-Net requires.
 
     Raises:
         ShapeError: the network returns maps of another size than its images.
+        TypeError: scales that are not several numbers, or a ``multiple`` that is not an integer.
         ValueError: no scales, one that is not positive, or a ``multiple`` below 1.
 
     Source: Chen, Papandreou, Schroff and Adam: Rethinking Atrous Convolution for Semantic Image Segmentation, 2017,
@@ -47,27 +49,30 @@ class MultiScaleInference(nn.Module):
     (1, 8, 8, 3)
     """
 
-    network: nn.Module
+    # Not called network, the name of a module within Refinement, whose scope is shared.
+    per_pixel: nn.Module
     scales: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
     mirrored: bool = True
     multiple: int = 1
 
     def setup(self) -> None:
-        nn.share_scope(self, self.network)
-        if not self.scales or not all(math.isfinite(scale) and scale > 0 for scale in self.scales):
+        nn.share_scope(self, self.per_pixel)
+        if not isinstance(self.scales, Sequence) or not all(isinstance(scale, numbers.Real) for scale in self.scales):
+            raise TypeError(f"scales must be several numbers, such as (0.75, 1.0), not {self.scales!r}.")
+        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
             raise ValueError(f"scales={self.scales!r} must be positive numbers, at least one.")
         if as_int(self.multiple, name="multiple") < 1:
             raise ValueError(f"multiple={self.multiple} must be at least 1.")
 
     def features(self, x: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """The features of the network; in inference, ``logits`` is the result of all views."""
-        network: Any = self.network
+        network: Any = self.per_pixel
         found = network.features(x, train)
         return found if train else found | {"logits": self(x)}
 
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits ``(*batch, height, width, num_classes)``, in inference float32 and normalized."""
-        network: Any = self.network
+        network: Any = self.per_pixel
         x = as_images(x)
         if train or self.is_initializing():
             return network(x, train)

@@ -129,6 +129,14 @@ def predicted(experiment: Experiment, variables: Variables, batch: Batch) -> Any
     return outputs
 
 
+def counted_classes(experiment: Experiment, variables: Variables, batch: Batch) -> int | None:
+    """The result of ``count_classes`` for a batch that is not prepared yet; None where there is no such function."""
+    if experiment.count_classes is None:
+        return None
+    batch = prepared(experiment, batch)
+    return _call("count_classes", experiment.count_classes, dict(variables), dict(batch), batch=batch, also=variables)
+
+
 def per_example(role: str, found: Any, rows: int) -> dict[str, jax.Array]:
     """Measures as float32 arrays ``(rows,)`` by name.
 

@@ -51,11 +51,11 @@ def detection(
         size: the array of the true sizes, integers ``(batch, 2)``.
 
     Returns:
-        ``init``, ``objective``, ``evaluate``, ``predict`` and ``summarize``. The objective's metrics are its four
-        losses. Evaluation gives ``loss``, with samples of one fixed key; ``proposal_recall``, the share of the boxes of
-        an image that some proposal overlaps by at least 0.5 (1 without boxes); and of the whole split the numbers of
-        ``metrics.detection_average_precision`` that are defined, among them ``ap`` and ``ap50``. Predictions are
-        ``boxes``, ``labels``, ``scores`` and ``mask``.
+        ``init``, ``objective``, ``evaluate``, ``predict``, ``count_classes`` and ``summarize``. The objective's metrics
+        are its four losses. Evaluation gives ``loss``, with samples of one fixed key; ``proposal_recall``, the share of
+        the boxes of an image that some proposal overlaps by at least 0.5 (1 without boxes); and of the whole split the
+        numbers of ``metrics.detection_average_precision`` that are defined, among them ``ap`` and ``ap50``. Predictions
+        are ``boxes``, ``labels``, ``scores`` and ``mask``.
 
     Raises:
         TypeError: a model without these methods.
@@ -64,7 +64,7 @@ def detection(
 
     >>> from jaxcnn import models
     >>> sorted(detection(models.create("fasterrcnn_resnet50_fpn", num_classes=11)))
-    ['evaluate', 'init', 'objective', 'predict', 'summarize']
+    ['count_classes', 'evaluate', 'init', 'objective', 'predict', 'summarize']
     """
     check_model(model)
     if missing := [name for name in ("losses", "proposals") if not callable(getattr(model, name, None))]:
@@ -122,6 +122,9 @@ def detection(
         found: Any = model.apply(variables, normalize(batch["image"]), image_sizes=batch.get(size), train=False)
         return {name: found[name] for name in ("boxes", "labels", "scores", "mask")}
 
+    def count_classes(variables: Any, batch: Batch) -> int | None:
+        return getattr(model, "num_classes", None)
+
     def summarize(outputs: dict[str, np.ndarray], targets: dict[str, np.ndarray]) -> dict[str, float]:
         known = {"boxes": boxes, "labels": target, "mask": mask, "crowd": crowd, "area": area}
         arrays = {name: targets[place] for name, place in known.items() if place in targets}
@@ -138,5 +141,6 @@ def detection(
         "objective": objective,
         "evaluate": evaluate,
         "predict": predict,
+        "count_classes": count_classes,
         "summarize": summarize,
     }

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxcnn.train._calls import evaluated, predicted
+from jaxcnn.train._calls import counted_classes, evaluated, predicted
 from jaxcnn.train._checkpoints import named_leaves
 from jaxcnn.train._epochs import best_measure
 from jaxcnn.train._experiment import Experiment
@@ -49,7 +49,7 @@ def dry_run(experiment: Experiment) -> TrainState:
         experiment.early_stopping.check(measures)
     if experiment.predict is not None:
         outputs = jax.eval_shape(functools.partial(predicted, experiment), state.eval_variables, batch)
-        _check_classes(experiment, outputs)
+        _check_classes(experiment, state.eval_variables, batch, outputs)
     return state
 
 
@@ -66,16 +66,24 @@ def _changed(before: Any, after: Any) -> list[str]:
     return [name for name in dict.fromkeys([*left, *right]) if left.get(name) != right.get(name)]
 
 
-def _check_classes(experiment: Experiment, outputs: Any) -> None:
-    """Refuses probabilities of another number of classes than the data set has.
+def _check_classes(experiment: Experiment, variables: Any, batch: Any, outputs: Any) -> None:
+    """Refuses a model with another number of classes than the data set has.
 
     Raises:
         ValueError: the numbers differ; the message has both.
     """
     names = experiment.data.class_names
-    found = outputs.get("probabilities") if isinstance(outputs, dict) else None
-    if names and found is not None and found.shape[-1] != len(names):
+    if not names:
+        return
+    if isinstance(outputs, dict) and "probabilities" in outputs:
+        count, what = outputs["probabilities"].shape[-1], "predict gives probabilities of"
+    else:
+        counts: list[int | None] = []
+        jax.eval_shape(lambda *of: counts.append(counted_classes(experiment, *of)), variables, batch)
+        count, what = counts[0], "the model distinguishes"
+    if count is not None and count != len(names):
+        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         raise ValueError(
-            f"predict gives probabilities of {found.shape[-1]} classes, but {experiment.data.name} has {len(names)} "
-            f"classes. Give the model num_classes={len(names)}."
+            f"{what} {count} classes, but {experiment.data.name} has {len(names)} classes: {shown}. Give the model "
+            f"num_classes={len(names)}."
         )

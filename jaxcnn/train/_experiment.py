@@ -88,7 +88,7 @@ class Experiment:
     A batch is a dict of arrays with a common leading axis. A training step is ``prepare`` -> ``augment`` ->
     ``objective`` -> gradient with respect to ``variables["params"]`` -> ``optimizer``. Evaluation and prediction are
     ``prepare`` -> ``evaluate`` or ``predict``. ``train.classification`` and similar functions make ``init``,
-    ``objective``, ``evaluate``, ``predict`` and ``summarize`` for the usual tasks; several networks with several
+    ``objective``, ``evaluate``, ``predict`` and others for the usual tasks; several networks with several
     optimizers are one ``variables`` dict, one objective, and ``optax.multi_transform``.
 
     Attributes:
@@ -108,6 +108,8 @@ class Experiment:
             epoch does not change. None: every example once in an epoch, in random order.
         seed: determines initial variables, order and augmentation; from 0 to 2**32 - 1.
         predict: ``(variables, batch) -> outputs``, a pytree of arrays with one entry for each example.
+        count_classes: ``(variables, batch) -> int``, the number of classes that the model distinguishes, from shapes
+            alone, where ``predict`` gives no ``probabilities``. ``dry_run`` refuses another number than the data has.
         summarize: ``(outputs, targets) -> {name: number}`` on the host, for measures that are not means over examples:
             what ``predict`` returned for a whole split, and the split's own arrays without ``image`` and ``video``.
         measure: after training, ``Trained -> {name: array}``, which is written to ``measured.json`` of the run folder.
@@ -141,6 +143,7 @@ class Experiment:
     sample_weights: np.ndarray | None = dataclasses.field(default=None, compare=False)
     seed: int = 0
     predict: Callable[[dict[str, Any], dict[str, Any]], Any] | None = None
+    count_classes: Callable[[dict[str, Any], dict[str, Any]], int] | None = None
     summarize: Callable[[Any, dict[str, np.ndarray]], Mapping[str, float]] | None = None
     measure: Callable[[Any], Mapping[str, Any]] | None = None
     prepare: Callable[[dict[str, Any]], Batch] = images_to_unit

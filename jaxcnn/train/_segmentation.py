@@ -44,20 +44,21 @@ def segmentation(
         target: the array of the classes, integers ``(batch, *spatial)``.
 
     Returns:
-        ``init``, ``objective``, ``evaluate``, ``predict`` and ``summarize``. Evaluation gives ``loss``, ``accuracy``,
-        and of the whole split ``pixel_accuracy``, ``class_accuracy`` (the mean over the classes of the share of their
-        pixels that are right) and ``mean_iou``; predictions are ``{target: ...}``, the most probable class of each
-        pixel.
+        ``init``, ``objective``, ``evaluate``, ``predict``, ``count_classes`` and ``summarize``. Evaluation gives
+        ``loss``, ``accuracy``, and of the whole split ``pixel_accuracy``, ``class_accuracy`` (the mean over the classes
+        of the share of their pixels that are right) and ``mean_iou``; predictions are ``{target: ...}``, the most
+        probable class of each pixel.
 
     Raises:
         ShapeError: when it is traced, logits without a class for each pixel of the target, or another number of weights
             than of classes.
+        TypeError: heads of a model without ``features``, or classes that are not integers.
         ValueError: weights that are negative or not finite, a head that the model does not have, or ``logits`` among
             the heads.
 
     >>> from jaxcnn import models
     >>> sorted(segmentation(models.create("unet", num_classes=2)))
-    ['evaluate', 'init', 'objective', 'predict', 'summarize']
+    ['count_classes', 'evaluate', 'init', 'objective', 'predict', 'summarize']
     """
     check_model(model)
     loss_of = cross_entropy() if loss is None else loss
@@ -67,6 +68,11 @@ def segmentation(
 
     if heads and "logits" in heads:
         raise ValueError("heads has 'logits', whose loss is always added with the weight 1. Leave it out.")
+    if heads is not None and not callable(getattr(model, "features", None)):
+        raise TypeError(
+            f"heads are outputs of the model's method features, which {type(model).__name__} does not have. It returns "
+            f"a dict of logits by name, 'logits' among them, and is called as features(x, train)."
+        )
 
     def init(key: jax.Array, batch: Batch) -> Any:
         return model.init(key, normalize(batch["image"]), train=False)
@@ -74,6 +80,8 @@ def segmentation(
     def labels_of(batch: Batch) -> tuple[jax.Array, jax.Array]:
         """The labels, 0 for pixels without one, and whether each pixel has one."""
         labels = batch[target]
+        if not jnp.issubdtype(labels.dtype, jnp.integer):
+            raise TypeError(f"{target!r} must hold the classes of pixels as integers, not {labels.dtype}.")
         valid = jnp.ones(labels.shape, bool) if ignored is None else labels != ignored
         return jnp.where(valid, labels, jnp.zeros_like(labels)).astype(jnp.int32), valid
 
@@ -125,6 +133,9 @@ def segmentation(
     def predict(variables: Any, batch: Batch) -> dict[str, jax.Array]:
         return {target: logits_of(variables, batch).argmax(-1)}
 
+    def count_classes(variables: Any, batch: Batch) -> int:
+        return logits_of(variables, batch).shape[-1]
+
     def summarize(outputs: Any, targets: Mapping[str, np.ndarray]) -> dict[str, float]:
         truth, found = targets[target].astype(np.int32), outputs[target]
         truth = truth if ignored is None else np.where(truth == ignored, -1, truth)
@@ -143,6 +154,7 @@ def segmentation(
         "objective": objective,
         "evaluate": evaluate,
         "predict": predict,
+        "count_classes": count_classes,
         "summarize": summarize,
     }
 

@@ -78,6 +78,14 @@ def test_training_and_one_view_are_the_network() -> None:
     np.testing.assert_allclose(one, linen.log_softmax(unet().apply(variables(), x)), rtol=0, atol=1e-6)
 
 
+def test_a_network_that_reads_its_own_label_map() -> None:
+    refined = models.Refinement(unet(), num_classes=CLASSES, repetitions=2)
+    x = images()
+    own = quick_jit(functools.partial(refined.init, train=False))(jax.random.key(0), x)
+    found = jax.jit(models.MultiScaleInference(refined, scales=(1.0,), mirrored=False).apply)(own, x)
+    np.testing.assert_allclose(found, linen.log_softmax(refined.apply(own, x)), rtol=0, atol=1e-6)
+
+
 def test_further_batch_axes_and_none() -> None:
     apply = jax.jit(models.MultiScaleInference(unet(), scales=SCALES, multiple=2).apply)
     x = images()
@@ -108,6 +116,12 @@ def test_symbolic_sizes() -> None:
 def test_options_that_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         models.MultiScaleInference(unet(), **options).init(jax.random.key(0), images())
+
+
+@pytest.mark.parametrize("scales", [0.5, "0.5", (0.5, None)])
+def test_scales_that_are_not_several_numbers(scales: Any) -> None:
+    with pytest.raises(TypeError, match=r"scales must be several numbers, such as \(0.75, 1.0\), not"):
+        models.MultiScaleInference(unet(), scales=scales).init(jax.random.key(0), images())
 
 
 def test_a_network_whose_maps_are_smaller_is_refused() -> None:

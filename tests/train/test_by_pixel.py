@@ -192,6 +192,13 @@ def test_weights_and_heads_that_do_not_fit_are_refused() -> None:
         segmentation(TwoHeads(), class_weights=[1.0, -1.0, 1.0])
     with pytest.raises(ValueError, match="segmentation: heads has 'logits', whose loss is always added"):
         segmentation(TwoHeads(), heads={"logits": 1.0})
+    with pytest.raises(TypeError, match="segmentation: heads are outputs of the model's method features, which Pixelw"):
+        segmentation(Pixelwise(), heads={"aux": 0.5})
+    functions = segmentation(Pixelwise())
+    variables = jax.eval_shape(functions["init"], jax.random.key(0), batch)
+    halves = {**batch, "segmentation": batch["segmentation"] / 2}
+    with pytest.raises(TypeError, match="'segmentation' must hold the classes of pixels as integers, not float32"):
+        jax.eval_shape(functions["objective"], variables, halves, jax.random.key(0))
 
 
 def test_weights_of_classes_by_their_frequency() -> None:
@@ -227,6 +234,17 @@ def test_a_map_of_another_size_is_refused(experiment: Experiment) -> None:
     dry_run(experiment)
     with pytest.raises(ValueError, match=r"for each label, .* the shape \(5, 6, 6\) and the logits \(5, 3, 3, 3\)"):
         dry_run(dataclasses.replace(experiment, **segmentation(Pixelwise(strides=2))))
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "c", "d")])
+def test_a_model_with_other_classes_is_refused(experiment: Experiment, names: tuple[str, ...]) -> None:
+    def split(seed: int) -> Split:
+        return Split(**{**scenes(10, seed).arrays, "segmentation": scenes(10, seed)["segmentation"] % 2})
+
+    other = Dataset(name="bands", train=split(0), test=split(1), class_names=names)
+    message = f"the model distinguishes 3 classes, but bands has {len(names)} classes: {', '.join(names)}. Give the"
+    with pytest.raises(ValueError, match=message):
+        dry_run(dataclasses.replace(experiment, data=other))
 
 
 def test_splits_of_two_kinds_are_refused() -> None:

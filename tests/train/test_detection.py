@@ -136,6 +136,15 @@ def test_a_classifier_is_refused() -> None:
         detection(models.create("lenet5"))
 
 
+def test_a_detector_with_other_classes_is_refused() -> None:
+    squares = data.Dataset(name="squares", train=scenes(4), test=scenes(4), class_names=("none", "half", "bright"))
+    experiment = Experiment(
+        **detection(model(num_classes=2)), data=squares, optimizer=optax.adam(1e-2), epochs=1, batch_size=2
+    )
+    with pytest.raises(ValueError, match="the model distinguishes 2 classes, but squares has 3 classes: none, half, b"):
+        dry_run(experiment)
+
+
 @pytest.mark.gate
 def test_a_detector_of_squares_learns() -> None:
     from jaxcnn.train._evaluate import Evaluator, Inference
