@@ -13,6 +13,7 @@ from jaxcnn.data._arrays import IGNORED
 from jaxcnn.data._coco_masks import Shape, label_map_of
 from jaxcnn.data._file_tree import FileTree
 from jaxcnn.data._images import to_pixels
+from jaxcnn.data._label_values import LabelValues
 from jaxcnn.data._open_picture import open_picture
 from jaxcnn.data._sampled_content import digest
 from jaxcnn.data._stream import StreamedDataset, StreamedSplit
@@ -186,12 +187,10 @@ class AnnotatedSource:
         canvas: Size,
         most: int,
         scale: bool,
-        values: Mapping[int, int],
+        values: LabelValues,
     ) -> None:
         self._tree, self._records, self._canvas, self._most, self._scale = tree, records, canvas, most, scale
-        self._classes = np.arange(256, dtype=np.uint8)
-        for value, label in values.items():
-            self._classes[value] = label
+        self._values = values
 
     def __len__(self) -> int:
         return len(self._records)
@@ -206,8 +205,8 @@ class AnnotatedSource:
         pixels = to_pixels(open_picture(self._tree.read(record.file), name=name), name=name, channels=3)
         if pixels.shape[:2] != record.size:
             raise ValueError(
-                f"{name} is {pixels.shape[1]} wide and {pixels.shape[0]} high, but its annotations are of an image of "
-                f"{record.size[1]} x {record.size[0]}."
+                f"{name} is {pixels.shape[1]} wide and {pixels.shape[0]} high, but its annotations are of an image "
+                f"{record.size[1]} wide and {record.size[0]} high."
             )
         classes = self._classes_of(record)
         return placed(pixels, record, self._canvas, most=self._most, scale=self._scale, classes=classes)
@@ -219,18 +218,13 @@ class AnnotatedSource:
 
     def _read_classes(self, file: str, size: Size) -> np.ndarray:
         name = self._tree.name_of(file)
-        picture = open_picture(self._tree.read(file), name=name)
-        if picture.mode not in ("P", "L", "1"):
+        classes = self._values.classes_of(open_picture(self._tree.read(file), name=name), name=name)
+        if classes.shape != size:
             raise ValueError(
-                f"{name} has the mode {picture.mode}. Expected a grey image of 8 bits, or one with a palette, whose "
-                f"values are classes."
+                f"{name} is {classes.shape[1]} wide and {classes.shape[0]} high, but its image is {size[1]} wide and "
+                f"{size[0]} high."
             )
-        values = np.asarray(picture, np.uint8)
-        if values.shape != size:
-            raise ValueError(
-                f"{name} is {values.shape[1]} wide and {values.shape[0]} high, but its image is {size[1]} x {size[0]}."
-            )
-        return self._classes[values]
+        return classes
 
 
 def annotated_dataset(
@@ -241,7 +235,7 @@ def annotated_dataset(
     class_names: tuple[str, ...],
     image_size: IntPerAxis | None,
     max_corrupt: int,
-    values: Mapping[int, int] | None = None,
+    values: LabelValues | None = None,
 ) -> StreamedDataset:
     """The data set of annotated images.
 
@@ -252,7 +246,8 @@ def annotated_dataset(
         class_names: the background first.
         image_size: height and width that all images are scaled to fit; None is the largest size, without scaling.
         max_corrupt: as in ``StreamedSplit``.
-        values: the class of some values of the label maps; others are classes themselves.
+        values: the classes of the values of label maps; by default 255 is a pixel without a label, and other values are
+            classes.
 
     Raises:
         ValueError: a split without images, or a class without a box in the training split.
@@ -288,7 +283,12 @@ def annotated_dataset(
 
     def split(which: str) -> StreamedSplit:
         source = AnnotatedSource(
-            trees[which], records[which], canvas=(height, width), most=most, scale=scale, values=values or {}
+            trees[which],
+            records[which],
+            canvas=(height, width),
+            most=most,
+            scale=scale,
+            values=values or LabelValues({}, [IGNORED]),
         )
         return StreamedSplit(source, fields=fields, classes=len(class_names), max_corrupt=max_corrupt)
 
@@ -299,7 +299,7 @@ def annotated_dataset(
         for file in (record.file, record.label_map)
         if file is not None
     }
-    contents = [f"{file} {fingerprint}" for file, fingerprint in files.items()]
+    contents = [f"{file} {fingerprint}" for file, fingerprint in files.items()] + [str(values or "")]
     contents += [f"{record.boxes.tolist()} {record.labels.tolist()} {record.crowd.tolist()}" for record in every]
     contents += [str([shape.checksum() for shape in record.shapes]) for record in every if record.shapes is not None]
     return StreamedDataset(

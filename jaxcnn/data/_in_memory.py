@@ -1,20 +1,24 @@
 """A streamed data set as one in memory."""
 
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from jaxcnn.data._arrays import Dataset, Split
+from jaxcnn.data._arrays import IGNORED, Dataset, Split
 from jaxcnn.data._decode import CHUNK, MOST_THREADS
 from jaxcnn.data._stream import StreamedDataset, StreamedSplit
+
+log = logging.getLogger("jaxcnn")
 
 
 def in_memory(dataset: StreamedDataset) -> Dataset:
     """Reads all examples of a streamed data set, which is then held as arrays.
 
     Training from memory is faster, and ``mean`` and ``std`` of the images are known. Examples that cannot be read are
-    left out, with a warning, where ``dataset`` allows any.
+    left out, with a warning, where ``dataset`` allows any. A warning names classes that no pixel of the label maps of
+    the training split has.
 
     Args:
         dataset: small enough for the memory of this machine and of the device.
@@ -41,6 +45,7 @@ def in_memory(dataset: StreamedDataset) -> Dataset:
             f"expected a StreamedDataset, such as stream, voc and coco return, not {type(dataset).__name__}."
         )
     splits = {name: _read(split) for name, split in dataset.splits.items()}
+    _warn_of_absent_classes(dataset, splits["train"])
     return Dataset(
         name=dataset.name,
         train=splits["train"],
@@ -51,6 +56,23 @@ def in_memory(dataset: StreamedDataset) -> Dataset:
         citation=dataset.citation,
         files=dataset.files,
     )
+
+
+def _warn_of_absent_classes(dataset: StreamedDataset, train: Split) -> None:
+    if "segmentation" not in train:
+        return
+    counts = np.zeros(256, np.int64)
+    for classes in train["segmentation"]:
+        counts += np.bincount(classes.ravel(), minlength=256)
+    if absent := [name for label, name in enumerate(dataset.class_names) if not counts[label]]:
+        log.warning(
+            "no pixel of the train split of %s has the class %s; %.0f %% of its pixels have no label (%d). The class "
+            "of each value or colour of label maps can be given, such as label_maps(..., values={255: 1}).",
+            dataset.name,
+            ", ".join(map(repr, absent[:5])) + (", ..." if len(absent) > 5 else ""),
+            100 * counts[IGNORED] / counts.sum(),
+            IGNORED,
+        )
 
 
 def _read(split: StreamedSplit) -> Split:

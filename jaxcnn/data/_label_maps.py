@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jaxcnn._axes import IntPerAxis, as_int
+from jaxcnn._axes import IntPerAxis
 from jaxcnn._hints import did_you_mean
 from jaxcnn.data._annotations import SPLITS, Annotated, annotated, annotated_dataset, size_of
 from jaxcnn.data._arrays import IGNORED
 from jaxcnn.data._file_tree import FileTree
 from jaxcnn.data._folder_scan import left_by_a_tool
+from jaxcnn.data._label_values import Color, LabelValues
+from jaxcnn.data._open_picture import open_picture
 from jaxcnn.data._stream import StreamedDataset
 
 _FOLDERS = {"train": ("train", "trainannot"), "validation": ("val", "valannot"), "test": ("test", "testannot")}
@@ -19,15 +21,18 @@ def label_maps(
     *,
     class_names: Sequence[str],
     splits: Mapping[str, tuple[str, str]] | None = None,
+    values: Mapping[int, int] | Mapping[Color, int] | None = None,
     ignored: Sequence[int] = (IGNORED,),
     image_size: IntPerAxis | None = None,
     max_corrupt: int = 0,
 ) -> StreamedDataset:
     """Images with a class for each pixel, from a folder of images and a folder of label maps for each split.
 
-    A label map is a grey image, or one with a palette, of the name of its image, whose values are the classes. The
-    arrays of an example are ``image``, ``size``, ``original_size`` and ``image_id``, as in ``voc``, and
-    ``segmentation``, where 255 is a pixel without a label. ``in_memory`` reads all images at once.
+    A label map is a grey image, or one with a palette, of the name of its image, whose values are the classes; or, with
+    ``values``, one whose values or colours have the classes that are given there. The first label map of each split is
+    read here, the others with their images. The arrays of an example are ``image``, ``size``, ``original_size`` and
+    ``image_id``, as in ``voc``, and ``segmentation``, where 255 is a pixel without a label. ``in_memory`` reads all
+    images at once.
 
     Args:
         folder: the folder that contains all others, or a zip file of it.
@@ -35,13 +40,18 @@ def label_maps(
         splits: of each split the folder of its images and that of its label maps; by default those of CamVid,
             ``{"train": ("train", "trainannot"), "validation": ("val", "valannot"), "test": ("test", "testannot")}``,
             without validation where there is none.
-        ignored: the values of pixels without a label.
+        values: the class of some values, such as ``{255: 1}`` for masks of 0 and 255, other values being classes
+            themselves; or the class of each colour, such as ``{(0, 0, 0): 0, (128, 0, 0): 1}``. The class 255 is no
+            label.
+        ignored: the values of pixels without a label, unless ``values`` has them.
         image_size: as in ``voc``.
         max_corrupt: as in ``voc``.
 
     Raises:
         FileNotFoundError: a folder or a label map that is not there.
-        ValueError: a folder without images, or a split that does not exist.
+        TypeError: values that are neither integers nor colours.
+        ValueError: a folder without images, a split that does not exist, values outside of 0 to 255, or a first label
+            map of another kind than ``values`` is for.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -66,10 +76,15 @@ def label_maps(
                 f'splits has no folders of {split}, such as {{"train": ("images", "labels"), "test": ...}}.'
             )
     names = tuple(class_names)
-    values = {as_int(value, name="ignored"): IGNORED for value in ignored}
-    if outside := [value for value in values if not 0 <= value <= 255]:
-        raise ValueError(f"ignored has the value {outside[0]}, but label maps have values from 0 to 255.")
+    of_values = LabelValues(values or {}, ignored)
     records = {split: _records(tree, *pair) for split, pair in splits.items()}
+    for found in records.values():
+        first = str(found[0].label_map)
+        try:
+            picture = open_picture(tree.read(first), name=tree.name_of(first))
+        except ValueError:
+            continue  # a damaged file is among the examples that cannot be read
+        of_values.classes_of(picture, name=tree.name_of(first))
     return annotated_dataset(
         tree.path.stem,
         dict.fromkeys(records, tree),
@@ -77,7 +92,7 @@ def label_maps(
         class_names=names,
         image_size=image_size,
         max_corrupt=max_corrupt,
-        values=values,
+        values=of_values,
     )
 
 

@@ -186,13 +186,13 @@ def test_refused_folders(tmp_path: Path, spoil: Callable[[Path], Any] | None, op
 def test_images_and_maps_of_another_size_and_damaged_ones_are_refused(tmp_path: Path) -> None:
     root = write_voc(tmp_path / "set")
     Image.new("RGB", (3, 3)).save(root / "JPEGImages" / "one.png")
-    with pytest.raises(ValueError, match=r"one\.png is 3 wide and 3 high, but its annotations are of an image of 12 x"):
+    with pytest.raises(ValueError, match=r"one\.png is 3 wide and 3 high, but its annotations are of an image 12 wide"):
         data.in_memory(data.voc(root))
     left = data.in_memory(data.voc(root, max_corrupt=1))
     assert len(left.train) == 1 and left.train["image_id"].tolist() == [1]
     Image.new("RGB", (12, 8)).save(root / "JPEGImages" / "one.png")
     for picture, message in (
-        (Image.new("L", (3, 3)), r"one\.png is 3 wide and 3 high, but its image is 12 x 8"),
+        (Image.new("L", (3, 3)), r"one\.png is 3 wide and 3 high, but its image is 12 wide and 8 high"),
         (Image.new("RGB", (12, 8)), r"one\.png has the mode RGB\. Expected a grey image of 8 bits"),
     ):
         picture.save(root / "SegmentationClass" / "one.png")
@@ -340,16 +340,3 @@ def test_voc_names_with_spaces_marks_of_one_class_and_a_byte_order_mark(tmp_path
     (root / "ImageSets" / "Main" / "train.txt").write_text("my image 1\r\ntwo  -1\r\n", encoding="utf-8-sig")
     found = data.voc(root)
     np.testing.assert_array_equal(found.train.read([0, 1]).arrays["original_size"], [[8, 12], [10, 6]])
-
-
-def test_label_maps_skip_files_of_tools(tmp_path: Path) -> None:
-    for folder in ("train", "test"):
-        for suffix, mode in (("", "RGB"), ("annot", "L")):
-            (tmp_path / (folder + suffix)).mkdir()
-            Image.new(mode, (4, 2), 1 if suffix else 0).save(tmp_path / (folder + suffix) / "a.png")
-            (tmp_path / (folder + suffix) / ".DS_Store").write_bytes(b"x")
-            (tmp_path / (folder + suffix) / "Thumbs.db").write_bytes(b"x")
-    assert len(data.label_maps(tmp_path, class_names=("sky", "road")).train) == 1
-    Image.fromarray(np.ones((2, 4), np.uint16)).save(tmp_path / "trainannot" / "a.png")
-    with pytest.raises(ValueError, match=r"a\.png has the mode I;16\. Expected a grey image of 8 bits"):
-        data.label_maps(tmp_path, class_names=("sky", "road")).train.read([0])
