@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import jax
@@ -48,6 +49,12 @@ def as_images(images: ArrayLike) -> tuple[jax.Array, BatchShape]:
     >>> x.shape, batch_shape
     ((10, 8, 8, 1), (2, 5))
     """
+    if isinstance(images, Mapping):
+        raise TypeError(
+            "images must be an array, not a batch (a dict). An Experiment augments the images of its batches with "
+            "augment.on('image', ...); random_scene_flip, random_scene_crop and random_scene_scale move boxes and "
+            "label maps too."
+        )
     x = as_array(images, name="images")
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(

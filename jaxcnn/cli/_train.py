@@ -275,14 +275,14 @@ def _pictures(
     }
     names = data.class_names
 
-    def confusion(path: Path, truth: Any, guesses: Any) -> None:
+    def confusion(path: Path, truth: Any, guesses: Any, unit: str) -> None:
         state = metrics.ConfusionMatrix.empty(len(names)).update(truth, guesses)
-        vis.draw_confusion(state.compute(), names, path)
+        vis.draw_confusion(state.compute(), names, path, unit=unit)
 
     if "segmentation" in outputs and "segmentation" in targets:
         truth, guesses = targets["segmentation"], outputs["segmentation"]
         title = f"The first of {len(truth):,} test images"
-        found["confusion.png"] = lambda path: confusion(path, truth, guesses)
+        found["confusion.png"] = lambda path: confusion(path, truth, guesses, "pixels")
         if not experiment.streams:  # the images of a stream are no longer in memory
             found["segmentation.png"] = lambda path: vis.draw_segmentation(
                 data.test["image"], truth, guesses, names, path, title=title
@@ -291,7 +291,8 @@ def _pictures(
         found["boxes.png"] = lambda path: _draw_boxes(data, outputs, targets, path)
     elif "probabilities" in outputs and "label" in targets and targets["label"].ndim == 1:
         labels, probabilities = targets["label"], outputs["probabilities"]
-        found["confusion.png"] = lambda path: confusion(path, labels, probabilities.argmax(-1))
+        unit = "images" if "image" in data.test.fields else "examples"
+        found["confusion.png"] = lambda path: confusion(path, labels, probabilities.argmax(-1), unit)
         if not experiment.streams and "image" in data.test:
             found["mistakes.png"] = lambda path: vis.draw_mistakes(
                 data.test["image"], labels, probabilities, names, path

@@ -19,13 +19,16 @@ _LONGEST_NAME = 24
 _LEAST_SCALE = 10.0
 
 
-def draw_confusion(matrix: ArrayLike, class_names: Sequence[str], path: str | os.PathLike[str]) -> None:
+def draw_confusion(
+    matrix: ArrayLike, class_names: Sequence[str], path: str | os.PathLike[str], *, unit: str = "images"
+) -> None:
     """Writes the picture of ``confusion_figure`` atomically, as PNG, PDF or SVG by the suffix of the path.
 
     Args:
         matrix: as in ``confusion_figure``.
         class_names: as in ``confusion_figure``.
         path: of the file.
+        unit: as in ``confusion_figure``.
 
     Raises:
         TypeError: a matrix that does not hold numbers.
@@ -36,11 +39,11 @@ def draw_confusion(matrix: ArrayLike, class_names: Sequence[str], path: str | os
     Traceback (most recent call last):
     ValueError: draw_confusion: a picture is written as .pdf, .png or .svg, but the path is confusion.tiff.
     """
-    save_figure(confusion_figure(matrix, class_names), path)
+    save_figure(confusion_figure(matrix, class_names, unit=unit), path)
 
 
-def confusion_figure(matrix: ArrayLike, class_names: Sequence[str]) -> "Figure":
-    """Draws a confusion matrix with misclassifications coloured by their share of the true class's images.
+def confusion_figure(matrix: ArrayLike, class_names: Sequence[str], *, unit: str = "images") -> "Figure":
+    """Draws a confusion matrix with misclassifications coloured by their share of the true class.
 
     The diagonal is grey. Counts are printed for up to 30 classes.
 
@@ -48,6 +51,7 @@ def confusion_figure(matrix: ArrayLike, class_names: Sequence[str]) -> "Figure":
         matrix: ``(classes, classes)``, whole numbers, such as from ``metrics.confusion_matrix``; rows are true
             classes, columns predicted ones.
         class_names: a name for each class; long ones are cut.
+        unit: the plural of what is counted, such as ``"pixels"``.
 
     Raises:
         TypeError: a matrix that does not hold numbers.
@@ -60,19 +64,19 @@ def confusion_figure(matrix: ArrayLike, class_names: Sequence[str]) -> "Figure":
     totals, right = counts.sum(axis=1), np.diagonal(counts)
     shares = 100 * counts / np.maximum(totals, 1)[:, None]
     np.fill_diagonal(shares, 0)
-    count, images = len(counts), int(counts.sum())
+    count, every = len(counts), int(counts.sum())
     names = [shortened(str(name), _LONGEST_NAME) for name in class_names]
     with style():
         side = min(7.5, 2.4 + 0.36 * count)
         figure = new_figure(side + 1.3, side + 0.6)
         figure.set_layout_engine("constrained", h_pad=0.12)
         axes = figure.add_subplot()
-        _draw_shares(figure, axes, shares)
+        _draw_shares(figure, axes, shares, unit)
         sparse = count <= _MOST_CLASSES_WITH_COUNTS
         size = float(np.clip(200 / count, 3.2, 8))
         if sparse:
             _print_counts(axes, counts, shares, size)
-        axes.set_title(f"{100 * right.sum() / images:.2f} % right: {right.sum():,} of {images:,} images", weight="bold")
+        axes.set_title(f"{100 * right.sum() / every:.2f} % right: {right.sum():,} of {every:,} {unit}", weight="bold")
         flat = max(map(len, names)) * 0.62 * size / 72 < side / count / 1.4  # inches of a name, of a column
         axes.set_xticks(range(count), names, size=size, rotation=0 if flat else 90)
         axes.set_yticks(range(count), names, size=size, va="center")
@@ -104,7 +108,7 @@ def _checked(counts: ArrayLike, class_names: Sequence[str]) -> np.ndarray:
     return matrix
 
 
-def _draw_shares(figure: "Figure", axes: "Axes", shares: np.ndarray) -> None:
+def _draw_shares(figure: "Figure", axes: "Axes", shares: np.ndarray, unit: str) -> None:
     """Colours the mistakes; the diagonal is grey and counts of 0 are white."""
     import matplotlib
     from matplotlib.colors import LinearSegmentedColormap
@@ -123,7 +127,7 @@ def _draw_shares(figure: "Figure", axes: "Axes", shares: np.ndarray) -> None:
         axes.axvline(line, color=PAPER, linewidth=edge, zorder=2.5)
     if shares.any():
         bar = figure.colorbar(drawn, ax=axes, shrink=0.6, aspect=30, pad=0.02)
-        bar.set_label("Share of the true class's images (%)")
+        bar.set_label(f"Share of the true class's {unit} (%)")
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=2)
 
@@ -141,7 +145,7 @@ def _print_counts(axes: "Axes", matrix: np.ndarray, shares: np.ndarray, size: fl
 
 def _print_accuracies(axes: "Axes", right: np.ndarray, totals: np.ndarray, size: float) -> None:
     """Writes the accuracy of each class at the end of its row."""
-    texts = [f"{100 * hit / total:.1f} %" if total else "no image" for hit, total in zip(right, totals, strict=True)]
+    texts = [f"{100 * hit / total:.1f} %" if total else "none" for hit, total in zip(right, totals, strict=True)]
     for row, text in enumerate(texts):
         axes.annotate(
             text, (1, row), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",

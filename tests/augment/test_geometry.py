@@ -195,6 +195,12 @@ MISTAKES: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     ),
     (GOOD[:, :0], {}, ShapeError, "images of shape (2, 0, 4, 1) have no pixels"),
     (None, {}, TypeError, "images must be an array of numbers, not None"),
+    (
+        {"image": 0},
+        {},
+        TypeError,
+        "images must be an array, not a batch (a dict). An Experiment augments the images of its batches with augment",
+    ),
     (GOOD, {"shift": -1}, ValueError, "shift=-1 must be finite, at least 0."),
     (GOOD, {"shift": float("nan")}, ValueError, "shift=nan must be finite, at least 0."),
     (GOOD, {"scale": -0.5}, ValueError, "scale=-0.5 must be finite, at least 0."),

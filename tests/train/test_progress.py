@@ -1,5 +1,6 @@
 """The output of a run: a live bar on a terminal, and whole lines elsewhere."""
 
+import dataclasses
 import io
 import time
 
@@ -70,6 +71,18 @@ def test_the_line_of_an_epoch_has_at_most_80_columns(
 def test_the_usual_line_has_everything() -> None:
     line = epoch_line(RECORD, epochs=20, speed=10512.0, left=75.0)
     assert line == "epoch  1/20  loss 0.5000 acc 80.00%  test acc 90.00%  10512 images/s  1:15 left"
+
+
+def test_the_measure_that_chooses_the_best_checkpoint_is_shown_first() -> None:
+    measures = {f"val/{name}": 0.5 for name in ("loss", "accuracy", "pixel_accuracy", "class_accuracy", "mean_iou")}
+    record = {"step": 9, "epoch": 1, "train/loss": 1.0, **measures}
+    line = epoch_line(record, epochs=1, speed=1.0, left=1.0, best="mean_iou")
+    assert "val mIoU 50.00% acc 50.00% " in line
+    assert "val loss 0.5000 acc 50.00% " in epoch_line(record, epochs=1, speed=1.0, left=1.0, best="loss")
+    assert "mIoU" not in epoch_line(record, epochs=1, speed=1.0, left=1.0)
+    assert (
+        ConsoleProgress.of(dataclasses.replace(tiny.build(tiny.Config()), best="-loss"), new_console())._best == "loss"
+    )
 
 
 def test_examples_that_are_no_images_are_called_examples() -> None:

@@ -48,13 +48,19 @@ def test_one_mistake_of_many_is_no_alarm_and_shows_in_the_file(tmp_path: Path) -
     assert few.sum() > many.sum() + 1
 
 
+def test_what_is_counted_is_named() -> None:
+    axes = confusion_figure(np.array([[3, 1], [0, 4]]), ("a", "b"), unit="pixels").axes
+    assert axes[0].get_title(loc="left") == "87.50 % right: 7 of 8 pixels"
+    assert axes[1].get_ylabel() == "Share of the true class's pixels (%)"
+
+
 def printed(figure: Any) -> list[str]:
     return [text.get_text() for text in figure.axes[0].texts]
 
 
 def test_counts_and_the_accuracy_of_each_class_are_printed() -> None:
     figure = confusion_figure(np.array([[8, 2, 0], [0, 5, 0], [0, 0, 0]]), ("a", "b", "c"))
-    assert printed(figure) == ["8", "2", "5", "80.0 %", "100.0 %", "no image"]
+    assert printed(figure) == ["8", "2", "5", "80.0 %", "100.0 %", "none"]
     axes = figure.axes[0]
     assert axes.get_title(loc="left") == "86.67 % right: 13 of 15 images"
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "c"]

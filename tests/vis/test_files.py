@@ -247,7 +247,7 @@ PICTURES = {
                     "y": "True class",
                     "x ticks": ["a", "b", "c"],
                     "y ticks": ["a", "b", "c"],
-                    "texts": ["8", "2", "5", "80.0 %", "100.0 %", "no image"],
+                    "texts": ["8", "2", "5", "80.0 %", "100.0 %", "none"],
                     "lines": [2, 2, 2, 2],
                     "images": 1,
                     "patches": 3,

@@ -61,6 +61,9 @@ def test_several_predictions_are_rows_and_pixels_without_a_label_are_dark() -> N
     assert [text.get_text() for text in figure.texts] == ["image", "truth", "step 1", "step 2", "Steps"]
     np.testing.assert_array_equal(shown[1][LABELS[0] == 2], 0.2)
     np.testing.assert_array_equal(shown[3], class_colours(3)[LABELS[2]])
+    assert [text.get_text() for text in figure.legends[0].texts] == [*NAMES, "no label"]
+    labelled = segmentation_figure(IMAGES, LABELS, LABELS, NAMES, title="Labelled")
+    assert [text.get_text() for text in labelled.legends[0].texts] == [*NAMES]
     with pytest.raises(ValueError, match=r"predictions\['b'\] of 3 classes must be in 0..2, but are from 1 to 3"):
         segmentation_figure(IMAGES, None, {"a": LABELS, "b": LABELS + 1}, NAMES, title="")
     with pytest.raises(ValueError, match="expected predictions, or several of them by name, got none"):

@@ -24,7 +24,7 @@ from jaxcnn.train._checkpoints._provenance import ORIGIN, changes
 from jaxcnn.train._distributed import is_first, wait_for_all
 from jaxcnn.train._errors import DamageError, OtherDataError, RunError
 from jaxcnn.train._reports import log
-from jaxcnn.train._runs import HeldFolder, RunFolder, make_folder
+from jaxcnn.train._runs import EXTENDED, HeldFolder, RunFolder, make_folder
 from jaxcnn.train._state import TrainState, Variables
 
 T = TypeVar("T")
@@ -189,8 +189,18 @@ def resume(folder: Path, template: TrainState, now: Record) -> Resumed | None:
         for one in damaged:
             _set_aside(one)
     wait_for_all("damaged checkpoints are set aside")
-    changed = changes(found.record.get("environment", {}), now.get("environment", {}))
+    before, after = found.record.get("environment", {}), now.get("environment", {})
+    changed = changes(_extended(before, folder, found.step), after)
     return Resumed(state=found.content, metrics=found.record["metrics"], changes=changed)
+
+
+def _extended(environment: Record, folder: Path, step: int) -> Record:
+    """The environment of a checkpoint with the settings by which the run was extended since: these are no surprise."""
+    settings = dict(environment.get("config.json", {}))
+    for entry in RunFolder(folder.parent).recorded().get(EXTENDED, []) if settings else []:
+        if entry["step"] >= step:
+            settings |= entry["settings"]
+    return environment | ({"config.json": settings} if settings else {})
 
 
 def read_newest(folder: Path, template: TrainState, now: Record) -> TrainState | None:

@@ -41,10 +41,18 @@ class Progress(Protocol):
 
 
 def epoch_line(
-    record: Record, *, epochs: int, speed: float, left: float, waited: float | None = None, unit: str = "images"
+    record: Record,
+    *,
+    epochs: int,
+    speed: float,
+    left: float,
+    waited: float | None = None,
+    unit: str = "images",
+    best: str | None = None,
 ) -> str:
     """One epoch in one line of at most 80 columns: measures of training, then of validation and test.
 
+    The measure ``best``, by which the best checkpoint is chosen, is the first of its split.
     For streams it has the share of the steps' time in which the devices waited for data. If the line would be too long,
     the speed is left out, then the measures of training other than the first, then the time that is left.
 
@@ -55,7 +63,9 @@ def epoch_line(
     'epoch  3/40  loss 0.6100  test acc 97.22%  input wait 1.2%  1:06:40 left'
     """
     train, val, test = (_of_split(record, split) for split in ("train", "val", "test"))
-    found = [f"{split} {in_words(_short(figures))}" for split, figures in (("val", val), ("test", test)) if figures]
+    found = [
+        f"{split} {in_words(_short(figures, best))}" for split, figures in (("val", val), ("test", test)) if figures
+    ]
     start = f"epoch {record['epoch']:{len(str(epochs))}}/{epochs}"
     tested = "  ".join(found) or "not tested".ljust(15)
     wait = "" if waited is None else f"input wait {100 * waited:.1f}%"
@@ -78,9 +88,10 @@ def _of_split(record: Record, split: str) -> Record:
     return {name: value for name, value in named.items() if name not in NOT_MEASURES}
 
 
-def _short(measures: Record) -> Record:
-    """The measures without the loss, if there are others: a line must fit into a terminal."""
-    return {name: value for name, value in measures.items() if name != "loss"} or measures
+def _short(measures: Record, best: str | None) -> Record:
+    """The measures without the loss, if there are others: a line must fit into a terminal. ``best`` is first."""
+    first = {name: measures[name] for name in (best,) if name in measures}
+    return first | {name: value for name, value in measures.items() if name != "loss"} or measures
 
 
 def in_words(measures: Record, most: int = SHOWN_OF_AN_EPOCH) -> str:
@@ -107,8 +118,16 @@ def new_console() -> Console:
 class ConsoleProgress:
     """Shows a run on a rich console: a live bar on a terminal, else plain lines."""
 
-    def __init__(self, console: Console, *, steps_per_epoch: int, batch_size: int, unit: str = "images") -> None:
-        self._console, self._unit = console, unit
+    def __init__(
+        self,
+        console: Console,
+        *,
+        steps_per_epoch: int,
+        batch_size: int,
+        unit: str = "images",
+        best: str | None = None,
+    ) -> None:
+        self._console, self._unit, self._best = console, unit, best
         self._steps_per_epoch, self._batch_size = steps_per_epoch, batch_size
         self._columns: list[ProgressColumn] = [
             SpinnerColumn("line"),  # in ASCII characters, which every terminal has
@@ -124,7 +143,13 @@ class ConsoleProgress:
     def of(cls, experiment: Experiment, console: Console) -> "ConsoleProgress":
         """The display for an experiment."""
         unit = "images" if "image" in experiment.data.train.fields else "examples"
-        return cls(console, steps_per_epoch=experiment.steps_per_epoch, batch_size=experiment.batch_size, unit=unit)
+        return cls(
+            console,
+            steps_per_epoch=experiment.steps_per_epoch,
+            batch_size=experiment.batch_size,
+            unit=unit,
+            best=experiment.best and experiment.best.removeprefix("-"),
+        )
 
     def __enter__(self) -> "ConsoleProgress":
         if self._console.is_terminal:
@@ -175,7 +200,9 @@ class ConsoleProgress:
     def epoch(self, record: Record, *, waited: float | None = None) -> None:
         """Prints the epoch's line."""
         rate, left = self._pace(record["step"])
-        line = epoch_line(record, epochs=self._epochs, speed=rate, left=left, waited=waited, unit=self._unit)
+        line = epoch_line(
+            record, epochs=self._epochs, speed=rate, left=left, waited=waited, unit=self._unit, best=self._best
+        )
         self._print(line)
         if STOPPED in record:
             self._print(f"stopped early: no improvement for {record[WITHOUT_IMPROVEMENT]} epochs")

@@ -3,13 +3,14 @@
 from jaxcnn.train._runs._config import Setting, find_setting, settings_of, settings_to_json, with_settings
 from jaxcnn.train._runs._discover import ExperimentFile, experiment_folders, find_experiment, list_experiments
 from jaxcnn.train._runs._durable_folders import make_folder, sync_tree
-from jaxcnn.train._runs._folder import RunFolder
+from jaxcnn.train._runs._folder import EXTENDED, RunFolder
 from jaxcnn.train._runs._held_folder import HeldFolder
 from jaxcnn.train._runs._metrics import Record
 from jaxcnn.train._runs._variants import config_of, variants_of
 from jaxcnn.train._runs._versions import cpu_kind, installed_packages
 
 __all__ = [
+    "EXTENDED",
     "ExperimentFile",
     "HeldFolder",
     "Record",
