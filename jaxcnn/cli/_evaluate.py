@@ -37,10 +37,7 @@ def run(options: argparse.Namespace) -> int:
     model = _trust.load_model(folder, options)
     split = model.test_split()
     if split is None:
-        print(
-            f"jaxcnn evaluate: no data set is named {model.dataset!r}; it is made by the experiment.py of the run",
-            file=sys.stderr,
-        )
+        print(f"the data set {model.dataset!r} is made by the experiment.py of the run", file=sys.stderr)
         file, config = _trust.load_experiment(folder, options)
         # The recorded model has no ``summarize``, whose measures are of a whole split, such as mean IoU.
         trained = load_trained(folder, options.checkpoint, experiment=file.build(config))

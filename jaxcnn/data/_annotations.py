@@ -73,6 +73,7 @@ def annotated(
     shapes: Sequence[Shape] | None = None,
     name: str,
     repair: bool,
+    layout: str = "",
 ) -> Annotated:
     """The checked record of an image.
 
@@ -89,6 +90,7 @@ def annotated(
         shapes: one for each box.
         name: of the annotations in error messages.
         repair: whether boxes are clipped, and left out where they are empty, instead of being refused.
+        layout: a sentence about the numbers of a box in the file, for error messages.
 
     Raises:
         ValueError: a box that is empty, inverted, not finite or outside of its image.
@@ -109,8 +111,8 @@ def annotated(
             else f"is outside of its image, {width} wide and {height} high"
         )
         raise ValueError(
-            f"{name}: the box (x0, y0, x1, y1) = {tuple(box)} {problem}. Correct the file, or clip such boxes, and "
-            f"leave out those without area, by repair=True."
+            f"{name}: the box (x0, y0, x1, y1) = {tuple(box)} {problem}. {layout}Correct the file, or clip such boxes, "
+            f"and leave out those without area, by repair=True."
         )
     keep = inside & ~empty
     of_boxes = (clipped[:, 2:] - clipped[:, :2]).prod(1)
@@ -336,14 +338,14 @@ def selected_classes(found: Sequence[str], class_names: Sequence[str] | None) ->
         ValueError: a name that the annotations do not have, or one given twice.
     """
     names = tuple(found) if class_names is None else tuple(str(name) for name in class_names)
-    for name in names:
-        if name not in found:
-            raise ValueError(
-                f"no image has an object of the class {name!r} of class_names. {did_you_mean(name, found)}"
-            )
     if twice := [name for name in names if names.count(name) > 1 or name == BACKGROUND]:
         raise ValueError(
             f"the class {twice[0]!r} is there twice. The background is added to class_names as class 0; every other "
             f"name is given once."
         )
+    for name in names:
+        if name not in found:
+            raise ValueError(
+                f"no image has an object of the class {name!r} of class_names. {did_you_mean(name, found)}"
+            )
     return (BACKGROUND, *names)

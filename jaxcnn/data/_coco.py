@@ -1,7 +1,7 @@
 """Images with boxes in the format of COCO: a JSON file and a folder of images for each split."""
 
+import collections
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,8 +122,9 @@ def _categories(content: Mapping[str, Any], path: str | Path) -> dict[int, str]:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: a category has no id or no name ({type(error).__name__}: {error}).") from None
     found = dict(pairs)
-    if len(found) < len(pairs) or len(set(found.values())) < len(pairs):
-        raise ValueError(f"{path}: two categories have the same id or the same name.")
+    for kind, values in (("id", [number for number, _ in pairs]), ("name", [name for _, name in pairs])):
+        if twice := [value for value in values if values.count(value) > 1]:
+            raise ValueError(f"{path}: two categories have the {kind} {twice[0]!r}.")
     return found
 
 
@@ -149,18 +150,20 @@ def _records(
     """
     try:
         images = {int(each["id"]): each for each in content["images"]}
+        counts = collections.Counter(int(each["id"]) for each in content["images"])
         files = [str(each["file_name"]) for each in content["images"]]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: an image has no id or no file_name ({type(error).__name__}: {error}).") from None
     if len(images) < len(files):
-        raise ValueError(f"{path}: two images have the same id.")
+        raise ValueError(f"{path}: two images have the id {counts.most_common(1)[0][0]}.")
     if large := [number for number in images if not -(2**31) <= number < 2**31]:
         raise ValueError(f"{path}: the image id {large[0]} does not fit into 32 bits, in which integers are held.")
     if missing := [file for file in files if not tree.has(file)]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise FileNotFoundError(f"there is no image {tree.name_of(missing[0])}{more}, which {path} names.")
-    boxes: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for each in content["annotations"]:
+    boxes: dict[int, list[dict[str, Any]]] = collections.defaultdict(list)
+    for index, each in enumerate(content["annotations"]):
+        place = f"{path}, annotations[{index}]"
         try:
             box = {
                 "image": int(each["image_id"]),
@@ -173,15 +176,13 @@ def _records(
             x, y, width, height = box["sides"]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{path}: an annotation has no image_id, no category_id, no bbox of four numbers, or an area that is "
+                f"{place} has no image_id, no category_id, no bbox of four numbers, or an area that is "
                 f"no number ({type(error).__name__}: {error})."
             ) from None
         if box["category"] not in ids:
-            raise ValueError(
-                f"{path}: an annotation has the category_id {box['category']}, but the categories are {sorted(ids)}."
-            )
+            raise ValueError(f"{place} has the category_id {box['category']}, but the categories are {sorted(ids)}.")
         if box["image"] not in images:
-            raise ValueError(f"{path}: an annotation has the image_id {box['image']}, but there is no such image.")
+            raise ValueError(f"{place} has the image_id {box['image']}, but there is no such image.")
         if box["category"] in labels:
             boxes[box["image"]].append(box | {"corners": [x, y, x + width, y + height]})
     found = []
@@ -200,6 +201,7 @@ def _records(
             shapes=shapes,
             name=name,
             repair=repair,
+            layout="A bbox of COCO is [x, y, width, height]. ",
         )
         found.append(record)
     return found

@@ -207,23 +207,23 @@ def test_images_and_maps_of_another_size_and_damaged_ones_are_refused(tmp_path: 
     [
         (
             {"annotations": [{**COCO[0], "category_id": 91}]},
-            r"has the category_id 91, but the categories are \[3, 90\]",
+            r"annotations\[0\] has the category_id 91, but the categories are \[3, 90\]",
         ),
         ({"annotations": [{**COCO[0], "image_id": 71}]}, "has the image_id 71, but there is no such image"),
         (
             {"annotations": [{**COCO[0], "bbox": [1, 2, -3, 4]}]},
             r"image 70: the box .* = \(1\.0, 2\.0, -2\.0, 6\.0\) is",
         ),
-        ({"annotations": [{**COCO[0], "bbox": [1, 2, 3, 40]}]}, "is outside of its image, 10 wide and 6 high"),
+        ({"annotations": [{**COCO[0], "bbox": [1, 2, 3, 40]}]}, "10 wide and 6 high. A bbox of COCO is .x, y, width"),
         ({"annotations": [{"image_id": 70}]}, "has no image_id, no category_id, no bbox of four numbers, or"),
         ({"annotations": COCO[1:]}, "no image of the train split has a box of 'toothbrush'"),
         ({"annotations": None}, "has no list 'annotations'"),
         ({"images": [{"id": 70, "file_name": "z.png"}]}, r"there is no image .*z\.png, which .* names"),
-        ({"images": [{"id": 7, "file_name": "a.png"}] * 2}, "two images have the same id"),
+        ({"images": [{"id": 7, "file_name": "a.png"}] * 2}, "two images have the id 7"),
         ({"images": [{"file_name": "a.png"}]}, "an image has no id or no file_name"),
         ({"images": [{"id": 2**40, "file_name": "a.png"}]}, "the image id 1099511627776 does not fit into 32 bits"),
         ({"images": [{"id": 7, "file_name": "../a.png"}]}, "leads out of the folder"),
-        ({"categories": [{"id": 3, "name": "car"}, {"id": 3, "name": "cat"}]}, "two categories have the same id"),
+        ({"categories": [{"id": 3, "name": "car"}, {"id": 3, "name": "cat"}]}, "two categories have the id 3"),
         ({"categories": [{"id": 3}]}, "a category has no id or no name"),
     ],
 )

@@ -155,7 +155,7 @@ def test_verbs_need_no_code_and_say_where_they_run_it(
     assert main(["evaluate", str(foreign.path)]) == 2
     assert main(["train", "--resume", str(foreign.path)]) == 2
     said = capsys.readouterr().err
-    assert "no data set is named 'digits100'; it is made by the experiment.py of the run" in said
+    assert "the data set 'digits100' is made by the experiment.py of the run" in said
     assert said.count("--trust") == 2 and not (tmp_path / "ran").exists()
     (foreign.path / "experiment.py").write_text(TINY.read_text(encoding="utf-8"), encoding="utf-8")
     assert main(["evaluate", str(foreign.path), "--trust"]) == 0
