@@ -108,7 +108,8 @@ def segmentation_figure(
     palette = class_colours(len(class_names))
     tile = (_WIDTH - _LEFT - _RIGHT - (columns - 1) * _GAP) / max(columns, 4)
     high = tile * images.shape[1] / images.shape[2]
-    lines = -(-(len(class_names) + 1) // 11)
+    unlabelled = not over_images and any((classes[:columns] == _UNLABELLED).any() for classes in rows.values())
+    lines = -(-(len(class_names) + unlabelled) // 11)
     top, bottom = 0.35, 0.3 + 0.2 * lines
     height = top + bottom + (1 + len(rows)) * high + len(rows) * _GAP
     with style():
@@ -130,12 +131,12 @@ def segmentation_figure(
                 axes.imshow(shown, interpolation="nearest", aspect="auto")
         names = [shortened(str(name), _LONGEST_NAME) for name in class_names]
         handles = [Patch(color=colour, label=name) for colour, name in zip(palette, names, strict=True)]
-        if not over_images and any((classes[:columns] == _UNLABELLED).any() for classes in rows.values()):
+        if unlabelled:
             handles.append(Patch(color=(_DARK,) * 3, label="no label"))
         figure.legend(
             handles=handles,
             loc="lower center",
-            ncols=min(len(handles), 11),
+            ncols=-(-len(handles) // lines),
             frameon=False,
             handlelength=0.9,
             handletextpad=0.4,
