@@ -1,8 +1,9 @@
 """The tables of results on the pages: ``python -m docs.results`` writes each between its marks.
 
 A page shows the rows of ``jaxcnn results`` for some experiments between ``<!-- results NAME NAME -->`` and
-``<!-- end -->``, or all rows if no name is given. ``tests/cli/test_readme.py`` compares the pages with the files in
-``experiments/results``.
+``<!-- end -->``, or all rows if no name is given. ``<!-- measured NAME VALUE ROWS -->`` is followed by a measured value
+of each variant in per cent, an array with an entry for each of ``ROWS``, a constant of the experiment's file.
+``tests/cli/test_readme.py`` compares the pages with the files in ``experiments/results``.
 """
 
 import re
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from jaxcnn.cli._results import markdown_table, read_results
+from jaxcnn.train import find_experiment
 
 DOCS = Path(__file__).parent
 MARKS = re.compile(r"(<!-- results((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
+MEASURED = re.compile(r"(<!-- measured (\w+) (\w+) (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def pages() -> list[Path]:
@@ -21,7 +24,7 @@ def pages() -> list[Path]:
 
 
 def with_results(page: str, results: list[dict[str, Any]]) -> str:
-    """The text of a page with the rows of its experiments between the marks.
+    """The text of a page with the rows and the measured values of its experiments between the marks.
 
     Raises:
         ValueError: an experiment without results.
@@ -35,7 +38,29 @@ def with_results(page: str, results: list[dict[str, Any]]) -> str:
         chosen = [result for result in results if not names or result["experiment"] in names]
         return f"{found[1]}{markdown_table(chosen)}\n{found[3]}"
 
-    return MARKS.sub(table, page)
+    def measured(found: re.Match[str]) -> str:
+        chosen = [result for result in results if result["experiment"] == found[2]]
+        return f"{found[1]}{_measured_table(chosen, found[2], value=found[3], rows=found[4])}\n{found[5]}"
+
+    return MEASURED.sub(measured, MARKS.sub(table, page))
+
+
+def _measured_table(results: list[dict[str, Any]], experiment: str, *, value: str, rows: str) -> str:
+    """A row for each name, a column for each variant that has the value, and the mean of each column."""
+    names = find_experiment(experiment).build_function.__globals__[rows]
+    columns = {
+        name: variant["measured"][value]["mean"]
+        for result in results
+        for name, variant in result["variants"].items()
+        if value in variant.get("measured", {})
+    }
+    if not columns:
+        raise ValueError(f"no variant of {experiment} has measured {value}.")
+    lines = [["", *columns], ["---"] * (len(columns) + 1)]
+    for index, name in enumerate(names):
+        lines.append([name, *(f"{100 * values[index]:.1f}" for values in columns.values())])
+    lines.append(["mean", *(f"{100 * sum(values) / len(values):.1f}" for values in columns.values())])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> None:

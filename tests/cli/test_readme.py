@@ -53,6 +53,18 @@ def test_a_page_with_all_results_and_one_with_those_of_a_task(monkeypatch: pytes
         with_results("<!-- results nothing -->\n<!-- end -->\n", results)
 
 
+def test_a_table_of_measured_values_has_a_row_for_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(README.parent)
+    variants = {"a": {"measured": {"iou_of_classes": {"mean": [0.5] * 10 + [1.0]}}}, "b": {}}
+    results = [{"experiment": "segment_camvid", "variants": variants}]
+    marks = "<!-- measured segment_camvid {} CLASSES -->\n<!-- end -->\n"
+    lines = with_results(marks.format("iou_of_classes"), results).splitlines()
+    assert lines[1:4] == ["|  | a |", "| --- | --- |", "| sky | 50.0 |"]
+    assert lines[-3:-1] == ["| cyclist | 100.0 |", "| mean | 54.5 |"]
+    with pytest.raises(ValueError, match=r"no variant of segment_camvid has measured time\."):
+        with_results(marks.format("time"), results)
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments" / "results").glob("*.json")), ids=lambda path: path.stem)
 def test_the_head_of_an_experiment_is_what_its_results_say(path: Path) -> None:
     result = json.loads(path.read_text(encoding="utf-8"))
