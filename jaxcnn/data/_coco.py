@@ -122,9 +122,10 @@ def _categories(content: Mapping[str, Any], path: str | Path) -> dict[int, str]:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: a category has no id or no name ({type(error).__name__}: {error}).") from None
     found = dict(pairs)
-    for kind, values in (("id", [number for number, _ in pairs]), ("name", [name for _, name in pairs])):
-        if twice := [value for value in values if values.count(value) > 1]:
-            raise ValueError(f"{path}: two categories have the {kind} {twice[0]!r}.")
+    for kind, index in (("id", 0), ("name", 1)):
+        for value, times in collections.Counter(pair[index] for pair in pairs).most_common(1):
+            if times > 1:
+                raise ValueError(f"{path}: two categories have the {kind} {value!r}.")
     return found
 
 
