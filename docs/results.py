@@ -3,6 +3,7 @@
 A page shows the rows of ``jaxcnn results`` for some experiments between ``<!-- results NAME NAME -->`` and
 ``<!-- end -->``, or all rows if no name is given. ``<!-- measured NAME VALUE ROWS -->`` is followed by a measured value
 of each variant in per cent, an array with an entry for each of ``ROWS``, a constant of the experiment's file.
+``<!-- grid NAME R,S C,D -->`` is followed by the measured numbers ``R_C`` to ``S_D`` of an experiment without variants.
 ``tests/cli/test_readme.py`` compares the pages with the files in ``experiments/results``.
 """
 
@@ -15,6 +16,7 @@ from jaxcnn.train import find_experiment
 
 DOCS = Path(__file__).parent
 MARKS = re.compile(r"(<!-- results((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
+GRID = re.compile(r"(<!-- grid (\w+) ([\w,]+) ([\w,]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 MEASURED = re.compile(r"(<!-- measured (\w+) (\w+) (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -42,7 +44,13 @@ def with_results(page: str, results: list[dict[str, Any]]) -> str:
         chosen = [result for result in results if result["experiment"] == found[2]]
         return f"{found[1]}{_measured_table(chosen, found[2], value=found[3], rows=found[4])}\n{found[5]}"
 
-    return MEASURED.sub(measured, MARKS.sub(table, page))
+    def grid(found: re.Match[str]) -> str:
+        (values,) = (result["measured"] for result in results if result["experiment"] == found[2])
+        rows, columns = (each.split(",") for each in (found[3], found[4]))
+        lines = [[row, *(f"{values[f'{row}_{column}']['mean']:.3f}" for column in columns)] for row in rows]
+        return f"{found[1]}{_table(['', *columns], lines)}\n{found[5]}"
+
+    return GRID.sub(grid, MEASURED.sub(measured, MARKS.sub(table, page)))
 
 
 def _measured_table(results: list[dict[str, Any]], experiment: str, *, value: str, rows: str) -> str:
@@ -56,11 +64,13 @@ def _measured_table(results: list[dict[str, Any]], experiment: str, *, value: st
     }
     if not columns:
         raise ValueError(f"no variant of {experiment} has measured {value}.")
-    lines = [["", *columns], ["---"] * (len(columns) + 1)]
-    for index, name in enumerate(names):
-        lines.append([name, *(f"{100 * values[index]:.1f}" for values in columns.values())])
-    lines.append(["mean", *(f"{100 * sum(values) / len(values):.1f}" for values in columns.values())])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    lines = [[name, *(f"{100 * values[index]:.1f}" for values in columns.values())] for index, name in enumerate(names)]
+    mean = ["mean", *(f"{100 * sum(values) / len(values):.1f}" for values in columns.values())]
+    return _table(["", *columns], [*lines, mean])
+
+
+def _table(head: list[str], lines: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
 
 
 def main() -> None:

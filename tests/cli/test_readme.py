@@ -65,6 +65,19 @@ def test_a_table_of_measured_values_has_a_row_for_each_class(monkeypatch: pytest
         with_results(marks.format("time"), results)
 
 
+def test_a_grid_of_measured_numbers() -> None:
+    measured = {name: {"mean": value} for name, value in {"one_a": 0.1, "one_b": 0.25, "two_a": 1, "two_b": 0}.items()}
+    page = with_results(
+        "<!-- grid each one,two a,b -->\n<!-- end -->\n", [{"experiment": "each", "measured": measured}]
+    )
+    assert page.splitlines()[1:5] == [
+        "|  | a | b |",
+        "| --- | --- | --- |",
+        "| one | 0.100 | 0.250 |",
+        "| two | 1.000 | 0.000 |",
+    ]
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments" / "results").glob("*.json")), ids=lambda path: path.stem)
 def test_the_head_of_an_experiment_is_what_its_results_say(path: Path) -> None:
     result = json.loads(path.read_text(encoding="utf-8"))
