@@ -22,8 +22,10 @@ from jaxcnn.train._state import Variables
 # Arrays that are too large to be collected over a split, and that no measure compares outputs with.
 INPUTS = ("image", "video")
 
-# The examples of an evaluated batch.
+# The most examples of an evaluated batch, and the most numbers of those of one device: large images are evaluated a few
+# at a time, since the maps of a network are many times as large as the images.
 BATCH_SIZE = 500
+NUMBERS = 2**23
 
 # The result of a function for a batch, and whether each of its examples counts.
 Results = list[tuple[Any, np.ndarray]]
@@ -65,7 +67,7 @@ class Evaluator:
         inference: Inference,
         split: Split | StreamedSplit,
         *,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = None,
         parallel: Parallel | None = None,
     ) -> None:
         self._inference, self._split = inference, split
@@ -154,9 +156,11 @@ def lowered_evaluation(experiment: Experiment, parallel: Parallel, variables: Va
         return program.lower(variables, arrays, *index)
 
 
-def evaluation_size(split: Split | StreamedSplit, parallel: Parallel, batch_size: int = BATCH_SIZE) -> int:
+def evaluation_size(split: Split | StreamedSplit, parallel: Parallel, batch_size: int | None = None) -> int:
     """The number of examples of a batch, a multiple of the number of devices."""
-    return math.ceil(min(batch_size, len(split)) / parallel.devices) * parallel.devices
+    numbers = sum(math.prod(shape) for shape, _ in split.fields.values())
+    most = batch_size or min(BATCH_SIZE, max(1, NUMBERS // max(numbers, 1)) * parallel.devices)
+    return math.ceil(min(most, len(split)) / parallel.devices) * parallel.devices
 
 
 def _measures(inference: Inference, variables: Variables, batch: dict[str, Any]) -> dict[str, Any]:

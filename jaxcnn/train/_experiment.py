@@ -97,7 +97,8 @@ class Experiment:
         objective: ``(variables, batch, key) -> (loss, Aux(updates, metrics))``. The loss is one number, or one for each
             example, whose mean is then the loss.
         evaluate: ``(variables, batch) -> {name: array}``, one number for each example; means over a split are recorded
-            as ``test/NAME`` and ``val/NAME``, where each example counts once.
+            as ``test/NAME`` and ``val/NAME``, where each example counts once. A batch has up to 500 examples for all
+            devices, fewer of large images.
         data: the splits, in memory or streamed.
         optimizer: any Optax transformation. ``train.with_schedule`` makes one whose learning rate is recorded.
         epochs: passes over the training examples. An incomplete last batch is left out; its examples differ from epoch

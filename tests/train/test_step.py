@@ -10,7 +10,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxcnn.train._evaluate import Evaluator, Inference
+from jaxcnn.data import Split
+from jaxcnn.train._devices import Parallel
+from jaxcnn.train._evaluate import Evaluator, Inference, evaluation_size
 from jaxcnn.train._experiment import Experiment
 from jaxcnn.train._optim import decay_mask
 from jaxcnn.train._runs._discover import load_experiment
@@ -122,6 +124,14 @@ def test_every_example_counts_once(experiment: Experiment, batch_size: int) -> N
     np.testing.assert_allclose(outputs["probabilities"], np.exp(log_p), rtol=1e-4, atol=1e-6)
     assert set(targets) == {"label"}
     np.testing.assert_array_equal(targets["label"], test["label"])
+
+
+@pytest.mark.parametrize(
+    ("side", "count", "devices", "rows"), [(28, 900, 1, 500), (28, 90, 8, 96), (256, 60, 1, 42), (256, 60, 8, 64)]
+)
+def test_large_images_are_evaluated_few_at_a_time(side: int, count: int, devices: int, rows: int) -> None:
+    split = Split(image=np.zeros((count, side, side, 3), np.uint8))
+    assert evaluation_size(split, Parallel.over(devices)) == rows
 
 
 def test_one_example_more_changes_what_is_counted(experiment: Experiment) -> None:
