@@ -51,9 +51,9 @@ def as_images(images: ArrayLike) -> tuple[jax.Array, BatchShape]:
     """
     if isinstance(images, Mapping):
         raise TypeError(
-            "images must be an array, not a batch (a dict). An Experiment augments the images of its batches with "
-            "augment.on('image', ...); random_scene_flip, random_scene_crop and random_scene_scale move boxes and "
-            "label maps too."
+            "images must be an array of numbers, not of type dict. The images of a batch are augmented by "
+            "augment.on('image', ...), images with boxes and label maps by random_scene_flip, random_scene_crop and "
+            "random_scene_scale."
         )
     x = as_array(images, name="images")
     if not jnp.issubdtype(x.dtype, jnp.floating):

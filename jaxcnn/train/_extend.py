@@ -12,6 +12,7 @@ from jaxcnn.train._devices import Parallel
 from jaxcnn.train._distributed import is_first
 from jaxcnn.train._errors import ConfigError
 from jaxcnn.train._experiment import Experiment
+from jaxcnn.train._reports import log
 from jaxcnn.train._runs import RunFolder
 from jaxcnn.train._state import TrainState, abstract_state
 from jaxcnn.train._step import Gradient, optimized
@@ -75,7 +76,9 @@ def continue_with(run: RunFolder, experiment: Experiment, settings: dict[str, An
     if all(name in earlier and earlier[name] == value for name, value in settings.items()):
         return
     if there and experiment.total_steps > there[0].step and not _stopped_early(run, experiment):
-        extend_run(run, experiment, settings, parallel)
+        log.warning(
+            "%s is continued with other settings: %s", run.path, extend_run(run, experiment, settings, parallel)
+        )
     elif not there and is_first():
         run.replace_settings(settings)
 

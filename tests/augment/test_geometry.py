@@ -199,7 +199,7 @@ MISTAKES: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
         {"image": 0},
         {},
         TypeError,
-        "images must be an array, not a batch (a dict). An Experiment augments the images of its batches with augment",
+        "images must be an array of numbers, not of type dict. The images of a batch are augmented by augment",
     ),
     (GOOD, {"shift": -1}, ValueError, "shift=-1 must be finite, at least 0."),
     (GOOD, {"shift": float("nan")}, ValueError, "shift=nan must be finite, at least 0."),

@@ -142,7 +142,8 @@ def test_a_run_that_is_continued_with_other_settings_records_them_and_its_model(
     assert run.recorded()["extended"] == [{"step": 2, "settings": {"epochs": 2, "max_skipped": 5}}]
     assert run.settings()["epochs"] == 2
     warned = (place / "warnings.log").read_text(encoding="utf-8")
-    assert "config.json: epochs was 1 and is 2; config.json: max_skipped was 10 and is 5" in warned
+    changed = "is continued with other settings: from step 2 on: epochs was 1 and is 2, max_skipped was 10 and is 5; 4"
+    assert changed in warned and "has changed" not in warned
     expected = 100 * np.asarray(outcome.variables["params"]["slopes"]).sum()
     np.testing.assert_allclose(jaxcnn.load(place).predict(x=x), [expected], rtol=1e-6)
     # If no steps remain, nothing is recorded.
