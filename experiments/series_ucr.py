@@ -26,7 +26,7 @@ result  arrow_head_resnet: 82.86 ± 0.57 % test accuracy, 17.14 ± 0.57 % error 
 result  arrow_head_inception_time: 82.10 ± 3.35 % test accuracy, 17.90 ± 3.35 % error over 3 seeds
 result  osu_leaf_fcn: 97.80 ± 0.24 % test accuracy, 2.20 ± 0.24 % error over 3 seeds
 result  osu_leaf_resnet: 97.38 ± 0.63 % test accuracy, 2.62 ± 0.63 % error over 3 seeds
-result  osu_leaf_inception_time: 93.80 % test accuracy, 6.20 % error over 1 seed
+result  osu_leaf_inception_time: 92.84 ± 1.04 % test accuracy, 7.16 ± 1.04 % error over 3 seeds
 result  basic_motions_fcn: 100.00 ± 0.00 % test accuracy, 0.00 ± 0.00 % error over 3 seeds
 result  basic_motions_resnet: 100.00 ± 0.00 % test accuracy, 0.00 ± 0.00 % error over 3 seeds
 result  basic_motions_inception_time: 100.00 ± 0.00 % test accuracy, 0.00 ± 0.00 % error over 3 seeds

@@ -126,6 +126,15 @@ def test_the_figures_in_the_text_about_segmentation_are_those_of_the_results() -
     assert max(on_test[1:]) - on_test[0] < 0.003 and "neither helps by more than 0.3 points" in page
 
 
+def test_the_precisions_of_retrieval_are_those_of_the_results() -> None:
+    path = ROOT / "experiments" / "results" / "retrieve_unseen_classes.json"
+    found = {name: value["mean"] for name, value in json.loads(path.read_text(encoding="utf-8"))["measured"].items()}
+    assert found["best"] == found["map3_mac"] and found["best"] > found["pixels"] + 0.2
+    head = in_one_line(find_experiment("retrieve_unseen_classes").doc)
+    assert f"{found['best']:.3f} by the maxima of the last map, {found['best_pca_32']:.3f} of these in 32" in head
+    assert f"{found['pixels']:.3f} by pixels, {found['untrained']:.3f} by the untrained network" in head
+
+
 @pytest.mark.skipif(not UCR.is_file(), reason="the sets of the archive are not there")
 def test_the_page_about_series_says_how_many_permuted_labels_are_right() -> None:
     file = find_experiment("series_ucr")
