@@ -116,14 +116,17 @@ def test_the_figures_in_the_text_about_segmentation_are_those_of_the_results() -
     first, second, third = variant("segment_digits", "refinement")["measured"]["mean_iou_of_repetitions"]["mean"]
     repetitions = f"{100 * first:.2f}, {100 * second:.2f} and {100 * third:.2f} %"
     assert repetitions in page and repetitions in in_one_line(find_experiment("segment_digits").doc)
-    forms = ("mildly_balanced", "standardized", "decoder")
+    forms = ("mildly_balanced", "standardized", "decoder", "views")
     names = ("unet_balanced", "unet_mildly_balanced", *(f"deeplab_{form}" for form in forms))
     held_out = [f"{100 * variant('segment_camvid', name)['runs'][0]['val/mean_iou']:.2f}" for name in names]
-    assert f"is {', '.join(held_out[:4])} and {held_out[4]} %" in in_one_line(find_experiment("segment_camvid").doc)
+    assert f"is {', '.join(held_out[:5])} and {held_out[5]} %" in in_one_line(find_experiment("segment_camvid").doc)
     assert f"the mean IoU is {held_out[3]} instead of {held_out[2]} %" in page
     assert f"it is {held_out[4]} %" in page
     on_test = [variant("segment_camvid", name)["test/mean_iou"]["mean"] for name in names[2:]]
-    assert max(on_test[1:]) - on_test[0] < 0.003 and "neither helps by more than 0.3 points" in page
+    views = variant("segment_camvid", "deeplab_views")["measured"]["mean_iou_of_one_view_and_all"]["mean"]
+    assert views[1] == pytest.approx(on_test[3], abs=1e-5)
+    assert f"gives {100 * views[0]:.2f} % on the test images" in page and f"gives {100 * views[1]:.2f} %:" in page
+    assert max(on_test[1:3]) - on_test[0] < 0.003 and "neither helps by more than 0.3 points" in page
 
 
 def test_the_precisions_of_retrieval_are_those_of_the_results() -> None:
