@@ -7,7 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import skimage.data
 from scipy import ndimage
+from skimage.color import rgb2gray
+from skimage.registration import optical_flow_tvl1
+from skimage.transform import resize
 
 from jaxcnn import ShapeError, functional
 from tests.compiled import compiled_functions
@@ -42,6 +46,25 @@ def test_known_displacements_are_found() -> None:
         errors = np.linalg.norm(got[method] - np.array(shifts)[:, None, None], axis=-1).mean((1, 2))
         assert (errors < 0.05).all(), (method, errors)
     assert np.linalg.norm(got["one level"][1] - shifts[1], axis=-1).mean() > 1
+
+
+def test_real_displacements_beside_tv_l1() -> None:
+    """The stereo pair of scikit-image at a quarter of its size; the true flow is minus the disparity."""
+    left, right, disparity = skimage.data.stereo_motorcycle()
+    size = left.shape[0] // 4, left.shape[1] // 4
+    a, b = (resize(rgb2gray(image), size, anti_aliasing=True).astype(np.float32) for image in (left, right))
+    true = disparity[2::4, 2::4][: size[0], : size[1]] / 4
+    known = np.isfinite(true) & (true > 0)
+
+    def error(u: np.ndarray, v: np.ndarray) -> float:
+        return float(np.hypot(u + true, v)[known].mean())
+
+    v, u = optical_flow_tvl1(a, b)
+    theirs = error(u, v)
+    assert 1.5 < theirs < 2.5 < error(0 * u, 0 * v)
+    for method in ("horn_schunck", "lucas_kanade"):
+        flow = np.asarray(F.optical_flow(a[..., None], b[..., None], method=method))
+        assert error(flow[..., 0], flow[..., 1]) < theirs, method
 
 
 def differences(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
