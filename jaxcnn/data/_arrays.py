@@ -215,7 +215,7 @@ class Dataset:
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean of each channel over the training images, as float64 ``(channels,)``; of uint8 as pixels in [0, 1]."""
+        """Mean of each channel over the training images or videos, as float64 ``(channels,)``; of uint8 in [0, 1]."""
         return self._moments[0]
 
     @property
@@ -230,7 +230,7 @@ class Dataset:
         With ``n`` pixels, ``s = sum(v)`` and ``q = sum(v**2)``: mean ``s / n`` and variance ``(n q - s**2) / n**2``,
         which in floating point would cancel.
         """
-        images = self.train["image"]
+        images = self.train["video" if "image" not in self.train and "video" in self.train else "image"]
         if images.dtype != np.uint8:
             axes = tuple(range(images.ndim - 1))
             return images.mean(axes, dtype=np.float64), images.std(axes, dtype=np.float64)
@@ -310,13 +310,14 @@ def check_fields(name: str, fields: Mapping[str, Fields]) -> None:
                 )
 
 
-def _histograms(images: np.ndarray, block: int = 1024) -> np.ndarray:
+def _histograms(images: np.ndarray, block: int = 2**20) -> np.ndarray:
     """The count of each of the 256 values in each channel, ``(channels, 256)``.
 
-    ``np.bincount`` turns bytes into int64, eight times the memory, so it is given one block of images at a time.
+    ``np.bincount`` turns bytes into int64, eight times the memory, so it is given one block of pixels at a time.
     """
     counts = np.zeros((images.shape[-1], 256), np.int64)
-    for start in range(0, len(images), block):
-        for index, channel in enumerate(np.moveaxis(images[start : start + block], -1, 0)):
-            counts[index] += np.bincount(channel.ravel(), minlength=256)
+    pixels = images.reshape(-1, images.shape[-1])
+    for start in range(0, len(pixels), block):
+        for index, channel in enumerate(pixels[start : start + block].T):
+            counts[index] += np.bincount(channel, minlength=256)
     return counts

@@ -1,9 +1,9 @@
-"""Where streamed images come from: folders of image files, and prepared sets of tensorflow-datasets."""
+"""Where streamed images and videos come from: folders of image files, and prepared sets of tensorflow-datasets."""
 
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,35 +12,49 @@ import numpy as np
 from jaxcnn._axes import as_int
 from jaxcnn._errors import check_choice
 from jaxcnn._geometry import Resize
-from jaxcnn.data._folder import TEST_FRACTION, Labelled, find_files, name_of
+from jaxcnn.data._folder import TEST_FRACTION, find_files, name_of
+from jaxcnn.data._frames import evenly_spaced
 from jaxcnn.data._images import brought_to, check_channels, to_pixels
 from jaxcnn.data._open_picture import open_picture
 from jaxcnn.data._sampled_content import digest, fingerprints_of, sampled_content
 from jaxcnn.data._stream import MAX_CORRUPT, Source, StreamedDataset, StreamedSplit
-from jaxcnn.data._tfds import class_names, data_folder, open_examples, open_prepared, prepared_folder, split_names
+from jaxcnn.data._tfds import class_names, data_folder, open_examples, prepared_folder, split_names
+from jaxcnn.data._tfds_features import Content, open_prepared
+from jaxcnn.data._video_folder import find_videos
 
 _FOLDER = "folder:"
 
-# The bytes of a picture, or its path, and its name in errors -> pixels of the required size.
-Decoder = Callable[[str | Path | bytes, str], np.ndarray]
+# An encoded picture, or its path.
+Picture = Path | bytes
+
+# A picture, or the frames of a video, and its name in errors -> pixels of the required size.
+Decoder = Callable[[Any, str], np.ndarray]
 
 
 def stream(
     name: str,
     *,
     image_size: int,
+    frames: int | None = None,
     data_dir: str | Path | None = None,
     channels: int = 3,
     resize: Resize = "fit",
     test_fraction: float = TEST_FRACTION,
     max_corrupt: int = MAX_CORRUPT,
 ) -> StreamedDataset:
-    """A data set that is read during training, for images that do not fit into memory.
+    """A data set that is read during training, for images or videos that do not fit into memory.
+
+    The arrays of an example are ``image`` ``(height, width, channels)``, uint8, and ``label``; with ``frames``,
+    ``video`` ``(frames, height, width, channels)`` and ``label``. Only the selected frames of a video are decoded.
 
     Args:
         name: ``"folder:/path"``, with one sub-folder of images for each class, or the name of a prepared TFDS set of
-            labelled images, such as ``"imagenet2012"``; both as for ``load``.
+            labelled images, such as ``"imagenet2012"``; both as for ``load``. With ``frames``, a folder as for
+            ``video_folder``, or a prepared set with the features ``video`` and ``label``, such as
+            ``"ucf101/ucf101_1_256"``.
         image_size: height and width that all images are brought to on the host.
+        frames: number of frames of each video, evenly spaced from the first to the last; if a video has fewer, some are
+            repeated. None reads images.
         data_dir: the folder of prepared TFDS sets; by default ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
         channels: 1 for grey, 3 for colour.
         resize: ``"fit"`` keeps the whole image, in a margin of zeros; ``"cover"`` the largest central square.
@@ -69,17 +83,23 @@ def stream(
     check_choice(resize, get_args(Resize), name="resize")
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction={test_fraction} must be between 0 and 1, such as 0.2.")
-    decode = functools.partial(_decode, channels=channels, size=(image_size, image_size), resize=resize)
+    if frames is not None and as_int(frames, name="frames") < 1:
+        raise ValueError(f"frames={frames} must be at least 1.")
+    decode: Decoder = functools.partial(_decode, channels=channels, size=(image_size, image_size), resize=resize)
+    content: Content = "image" if frames is None else "video"
+    shape: tuple[int, ...] = (image_size, image_size, channels)
+    if frames is not None:
+        decode, shape = functools.partial(_decode_video, frames=frames, decode=decode), (frames, *shape)
     if name.startswith(_FOLDER):
-        found = _folder(name.removeprefix(_FOLDER), decode, test_fraction)
+        found = _folder(name.removeprefix(_FOLDER), content, decode, test_fraction)
     else:
-        found = _prepared(name, decode, data_dir)
+        found = _prepared(name, content, decode, data_dir)
 
     def split(source: Source) -> StreamedSplit:
-        fields = {"image": ((image_size, image_size, channels), np.uint8), "label": ((), np.int32)}
+        fields = {content: (shape, np.uint8), "label": ((), np.int32)}
         return StreamedSplit(source, fields=fields, classes=len(found.class_names), max_corrupt=max_corrupt)
 
-    options = f"{image_size} {channels} {resize}"
+    options = f"{image_size} {channels} {resize}" + ("" if frames is None else f" {frames}")
     return StreamedDataset(
         name=found.name,
         train=split(found.train),
@@ -105,43 +125,61 @@ class _Found:
     citation: str = ""
 
 
-def _decode(file: str | Path | bytes, name: str, *, channels: int, size: tuple[int, int], resize: Resize) -> np.ndarray:
+def _decode(file: Picture, name: str, *, channels: int, size: tuple[int, int], resize: Resize) -> np.ndarray:
     pixels = to_pixels(open_picture(file, name=name), name=name, channels=channels)
     return brought_to(pixels, size, resize=resize)
 
 
-class FolderSource:
-    """Image files and their labels."""
+def _decode_video(pictures: Sequence[Picture], name: str, *, frames: int, decode: Decoder) -> np.ndarray:
+    """Evenly spaced frames, each decoded once."""
+    if not pictures:
+        raise ValueError(f"{name} has no frame.")
+    places = evenly_spaced(len(pictures), frames)
+    decoded = {}
+    for place in dict.fromkeys(places):
+        picture = pictures[place]
+        decoded[place] = decode(picture, str(picture) if isinstance(picture, Path) else f"{name} frame {place}")
+    return np.stack([decoded[place] for place in places])
 
-    def __init__(self, files: list[Labelled], decode: Decoder) -> None:
-        self._files, self._decode = files, decode
+
+class FolderSource:
+    """Image files, or folders of frames, and their labels."""
+
+    def __init__(self, files: Sequence[tuple[Path | list[Path], int]], content: Content, decode: Decoder) -> None:
+        self._files, self._content, self._decode = files, content, decode
 
     def __len__(self) -> int:
         return len(self._files)
 
     def name_of(self, index: int) -> str:
-        """The path of an image."""
-        return str(self._files[index][0])
+        """The path of an image, or of the folder of a video."""
+        files, _ = self._files[index]
+        return str(files if isinstance(files, Path) else files[0].parent)
 
     def read(self, index: int) -> dict[str, Any]:
-        """An image and its label."""
-        path, label = self._files[index]
-        return {"image": self._decode(path, str(path)), "label": label}
+        """An image or a video, and its label."""
+        files, label = self._files[index]
+        return {self._content: self._decode(files, self.name_of(index)), "label": label}
 
 
-def _folder(path: str, decode: Decoder, test_fraction: float) -> _Found:
-    root, train, test, names = find_files(path, test_fraction)
+def _folder(path: str, content: Content, decode: Decoder, test_fraction: float) -> _Found:
+    found = find_files(path, test_fraction) if content == "image" else find_videos(path, test_fraction)
+    root, train, test, names = found
+    named = [
+        (part, label, file)
+        for part, examples in (("train", train), ("test", test))
+        for files, label in examples
+        for file in ([files] if isinstance(files, Path) else files)
+    ]
     names_and_sizes = (
-        f"{part} {label} {file.relative_to(root).as_posix()} {file.stat().st_size}"
-        for part, files in (("train", train), ("test", test))
-        for file, label in files
+        f"{part} {label} {file.relative_to(root).as_posix()} {file.stat().st_size}" for part, label, file in named
     )
-    files = [file for file, _ in train + test]
+    files = [file for _, _, file in named]
     sampled = list(sampled_content(files))
     return _Found(
         name=name_of(root),
-        train=FolderSource(train, decode),
-        test=FolderSource(test, decode),
+        train=FolderSource(train, content, decode),
+        test=FolderSource(test, content, decode),
         class_names=names,
         contents=itertools.chain(names_and_sizes, sampled),
         files=fingerprints_of(root, files, sampled),
@@ -151,8 +189,8 @@ def _folder(path: str, decode: Decoder, test_fraction: float) -> _Found:
 class PreparedSource:
     """The records of a split of a TFDS set, of either format."""
 
-    def __init__(self, builder: Any, split: str, folder: Path, decode: Decoder) -> None:
-        self._name, self._decode = f"{folder} {split}", decode
+    def __init__(self, builder: Any, split: str, folder: Path, content: Content, decode: Decoder) -> None:
+        self._name, self._content, self._decode = f"{folder} {split}", content, decode
         self._count = builder.info.splits[split].num_examples
         self._examples = open_examples(builder, split, folder)
 
@@ -160,24 +198,24 @@ class PreparedSource:
         return self._count
 
     def name_of(self, index: int) -> str:
-        """Set, split and number of an image."""
+        """Set, split and number of an example."""
         return f"{self._name}[{index}]"
 
     def read(self, index: int) -> dict[str, Any]:
-        """An image and its label."""
+        """An image or a video, and its label."""
         name = self.name_of(index)
         try:
             (example,) = self._examples([index])
-            content, label = example["image"], int(example["label"])
+            encoded, label = example[self._content], int(example["label"])
         except Exception as error:  # readers of formats raise various exceptions
             raise ValueError(f"{name} cannot be read ({type(error).__name__}: {error}).") from error
-        if not isinstance(content, bytes):
+        if not isinstance(encoded, bytes if self._content == "image" else list):
             # Of a damaged file, array_record gives empty records, without an error.
             raise ValueError(f"{name} is an empty record.")
-        return {"image": self._decode(content, name), "label": label}
+        return {self._content: self._decode(encoded, name), "label": label}
 
 
-def _prepared(name: str, decode: Decoder, data_dir: str | Path | None) -> _Found:
+def _prepared(name: str, content: Content, decode: Decoder, data_dir: str | Path | None) -> _Found:
     root = data_folder(data_dir)
     folder = prepared_folder(name, root)
     if folder is None:
@@ -185,7 +223,7 @@ def _prepared(name: str, decode: Decoder, data_dir: str | Path | None) -> _Found
             f"tensorflow-datasets has prepared no {name!r} in {root}. Prepare it there, name another data_dir, "
             f"or stream '{_FOLDER}/path'."
         )
-    builder = open_prepared(folder)
+    builder = open_prepared(folder, content=content)
     train, test = split_names(builder, folder)
     names = class_names(builder, name)
     if names is None:
@@ -194,8 +232,8 @@ def _prepared(name: str, decode: Decoder, data_dir: str | Path | None) -> _Found
     sampled = list(sampled_content(paths))
     return _Found(
         name=name,
-        train=PreparedSource(builder, train, folder, decode),
-        test=PreparedSource(builder, test, folder, decode),
+        train=PreparedSource(builder, train, folder, content, decode),
+        test=PreparedSource(builder, test, folder, content, decode),
         class_names=names,
         contents=itertools.chain((f"{path.name} {path.stat().st_size}" for path in paths), sampled),
         files=fingerprints_of(folder, paths, sampled),

@@ -4,10 +4,8 @@ A prepared folder of any version is read, in the format array_record or in tfrec
 mnist, fashion_mnist or cifar10 are not prepared, they are downloaded first.
 """
 
-import contextlib
-import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +16,13 @@ from jaxcnn.data._arrays import Dataset, Split
 from jaxcnn.data._decode import decode_all, stack
 from jaxcnn.data._images import fit, to_pixels
 from jaxcnn.data._open_picture import open_picture
+from jaxcnn.data._tfds_features import first_line, open_prepared
 from jaxcnn.data._tfds_prepare import SOURCES, download_and_prepare
 from jaxcnn.data._tfrecord import TFRecords
 
 NAMES = tuple(SOURCES)
 # A CIFAR-10 folder that was not prepared from the original archive may lack these.
 _CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
-# TFDS's own classes of features.
-_FEATURES = "tensorflow_datasets.core.features."
 
 Examples = Callable[[Sequence[int]], list[dict[str, Any]]]
 
@@ -101,56 +97,6 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, image_size: int 
     )
 
 
-def open_prepared(folder: Path) -> Any:
-    """TFDS's builder of a prepared folder, after its features are checked."""
-    import tensorflow_datasets as tfds
-
-    _check_features(folder)
-    try:
-        builder = tfds.builder_from_directory(str(folder))
-    except Exception as error:  # TFDS passes on exceptions of JSON and protobuf
-        raise ValueError(
-            f"TFDS cannot open {folder} ({_first_line(error)}). Delete the folder and prepare it again."
-        ) from error
-    if missing := {"image", "label"} - set(builder.info.features):
-        raise ValueError(
-            f"{folder} has no feature {sorted(missing)[0]!r}, only {sorted(builder.info.features)}: "
-            f"a set for classification has an image and a label."
-        )
-    return builder
-
-
-def _check_features(folder: Path) -> None:
-    """Refuses features of classes outside of TFDS, whose modules TFDS would import: any module on Python's path.
-
-    Raises:
-        ValueError: there is such a class; the message names it.
-    """
-    try:
-        content = json.loads((folder / "features.json").read_text(encoding="utf-8"))
-        names = set(_feature_classes(content))
-    except (OSError, ValueError, RecursionError):
-        return  # TFDS reports the error
-    if foreign := sorted(name for name in names if not name.startswith(_FEATURES)):
-        raise ValueError(
-            f"{folder / 'features.json'} names the class {foreign[0]!r}. Expected classes of {_FEATURES[:-1]} only: "
-            f"to read others is to run their code."
-        )
-
-
-def _feature_classes(content: Any) -> Iterator[str]:
-    """The names of classes in a ``features.json``, which may hold further JSON in strings."""
-    if isinstance(content, str) and content.lstrip()[:1] in ("{", "["):
-        with contextlib.suppress(ValueError):
-            yield from _feature_classes(json.loads(content))
-    elif isinstance(content, dict | list):
-        for name, value in content.items() if isinstance(content, dict) else enumerate(content):
-            if name in ("type", "pythonClassName", "python_class_name"):
-                yield str(value)
-            else:
-                yield from _feature_classes(value)
-
-
 def split_names(builder: Any, folder: Path) -> tuple[str, str]:
     """``train`` and ``test``; or ``train`` and ``validation``, if the set has no test split."""
     splits = builder.info.splits
@@ -186,7 +132,7 @@ def _read_split(builder: Any, split: str, folder: Path, image_size: int | None) 
         try:
             found = examples(range(start, stop))
         except Exception as error:  # readers of formats raise various exceptions
-            raise ValueError(_unreadable(split, folder, _first_line(error))) from error
+            raise ValueError(_unreadable(split, folder, first_line(error))) from error
         if not all(isinstance(example["image"], bytes) for example in found):
             # Of a damaged file, array_record gives empty records, without an error.
             raise ValueError(_unreadable(split, folder, "a record is empty"))
@@ -210,19 +156,16 @@ def _unreadable(split: str, folder: Path, reason: str) -> str:
     return f"the {split} images in {folder} cannot be read ({reason}). Copy the whole folder again."
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def open_examples(builder: Any, split: str, folder: Path) -> Examples:
-    """A function that gives the examples of some indices, their images still encoded; for any thread.
+    """A function that gives the examples of some indices, their pixels still encoded; for any thread.
 
     Raises:
         ValueError: the set is in another format than array_record and tfrecord, or a tfrecord file is damaged.
     """
     import tensorflow_datasets as tfds
 
-    encoded = {"image": tfds.decode.SkipDecoding()}
+    # Videos are opened as sequences of encoded frames.
+    encoded = {"image": tfds.decode.SkipDecoding()} if "image" in builder.info.features else {}
     kind = builder.info.file_format.value
     if kind == "array_record":
         return builder.as_data_source(split, decoders=encoded).__getitems__

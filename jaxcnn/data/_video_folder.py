@@ -1,6 +1,5 @@
 """A folder of videos whose frames are images: one sub-folder for each class, with one for each video in it."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,10 @@ from jaxcnn._axes import as_int
 from jaxcnn.data._arrays import Dataset, Split
 from jaxcnn.data._folder import TEST_FRACTION, check_options, decode_files, divided, listed
 from jaxcnn.data._folder_scan import scan_videos
+from jaxcnn.data._frames import by_number, evenly_spaced
+
+# The frames of a video in their order, and the number of its class.
+Video = tuple[list[Path], int]
 
 
 def video_folder(
@@ -55,6 +58,26 @@ def video_folder(
     check_options(image_size, channels, test_fraction)
     if as_int(frames, name="frames") < 1:
         raise ValueError(f"frames={frames} must be at least 1.")
+    root, train, test, names = find_videos(path, test_fraction)
+    chosen = [video[place] for video, _ in train + test for place in evenly_spaced(len(video), frames)]
+    pixels = decode_files(chosen, image_size, channels, root)
+    video = pixels.reshape(len(train + test), frames, *pixels.shape[1:])
+    both = Split(video=video, label=np.array([label for _, label in train + test]))
+    return Dataset(
+        name=root.resolve().name,
+        train=both.take(slice(len(train))),
+        test=both.take(slice(len(train), None)),
+        class_names=names,
+    )
+
+
+def find_videos(path: str | Path, test_fraction: float) -> tuple[Path, list[Video], list[Video], tuple[str, ...]]:
+    """The folder, the videos of the training and of the test split with their labels, and the names of the classes.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: fewer than two classes, a class with fewer than two videos, or what ``scan_videos`` refuses.
+    """
     found = scan_videos(path)
     root, names = found.root, found.class_names
     if len(names) < 2:
@@ -67,25 +90,8 @@ def video_folder(
                 files.setdefault(image.parent, []).append(image)
             splits.setdefault(split, {})[name] = sorted({image.parent for image in images})
     if "test" in splits:
-        train, test = listed(splits["train"], names), listed(splits["test"], names)
+        parts = listed(splits["train"], names), listed(splits["test"], names)
     else:
-        train, test = divided(splits["all"], names, root, test_fraction, noun="video")
-    chosen = []
-    for folder, _ in train + test:
-        ordered = sorted(files[folder], key=_by_number)
-        last, steps = len(ordered) - 1, max(frames - 1, 1)
-        chosen += [ordered[(2 * index * last + steps) // (2 * steps)] for index in range(frames)]
-    pixels = decode_files(chosen, image_size, channels, root)
-    video = pixels.reshape(len(train + test), frames, *pixels.shape[1:])
-    both = Split(video=video, label=np.array([label for _, label in train + test]))
-    return Dataset(
-        name=root.resolve().name,
-        train=both.take(slice(len(train))),
-        test=both.take(slice(len(train), None)),
-        class_names=names,
-    )
-
-
-def _by_number(file: Path) -> list[tuple[int, str]]:
-    """The parts of a name, with numbers in their order: frame 2 is before frame 10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", file.name)]
+        parts = divided(splits["all"], names, root, test_fraction, noun="video")
+    train, test = ([(sorted(files[folder], key=by_number), label) for folder, label in part] for part in parts)
+    return root, train, test, names
