@@ -1,7 +1,7 @@
 """State dicts drawn by NumPy from a seed, and the logits of torchvision's models with them.
 
 ``python -m tests.models.torchvision_states`` rewrites ``torchvision.json``; it requires torchvision. The file has a
-digest of the names and shapes of the state dict of each model, and for some models the first logits of one image.
+digest of the names and shapes of the state dict of each model, and for some models a few logits of one example.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"vgg{depth}{bn}": (f"vgg{depth}{bn}", {}) for depth in (11, 13, 16, 19) for bn in ("", "_bn")},
     "vit_b_16": ("vit_b_16", {}),
 }
-# One model of each family, at the smallest image size that all of them support.
+# One model of each family, at the smallest image size that all of them support; videos have the size of their papers.
 COMPUTED = (
     "alexnet",
     "convnext_tiny",
@@ -66,9 +66,8 @@ def generated(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
 
 
 def example(name: str, size: int) -> np.ndarray:
-    """A random image, or a video with fewer pixels, since a video takes three hundred times as long."""
-    video = MODELS[name][0].startswith("video.")
-    shape = (1, size // 16, size // 2, size // 2, 3) if video else (1, size, size, 3)
+    """A random image of a size, or a random video of 16 frames of 112 x 112, the size that its networks are for."""
+    shape = (1, 16, 112, 112, 3) if MODELS[name][0].startswith("video.") else (1, size, size, 3)
     return np.random.default_rng(1).standard_normal(shape).astype(np.float32)
 
 
