@@ -12,25 +12,34 @@ import jax
 
 from jaxcnn._files import cache_folder
 
+REQUEST_EVENT = "/jax/compilation_cache/compile_requests_use_cache"
 HIT_EVENT = "/jax/compilation_cache/cache_hits"
 _UNREADABLE = re.compile("Error reading persistent compilation cache entry for '(.+?)'")
 
 
 class CacheHits:
-    """Counts the programs that JAX found in its cache instead of compiling them, inside of a ``with`` block."""
+    """The programs that JAX found in its cache instead of compiling them, inside of a ``with`` block.
+
+    Attributes:
+        count: their number.
+        last: whether the last program that was to be compiled is one of them.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self.last = False
 
     def __enter__(self) -> "CacheHits":
-        jax.monitoring.register_event_listener(self._count_hit)
+        jax.monitoring.register_event_listener(self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
-        jax.monitoring.unregister_event_listener(self._count_hit)
+        jax.monitoring.unregister_event_listener(self._note)
 
-    def _count_hit(self, event: str, **_: object) -> None:
+    def _note(self, event: str, **_: object) -> None:
         self.count += event == HIT_EVENT
+        if event in (REQUEST_EVENT, HIT_EVENT):
+            self.last = event == HIT_EVENT
 
 
 def keep_compiled_programs() -> Path | None:

@@ -282,13 +282,13 @@ class _Fit:
         """Compiles the step ahead of time, so that its time is known and a second compilation impossible."""
         self.progress.compiling()
         start = time.perf_counter()
-        order = self.order(0)  # a separate program, whose cache hit is not the step's
-        with CacheHits() as hits:
+        order = self.order(0)
+        with CacheHits() as hits:  # tracing compiles constants too, before the step
             compiled = compile_step(self.experiment, self.parallel, state, self.source.shapes(), order)
         self.compile_seconds = time.perf_counter() - start
         # Compilation may have used more memory than the steps do.
         release_freed_memory(temporary=host_temporaries(compiled, self.parallel))
-        self.progress.compiled(self.compile_seconds, from_cache=hits.count > 0)
+        self.progress.compiled(self.compile_seconds, from_cache=hits.last)
         return compiled
 
     def show(self, step: int, metrics: StepMetrics) -> None:

@@ -62,8 +62,8 @@ from jaxcnn.train._compile_cache import CacheHits, keep_compiled_programs
 keep_compiled_programs()
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 with CacheHits() as hits:
-    value = jax.jit(lambda x: jnp.sum(jnp.sin(x) * x))(jnp.arange(8.0))
-print(hits.count, value)
+    value = jax.jit(lambda x: FACTOR * jnp.sum(jnp.sin(x) * x))(jnp.arange(8.0))  # two programs
+print(hits.count, int(hits.last), value)
 """
 
 
@@ -72,11 +72,13 @@ def test_a_cut_entry_is_written_again(tmp_path: Path) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
     environment.pop("JAX_ENABLE_COMPILATION_CACHE", None)
 
-    def run() -> tuple[int, str, str]:
+    def run(factor: float = 1.0) -> tuple[int, str, str]:
+        program = PROGRAM.replace("FACTOR", str(factor))
         done = subprocess.run(
-            [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
         )
-        hits, value = done.stdout.split()
+        hits, last, value = done.stdout.split()
+        assert bool(int(last)) == (factor == 1.0 and int(hits) > 0)
         return int(hits), value, done.stderr
 
     assert run()[0] == 0
@@ -91,6 +93,7 @@ def test_a_cut_entry_is_written_again(tmp_path: Path) -> None:
     assert "Error reading" not in stderr
     assert all(entry.stat().st_size > len(whole[entry]) // 2 for entry in entries)
     assert run()[:2] == (hits, value)
+    assert 0 < run(factor=2.0)[0] < hits  # the program of the argument is found, that of the function is not
 
 
 def test_what_the_user_has_set_stays(no_folder: Path, tmp_path: Path) -> None:
@@ -109,6 +112,6 @@ def test_no_place_for_a_folder(no_folder: Path, monkeypatch: pytest.MonkeyPatch)
 def test_hits_are_counted_inside_of_the_block_alone() -> None:
     with CacheHits() as hits:
         jax.monitoring.record_event("/jax/compilation_cache/cache_hits")
-        jax.monitoring.record_event("/jax/compilation_cache/cache_misses")
+        jax.monitoring.record_event("/jax/compilation_cache/compile_requests_use_cache")
     jax.monitoring.record_event("/jax/compilation_cache/cache_hits")
-    assert hits.count == 1
+    assert hits.count == 1 and not hits.last
