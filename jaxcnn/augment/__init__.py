@@ -21,6 +21,7 @@ from jaxcnn.augment._geometry import affine, random_affine
 from jaxcnn.augment._mix import cutmix, mixup, mixup_or_cutmix
 from jaxcnn.augment._on import on
 from jaxcnn.augment._pca_noise import color_axes, random_pca_noise
+from jaxcnn.augment._per_clip import per_clip
 from jaxcnn.augment._policy import rand_augment, trivial_augment
 from jaxcnn.augment._scene_mosaic import random_scene_mosaic
 from jaxcnn.augment._scene_moves import random_scene_crop, random_scene_flip, random_scene_scale
@@ -42,6 +43,7 @@ __all__ = [
     "mixup",
     "mixup_or_cutmix",
     "on",
+    "per_clip",
     "rand_augment",
     "random_affine",
     "random_color",

@@ -1,13 +1,14 @@
 """Augmentations of images as augmentations of batches."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 
 from jaxcnn._error_context import error_context
 from jaxcnn.augment._chain import apply_in_turn
+from jaxcnn.augment._per_clip import apply_per_clip
 
 # These move pixels, so that masks, boxes and points of the same image no longer fit.
 _MOVING = (
@@ -33,14 +34,16 @@ def on(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> Call
 
     Args:
         name: the array, such as ``"image"``.
-        function: ``(key, array) -> array``, such as ``random_flip`` or ``functools.partial(random_crop, size=32)``.
+        function: ``(key, array) -> array``, such as ``random_flip`` or ``functools.partial(random_crop, size=32)``; of
+            ``"video"``, such as ``per_clip(random_flip)``.
 
     Returns:
         ``(key, batch) -> batch``, as ``Experiment.augment`` takes it.
 
     Raises:
         ValueError: when it is called: the batch has no such array; or one of this package's functions that move pixels
-            is used on ``image`` while the batch has masks, boxes or points, which would stay where they are.
+            is used on ``image`` while the batch has masks, boxes or points, which would stay where they are; or one of
+            images is used on ``video``, whose frames it would change independently.
 
     >>> import jax.numpy as jnp
     >>> brighter = on("image", lambda key, images: images + 1.0)
@@ -53,7 +56,12 @@ def on(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> Call
         if name not in batch:
             raise ValueError(f"the batch has no array {name!r}, only {', '.join(map(repr, batch))}.")
         moved = [place for place in _PLACES if place in batch and place != name]
-        if moved and (moving := _moving(function)):
+        if name == "video" and (frame := next(_functions(function), None)):
+            raise ValueError(
+                f"{frame} changes each frame of 'video' independently. per_clip({frame}) changes all frames of a clip "
+                f"alike."
+            )
+        if moved and (moving := next((each for each in _functions(function, of_clips=True) if each in _MOVING), None)):
             raise ValueError(
                 f"{moving} moves the pixels of {name!r}, but the batch has {moved[0]!r} too, which would stay "
                 f"where it is. random_scene_flip, random_scene_crop and random_scene_scale move both; any other "
@@ -64,10 +72,18 @@ def on(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> Call
     return augmented
 
 
-def _moving(augment: Any) -> str | None:
-    """The name of the function that moves pixels, looking into ``functools.partial`` and ``chain``."""
-    if isinstance(augment, functools.partial):
-        parts = augment.args[0] if augment.func is apply_in_turn else (augment.func,)
-        return next((name for part in parts if (name := _moving(part))), None)
-    name = getattr(augment, "__name__", "")
-    return name if name in _MOVING and augment.__module__.startswith("jaxcnn.augment.") else None
+def _functions(augment: Any, *, of_clips: bool = False) -> Iterator[str]:
+    """The names of this package's functions of images, looking into ``functools.partial`` and ``chain``.
+
+    Args:
+        augment: any function.
+        of_clips: whether to look into ``per_clip`` as well.
+    """
+    if isinstance(augment, functools.partial) and augment.func in (apply_in_turn, apply_per_clip):
+        parts = augment.args[0] if augment.func is apply_in_turn else augment.args[:1] * of_clips
+        for part in parts:
+            yield from _functions(part, of_clips=of_clips)
+    elif isinstance(augment, functools.partial):
+        yield from _functions(augment.func, of_clips=of_clips)
+    elif getattr(augment, "__module__", "").startswith("jaxcnn.augment."):
+        yield augment.__name__

@@ -1,9 +1,7 @@
-"""Where streamed images and videos come from: folders of image files, and prepared sets of tensorflow-datasets."""
+"""Data sets that are read during training, from folders of files and from prepared sets of tensorflow-datasets."""
 
-import dataclasses
 import functools
-import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,23 +10,17 @@ import numpy as np
 from jaxcnn._axes import as_int
 from jaxcnn._errors import check_choice
 from jaxcnn._geometry import Resize
-from jaxcnn.data._folder import TEST_FRACTION, find_files, name_of
-from jaxcnn.data._frames import evenly_spaced
+from jaxcnn.data._encoded import FOLDER, Encoded, Picture, encoded_folder, encoded_set
+from jaxcnn.data._folder import TEST_FRACTION
+from jaxcnn.data._frames import Clips
 from jaxcnn.data._images import brought_to, check_channels, to_pixels
 from jaxcnn.data._open_picture import open_picture
-from jaxcnn.data._sampled_content import digest, fingerprints_of, sampled_content
+from jaxcnn.data._sampled_content import digest
 from jaxcnn.data._stream import MAX_CORRUPT, Source, StreamedDataset, StreamedSplit
-from jaxcnn.data._tfds import class_names, data_folder, open_examples, prepared_folder, split_names
-from jaxcnn.data._tfds_features import Content, open_prepared
-from jaxcnn.data._video_folder import find_videos
+from jaxcnn.data._tfds_features import Content
 
-_FOLDER = "folder:"
-
-# An encoded picture, or its path.
-Picture = Path | bytes
-
-# A picture, or the frames of a video, and its name in errors -> pixels of the required size.
-Decoder = Callable[[Any, str], np.ndarray]
+# A picture and its name in errors -> pixels of the required size.
+Decoder = Callable[[Picture, str], np.ndarray]
 
 
 def stream(
@@ -36,6 +28,8 @@ def stream(
     *,
     image_size: int,
     frames: int | None = None,
+    spacing: int | None = None,
+    clips: int = 1,
     data_dir: str | Path | None = None,
     channels: int = 3,
     resize: Resize = "fit",
@@ -45,7 +39,8 @@ def stream(
     """A data set that is read during training, for images or videos that do not fit into memory.
 
     The arrays of an example are ``image`` ``(height, width, channels)``, uint8, and ``label``; with ``frames``,
-    ``video`` ``(frames, height, width, channels)`` and ``label``. Only the selected frames of a video are decoded.
+    ``video`` ``(frames, height, width, channels)`` and ``label``. Only the selected frames of a video are decoded. Of
+    several ``clips`` of each video, clip ``c`` of video ``v`` is the example ``v * clips + c``.
 
     Args:
         name: ``"folder:/path"``, with one sub-folder of images for each class, or the name of a prepared TFDS set of
@@ -53,8 +48,11 @@ def stream(
             ``video_folder``, or a prepared set with the features ``video`` and ``label``, such as
             ``"ucf101/ucf101_1_256"``.
         image_size: height and width that all images are brought to on the host.
-        frames: number of frames of each video, evenly spaced from the first to the last; if a video has fewer, some are
-            repeated. None reads images.
+        frames: number of frames of each video; if it has too few, some are repeated. None reads images.
+        spacing: distance between two of these frames in the video, such as 1 for consecutive frames, the last of which
+            is repeated beyond the end; None spreads them evenly from the first frame to the last.
+        clips: number of clips of each video, whose starts are evenly spaced; of one clip, the middle is read. Requires
+            ``spacing`` if greater than 1.
         data_dir: the folder of prepared TFDS sets; by default ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
         channels: 1 for grey, 3 for colour.
         resize: ``"fit"`` keeps the whole image, in a margin of zeros; ``"cover"`` the largest central square.
@@ -83,23 +81,23 @@ def stream(
     check_choice(resize, get_args(Resize), name="resize")
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction={test_fraction} must be between 0 and 1, such as 0.2.")
-    if frames is not None and as_int(frames, name="frames") < 1:
-        raise ValueError(f"frames={frames} must be at least 1.")
-    decode: Decoder = functools.partial(_decode, channels=channels, size=(image_size, image_size), resize=resize)
-    content: Content = "image" if frames is None else "video"
-    shape: tuple[int, ...] = (image_size, image_size, channels)
-    if frames is not None:
-        decode, shape = functools.partial(_decode_video, frames=frames, decode=decode), (frames, *shape)
-    if name.startswith(_FOLDER):
-        found = _folder(name.removeprefix(_FOLDER), content, decode, test_fraction)
+    if frames is None and (spacing is not None or clips != 1):
+        raise ValueError("spacing and clips are options of videos. Set the number of frames too, such as frames=16.")
+    selection = None if frames is None else Clips(frames=frames, spacing=spacing, count=clips)
+    content: Content = "image" if selection is None else "video"
+    if name.startswith(FOLDER):
+        found = encoded_folder(name.removeprefix(FOLDER), content, test_fraction)
     else:
-        found = _prepared(name, content, decode, data_dir)
+        found = encoded_set(name, content, data_dir)
+    decode = functools.partial(_decode, channels=channels, size=(image_size, image_size), resize=resize)
+    shape = (image_size, image_size, channels)
+    fields = {content: (shape if selection is None else (selection.frames, *shape), np.uint8), "label": ((), np.int32)}
 
-    def split(source: Source) -> StreamedSplit:
-        fields = {content: (shape, np.uint8), "label": ((), np.int32)}
+    def split(examples: Encoded) -> StreamedSplit:
+        source: Source = ImageSource(examples, decode) if selection is None else ClipSource(examples, selection, decode)
         return StreamedSplit(source, fields=fields, classes=len(found.class_names), max_corrupt=max_corrupt)
 
-    options = f"{image_size} {channels} {resize}" + ("" if frames is None else f" {frames}")
+    options = f"{image_size} {channels} {resize}" + ("" if selection is None else f" {selection}")
     return StreamedDataset(
         name=found.name,
         train=split(found.train),
@@ -112,130 +110,54 @@ def stream(
     )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Found:
-    """The parts of a streamed data set; ``contents`` distinguishes these images from others."""
-
-    name: str
-    train: Source
-    test: Source
-    class_names: tuple[str, ...]
-    contents: Iterable[str]
-    files: dict[str, str]
-    citation: str = ""
-
-
 def _decode(file: Picture, name: str, *, channels: int, size: tuple[int, int], resize: Resize) -> np.ndarray:
     pixels = to_pixels(open_picture(file, name=name), name=name, channels=channels)
     return brought_to(pixels, size, resize=resize)
 
 
-def _decode_video(pictures: Sequence[Picture], name: str, *, frames: int, decode: Decoder) -> np.ndarray:
-    """Evenly spaced frames, each decoded once."""
-    if not pictures:
-        raise ValueError(f"{name} has no frame.")
-    places = evenly_spaced(len(pictures), frames)
-    decoded = {}
-    for place in dict.fromkeys(places):
+class ImageSource:
+    """Decoded images and their labels."""
+
+    def __init__(self, examples: Encoded, decode: Decoder) -> None:
+        self._examples, self._decode = examples, decode
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def name_of(self, index: int) -> str:
+        """The path of an image, or its set, split and number."""
+        return self._examples.name_of(index)
+
+    def read(self, index: int) -> dict[str, Any]:
+        """An image and its label."""
+        picture, label = self._examples.encoded(index)
+        return {"image": self._decode(picture, self.name_of(index)), "label": label}
+
+
+class ClipSource:
+    """Decoded clips of videos and their labels."""
+
+    def __init__(self, examples: Encoded, clips: Clips, decode: Decoder) -> None:
+        self._examples, self._clips, self._decode = examples, clips, decode
+
+    def __len__(self) -> int:
+        return len(self._examples) * self._clips.count
+
+    def name_of(self, index: int) -> str:
+        """The path of a folder of frames, or the set, split and number of a video; and the number of the clip."""
+        video, clip = divmod(index, self._clips.count)
+        return self._examples.name_of(video) + (f" clip {clip}" if self._clips.count > 1 else "")
+
+    def read(self, index: int) -> dict[str, Any]:
+        """A clip and its label; each frame is decoded once."""
+        video, clip = divmod(index, self._clips.count)
+        pictures, label = self._examples.encoded(video)
+        if not pictures:
+            raise ValueError(f"{self.name_of(index)} has no frame.")
+        places = self._clips.places(len(pictures), clip)
+        frames = {place: self._frame(pictures, place, self._examples.name_of(video)) for place in dict.fromkeys(places)}
+        return {"video": np.stack([frames[place] for place in places]), "label": label}
+
+    def _frame(self, pictures: Sequence[Picture], place: int, name: str) -> np.ndarray:
         picture = pictures[place]
-        decoded[place] = decode(picture, str(picture) if isinstance(picture, Path) else f"{name} frame {place}")
-    return np.stack([decoded[place] for place in places])
-
-
-class FolderSource:
-    """Image files, or folders of frames, and their labels."""
-
-    def __init__(self, files: Sequence[tuple[Path | list[Path], int]], content: Content, decode: Decoder) -> None:
-        self._files, self._content, self._decode = files, content, decode
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def name_of(self, index: int) -> str:
-        """The path of an image, or of the folder of a video."""
-        files, _ = self._files[index]
-        return str(files if isinstance(files, Path) else files[0].parent)
-
-    def read(self, index: int) -> dict[str, Any]:
-        """An image or a video, and its label."""
-        files, label = self._files[index]
-        return {self._content: self._decode(files, self.name_of(index)), "label": label}
-
-
-def _folder(path: str, content: Content, decode: Decoder, test_fraction: float) -> _Found:
-    found = find_files(path, test_fraction) if content == "image" else find_videos(path, test_fraction)
-    root, train, test, names = found
-    named = [
-        (part, label, file)
-        for part, examples in (("train", train), ("test", test))
-        for files, label in examples
-        for file in ([files] if isinstance(files, Path) else files)
-    ]
-    names_and_sizes = (
-        f"{part} {label} {file.relative_to(root).as_posix()} {file.stat().st_size}" for part, label, file in named
-    )
-    files = [file for _, _, file in named]
-    sampled = list(sampled_content(files))
-    return _Found(
-        name=name_of(root),
-        train=FolderSource(train, content, decode),
-        test=FolderSource(test, content, decode),
-        class_names=names,
-        contents=itertools.chain(names_and_sizes, sampled),
-        files=fingerprints_of(root, files, sampled),
-    )
-
-
-class PreparedSource:
-    """The records of a split of a TFDS set, of either format."""
-
-    def __init__(self, builder: Any, split: str, folder: Path, content: Content, decode: Decoder) -> None:
-        self._name, self._content, self._decode = f"{folder} {split}", content, decode
-        self._count = builder.info.splits[split].num_examples
-        self._examples = open_examples(builder, split, folder)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def name_of(self, index: int) -> str:
-        """Set, split and number of an example."""
-        return f"{self._name}[{index}]"
-
-    def read(self, index: int) -> dict[str, Any]:
-        """An image or a video, and its label."""
-        name = self.name_of(index)
-        try:
-            (example,) = self._examples([index])
-            encoded, label = example[self._content], int(example["label"])
-        except Exception as error:  # readers of formats raise various exceptions
-            raise ValueError(f"{name} cannot be read ({type(error).__name__}: {error}).") from error
-        if not isinstance(encoded, bytes if self._content == "image" else list):
-            # Of a damaged file, array_record gives empty records, without an error.
-            raise ValueError(f"{name} is an empty record.")
-        return {self._content: self._decode(encoded, name), "label": label}
-
-
-def _prepared(name: str, content: Content, decode: Decoder, data_dir: str | Path | None) -> _Found:
-    root = data_folder(data_dir)
-    folder = prepared_folder(name, root)
-    if folder is None:
-        raise FileNotFoundError(
-            f"tensorflow-datasets has prepared no {name!r} in {root}. Prepare it there, name another data_dir, "
-            f"or stream '{_FOLDER}/path'."
-        )
-    builder = open_prepared(folder, content=content)
-    train, test = split_names(builder, folder)
-    names = class_names(builder, name)
-    if names is None:
-        raise ValueError(f"{folder} does not say how many classes there are.")
-    paths = [Path(path) for split in (train, test) for path in builder.info.splits[split].filepaths]
-    sampled = list(sampled_content(paths))
-    return _Found(
-        name=name,
-        train=PreparedSource(builder, train, folder, content, decode),
-        test=PreparedSource(builder, test, folder, content, decode),
-        class_names=names,
-        contents=itertools.chain((f"{path.name} {path.stat().st_size}" for path in paths), sampled),
-        files=fingerprints_of(folder, paths, sampled),
-        citation=builder.info.citation or "",
-    )
+        return self._decode(picture, str(picture) if isinstance(picture, Path) else f"{name} frame {place}")

@@ -149,14 +149,53 @@ def test_a_folder_streams_the_videos_that_video_folder_reads(tmp_path: Path) -> 
     assert len(streamed.files) == 40
 
 
+def test_several_clips_of_each_video_start_at_equal_distances(tmp_path: Path) -> None:
+    prepare(tmp_path, lengths=(9, 4))
+    options: dict[str, Any] = {"data_dir": tmp_path, "image_size": 6, "resize": "cover", "frames": 3}
+    clips = data.stream("clips", spacing=2, clips=3, **options)
+    batch = clips.train.read(np.arange(len(clips.train))).arrays
+    assert batch["video"][:3, :, 0, 0, 0].tolist() == [[0, 2, 4], [2, 4, 6], [4, 6, 8]]
+    assert batch["video"][3:, :, 0, 0, 0].tolist() == [[10, 12, 13]] * 3  # its last frame is repeated
+    assert batch["label"].tolist() == [0, 0, 0, 1, 1, 1] and len(clips.test) == 6
+    middle = data.stream("clips", spacing=1, **options).train.read([0, 1]).arrays["video"]
+    assert middle[:, :, 0, 0, 0].tolist() == [[3, 4, 5], [10, 11, 12]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frames": 2, "spacing": 0}, "stream: spacing=0 must be at least 1."),
+        ({"frames": 2, "spacing": 1, "clips": 0}, "stream: clips=0 must be at least 1."),
+        (
+            {"frames": 2, "clips": 3},
+            "stream: clips=3 would be equal, since each has frames of the whole video. Set the",
+        ),
+        (
+            {"spacing": 2},
+            "stream: spacing and clips are options of videos. Set the number of frames too, such as frame",
+        ),
+        (
+            {"clips": 2},
+            "stream: spacing and clips are options of videos. Set the number of frames too, such as frames=",
+        ),
+    ],
+)
+def test_clips_that_do_not_exist_are_refused(tmp_path: Path, options: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        data.stream(f"folder:{tmp_path}", image_size=4, **options)
+    with pytest.raises(TypeError, match=r"stream: frames must be an integer, not 2\.5"):
+        data.stream(f"folder:{tmp_path}", image_size=4, frames=2.5)  # type: ignore[arg-type]
+
+
 def test_the_fingerprint_distinguishes_numbers_of_frames_and_their_contents(tmp_path: Path) -> None:
     fill(tmp_path, frames=5)
     options: dict[str, Any] = {"name": f"folder:{tmp_path}", "image_size": 4, "channels": 1}
     found = {data.stream(frames=frames, **options).fingerprint for frames in (2, 3)}
+    found |= {data.stream(frames=2, spacing=1, clips=clips, **options).fingerprint for clips in (1, 2)}
     found.add(data.stream(frames=2, **options).fingerprint)
     Image.new("L", (3, 2), 7).save(tmp_path / "run" / "v0" / "frame3.png")
     found.add(data.stream(frames=2, **options).fingerprint)
-    assert len(found) == 3
+    assert len(found) == 5
 
 
 def test_videos_are_read_without_tensorflow(tmp_path: Path) -> None:

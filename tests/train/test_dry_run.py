@@ -55,10 +55,10 @@ def few_moving_digits(*sets: data.Dataset, train_count: int, test_count: int, **
 
 
 class Black:
-    """Black images with 1,000 classes."""
+    """Black images or videos with 1,000 classes."""
 
-    def __init__(self, size: int) -> None:
-        self.image = np.zeros((size, size, 3), np.uint8)
+    def __init__(self, name: str, shape: tuple[int, ...]) -> None:
+        self.arrays = {name: np.zeros(shape, np.uint8)}
 
     def __len__(self) -> int:
         return 5000
@@ -67,14 +67,17 @@ class Black:
         return str(index)
 
     def read(self, index: int) -> dict[str, object]:
-        return {"image": self.image, "label": index % 1000}
+        return {**self.arrays, "label": index % 1000}
 
 
-def streamed_stand_in(name: str, *, image_size: int, **_: object) -> data.StreamedDataset:
-    """A stream with the shape of ImageNet."""
-    assert name == "imagenet2012"
-    fields = {"image": ((image_size, image_size, 3), np.uint8), "label": ((), np.int32)}
-    split = data.StreamedSplit(Black(image_size), fields=fields, classes=1000)
+def streamed_stand_in(name: str, *, image_size: int, frames: int | None = None, **_: object) -> data.StreamedDataset:
+    """A stream with the shape of ImageNet, or of videos."""
+    assert name == ("imagenet2012" if frames is None else "ucf101/ucf101_1_256")
+    content, shape = "image", (image_size, image_size, 3)
+    if frames is not None:
+        content, shape = "video", (frames, *shape)
+    fields = {content: (shape, np.uint8), "label": ((), np.int32)}
+    split = data.StreamedSplit(Black(content, shape), fields=fields, classes=1000)
     names = tuple(str(label) for label in range(1000))
     return data.StreamedDataset(name=name, train=split, test=split, class_names=names, fingerprint="black")
 
