@@ -66,7 +66,7 @@ def inputs(videos: jax.Array, config: Config) -> jax.Array:
     if config.streams == "spatial":
         return frame
     grey = videos.mean(-1, keepdims=True)
-    flows = functional.optical_flow(grey[:, :-1], grey[:, 1:])
+    flows = functional.optical_flow(grey[:, :-1], grey[:, 1:], levels=4, warps=2, iterations=50)
     stacked = models.stack_flows(flows, subtract_mean=config.subtract_mean)
     return stacked if config.streams == "temporal" else jnp.concatenate([frame, stacked], -1)
 
