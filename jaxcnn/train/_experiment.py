@@ -46,7 +46,7 @@ def images_to_unit(batch: Batch) -> dict[str, Any]:
 
 
 def standardize(mean: ArrayLike, std: ArrayLike) -> Callable[[jax.Array], jax.Array]:
-    """The function ``(images - mean) / std`` with one number per channel, for ``normalize`` of a task.
+    """The function ``(x - mean) / std`` with one number per channel, the last axis, for ``normalize`` of a task.
 
     Raises:
         ValueError: a mean or a standard deviation is not finite, or a standard deviation is not positive.
@@ -54,13 +54,18 @@ def standardize(mean: ArrayLike, std: ArrayLike) -> Callable[[jax.Array], jax.Ar
     >>> standardize([0.5], [0.25])(jnp.full((1, 1, 1, 1), 0.75))
     Array([[[[1.]]]], dtype=float32)
     """
-    centre, spread = (np.asarray(value, np.float32).reshape(1, 1, 1, -1) for value in (mean, std))
+    centre, spread = (np.asarray(value, np.float32).reshape(-1) for value in (mean, std))
     if not (np.isfinite(centre).all() and np.isfinite(spread).all() and (spread > 0).all()):
         raise ValueError(
-            f"expected finite means and positive finite standard deviations, got mean={centre.ravel()} "
-            f"and std={spread.ravel()}. A channel that has one value only has a standard deviation of 0; use 1 for it."
+            f"expected finite means and positive finite standard deviations, got mean={centre} "
+            f"and std={spread}. A channel that has one value only has a standard deviation of 0; use 1 for it."
         )
-    return lambda images: (images - centre) / spread
+
+    def standardized(x: jax.Array) -> jax.Array:
+        shape = (1,) * (x.ndim - 1) + (-1,)
+        return (x - centre.reshape(shape)) / spread.reshape(shape)
+
+    return standardized
 
 
 @struct.dataclass

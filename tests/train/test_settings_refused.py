@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jaxcnn.train import cross_entropy, standardize, triangular, warmup_cosine
@@ -36,3 +38,10 @@ from jaxcnn.train import cross_entropy, standardize, triangular, warmup_cosine
 def test_numbers_without_a_meaning(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("shape", [(5, 2), (3, 5, 2), (3, 5, 4, 2), (3, 4, 5, 4, 2)])
+def test_standardize_keeps_the_axes_of_series_images_and_videos(shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).random(shape, np.float32)
+    found = standardize([0.5, 0.25], [0.2, 0.1])(jnp.asarray(x))
+    np.testing.assert_allclose(found, (x - np.array([0.5, 0.25])) / np.array([0.2, 0.1]), rtol=1e-5, atol=1e-6)
