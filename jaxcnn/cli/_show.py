@@ -92,7 +92,7 @@ def show_folder(path: str, *, as_json: bool) -> int:
     say(f"folder  {found.root}")
     for split, place in found.folders.items():
         held_out = "no folders train and test: a part of each class is held out for testing"
-        say(f"{split:7} {held_out if split == 'all' else place}")
+        say(f"{split:10} {held_out if split == 'all' else place}")
     print()
     rows = [[name, *(counts[split].get(name, 0) for split in counts)] for name in found.class_names]
     total = ["total", *(sum(classes.values()) for classes in counts.values())]

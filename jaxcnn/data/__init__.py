@@ -17,7 +17,7 @@ from jaxcnn.data._moving_digits import moving_digits
 from jaxcnn.data._polarity import holds_strokes, is_dark_on_light
 from jaxcnn.data._scenes import digit_scenes
 from jaxcnn.data._series import series
-from jaxcnn.data._sources import stream
+from jaxcnn.data._sources import read_video, stream
 from jaxcnn.data._stream import Batch, Source, StreamedDataset, StreamedSplit
 from jaxcnn.data._tfds import is_prepared
 from jaxcnn.data._tfds_boxes import tfds_boxes
@@ -47,6 +47,7 @@ __all__ = [
     "moving_digits",
     "names",
     "read_image",
+    "read_video",
     "scan_folder",
     "series",
     "steps_per_epoch",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxcnn._geometry import Resize
 from jaxcnn._hints import did_you_mean
 from jaxcnn._reprs import html_table, short_repr, short_text
 
@@ -153,6 +154,7 @@ class Dataset:
         test: the examples of the final evaluation.
         validation: examples that select settings and checkpoints; see ``hold_out``.
         class_names: the name of class 0, of class 1, and so on; empty where there are no classes.
+        resize: how images of other sizes were brought to this one, ``"fit"`` or ``"cover"``; prediction does the same.
         licence: the terms under which the data may be used, if known.
         citation: the reference to cite.
         files: if the examples are files, a text for each that changes with its content, by its path below the folder.
@@ -169,6 +171,7 @@ class Dataset:
     test: Split
     validation: Split | None = None
     class_names: tuple[str, ...] = ()
+    resize: Resize = "fit"
     licence: str = ""
     citation: str = ""
     files: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)

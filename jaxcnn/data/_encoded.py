@@ -2,13 +2,13 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from jaxcnn.data._folder import find_files, name_of
 from jaxcnn.data._sampled_content import fingerprints_of, sampled_content
-from jaxcnn.data._tfds import class_names, data_folder, open_examples, prepared_folder, split_names
+from jaxcnn.data._tfds import check_root, class_names, data_folder, open_examples, prepared_folder, split_names
 from jaxcnn.data._tfds_features import Content, open_prepared
 from jaxcnn.data._video_folder import find_videos
 
@@ -40,8 +40,7 @@ class EncodedDataset:
     """The parts of a streamed data set; ``contents`` distinguishes its examples from others."""
 
     name: str
-    train: Encoded
-    test: Encoded
+    splits: Mapping[str, Encoded]
     class_names: tuple[str, ...]
     contents: Iterable[str]
     files: dict[str, str]
@@ -68,29 +67,28 @@ class FolderExamples:
 
 
 def encoded_folder(path: str, content: Content, test_fraction: float) -> EncodedDataset:
-    """The examples of a folder, which has test images or videos, or of which a part is held out.
+    """The examples of a folder, which has test images or videos, or of which a part is held out for testing.
 
     Raises:
         FileNotFoundError: there is no such folder.
         ValueError: what ``find_files`` and ``find_videos`` refuse.
     """
-    found = find_files(path, test_fraction) if content == "image" else find_videos(path, test_fraction)
-    root, train, test, names = found
+    splits: Mapping[str, Sequence[tuple[Path | list[Path], int]]]
+    root, splits, names = find_files(path, test_fraction) if content == "image" else find_videos(path, test_fraction)
     named = [
-        (part, label, file)
-        for part, examples in (("train", train), ("test", test))
+        (split, label, file)
+        for split, examples in splits.items()
         for files, label in examples
         for file in ([files] if isinstance(files, Path) else files)
     ]
     names_and_sizes = (
-        f"{part} {label} {file.relative_to(root).as_posix()} {file.stat().st_size}" for part, label, file in named
+        f"{split} {label} {file.relative_to(root).as_posix()} {file.stat().st_size}" for split, label, file in named
     )
     files = [file for _, _, file in named]
     sampled = list(sampled_content(files))
     return EncodedDataset(
         name=name_of(root),
-        train=FolderExamples(train),
-        test=FolderExamples(test),
+        splits={split: FolderExamples(examples) for split, examples in splits.items()},
         class_names=names,
         contents=itertools.chain(names_and_sizes, sampled),
         files=fingerprints_of(root, files, sampled),
@@ -131,11 +129,12 @@ def encoded_set(name: str, content: Content, data_dir: str | Path | None) -> Enc
 
     Raises:
         FileNotFoundError: the set is not prepared.
-        ValueError: a folder that TFDS cannot open, or a set that has no such features.
+        ValueError: ``data_dir`` is the folder of one set, TFDS cannot open it, or the set has no such features.
     """
     root = data_folder(data_dir)
     folder = prepared_folder(name, root)
     if folder is None:
+        check_root(root)
         raise FileNotFoundError(
             f"tensorflow-datasets has prepared no {name!r} in {root}. Prepare it there, name another data_dir, "
             f"or stream '{FOLDER}/path'."
@@ -149,8 +148,10 @@ def encoded_set(name: str, content: Content, data_dir: str | Path | None) -> Enc
     sampled = list(sampled_content(paths))
     return EncodedDataset(
         name=name,
-        train=PreparedExamples(builder, train, folder, content),
-        test=PreparedExamples(builder, test, folder, content),
+        splits={
+            "train": PreparedExamples(builder, train, folder, content),
+            "test": PreparedExamples(builder, test, folder, content),
+        },
         class_names=names,
         contents=itertools.chain((f"{path.name} {path.stat().st_size}" for path in paths), sampled),
         files=fingerprints_of(folder, paths, sampled),

@@ -2,7 +2,9 @@
 
 import hashlib
 import numbers
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,8 +36,9 @@ def load_folder(
 
     Either ``path`` has one sub-folder for each class, and a fixed ``test_fraction`` of every class is held out for
     testing: the images whose relative path has the lowest SHA-256, so the division is the same on every machine. Or it
-    has a sub-folder ``train`` (or ``training``) and one for testing, the first of ``test``, ``testing``, ``val``,
-    ``valid`` and ``validation``, in upper or lower case, each with one sub-folder for each class. Classes are numbered
+    has the sub-folders ``train`` (or ``training``) and ``test`` (or ``testing``), each with one sub-folder for each
+    class, in upper or lower case. A sub-folder ``val`` (or ``valid`` or ``validation``) is the validation split, or the
+    test split if there is no other. Classes are numbered
     in the order of their names. Images may be deeper in the folder of their class. Hidden files, files of tools such as
     ``__MACOSX``, files with another suffix, and links to files that are read already are left out;
     ``jaxcnn show folder:/path`` lists them.
@@ -52,23 +55,35 @@ def load_folder(
             classes, a file that is not an image, images of several sizes.
     """
     check_options(image_size, channels, test_fraction)
-    root, train, test, names = find_files(path, test_fraction)
-    files = [file for file, _ in train + test]
+    root, splits, names = find_files(path, test_fraction)
+    files = [file for examples in splits.values() for file, _ in examples]
     images = decode_files(files, image_size, channels, root)
     contents = list(sampled_content(files, most=len(files))) if len(files) <= MOST_FINGERPRINTS else []
-    both = Split(image=images, label=np.array([label for _, label in train + test]))
+    parts = in_splits(splits, image=images)
     return Dataset(
         name=name_of(root),
-        train=both.take(slice(len(train))),
-        test=both.take(slice(len(train), None)),
+        train=parts["train"],
+        validation=parts.get("validation"),
+        test=parts["test"],
         class_names=names,
         files=fingerprints_of(root, files, contents),
     )
 
 
+def in_splits(splits: Mapping[str, Sequence[tuple[Any, int]]], **arrays: np.ndarray) -> dict[str, Split]:
+    """The splits of arrays that have the examples of all splits in order, with the labels."""
+    found, start = {}, 0
+    for name, examples in splits.items():
+        stop = start + len(examples)
+        own = {array: values[start:stop] for array, values in arrays.items()}
+        found[name] = Split(**own, label=np.array([label for _, label in examples]))
+        start = stop
+    return found
+
+
 @error_context("folder")
-def find_files(path: str | Path, test_fraction: float) -> tuple[Path, list[Labelled], list[Labelled], tuple[str, ...]]:
-    """The folder, the files of the training and of the test split with their labels, and the names of the classes.
+def find_files(path: str | Path, test_fraction: float) -> tuple[Path, dict[str, list[Labelled]], tuple[str, ...]]:
+    """The folder, the files of each split with their labels, and the names of the classes.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -81,9 +96,26 @@ def find_files(path: str | Path, test_fraction: float) -> tuple[Path, list[Label
         folders = [each for each in inner.iterdir() if each.is_dir()]
         above = f" Or name the folder above the classes: folder:{inner}" if len(folders) > 1 else ""
         raise ValueError(f"{root} has one class only, {names[0]!r}; classification has two or more.{above}")
-    if "test" in found.splits:
-        return root, listed(found.splits["train"], names), listed(found.splits["test"], names), names
-    return root, *divided(found.splits["all"], names, root, test_fraction), names
+    return root, labelled(found.splits, names, root, test_fraction), names
+
+
+def labelled(
+    splits: Mapping[str, Mapping[str, list[Path]]],
+    names: tuple[str, ...],
+    root: Path,
+    test_fraction: float,
+    *,
+    noun: str = "image",
+) -> dict[str, list[Labelled]]:
+    """The files of each split with their labels; where all are in one, a part is held out for testing.
+
+    Raises:
+        ValueError: no split, and a class with one image only.
+    """
+    if "all" not in splits:
+        return {split: listed(files, names) for split, files in splits.items()}
+    train, test = divided(splits["all"], names, root, test_fraction, noun=noun)
+    return {"train": train, "test": test}
 
 
 def name_of(root: Path) -> str:
@@ -98,7 +130,7 @@ def name_of(root: Path) -> str:
     return f"folder {name}" if holds_strokes(name) else name
 
 
-def check_options(image_size: int | None, channels: int | None, test_fraction: float) -> None:
+def check_options(image_size: int | None, channels: int | None, test_fraction: float = TEST_FRACTION) -> None:
     """Raises for options of folders that do not exist.
 
     Raises:
@@ -113,13 +145,13 @@ def check_options(image_size: int | None, channels: int | None, test_fraction: f
         raise ValueError(f"test_fraction={test_fraction!r} must be between 0 and 1, such as 0.2.")
 
 
-def listed(files: dict[str, list[Path]], names: tuple[str, ...]) -> list[Labelled]:
+def listed(files: Mapping[str, list[Path]], names: tuple[str, ...]) -> list[Labelled]:
     """The files of all classes, each with the number of its class."""
     return [(file, label) for label, name in enumerate(names) for file in files.get(name, [])]
 
 
 def divided(
-    files: dict[str, list[Path]], names: tuple[str, ...], root: Path, test_fraction: float, *, noun: str = "image"
+    files: Mapping[str, list[Path]], names: tuple[str, ...], root: Path, test_fraction: float, *, noun: str = "image"
 ) -> tuple[list[Labelled], list[Labelled]]:
     """Of each class, the images with the lowest hashes for testing: at least one, and not all.
 
@@ -143,8 +175,10 @@ def _hash(file: Path, root: Path) -> str:
     return hashlib.sha256(file.relative_to(root).as_posix().encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def decode_files(files: list[Path], image_size: int | None, channels: int | None, root: Path) -> np.ndarray:
-    """The images of files as one array.
+def decode_files(
+    files: list[Path], image_size: int | None, channels: int | None, root: Path, *, frames: bool = False
+) -> np.ndarray:
+    """The images of files, or the ``frames`` of videos, as one array.
 
     Raises:
         ValueError: a file that is not an image, or images of several sizes.
@@ -153,7 +187,7 @@ def decode_files(files: list[Path], image_size: int | None, channels: int | None
     def decode(start: int, stop: int) -> list[np.ndarray]:
         images = []
         for file in files[start:stop]:
-            pixels = to_pixels(open_picture(file), name=str(file), channels=channels)
+            pixels = to_pixels(open_picture(file, frame=frames), name=str(file), channels=channels)
             images.append(pixels if image_size is None else fit(pixels, (image_size, image_size)))
         return images
 

@@ -3,7 +3,8 @@
 The rules, for every folder at every level:
 
 - A split or a class is a sub-folder. The names of splits are ``train`` and ``training``; ``test`` and ``testing``;
-  ``val``, ``valid`` and ``validation``; in upper or lower case.
+  ``val``, ``valid`` and ``validation``; in upper or lower case. Without a ``test``, the validation split is the test
+  split.
 - Files of tools are skipped: hidden files and folders, ``__MACOSX``, ``@eaDir`` and others.
 - A link is followed where it leads to something new. Each folder and each file is read once, at its own place if that
   is inside the folder. Another link to it is skipped, and so is a link to a folder that contains this one.
@@ -22,6 +23,7 @@ from jaxcnn._error_context import error_context
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 SPLITS |= dict.fromkeys(("val", "valid", "validation"), "validation")
+_VIDEO_FILES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v")
 _TOOL_PREFIXES = (".", "__", "~$")
 _TOOL_NAMES = {"@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler"}
 _TOOL_NAMES |= {"system volume information", "lost+found", "_gsdata_", "cvs", "thumbs.db", "desktop.ini"}
@@ -39,7 +41,8 @@ class FolderContents:
 
     Attributes:
         root: the folder.
-        splits: the files of each class, under ``train`` and ``test``; or under ``all``, where the folder has no splits.
+        splits: the files of each class, under ``train``, ``validation`` where there is one, and ``test``; or under
+            ``all``, where the folder has no splits.
         folders: the folder of each split.
         skipped: the reason for each file and folder that is left out.
     """
@@ -123,8 +126,9 @@ def _scanned(path: str | Path, *, videos: bool) -> FolderContents:
         if not files[key]:
             raise ValueError(f"the class {folder} has no images {scan.why_empty(folder)}. Fill it or remove it.")
     splits = {split: {name: files[part, name] for part, name in classes if part == split} for split in folders}
-    if "test" in splits and (strange := sorted(splits["test"].keys() - splits["train"].keys())):
-        raise ValueError(f"{folders['test']} has the class {strange[0]!r}, which {folders['train']} has not.")
+    for split in folders.keys() - {"train", "all"}:
+        if strange := sorted(splits[split].keys() - splits["train"].keys()):
+            raise ValueError(f"{folders[split]} has the class {strange[0]!r}, which {folders['train']} has not.")
     return FolderContents(root=root, splits=splits, folders=folders, skipped=scan.skipped)
 
 
@@ -151,20 +155,20 @@ class _Scan:
         for folder in self._folders(self.root):
             split = SPLITS.get(folder.name.casefold())
             found.setdefault(split, []).append(folder) if split else others.append(folder)
-        test = "test" if "test" in found else "validation"
-        if "train" not in found or test not in found or not self._folders(found["train"][0]):
+        if "test" not in found and "validation" in found:
+            found["test"] = found.pop("validation")
+        if "train" not in found or "test" not in found or not self._folders(found["train"][0]):
             return {"all": self.root}
-        for folders in (found["train"], found[test]):
+        for folders in found.values():
             if len(folders) > 1:
                 raise ValueError(
                     f"{folders[0]} and {folders[1]} are names of the same split. Keep one, or move their "
                     f"images together."
                 )
-        unused = found.get("validation", []) if test == "test" else []
-        for folder in (*unused, *others):
+        for folder in others:
             self._skip(folder, "not among the splits that are read")
         self._note_loose(self.root)
-        return {"train": found["train"][0], "test": found[test][0]}
+        return {split: found[split][0] for split in ("train", "validation", "test") if split in found}
 
     def classes(self, folder: Path) -> list[Path]:
         """The folders of the classes of a split."""
@@ -181,7 +185,8 @@ class _Scan:
                 raise ValueError(
                     f"{one} and {other} hold the same sub-folders ({', '.join(same[:3])}). If these are the "
                     f"classes, name the folders above them train and test, or read one of them: folder:{one}. If "
-                    f"{one.name!r} and {other.name!r} are classes, move the images out of the sub-folders."
+                    f"{one.name!r} and {other.name!r} are classes, move the images out of the sub-folders; if the "
+                    f"sub-folders are videos, read them by data.video_folder, or by data.stream with frames."
                 )
         return found
 
@@ -201,8 +206,11 @@ class _Scan:
 
     def why_empty(self, folder: Path) -> str:
         """Why a class has no images: it is skipped, or has no file with the name of an image."""
-        reason = self.skipped.get(folder)
-        return f"of its own: it is {reason}" if reason else f"({', '.join(SUFFIXES)})"
+        if reason := self.skipped.get(folder):
+            return f"of its own: it is {reason}"
+        videos = [path for path in self.skipped if folder in path.parents and path.suffix.lower() in _VIDEO_FILES]
+        hint = f"; {videos[0].name} is a video file, whose frames have to be extracted" if videos else ""
+        return f"({', '.join(SUFFIXES)}){hint}"
 
     def _walk(self, key: Key, folder: Path, found: list[Path], links: deque[tuple[Key, Path]], *, linked: bool) -> None:
         self._owners[_identity(folder)] = (key, folder, linked)
@@ -240,7 +248,12 @@ class _Scan:
             elif not self._owned(key, path, there):
                 self._walk(key, path, found, links, linked=True)
         elif self._is_image(path, regular=stat.S_ISREG(target.st_mode)):
-            if self.videos and there in self._owners and self._owners[there][1].parent == path.parent:
+            owner = self._owners.get(there)
+            if self.videos and owner is not None:
+                if owner[1].parent != path.parent:
+                    raise ValueError(
+                        f"{path} is a link to a frame of another video, {owner[1]}. Copy the frame, or remove the link."
+                    )
                 found.append(path)  # a frame that is shown twice
             elif not self._owned(key, path, there):
                 self._owners[there] = (key, path, True)

@@ -18,7 +18,7 @@ from typing import get_args
 import numpy as np
 from PIL import Image
 
-from jaxcnn._axes import int_per_axis
+from jaxcnn._axes import as_int, int_per_axis
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn._geometry import Resize
 from jaxcnn.data._open_picture import open_picture
@@ -72,8 +72,9 @@ def check_channels(channels: int) -> None:
 
     Raises:
         ShapeError: anything but 1 and 3.
+        TypeError: it is not an integer.
     """
-    if channels not in (1, 3):
+    if as_int(channels, name="channels") not in (1, 3):
         raise ShapeError(f"images have 1 channel (grey) or 3 (colour), not {channels}.")
 
 

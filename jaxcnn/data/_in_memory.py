@@ -52,6 +52,7 @@ def in_memory(dataset: StreamedDataset) -> Dataset:
         test=splits["test"],
         validation=splits.get("validation"),
         class_names=dataset.class_names,
+        resize=dataset.resize,
         licence=dataset.licence,
         citation=dataset.citation,
         files=dataset.files,

@@ -21,7 +21,7 @@ _PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 _PNG_ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")  # texts that may contain the orientation
 
 
-def open_picture(file: str | Path | bytes, *, name: str | None = None) -> Image.Image:
+def open_picture(file: str | Path | bytes, *, name: str | None = None, frame: bool = False) -> Image.Image:
     """The decoded image in a file, or in the bytes of one, upright.
 
     The content decides the format, not the name. A file is damaged only if its pixels cannot be decoded: texts, colour
@@ -31,16 +31,19 @@ def open_picture(file: str | Path | bytes, *, name: str | None = None) -> Image.
     Args:
         file: its path, or its content.
         name: of the file in error messages; by default the path.
+        frame: whether it is one frame of a video, so that a file with several images is refused. Otherwise the first
+            of these is read.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no regular file, cannot be read, has another format, is damaged, or has too many pixels.
+        ValueError: it is no regular file, cannot be read, has another format, is damaged, has too many pixels, or has
+            several images where it is a frame.
     """
     name = name or str(file)
     if isinstance(file, bytes):
-        return _decoded(io.BytesIO(file), name)
+        return _decoded(io.BytesIO(file), name, frame=frame)
     with _opened(Path(file), name) as handle:
-        return _decoded(handle, name)
+        return _decoded(handle, name, frame=frame)
 
 
 def _opened(path: Path, name: str) -> BinaryIO:
@@ -57,9 +60,9 @@ def _opened(path: Path, name: str) -> BinaryIO:
         raise ValueError(f"{name} cannot be read: {error.strerror or error}.") from None
 
 
-def _decoded(file: BinaryIO, name: str) -> Image.Image:
+def _decoded(file: BinaryIO, name: str, *, frame: bool) -> Image.Image:
     try:
-        return _upright(_loaded(file))
+        picture = _loaded(file)
     except UnidentifiedImageError:
         file.seek(0)
         raise ValueError(
@@ -72,6 +75,10 @@ def _decoded(file: BinaryIO, name: str) -> Image.Image:
         ) from None
     except _DAMAGED as error:
         reason = str(error) or type(error).__name__
+    else:
+        if frame and (count := getattr(picture, "n_frames", 1)) > 1:
+            raise ValueError(f"{name} has {count} images. The folder of a video has one file for each frame.")
+        return _upright(picture)
     file.seek(0)
     content = file.read()
     for kept in (_PNG_ORIENTATION, ()):

@@ -10,14 +10,16 @@ import numpy as np
 from jaxcnn._axes import as_int
 from jaxcnn._errors import check_choice
 from jaxcnn._geometry import Resize
-from jaxcnn.data._encoded import FOLDER, Encoded, Picture, encoded_folder, encoded_set
-from jaxcnn.data._folder import TEST_FRACTION
+from jaxcnn.data._encoded import FOLDER, Encoded, FolderExamples, Picture, encoded_folder, encoded_set
+from jaxcnn.data._folder import TEST_FRACTION, check_options
+from jaxcnn.data._folder_scan import SUFFIXES
 from jaxcnn.data._frames import Clips
-from jaxcnn.data._images import brought_to, check_channels, to_pixels
+from jaxcnn.data._images import brought_to, to_pixels
 from jaxcnn.data._open_picture import open_picture
 from jaxcnn.data._sampled_content import digest
 from jaxcnn.data._stream import MAX_CORRUPT, Source, StreamedDataset, StreamedSplit
 from jaxcnn.data._tfds_features import Content
+from jaxcnn.data._video_folder import ordered
 
 # A picture and its name in errors -> pixels of the required size.
 Decoder = Callable[[Picture, str], np.ndarray]
@@ -61,6 +63,7 @@ def stream(
 
     Raises:
         FileNotFoundError: a set or a folder does not exist.
+        TypeError: a name that is not a text, or a number that is not an integer.
         ValueError: data that cannot be used, or an option that does not exist.
         ShapeError: other channels than 1 and 3.
 
@@ -75,12 +78,10 @@ def stream(
     >>> dataset.class_names, len(dataset.train), len(dataset.test)
     (('ant', 'bee'), 8, 2)
     """
-    check_channels(channels)
-    if as_int(image_size, name="image_size") < 1:
-        raise ValueError(f"image_size={image_size} must be at least 1.")
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a text, such as 'imagenet2012' or 'folder:/path', not {name!r}.")
+    check_options(as_int(image_size, name="image_size"), channels, test_fraction)
     check_choice(resize, get_args(Resize), name="resize")
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction={test_fraction} must be between 0 and 1, such as 0.2.")
     if frames is None and (spacing is not None or clips != 1):
         raise ValueError("spacing and clips are options of videos. Set the number of frames too, such as frames=16.")
     selection = None if frames is None else Clips(frames=frames, spacing=spacing, count=clips)
@@ -89,19 +90,23 @@ def stream(
         found = encoded_folder(name.removeprefix(FOLDER), content, test_fraction)
     else:
         found = encoded_set(name, content, data_dir)
-    decode = functools.partial(_decode, channels=channels, size=(image_size, image_size), resize=resize)
+    size, frame = (image_size, image_size), selection is not None
+    decode = functools.partial(_decode, channels=channels, size=size, resize=resize, frame=frame)
     shape = (image_size, image_size, channels)
     fields = {content: (shape if selection is None else (selection.frames, *shape), np.uint8), "label": ((), np.int32)}
 
     def split(examples: Encoded) -> StreamedSplit:
         source: Source = ImageSource(examples, decode) if selection is None else ClipSource(examples, selection, decode)
-        return StreamedSplit(source, fields=fields, classes=len(found.class_names), max_corrupt=max_corrupt)
+        own = {"max_corrupt": max_corrupt, "clips": 1 if selection is None else selection.count}
+        return StreamedSplit(source, fields=fields, classes=len(found.class_names), **own)
 
+    splits = {name: split(examples) for name, examples in found.splits.items()}
     options = f"{image_size} {channels} {resize}" + ("" if selection is None else f" {selection}")
     return StreamedDataset(
         name=found.name,
-        train=split(found.train),
-        test=split(found.test),
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits["test"],
         class_names=found.class_names,
         fingerprint=digest([options, *found.contents]),
         files=found.files,
@@ -110,9 +115,60 @@ def stream(
     )
 
 
-def _decode(file: Picture, name: str, *, channels: int, size: tuple[int, int], resize: Resize) -> np.ndarray:
-    pixels = to_pixels(open_picture(file, name=name), name=name, channels=channels)
+def _decode(
+    file: Picture, name: str, *, channels: int, size: tuple[int, int], resize: Resize, frame: bool
+) -> np.ndarray:
+    pixels = to_pixels(open_picture(file, name=name, frame=frame), name=name, channels=channels)
     return brought_to(pixels, size, resize=resize)
+
+
+def read_video(
+    path: str | Path,
+    *,
+    frames: int,
+    image_size: int,
+    spacing: int | None = None,
+    channels: int = 3,
+    resize: Resize = "fit",
+) -> np.ndarray:
+    """One video, as ``stream`` reads it from the folder of its frames.
+
+    Args:
+        path: the folder of the frames, which are images; they are ordered by the whole numbers in their names.
+        frames: as for ``stream``.
+        image_size: as for ``stream``.
+        spacing: as for ``stream``; the clip is in the middle of the video.
+        channels: 1 for grey, 3 for colour.
+        resize: as for ``stream``.
+
+    Returns:
+        uint8 ``(frames, image_size, image_size, channels)``.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        TypeError: a number that is not an integer.
+        ValueError: a folder without images, an image that cannot be read, or an option that does not exist.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for number in range(11):
+    ...     Image.new("L", (8, 8), number).save(folder / f"{number}.png")
+    >>> read_video(folder, frames=3, image_size=8, channels=1)[:, 0, 0, 0]
+    array([ 0,  5, 10], dtype=uint8)
+    """
+    clips = Clips(frames=frames, spacing=spacing)
+    check_options(as_int(image_size, name="image_size"), channels)
+    check_choice(resize, get_args(Resize), name="resize")
+    folder = Path(path)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}. A video is a folder of images, one for each frame.")
+    pictures = ordered(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    if not pictures:
+        raise ValueError(f"{folder} has no images ({', '.join(SUFFIXES)}). A video is a folder of images.")
+    decode = functools.partial(_decode, channels=channels, size=(image_size, image_size), resize=resize, frame=True)
+    found: np.ndarray = ClipSource(FolderExamples([(pictures, 0)]), clips, decode).read(0)["video"]
+    return found
 
 
 class ImageSource:
@@ -153,7 +209,7 @@ class ClipSource:
         video, clip = divmod(index, self._clips.count)
         pictures, label = self._examples.encoded(video)
         if not pictures:
-            raise ValueError(f"{self.name_of(index)} has no frame.")
+            raise ValueError(f"{self._examples.name_of(video)} has no frame.")
         places = self._clips.places(len(pictures), clip)
         frames = {place: self._frame(pictures, place, self._examples.name_of(video)) for place in dict.fromkeys(places)}
         return {"video": np.stack([frames[place] for place in places]), "label": label}

@@ -68,6 +68,7 @@ class StreamedSplit:
         classes: the number of classes, where there is a ``label`` or a ``segmentation``, which is then less than this;
             in ``segmentation``, 255 is a pixel without a label.
         max_corrupt: the number of examples that may be unreadable; more are an error.
+        clips: the number of consecutive examples that are clips of one video; ``hold_out`` keeps them together.
 
     Raises:
         ValueError: there is no example or no field, or ``max_corrupt`` is negative.
@@ -80,6 +81,7 @@ class StreamedSplit:
         fields: Mapping[str, tuple[tuple[int, ...], Any]],
         classes: int | None = None,
         max_corrupt: int = MAX_CORRUPT,
+        clips: int = 1,
     ) -> None:
         if not len(source):
             raise ValueError("there is no example.")
@@ -88,6 +90,7 @@ class StreamedSplit:
         if max_corrupt < 0:
             raise ValueError(f"max_corrupt={max_corrupt} cannot be negative; 0 makes each bad example an error.")
         self.fields: Fields = {name: (tuple(shape), np.dtype(dtype)) for name, (shape, dtype) in fields.items()}
+        self.clips = clips
         self._source, self._classes, self._max_corrupt = source, classes, max_corrupt
         self._corrupt: dict[int, str] = {}
         self._lock = threading.Lock()
@@ -103,6 +106,20 @@ class StreamedSplit:
     def corrupt(self) -> tuple[int, ...]:
         """The indices of the examples that could not be read so far."""
         return tuple(sorted(self._corrupt))
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> "StreamedSplit":
+        """The split of some examples, which are still read during training.
+
+        Args:
+            indices: ``(n,)``, integers.
+        """
+        return StreamedSplit(
+            _Chosen(self._source, np.asarray(indices, np.int64)),
+            fields=self.fields,
+            classes=self._classes,
+            max_corrupt=self._max_corrupt,
+            clips=self.clips,
+        )
 
     def read(self, indices: Sequence[int] | np.ndarray, *, replace: bool = True) -> Batch:
         """The examples of some indices, read now.
@@ -207,6 +224,22 @@ class StreamedSplit:
                 f"{', '.join(worst)}{more}. The last: {reason} Repair or remove them, or increase max_corrupt."
             )
         log.warning("left out (%d of at most %d): %s", number, self._max_corrupt, reason)
+
+
+class _Chosen:
+    """Some examples of a source."""
+
+    def __init__(self, source: Source, indices: np.ndarray) -> None:
+        self._source, self._indices = source, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def name_of(self, index: int) -> str:
+        return self._source.name_of(int(self._indices[index]))
+
+    def read(self, index: int) -> Mapping[str, Any]:
+        return self._source.read(int(self._indices[index]))
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

@@ -45,6 +45,18 @@ def prepared_folder(name: str, root: Path) -> Path | None:
     return versions[max(versions)] if versions else None
 
 
+def check_root(root: Path) -> None:
+    """Refuses a folder of one set in place of the folder of all sets.
+
+    Raises:
+        ValueError: it is the folder of one set.
+    """
+    if prepared_folder(root.name, root.parent):
+        raise ValueError(
+            f"{root} is the folder of one set; data_dir is the folder that holds it: --set data_dir={root.parent}"
+        )
+
+
 def is_prepared(name: str, *, data_dir: str | Path | None = None) -> bool:
     """Whether a set of tensorflow-datasets is on this machine, so that ``load`` reads it without a download.
 
@@ -73,11 +85,8 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, image_size: int 
     """
     root = data_folder(data_dir)
     folder = prepared_folder(name, root)
-    if folder is None and prepared_folder(root.name, root.parent):
-        raise ValueError(
-            f"{root} is the folder of one set; data_dir is the folder that holds it: --set data_dir={root.parent}"
-        )
     if folder is None:
+        check_root(root)
         try:
             download_and_prepare(name, root)
         except FileNotFoundError:
@@ -160,7 +169,7 @@ def open_examples(builder: Any, split: str, folder: Path) -> Examples:
     """A function that gives the examples of some indices, their pixels still encoded; for any thread.
 
     Raises:
-        ValueError: the set is in another format than array_record and tfrecord, or a tfrecord file is damaged.
+        ValueError: the set is in another format than array_record and tfrecord, or a tfrecord file is damaged or cut.
     """
     import tensorflow_datasets as tfds
 
@@ -171,6 +180,11 @@ def open_examples(builder: Any, split: str, folder: Path) -> Examples:
         return builder.as_data_source(split, decoders=encoded).__getitems__
     if kind == "tfrecord":
         records = TFRecords([Path(path) for path in builder.info.splits[split].filepaths])
+        if len(records) != (count := builder.info.splits[split].num_examples):
+            raise ValueError(
+                f"{folder} is incomplete: it has {len(records)} {split} records of the {count} in dataset_info.json. "
+                f"Copy the whole folder again."
+            )
         parse = builder.info.features.deserialize_example_np
         return lambda indices: [parse(records[index], decoders=encoded) for index in indices]
     raise ValueError(f"{folder} is in the format {kind}; array_record and tfrecord are read. Prepare it again in one.")

@@ -12,8 +12,9 @@ _FEATURES = "tensorflow_datasets.core.features."
 # TFDS's class of videos imports TensorFlow. A video is stored as the sequence of its encoded frames, which the class of
 # sequences of texts reads as bytes.
 _IMAGE, _VIDEO = f"{_FEATURES}image_feature.Image", f"{_FEATURES}video_feature.Video"
+_SEQUENCE = f"{_FEATURES}sequence_feature.Sequence"
 _ENCODED_FRAMES = {
-    "pythonClassName": f"{_FEATURES}sequence_feature.Sequence",
+    "pythonClassName": _SEQUENCE,
     "sequence": {"feature": {"pythonClassName": f"{_FEATURES}text_feature.Text", "text": {}}, "length": "-1"},
 }
 
@@ -54,6 +55,9 @@ def open_prepared(folder: Path, *, content: Content = "image") -> Any:
     if content == "video" and type(getattr(features["video"], "feature", None)).__name__ != "Text":
         found = type(features["video"]).__name__
         raise ValueError(f"{folder}: the feature 'video' is a {found}; expected a Video or a Sequence of Image.")
+    if (dtype := _dtype(description, content)) not in ("uint8", "uint16"):
+        # TFDS stores the bytes of other numbers as the channels of a picture.
+        raise ValueError(f"{folder}: the feature {content!r} has the dtype {dtype}; uint8 and uint16 are read.")
     return builder
 
 
@@ -74,21 +78,44 @@ def _builder(folder: Path, description: Any) -> Any:
 
 
 def _without_videos(description: Any) -> Any:
-    """A ``features.json`` with sequences of encoded frames in place of videos."""
+    """A ``features.json`` with sequences of encoded frames in place of videos and of sequences of images."""
     if isinstance(description, list):
         return [_without_videos(each) for each in description]
     if not isinstance(description, dict):
         return description
-    if _VIDEO in (description.get("pythonClassName"), description.get("type")) or _has_images(description):
+    if _class_of(description) == _VIDEO:
+        return _ENCODED_FRAMES
+    content = description.get("sequence", description.get("content"))
+    if (
+        _class_of(description) == _SEQUENCE
+        and isinstance(content, dict)
+        and _class_of(content.get("feature")) == _IMAGE
+    ):
         return _ENCODED_FRAMES
     return {name: _without_videos(value) for name, value in description.items()}
 
 
-def _has_images(description: dict[str, Any]) -> bool:
-    """Whether a feature is a sequence of images."""
-    sequence = description.get("sequence")
-    feature = sequence.get("feature") if isinstance(sequence, dict) else None
-    return isinstance(feature, dict) and feature.get("pythonClassName") == _IMAGE
+def _class_of(description: Any) -> str | None:
+    """The class of a feature, which earlier versions of TFDS call its type."""
+    if not isinstance(description, dict):
+        return None
+    name = description.get("pythonClassName", description.get("type"))
+    return name if isinstance(name, str) else None
+
+
+def _dtype(description: Any, feature: str) -> str:
+    """The dtype of the pixels of a feature; uint8 where none is stored."""
+    found = next((each for each in _values_of(description, feature) if _class_of(each)), None)
+    return str(next(_values_of(found, "dtype"), "uint8"))
+
+
+def _values_of(description: Any, key: str) -> Iterator[Any]:
+    """What a description has under a key, at any depth."""
+    if isinstance(description, dict):
+        if key in description:
+            yield description[key]
+        for value in description.values():
+            yield from _values_of(value, key)
 
 
 def _feature_classes(content: Any) -> Iterator[str]:
@@ -98,7 +125,8 @@ def _feature_classes(content: Any) -> Iterator[str]:
             yield from _feature_classes(json.loads(content))
     elif isinstance(content, dict | list):
         for name, value in content.items() if isinstance(content, dict) else enumerate(content):
-            if name in ("type", "pythonClassName", "python_class_name"):
+            # A feature may be called "type" too; its value is an object.
+            if name in ("type", "pythonClassName", "python_class_name") and not isinstance(value, dict):
                 yield str(value)
             else:
                 yield from _feature_classes(value)

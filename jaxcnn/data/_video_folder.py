@@ -1,12 +1,11 @@
 """A folder of videos whose frames are images: one sub-folder for each class, with one for each video in it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from jaxcnn._axes import as_int
-from jaxcnn.data._arrays import Dataset, Split
-from jaxcnn.data._folder import TEST_FRACTION, check_options, decode_files, divided, listed
+from jaxcnn.data._arrays import Dataset
+from jaxcnn.data._folder import TEST_FRACTION, check_options, decode_files, in_splits, labelled
 from jaxcnn.data._folder_scan import scan_videos
 from jaxcnn.data._frames import by_number, evenly_spaced
 
@@ -24,10 +23,10 @@ def video_folder(
 ) -> Dataset:
     """The videos below a folder, decoded: ``CLASS/VIDEO/FRAME.png``, or ``train/CLASS/VIDEO/FRAME.png`` and ``test``.
 
-    Frames are ordered by the numbers in their names. From each video, ``frames`` evenly spaced frames are selected,
-    from the first to the last; if it has fewer, some are repeated. Other files than images are left out, and so is a
-    folder without images. Without ``train`` and ``test``, a fixed
-    ``test_fraction`` of the videos of every class is held out for testing, the same on every machine.
+    Frames are ordered by the whole numbers in their names. From each video, ``frames`` evenly spaced frames are
+    selected, from the first to the last; if it has fewer, some are repeated. Other files than images are left out, and
+    so is a folder without images. ``val`` beside ``train`` and ``test`` is the validation split. Without ``train`` and
+    ``test``, a fixed ``test_fraction`` of the videos of every class is held out for testing, the same on every machine.
 
     The arrays of a split are ``video`` ``(n, frames, height, width, channels)``, uint8, and ``label``.
 
@@ -58,21 +57,22 @@ def video_folder(
     check_options(image_size, channels, test_fraction)
     if as_int(frames, name="frames") < 1:
         raise ValueError(f"frames={frames} must be at least 1.")
-    root, train, test, names = find_videos(path, test_fraction)
-    chosen = [video[place] for video, _ in train + test for place in evenly_spaced(len(video), frames)]
-    pixels = decode_files(chosen, image_size, channels, root)
-    video = pixels.reshape(len(train + test), frames, *pixels.shape[1:])
-    both = Split(video=video, label=np.array([label for _, label in train + test]))
+    root, splits, names = find_videos(path, test_fraction)
+    videos = [video for examples in splits.values() for video, _ in examples]
+    chosen = [video[place] for video in videos for place in evenly_spaced(len(video), frames)]
+    pixels = decode_files(chosen, image_size, channels, root, frames=True)
+    parts = in_splits(splits, video=pixels.reshape(len(videos), frames, *pixels.shape[1:]))
     return Dataset(
         name=root.resolve().name,
-        train=both.take(slice(len(train))),
-        test=both.take(slice(len(train), None)),
+        train=parts["train"],
+        validation=parts.get("validation"),
+        test=parts["test"],
         class_names=names,
     )
 
 
-def find_videos(path: str | Path, test_fraction: float) -> tuple[Path, list[Video], list[Video], tuple[str, ...]]:
-    """The folder, the videos of the training and of the test split with their labels, and the names of the classes.
+def find_videos(path: str | Path, test_fraction: float) -> tuple[Path, dict[str, list[Video]], tuple[str, ...]]:
+    """The folder, the videos of each split with their labels, and the names of the classes.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -83,15 +83,20 @@ def find_videos(path: str | Path, test_fraction: float) -> tuple[Path, list[Vide
     if len(names) < 2:
         raise ValueError(f"{root} has one class only, {names[0]!r}; classification has two or more.")
     files: dict[Path, list[Path]] = {}
-    splits: dict[str, dict[str, list[Path]]] = {}
+    folders: dict[str, dict[str, list[Path]]] = {}
     for split, classes in found.splits.items():
         for name, images in classes.items():
             for image in images:
                 files.setdefault(image.parent, []).append(image)
-            splits.setdefault(split, {})[name] = sorted({image.parent for image in images})
-    if "test" in splits:
-        parts = listed(splits["train"], names), listed(splits["test"], names)
-    else:
-        parts = divided(splits["all"], names, root, test_fraction, noun="video")
-    train, test = ([(sorted(files[folder], key=by_number), label) for folder, label in part] for part in parts)
-    return root, train, test, names
+            folders.setdefault(split, {})[name] = sorted({image.parent for image in images})
+    splits = labelled(folders, names, root, test_fraction, noun="video")
+    return (
+        root,
+        {split: [(ordered(files[video]), label) for video, label in own] for split, own in splits.items()},
+        names,
+    )
+
+
+def ordered(frames: Iterable[Path]) -> list[Path]:
+    """Frames by the whole numbers in their names."""
+    return sorted(frames, key=by_number)

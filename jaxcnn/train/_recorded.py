@@ -192,7 +192,7 @@ def _about(experiment: Experiment) -> dict[str, Any]:
         "fields": {name: [list(shape), dtype.name] for name, (shape, dtype) in data.train.fields.items()},
         "inputs": list(inputs_of(experiment)),
         "class_names": list(data.class_names),
-        "resize": getattr(data, "resize", "fit"),
+        "resize": data.resize,
         "dataset": data.name,
         "fingerprint": data.fingerprint,
         "streamed": experiment.streams,

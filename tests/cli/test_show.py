@@ -13,7 +13,8 @@ from tests.data.test_folder import fill
 def folder(tmp_path: Path) -> Path:
     fill(tmp_path / "Train", {"ant": 3, "[bold]": 2})
     fill(tmp_path / "testing", {"ant": 1})
-    fill(tmp_path / "val", {"ant": 1})
+    fill(tmp_path / "val", {"ant": 2})
+    fill(tmp_path / "extra", {"ant": 1})
     (tmp_path / "Train" / "ant" / "up").symlink_to(tmp_path)
     (tmp_path / "Train" / "ant" / "labels.txt").touch()
     return tmp_path
@@ -25,11 +26,13 @@ def test_a_folder_shows_splits_classes_counts_and_what_is_left_out(
 ) -> None:
     assert main(["show", f"{prefix}{folder}"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines[:3] == [["folder", str(folder)], ["train", f"{folder}/Train"], ["test", f"{folder}/testing"]]
-    assert lines[4:8] == [["class", "train", "test"], ["[bold]", "2", "0"], ["ant", "3", "1"], ["total", "5", "1"]]
-    left_out = {" ".join(words[:-2]): words[-2:] for words in lines[10:]}
+    places = [["train", f"{folder}/Train"], ["validation", f"{folder}/val"], ["test", f"{folder}/testing"]]
+    assert lines[:4] == [["folder", str(folder)], *places]
+    head = ["class", "train", "validation", "test"]
+    assert lines[5:9] == [head, ["[bold]", "2", "0", "0"], ["ant", "3", "2", "1"], ["total", "5", "2", "1"]]
+    left_out = {" ".join(words[:-2]): words[-2:] for words in lines[11:]}
     assert left_out == {
-        "not among the splits that are read": ["1", "val"],
+        "not among the splits that are read": ["1", "extra"],
         "a link to a folder that contains this one": ["1", "Train/ant/up"],
         "not named as an image": ["1", "Train/ant/labels.txt"],
     }
@@ -38,8 +41,8 @@ def test_a_folder_shows_splits_classes_counts_and_what_is_left_out(
 def test_a_folder_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", str(folder), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert shown["splits"] == {"train": {"[bold]": 2, "ant": 3}, "test": {"ant": 1}}
-    assert {"path": str(folder / "val"), "reason": "not among the splits that are read"} in shown["skipped"]
+    assert shown["splits"] == {"train": {"[bold]": 2, "ant": 3}, "validation": {"ant": 2}, "test": {"ant": 1}}
+    assert {"path": str(folder / "extra"), "reason": "not among the splits that are read"} in shown["skipped"]
 
 
 def test_a_folder_without_splits_or_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcnn.data import Dataset
+from jaxcnn.data import Dataset, in_memory, stream
 from jaxcnn.data._folder import load_folder
 from jaxcnn.data._folder_scan import scan_folder
 from jaxcnn.data._images import read_image
@@ -80,10 +80,20 @@ def test_a_division_that_the_user_made_is_kept(tmp_path: Path, test: str) -> Non
     np.testing.assert_array_equal(data.test["image"][0], made["a/000.png"][0])
 
 
-def test_test_goes_before_val(tmp_path: Path) -> None:
-    for name, count in (("train", 3), ("val", 4), ("test", 5)):
-        fill(tmp_path / name, {"a": count, "b": 1})
-    assert len(load_folder(tmp_path).test) == 6
+def test_val_beside_test_is_the_validation_split(tmp_path: Path) -> None:
+    made = {name: fill(tmp_path / name, {"a": n, "b": 1}) for name, n in (("train", 3), ("val", 4), ("test", 5))}
+    loaded = load_folder(tmp_path)
+    resized = load_folder(tmp_path, image_size=4)
+    streamed = in_memory(stream(f"folder:{tmp_path}", image_size=4))
+    assert streamed.fingerprint == resized.fingerprint
+    for data in (loaded, streamed):
+        assert {name: len(split) for name, split in data.splits.items()} == {"train": 4, "validation": 5, "test": 6}
+        for name, split in (("train", "train"), ("val", "validation"), ("test", "test")):
+            assert data.splits[split]["label"][-1] == 1
+            np.testing.assert_array_equal(loaded.splits[split]["image"][-1], made[name]["b/000.png"][0])
+    fill(tmp_path / "val", {"c": 1})
+    with pytest.raises(ValueError, match=r"val has the class 'c', which .*train has not"):
+        load_folder(tmp_path)
 
 
 def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcnn.data import hold_out, load, stream
+from jaxcnn.data import hold_out, in_memory, load, stream
 from jaxcnn.data._images import cover
 from jaxcnn.data._stream import Source, StreamedDataset, StreamedSplit
 from tests.data.conftest import Internet, write_mnist
@@ -56,14 +56,32 @@ def assert_as_loaded(streamed: StreamedDataset, loaded: object) -> None:
         np.testing.assert_array_equal(labels, theirs["label"])
 
 
-def test_nothing_is_held_out_of_a_stream() -> None:
-    split = split_of(Numbers(4))
-    streamed = StreamedDataset(name="numbers", train=split, test=split, fingerprint="")
-    for one_in in (0, 2):
-        with pytest.raises(
-            TypeError, match=r"whose examples are in memory, not StreamedDataset\. Read it by data\.in_"
-        ):
-            hold_out(streamed, one_in=one_in)  # type: ignore[arg-type]
+@pytest.mark.parametrize("clips", [1, 2])
+def test_a_part_of_a_stream_is_held_out_as_in_memory(clips: int) -> None:
+    train, test = split_of(Numbers(10, damaged=(4,)), clips=clips), split_of(Numbers(3))
+    whole = StreamedDataset(name="numbers", train=train, test=test, class_names=("0",), fingerprint="whole")
+    held = hold_out(whole, one_in=3)
+    assert held.validation is not None and held.test is test and hold_out(whole, one_in=0) is whole
+    expected = ([2, 5, 8], [0, 1, 3, 4, 6, 7, 9]) if clips == 1 else ([4, 5], [0, 1, 2, 3, 6, 7, 8, 9])
+    for split, numbers in zip((held.validation, held.train), expected, strict=True):
+        batch = split.read(np.arange(len(split)), replace=False)
+        good = [number != 4 for number in numbers]
+        assert batch.good.tolist() == good and split.corrupt == tuple(np.flatnonzero(~np.array(good)).tolist())
+        assert batch.arrays["image"][:, 0, 0, 0].tolist() == [number * (number != 4) for number in numbers]
+    assert len({whole.fingerprint, held.fingerprint, hold_out(whole, one_in=2).fingerprint}) == 3
+    noun = "10, the training examples" if clips == 1 else "5, the training videos"
+    with pytest.raises(ValueError, match=rf"hold_out: one_in=11 must be 0, or at least 2 and at most {noun}\."):
+        hold_out(whole, one_in=11)
+    with pytest.raises(ValueError, match=r"hold_out: numbers has a validation split already; one_in=0 keeps it\."):
+        hold_out(held, one_in=2)
+    with pytest.raises(TypeError, match=r"hold_out: expected a Dataset or a StreamedDataset, not str\."):
+        hold_out("digits", one_in=2)  # type: ignore[type-var]
+
+
+def test_reading_into_memory_keeps_how_images_are_resized(tmp_path: Path) -> None:
+    fill(tmp_path, {"dog": 3, "ant": 3})
+    assert in_memory(stream(f"folder:{tmp_path}", image_size=4, resize="cover")).resize == "cover"
+    assert load(f"folder:{tmp_path}", image_size=4).resize == "fit"
 
 
 def test_a_folder_streams_what_it_loads(tmp_path: Path) -> None:
@@ -171,6 +189,9 @@ def test_the_fingerprint_tells_other_images_and_sizes(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"image_size": 0}, "stream: image_size=0 must be at least 1."),
+        ({"channels": 3.0}, "stream: channels must be an integer, not 3.0"),
+        ({"name": None}, "stream: name must be a text, such as 'imagenet2012' or 'folder:/path', not None."),
+        ({"test_fraction": "0.2"}, "stream: test_fraction='0.2' must be between 0 and 1, such as 0.2."),
         ({"channels": 2}, "stream: images have 1 channel (grey) or 3 (colour), not 2."),
         ({"resize": "covr"}, "Did you mean 'cover'?"),
         ({"test_fraction": 1.0}, "stream: test_fraction=1.0 must be between 0 and 1"),
@@ -183,7 +204,7 @@ def test_the_fingerprint_tells_other_images_and_sizes(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_streamed(tmp_path: Path, options: dict[str, object], message: str) -> None:
     fill(tmp_path, {"ant": 3, "cat": 3})
-    with pytest.raises((ValueError, FileNotFoundError), match=re.escape(message)):
+    with pytest.raises((TypeError, ValueError, FileNotFoundError), match=re.escape(message)):
         stream(**{"name": f"folder:{tmp_path}", "image_size": 5} | options)
 
 

@@ -30,13 +30,24 @@ VIDEO = {
     "pythonClassName": f"{FEATURES}video_feature.Video",
     "video": {"shape": {"dimensions": ["-1", "6", "8", "3"]}, "dtype": "uint8", "encodingFormat": "png"},
 }
-# As TFDS wrote it before version 4.5.
+# As earlier versions of TFDS wrote it.
 LEGACY_VIDEO = {
     "type": f"{FEATURES}video_feature.Video",
     "content": {"shape": [None, 6, 8, 3], "encoding_format": "png", "ffmpeg_extra_args": []},
 }
 LEGACY_LABEL = {"type": LABEL["pythonClassName"], "content": {"num_classes": 2}}
 IMAGES = {"pythonClassName": f"{FEATURES}sequence_feature.Sequence", "sequence": {"feature": IMAGE, "length": "-1"}}
+
+LEGACY_IMAGES = {
+    "type": f"{FEATURES}sequence_feature.Sequence",
+    "content": {
+        "feature": {
+            "type": f"{FEATURES}image_feature.Image",
+            "content": {"shape": [6, 8, 3], "dtype": "uint8", "encoding_format": None},
+        },
+        "length": None,
+    },
+}
 
 
 def described(**features: dict[str, Any]) -> dict[str, Any]:
@@ -120,8 +131,8 @@ SPACED = [[0, 2, 3], [10, 11, 11], [20, 24, 28], [30, 30, 30]]
 @pytest.mark.parametrize("kind", ["tfrecord", "array_record"])
 @pytest.mark.parametrize(
     ("video", "label"),
-    [(VIDEO, LABEL), (LEGACY_VIDEO, LEGACY_LABEL), (IMAGES, LABEL)],
-    ids=["video", "legacy", "images"],
+    [(VIDEO, LABEL), (LEGACY_VIDEO, LEGACY_LABEL), (IMAGES, LABEL), (LEGACY_IMAGES, LEGACY_LABEL)],
+    ids=["video", "legacy video", "images", "legacy images"],
 )
 def test_a_prepared_set_of_videos_is_read(
     tmp_path: Path, kind: str, video: dict[str, Any], label: dict[str, Any]
@@ -248,6 +259,16 @@ TENSOR = {"pythonClassName": f"{FEATURES}tensor_feature.Tensor", "tensor": {"sha
             "has no feature 'video', only ['image', 'label']: a set for classification has a video and a label. Its "
             "images are read without frames.",
         ),
+        (
+            {"video": VIDEO | {"video": VIDEO["video"] | {"dtype": "float32"}}},  # type: ignore[operator]
+            2,
+            "the feature 'video' has the dtype float32; uint8 and uint16 are read.",
+        ),
+        (
+            {"image": IMAGE | {"image": {"dtype": "float32", "shape": {"dimensions": ["6", "8", "1"]}}}},
+            None,
+            "the feature 'image' has the dtype float32; uint8 and uint16 are read.",
+        ),
         ({"video": TENSOR}, 2, "the feature 'video' is a Tensor; expected a Video or a Sequence of Image."),
         ({"video": VIDEO}, 0, "stream: frames=0 must be at least 1."),
     ],
@@ -258,3 +279,19 @@ def test_sets_that_hold_no_videos_are_refused(
     prepare(tmp_path, features=described(label=LABEL, **features))
     with pytest.raises(ValueError, match=re.escape(message)):
         data.stream("clips", data_dir=tmp_path, frames=frames, image_size=4)
+
+
+def test_a_feature_may_be_called_type(tmp_path: Path) -> None:
+    prepare(tmp_path, features=described(video=VIDEO, label=LABEL, type=TENSOR))
+    clips = data.stream("clips", data_dir=tmp_path, frames=3, image_size=6, resize="cover")
+    assert first_pixels(clips) == SPACED
+
+
+def test_folders_with_fewer_records_than_described_are_refused(tmp_path: Path) -> None:
+    folder = prepare(tmp_path)
+    (folder / "clips-test.tfrecord-00000-of-00001").write_bytes(as_tfrecords(records((3, 2))))
+    message = r"clips/1\.0\.0 is incomplete: it has 2 test records of the 4 in dataset_info\.json\. Copy the whole"
+    with pytest.raises(ValueError, match=message):
+        data.stream("clips", data_dir=tmp_path, frames=2, image_size=4)
+    with pytest.raises(ValueError, match=r"clips is the folder of one set; data_dir is the folder that holds it"):
+        data.stream("clips", data_dir=tmp_path / "clips", frames=2, image_size=4)

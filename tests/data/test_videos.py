@@ -179,3 +179,68 @@ def test_folders_that_hold_no_videos_are_refused(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "b" / "walk")
     with pytest.raises(ValueError, match=r"has one class only, 'run'"):
         data.video_folder(tmp_path / "b", frames=1)
+
+
+@pytest.mark.parametrize("spacing", [None, 2])
+def test_one_video_is_read_as_a_stream_reads_it(tmp_path: Path, spacing: int | None) -> None:
+    fill(tmp_path, frames=12)
+    options: dict[str, Any] = {"frames": 3, "image_size": 4, "spacing": spacing, "channels": 1, "resize": "cover"}
+    found = data.read_video(tmp_path / "run" / "v1", **options)
+    streamed = data.stream(f"folder:{tmp_path}", **options)
+    both = [split.read([0]).arrays["video"][0] for split in (streamed.train, streamed.test)]
+    assert any(np.array_equal(found, each) for each in both)
+    values = [20, 26, 31] if spacing is None else [23, 25, 27]
+    assert found[:, 2, 2, 0].tolist() == values
+
+
+def test_folders_that_are_no_video_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"read_video: there is no folder .*nowhere\. A video is a fold"):
+        data.read_video(tmp_path / "nowhere", frames=2, image_size=4)
+    with pytest.raises(ValueError, match=r"read_video: .* has no images \(\.png, .*\)\. A video is a folder"):
+        data.read_video(tmp_path, frames=2, image_size=4)
+    with pytest.raises(ValueError, match=r"read_video: image_size=0 must be at least 1"):
+        data.read_video(tmp_path, frames=2, image_size=0)
+
+
+def test_files_of_several_images_are_no_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fill(tmp_path)
+    pages = [Image.new("L", (3, 2), 10 * page) for page in range(6)]
+    pages[0].save(tmp_path / "walk" / "v0" / "frame0.gif", save_all=True, append_images=pages[1:])
+    message = r"frame0\.gif has 6 images\. The folder of a video has one file for each frame\."
+    with pytest.raises(ValueError, match=message):
+        data.video_folder(tmp_path, frames=12)
+    videos = data.stream(f"folder:{tmp_path}", frames=12, image_size=4)
+    for split in (videos.train, videos.test):
+        split.read([0, 1], replace=False)
+    assert re.search(message, caplog.text)
+
+
+def test_video_files_are_named_where_frames_are_missing(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "swim").mkdir()
+    (tmp_path / "swim" / "a.MP4").touch()
+    with pytest.raises(ValueError, match=r"swim has no images \(.*\); a\.MP4 is a video file, whose frames have"):
+        data.video_folder(tmp_path, frames=1)
+
+
+def test_images_are_not_taken_for_videos(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"if the sub-folders are videos, read them by data\.video_folder, or"):
+        data.load(f"folder:{fill(tmp_path)}")
+
+
+def test_a_link_to_a_frame_of_another_video_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "run" / "v1" / "frame3.png").unlink()
+    (tmp_path / "run" / "v1" / "frame3.png").symlink_to("../v0/frame3.png")
+    message = r"v1/frame3\.png is a link to a frame of another video, .*v0/frame3\.png\. Copy the frame, or"
+    with pytest.raises(ValueError, match=message):
+        data.video_folder(tmp_path, frames=2)
+
+
+def test_val_beside_test_is_the_validation_split(tmp_path: Path) -> None:
+    for name, count in (("train", 3), ("val", 1), ("test", 2)):
+        fill(tmp_path / name, videos=count)
+    loaded = data.video_folder(tmp_path, frames=2, image_size=4)
+    streamed = data.in_memory(data.stream(f"folder:{tmp_path}", frames=2, image_size=4, channels=1))
+    assert {name: len(split) for name, split in loaded.splits.items()} == {"train": 6, "validation": 2, "test": 4}
+    assert streamed.fingerprint == loaded.fingerprint
