@@ -55,7 +55,9 @@ VIEWS: dict[str, Callable[[Any], jax.Array]] = {
 
 def test_the_tables_are_complete() -> None:
     of_batches = {name for name in augment.__all__ if name.startswith("random_scene_")}  # see test_scenes.py
-    assert {*EACH, *VIEWS, *of_batches, "average_over_views", "chain", "color_axes", "on"} == set(augment.__all__)
+    assert {*EACH, *VIEWS, *of_batches, "average_over_views", "chain", "color_axes", "on", "per_clip"} == set(
+        augment.__all__
+    )
 
 
 # The programs that take longest to compile; each combines functions of other rows.

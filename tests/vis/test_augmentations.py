@@ -19,6 +19,7 @@ NOT_A_ROW = {
     "flip_views",
     "mixup_or_cutmix",
     "on",
+    "per_clip",
     "random_scene_crop",  # these take a batch with its boxes and label maps
     "random_scene_flip",
     "random_scene_mosaic",
