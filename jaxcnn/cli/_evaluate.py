@@ -1,4 +1,4 @@
-"""Evaluate a run's checkpoint on its test images."""
+"""Evaluate a run's checkpoint on its test examples."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 from jaxcnn._reprs import SHARES, measure_in_words
 from jaxcnn.cli import _trust
 
-HELP = "evaluate a run on its test images"
+HELP = "evaluate a run on its test examples"
 EXAMPLES = (
     "jaxcnn evaluate runs/mine",
     "jaxcnn evaluate runs/mine --json",
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         choices=("last", "best"),
         default="last",
-        help="last (the default) or best; without a validation split, the test images selected best",
+        help="last (the default) or best; without a validation split, the test examples selected best",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     _trust.add_argument(parser)
@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
         split, measures = trained.experiment.data.test, trained.evaluate()
     else:
         measures = model.evaluate(split)
+    count = len(split) - len(getattr(split, "corrupt", ()))  # a stream is evaluated without what cannot be read
     classes = _by_class(model, split)
     if options.json:
         print_json(
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
                 "run": str(options.run_folder),
                 "checkpoint": options.checkpoint,
                 "step": model.step,
-                "images": len(split),
+                "images": count,
                 **{f"test/{name}": value for name, value in measures.items()},
                 **({"classes": classes} if classes else {}),
             }
@@ -60,13 +61,13 @@ def run(options: argparse.Namespace) -> int:
     if classes:
         rows = [[name, row["images"], row["images"] - row["correct"]] for name, row in classes.items()]
         wrong = sum(row["images"] - row["correct"] for row in classes.values())
-        print_table(["class", "images", "wrong"], [*rows, ["all", len(split), wrong]])
+        print_table(["class", "examples", "wrong"], [*rows, ["all", count, wrong]])
     print(f"{options.checkpoint} checkpoint, step {model.step}: {in_words(measures)}")
     return 0
 
 
 def _by_class(model: Any, split: Any) -> dict[str, dict[str, int]]:
-    """The number of images of each class, and of those that are recognised; empty where there are no such classes."""
+    """The number of examples of each class, and of those that are recognised; empty where no class is predicted."""
     import numpy as np
 
     if model.inference.predict is None or "label" not in model.fields or not model.class_names:

@@ -1,7 +1,8 @@
 """Write the network of a run in a file that other programs execute.
 
-The file contains the parameters and the preprocessing. The command compares it with the predictions of the run on test
-images, and writes a JSON card with classes, input, measures, versions and checksum next to it.
+The file contains the parameters and the preprocessing. Its input is the one array that the run predicts from, such as
+images. The command compares it with the predictions of the run on test examples, and writes a JSON card with classes,
+input, measures, versions and checksum next to it.
 """
 
 import argparse
@@ -33,8 +34,8 @@ PACKAGES = {
     "coreml": ("coremltools", "stablehlo-coreml"),
 }
 TOLERANCE = 1e-4  # of the largest result
-IMAGES = 64  # test images that are compared
-CALIBRATION_IMAGES = 200
+COMPARED = 64  # test examples
+CALIBRATION = 200  # training examples
 RUNS = 20  # of which the median is the latency
 
 
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Core ML have fixed sizes, 1 by default)",
     )
     parser.add_argument(
-        "--int8", action="store_true", help="quantise to 8-bit integers, with ranges measured on training images"
+        "--int8", action="store_true", help="quantise to 8-bit integers, with ranges measured on training examples"
     )
     parser.add_argument(
         "--calibration",
@@ -74,17 +75,16 @@ def run(options: argparse.Namespace) -> int:
     file, config = _trust.load_experiment(folder, options)
     trained = load_trained(folder, options.checkpoint, experiment=file.build(config))
     model = RecordedModel.of(trained)
+    name = input_of(model)
     path = options.output or folder.path / f"model{SUFFIXES[options.to]}"
-    count = IMAGES if rows is None else -(-IMAGES // rows) * rows
-    images = first_images(trained.experiment.data.test, count, repeat=rows is not None)
-    examples = None
-    if options.int8:
-        examples = first_images(trained.experiment.data.train, CALIBRATION_IMAGES)
-    program, counts, compute = write(model, images.dtype, rows, options, path, examples)
+    count = COMPARED if rows is None else -(-COMPARED // rows) * rows
+    examples = first_examples(trained.experiment.data.test, name, count, repeat=rows is not None)
+    calibration = first_examples(trained.experiment.data.train, name, CALIBRATION) if options.int8 else None
+    program, counts, compute = write(model, name, rows, options, path, calibration)
     difference = None
     if compute is not None:
-        found = in_batches(compute, images, rows or len(images))
-        difference = compare(model.predict(images), found, None if options.int8 else TOLERANCE)
+        found = in_batches(compute, examples, rows or len(examples))
+        difference = compare(model.predict(examples), found, None if options.int8 else TOLERANCE)
     card = {
         "file": path.name,
         "format": options.to,
@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
         **about(model, program, options),
         "integers": options.calibration if options.int8 else None,
         "nodes": counts,
-        "compared_images": 0 if compute is None else len(images),
+        "compared_images": 0 if compute is None else len(examples),
         "largest_difference": difference,
         "metrics": last_measures(folder.metrics.read()),
         "versions": versions(options.to),
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
     from jaxcnn._files import write_json
 
     write_json(path.with_name(path.name + ".json"), card)
-    latency = latencies(model, compute, images[: rows or 1])
+    latency = latencies(model, compute, {name: examples[: rows or 1]})
     if options.json:
         print_json(card | {"milliseconds": latency})
         return 0
@@ -110,13 +110,13 @@ def run(options: argparse.Namespace) -> int:
     if difference is None:
         say("not compared with the run: Core ML runs on macOS only")
     else:
-        say(f"largest difference {difference:.1e} of the largest result, on {len(images)} test images")
+        say(f"largest difference {difference:.1e} of the largest result, on {len(examples)} test examples")
     say("milliseconds for a call: " + ", ".join(f"{name} {value:.2f}" for name, value in latency.items()))
     return 0
 
 
 def read_batch(text: str | None, target: str) -> int | None:
-    """The number of images of a call, or None for any.
+    """The number of examples of a call, or None for any.
 
     Raises:
         ValueError: neither a positive number nor ``dynamic``, or ``dynamic`` for a format of fixed sizes.
@@ -131,38 +131,56 @@ def read_batch(text: str | None, target: str) -> int | None:
             raise ValueError(f"--batch dynamic: a file of {target} has fixed sizes. Write a number, such as 1.")
         return None
     if not text.isdecimal() or not int(text):
-        raise ValueError(f"--batch {text}: write the number of images of a call, such as 1, or dynamic.")
+        raise ValueError(f"--batch {text}: write the number of examples of a call, such as 1, or dynamic.")
     return int(text)
 
 
-def first_images(split: Any, count: int, *, repeat: bool = False) -> Any:
-    """The first images of a split, or all of them; with ``repeat`` exactly as many as requested."""
+def input_of(model: "RecordedModel") -> str:
+    """The name of the one array that the run predicts from.
+
+    Raises:
+        RunError: it predicts nothing, or not from one array.
+    """
+    from jaxcnn.train import RunError
+
+    if model.inference.predict is None:
+        raise RunError("this run predicts nothing: its experiment has no predict.")
+    if len(model.inputs) != 1:
+        arrays = ", ".join(f"{name}=..." for name in model.inputs)
+        raise RunError(
+            f"the run predicts from {', '.join(model.inputs) or 'nothing'}, but a file has one input: expected a run "
+            f"that predicts from one array. In Python, the run predicts by jaxcnn.load(run).predict({arrays})."
+        )
+    return model.inputs[0]
+
+
+def first_examples(split: Any, name: str, count: int, *, repeat: bool = False) -> Any:
+    """An array of the first examples of a split, or of all; with ``repeat`` exactly as many as requested."""
     indices = [index % len(split) for index in range(count if repeat else min(count, len(split)))]
-    return split.read(indices).arrays["image"] if hasattr(split, "read") else split["image"][indices]
+    return split.read(indices).arrays[name] if hasattr(split, "read") else split[name][indices]
 
 
 def write(
-    model: "RecordedModel", dtype: Any, rows: int | None, options: argparse.Namespace, path: Path, examples: Any
+    model: "RecordedModel", name: str, rows: int | None, options: argparse.Namespace, path: Path, calibration: Any
 ) -> tuple["PortableProgram", dict[str, int], Callable[[Any], Any] | None]:
     """Writes the file; returns the program, its number of nodes by type, and a function that runs the file, or None.
 
-    With ``examples`` for calibration, the program computes with integers.
+    With examples for calibration, the program computes with integers.
     """
     import jax
 
     from jaxcnn.export import portable, quantize, to_coreml, to_onnx, to_stablehlo, to_tflite
-    from jaxcnn.train import RunError
 
     predict = model.inference.predict
-    if predict is None:
-        raise RunError("this run predicts nothing: its experiment has no predict.")
+    assert predict is not None  # see input_of
 
     def function(x: Any) -> Any:
-        return predict(model.variables, {"image": x})
+        return predict(model.variables, {name: x})
 
-    program = portable(function, (rows, *model.image_shape), dtype=dtype)
-    if examples is not None:
-        program = quantize(program, examples, method=options.calibration)
+    shape, dtype = model.fields[name]
+    program = portable(function, (rows, *shape), dtype=dtype)
+    if calibration is not None:
+        program = quantize(program, calibration, method=options.calibration)
     if options.to == "stablehlo":
         counts = to_stablehlo(program, path)
         return program, counts, jax.jit(jax.export.deserialize(bytearray(path.read_bytes())).call)
@@ -206,8 +224,8 @@ def _tflite_runner(path: Path, program: "PortableProgram") -> Callable[[Any], An
     return compute
 
 
-def in_batches(compute: Callable[[Any], Any], images: Any, rows: int) -> Any:
-    """The results for all images of a function of ``rows`` of them.
+def in_batches(compute: Callable[[Any], Any], examples: Any, rows: int) -> Any:
+    """The results for all examples of a function of ``rows`` of them.
 
     >>> import numpy as np
     >>> in_batches(lambda x: {"sum": x.sum(-1)}, np.ones((4, 3)), 2)
@@ -216,7 +234,7 @@ def in_batches(compute: Callable[[Any], Any], images: Any, rows: int) -> Any:
     import jax
     import numpy as np
 
-    parts = [compute(images[start : start + rows]) for start in range(0, len(images), rows)]
+    parts = [compute(examples[start : start + rows]) for start in range(0, len(examples), rows)]
     return jax.tree.map(lambda *each: np.concatenate([np.asarray(one) for one in each]), *parts)
 
 
@@ -253,7 +271,7 @@ def compare(expected: Any, found: Any, tolerance: float | None) -> float:
         worst = float(np.maximum(worst, apart.max(initial=0) / largest))  # NaN where only one of them is finite
     if tolerance is not None and not worst <= tolerance:
         raise ValueError(
-            f"on test images the file differs from the run by {worst:.1e} of the largest result, more than "
+            f"on test examples the file differs from the run by {worst:.1e} of the largest result, more than "
             f"{tolerance}. Please report this network."
         )
     return worst
@@ -272,7 +290,7 @@ def about(model: "RecordedModel", program: "PortableProgram", options: argparse.
         "input": {
             "shape": [str(size) if not isinstance(size, int) else size for size in program.input.shape],
             "dtype": str(program.input.dtype),
-            "preprocessing": "inside: the input is an image as the data set holds it, channels last",
+            "preprocessing": f"inside: the input is {model.inputs[0]!r} as the data set holds it, channels last",
             "resize": model.resize,
         },
         "outputs": {
@@ -308,15 +326,16 @@ def versions(target: str) -> dict[str, str]:
     return found
 
 
-def latencies(model: "RecordedModel", compute: Callable[[Any], Any] | None, images: Any) -> dict[str, float]:
+def latencies(model: "RecordedModel", compute: Callable[[Any], Any] | None, batch: dict[str, Any]) -> dict[str, float]:
     """The median milliseconds of a call, of the run's own prediction under ``jit`` and of the file, in turn."""
     import jax
 
     assert model.inference.predict is not None
     own = jax.jit(model.inference.predict)
-    calls: dict[str, Callable[[], Any]] = {"jit": lambda: own(model.variables, {"image": images})}
+    calls: dict[str, Callable[[], Any]] = {"jit": lambda: own(model.variables, batch)}
     if compute is not None:
-        calls["file"] = lambda: compute(images)
+        (examples,) = batch.values()
+        calls["file"] = lambda: compute(examples)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(RUNS + 2):
         for name, call in calls.items():

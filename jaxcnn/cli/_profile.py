@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     screen = console()
     screen.print(
         f"a step takes {profile.step_milliseconds:.3f} ms (mean of {profile.steps}, traced); its operations, over all "
-        f"threads and devices, {busy:.3f} ms; {profile.input_wait:.1%} of it is spent waiting for images",
+        f"threads and devices, {busy:.3f} ms; {profile.input_wait:.1%} of it is spent waiting for examples",
         highlight=False,
         soft_wrap=True,
     )

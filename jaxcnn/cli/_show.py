@@ -119,6 +119,7 @@ def _draw(file: "ExperimentFile", path: str) -> None:
 
     from jaxcnn.cli._output import say
     from jaxcnn.data import Split
+    from jaxcnn.train import ConfigError
     from jaxcnn.vis import draw_augmentations
 
     experiment = file.build(file.config_class())
@@ -126,6 +127,12 @@ def _draw(file: "ExperimentFile", path: str) -> None:
     rows = np.arange(min(8, len(train)), dtype=np.int32)
     arrays = train.take(rows).arrays if isinstance(train, Split) else train.read(rows).arrays
     batch = {**experiment.prepare({name: jnp.asarray(array) for name, array in arrays.items()}), "index": rows}
+    if "image" not in batch:
+        there = ", ".join(repr(name) for name in batch if name != "index")
+        raise ConfigError(
+            f"--augment draws the array 'image', but the batches of {file.name} have only {there}. In Python, "
+            f"experiment.augment augments such a batch."
+        )
 
     def own(key: Any, images: Any) -> Any:
         """The experiment's augmentation of the whole batch, of which the images are shown."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from jaxcnn._axes import as_int
 from jaxcnn._geometry import Resize
 from jaxcnn._reprs import short_repr
 from jaxcnn.data._arrays import CLASSES, Fields, check_class_names, check_fields, without_class
@@ -18,8 +19,10 @@ from jaxcnn.data._decode import MOST_THREADS
 
 log = logging.getLogger("jaxcnn")
 
-# The most images that a thread decodes at a time; passing on single images costs more than decoding small ones.
+# The most examples, and the most bytes of them, that a thread reads at a time. Passing on single images costs more than
+# decoding small ones. The bytes limit the memory of the chunks that are read ahead.
 CHUNK = 16
+CHUNK_BYTES = 4 * 2**20
 MAX_CORRUPT = 100
 NAMED = 5
 
@@ -71,6 +74,7 @@ class StreamedSplit:
         clips: the number of consecutive examples that are clips of one video; ``hold_out`` keeps them together.
 
     Raises:
+        TypeError: ``max_corrupt`` is not an integer.
         ValueError: there is no example or no field, or ``max_corrupt`` is negative.
     """
 
@@ -87,6 +91,7 @@ class StreamedSplit:
             raise ValueError("there is no example.")
         if not fields:
             raise ValueError("expected the shape and dtype of at least one array in fields.")
+        max_corrupt = as_int(max_corrupt, name="max_corrupt")
         if max_corrupt < 0:
             raise ValueError(f"max_corrupt={max_corrupt} cannot be negative; 0 makes each bad example an error.")
         self.fields: Fields = {name: (tuple(shape), np.dtype(dtype)) for name, (shape, dtype) in fields.items()}
@@ -159,7 +164,7 @@ class StreamedSplit:
         import grain  # takes a second, and only reading files requires it
 
         count = len(indices(start))
-        chunk = math.gcd(count, CHUNK)
+        chunk = self._chunk(count)
         parts = count // chunk
 
         def read(position: int) -> Batch:
@@ -176,6 +181,14 @@ class StreamedSplit:
                 yield Batch(arrays, np.concatenate([piece.good for piece in pieces]))
         finally:
             chunks.close()
+
+    def _chunk(self, count: int) -> int:
+        """The number of examples that a thread reads at a time, a divisor of the size of a batch."""
+        size = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self.fields.values())
+        chunk = math.gcd(count, CHUNK)  # a power of two
+        while chunk > 1 and chunk * size > CHUNK_BYTES:
+            chunk //= 2
+        return chunk
 
     def _read(self, index: int) -> dict[str, np.ndarray] | None:
         """The arrays of an example; None where it cannot be read."""
@@ -218,10 +231,15 @@ class StreamedSplit:
             number = len(self._corrupt)
         if number > min(self._max_corrupt, len(self) - 1):
             worst = [self._source.name_of(index) for index in list(self._corrupt)[:NAMED]]
-            more = f" and {number - NAMED} more" if number > NAMED else ""
+            named = ", ".join(worst) + (f" and {number - NAMED} more" if number > NAMED else "")
+            if number == len(self):
+                raise ValueError(
+                    f"none of the examples can be read, {number} in all: {named}. The last: {reason} Repair them, or "
+                    f"check that the source reads this kind of file."
+                )
             raise ValueError(
-                f"{number} examples cannot be read, more than max_corrupt={self._max_corrupt}: "
-                f"{', '.join(worst)}{more}. The last: {reason} Repair or remove them, or increase max_corrupt."
+                f"{number} examples cannot be read, more than max_corrupt={self._max_corrupt}: {named}. The last: "
+                f"{reason} Repair or remove them, or increase max_corrupt."
             )
         log.warning("left out (%d of at most %d): %s", number, self._max_corrupt, reason)
 
@@ -291,5 +309,12 @@ class StreamedDataset:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """``(height, width, channels)`` of every ``image``."""
-        height, width, channels = self.train.fields["image"][0]
+        fields = self.train.fields
+        if "image" not in fields:
+            there = ", ".join(map(repr, fields))
+            raise ValueError(
+                f"{self.name}: there is no array 'image', only {there}. The shape and the dtype of an example of each "
+                f"array are in train.fields."
+            )
+        height, width, channels = fields["image"][0]
         return height, width, channels

@@ -52,7 +52,7 @@ class Profile:
     Attributes:
         steps: the number of steps that were traced.
         step_milliseconds: wall time of one traced step.
-        input_wait: the fraction of this time in which the devices waited for images.
+        input_wait: the fraction of this time in which the devices waited for examples.
         rows: by layer, the slowest first. The sum is of all threads and devices, so it may exceed the wall time.
         files: the trace, as XProf (``.xplane.pb``) and Perfetto (``.trace.json.gz``) read it.
     """

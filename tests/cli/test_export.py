@@ -64,7 +64,7 @@ def test_results_that_differ_are_refused(expected: list[float], found: list[floa
     same = [0.0, np.nan, np.inf, -np.inf, 3.0]
     assert _export.compare({"a": np.array(same)}, {"a": np.array(same)}, 1e-4) == 0
     assert _export.compare([np.array([4.0, -8.0])], [np.array([4.0, -8.4])], None) == pytest.approx(0.05)
-    with pytest.raises(ValueError, match=r"on test images the file differs from the run by (nan|inf|2\.5e-02)"):
+    with pytest.raises(ValueError, match=r"on test examples the file differs from the run by (nan|inf|2\.5e-02)"):
         _export.compare([np.array(same), np.array(expected)], [np.array(same), np.array(found)], 1e-4)
 
 
@@ -119,7 +119,7 @@ def test_the_table(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     file = tmp_path / "one.stablehlo"
     assert main(["export", str(tiny_run), "--to", "stablehlo", "--output", str(file), "--batch", "1"]) == 0
     out = capsys.readouterr().out
-    assert "convolution" in out and "MB, card one.stablehlo.json" in out and "on 64 test images" in out
+    assert "convolution" in out and "MB, card one.stablehlo.json" in out and "on 64 test examples" in out
     assert "milliseconds for a call: jit " in out
     assert jax.export.deserialize(bytearray(file.read_bytes())).in_avals[0].shape == (1, 32, 32, 1)
 
@@ -128,7 +128,7 @@ def test_mistakes(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["export", str(tiny_run), "--to", "onnx", "--batch", "many"]) == 2
-    assert "--batch many: write the number of images of a call, such as 1, or dynamic." in capsys.readouterr().err
+    assert "--batch many: write the number of examples of a call, such as 1, or dynamic." in capsys.readouterr().err
     for target in ("tflite", "coreml"):
         assert main(["export", str(tiny_run), "--to", target, "--batch", "dynamic"]) == 2
         assert f"--batch dynamic: a file of {target} has fixed sizes. Write a number" in capsys.readouterr().err
@@ -138,5 +138,5 @@ def test_mistakes(
         assert main(["export", str(tiny_run), "--to", target, "--output", str(file)]) == 2
         assert f"pip install 'jaxcnn[{target}]'" in capsys.readouterr().err
         assert not file.exists()
-    with pytest.raises(ValueError, match=r"on test images the file differs from the run by 5.0e-01 of the largest"):
+    with pytest.raises(ValueError, match=r"on test examples the file differs from the run by 5.0e-01 of the largest"):
         _export.compare([1.0, 2.0], [1.0, 3.0], 1e-4)

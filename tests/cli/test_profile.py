@@ -41,6 +41,7 @@ def test_profile_on_eight_devices_as_a_table(
     assert (tmp_path / "mine.txt").read_text(encoding="utf-8") == "kept"
     out = capsys.readouterr().out
     assert "forward ms" in out and "conv" in out and "a step takes" in out and "trace  " in out
+    assert "% of it is spent waiting for examples" in out
 
 
 @pytest.mark.parametrize(

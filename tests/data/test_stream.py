@@ -1,8 +1,10 @@
 """Streams: the same images as in memory, from whatever step they are read. Damaged images are left out and named."""
 
 import logging
+import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,10 @@ class Numbers:
 
 def split_of(source: Source, **options: int) -> StreamedSplit:
     return StreamedSplit(source, fields=FIELDS, classes=1, **options)
+
+
+def clips() -> StreamedSplit:
+    return StreamedSplit(Numbers(2), fields={"video": ((2, 1, 1, 1), np.uint8), "label": ((), np.int32)}, classes=1)
 
 
 def everything(split: StreamedSplit) -> tuple[np.ndarray, np.ndarray]:
@@ -127,6 +133,56 @@ def test_batches_are_those_of_their_steps_from_any_step_on(size: int) -> None:
             assert batch.good.all()
 
 
+class Large:
+    """Examples of 3 MiB, whose values are their numbers; it counts those that are read."""
+
+    def __init__(self) -> None:
+        self.shape, self.read_so_far = (3, 1024, 1024), list[int]()
+
+    def __len__(self) -> int:
+        return 1000
+
+    def name_of(self, index: int) -> str:
+        return f"number {index}"
+
+    def read(self, index: int) -> dict[str, object]:
+        self.read_so_far.append(index)
+        return {"video": np.full(self.shape, index, np.uint8)}
+
+
+def test_few_large_examples_are_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    source = Large()
+    batches = StreamedSplit(source, fields={"video": (source.shape, np.uint8)}).batches(
+        lambda step: np.arange(16 * step, 16 * step + 16), 0, 60
+    )
+    for step in range(2):
+        found = next(batches).arrays["video"]
+        assert found[:, 0, 0, 0].tolist() == found[:, -1, -1, -1].tolist() == list(range(16 * step, 16 * step + 16))
+    number = 0
+    while number < len(source.read_so_far):  # until the threads have read as far as they may
+        number = len(source.read_so_far)
+        time.sleep(0.1)
+    batches.close()
+    assert number <= 32 + 33  # two batches are taken, and 2 * 16 chunks of an example are read ahead
+
+
+@pytest.mark.parametrize(("limit", "chunk"), [(10**6, 8), (8, 1), (5 * 4, 4), (5 * 8 - 1, 4), (5 * 8, 8), (1, 1)])
+def test_batches_do_not_depend_on_the_size_of_a_chunk(monkeypatch: pytest.MonkeyPatch, limit: int, chunk: int) -> None:
+    """An example has 5 bytes, and 8 is the greatest number of them that divides both a batch and 16."""
+    monkeypatch.setattr("jaxcnn.data._stream.CHUNK_BYTES", limit)
+    split, read, sizes = split_of(Numbers(100)), StreamedSplit.read, set()
+
+    def noted(self: StreamedSplit, indices: np.ndarray, *, replace: bool = True) -> object:
+        sizes.add(len(indices))
+        return read(self, indices, replace=replace)
+
+    monkeypatch.setattr(StreamedSplit, "read", noted)
+    for step, batch in enumerate(split.batches(lambda step: np.arange(24 * step, 24 * step + 24), 0, 3)):
+        assert batch.arrays["image"][:, 0, 0, 0].tolist() == list(range(24 * step, 24 * step + 24))
+    assert sizes == {chunk}
+
+
 def test_what_cannot_be_read_is_replaced_by_the_next_and_named_once(caplog: pytest.LogCaptureFixture) -> None:
     split = split_of(Numbers(10, damaged=(3, 4, 9)))
     with caplog.at_level(logging.WARNING, "jaxcnn"):
@@ -146,12 +202,23 @@ def test_evaluation_goes_without_what_cannot_be_read() -> None:
     assert batch.arrays["image"][:, 0, 0, 0].tolist() == [2, 0]
 
 
-@pytest.mark.parametrize(("most", "count"), [(2, 10), (100, 3)])
-def test_too_many_are_an_error_that_names_them(most: int, count: int) -> None:
+@pytest.mark.parametrize(
+    ("most", "count", "message"),
+    [
+        (
+            2,
+            10,
+            r"\d examples cannot be read, more than max_corrupt=2: (number \d(, )?){3,5}.*. The last: number \d is",
+        ),
+        (
+            100,
+            4,
+            r"^none of the examples can be read, 4 in all: (number \d(, )?){4}\. The last: number \d is damaged\.",
+        ),
+    ],
+)
+def test_too_many_are_an_error_that_names_them(most: int, count: int, message: str) -> None:
     split = split_of(Numbers(count, damaged=tuple(range(count))), max_corrupt=most)
-    message = (
-        rf"examples cannot be read, more than max_corrupt={most}: (number \d(, )?){{3,5}}.*. The last: number \d is"
-    )
     with pytest.raises(ValueError, match=message):
         list(split.batches(lambda step: np.arange(count), 0, 1))
 
@@ -196,6 +263,10 @@ def test_the_fingerprint_tells_other_images_and_sizes(tmp_path: Path) -> None:
         ({"resize": "covr"}, "Did you mean 'cover'?"),
         ({"test_fraction": 1.0}, "stream: test_fraction=1.0 must be between 0 and 1"),
         ({"max_corrupt": -1}, "max_corrupt=-1 cannot be negative"),
+        ({"max_corrupt": 2.5}, "max_corrupt must be an integer, not 2.5 (float)"),
+        ({"max_corrupt": "3"}, "max_corrupt must be an integer, not '3' (str)"),
+        ({"max_corrupt": None}, "max_corrupt must be an integer, not None (NoneType)"),
+        ({"max_corrupt": True}, "max_corrupt must be an integer, not True"),
         (
             {"name": "imagenet2012", "data_dir": "nowhere"},
             "tensorflow-datasets has prepared no 'imagenet2012' in nowhere",
@@ -222,6 +293,10 @@ def test_what_cannot_be_streamed(tmp_path: Path, options: dict[str, object], mes
             "number 0 has no 'boxes', which the source promised, only image, label.",
         ),
         (lambda: StreamedSplit(Numbers(2), fields={}), "expected the shape and dtype of at least one array"),
+        (
+            lambda: StreamedDataset(name="clips", train=clips(), test=clips(), fingerprint="").image_shape,
+            "clips: there is no array 'image', only 'video', 'label'. The shape and the dtype of an example of each",
+        ),
         (
             lambda: StreamedDataset(
                 name="odd",
