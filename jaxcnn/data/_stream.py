@@ -238,8 +238,8 @@ class StreamedSplit:
                     f"check that the source reads this kind of file."
                 )
             raise ValueError(
-                f"{number} examples cannot be read, more than max_corrupt={self._max_corrupt}: {named}. The last: "
-                f"{reason} Repair or remove them, or increase max_corrupt."
+                f"{number} example{'s' * (number > 1)} cannot be read, more than max_corrupt={self._max_corrupt}: "
+                f"{named}. The last: {reason} Repair or remove them, or increase max_corrupt."
             )
         log.warning("left out (%d of at most %d): %s", number, self._max_corrupt, reason)
 
