@@ -85,10 +85,11 @@ class RecordedModel:
             RunError: the run does not predict from images alone.
         """
         if self.inputs != ("image",):
+            hint = " data.read_video reads the frames of a video." if "video" in self.inputs else ""
             raise RunError(
                 f"the run predicts from {', '.join(self.inputs) or 'nothing'}, not from images alone. In "
                 f"Python, pass these arrays by name: jaxcnn.load(run).predict("
-                f"{', '.join(f'{name}=...' for name in self.inputs)})."
+                f"{', '.join(f'{name}=...' for name in self.inputs)}).{hint}"
             )
         height, width, channels = self.fields["image"][0]
         return height, width, channels

@@ -121,3 +121,10 @@ def test_augmentations_are_drawn_of_images_only(run: Path, tmp_path: Path, capsy
     assert main(["show", str(run.parent / "clips.py"), "--augment", str(tmp_path / "drawn.png")]) == 2
     expected = "--augment draws the array 'image', but the batches of clips have only 'video', 'label'. In Python, "
     assert expected in capsys.readouterr().err and not any(tmp_path.iterdir())
+
+
+def test_predict_names_the_function_that_reads_a_video(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["predict", str(run), "clip.png"]) == 2
+    expected = "jaxcnn.load(run).predict(video=...). data.read_video reads the frames of a video."
+    assert expected in " ".join(capsys.readouterr().err.split())
