@@ -8,7 +8,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcnn.functional import adaptive_avg_pool, local_response_norm, max_pool
-from jaxcnn.models._layers import as_images, classifier, torch_bias, torch_kernel
+from jaxcnn.models._layers import as_images, classifier, dropout_layer, torch_bias, torch_kernel
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
 from jaxcnn.nn import Conv
 
@@ -55,7 +55,7 @@ class AlexNet2012(nn.Module):
         ones = nn.initializers.ones
         conv = functools.partial(Conv, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01))
         dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01))
-        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+        dropout = dropout_layer(self.dropout_rate, train=train)
         conv1 = nn.relu(conv(96, (11, 11), 4, "VALID", name="conv1")(x))
         pool1 = overlapping_pool(local_response_norm(conv1))
         conv2 = nn.relu(conv(256, (5, 5), 1, 2, feature_group_count=2, bias_init=ones, name="conv2")(pool1))
@@ -121,7 +121,7 @@ class AlexNet(nn.Module):
             options = {"dtype": self.dtype, "kernel_init": torch_kernel, "bias_init": torch_bias(x.shape[-1])}
             return classifier(features, name=name, **options)(x)
 
-        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+        dropout = dropout_layer(self.dropout_rate, train=train)
         conv1 = conv(64, 11, x, strides=4, padding=2, name="conv1")
         pool1 = overlapping_pool(conv1)
         conv2 = conv(192, 5, pool1, padding=2, name="conv2")

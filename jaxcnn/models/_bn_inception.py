@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from jaxcnn._errors import check_choice
 from jaxcnn._geometry import Stem
 from jaxcnn.functional import avg_pool, global_avg_pool, local_response_norm, max_pool
-from jaxcnn.models._layers import Branches, ConvUnit, as_images, classifier, scaled
+from jaxcnn.models._layers import Branches, ConvUnit, as_images, classifier, dropout_layer, scaled
 from jaxcnn.models._registry import ModelInfo, register
 from jaxcnn.nn import BatchNorm, DepthwiseConv
 
@@ -130,7 +130,7 @@ class BNInception(nn.Module):
         for name, row in self.blocks:
             outputs[f"inception{name}"] = x = self._block(name, row, unit)(x)
         outputs["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
-        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        x = dropout_layer(self.dropout_rate, train=train)(x)
         return outputs | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
 
     def _unit(self, train: bool) -> Callable[..., nn.Module]:

@@ -8,7 +8,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcnn.functional import max_pool
-from jaxcnn.models._layers import as_videos, classifier, per_stage
+from jaxcnn.models._layers import as_videos, classifier, dropout_layer, per_stage
 from jaxcnn.models._registry import ModelInfo, register
 from jaxcnn.nn import Conv
 
@@ -64,7 +64,7 @@ class C3D(nn.Module):
             window = (1, 2, 2) if stage == 1 else (2, 2, 2)
             outputs[f"pool{stage}"] = x = max_pool(x, window, strides=window, ceil_mode=True)
         dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=normal(0.005), bias_init=ones)
-        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+        dropout = dropout_layer(self.dropout_rate, train=train)
         x = x.reshape(*x.shape[:-4], 4 * 4 * x.shape[-1])
         outputs["fc6"] = x = nn.relu(dense(self.hidden, name="fc6")(x))
         outputs["fc7"] = x = nn.relu(dense(self.hidden, name="fc7")(dropout(x)))

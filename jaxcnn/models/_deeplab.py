@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from jaxcnn._errors import ShapeError
 from jaxcnn._geometry import Stem
 from jaxcnn.functional import global_avg_pool
-from jaxcnn.models._layers import as_images, require_classes, torch_bias, torch_kernel
+from jaxcnn.models._layers import as_images, dropout_layer, require_classes, torch_bias, torch_kernel
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
 from jaxcnn.models._resnet import TORCHVISION as RESNET_NAMES
 from jaxcnn.models._resnet import Bottleneck, OutputStride, ResNet
@@ -79,7 +79,7 @@ class PyramidPooling(nn.Module):
         mean = unit(1, 1, name="branch_mean")(global_avg_pool(x, spatial_ndim=2, keepdims=True))
         branches.append(jnp.broadcast_to(mean, (*x.shape[:-1], self.features)))
         x = unit(1, 1, name="project")(jnp.concatenate(branches, axis=-1))
-        return nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        return dropout_layer(self.dropout_rate, train=train)(x)
 
 
 class _Head(nn.Module):
@@ -95,7 +95,7 @@ class _Head(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         norm = functools.partial(self.norm, use_running_average=not train)
         x = ConvUnit(self.hidden, 3, 1, dtype=self.dtype, norm=norm, name="unit")(x)
-        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        x = dropout_layer(self.dropout_rate, train=train)(x)
         bias_init = torch_bias(self.hidden)
         return Conv(
             self.num_classes, (1, 1), dtype=self.dtype, kernel_init=torch_kernel, bias_init=bias_init, name="score"

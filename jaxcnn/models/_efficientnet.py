@@ -10,7 +10,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcnn.functional import global_avg_pool
-from jaxcnn.models._layers import StochasticDepth, as_images, classifier, he_fan_out, scaled_width
+from jaxcnn.models._layers import StochasticDepth, as_images, classifier, dropout_layer, he_fan_out, scaled_width
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
 from jaxcnn.nn import BatchNorm, Conv, DepthwiseConv
 
@@ -151,7 +151,7 @@ class EfficientNet(nn.Module):
         x = conv(4 * x.shape[-1], (1, 1), name="last_conv")(x)
         outputs["last"] = x = nn.silu(norm(name="last_norm")(x))
         outputs["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
-        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        x = dropout_layer(self.dropout_rate, train=train)(x)
         kernel_init = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
         return outputs | {
             "logits": classifier(self.num_classes, dtype=self.dtype, kernel_init=kernel_init, name="head")(x)

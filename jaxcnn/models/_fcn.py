@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import max_pool
-from jaxcnn.models._layers import as_images, he_fan_out, per_stage, require_classes
+from jaxcnn.models._layers import as_images, dropout_layer, he_fan_out, per_stage, require_classes
 from jaxcnn.models._registry import ModelInfo, register
 from jaxcnn.nn import Conv, ConvTranspose
 
@@ -94,7 +94,7 @@ class FCN(nn.Module):
                 padding = 100 if (stage, index) == (1, 1) else 1
                 x = nn.relu(conv(width, (3, 3), 1, padding, name=f"conv{stage}_{index}")(x))
             outputs[f"pool{stage}"] = x = max_pool(x, (2, 2), strides=2, ceil_mode=True)
-        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+        dropout = dropout_layer(self.dropout_rate, train=train)
         outputs["fc6"] = x = nn.relu(conv(self.hidden, (7, 7), padding="VALID", name="fc6")(x))
         outputs["fc7"] = x = nn.relu(conv(self.hidden, (1, 1), name="fc7")(dropout(x)))
         outputs["score"] = x = self._score("score")(dropout(x))

@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import adaptive_avg_pool, avg_pool, global_avg_pool, local_response_norm, max_pool
-from jaxcnn.models._layers import Branches, ConvUnit, as_images, classifier, require_classes, scaled
+from jaxcnn.models._layers import Branches, ConvUnit, as_images, classifier, dropout_layer, require_classes, scaled
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
 from jaxcnn.nn import BatchNorm
 
@@ -158,7 +158,7 @@ class GoogLeNet(nn.Module):
             if self.aux_heads and name in AUXILIARY and (train or self.is_initializing()):
                 auxiliary[AUXILIARY[name]] = self._auxiliary(AUXILIARY[name], unit)(x, train)
         outputs["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
-        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        x = dropout_layer(self.dropout_rate, train=train)(x)
         return outputs | auxiliary | {"logits": classifier(self.num_classes, dtype=self.dtype, name="head")(x)}
 
     def _unit(self, train: bool) -> Callable[..., nn.Module]:

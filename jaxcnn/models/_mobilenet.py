@@ -8,7 +8,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcnn.functional import global_avg_pool
-from jaxcnn.models._layers import as_images, classifier, he_fan_out, scaled_width
+from jaxcnn.models._layers import as_images, classifier, dropout_layer, he_fan_out, scaled_width
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
 from jaxcnn.nn import BatchNorm, Conv, DepthwiseConv
 
@@ -117,7 +117,7 @@ class MobileNetV2(nn.Module):
         x = conv(scaled_width(1280, max(1.0, self.width)), (1, 1), name="last_conv")(x)
         outputs["last"] = x = nn.relu6(norm(name="last_norm")(x))
         outputs["pooled"] = x = global_avg_pool(x, spatial_ndim=2)
-        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        x = dropout_layer(self.dropout_rate, train=train)(x)
         head = classifier(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01), name="head")
         return outputs | {"logits": head(x)}
 

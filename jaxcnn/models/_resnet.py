@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcnn._axes import as_int
 from jaxcnn._errors import check_choice
 from jaxcnn._geometry import Stem
 from jaxcnn.functional import global_avg_pool, max_pool
@@ -175,6 +176,8 @@ class ResNet(nn.Module):
         check_choice(self.stem, get_args(Stem), name="stem")
         check_choice(self.shortcut, get_args(Shortcut), name="shortcut")
         check_choice(self.stride_in, get_args(StridePlace), name="stride_in")
+        if as_int(self.width, name="width") < 1:
+            raise ValueError(f"width={self.width} must be at least 1.")
         if self.output_stride not in get_args(OutputStride):
             known = ", ".join(map(str, get_args(OutputStride)))
             raise ValueError(f"output_stride={self.output_stride!r} is not known. Known: {known}.")

@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from jaxcnn._arrays import ArrayLike, as_array, common_dtype, kind_of_dtype
 from jaxcnn._errors import ShapeError
 from jaxcnn.functional import local_response_norm, max_pool
-from jaxcnn.models._layers import as_images, classifier, require_classes
+from jaxcnn.models._layers import as_images, classifier, dropout_layer, require_classes
 from jaxcnn.models._registry import ModelInfo, register
 from jaxcnn.nn import Conv
 
@@ -130,7 +130,7 @@ class CNNM2048(nn.Module):
         normal = nn.initializers.normal(0.01)
         conv = functools.partial(Conv, dtype=self.dtype, kernel_init=normal)
         dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=normal)
-        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+        dropout = dropout_layer(self.dropout_rate, train=train)
         conv1 = nn.relu(conv(96, (7, 7), 2, "VALID", name="conv1")(x))
         pool1 = overlapping_pool(local_response_norm(conv1))
         conv2 = nn.relu(conv(256, (5, 5), 2, 1, name="conv2")(pool1))

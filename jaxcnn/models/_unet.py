@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from jaxcnn._errors import ShapeError, check_choice
 from jaxcnn._symbolic import is_less, is_symbolic
 from jaxcnn.functional import max_pool
-from jaxcnn.models._layers import as_images, require_classes
+from jaxcnn.models._layers import as_images, dropout_layer, require_classes
 from jaxcnn.models._registry import ModelInfo, register
 from jaxcnn.nn import Conv, ConvTranspose
 
@@ -67,7 +67,7 @@ class UNet(nn.Module):
             check_size(size, depth=len(self.widths) - 1, padding=self.padding)
         outputs: dict[str, jax.Array] = {}
         depth = len(self.widths) - 1
-        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+        dropout = dropout_layer(self.dropout_rate, train=train)
         for level in range(1, depth + 1):
             x = self._two_convolutions(f"down{level}", x, self.widths[level - 1], train)
             outputs[f"down{level}"] = x = dropout(x) if level == depth else x

@@ -9,7 +9,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcnn.functional import adaptive_avg_pool, max_pool
-from jaxcnn.models._layers import as_images, classifier, he_fan_out, per_stage
+from jaxcnn.models._layers import as_images, classifier, dropout_layer, he_fan_out, per_stage
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
 from jaxcnn.nn import BatchNorm, Conv
 
@@ -61,7 +61,7 @@ class VGG(nn.Module):
         )
         x = outputs[f"pool{len(self.stage_sizes)}"]
         dense = functools.partial(nn.Dense, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01))
-        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+        dropout = dropout_layer(self.dropout_rate, train=train)
         x = adaptive_avg_pool(x, (7, 7)).reshape(*x.shape[:-3], 7 * 7 * x.shape[-1])
         outputs["fc6"] = x = nn.relu(dense(self.hidden, name="fc6")(x))
         outputs["fc7"] = x = nn.relu(dense(self.hidden, name="fc7")(dropout(x)))

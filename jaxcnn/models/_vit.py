@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 
 from jaxcnn._arrays import as_array
 from jaxcnn._errors import ShapeError
-from jaxcnn.models._layers import check_images, classifier
+from jaxcnn.models._layers import check_images, classifier, dropout_layer
 from jaxcnn.models._registry import ModelInfo, TorchNames, register
 from jaxcnn.nn import Conv
 
@@ -63,7 +63,7 @@ class EncoderBlock(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Maps ``(*batch, tokens, channels)`` to the same shape."""
         norm = functools.partial(nn.LayerNorm, epsilon=1e-6, dtype=self.dtype)
-        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+        dropout = dropout_layer(self.dropout_rate, train=train)
         dense = functools.partial(
             nn.Dense,
             dtype=self.dtype,
@@ -123,7 +123,7 @@ class ViT(nn.Module):
         x = jnp.concatenate([jnp.broadcast_to(first, (*x.shape[:-2], 1, self.width)), x], -2)
         embeddings = self._position_embeddings(x.shape[-2]).astype(x.dtype)
         x = x + embeddings.reshape((1,) * (x.ndim - 2) + embeddings.shape)
-        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        x = dropout_layer(self.dropout_rate, train=train)(x)
         for index in range(self.depth):
             block = EncoderBlock(self.num_heads, self.mlp_width, self.dropout_rate, self.dtype, name=f"block{index}")
             outputs[f"block{index}"] = x = block(x, train)

@@ -1,6 +1,7 @@
 """Tests of every model: its exact size, the names of its maps, dtypes, batch axes, and training."""
 
 import functools
+import re
 from typing import Any
 
 import jax
@@ -50,6 +51,21 @@ def test_what_is_no_image_is_refused(name: str) -> None:
         ShapeError, match=r"expected images \(\*batch, height, width, channels\).*got x.shape=\(32, 32\)"
     ):
         jax.eval_shape(models.create(name).init, jax.random.key(0), jnp.zeros((32, 32)))
+
+
+# One model of each class that has dropout.
+DROPPING = {
+    type(models.create(name)): name for name in models.list_models("*") if "dropout_rate" in models.info(name).options
+}
+
+
+@pytest.mark.parametrize("name", default_rows(sorted(DROPPING.values()), keep=["alexnet", "c3d"]))
+@pytest.mark.parametrize("rate", [1.0, -0.1, 2.0, float("nan"), "0.5"])
+def test_rates_of_dropout_that_do_not_exist_are_refused(name: str, rate: Any) -> None:
+    message = rf"dropout_rate={re.escape(repr(rate))} must be at least 0 and less than 1, such as 0\.5\."
+    model = models.create(name, dropout_rate=rate)
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *models.info(name).input_shape)))
 
 
 @a_few_small

@@ -47,6 +47,9 @@ def test_scaled_widths(channels: int, factor: float, width: int) -> None:
 def test_a_width_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="width=0 must be positive"):
         scaled_width(32, 0)
+    for name, shape in (("resnet18", (1, 64, 64, 3)), ("r3d_18", (1, 4, 32, 32, 3))):
+        with pytest.raises(ValueError, match=r"ResNet: width=0 must be at least 1\."):
+            jax.eval_shape(models.create(name, width=0).init, jax.random.key(0), jnp.zeros(shape))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcnn.models._layers import torch_bias, torch_kernel
+from jaxcnn.models._layers import dropout_layer, torch_bias, torch_kernel
 from jaxcnn.nn import Conv
 
 
@@ -67,7 +67,7 @@ class DenseHead(nn.Module):
         x = regions.reshape(*regions.shape[:-3], -1)
         for index, units in enumerate(self.hidden, 6):
             x = nn.relu(_dense(units, x, dtype=self.dtype, name=f"fc{index}"))
-            x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+            x = dropout_layer(self.dropout_rate, train=train)(x)
         return x
 
 

@@ -1,5 +1,6 @@
 """Parts that several families of networks share: blocks, heads, initializers and checks of the input."""
 
+from jaxcnn.models._layers._dropout import dropout_layer
 from jaxcnn.models._layers._grids import as_series, as_videos
 from jaxcnn.models._layers._head import check_classes, classifier, require_classes
 from jaxcnn.models._layers._images import as_images, check_images
@@ -23,6 +24,7 @@ __all__ = [
     "check_classes",
     "check_images",
     "classifier",
+    "dropout_layer",
     "he_fan_out",
     "masked",
     "masked_mean",
