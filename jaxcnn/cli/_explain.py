@@ -1,7 +1,8 @@
 """Show what a run's network looks at in an image: one picture with maps of the score of a class.
 
 The maps are those of --method, by default saliency, Grad-CAM and occlusion; the class is the most probable one unless
---class names another. Scores are logits. Grad-CAM uses the last layer of maps unless --layer names another.
+--class names another. Scores are logits. Of a regression the maps are those of its number, or of the one of several
+that --class names. Grad-CAM uses the last layer of maps unless --layer names another.
 """
 
 import argparse
@@ -38,7 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=METHODS,
         help="a map to draw; repeatable (saliency, grad_cam, occlusion)",
     )
-    parser.add_argument("--class", dest="target", metavar="NAME", help="the class to explain (the most probable one)")
+    parser.add_argument(
+        "--class",
+        dest="target",
+        metavar="NAME",
+        help="the class to explain (the most probable one), or the number of a regression",
+    )
     parser.add_argument(
         "--layer", metavar="NAME", help="layer of grad_cam and guided_grad_cam (the last layer of maps)"
     )
@@ -73,23 +79,29 @@ def run(options: argparse.Namespace) -> int:
     image = read_image(options.image, image_shape=(height, width, channels), resize=resize, invert=invert)
     x = inside.prepare(image[None])
     scores = np.asarray(jax.jit(inside.scores)(x))[0]
-    probabilities = np.asarray(jax.nn.softmax(scores))
-    names = list(data.class_names or map(str, range(len(scores))))
-    order = np.argsort(-probabilities, kind="stable")
-    target = int(order[0]) if options.target is None else class_number(options.target, names)
+    if inside.numbers is None:
+        probabilities = np.asarray(jax.nn.softmax(scores))
+        names = list(data.class_names or map(str, range(len(scores))))
+        order = np.argsort(-probabilities, kind="stable")
+        top = [(names[index], float(probabilities[index])) for index in order[: options.top]]
+        first, what = int(order[0]), "score of {}"
+    else:
+        numbers = range(len(scores))
+        names = [inside.numbers] if len(scores) == 1 else [f"{inside.numbers} {index}" for index in numbers]
+        top, first, what = [], 0, "{}"
+    target = first if options.target is None else class_number(options.target, names)
     methods = options.method or list(METHODS[:3])
     layer = inside.layer(options.layer) if {"grad_cam", "guided_grad_cam"} & set(methods) else None
     maps, gap = attributions(inside.scores, x, target=target, methods=methods, layer=layer)
-    top = [(names[index], float(probabilities[index])) for index in order[: options.top]]
     titles = {f"{name} ({layer})" if name in ("grad_cam", "guided_grad_cam") else name: maps[name] for name in methods}
-    title = f"{options.image.name}: score of {names[target]}"
+    title = f"{options.image.name}: {what.format(names[target])}"
     draw_explanation(image, titles, top, options.picture, title=title)
     rows = [{"method": name, **_peak(maps[name])} for name in methods]
     if options.json:
         found: dict[str, Any] = {
             "image": str(options.image),
             "inverted": invert,
-            "class": names[target],
+            "class" if inside.numbers is None else "number": names[target],
             "score": float(scores[target]),
             "layer": layer,
             "top": [{"class": name, "probability": probability} for name, probability in top],
@@ -98,8 +110,9 @@ def run(options: argparse.Namespace) -> int:
         }
         print_json(found | ({"gap": gap} if gap is not None else {}))
         return 0
-    print_table(["class", "probability"], [[name, f"{100 * probability:.1f} %"] for name, probability in top])
-    say(f"score of {names[target]}: {scores[target]:.3g}")
+    if top:
+        print_table(["class", "probability"], [[name, f"{100 * probability:.1f} %"] for name, probability in top])
+    say(f"{what.format(names[target])}: {scores[target]:.3g}")
     print_table(
         ["map", "size", "least", "greatest", "at row, column"],
         [

@@ -1,4 +1,4 @@
-"""Shared by `explain` and `units`: the function of a run's network, from prepared images to the scores of classes."""
+"""Shared by `explain` and `units`: the function of a run's network, from prepared images to scores or numbers."""
 
 import argparse
 import dataclasses
@@ -18,15 +18,17 @@ class Inside:
     Attributes:
         trained: the run's experiment and the variables of a checkpoint.
         scores: prepared images -> logits ``(n, classes)``, or the logarithms of probabilities where the experiment's
-            ``predict`` calls several networks, or one several times.
+            ``predict`` calls several networks, or one several times. Of a regression, its numbers ``(n, count)``.
         prepare: images as the data set has them -> the images that ``scores`` reads.
         shapes: of the layers of ``scores`` for one image, by name.
+        numbers: the name of the numbers that a regression predicts; None where classes are predicted.
     """
 
     trained: "Trained"
     scores: Callable[[Any], Any]
     prepare: Callable[[Any], Any]
     shapes: dict[str, tuple[int, ...]]
+    numbers: str | None
 
     def of_raw(self, images: Any) -> Any:
         """The scores of images as the data set has them."""
@@ -53,7 +55,7 @@ def open_inside(run: "RunFolder", options: argparse.Namespace) -> Inside:
     """The network of a run, whose ``experiment.py`` is run.
 
     Raises:
-        RunError: the run does not predict the probabilities of classes of images.
+        RunError: the run predicts neither the probabilities of classes of images nor numbers.
     """
     from jaxcnn.train import load_trained
 
@@ -65,7 +67,7 @@ def inside_of(trained: "Trained") -> Inside:
     """The network of an experiment with trained variables.
 
     Raises:
-        RunError: the experiment does not predict the probabilities of classes of images.
+        RunError: the experiment predicts neither the probabilities of classes of images nor numbers.
     """
     import jax
     import numpy as np
@@ -81,22 +83,46 @@ def inside_of(trained: "Trained") -> Inside:
     def prepare(images: Any) -> Any:
         return experiment.prepare({"image": images})["image"]
 
-    def probabilities(images: Any) -> Any:
+    def outputs(images: Any) -> Any:
         assert experiment.predict is not None
-        outputs = experiment.predict(trained.variables, {"image": images})
-        if not isinstance(outputs, dict) or getattr(outputs.get("probabilities"), "ndim", 0) != 2:
-            raise RunError("this run does not predict the probabilities of classes of an image, which are explained.")
-        return outputs["probabilities"]
-
-    def logits(images: Any) -> Any:
-        return layer_outputs(probabilities, images, layers=["()"])["()"]
+        return experiment.predict(trained.variables, {"image": images})
 
     x = jax.eval_shape(prepare, jax.ShapeDtypeStruct((1, *shape), dtype))
+    name = explained(jax.eval_shape(outputs, x))
+
+    def predicted(images: Any) -> Any:
+        return outputs(images)[name].reshape(len(images), -1)
+
+    def logits(images: Any) -> Any:
+        return layer_outputs(predicted, images, layers=["()"])["()"]
+
     example = np.zeros(x.shape, x.dtype)
-    expected = jax.eval_shape(probabilities, x).shape
+    if name != "probabilities":
+        return Inside(trained, predicted, prepare, layer_shapes(predicted, example), name)
+    expected = jax.eval_shape(predicted, x).shape
     try:
         alone = jax.eval_shape(logits, x).shape == expected
     except ValueError:  # no module, or one that is called several times
         alone = False
-    scores = logits if alone else lambda images: jax.numpy.log(probabilities(images))
-    return Inside(trained, scores, prepare, layer_shapes(scores, example))
+    scores = logits if alone else lambda images: jax.numpy.log(predicted(images))
+    return Inside(trained, scores, prepare, layer_shapes(scores, example), None)
+
+
+def explained(outputs: Any) -> str:
+    """The name of the predictions that are explained: probabilities of classes, or the numbers of a regression.
+
+    Raises:
+        RunError: there are none, such as of a run that predicts a class for each pixel.
+    """
+    from jaxcnn.train import RunError
+
+    if isinstance(outputs, dict):
+        if getattr(outputs.get("probabilities"), "ndim", 0) == 2:
+            return "probabilities"
+        numbers = [name for name, value in outputs.items() if getattr(value, "ndim", 0) in (1, 2)]
+        if len(outputs) == len(numbers) == 1 and outputs[numbers[0]].dtype.kind == "f":
+            return str(numbers[0])
+    raise RunError(
+        "this run predicts neither the probabilities of classes of an image nor the numbers of a regression, which "
+        "are explained."
+    )

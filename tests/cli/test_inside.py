@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcnn import attribution
+from jaxcnn import attribution, models
 from jaxcnn.cli import main
 from jaxcnn.cli._evolution import epochs_until
-from jaxcnn.data import load
-from jaxcnn.train import RunFolder, load_kept, load_trained
+from jaxcnn.cli._inside import explained
+from jaxcnn.data import load, read_image
+from jaxcnn.train import RunError, RunFolder, load_kept, load_trained
 from tests.cli.test_verbs import run_json
 from tests.train.tiny import TinyNetwork
 
@@ -46,6 +47,73 @@ def test_explain_draws_maps_of_the_score_of_a_class(
     expected = np.asarray(jax.jit(lambda x: attribution.saliency(scores, x, target=2))(x))
     assert saliency["greatest"] == pytest.approx(expected.max(), rel=1e-4) and saliency["size"] == "32x32x1"
     assert grad_cam["size"] == "8x8" and found["layer"] == "Dropout_0()"
+
+
+REGRESSION = '''"""The mean of an image and of its left half, from the image."""
+
+import dataclasses
+
+import numpy as np
+import optax
+
+from jaxcnn import data, models, train
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    seed: int = 0
+
+
+def build(config):
+    digits = data.load("digits", image_size=32)
+
+    def split(images):
+        pixels = images["image"][:64]
+        means = np.stack([half.mean((1, 2, 3)) / 255 for half in (pixels, pixels[:, :, :16])], -1)
+        return data.Split(image=pixels, means=means)
+
+    means = data.Dataset(name="means", train=split(digits.train), test=split(digits.test))
+    return train.Experiment(
+        **train.regression(models.create("lenet5", num_classes=2), target="means"),
+        data=means, optimizer=optax.adam(1e-3), epochs=1, batch_size=32,
+    )
+'''
+
+
+def test_explain_draws_maps_of_a_number_of_a_regression(
+    digit: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "means.py").write_text(REGRESSION, encoding="utf-8")
+    assert main(["train", str(tmp_path / "means.py"), "--run-dir", str(tmp_path / "run")]) == 0
+    picture = tmp_path / "maps.png"
+    words = [str(tmp_path / "run"), str(digit), "--class", "means 1", "--no-invert", "--picture", str(picture)]
+    words += ["--method", "input_x_gradient", "--method", "grad_cam"]
+    capsys.readouterr()
+    found = run_json(capsys, "explain", *words)
+    assert isinstance(found, dict) and picture.exists() and found["number"] == "means 1" and found["top"] == []
+    trained = load_trained(RunFolder.open(tmp_path / "run"), "last")
+    x = read_image(digit, image_shape=(32, 32, 1))[None].astype(np.float32) / 255
+
+    @jax.jit
+    def values(x: jax.Array) -> jax.Array:
+        return models.create("lenet5", num_classes=2).apply(trained.variables, x, train=False)
+
+    assert found["score"] == pytest.approx(float(values(x)[0, 1]), rel=1e-4)
+    expected = np.asarray(jax.jit(lambda x: attribution.input_x_gradient(values, x, target=1))(x))
+    assert found["maps"][0]["least"] == pytest.approx(expected.min(), rel=1e-3)
+    assert main(["explain", *words]) == 0
+    assert f"means 1: {found['score']:.3g}" in capsys.readouterr().out
+    assert main(["explain", *[word if word != "means 1" else "means 2" for word in words]]) == 2
+    assert "--class means 2: there is no such class. Did you mean" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "outputs", [{"segmentation": np.zeros((1, 8, 8), np.int32)}, {"a": np.zeros(1), "b": np.zeros(1)}, np.zeros(1)]
+)
+def test_other_predictions_are_not_explained(outputs: object) -> None:
+    message = r"this run predicts neither the probabilities of classes of an image nor the numbers of a regression"
+    with pytest.raises(RunError, match=message):
+        explained(outputs)
 
 
 @pytest.mark.gate
