@@ -2,17 +2,18 @@
 
 The spatial network reads one frame, the temporal one ten flows between the eleven frames that start with it, each with
 its mean subtracted. `both` trains each on a loss of its own, which is the same as training them alone, and averages
-their scores. As in the paper: SGD with momentum 0.9 for 80,000 steps of 256 clips, whose rate falls to a tenth after
-50,000 and again after 70,000; random crops of 224x224 pixels and mirror images; dropout of 0.9; and 25 clips of each
-test video, whose mean scores are `video_accuracy`.
+their scores. As in the paper: SGD with momentum 0.9 for 80,000 steps of 256 clips; a learning rate that falls to a
+tenth after 50,000 steps and again after 70,000; random crops of 224x224 pixels and mirror images; dropout of 0.9; and
+25 clips of each test video, whose mean scores are `video_accuracy`.
 
 Other than in the paper: training clips start at 25 evenly spaced frames instead of any frame, and every clip is read
-once in an epoch; videos are reduced to 256x256 pixels of their middle square; flows are Horn and Schunck's, computed
-on the device after the crop, so that mirrored clips have mirrored flows; test clips are cropped in the middle, not in
-ten places. The paper's best spatial network starts from ImageNet (72.8 % instead of 52.3 %, and 85.9 % of both).
+once in an epoch. Frames are 256x256 pixels: TFDS stretches them, and of folders the middle square is read. Flows are
+Horn and Schunck's, computed on the device after the crop, so that mirrored clips have mirrored flows. Colours are not
+changed. Test clips are cropped in the middle, not in ten places. The paper's best spatial network starts from ImageNet
+(72.8 % instead of 52.3 %, and 85.9 % of both).
 
 run     jaxcnn train two_stream_ucf101 --set streams=temporal    (ucf101/ucf101_1_256 prepared by tensorflow-datasets)
-        jaxcnn train two_stream_ucf101 --set dataset=folder:/path      (folders of frames: CLASS/VIDEO/FRAME.jpg)
+        jaxcnn train two_stream_ucf101 --set dataset=folder:/path      (train/CLASS/VIDEO/FRAME.jpg and test of split 1)
 cost    not measured: it needs an accelerator
 result  not trained; published: 52.3 % of the spatial network and 81.0 % of the temporal one, from random weights
 """

@@ -42,8 +42,8 @@ def on(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> Call
 
     Raises:
         ValueError: when it is called: the batch has no such array; or one of this package's functions that move pixels
-            is used on ``image`` while the batch has masks, boxes or points, which would stay where they are; or one of
-            images is used on ``video``, whose frames it would change independently.
+            is used on ``image`` while the batch has masks, boxes or points, which would stay where they are; or a
+            function of images is used on ``video`` without ``per_clip``.
 
     >>> import jax.numpy as jnp
     >>> brighter = on("image", lambda key, images: images + 1.0)

@@ -27,7 +27,8 @@ def per_clip(
         ``(key, videos) -> videos`` of videos ``(*batch, frames, height, width, channels)``.
 
     Raises:
-        TypeError: an argument that cannot be called; or, when the result is called, an invalid key.
+        TypeError: an argument that cannot be called; or, when the result is called, an invalid key, or a function that
+            does not return images.
         ShapeError: when the result is called: videos with fewer than four axes, or without a frame.
 
     >>> import jax.numpy as jnp
@@ -55,8 +56,14 @@ def apply_per_clip(
     clips = x if x.ndim == 5 else x.reshape(math.prod(x.shape[:-4]), *x.shape[-4:])
     keys = jax.random.split(key, len(clips))
 
+    def changed(own: jax.Array, frame: jax.Array) -> jax.Array:
+        found = function(own, frame[None])
+        if not isinstance(found, jax.Array):
+            raise TypeError(f"expected a function that returns images, but it returns {type(found).__name__}.")
+        return found[0]
+
     def mapped(keys: jax.Array, clips: jax.Array) -> jax.Array:
-        return jax.vmap(lambda own, clip: jax.vmap(lambda frame: function(own, frame[None])[0])(clip))(keys, clips)
+        return jax.vmap(jax.vmap(changed, (None, 0)))(keys, clips)
 
     axis = jax.typeof(clips).sharding.spec[0]
     if axis is None:

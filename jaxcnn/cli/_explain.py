@@ -1,8 +1,8 @@
 """Show what a run's network looks at in an image: one picture with maps of the score of a class.
 
 The maps are those of --method, by default saliency, Grad-CAM and occlusion; the class is the most probable one unless
---class names another. Scores are logits. Of a regression the maps are those of its number, or of the one of several
-that --class names. Grad-CAM uses the last layer of maps unless --layer names another.
+--class names another. Scores are logits. For a regression, the maps explain its number; --class selects one of several,
+by default the first. Grad-CAM uses the last layer of maps unless --layer names another.
 """
 
 import argparse
@@ -139,7 +139,7 @@ def class_number(name: str, names: list[str]) -> int:
         return names.index(name)
     if name.isdecimal() and int(name) < len(names):
         return int(name)
-    raise ConfigError(f"--class {name}: there is no such class. {did_you_mean(name, names)}")
+    raise ConfigError(f"--class {name}: there is no such class or number. {did_you_mean(name, names)}")
 
 
 def attributions(scores: Any, x: Any, *, target: int, methods: list[str], layer: str | None) -> Any:

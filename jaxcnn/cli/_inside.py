@@ -88,7 +88,7 @@ def inside_of(trained: "Trained") -> Inside:
         return experiment.predict(trained.variables, {"image": images})
 
     x = jax.eval_shape(prepare, jax.ShapeDtypeStruct((1, *shape), dtype))
-    name = explained(jax.eval_shape(outputs, x))
+    name = explained(jax.eval_shape(outputs, x), targets=list(experiment.data.train.fields))
 
     def predicted(images: Any) -> Any:
         return outputs(images)[name].reshape(len(images), -1)
@@ -108,21 +108,27 @@ def inside_of(trained: "Trained") -> Inside:
     return Inside(trained, scores, prepare, layer_shapes(scores, example), None)
 
 
-def explained(outputs: Any) -> str:
+def explained(outputs: Any, *, targets: list[str]) -> str:
     """The name of the predictions that are explained: probabilities of classes, or the numbers of a regression.
+
+    Args:
+        outputs: of the experiment's ``predict``.
+        targets: the arrays of the data; a regression predicts one of them.
 
     Raises:
         RunError: there are none, such as of a run that predicts a class for each pixel.
     """
+    import jax.numpy as jnp
+
     from jaxcnn.train import RunError
 
     if isinstance(outputs, dict):
         if getattr(outputs.get("probabilities"), "ndim", 0) == 2:
             return "probabilities"
-        numbers = [name for name, value in outputs.items() if getattr(value, "ndim", 0) in (1, 2)]
-        if len(outputs) == len(numbers) == 1 and outputs[numbers[0]].dtype.kind == "f":
-            return str(numbers[0])
+        numbers = [name for name in targets if getattr(outputs.get(name), "ndim", 0) in (1, 2)]
+        if len(outputs) == len(numbers) == 1 and jnp.issubdtype(outputs[numbers[0]].dtype, jnp.floating):
+            return numbers[0]
     raise RunError(
-        "this run predicts neither the probabilities of classes of an image nor the numbers of a regression, which "
-        "are explained."
+        "this run predicts neither the probabilities of classes of an image nor the numbers of a regression. Only "
+        "these are explained."
     )

@@ -154,6 +154,7 @@ class Dataset:
         test: the examples of the final evaluation.
         validation: examples that select settings and checkpoints; see ``hold_out``.
         class_names: the name of class 0, of class 1, and so on; empty where there are no classes.
+        clips: the number of examples that are clips of one video; ``hold_out`` refuses more than 1.
         resize: how images of other sizes were brought to this one, ``"fit"`` or ``"cover"``; prediction does the same.
         licence: the terms under which the data may be used, if known.
         citation: the reference to cite.
@@ -171,6 +172,7 @@ class Dataset:
     test: Split
     validation: Split | None = None
     class_names: tuple[str, ...] = ()
+    clips: int = 1
     resize: Resize = "fit"
     licence: str = ""
     citation: str = ""

@@ -140,18 +140,15 @@ def encoded_set(name: str, content: Content, data_dir: str | Path | None) -> Enc
             f"or stream '{FOLDER}/path'."
         )
     builder = open_prepared(folder, content=content)
-    train, test = split_names(builder, folder)
+    splits = split_names(builder, folder)
     names = class_names(builder, name)
     if names is None:
         raise ValueError(f"{folder} does not say how many classes there are.")
-    paths = [Path(path) for split in (train, test) for path in builder.info.splits[split].filepaths]
+    paths = [Path(path) for split in splits.values() for path in builder.info.splits[split].filepaths]
     sampled = list(sampled_content(paths))
     return EncodedDataset(
         name=name,
-        splits={
-            "train": PreparedExamples(builder, train, folder, content),
-            "test": PreparedExamples(builder, test, folder, content),
-        },
+        splits={ours: PreparedExamples(builder, theirs, folder, content) for ours, theirs in splits.items()},
         class_names=names,
         contents=itertools.chain((f"{path.name} {path.stat().st_size}" for path in paths), sampled),
         files=fingerprints_of(folder, paths, sampled),

@@ -36,9 +36,9 @@ def load_folder(
 
     Either ``path`` has one sub-folder for each class, and a fixed ``test_fraction`` of every class is held out for
     testing: the images whose relative path has the lowest SHA-256, so the division is the same on every machine. Or it
-    has the sub-folders ``train`` (or ``training``) and ``test`` (or ``testing``), each with one sub-folder for each
-    class, in upper or lower case. A sub-folder ``val`` (or ``valid`` or ``validation``) is the validation split, or the
-    test split if there is no other. Classes are numbered
+    has the sub-folders ``train`` (or ``training``) and ``test`` (or ``testing``), in upper or lower case, each with one
+    sub-folder for each class. A sub-folder ``val`` (or ``valid`` or ``validation``) is the validation split, or the
+    test split if there is no ``test``. Classes are numbered
     in the order of their names. Images may be deeper in the folder of their class. Hidden files, files of tools such as
     ``__MACOSX``, files with another suffix, and links to files that are read already are left out;
     ``jaxcnn show folder:/path`` lists them.

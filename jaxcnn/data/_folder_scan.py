@@ -157,6 +157,10 @@ class _Scan:
             found.setdefault(split, []).append(folder) if split else others.append(folder)
         if "test" not in found and "validation" in found:
             found["test"] = found.pop("validation")
+        elif "validation" in found:
+            # One without classes has images without labels, as ImageNet's archive, and is no split.
+            others += [folder for folder in found["validation"] if not self._folders(folder)]
+            found["validation"] = [folder for folder in found["validation"] if folder not in others]
         if "train" not in found or "test" not in found or not self._folders(found["train"][0]):
             return {"all": self.root}
         for folders in found.values():
@@ -168,7 +172,7 @@ class _Scan:
         for folder in others:
             self._skip(folder, "not among the splits that are read")
         self._note_loose(self.root)
-        return {split: found[split][0] for split in ("train", "validation", "test") if split in found}
+        return {split: found[split][0] for split in ("train", "validation", "test") if found.get(split)}
 
     def classes(self, folder: Path) -> list[Path]:
         """The folders of the classes of a split."""

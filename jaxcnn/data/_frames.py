@@ -26,7 +26,7 @@ class Clips:
     Attributes:
         frames: number of frames of a clip.
         spacing: distance between two frames of a clip, in frames of the video; None spreads them over the whole video.
-        count: number of clips of each video, whose starts are evenly spaced; of one clip, the middle is read.
+        count: number of clips of each video. Their starts are evenly spaced. A single clip is taken from the middle.
 
     Raises:
         ValueError: a number below 1, or several clips of the whole video, which would be equal.
@@ -38,9 +38,11 @@ class Clips:
     count: int = 1
 
     def __post_init__(self) -> None:
-        given = {"frames": self.frames, "spacing": self.spacing, "clips": self.count}
+        given = {"frames": self.frames, "clips": self.count}
+        if self.spacing is not None:
+            given["spacing"] = self.spacing
         for name, value in given.items():
-            if value is not None and as_int(value, name=name) < 1:
+            if as_int(value, name=name) < 1:
                 raise ValueError(f"{name}={value} must be at least 1.")
         if self.spacing is None and self.count > 1:
             raise ValueError(

@@ -25,8 +25,8 @@ def hold_out(dataset: DatasetT, *, one_in: int) -> DatasetT:
 
     Raises:
         TypeError: something that is not a data set.
-        ValueError: ``one_in`` is 1, negative or more than the number of training examples or videos, or there is a
-            validation split already.
+        ValueError: ``one_in`` is 1, negative or more than the number of training examples or videos, there is a
+            validation split already, or several clips of each video are in memory, where some may be left out.
 
     >>> from jaxcnn.data._load import load
     >>> digits = hold_out(load("digits"), one_in=5)
@@ -36,10 +36,14 @@ def hold_out(dataset: DatasetT, *, one_in: int) -> DatasetT:
     if not isinstance(dataset, Dataset | StreamedDataset):
         raise TypeError(f"expected a Dataset or a StreamedDataset, not {type(dataset).__name__}.")
     train = dataset.train
-    together = 1 if isinstance(dataset, Dataset) else dataset.train.clips
-    count = len(train) // together
+    together, count = dataset.clips, len(train) // dataset.clips
     if as_int(one_in, name="one_in") == 0:
         return dataset
+    if together > 1 and isinstance(dataset, Dataset):
+        raise ValueError(
+            f"{dataset.name} has {together} clips of each video in memory. Call hold_out before in_memory, so that all "
+            f"clips of a video are in one split."
+        )
     if not 2 <= one_in <= count:
         noun = "examples" if together == 1 else "videos"
         raise ValueError(f"one_in={one_in} must be 0, or at least 2 and at most {count}, the training {noun}.")
@@ -51,5 +55,5 @@ def hold_out(dataset: DatasetT, *, one_in: int) -> DatasetT:
         "validation": train.take(np.flatnonzero(held)),
     }
     if isinstance(dataset, StreamedDataset):
-        changes["fingerprint"] = digest([dataset.fingerprint, f"one in {one_in} held out"])
+        changes["fingerprint"] = digest([dataset.fingerprint, f"one in {one_in} held out, {together} together"])
     return dataclasses.replace(dataset, **changes)

@@ -52,6 +52,7 @@ def in_memory(dataset: StreamedDataset) -> Dataset:
         test=splits["test"],
         validation=splits.get("validation"),
         class_names=dataset.class_names,
+        clips=dataset.clips,
         resize=dataset.resize,
         licence=dataset.licence,
         citation=dataset.citation,

@@ -12,7 +12,7 @@ from jaxcnn._errors import check_choice
 from jaxcnn._geometry import Resize
 from jaxcnn.data._encoded import FOLDER, Encoded, FolderExamples, Picture, encoded_folder, encoded_set
 from jaxcnn.data._folder import TEST_FRACTION, check_options
-from jaxcnn.data._folder_scan import SUFFIXES
+from jaxcnn.data._folder_scan import SUFFIXES, left_by_a_tool
 from jaxcnn.data._frames import Clips
 from jaxcnn.data._images import brought_to, to_pixels
 from jaxcnn.data._open_picture import open_picture
@@ -51,15 +51,16 @@ def stream(
             ``"ucf101/ucf101_1_256"``.
         image_size: height and width that all images are brought to on the host.
         frames: number of frames of each video; if it has too few, some are repeated. None reads images.
-        spacing: distance between two of these frames in the video, such as 1 for consecutive frames, the last of which
-            is repeated beyond the end; None spreads them evenly from the first frame to the last.
-        clips: number of clips of each video, whose starts are evenly spaced; of one clip, the middle is read. Requires
-            ``spacing`` if greater than 1.
+        spacing: distance between two of these frames in the video; 1 reads consecutive frames. Beyond the end of the
+            video, its last frame is repeated. None spreads the frames evenly from the first to the last.
+        clips: number of clips of each video; more than 1 require ``spacing``. Their starts are evenly spaced. A single
+            clip is taken from the middle of the video.
         data_dir: the folder of prepared TFDS sets; by default ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
         channels: 1 for grey, 3 for colour.
         resize: ``"fit"`` keeps the whole image, in a margin of zeros; ``"cover"`` the largest central square.
         test_fraction: the fraction of each class held out for testing, of a folder without a test split.
-        max_corrupt: the number of images of each split that may be unreadable; they are left out, with a warning.
+        max_corrupt: the number of images or clips of each split that may be unreadable; they are left out, with a
+            warning.
 
     Raises:
         FileNotFoundError: a set or a folder does not exist.
@@ -82,7 +83,7 @@ def stream(
         raise TypeError(f"name must be a text, such as 'imagenet2012' or 'folder:/path', not {name!r}.")
     check_options(as_int(image_size, name="image_size"), channels, test_fraction)
     check_choice(resize, get_args(Resize), name="resize")
-    if frames is None and (spacing is not None or clips != 1):
+    if frames is None and (spacing is not None or as_int(clips, name="clips") != 1):
         raise ValueError("spacing and clips are options of videos. Set the number of frames too, such as frames=16.")
     selection = None if frames is None else Clips(frames=frames, spacing=spacing, count=clips)
     content: Content = "image" if selection is None else "video"
@@ -97,17 +98,19 @@ def stream(
 
     def split(examples: Encoded) -> StreamedSplit:
         source: Source = ImageSource(examples, decode) if selection is None else ClipSource(examples, selection, decode)
-        own = {"max_corrupt": max_corrupt, "clips": 1 if selection is None else selection.count}
-        return StreamedSplit(source, fields=fields, classes=len(found.class_names), **own)
+        return StreamedSplit(source, fields=fields, classes=len(found.class_names), max_corrupt=max_corrupt)
 
     splits = {name: split(examples) for name, examples in found.splits.items()}
-    options = f"{image_size} {channels} {resize}" + ("" if selection is None else f" {selection}")
+    options = f"{image_size} {channels} {resize}"
+    if selection is not None:
+        options += f" {selection.frames} {selection.spacing} {selection.count}"
     return StreamedDataset(
         name=found.name,
         train=splits["train"],
         validation=splits.get("validation"),
         test=splits["test"],
         class_names=found.class_names,
+        clips=clips,
         fingerprint=digest([options, *found.contents]),
         files=found.files,
         resize=resize,
@@ -148,6 +151,7 @@ def read_video(
         FileNotFoundError: there is no such folder.
         TypeError: a number that is not an integer.
         ValueError: a folder without images, an image that cannot be read, or an option that does not exist.
+        ShapeError: other channels than 1 and 3.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -160,10 +164,11 @@ def read_video(
     clips = Clips(frames=frames, spacing=spacing)
     check_options(as_int(image_size, name="image_size"), channels)
     check_choice(resize, get_args(Resize), name="resize")
-    folder = Path(path)
+    folder = Path(path).expanduser()
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}. A video is a folder of images, one for each frame.")
-    pictures = ordered(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    files = (file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not left_by_a_tool(file.name))
+    pictures = ordered(file for file in files if file.is_file())
     if not pictures:
         raise ValueError(f"{folder} has no images ({', '.join(SUFFIXES)}). A video is a folder of images.")
     decode = functools.partial(_decode, channels=channels, size=(image_size, image_size), resize=resize, frame=True)

@@ -20,7 +20,7 @@ from jaxcnn.data._decode import MOST_THREADS
 log = logging.getLogger("jaxcnn")
 
 # The most examples, and the most bytes of them, that a thread reads at a time. Passing on single images costs more than
-# decoding small ones. The bytes limit the memory of the chunks that are read ahead.
+# decoding small ones. At least two batches are read ahead, so that these limits matter for small batches.
 CHUNK = 16
 CHUNK_BYTES = 4 * 2**20
 MAX_CORRUPT = 100
@@ -71,7 +71,6 @@ class StreamedSplit:
         classes: the number of classes, where there is a ``label`` or a ``segmentation``, which is then less than this;
             in ``segmentation``, 255 is a pixel without a label.
         max_corrupt: the number of examples that may be unreadable; more are an error.
-        clips: the number of consecutive examples that are clips of one video; ``hold_out`` keeps them together.
 
     Raises:
         TypeError: ``max_corrupt`` is not an integer.
@@ -85,7 +84,6 @@ class StreamedSplit:
         fields: Mapping[str, tuple[tuple[int, ...], Any]],
         classes: int | None = None,
         max_corrupt: int = MAX_CORRUPT,
-        clips: int = 1,
     ) -> None:
         if not len(source):
             raise ValueError("there is no example.")
@@ -95,7 +93,6 @@ class StreamedSplit:
         if max_corrupt < 0:
             raise ValueError(f"max_corrupt={max_corrupt} cannot be negative; 0 makes each bad example an error.")
         self.fields: Fields = {name: (tuple(shape), np.dtype(dtype)) for name, (shape, dtype) in fields.items()}
-        self.clips = clips
         self._source, self._classes, self._max_corrupt = source, classes, max_corrupt
         self._corrupt: dict[int, str] = {}
         self._lock = threading.Lock()
@@ -112,19 +109,22 @@ class StreamedSplit:
         """The indices of the examples that could not be read so far."""
         return tuple(sorted(self._corrupt))
 
-    def take(self, indices: Sequence[int] | np.ndarray) -> "StreamedSplit":
+    def take(self, index: np.ndarray | Sequence[int] | slice) -> "StreamedSplit":
         """The split of some examples, which are still read during training.
 
         Args:
-            indices: ``(n,)``, integers.
+            index: an array of integers or of booleans, or a slice.
+
+        Raises:
+            TypeError: a single integer.
+            IndexError: an index out of range, or of another dtype.
         """
-        return StreamedSplit(
-            _Chosen(self._source, np.asarray(indices, np.int64)),
-            fields=self.fields,
-            classes=self._classes,
-            max_corrupt=self._max_corrupt,
-            clips=self.clips,
-        )
+        if not isinstance(index, slice) and np.ndim(index) != 1:
+            raise TypeError(
+                f"take: expected a list of integers or a slice, got {index!r}. One example is take([{index}])."
+            )
+        chosen = _Chosen(self._source, np.arange(len(self))[index])
+        return StreamedSplit(chosen, fields=self.fields, classes=self._classes, max_corrupt=self._max_corrupt)
 
     def read(self, indices: Sequence[int] | np.ndarray, *, replace: bool = True) -> Batch:
         """The examples of some indices, read now.
@@ -270,6 +270,7 @@ class StreamedDataset:
         test: the examples of the final evaluation.
         validation: examples that select settings and checkpoints.
         class_names: the name of class 0, of class 1, and so on; empty where there are no classes.
+        clips: the number of consecutive examples that are clips of one video; ``hold_out`` keeps them together.
         fingerprint: identifies the data, so that a resumed run can refuse other data: a SHA-256 of the names and sizes
             of all files and of a sample of their content (of at most 256 files the first, middle and last 16 KiB). A
             change that keeps the size of a file and is outside of the sample is not detected.
@@ -280,7 +281,8 @@ class StreamedDataset:
 
     Raises:
         TypeError: class names that are not a tuple of strings.
-        ValueError: splits whose arrays differ in name, dtype or shape, or a class name given twice.
+        ValueError: splits whose arrays differ in name, dtype or shape, a class name given twice, or a number of
+            ``clips`` that does not divide the number of examples.
     """
 
     name: str
@@ -288,6 +290,7 @@ class StreamedDataset:
     test: StreamedSplit
     validation: StreamedSplit | None = None
     class_names: tuple[str, ...] = ()
+    clips: int = 1
     fingerprint: str
     resize: Resize = "fit"
     licence: str = ""
@@ -299,6 +302,12 @@ class StreamedDataset:
     def __post_init__(self) -> None:
         check_class_names(self.name, self.class_names)
         check_fields(self.name, {which: split.fields for which, split in self.splits.items()})
+        for which, split in self.splits.items():
+            if as_int(self.clips, name="clips") < 1 or len(split) % self.clips:
+                raise ValueError(
+                    f"{self.name}: clips={self.clips} must be at least 1 and divide {len(split)}, the number of "
+                    f"examples of the {which} split."
+                )
 
     @property
     def splits(self) -> dict[str, StreamedSplit]:

@@ -95,28 +95,47 @@ def load_tfds(name: str, *, data_dir: str | Path | None = None, image_size: int 
         folder = prepared_folder(name, root)
     assert folder is not None, "TFDS has written it"
     builder = open_prepared(folder)
-    train, test = (_read_split(builder, split, folder, image_size) for split in split_names(builder, folder))
+    names = split_names(builder, folder)
+    splits = {ours: _read_split(builder, theirs, folder, image_size) for ours, theirs in names.items()}
+    most = max(int(split["label"].max()) for split in splits.values())
     return Dataset(
         name=name,
-        train=train,
-        test=test,
-        class_names=class_names(builder, name) or tuple(str(label) for label in range(int(train["label"].max()) + 1)),
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits["test"],
+        class_names=class_names(builder, name) or tuple(map(str, range(most + 1))),
         licence=SOURCES[name].licence if name in SOURCES else "",
         citation=builder.info.citation or "",
     )
 
 
-def split_names(builder: Any, folder: Path) -> tuple[str, str]:
-    """``train`` and ``test``; or ``train`` and ``validation``, if the set has no test split."""
+def split_names(builder: Any, folder: Path) -> dict[str, str]:
+    """TFDS's names of the splits ``train``, ``validation`` and ``test``.
+
+    Without a ``test`` whose examples have labels, ``validation`` is the test split. ImageNet's test images have the
+    label -1.
+    """
     splits = builder.info.splits
-    test = next((split for split in ("test", "validation") if split in splits), None)
-    if "train" not in splits or test is None:
-        raise ValueError(f"{folder} has the splits {sorted(splits)}: train and test (or validation) are required.")
-    for split in ("train", test):
+    there = [split for split in ("train", "validation", "test") if split in splits]
+    for split in there:
         for path in map(Path, splits[split].filepaths):
             if not path.exists():
                 raise FileNotFoundError(f"{folder} is incomplete: {path.name} is missing. Copy the whole folder again.")
-    return "train", test
+    if "validation" in there and not ("test" in there and _has_labels(builder, folder)):
+        found = {"train": "train", "test": "validation"}
+    else:
+        found = {split: split for split in there}
+    if "train" not in there or "test" not in found:
+        raise ValueError(f"{folder} has the splits {sorted(splits)}: train and test (or validation) are required.")
+    return found
+
+
+def _has_labels(builder: Any, folder: Path) -> bool:
+    """Whether the first test example has a label; True where it cannot be read, which is reported when it is used."""
+    try:
+        return int(open_examples(builder, "test", folder)([0])[0]["label"]) >= 0
+    except Exception:  # readers of formats raise various exceptions
+        return True
 
 
 def class_names(builder: Any, name: str) -> tuple[str, ...] | None:

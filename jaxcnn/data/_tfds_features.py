@@ -13,6 +13,8 @@ _FEATURES = "tensorflow_datasets.core.features."
 # sequences of texts reads as bytes.
 _IMAGE, _VIDEO = f"{_FEATURES}image_feature.Image", f"{_FEATURES}video_feature.Video"
 _SEQUENCE = f"{_FEATURES}sequence_feature.Sequence"
+# The key of a class; earlier versions of TFDS call it a type.
+_CLASS_KEYS = ("pythonClassName", "python_class_name", "type")
 _ENCODED_FRAMES = {
     "pythonClassName": _SEQUENCE,
     "sequence": {"feature": {"pythonClassName": f"{_FEATURES}text_feature.Text", "text": {}}, "length": "-1"},
@@ -96,10 +98,10 @@ def _without_videos(description: Any) -> Any:
 
 
 def _class_of(description: Any) -> str | None:
-    """The class of a feature, which earlier versions of TFDS call its type."""
+    """The class of a feature."""
     if not isinstance(description, dict):
         return None
-    name = description.get("pythonClassName", description.get("type"))
+    name = next((description[key] for key in _CLASS_KEYS if key in description), None)
     return name if isinstance(name, str) else None
 
 
@@ -126,7 +128,7 @@ def _feature_classes(content: Any) -> Iterator[str]:
     elif isinstance(content, dict | list):
         for name, value in content.items() if isinstance(content, dict) else enumerate(content):
             # A feature may be called "type" too; its value is an object.
-            if name in ("type", "pythonClassName", "python_class_name") and not isinstance(value, dict):
+            if name in _CLASS_KEYS and not isinstance(value, dict):
                 yield str(value)
             else:
                 yield from _feature_classes(value)

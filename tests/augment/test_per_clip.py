@@ -87,6 +87,11 @@ def test_on_refuses_functions_of_images_for_videos() -> None:
             "but videos.shape=(8, 6, 3).",
         ),
         (lambda: augment.per_clip(augment.random_flip)(KEY, CLIPS[:, :0]), ValueError, "videos.shape=(8, 0, 8, 6, 3)."),
+        (
+            lambda: augment.per_clip(lambda key, images: (images, images))(KEY, CLIPS),  # type: ignore[arg-type,return-value]
+            TypeError,
+            "per_clip: expected a function that returns images, but it returns tuple.",
+        ),
         (lambda: augment.per_clip(augment.random_flip)(KEY, "no"), TypeError, "videos must be an array of numbers"),
     ],
 )

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -104,16 +105,27 @@ def test_explain_draws_maps_of_a_number_of_a_regression(
     assert main(["explain", *words]) == 0
     assert f"means 1: {found['score']:.3g}" in capsys.readouterr().out
     assert main(["explain", *[word if word != "means 1" else "means 2" for word in words]]) == 2
-    assert "--class means 2: there is no such class. Did you mean" in capsys.readouterr().err
+    assert "--class means 2: there is no such class or number. Did you mean" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    "outputs", [{"segmentation": np.zeros((1, 8, 8), np.int32)}, {"a": np.zeros(1), "b": np.zeros(1)}, np.zeros(1)]
+    "outputs",
+    [
+        {"segmentation": np.zeros((1, 8, 8), np.int32)},
+        {"a": np.zeros(1), "b": np.zeros(1)},
+        {"embedding": np.zeros((1, 8))},
+        {"a": np.zeros(1, int)},
+        np.zeros(1),
+    ],
 )
 def test_other_predictions_are_not_explained(outputs: object) -> None:
     message = r"this run predicts neither the probabilities of classes of an image nor the numbers of a regression"
     with pytest.raises(RunError, match=message):
-        explained(outputs)
+        explained(outputs, targets=["image", "a", "b"])
+
+
+def test_numbers_of_a_regression_in_bfloat16_are_explained() -> None:
+    assert explained({"a": jnp.zeros(1, jnp.bfloat16)}, targets=["image", "a"]) == "a"
 
 
 @pytest.mark.gate

@@ -23,7 +23,8 @@ CIFAR_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog",
 def idx(array: np.ndarray) -> bytes:
     """A gzipped IDX file of bytes."""
     sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
-    return gzip.compress(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes())
+    # Without a time, or the same array written a second later would be another file.
+    return gzip.compress(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes(), mtime=0)
 
 
 def mnist_arrays() -> dict[str, tuple[np.ndarray, np.ndarray]]:

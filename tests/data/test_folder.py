@@ -96,6 +96,15 @@ def test_val_beside_test_is_the_validation_split(tmp_path: Path) -> None:
         load_folder(tmp_path)
 
 
+def test_val_without_classes_beside_test_is_no_split(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        fill(tmp_path / name, {"a": 2, "b": 2})
+    (tmp_path / "val").mkdir()
+    write(tmp_path / "val" / "unlabelled.png")
+    assert load_folder(tmp_path).validation is None
+    assert scan_folder(tmp_path).skipped[tmp_path / "val"] == "not among the splits that are read"
+
+
 def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:
     fill(tmp_path, {"train": 4, "test": 4, "plane": 4})
     assert load_folder(tmp_path).class_names == ("plane", "test", "train")

@@ -6,12 +6,13 @@ import re
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcnn.data import hold_out, in_memory, load, stream
+from jaxcnn.data import Split, hold_out, in_memory, label_maps, load, stream
 from jaxcnn.data._images import cover
 from jaxcnn.data._stream import Source, StreamedDataset, StreamedSplit
 from tests.data.conftest import Internet, write_mnist
@@ -64,8 +65,10 @@ def assert_as_loaded(streamed: StreamedDataset, loaded: object) -> None:
 
 @pytest.mark.parametrize("clips", [1, 2])
 def test_a_part_of_a_stream_is_held_out_as_in_memory(clips: int) -> None:
-    train, test = split_of(Numbers(10, damaged=(4,)), clips=clips), split_of(Numbers(3))
-    whole = StreamedDataset(name="numbers", train=train, test=test, class_names=("0",), fingerprint="whole")
+    train, test = split_of(Numbers(10, damaged=(4,))), split_of(Numbers(4))
+    options: dict[str, Any] = {"name": "numbers", "train": train, "test": test, "class_names": ("0",)}
+    whole = StreamedDataset(clips=clips, fingerprint="whole", **options)
+    other = StreamedDataset(clips=3 - clips, fingerprint="whole", **options)
     held = hold_out(whole, one_in=3)
     assert held.validation is not None and held.test is test and hold_out(whole, one_in=0) is whole
     expected = ([2, 5, 8], [0, 1, 3, 4, 6, 7, 9]) if clips == 1 else ([4, 5], [0, 1, 2, 3, 6, 7, 8, 9])
@@ -74,7 +77,8 @@ def test_a_part_of_a_stream_is_held_out_as_in_memory(clips: int) -> None:
         good = [number != 4 for number in numbers]
         assert batch.good.tolist() == good and split.corrupt == tuple(np.flatnonzero(~np.array(good)).tolist())
         assert batch.arrays["image"][:, 0, 0, 0].tolist() == [number * (number != 4) for number in numbers]
-    assert len({whole.fingerprint, held.fingerprint, hold_out(whole, one_in=2).fingerprint}) == 3
+    others = [hold_out(whole, one_in=2), hold_out(other, one_in=3)]
+    assert len({whole.fingerprint, held.fingerprint, *(other.fingerprint for other in others)}) == 4
     noun = "10, the training examples" if clips == 1 else "5, the training videos"
     with pytest.raises(ValueError, match=rf"hold_out: one_in=11 must be 0, or at least 2 and at most {noun}\."):
         hold_out(whole, one_in=11)
@@ -84,10 +88,49 @@ def test_a_part_of_a_stream_is_held_out_as_in_memory(clips: int) -> None:
         hold_out("digits", one_in=2)  # type: ignore[type-var]
 
 
+def test_several_clips_of_each_video_in_memory_are_not_divided() -> None:
+    """Some may have been left out, so that it is not known which examples are of one video."""
+    split = split_of(Numbers(4))
+    loaded = in_memory(StreamedDataset(name="clips", train=split, test=split, clips=2, fingerprint=""))
+    with pytest.raises(ValueError, match=r"hold_out: clips has 2 clips of each video in memory\. Call hold_out before"):
+        hold_out(loaded, one_in=2)
+
+
+@pytest.mark.parametrize("clips", [0, 3])
+def test_clips_divide_the_examples(clips: int) -> None:
+    split = split_of(Numbers(4))
+    message = rf"numbers: clips={clips} must be at least 1 and divide 4, the number of examples of the train split\."
+    with pytest.raises(ValueError, match=message):
+        StreamedDataset(name="numbers", train=split, test=split, clips=clips, fingerprint="")
+
+
+def test_some_examples_are_taken_as_in_memory() -> None:
+    split = split_of(Numbers(6, damaged=(4,)), max_corrupt=1)
+    loaded = Split(number=np.arange(6))
+    for index in (slice(1, 6, 2), [5, 0, 0], np.arange(6) % 3 == 0, np.array([-1])):
+        taken = split.take(index)
+        values = taken.read(np.arange(len(taken))).arrays["image"][:, 0, 0, 0]
+        np.testing.assert_array_equal(values, loaded.take(index)["number"])
+    with pytest.raises(TypeError, match=r"take: expected a list of integers or a slice, got 3\. One example is take"):
+        split.take(3)  # type: ignore[arg-type]
+    with pytest.raises(IndexError):
+        split.take([6])
+
+
+def test_a_part_of_label_maps_is_held_out(tmp_path: Path) -> None:
+    for folder, mode in (("train", "RGB"), ("trainannot", "L"), ("test", "RGB"), ("testannot", "L")):
+        (tmp_path / folder).mkdir()
+        for number in range(4):
+            Image.new(mode, (4, 4), number % 2).save(tmp_path / folder / f"{number}.png")
+    held = hold_out(label_maps(tmp_path, class_names=("a", "b")), one_in=2)
+    assert held.validation is not None
+    classes = [split.read([0, 1]).arrays["segmentation"].ravel() for split in (held.train, held.validation)]
+    assert set(classes[0]) == {0} and set(classes[1]) == {1}
+
+
 def test_reading_into_memory_keeps_how_images_are_resized(tmp_path: Path) -> None:
     fill(tmp_path, {"dog": 3, "ant": 3})
     assert in_memory(stream(f"folder:{tmp_path}", image_size=4, resize="cover")).resize == "cover"
-    assert load(f"folder:{tmp_path}", image_size=4).resize == "fit"
 
 
 def test_a_folder_streams_what_it_loads(tmp_path: Path) -> None:

@@ -211,6 +211,40 @@ def test_splits(sets: Path, mnist: Dataset) -> None:
         load("mnist", data_dir=sets)
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_the_validation_split_is_read_and_a_test_split_without_labels_is_not(
+    sets: Path, mnist: Dataset, labelled: bool
+) -> None:
+    """ImageNet's test images have the label -1."""
+    folder = sets / "mnist" / "3.0.1"
+    as_tfrecord(folder)
+    splits = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))["splits"]
+    test = next(split for split in splits if split["name"] == "test")
+    (shard,) = folder.glob("*test*")
+    shutil.copy(shard, shard.with_name(shard.name.replace("test", "validation")))
+    change_info(folder, splits=[*splits, test | {"name": "validation"}])
+    if not labelled:
+        write_unlabelled(shard, count=20)
+    for data in (load("mnist", data_dir=sets), stream("mnist", data_dir=sets, image_size=28, channels=1)):
+        assert list(data.splits) == (["train", "validation", "test"] if labelled else ["train", "test"])
+        labels = data.test["label"] if isinstance(data, Dataset) else data.test.read(np.arange(20)).arrays["label"]
+        np.testing.assert_array_equal(labels, mnist.test["label"])
+
+
+def write_unlabelled(shard: Path, *, count: int) -> None:
+    """Writes black digits with the label -1."""
+    import io
+
+    import tensorflow_datasets as tfds
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("L", (28, 28)).save(file, "PNG")
+    features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(28, 28, 1)), "label": np.int64})
+    encoded = features.encode_example({"image": io.BytesIO(file.getvalue()), "label": -1})
+    shard.write_bytes(as_tfrecords([features.serialize_example(encoded)] * count))
+
+
 def test_importing_the_data_layer_imports_nothing_slow_and_reading_needs_no_tensorflow(sets: Path) -> None:
     slow = ("tensorflow_datasets", "grain", "jax", "tensorflow")
     code = f"import sys, jaxcnn.data; print(sorted(set({slow}) & set(sys.modules)))\n"

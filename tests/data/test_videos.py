@@ -184,6 +184,8 @@ def test_folders_that_hold_no_videos_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spacing", [None, 2])
 def test_one_video_is_read_as_a_stream_reads_it(tmp_path: Path, spacing: int | None) -> None:
     fill(tmp_path, frames=12)
+    (tmp_path / "run" / "v1" / "._0.png").write_bytes(b"left by a tool")
+    (tmp_path / "run" / "v1" / "thumbs.png").mkdir()
     options: dict[str, Any] = {"frames": 3, "image_size": 4, "spacing": spacing, "channels": 1, "resize": "cover"}
     found = data.read_video(tmp_path / "run" / "v1", **options)
     streamed = data.stream(f"folder:{tmp_path}", **options)

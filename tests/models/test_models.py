@@ -60,11 +60,13 @@ DROPPING = {
 
 
 @pytest.mark.parametrize("name", default_rows(sorted(DROPPING.values()), keep=["alexnet", "c3d"]))
-@pytest.mark.parametrize("rate", [1.0, -0.1, 2.0, float("nan"), "0.5"])
+@pytest.mark.parametrize("rate", [1.0, -0.1, float("nan"), "0.5", True])
 def test_rates_of_dropout_that_do_not_exist_are_refused(name: str, rate: Any) -> None:
     message = rf"dropout_rate={re.escape(repr(rate))} must be at least 0 and less than 1, such as 0\.5\."
+    if not isinstance(rate, float):
+        message = rf"dropout_rate must be a number, such as 0\.5, not {rate!r}\."
     model = models.create(name, dropout_rate=rate)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError if isinstance(rate, float) else TypeError, match=message):
         jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *models.info(name).input_shape)))
 
 

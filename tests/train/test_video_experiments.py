@@ -20,9 +20,38 @@ FILE = load_experiment(Path(__file__).parent.parent.parent / "experiments" / "tw
 INPUTS = FILE.build_function.__globals__["inputs"]
 
 
-def built(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Experiment:
-    monkeypatch.setattr(data, "stream", streamed_stand_in)
+def built(monkeypatch: pytest.MonkeyPatch, requested: dict[str, Any] | None = None, **settings: Any) -> Experiment:
+    def stand_in(name: str, **options: Any) -> Any:
+        (requested if requested is not None else {}).update(options)
+        return streamed_stand_in(name, **options)
+
+    monkeypatch.setattr(data, "stream", stand_in)
     return FILE.build(FILE.config_class(**settings))
+
+
+def test_the_clips_of_the_paper_are_read_and_changed_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    requested: dict[str, Any] = {}
+    experiment = built(monkeypatch, requested)
+    expected = {"frames": 11, "spacing": 1, "clips": 25, "image_size": 256, "resize": "cover", "max_corrupt": 0}
+    assert requested == expected | {"data_dir": None}
+    rows, columns = jnp.meshgrid(jnp.arange(256.0), jnp.arange(256.0), indexing="ij")
+    clip = jnp.broadcast_to(jnp.stack([rows, columns, rows], -1), (6, 11, 256, 256, 3))
+    assert experiment.augment is not None
+    found = np.asarray(experiment.augment(jax.random.key(0), {"video": clip})["video"])
+    assert found.shape == (6, 11, 224, 224, 3)
+    np.testing.assert_array_equal(found, np.broadcast_to(found[:, :1], found.shape))
+    corners = found[:, 0, 0, 0, :2]
+    mirrored = found[:, 0, 0, 1, 1] < found[:, 0, 0, 0, 1]
+    assert 0 < mirrored.sum() < 6 and len({tuple(corner) for corner in corners}) == 6
+
+
+def test_kernels_decay_and_biases_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    optimizer = built(monkeypatch).optimizer
+    params = {"conv": {"kernel": jnp.ones((1, 1, 2, 2)), "bias": jnp.ones(2)}}
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["conv"]["kernel"], -1e-2 * 5e-4, rtol=1e-5)
+    np.testing.assert_array_equal(updates["conv"]["bias"], 0)
 
 
 @pytest.mark.gate
