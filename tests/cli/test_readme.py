@@ -116,17 +116,32 @@ def test_the_figures_in_the_text_about_segmentation_are_those_of_the_results() -
     first, second, third = variant("segment_digits", "refinement")["measured"]["mean_iou_of_repetitions"]["mean"]
     repetitions = f"{100 * first:.2f}, {100 * second:.2f} and {100 * third:.2f} %"
     assert repetitions in page and repetitions in in_one_line(find_experiment("segment_digits").doc)
-    forms = ("mildly_balanced", "standardized", "decoder", "views")
-    names = ("unet_balanced", "unet_mildly_balanced", *(f"deeplab_{form}" for form in forms))
-    held_out = [f"{100 * variant('segment_camvid', name)['runs'][0]['val/mean_iou']:.2f}" for name in names]
-    assert f"is {', '.join(held_out[:5])} and {held_out[5]} %" in in_one_line(find_experiment("segment_camvid").doc)
-    assert f"the mean IoU is {held_out[3]} instead of {held_out[2]} %" in page
-    assert f"it is {held_out[4]} %" in page
-    on_test = [variant("segment_camvid", name)["test/mean_iou"]["mean"] for name in names[2:]]
-    views = variant("segment_camvid", "deeplab_views")["measured"]["mean_iou_of_one_view_and_all"]["mean"]
-    assert views[1] == pytest.approx(on_test[3], abs=1e-5)
-    assert f"gives {100 * views[0]:.2f} % on the test images" in page and f"gives {100 * views[1]:.2f} %:" in page
-    assert max(on_test[1:3]) - on_test[0] < 0.003 and "neither helps by more than 0.3 points" in page
+    head = in_one_line(find_experiment("segment_camvid").doc)
+    found = {name: variant("segment_camvid", name) for name in find_experiment("segment_camvid").variants}
+    held_out = {name: f"{100 * each['runs'][0]['val/mean_iou']:.2f}" for name, each in found.items()}
+    *most, last = held_out.values()
+    assert f"is {', '.join(most)} and {last} %, in the same order" in head
+    standardized, mild = held_out["deeplab_standardized"], held_out["deeplab_mildly_balanced"]
+    assert f"the mean IoU is {standardized} instead of {mild} %" in page
+    assert f"it is {held_out['deeplab_decoder']} %" in page
+    on_test = {name: each["test/mean_iou"]["mean"] for name, each in found.items()}
+    one, views = found["deeplab_views"]["measured"]["mean_iou_of_one_view_and_all"]["mean"]
+    assert views == pytest.approx(on_test["deeplab_views"], abs=1e-5)
+    assert f"gives {100 * one:.2f} % on the test images" in page and f"gives {100 * views:.2f} %:" in page
+    best = max(on_test["deeplab_standardized"], on_test["deeplab_decoder"])
+    assert best - on_test["deeplab_mildly_balanced"] < 0.003 and "neither helps by more than 0.3 points" in page
+    for name in ("unet", "deeplab"):
+        plain, weighted = on_test[name], on_test[f"{name}_mildly_balanced"]
+        assert f"from {100 * plain:.2f} to {100 * weighted:.2f} % for the" in page
+    assert f"and the mean IoU is {100 * on_test['unet_balanced']:.2f} %" in page
+    classes = find_experiment("segment_camvid").build_function.__globals__["CLASSES"]
+    balanced = dict(zip(classes, found["unet_balanced"]["measured"]["iou_of_classes"]["mean"], strict=True))
+    assert f"the IoU of buildings falls to {100 * balanced['building']:.1f} %" in page
+    iou = dict(zip(classes, found["unet"]["measured"]["iou_of_classes"]["mean"], strict=True))
+    assert iou["cyclist"] == 0 and max(iou[name] for name in ("pole", "sign", "fence")) < 0.04
+    first, second, third = found["refinement"]["measured"]["mean_iou_of_repetitions"]["mean"]
+    repetitions = f"{100 * first:.2f}, {100 * second:.2f} and {100 * third:.2f} % "
+    assert repetitions.strip() in page and repetitions + "on the test images" in head
 
 
 def test_the_precisions_of_retrieval_are_those_of_the_results() -> None:
