@@ -5,11 +5,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
 
-from jaxcnn.train._compile_cache import CacheHits, cache_folder, keep_compiled_programs
+from jaxcnn.train import _loop
+from jaxcnn.train._compile_cache import HIT_EVENT, REQUEST_EVENT, CacheHits, cache_folder, keep_compiled_programs
+from tests.train.runs import Quiet, new_run, train
 
 
 @pytest.fixture
@@ -115,3 +118,24 @@ def test_hits_are_counted_inside_of_the_block_alone() -> None:
         jax.monitoring.record_event("/jax/compilation_cache/compile_requests_use_cache")
     jax.monitoring.record_event("/jax/compilation_cache/cache_hits")
     assert hits.count == 1 and not hits.last
+
+
+@pytest.mark.parametrize("events", [(HIT_EVENT, REQUEST_EVENT), (REQUEST_EVENT, HIT_EVENT)], ids=["constant", "step"])
+def test_a_run_says_that_its_step_was_cached_only_if_it_was(
+    events: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A constant that was cached does not count."""
+    found: list[bool] = []
+    compile_step = _loop.compile_step
+
+    def compiled(*arguments: Any) -> Any:
+        step = compile_step(*arguments)
+        for event in events:
+            jax.monitoring.record_event(event)
+        return step
+
+    monkeypatch.setattr(_loop, "compile_step", compiled)
+    monkeypatch.setattr(Quiet, "compiled", lambda self, seconds, *, from_cache: found.append(from_cache))
+    file, run = new_run(tmp_path / "run")
+    train(run, file.build(file.config_class(epochs=1)), stop_after=1)
+    assert found == [events[1] == HIT_EVENT]
